@@ -1,0 +1,302 @@
+//! What a node says of itself, signed: the link-state record (in the sense of OSPF, RFC 2328).
+//!
+//! A node signs one record about itself, and every change of it is a new [`Version`]. Records travel as the
+//! very bytes that were signed, so a relay can't change them, and a signature is verified once a record:
+//! the verdict is kept with it.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use ring::digest::{SHA256, digest};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::wire::{NodeId, ShortId};
+
+/// The longest label in bytes of UTF-8.
+pub const MAX_LABEL: usize = 128;
+/// The largest number of addresses in a record.
+pub const MAX_ADDRS: usize = 4;
+/// The largest number of links in a record: above every cap on the degree that a setting allows.
+pub const MAX_LINKS: usize = 64;
+/// The largest record in bytes, signature and all; what the limits above add up to, rounded up.
+pub const MAX_RECORD: usize = 2304;
+
+/// Orders the records of one node: the greater is the newer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Version {
+    /// Unix time in ms when the node started, or above whatever was heard or stored.
+    pub epoch: u64,
+    /// Counts the records of an epoch.
+    pub seq: u32,
+    /// The first four bytes of the record's hash: of two bodies under one version, the greater wins everywhere.
+    pub tie: u32,
+}
+
+/// Who dialed the connection under a link, seen from the node that lists it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Direction {
+    /// This node dialed.
+    Dialer,
+    /// The peer dialed.
+    Listener,
+}
+
+impl Direction {
+    /// The other end's view.
+    #[must_use]
+    pub fn reverse(self) -> Self {
+        match self {
+            Self::Dialer => Self::Listener,
+            Self::Listener => Self::Dialer,
+        }
+    }
+}
+
+/// A link in a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkState {
+    /// The other end.
+    pub peer: ShortId,
+    /// Who dialed.
+    pub direction: Direction,
+    /// Smoothed round-trip time in µs; 0 while unknown.
+    pub rtt_us: u32,
+    /// How old that measurement was when the record was signed, in s (saturating).
+    pub rtt_age_s: u16,
+    /// The share of exchanges lost on the link, in 1/250.
+    pub loss: u8,
+    /// Two probes in a row went unanswered on a clean link: neighbours of the peer should look.
+    pub suspect: bool,
+}
+
+/// The signed part of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Body {
+    /// Whom the record is about, and whose key signs it.
+    pub id: NodeId,
+    /// What people call the node: any text.
+    pub label: Arc<str>,
+    /// Random, new at every start.
+    pub run_id: u64,
+    /// See [`Version::epoch`].
+    pub epoch: u64,
+    /// See [`Version::seq`].
+    pub seq: u32,
+    /// Where the node can be dialed.
+    pub addrs: Vec<SocketAddr>,
+    /// The links that the node holds, in the order of the peers.
+    pub links: Vec<LinkState>,
+    /// The node's last word: it leaves.
+    pub leaving: bool,
+}
+
+/// Signs records; the key stays with the identity.
+pub trait Signer: Send + Sync {
+    /// The node id that signatures are made for.
+    fn node_id(&self) -> NodeId;
+    /// The Ed25519 signature (RFC 8032) of the bytes.
+    fn sign(&self, message: &[u8]) -> [u8; 64];
+}
+
+/// A record as it travels: signed bytes, their signature, and the body they decode to.
+#[derive(Debug)]
+pub struct Record {
+    body: Body,
+    signed: Vec<u8>,
+    signature: [u8; 64],
+    /// First bytes of the SHA-256 of the signed bytes.
+    hash: [u8; 16],
+    /// The verdict on the signature, for the network it was asked for.
+    verdict: OnceLock<bool>,
+}
+
+/// A record that is not acceptable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// More than [`MAX_RECORD`] bytes.
+    #[error("a record of {0} bytes is over the limit of {MAX_RECORD}")]
+    TooLarge(usize),
+    /// Not an encoded body, or one with bytes left over.
+    #[error("undecodable record")]
+    Undecodable,
+    /// More of something than a record may list.
+    #[error("a record with {value} {what} is over the limit of {limit}")]
+    OverLimit {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        value: usize,
+        /// How many at most.
+        limit: usize,
+    },
+    /// Links out of order, twice, or to itself.
+    #[error("a record whose links are out of order, doubled or to itself")]
+    BadLinks,
+    /// The signature is not the node's.
+    #[error("a record of {0:?} with a forged signature")]
+    Forged(NodeId),
+}
+
+impl Record {
+    /// Signs a body. `network` is the network's name: a record of one network is no good in another.
+    #[must_use]
+    pub fn sign(body: Body, network: &str, signer: &dyn Signer) -> Arc<Self> {
+        let signed = postcard::to_stdvec(&body).expect("our own body encodes");
+        let signature = signer.sign(&message(network, &signed));
+        let verdict = OnceLock::from(true);
+        Arc::new(Self {
+            hash: hash(&signed),
+            body,
+            signed,
+            signature,
+            verdict,
+        })
+    }
+
+    /// What the record says.
+    #[must_use]
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// Whom the record is about.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.body.id
+    }
+
+    /// How new it is.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        let tie = u32::from_be_bytes(self.hash[..4].try_into().expect("four bytes"));
+        Version {
+            epoch: self.body.epoch,
+            seq: self.body.seq,
+            tie,
+        }
+    }
+
+    /// A 128-bit number that stands for this record in sums over a view.
+    #[must_use]
+    pub fn fingerprint(&self) -> u128 {
+        u128::from_be_bytes(self.hash)
+    }
+
+    /// The link to `peer`, where the record lists one.
+    #[must_use]
+    pub fn link_to(&self, peer: &ShortId) -> Option<&LinkState> {
+        let at = self
+            .body
+            .links
+            .binary_search_by(|link| link.peer.cmp(peer))
+            .ok()?;
+        Some(&self.body.links[at])
+    }
+
+    /// How many bytes the record takes in a message, about.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        self.signed.len() + 64 + 2
+    }
+
+    /// Checks the signature, once; later calls repeat the verdict. A process is a node of one network, so the verdict
+    /// needs no note of which.
+    ///
+    /// # Errors
+    /// [`RecordError::Forged`] when the signature is not that of the key that the record's id is.
+    pub fn verify(&self, network: &str) -> Result<(), RecordError> {
+        let good = *self.verdict.get_or_init(|| {
+            ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, self.body.id.0)
+                .verify(&message(network, &self.signed), &self.signature)
+                .is_ok()
+        });
+        if good {
+            Ok(())
+        } else {
+            Err(RecordError::Forged(self.body.id))
+        }
+    }
+
+    /// Decodes and checks all but the signature.
+    ///
+    /// # Errors
+    /// When the bytes are no record or one over a limit.
+    pub fn from_parts(signed: Vec<u8>, signature: [u8; 64]) -> Result<Arc<Self>, RecordError> {
+        if signed.len() + 64 > MAX_RECORD {
+            return Err(RecordError::TooLarge(signed.len() + 64));
+        }
+        let (body, rest) =
+            postcard::take_from_bytes::<Body>(&signed).map_err(|_| RecordError::Undecodable)?;
+        if !rest.is_empty() {
+            return Err(RecordError::Undecodable);
+        }
+        for (what, value, limit) in [
+            ("bytes of label", body.label.len(), MAX_LABEL),
+            ("addresses", body.addrs.len(), MAX_ADDRS),
+            ("links", body.links.len(), MAX_LINKS),
+        ] {
+            if value > limit {
+                return Err(RecordError::OverLimit { what, value, limit });
+            }
+        }
+        let me = body.id.abbreviated();
+        let ordered = body
+            .links
+            .windows(2)
+            .all(|pair| pair[0].peer < pair[1].peer);
+        if !ordered || body.links.iter().any(|link| link.peer == me) {
+            return Err(RecordError::BadLinks);
+        }
+        let hash = hash(&signed);
+        Ok(Arc::new(Self {
+            body,
+            signed,
+            signature,
+            hash,
+            verdict: OnceLock::new(),
+        }))
+    }
+}
+
+/// What is signed: the context keeps a signature of one purpose or network from serving another.
+fn message(network: &str, signed: &[u8]) -> Vec<u8> {
+    const CONTEXT: &[u8] = b"area-net record v1";
+    let mut message = Vec::with_capacity(CONTEXT.len() + 2 + network.len() + signed.len());
+    message.extend_from_slice(CONTEXT);
+    message.push(0);
+    message.extend_from_slice(network.as_bytes());
+    message.push(0);
+    message.extend_from_slice(signed);
+    message
+}
+
+fn hash(signed: &[u8]) -> [u8; 16] {
+    digest(&SHA256, signed).as_ref()[..16]
+        .try_into()
+        .expect("SHA-256 has 32 bytes")
+}
+
+impl PartialEq for Record {
+    fn eq(&self, other: &Self) -> bool {
+        self.signed == other.signed && self.signature == other.signature
+    }
+}
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (&self.signed, &self.signature[..]).serialize(serializer)
+    }
+}
+
+/// Decoding goes through every check of [`Record::from_parts`], so a record that exists is a sound one.
+impl<'de> Deserialize<'de> for Record {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (signed, signature) = <(&[u8], &[u8])>::deserialize(deserializer)?;
+        let signature = signature
+            .try_into()
+            .map_err(|_| D::Error::custom(RecordError::Undecodable))?;
+        let record = Self::from_parts(signed.to_vec(), signature).map_err(D::Error::custom)?;
+        Ok(Arc::into_inner(record).expect("nobody else holds it yet"))
+    }
+}
