@@ -1,0 +1,410 @@
+//! Who this node is: its key, its certificate, and the TLS that pins a key to a node id.
+//!
+//! The key is made at the first start and kept. A key that is corrupt, unreadable or somebody else's is an error that
+//! names the file, never a silent new identity. TLS 1.3 both ways (RFC 8446) with self-signed certificates: nothing in a
+//! certificate counts but its Ed25519 key, which is the node's id, and the handshake's signature, which proves it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use ring::{hkdf, hmac};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls13_signature};
+use rustls::server::ParsedCertificate;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, SignatureScheme};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+
+use crate::record::Signer;
+use crate::wire::{NodeId, PROTOCOL_VERSION};
+
+/// The DER of an Ed25519 SubjectPublicKeyInfo up to the key (RFC 8410, section 4).
+const ED25519_SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
+/// The name in the TLS handshake; it means nothing, and no certificate is checked against it.
+pub const SERVER_NAME: &str = "area-net";
+
+/// A node's key and certificate.
+pub struct Identity {
+    key: Ed25519KeyPair,
+    pkcs8: Vec<u8>,
+    certificate: CertificateDer<'static>,
+    id: NodeId,
+}
+
+/// A key or certificate that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The file or folder can't be read or written.
+    #[error("{path}: {doing}")]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{path}: {why}; move it away to let the node make a new one (which makes it a new node)")]
+    Corrupt {
+        /// Which one.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The key belongs to another user.
+    #[error("{path}: belongs to user {owner}, but this program runs as user {user}; a key must be one's own")]
+    ForeignOwner {
+        /// Which one.
+        path: PathBuf,
+        /// The owner's user id.
+        owner: u32,
+        /// Ours.
+        user: u32,
+    },
+    /// Others may read or write the key.
+    #[error("{path}: mode {mode:04o} lets others read or write the key; run: chmod 600 {path}")]
+    TooOpen {
+        /// Which one.
+        path: PathBuf,
+        /// The file's permission bits.
+        mode: u32,
+    },
+}
+
+impl Identity {
+    /// Loads `key.pem` and `cert.pem` from a folder; where there is neither, makes both.
+    ///
+    /// # Errors
+    /// When a file is there but can't be used, or can't be made.
+    pub fn load_or_create(dir: &Path) -> Result<Self, IdentityError> {
+        let (key_path, cert_path) = (dir.join("key.pem"), dir.join("cert.pem"));
+        let has_key = exists(&key_path)?;
+        if !has_key && exists(&cert_path)? {
+            let why = "there is no key.pem beside this certificate".to_owned();
+            return Err(IdentityError::Corrupt { path: cert_path, why });
+        }
+        if !has_key {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(dir)
+                .map_err(|source| io_error(dir, "can't make the folder", source))?;
+            let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).map_err(|error| corrupt(&key_path, &error))?;
+            write_new(&key_path, pair.serialize_pem().as_bytes(), 0o600)?;
+        }
+        let (pair, pkcs8) = read_key(&key_path)?;
+        let key = Ed25519KeyPair::from_pkcs8(&pkcs8)
+            .or_else(|_| Ed25519KeyPair::from_pkcs8_maybe_unchecked(&pkcs8))
+            .map_err(|_| IdentityError::Corrupt { path: key_path, why: "is no Ed25519 key".to_owned() })?;
+        let id = NodeId(key.public_key().as_ref().try_into().expect("an Ed25519 key has 32 bytes"));
+        if !exists(&cert_path)? {
+            write_new(&cert_path, self_signed(&pair, &id, &cert_path)?.as_bytes(), 0o644)?;
+        }
+        let certificate = CertificateDer::from_pem_file(&cert_path).map_err(|error| match error {
+            rustls_pki_types::pem::Error::Io(source) => io_error(&cert_path, "can't read the certificate", source),
+            other => corrupt(&cert_path, &other),
+        })?;
+        if certified_id(&certificate) != Some(id) {
+            let why = "is not a certificate of the key beside it".to_owned();
+            return Err(IdentityError::Corrupt { path: cert_path, why });
+        }
+        Ok(Self { key, pkcs8, certificate, id })
+    }
+
+    /// An identity that is on no disk: for simulated nodes. The seed is the private key.
+    #[must_use]
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        let key = Ed25519KeyPair::from_seed_unchecked(seed).expect("32 bytes are a seed");
+        // PKCS #8 v1 (RFC 8410, section 7).
+        let mut pkcs8 =
+            vec![0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+        pkcs8.extend_from_slice(seed);
+        let der = PrivatePkcs8KeyDer::from(pkcs8.clone());
+        let pair = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(&der, &rcgen::PKCS_ED25519)
+            .expect("a well-formed key");
+        let id = NodeId(key.public_key().as_ref().try_into().expect("an Ed25519 key has 32 bytes"));
+        let pem = self_signed(&pair, &id, Path::new("")).expect("a well-formed certificate");
+        let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).expect("just written");
+        Self { key, pkcs8, certificate, id }
+    }
+
+    /// The key for stateless resets (RFC 9000, section 10.3), and the one under which connection ids are made. Both follow from the
+    /// private key alone, so that a restarted node recognises the connections of its former life, and resets them at once.
+    #[must_use]
+    pub fn quic_keys(&self) -> (hmac::Key, u64) {
+        let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, b"area-net quic").extract(&self.pkcs8);
+        let mut reset = [0; 32];
+        let mut cid = [0; 32];
+        for (label, out) in [(&b"stateless reset"[..], &mut reset), (&b"connection id"[..], &mut cid)] {
+            let info = [label];
+            secret.expand(&info, hkdf::HKDF_SHA256).and_then(|okm| okm.fill(out)).expect("32 bytes of HKDF-SHA256");
+        }
+        let cid = u64::from_be_bytes(cid[..8].try_into().expect("eight bytes"));
+        (hmac::Key::new(hmac::HMAC_SHA256, &reset), cid)
+    }
+
+    /// TLS for connections that others dial.
+    #[must_use]
+    pub fn server_config(&self, network: &str, allow: &Allow) -> rustls::ServerConfig {
+        let verifier = Arc::new(PeerVerifier::new(None, allow.clone()));
+        let mut config = rustls::ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("ring has TLS 1.3")
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(vec![self.certificate.clone()], self.private_key())
+            .expect("the certificate fits the key");
+        config.alpn_protocols = vec![alpn(network)];
+        // A node dials rarely and proves itself every time: no sessions to resume.
+        config.send_tls13_tickets = 0;
+        config
+    }
+
+    /// TLS for a connection that this node dials. `seen` learns whose key answered, even where that was the wrong one.
+    #[must_use]
+    pub fn client_config(
+        &self,
+        network: &str,
+        allow: &Allow,
+        expect: Option<NodeId>,
+    ) -> (rustls::ClientConfig, Arc<OnceLock<NodeId>>) {
+        let verifier = PeerVerifier::new(expect, allow.clone());
+        let seen = verifier.seen.clone();
+        let mut config = rustls::ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("ring has TLS 1.3")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_client_auth_cert(vec![self.certificate.clone()], self.private_key())
+            .expect("the certificate fits the key");
+        config.alpn_protocols = vec![alpn(network)];
+        config.resumption = rustls::client::Resumption::disabled();
+        (config, seen)
+    }
+
+    fn private_key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.pkcs8.clone()))
+    }
+}
+
+impl Signer for Identity {
+    fn node_id(&self) -> NodeId {
+        self.id
+    }
+
+    fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.key.sign(message).as_ref().try_into().expect("an Ed25519 signature has 64 bytes")
+    }
+}
+
+/// The protocol's version and the network's name, so that no two networks merge by accident (RFC 7301).
+fn alpn(network: &str) -> Vec<u8> {
+    format!("area-net/{PROTOCOL_VERSION}/{network}").into_bytes()
+}
+
+/// One provider for all connections: its tables of algorithms are static.
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())).clone()
+}
+
+fn exists(path: &Path) -> Result<bool, IdentityError> {
+    path.try_exists().map_err(|source| io_error(path, "can't look", source))
+}
+
+fn io_error(path: &Path, doing: &'static str, source: io::Error) -> IdentityError {
+    IdentityError::Io { path: path.to_owned(), doing, source }
+}
+
+fn corrupt(path: &Path, why: &dyn std::fmt::Display) -> IdentityError {
+    IdentityError::Corrupt { path: path.to_owned(), why: why.to_string() }
+}
+
+fn read_key(path: &Path) -> Result<(rcgen::KeyPair, Vec<u8>), IdentityError> {
+    let meta = fs::metadata(path).map_err(|source| io_error(path, "can't read the key", source))?;
+    let user = rustix::process::geteuid().as_raw();
+    if meta.uid() != user {
+        return Err(IdentityError::ForeignOwner { path: path.to_owned(), owner: meta.uid(), user });
+    }
+    let mode = meta.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(IdentityError::TooOpen { path: path.to_owned(), mode });
+    }
+    let pem = fs::read(path).map_err(|source| io_error(path, "can't read the key", source))?;
+    let der = PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|error| corrupt(path, &error))?;
+    let pair = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(&der, &rcgen::PKCS_ED25519)
+        .map_err(|error| corrupt(path, &format!("is no Ed25519 key ({error})")))?;
+    Ok((pair, der.secret_pkcs8_der().to_vec()))
+}
+
+fn self_signed(pair: &rcgen::KeyPair, id: &NodeId, path: &Path) -> Result<String, IdentityError> {
+    let wrong = |error: rcgen::Error| corrupt(path, &error);
+    let mut params = rcgen::CertificateParams::new(vec![SERVER_NAME.to_owned()]).map_err(wrong)?;
+    params.distinguished_name.push(rcgen::DnType::CommonName, format!("area-net {}", id.short()));
+    Ok(params.self_signed(pair).map_err(wrong)?.pem())
+}
+
+/// Writes a file that must not exist, by rename: a kill at any instant leaves all of it or nothing.
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), IdentityError> {
+    let temporary = path.with_extension("pem.new");
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(&temporary)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|source| io_error(path, "can't write", source))
+}
+
+/// The node id that a certificate is about: its Ed25519 key.
+#[must_use]
+pub fn certified_id(certificate: &CertificateDer<'_>) -> Option<NodeId> {
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    let spki = parsed.subject_public_key_info();
+    let key = spki.as_ref().strip_prefix(&ED25519_SPKI)?;
+    key.try_into().ok().map(NodeId)
+}
+
+/// The node ids to talk to; empty for all.
+#[derive(Debug, Clone, Default)]
+pub struct Allow(Arc<BTreeSet<NodeId>>);
+
+impl Allow {
+    /// Only these, or all if there are none.
+    #[must_use]
+    pub fn new(ids: &[NodeId]) -> Self {
+        Self(Arc::new(ids.iter().copied().collect()))
+    }
+
+    fn permits(&self, id: &NodeId) -> bool {
+        self.0.is_empty() || self.0.contains(id)
+    }
+}
+
+/// Why a certificate was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Another node was expected.
+    #[error("another node answered: {0:?}")]
+    OtherKey(NodeId),
+    /// Not on the list.
+    #[error("{0:?} is not on the list of allowed nodes (network.allow)")]
+    NotAllowed(NodeId),
+}
+
+/// Takes the key out of the certificate, and the handshake's signature by that key as the proof.
+#[derive(Debug)]
+struct PeerVerifier {
+    expect: Option<NodeId>,
+    allow: Allow,
+    seen: Arc<OnceLock<NodeId>>,
+}
+
+impl PeerVerifier {
+    fn new(expect: Option<NodeId>, allow: Allow) -> Self {
+        Self { expect, allow, seen: Arc::default() }
+    }
+
+    fn check(&self, certificate: &CertificateDer<'_>) -> Result<(), rustls::Error> {
+        let id = certified_id(certificate).ok_or(CertificateError::BadEncoding)?;
+        // The server's verifier serves many handshakes; only a dial has one answer to remember.
+        self.seen.set(id).ok();
+        let refusal = if self.expect.is_some_and(|expected| expected != id) {
+            Refusal::OtherKey(id)
+        } else if !self.allow.permits(&id) {
+            Refusal::NotAllowed(id)
+        } else {
+            return Ok(());
+        };
+        Err(CertificateError::Other(rustls::OtherError(Arc::new(refusal))).into())
+    }
+
+    fn check_signature(
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &provider().signature_verification_algorithms)
+    }
+}
+
+impl ServerCertVerifier for PeerVerifier {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.check(certificate).map(|()| ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::PeerIncompatible::Tls12NotOffered.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Self::check_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+}
+
+impl ClientCertVerifier for PeerVerifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        self.check(certificate).map(|()| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::PeerIncompatible::Tls12NotOffered.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Self::check_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+}

@@ -1,0 +1,499 @@
+//! Is this link alive, and how long is its path?
+//!
+//! Only an answer to something *we* sent is a sign of life; else one dead direction would go unseen. The end that
+//! dialed is the active one: it probes at an interval, and each probe announces when the next is due. The other end
+//! stays passive until a probe is overdue, or until probes say that its answers don't arrive; then it probes as well.
+//!
+//! A link is down once so many exchanges were missed in a row that the loss measured on this very link explains the
+//! run with a probability under [`FALSE_VERDICT`]. Losses are assumed to be independent; under bursts a link may be
+//! dropped that was there, which is why a *node* is only down when no path leads to it.
+//!
+//! The round-trip time is smoothed as in RFC 6298, section 2.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::Time;
+
+/// The probability that a run of misses on a live link ends in a wrong verdict.
+const FALSE_VERDICT: f64 = 1e-6;
+/// The least loss of exchanges that is reckoned with, 3.2 %: it makes four misses the least that are needed.
+const LEAST_LOSS: f64 = 0.031_622_776;
+/// How many resolved exchanges the loss is measured over.
+const LOSS_WINDOW: u32 = 50;
+/// After a miss, probes follow at this pace.
+const FAST_PROBES: Duration = Duration::from_millis(250);
+/// How late an announced probe may be before the passive end probes by itself.
+const OVERDUE: Duration = Duration::from_millis(500);
+/// The least time an answer is given: covers the scheduling of two busy machines.
+const LEAST_TIMEOUT: Duration = Duration::from_millis(150);
+/// The time an answer is given while the path is unknown; also the most that is ever given.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(1);
+const MOST_TIMEOUT: Duration = Duration::from_secs(3);
+/// A link judged down is probed at this pace, for as long as its connection is kept.
+const SLOW_PROBES: Duration = Duration::from_secs(1);
+/// No more unanswered probes than this are remembered: more than a verdict ever takes, with late answers in mind.
+const MOST_OUTSTANDING: usize = 48;
+
+/// What the detector makes of its link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Answers arrive.
+    Alive,
+    /// Two or more exchanges in a row were missed on a clean link.
+    Suspect,
+    /// The run of misses is longer than chance allows.
+    Down,
+}
+
+#[derive(Debug)]
+struct Outstanding {
+    seq: u32,
+    deadline: Time,
+    missed: bool,
+}
+
+/// Watches one connection.
+#[derive(Debug)]
+pub struct Detector {
+    active: bool,
+    interval: Duration,
+    next_seq: u32,
+    outstanding: VecDeque<Outstanding>,
+    /// When we probe next; the passive end moves it ahead of itself as long as the active one keeps its word.
+    next_probe: Time,
+    last_sent: Option<Time>,
+    /// Misses in a row, the run in progress.
+    run: u32,
+    /// Our last probe was answered (or, for the passive end, our last answer was heard).
+    heard: bool,
+    /// Probes in a row by which the active end told us that it gets no answers.
+    unheard: u32,
+    verdict: Verdict,
+    window: LossWindow,
+    rtt: Option<Rtt>,
+    late_floor: Duration,
+    /// What the active end measured, for the passive one.
+    told: Option<(u32, u8)>,
+}
+
+/// A round-trip time, smoothed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rtt {
+    /// Smoothed, in µs.
+    pub smoothed_us: u32,
+    /// Mean deviation, in µs.
+    pub jitter_us: u32,
+    /// The least ever measured on this connection, in µs.
+    pub min_us: u32,
+    /// The last sample, in µs.
+    pub last_us: u32,
+    /// When the last sample was taken.
+    pub at: Time,
+    /// Still the estimate from the handshake, not a probe's.
+    pub provisional: bool,
+}
+
+/// The outcomes of the last [`LOSS_WINDOW`] exchanges, newest in the lowest bit; a one is a loss.
+#[derive(Debug, Default)]
+struct LossWindow {
+    bits: u64,
+    len: u32,
+}
+
+impl LossWindow {
+    fn push(&mut self, lost: bool) {
+        self.bits = ((self.bits << 1) | u64::from(lost)) & ((1 << LOSS_WINDOW) - 1);
+        self.len = (self.len + 1).min(LOSS_WINDOW);
+    }
+
+    fn share(&self) -> f64 {
+        if self.len == 0 { 0.0 } else { f64::from(self.bits.count_ones()) / f64::from(self.len) }
+    }
+}
+
+/// A probe that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DueProbe {
+    /// Its number.
+    pub seq: u32,
+    /// Whether the last one was answered.
+    pub heard: bool,
+    /// When the next one is due, in ms from this one.
+    pub next_ms: u16,
+}
+
+impl Detector {
+    /// A detector for a new connection; the active end probes at once. `handshake_rtt_us` stands in for the round-trip time until a
+    /// probe has measured it.
+    #[must_use]
+    pub fn new(now: Time, active: bool, interval: Duration, handshake_rtt_us: Option<u32>) -> Self {
+        let rtt = handshake_rtt_us.map(|us| Rtt {
+            smoothed_us: us,
+            jitter_us: us / 2,
+            min_us: us,
+            last_us: us,
+            at: now,
+            provisional: true,
+        });
+        let next_probe = if active { now } else { now + interval + OVERDUE };
+        Self {
+            active,
+            interval,
+            next_seq: 1,
+            outstanding: VecDeque::new(),
+            next_probe,
+            last_sent: None,
+            run: 0,
+            heard: true,
+            unheard: 0,
+            verdict: Verdict::Alive,
+            window: LossWindow::default(),
+            rtt,
+            late_floor: Duration::ZERO,
+            told: None,
+        }
+    }
+
+    /// What is known of the path's length. The passive end repeats what the active one told it.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Rtt> {
+        self.rtt
+    }
+
+    /// The share of lost exchanges, in 1/250.
+    #[must_use]
+    pub fn loss_250(&self) -> u8 {
+        let own = (self.window.share() * 250.0).round() as u8;
+        match self.told {
+            Some((_, loss)) if !self.active => loss.max(if self.window.len >= 10 { own } else { 0 }),
+            _ => own,
+        }
+    }
+
+    /// The present verdict.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// How many misses in a row it takes on this link.
+    #[must_use]
+    pub fn misses_needed(&self) -> u32 {
+        let told = f64::from(self.told.map_or(0, |(_, loss)| loss)) / 250.0;
+        let loss = self.window.share().max(told).clamp(LEAST_LOSS, 0.9);
+        // The epsilon keeps rounding from asking for a fifth miss on a clean link.
+        ((FALSE_VERDICT.ln() / loss.ln()) - 1e-6).ceil() as u32
+    }
+
+    /// When [`Self::poll`] has something to do.
+    #[must_use]
+    pub fn deadline(&self) -> Time {
+        let miss = self.outstanding.iter().find(|probe| !probe.missed).map(|probe| probe.deadline);
+        miss.map_or(self.next_probe, |miss| miss.min(self.next_probe))
+    }
+
+    /// Counts what was missed by now and hands out the probe that is due, if one is. `jitter` is a random number that spreads
+    /// the probes of a node's links.
+    pub fn poll(&mut self, now: Time, jitter: u32) -> Option<DueProbe> {
+        self.count_misses(now);
+        if self.next_probe > now {
+            return None;
+        }
+        let seq = self.next_seq;
+        self.next_seq = self.next_seq.wrapping_add(1);
+        if self.outstanding.len() == MOST_OUTSTANDING {
+            self.outstanding.pop_front();
+        }
+        self.outstanding.push_back(Outstanding { seq, deadline: now + self.timeout(), missed: false });
+        self.last_sent = Some(now);
+        let pause = match self.verdict {
+            Verdict::Down => SLOW_PROBES,
+            Verdict::Alive | Verdict::Suspect if self.run > 0 => FAST_PROBES,
+            Verdict::Alive | Verdict::Suspect => self.spread_interval(jitter),
+        };
+        self.next_probe = now + pause;
+        // A passive end that probes promises nothing: the other end keeps its own pace.
+        let next_ms = u16::try_from(pause.as_millis()).unwrap_or(u16::MAX);
+        Some(DueProbe { seq, heard: self.heard, next_ms })
+    }
+
+    /// The interval less up to a sixteenth, so that links don't fall into step.
+    fn spread_interval(&self, jitter: u32) -> Duration {
+        let pause = if self.active { self.interval } else { self.interval + OVERDUE };
+        pause - pause.mul_f64(f64::from(jitter % 1024) / 1024.0 / 16.0)
+    }
+
+    fn count_misses(&mut self, now: Time) {
+        let mut missed = 0;
+        for probe in self.outstanding.iter_mut().filter(|probe| !probe.missed && probe.deadline <= now) {
+            probe.missed = true;
+            missed += 1;
+        }
+        if missed == 0 {
+            return;
+        }
+        self.heard = false;
+        self.run += missed;
+        let next = if self.run == missed {
+            now
+        } else {
+            self.last_sent.map_or(now, |sent| sent + FAST_PROBES)
+        };
+        if self.verdict != Verdict::Down {
+            self.next_probe = self.next_probe.min(next.max(now));
+            let needed = self.misses_needed();
+            if self.run >= needed {
+                self.verdict = Verdict::Down;
+                self.next_probe = now + SLOW_PROBES;
+            } else if self.run >= 2 && needed <= 5 {
+                self.verdict = Verdict::Suspect;
+            }
+        }
+    }
+
+    /// An answer came: our sign of life. `rtt_us` is the path's share of the time, where it could be told. Returns
+    /// whether the verdict changed.
+    pub fn handle_answer(&mut self, now: Time, seq: u32, rtt_us: Option<u32>) -> bool {
+        let Some(at) = self.outstanding.iter().position(|probe| probe.seq == seq) else {
+            return false;
+        };
+        let late = self.outstanding[at].missed;
+        // What was sent before and is still open will be counted when its own time is over.
+        self.outstanding.remove(at);
+        if late {
+            self.run = self.run.saturating_sub(1);
+            if let Some(us) = rtt_us {
+                self.late_floor = (Duration::from_micros(u64::from(us)) * 3 / 2).min(MOST_TIMEOUT);
+            }
+        }
+        if let Some(us) = rtt_us {
+            self.sample(now, us);
+        }
+        self.window.push(false);
+        self.sign_of_life(now)
+    }
+
+    /// A sign of life ends the run: only now do its misses count as losses of a living link.
+    fn sign_of_life(&mut self, now: Time) -> bool {
+        for _ in 0..self.run.min(LOSS_WINDOW) {
+            self.window.push(true);
+        }
+        let was_in_run = self.run > 0;
+        self.run = 0;
+        self.heard = true;
+        self.outstanding.retain(|probe| !probe.missed);
+        let changed = self.verdict != Verdict::Alive;
+        self.verdict = Verdict::Alive;
+        if was_in_run || changed {
+            self.next_probe = now + if self.active { self.interval / 2 } else { self.interval + OVERDUE };
+        }
+        changed
+    }
+
+    /// The other end probed: to a passive end the word that the active one is there, and, if it `heard` us, the sign that what we
+    /// send arrives. Returns whether the verdict changed.
+    pub fn handle_probe(&mut self, now: Time, heard: bool, next_ms: u16, rtt_us: u32, loss: u8) -> bool {
+        if self.active {
+            return false;
+        }
+        self.told = Some((rtt_us, loss));
+        if rtt_us > 0 {
+            self.adopt(now, rtt_us);
+        }
+        if !heard {
+            self.unheard += 1;
+            if self.unheard >= 2 && self.run == 0 {
+                self.next_probe = self.next_probe.min(now);
+            }
+            return false;
+        }
+        self.unheard = 0;
+        // A probe may announce any time; a hostile one must not put us to sleep.
+        let announced = Duration::from_millis(u64::from(next_ms)).min(self.interval.max(Duration::from_secs(10)));
+        let changed = self.sign_of_life(now);
+        self.next_probe = now + announced + OVERDUE;
+        changed
+    }
+
+    /// A hint that the link may be down: probe now, unless that was just done.
+    pub fn probe_now(&mut self, now: Time) {
+        let earliest = self.last_sent.map_or(now, |sent| (sent + FAST_PROBES).max(now));
+        self.next_probe = self.next_probe.min(earliest);
+    }
+
+    /// A probe is wanted at this very time, whatever was sent before.
+    pub fn probe_at(&mut self, now: Time) {
+        self.next_probe = self.next_probe.min(now);
+    }
+
+    /// The node itself was away (stopped, starved): what it missed says nothing about the link. A fresh round comes first.
+    pub fn forgive(&mut self, now: Time) {
+        self.outstanding.clear();
+        self.run = 0;
+        self.next_probe = self.next_probe.min(now);
+        if self.verdict == Verdict::Suspect {
+            self.verdict = Verdict::Alive;
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        let Some(rtt) = self.rtt else { return FIRST_TIMEOUT };
+        let variance = u64::from(rtt.jitter_us) * 4;
+        let path = Duration::from_micros(u64::from(rtt.smoothed_us) + variance);
+        (path + Duration::from_millis(20)).max(LEAST_TIMEOUT).max(self.late_floor).min(MOST_TIMEOUT)
+    }
+
+    fn sample(&mut self, now: Time, us: u32) {
+        self.rtt = Some(match self.rtt {
+            Some(old) if !old.provisional => {
+                let deviation = old.smoothed_us.abs_diff(us);
+                Rtt {
+                    smoothed_us: weigh(old.smoothed_us, us, 8),
+                    jitter_us: weigh(old.jitter_us, deviation, 4),
+                    min_us: old.min_us.min(us),
+                    last_us: us,
+                    at: now,
+                    provisional: false,
+                }
+            }
+            _ => Rtt { smoothed_us: us, jitter_us: us / 2, min_us: us, last_us: us, at: now, provisional: false },
+        });
+    }
+
+    fn adopt(&mut self, now: Time, us: u32) {
+        let old = self.rtt;
+        self.rtt = Some(Rtt {
+            smoothed_us: us,
+            jitter_us: old.map_or(us / 2, |old| weigh(old.jitter_us, old.smoothed_us.abs_diff(us), 4)),
+            min_us: old.filter(|old| !old.provisional).map_or(us, |old| old.min_us.min(us)),
+            last_us: us,
+            at: now,
+            provisional: false,
+        });
+    }
+}
+
+/// `old` moved towards `new` by one part in `parts`.
+fn weigh(old: u32, new: u32, parts: u64) -> u32 {
+    u32::try_from((u64::from(old) * (parts - 1) + u64::from(new)) / parts).expect("between two u32")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_millis(1500);
+
+    fn ms(ms: u64) -> Time {
+        Duration::from_millis(ms)
+    }
+
+    /// Runs the detector's own timers; `answer` tells after how many ms a probe sent at that time is answered.
+    fn run(detector: &mut Detector, from: Time, until: Time, mut answer: impl FnMut(Time) -> Option<u64>) -> Time {
+        let mut now = from;
+        let mut answers: Vec<(Time, u32, u64)> = Vec::new();
+        while detector.verdict() != Verdict::Down {
+            let next_answer = answers.iter().map(|entry| entry.0).min();
+            let next = next_answer.map_or(detector.deadline(), |at| at.min(detector.deadline()));
+            if next > until {
+                return until;
+            }
+            now = next.max(now);
+            answers.sort();
+            if answers.first().is_some_and(|entry| entry.0 <= now) {
+                let (_, seq, rtt) = answers.remove(0);
+                detector.handle_answer(now, seq, Some(rtt as u32 * 1000));
+            } else if let Some(probe) = detector.poll(now, 7) {
+                if let Some(rtt) = answer(now) {
+                    answers.push((now + ms(rtt), probe.seq, rtt));
+                }
+            }
+        }
+        now
+    }
+
+    #[test]
+    fn a_clean_link_takes_four_misses_and_a_second() {
+        let mut detector = Detector::new(ms(0), true, INTERVAL, Some(200));
+        run(&mut detector, ms(0), ms(60_000), |_| Some(1));
+        assert_eq!(detector.misses_needed(), 4);
+        let died = detector.deadline();
+        let down = run(&mut detector, died, ms(90_000), |_| None);
+        assert_eq!(detector.verdict(), Verdict::Down);
+        assert!(down - died <= ms(1000), "took {:?}", down - died);
+    }
+
+    #[test]
+    fn a_lossy_link_takes_as_many_misses_as_its_loss_explains() {
+        let mut detector = Detector::new(ms(0), true, INTERVAL, Some(200));
+        let mut count = 0;
+        // 36 of 100 exchanges lost, never more than two in a row.
+        run(&mut detector, ms(0), ms(200_000), |_| {
+            count += 1;
+            (![0, 3, 6, 8].contains(&(count % 11))).then_some(1)
+        });
+        assert_eq!(detector.verdict(), Verdict::Alive);
+        assert!((13..=15).contains(&detector.misses_needed()), "{}", detector.misses_needed());
+    }
+
+    #[test]
+    fn a_late_answer_ends_the_run_and_raises_the_timeout() {
+        let mut detector = Detector::new(ms(0), true, INTERVAL, Some(1000));
+        run(&mut detector, ms(0), ms(10_000), |_| Some(1));
+        let before = detector.timeout();
+        run(&mut detector, ms(10_000), ms(40_000), |_| Some(400));
+        assert_eq!(detector.verdict(), Verdict::Alive);
+        assert!(detector.timeout() > before && detector.timeout() >= ms(400));
+    }
+
+    #[test]
+    fn the_passive_end_is_silent_while_the_active_one_keeps_its_word() {
+        let mut detector = Detector::new(ms(0), false, INTERVAL, None);
+        for tick in 0..100 {
+            let now = ms(tick * 1500);
+            assert_eq!(detector.poll(now, 0), None);
+            detector.handle_probe(now, true, 1500, 300, 0);
+        }
+        assert_eq!(detector.rtt().map(|rtt| rtt.smoothed_us), Some(300));
+        let last = ms(99 * 1500);
+        assert_eq!(detector.deadline(), last + INTERVAL + OVERDUE);
+        assert!(detector.poll(last + INTERVAL + OVERDUE, 0).is_some());
+    }
+
+    #[test]
+    fn a_passive_end_whose_answers_are_lost_finds_out() {
+        let mut detector = Detector::new(ms(0), false, INTERVAL, Some(300));
+        let mut now = ms(0);
+        // Probes keep coming, and say that no answer arrives; nor do answers to our own probes.
+        for _ in 0..40 {
+            now += ms(250);
+            detector.handle_probe(now, false, 250, 300, 0);
+            detector.poll(now, 0);
+        }
+        assert_eq!(detector.verdict(), Verdict::Down);
+    }
+
+    #[test]
+    fn an_answer_restores_a_link_that_was_judged_down() {
+        let mut detector = Detector::new(ms(0), true, INTERVAL, Some(300));
+        let down = run(&mut detector, ms(0), ms(90_000), |_| None);
+        assert_eq!(detector.verdict(), Verdict::Down);
+        let probe = loop {
+            if let Some(probe) = detector.poll(detector.deadline(), 0) {
+                break probe;
+            }
+        };
+        assert!(detector.handle_answer(down + ms(1200), probe.seq, Some(300)));
+        assert_eq!(detector.verdict(), Verdict::Alive);
+    }
+
+    #[test]
+    fn a_node_that_was_away_does_not_blame_its_links() {
+        let mut detector = Detector::new(ms(0), true, INTERVAL, Some(300));
+        detector.poll(ms(0), 0);
+        detector.forgive(ms(10_000));
+        assert_eq!(detector.verdict(), Verdict::Alive);
+        assert!(detector.poll(ms(10_000), 0).is_some());
+    }
+}

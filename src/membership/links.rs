@@ -1,0 +1,508 @@
+//! Connections come, go, and compete for being *the* link to a peer.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::database::Index;
+use super::detector::{Detector, Verdict};
+use super::{Action, Closed, ConnId, Connected, Core, Event, Time};
+use crate::record::Direction;
+use crate::wire::{Answer, CloseCode, Hello, Message, NodeId, Probe, ViewDigest};
+use rand::RngExt as _;
+use std::collections::BTreeMap;
+
+/// How long the old connection of a peer with a new run id has to prove that it lives.
+const CONTEST: Duration = Duration::from_millis(300);
+/// How long the loser of two connections is kept, so that the other end has seen the winner before it sees this one close.
+const CLOSE_AFTER: Duration = Duration::from_millis(500);
+/// How long a link whose connection lost to one that we have not seen yet waits for it.
+const ORPHAN: Duration = Duration::from_secs(2);
+/// How long a connection judged down is kept and probed: an answer restores it without a handshake.
+const PARKED: Duration = Duration::from_secs(10);
+/// A peer that takes nothing from the control stream for this long has stopped reading.
+const STALLED: Duration = Duration::from_secs(10);
+/// The time over which the losses of a link are counted, and the number that is still normal.
+const FLAP_WINDOW: Duration = Duration::from_secs(600);
+const FLAPS_ALLOWED: usize = 3;
+const LONGEST_HOLD: Duration = Duration::from_secs(60);
+/// The most peers whose flaps are remembered.
+const MAX_FLAPS: usize = 1024;
+/// A link is published as suspect at most once in this time.
+const SUSPECT_EVERY: Duration = Duration::from_secs(60);
+
+/// How a link stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LinkPhase {
+    /// In use. Listed from `listed_from` on: a link that flaps has to hold first.
+    Live { listed_from: Time },
+    /// Judged down; its connection is kept until then.
+    Parked { until: Time },
+    /// Its connection lost to another one, which must come before then.
+    Orphaned { until: Time },
+}
+
+/// The link to a peer: at most one.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) peer: NodeId,
+    pub(super) conn: ConnId,
+    pub(super) direction: Direction,
+    pub(super) remote: SocketAddr,
+    pub(super) run_id: u64,
+    /// The dialer's counter: orders connections in one direction.
+    counter: u64,
+    pub(super) phase: LinkPhase,
+    pub(super) listed: bool,
+    pub(super) since: Time,
+    pub(super) detector: Detector,
+    /// Nodes whose newest record this neighbour may lack, and when to send it.
+    pub(super) needs: BTreeMap<Index, Time>,
+    /// The last message is not with the transport yet, since then.
+    pub(super) in_flight: Option<Time>,
+    pub(super) outbox: VecDeque<Message>,
+    pub(super) superfluous: bool,
+    pub(super) superfluous_to_peer: bool,
+    pub(super) suspect: bool,
+    last_suspected: Option<Time>,
+    pub(super) sync: super::spread::SyncState,
+    /// What our own record says of the round-trip time, in µs.
+    pub(super) published_rtt_us: u32,
+}
+
+impl Link {
+    pub(super) fn is_listed(&self) -> bool {
+        self.listed
+    }
+
+    pub(super) fn deadline(&self) -> Time {
+        let phase = match self.phase {
+            LinkPhase::Live { listed_from } => (!self.listed).then_some(listed_from),
+            LinkPhase::Parked { until } | LinkPhase::Orphaned { until } => Some(until),
+        };
+        let probe = (!matches!(self.phase, LinkPhase::Orphaned { .. })).then(|| self.detector.deadline());
+        let flush = match (self.in_flight, self.phase) {
+            (Some(since), _) => Some(since + STALLED),
+            (None, LinkPhase::Live { .. }) => self.needs.values().min().copied(),
+            // What is kept waits for the link to come back.
+            (None, LinkPhase::Parked { .. } | LinkPhase::Orphaned { .. }) => None,
+        };
+        [phase, probe, flush].into_iter().flatten().min().unwrap_or(Time::MAX)
+    }
+}
+
+/// A peer has come back with a new run id while its old connection seems alive.
+#[derive(Debug)]
+pub(super) struct Contest {
+    pub(super) deadline: Time,
+    challenger: Connected,
+}
+
+/// How often a link was lost of late.
+#[derive(Debug, Default)]
+pub(super) struct Flaps {
+    run_id: u64,
+    losses: VecDeque<Time>,
+}
+
+impl Core {
+    pub(super) fn handle_connected(&mut self, now: Time, new: Connected) {
+        if let Some(dialing) = new.dial.and_then(|dial| self.dials.remove(&dial)) {
+            self.pool.worked(new.peer, dialing.candidate.addr, self.unix_ms(now));
+            self.retries.remove(&new.peer);
+        }
+        if let Err(error) = self.check_hello(&new) {
+            self.reject("bad_hello", new.peer, error);
+            self.actions.push_back(Action::Close(new.conn, CloseCode::Protocol, Vec::new()));
+            return;
+        }
+        if self.leaving {
+            self.actions.push_back(Action::Close(new.conn, CloseCode::Leaving, Vec::new()));
+            return;
+        }
+        let Some(old) = self.links.get(&new.peer) else {
+            if new.dial.is_none() && !self.has_room_for(&new.peer) {
+                let alternatives = self.alternatives(&new.peer);
+                self.actions.push_back(Action::Close(new.conn, CloseCode::Full, alternatives));
+            } else {
+                self.adopt(now, new);
+            }
+            return;
+        };
+        if !matches!(old.phase, LinkPhase::Live { .. }) {
+            self.adopt(now, new);
+        } else if old.run_id != new.hello.run_id {
+            self.open_contest(now, new);
+        } else if self.wins(&new, old) {
+            self.adopt(now, new);
+        } else {
+            self.welcome(&new);
+            self.conns.insert(new.conn, new.peer);
+            self.closing.push((now + CLOSE_AFTER, new.conn));
+        }
+    }
+
+    /// Answers the Hello of a peer that dialed: only now does the connection exist for it.
+    fn welcome(&mut self, new: &Connected) -> bool {
+        if new.dial.is_some() {
+            return false;
+        }
+        let hello = Hello {
+            run_id: self.config.run_id,
+            dial_counter: 0,
+            replaces: false,
+            observed: new.remote,
+            known: u32::try_from(self.database.up_count()).expect("MAX_NODES fits"),
+            digest: self.database.digest(),
+            record: self.own.record(),
+        };
+        self.actions.push_back(Action::Send(new.conn, Message::Hello(hello)));
+        true
+    }
+
+    fn check_hello(&self, new: &Connected) -> Result<(), String> {
+        let record = &new.hello.record;
+        if record.id() != new.peer {
+            return Err(format!("its Hello shows a record of {:?}", record.id()));
+        }
+        if record.body().run_id != new.hello.run_id {
+            return Err("its Hello and its record differ in the run id".to_owned());
+        }
+        record.verify(&self.config.network).map_err(|error| error.to_string())
+    }
+
+    /// Whether the new of two connections of the same two runs wins. Both ends compute the same.
+    fn wins(&self, new: &Connected, old: &Link) -> bool {
+        if new.replaces || new.hello.replaces {
+            return true;
+        }
+        let (new_is_mine, old_is_mine) = (new.dial.is_some(), old.direction == Direction::Dialer);
+        if new_is_mine == old_is_mine {
+            return counter(new) > old.counter;
+        }
+        new_is_mine == (self.me < new.peer)
+    }
+
+    fn open_contest(&mut self, now: Time, challenger: Connected) {
+        let peer = challenger.peer;
+        if let Some(link) = self.links.get_mut(&peer) {
+            link.detector.probe_at(now);
+        }
+        let contest = Contest { deadline: now + CONTEST, challenger };
+        if let Some(earlier) = self.contests.insert(peer, contest) {
+            self.actions.push_back(Action::Close(earlier.challenger.conn, CloseCode::Duplicate, Vec::new()));
+        }
+    }
+
+    /// Makes the connection the link to its peer, in place of whatever was.
+    fn adopt(&mut self, now: Time, new: Connected) {
+        let peer = new.peer;
+        let old = self.links.remove(&peer);
+        let replaced = old.as_ref().is_some_and(|old| old.listed);
+        if let Some(old) = &old
+            && !matches!(old.phase, LinkPhase::Orphaned { .. })
+        {
+            self.closing.push((now + CLOSE_AFTER, old.conn));
+        }
+        let in_flight = self.welcome(&new).then_some(now);
+        let direction = if new.dial.is_some() { Direction::Dialer } else { Direction::Listener };
+        let active = direction == Direction::Dialer;
+        // Replacing a connection never unlists the link.
+        let hold = if replaced { Duration::ZERO } else { self.flap_hold(now, peer, new.hello.run_id) };
+        let link = Link {
+            peer,
+            conn: new.conn,
+            direction,
+            remote: new.remote,
+            run_id: new.hello.run_id,
+            counter: counter(&new),
+            phase: LinkPhase::Live { listed_from: now + hold },
+            listed: hold.is_zero(),
+            since: now,
+            detector: Detector::new(now, active, self.config.probe_interval, new.rtt_us),
+            needs: BTreeMap::new(),
+            in_flight,
+            outbox: VecDeque::new(),
+            superfluous: false,
+            superfluous_to_peer: false,
+            suspect: false,
+            last_suspected: None,
+            sync: super::spread::SyncState::new(now),
+            published_rtt_us: old.map_or(0, |old| old.published_rtt_us),
+        };
+        self.conns.insert(new.conn, peer);
+        self.links.insert(peer, link);
+        if new.dial.is_none() && new.hello.record.body().addrs.is_empty() {
+            // It publishes no address yet: it dials from the port that it listens on.
+            self.pool.learn(peer, &[new.remote], self.unix_ms(now), false);
+        }
+        self.learn_own_addr(now, new.hello.observed);
+        self.take_record(now, new.hello.record.clone(), Some(peer));
+        self.greet(now, peer, new.hello.known, new.hello.digest);
+        self.events.push_back(Event::Linked { peer, remote: new.remote, direction, replaced });
+        if hold.is_zero() {
+            self.own_links_changed(now, !replaced);
+        }
+    }
+
+    /// How long a link that flaps has to hold before it is listed. A restarted peer starts with a clean slate.
+    fn flap_hold(&mut self, now: Time, peer: NodeId, run_id: u64) -> Duration {
+        let Some(flaps) = self.flaps.get_mut(&peer) else { return Duration::ZERO };
+        if flaps.run_id != run_id {
+            self.flaps.remove(&peer);
+            return Duration::ZERO;
+        }
+        flaps.losses.retain(|at| now.saturating_sub(*at) < FLAP_WINDOW);
+        let over = flaps.losses.len().saturating_sub(FLAPS_ALLOWED - 1);
+        if over == 0 { Duration::ZERO } else { Duration::from_secs(1 << over.min(6)).min(LONGEST_HOLD) }
+    }
+
+    fn note_flap(&mut self, now: Time, peer: NodeId, run_id: u64) {
+        if self.flaps.len() >= MAX_FLAPS && !self.flaps.contains_key(&peer) {
+            self.flaps.pop_first();
+        }
+        let flaps = self.flaps.entry(peer).or_default();
+        if flaps.run_id != run_id {
+            *flaps = Flaps { run_id, losses: VecDeque::new() };
+        }
+        flaps.losses.push_back(now);
+        if flaps.losses.len() > 16 {
+            flaps.losses.pop_front();
+        }
+    }
+
+    pub(super) fn handle_closed(&mut self, now: Time, conn: ConnId, why: &Closed) {
+        self.closing.retain(|(_, closing)| *closing != conn);
+        let Some(peer) = self.conns.remove(&conn) else {
+            self.contests.retain(|_, contest| contest.challenger.conn != conn);
+            return;
+        };
+        if let Closed::Violation(code, reason) = why {
+            self.reject(violation(*code), peer, reason.clone());
+        }
+        let Some(link) = self.links.get_mut(&peer).filter(|link| link.conn == conn) else { return };
+        if let Some(contest) = self.contests.remove(&peer) {
+            self.adopt(now, contest.challenger);
+            return;
+        }
+        if *why == Closed::ByPeer(Some(CloseCode::Duplicate)) && link.listed {
+            link.phase = LinkPhase::Orphaned { until: now + ORPHAN };
+            return;
+        }
+        self.drop_link(now, peer, why);
+    }
+
+    /// Removes a link whose connection is gone.
+    fn drop_link(&mut self, now: Time, peer: NodeId, why: &Closed) {
+        let Some(link) = self.links.remove(&peer) else { return };
+        let leaving = self.database.record(&peer).is_some_and(|record| record.body().leaving);
+        let superfluous = matches!(why, Closed::ByPeer(Some(CloseCode::Superfluous)) | Closed::Local);
+        let calm = leaving || superfluous || *why == Closed::ByPeer(Some(CloseCode::Leaving));
+        if link.listed {
+            self.events.push_back(Event::Unlinked { peer, why: describe(why), calm });
+            self.own_links_lost(now);
+        }
+        self.plan_soon(now);
+        if calm {
+            if leaving {
+                self.pool.left(&peer);
+            }
+            return;
+        }
+        if link.listed {
+            self.note_flap(now, peer, link.run_id);
+            self.pool.lost(peer, now);
+        }
+    }
+
+    pub(super) fn handle_probe(&mut self, now: Time, conn: ConnId, probe: Probe) {
+        let Some(link) = self.link_of(conn) else { return };
+        let was = link.detector.verdict();
+        let changed =
+            link.detector.handle_probe(now, probe.heard, probe.next_ms, probe.rtt_us, probe.loss);
+        let peer = link.peer;
+        if changed {
+            self.revived(now, peer, was);
+        }
+        self.compare_digest(now, peer, probe.digest);
+    }
+
+    pub(super) fn handle_answer(&mut self, now: Time, conn: ConnId, answer: Answer, rtt_us: Option<u32>) {
+        let Some(link) = self.link_of(conn) else { return };
+        let was = link.detector.verdict();
+        let changed = link.detector.handle_answer(now, answer.seq, rtt_us);
+        let peer = link.peer;
+        if changed {
+            self.revived(now, peer, was);
+        }
+        if let Some(contest) = self.contests.remove(&peer) {
+            // The old connection lives: two nodes run under one id.
+            let challenger = contest.challenger;
+            self.events.push_back(Event::PeerTwin(peer, challenger.remote));
+            self.actions.push_back(Action::Close(challenger.conn, CloseCode::IdentityInUse, Vec::new()));
+        }
+        self.compare_digest(now, peer, answer.digest);
+    }
+
+    /// The live link whose connection this is.
+    pub(super) fn link_of(&mut self, conn: ConnId) -> Option<&mut Link> {
+        let peer = self.conns.get(&conn)?;
+        self.links.get_mut(peer).filter(|link| link.conn == conn)
+    }
+
+    fn revived(&mut self, now: Time, peer: NodeId, was: Verdict) {
+        let Some(link) = self.links.get_mut(&peer) else { return };
+        link.suspect = false;
+        match was {
+            Verdict::Alive => {}
+            Verdict::Suspect => self.own_links_changed(now, false),
+            Verdict::Down => {
+                let run_id = link.run_id;
+                let hold = self.flap_hold(now, peer, run_id);
+                let link = self.links.get_mut(&peer).expect("still there");
+                link.phase = LinkPhase::Live { listed_from: now + hold };
+                link.listed = hold.is_zero();
+                link.since = now;
+                link.sync = super::spread::SyncState::new(now);
+                self.events.push_back(Event::Restored(peer));
+                if hold.is_zero() {
+                    self.own_links_changed(now, true);
+                }
+                self.offer_all(now, peer);
+            }
+        }
+    }
+
+    pub(super) fn advance_contests(&mut self, now: Time) {
+        let due: Vec<NodeId> =
+            self.contests.iter().filter(|(_, contest)| contest.deadline <= now).map(|(id, _)| *id).collect();
+        for peer in due {
+            let contest = self.contests.remove(&peer).expect("just listed");
+            self.adopt(now, contest.challenger);
+        }
+        let (due, rest) = self.closing.iter().partition(|(due, _)| *due <= now);
+        self.closing = rest;
+        for (_, conn) in due {
+            self.actions.push_back(Action::Close(conn, CloseCode::Duplicate, Vec::new()));
+        }
+    }
+
+    /// Probes, verdicts, and the ends of phases, for every link.
+    pub(super) fn advance_links(&mut self, now: Time) {
+        let digest = self.database.digest();
+        let peers: Vec<NodeId> =
+            self.links.values().filter(|link| link.deadline() <= now).map(|link| link.peer).collect();
+        for peer in peers {
+            self.probe(now, peer, digest);
+            self.advance_phase(now, peer);
+        }
+    }
+
+    fn probe(&mut self, now: Time, peer: NodeId, digest: ViewDigest) {
+        let jitter = self.rng.random();
+        let Some(link) = self.links.get_mut(&peer) else { return };
+        if matches!(link.phase, LinkPhase::Orphaned { .. }) {
+            return;
+        }
+        let was = link.detector.verdict();
+        if let Some(due) = link.detector.poll(now, jitter) {
+            let rtt_us = link.detector.rtt().filter(|rtt| !rtt.provisional).map_or(0, |rtt| rtt.smoothed_us);
+            let loss = link.detector.loss_250();
+            let probe =
+                Probe { seq: due.seq, heard: due.heard, rtt_us, loss, next_ms: due.next_ms, digest };
+            self.actions.push_back(Action::Probe(link.conn, probe));
+        }
+        match (was, link.detector.verdict()) {
+            (Verdict::Alive, Verdict::Suspect) => self.suspect(now, peer),
+            (Verdict::Alive | Verdict::Suspect, Verdict::Down) => self.park(now, peer),
+            _ => {}
+        }
+    }
+
+    fn suspect(&mut self, now: Time, peer: NodeId) {
+        let Some(link) = self.links.get_mut(&peer) else { return };
+        if link.last_suspected.is_some_and(|at| now.saturating_sub(at) < SUSPECT_EVERY) || !link.listed {
+            return;
+        }
+        link.last_suspected = Some(now);
+        link.suspect = true;
+        self.events.push_back(Event::Suspected(peer));
+        self.own_links_lost(now);
+    }
+
+    fn park(&mut self, now: Time, peer: NodeId) {
+        let Some(link) = self.links.get_mut(&peer) else { return };
+        link.phase = LinkPhase::Parked { until: now + PARKED };
+        link.suspect = false;
+        let (was_listed, run_id) = (std::mem::replace(&mut link.listed, false), link.run_id);
+        if was_listed {
+            let why = "no answer to any probe".to_owned();
+            self.events.push_back(Event::Unlinked { peer, why, calm: false });
+            self.note_flap(now, peer, run_id);
+            self.own_links_lost(now);
+        }
+        self.pool.lost(peer, now);
+        self.plan_soon(now);
+    }
+
+    fn advance_phase(&mut self, now: Time, peer: NodeId) {
+        let Some(link) = self.links.get_mut(&peer) else { return };
+        if link.in_flight.is_some_and(|since| now >= since + STALLED) {
+            let conn = link.conn;
+            self.reject("stalled", peer, "it stopped reading".to_owned());
+            self.close(now, peer, conn, CloseCode::Stalled);
+            return;
+        }
+        match link.phase {
+            LinkPhase::Live { listed_from } if !link.listed && listed_from <= now => {
+                link.listed = true;
+                self.own_links_changed(now, true);
+            }
+            LinkPhase::Parked { until } if until <= now => {
+                let conn = link.conn;
+                self.close(now, peer, conn, CloseCode::Down);
+            }
+            LinkPhase::Orphaned { until } if until <= now => {
+                self.drop_link(now, peer, &Closed::ByPeer(Some(CloseCode::Duplicate)));
+            }
+            LinkPhase::Live { .. } | LinkPhase::Parked { .. } | LinkPhase::Orphaned { .. } => {}
+        }
+    }
+
+    /// Closes a link's connection from our side, and is done with it.
+    pub(super) fn close(&mut self, now: Time, peer: NodeId, conn: ConnId, code: CloseCode) {
+        self.actions.push_back(Action::Close(conn, code, Vec::new()));
+        self.conns.remove(&conn);
+        let why = match code {
+            CloseCode::Superfluous | CloseCode::Leaving => Closed::Local,
+            _ => Closed::Violation(code, "closed by us".to_owned()),
+        };
+        self.drop_link(now, peer, &why);
+    }
+}
+
+/// The dialer's connection counter: ours if we dialed.
+fn counter(connected: &Connected) -> u64 {
+    connected.dial.map_or(connected.hello.dial_counter, |dial| dial.0)
+}
+
+fn violation(code: CloseCode) -> &'static str {
+    match code {
+        CloseCode::Limit => "over_limit",
+        CloseCode::Stalled => "stalled",
+        _ => "protocol_violation",
+    }
+}
+
+fn describe(why: &Closed) -> String {
+    match why {
+        Closed::ByPeer(Some(CloseCode::Leaving)) => "it leaves".to_owned(),
+        Closed::ByPeer(Some(CloseCode::Superfluous)) | Closed::Local => "both ends can do without it".to_owned(),
+        Closed::ByPeer(Some(code)) => format!("closed by the peer: {code:?}"),
+        Closed::ByPeer(None) => "closed by the peer".to_owned(),
+        Closed::Reset => "the peer was restarted".to_owned(),
+        Closed::TimedOut => "nothing heard for 30 s".to_owned(),
+        Closed::Violation(code, reason) => format!("{code:?}: {reason}"),
+        Closed::Failed(reason) => reason.clone(),
+    }
+}

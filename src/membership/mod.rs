@@ -1,0 +1,525 @@
+//! The core: membership without I/O.
+//!
+//! Events go in ([`Core::handle`]), actions come out ([`Core::poll_action`]), and the caller asks when to come back
+//! ([`Core::poll_timeout`]). The core never reads a clock, never draws entropy and never touches a socket: the time is an
+//! argument, the random generator is seeded, settings and identity are passed in. The same core runs in the node and in a
+//! simulator, and replays to the byte.
+//!
+//! Use it in one way: mutate, then drain to empty.
+//!
+//! The parts, each an own module:
+//! - [`database`]: the newest record of every node, who is up, digests;
+//! - [`detector`]: is this link alive, and how long is its path;
+//! - [`pool`]: what is missing, and where it might be;
+//! - `links`: connections come, go, and compete for being *the* link to a peer;
+//! - `spread`: records and digests between neighbours;
+//! - `publish`: our own record;
+//! - `neighbors`: whom to link with;
+//! - `picture`: the snapshot.
+
+pub mod database;
+pub mod detector;
+mod links;
+mod neighbors;
+mod picture;
+pub mod pool;
+mod publish;
+mod spread;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+
+use crate::record::{Direction, Record, Signer};
+use crate::snapshot::Changes;
+use crate::wire::{Answer, CloseCode, Hello, Message, NodeId, Probe, ShortId, ViewDigest};
+use database::{Database, Index};
+use links::{Contest, Flaps, Link};
+use pool::{Candidate, Pool, Remembered};
+use publish::OwnRecord;
+
+/// The time since the node's start. One clock for all of the core; it never goes back.
+pub type Time = Duration;
+
+/// How late our own loop may run before nothing that was pending counts against a link any more.
+const TOO_LATE: Duration = Duration::from_millis(500);
+
+/// A connection, as the transport numbers them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+/// An attempt at a connection; its number is also the dialer's connection counter of the Hello.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DialId(pub u64);
+
+/// What the core is told at its start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The network's name.
+    pub network: Arc<str>,
+    /// The node's label.
+    pub label: Arc<str>,
+    /// The addresses to publish; empty if they must be learned from peers.
+    pub addrs: Vec<SocketAddr>,
+    /// Configured targets.
+    pub targets: Vec<SocketAddr>,
+    /// What an earlier run remembered.
+    pub remembered: Vec<(NodeId, Remembered)>,
+    /// Random, new at every start.
+    pub run_id: u64,
+    /// Above every epoch that this identity ever used.
+    pub epoch: u64,
+    /// Seeds the core's random generator.
+    pub seed: [u8; 32],
+    /// Unix time in ms at time zero.
+    pub start_unix_ms: u64,
+    /// The pause between two probes on a healthy link.
+    pub probe_interval: Duration,
+    /// Up to so many nodes, everybody links with everybody.
+    pub full_mesh: usize,
+    /// Above that, about so many links, counted both ways.
+    pub degree_target: usize,
+    /// Never more links than this.
+    pub degree_cap: usize,
+    /// So many dials at a time.
+    pub dials_at_once: usize,
+    /// What news of round-trip times alone may cost this node, in bytes a second.
+    pub refresh_bytes_per_s: u32,
+    /// How long the record of a node that is not up is kept.
+    pub forget_after: Duration,
+}
+
+/// A connection after both Hellos.
+#[derive(Debug, Clone)]
+pub struct Connected {
+    /// Its number.
+    pub conn: ConnId,
+    /// The dial it came from; `None` if the peer dialed.
+    pub dial: Option<DialId>,
+    /// Whose key the handshake proved.
+    pub peer: NodeId,
+    /// Where the peer is.
+    pub remote: SocketAddr,
+    /// What the peer said.
+    pub hello: Hello,
+    /// Round-trip time of the handshake in µs, the first guess at the path.
+    pub rtt_us: Option<u32>,
+    /// Whether our own Hello said that this connection replaces one we take for dead.
+    pub replaces: bool,
+}
+
+/// Why a dial came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DialError {
+    /// No answer in time.
+    Timeout,
+    /// Somebody else's key answered there.
+    OtherKey,
+    /// This very node answered.
+    Myself,
+    /// The other side refused; where it is full, with addresses to try instead.
+    Refused(Option<CloseCode>, Vec<SocketAddr>),
+    /// Anything else, in words.
+    Failed(String),
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Closed {
+    /// The peer closed it, with this code if it is one of ours.
+    ByPeer(Option<CloseCode>),
+    /// The peer has forgotten the connection: it was restarted.
+    Reset,
+    /// QUIC's own idle timeout.
+    TimedOut,
+    /// We closed it for what the peer did; the reason in words.
+    Violation(CloseCode, String),
+    /// We closed it ourselves.
+    Local,
+    /// The transport failed, in words.
+    Failed(String),
+}
+
+/// What happens to the core.
+#[derive(Debug)]
+pub enum Input {
+    /// Nothing but time.
+    Timeout,
+    /// A connection is through both Hellos.
+    Connected(Box<Connected>),
+    /// A dial came to nothing.
+    DialFailed(DialId, DialError),
+    /// A connection ended.
+    Closed(ConnId, Closed),
+    /// A message on the control stream.
+    Message(ConnId, Message),
+    /// The last message to this connection is with the transport: it takes the next.
+    Flushed(ConnId),
+    /// A probe came (and the transport has answered it).
+    Probe(ConnId, Probe),
+    /// An answer came; with the path's share of the time, in µs, where it could be told.
+    Answer(ConnId, Answer, Option<u32>),
+    /// Say farewell.
+    Leave,
+}
+
+/// What the core wants done.
+#[derive(Debug, PartialEq)]
+pub enum Action {
+    /// Connect to an address; with `expect`, only if that node answers.
+    Dial {
+        /// The attempt's number.
+        dial: DialId,
+        /// Where.
+        addr: SocketAddr,
+        /// Who must answer.
+        expect: Option<NodeId>,
+        /// To say in the Hello: this replaces a connection we take for dead.
+        replaces: bool,
+    },
+    /// Send a message on the control stream.
+    Send(ConnId, Message),
+    /// Send a probe.
+    Probe(ConnId, Probe),
+    /// Close a connection.
+    Close(ConnId, CloseCode, Vec<SocketAddr>),
+}
+
+/// Something a person would like to read in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A link stands.
+    Linked {
+        /// With whom.
+        peer: NodeId,
+        /// Where.
+        remote: SocketAddr,
+        /// Who dialed.
+        direction: Direction,
+        /// It took the place of an older connection.
+        replaced: bool,
+    },
+    /// A link is gone.
+    Unlinked {
+        /// With whom.
+        peer: NodeId,
+        /// Why, in words.
+        why: String,
+        /// Nothing is wrong: it was not needed, or the peer left.
+        calm: bool,
+    },
+    /// A link that was judged down answered again.
+    Restored(NodeId),
+    /// A link misses answers.
+    Suspected(NodeId),
+    /// A node came into view.
+    Up(NodeId),
+    /// A node can't be reached any more.
+    Unreachable(NodeId),
+    /// A node said farewell.
+    Left(NodeId),
+    /// This node has lost every link.
+    CutOff,
+    /// A connection could not be made.
+    DialFailed(Candidate, DialError),
+    /// A configured target is this node's own address.
+    OwnTarget(SocketAddr),
+    /// This identity runs twice; `silenced` if it is we who stop publishing.
+    Twin {
+        /// The other's run id.
+        run_id: u64,
+        /// Where it was seen, if it was dialed into us.
+        remote: Option<SocketAddr>,
+        /// We stop publishing.
+        silenced: bool,
+    },
+    /// A peer is seen twice at once under one id.
+    PeerTwin(NodeId, SocketAddr),
+    /// Something a peer sent was turned away; counted under a name.
+    Rejected {
+        /// The counter.
+        what: &'static str,
+        /// From whom.
+        peer: NodeId,
+        /// The details.
+        why: String,
+    },
+}
+
+/// A dial under way.
+#[derive(Debug)]
+struct Dialing {
+    candidate: Candidate,
+}
+
+/// See the module's documentation.
+pub struct Core {
+    config: Config,
+    signer: Arc<dyn Signer>,
+    rng: ChaCha8Rng,
+    me: NodeId,
+    me_short: ShortId,
+    database: Database,
+    own: OwnRecord,
+    links: BTreeMap<NodeId, Link>,
+    conns: BTreeMap<ConnId, NodeId>,
+    contests: BTreeMap<NodeId, Contest>,
+    flaps: BTreeMap<NodeId, Flaps>,
+    /// Connections that lost, closed a little later, when both ends have seen both.
+    closing: Vec<(Time, ConnId)>,
+    pool: Pool,
+    dials: BTreeMap<DialId, Dialing>,
+    dial_queue: VecDeque<(Candidate, u32)>,
+    dial_counter: u64,
+    /// When a node may be dialed again as a wanted neighbour, and how often that failed in a row.
+    retries: BTreeMap<NodeId, (Time, u32)>,
+    actions: VecDeque<Action>,
+    events: VecDeque<Event>,
+    changes: Changes,
+    rejected: BTreeMap<&'static str, u64>,
+    /// Who is up must be derived anew, at this time.
+    derive_due: Option<Time>,
+    /// The set of wanted neighbours must be looked at, at this time.
+    plan_due: Option<Time>,
+    prune_due: Time,
+    forget_due: Time,
+    /// What `poll_timeout` said last: being called much later means that we were away.
+    promised: Option<Time>,
+    was_linked: bool,
+    leaving: bool,
+}
+
+impl Core {
+    /// A core at time zero. It dials its targets as soon as it is first called.
+    #[must_use]
+    pub fn new(config: Config, signer: Arc<dyn Signer>) -> Self {
+        let me = signer.node_id();
+        let own = OwnRecord::new(&config, &*signer);
+        let pool = Pool::new(&config.targets, config.remembered.clone());
+        let dial_queue = pool.first_dials().into_iter().map(|candidate| (candidate, 0)).collect();
+        Self {
+            rng: ChaCha8Rng::from_seed(config.seed),
+            me,
+            me_short: me.abbreviated(),
+            database: Database::new(own.record()),
+            own,
+            links: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            contests: BTreeMap::new(),
+            flaps: BTreeMap::new(),
+            closing: Vec::new(),
+            pool,
+            dials: BTreeMap::new(),
+            dial_queue,
+            dial_counter: 0,
+            retries: BTreeMap::new(),
+            actions: VecDeque::new(),
+            events: VecDeque::new(),
+            changes: Changes { shape: 1, figures: 0 },
+            rejected: BTreeMap::new(),
+            derive_due: None,
+            plan_due: None,
+            prune_due: Time::ZERO,
+            forget_due: Time::ZERO,
+            promised: None,
+            was_linked: false,
+            leaving: false,
+            config,
+            signer,
+        }
+    }
+
+    /// Takes an event in, and does all that is due by `now`.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        if self.promised.take().is_some_and(|promised| now > promised + TOO_LATE) {
+            for link in self.links.values_mut() {
+                link.detector.forgive(now);
+            }
+        }
+        match input {
+            Input::Timeout => {}
+            Input::Connected(connected) => self.handle_connected(now, *connected),
+            Input::DialFailed(dial, why) => self.handle_dial_failed(now, dial, &why),
+            Input::Closed(conn, why) => self.handle_closed(now, conn, &why),
+            Input::Message(conn, message) => self.handle_message(now, conn, message),
+            Input::Flushed(conn) => self.handle_flushed(conn),
+            Input::Probe(conn, probe) => self.handle_probe(now, conn, probe),
+            Input::Answer(conn, answer, rtt_us) => self.handle_answer(now, conn, answer, rtt_us),
+            Input::Leave => self.leave(now),
+        }
+        self.advance(now);
+    }
+
+    /// The next thing to do, until there is none.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The next thing to tell a person, until there is none.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`Self::handle`] with [`Input::Timeout`], if nothing else happens before.
+    pub fn poll_timeout(&mut self) -> Time {
+        let links = self.links.values().map(Link::deadline).min();
+        // After farewell nobody is looked for any more.
+        let look = if self.leaving { None } else { Some(self.pool.deadline()) };
+        let rest = [
+            look,
+            links,
+            self.own.deadline(),
+            self.derive_due,
+            self.plan_due.filter(|_| !self.leaving),
+            Some(self.forget_due),
+            self.contests.values().map(|contest| contest.deadline).min(),
+            self.closing.iter().map(|(due, _)| *due).min(),
+        ];
+        let next = rest.into_iter().flatten().min().expect("forgetting always has a deadline");
+        self.promised = Some(next);
+        next
+    }
+
+    /// What changed since the start.
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        self.changes
+    }
+
+    /// The digest of the view, for the transport's answers.
+    #[must_use]
+    pub fn digest(&self) -> ViewDigest {
+        self.database.digest()
+    }
+
+    /// The newest record of this node, for the transport's Hellos.
+    #[must_use]
+    pub fn own_record(&self) -> Arc<Record> {
+        self.own.record()
+    }
+
+    /// This run's id.
+    #[must_use]
+    pub fn run_id(&self) -> u64 {
+        self.config.run_id
+    }
+
+    /// How many nodes are up in this node's view, itself included.
+    #[must_use]
+    pub fn up_count(&self) -> usize {
+        self.database.up_count()
+    }
+
+    /// The highest epoch in use, to be kept on disk.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.own.epoch()
+    }
+
+    /// What is remembered of nodes, to be kept on disk.
+    #[must_use]
+    pub fn remembered(&self) -> &BTreeMap<NodeId, Remembered> {
+        self.pool.nodes()
+    }
+
+    /// A node's label, where it is known, for the log.
+    #[must_use]
+    pub fn label(&self, id: &NodeId) -> Option<Arc<str>> {
+        self.database.record(id).map(|record| record.body().label.clone())
+    }
+
+    /// Whether everything handed to the transport so far has left: after farewell, the node may go.
+    #[must_use]
+    pub fn is_flushed(&self) -> bool {
+        self.links.values().all(|link| link.in_flight.is_none() && link.needs.is_empty())
+    }
+
+    /// Everything that is due.
+    fn advance(&mut self, now: Time) {
+        self.advance_contests(now);
+        self.advance_links(now);
+        if self.derive_due.is_some_and(|due| due <= now) {
+            self.derive(now);
+        }
+        if !self.leaving {
+            self.advance_neighbors(now);
+        }
+        self.advance_own_record(now);
+        if self.forget_due <= now {
+            self.forget_due = now + Duration::from_secs(10);
+            self.forget(now);
+        }
+        self.flush_links(now);
+    }
+
+    fn derive(&mut self, now: Time) {
+        self.derive_due = None;
+        let live: Vec<Index> = self
+            .links
+            .values()
+            .filter(|link| link.is_listed())
+            .filter_map(|link| self.database.index(&link.peer.abbreviated()))
+            .collect();
+        let flips = self.database.derive_up(now, &live);
+        if flips.is_empty() {
+            return;
+        }
+        self.changes.shape += 1;
+        self.plan_soon(now);
+        let cut_off = live.is_empty() && self.was_linked;
+        self.was_linked = !live.is_empty();
+        if cut_off {
+            self.events.push_back(Event::CutOff);
+        }
+        for flip in flips {
+            let record = self.database.entry(flip.index).record.clone();
+            let (id, left) = (record.id(), record.body().leaving);
+            if flip.up {
+                self.offer(now, flip.index, None, Duration::from_millis(50));
+                self.remember(now, flip.index);
+                self.events.push_back(Event::Up(id));
+            } else if left {
+                self.events.push_back(Event::Left(id));
+            } else if !cut_off {
+                self.events.push_back(Event::Unreachable(id));
+            }
+        }
+    }
+
+    fn forget(&mut self, now: Time) {
+        let gone = self.database.forget_older(now, self.config.forget_after);
+        if gone.is_empty() {
+            return;
+        }
+        self.changes.shape += 1;
+        for link in self.links.values_mut() {
+            link.needs.retain(|index, _| !gone.contains(index));
+        }
+    }
+
+    /// Asks for a new derivation of who is up. Losses are looked at now, gains may wait for company where a walk is dear.
+    fn derive_soon(&mut self, now: Time, loss: bool) {
+        let wait = match self.database.up_count() {
+            0..=32 => Duration::ZERO,
+            33..=256 if loss => Duration::ZERO,
+            33..=256 => Duration::from_millis(10),
+            _ => Duration::from_millis(100),
+        };
+        let due = now + wait;
+        self.derive_due = Some(self.derive_due.map_or(due, |before| before.min(due)));
+    }
+
+    fn unix_ms(&self, now: Time) -> u64 {
+        self.config.start_unix_ms + u64::try_from(now.as_millis()).expect("fits for an age of the earth")
+    }
+
+    fn reject(&mut self, what: &'static str, peer: NodeId, why: String) {
+        *self.rejected.entry(what).or_default() += 1;
+        self.changes.figures += 1;
+        self.events.push_back(Event::Rejected { what, peer, why });
+    }
+}

@@ -1,0 +1,395 @@
+//! Whom to link with, and the dials that this takes.
+//!
+//! Up to [`Config::full_mesh`](super::Config) nodes, everybody links with everybody. Above that a node keeps about
+//! [`degree_target`](super::Config) links, counted both ways: to its two successors on a ring of hashed ids (so the
+//! network is connected for certain), and for the rest to random nodes (an expander) and near ones, in turn.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::RngExt as _;
+
+use super::database::ring_position;
+use super::links::LinkPhase;
+use super::pool::Candidate;
+use super::{Action, Core, DialError, DialId, Dialing, Event, Time};
+use crate::wire::{CloseCode, MAX_ALTERNATIVES, Message, NodeId, dialable};
+
+/// Each node keeps links to so many successors on the ring; so it has as many predecessors.
+const SUCCESSORS: usize = 2;
+/// Slots below the cap that are kept for ring links.
+const RING_SLOTS: usize = 2 * SUCCESSORS;
+/// In a full mesh the node with the lower id dials; the other waits this long for it.
+const COURTESY: Duration = Duration::from_millis(400);
+/// A link younger than this is not given up as superfluous.
+const SETTLED: Duration = Duration::from_secs(3);
+/// No more than one link is given up in this time.
+const PRUNE_EVERY: Duration = Duration::from_millis(300);
+/// The pause after a dial of a wanted neighbour failed, doubling.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// The most dials that wait for their turn.
+const MAX_QUEUE: usize = 256;
+/// How many random nodes are looked at to find one with few links.
+const SAMPLE: usize = 3;
+
+impl Core {
+    /// Looks at the set of neighbours soon: at once in a small network, where a look is dear a little later.
+    pub(super) fn plan_soon(&mut self, now: Time) {
+        let wait = if self.database.up_count() <= 32 { Duration::ZERO } else { Duration::from_millis(50) };
+        self.plan_by(now + wait);
+    }
+
+    fn plan_by(&mut self, at: Time) {
+        self.plan_due = Some(self.plan_due.map_or(at, |due| due.min(at)));
+    }
+
+    pub(super) fn advance_neighbors(&mut self, now: Time) {
+        if self.plan_due.is_some_and(|due| due <= now) {
+            self.plan_due = None;
+            if self.is_full_mesh() {
+                self.plan_mesh(now);
+            } else {
+                self.plan_ring(now);
+                self.plan_fill(now);
+                self.prune(now);
+            }
+        }
+        if self.pool.deadline() <= now {
+            self.draw(now);
+        }
+        self.start_dials();
+    }
+
+    fn is_full_mesh(&self) -> bool {
+        self.database.up_count() <= self.config.full_mesh
+    }
+
+    /// Links that count towards the degree: those in use.
+    fn degree(&self) -> usize {
+        self.links.values().filter(|link| matches!(link.phase, LinkPhase::Live { .. })).count()
+    }
+
+    fn draw(&mut self, now: Time) {
+        let up = self.database.up_count();
+        let Self { pool, rng, links, dials, dial_queue, database, .. } = self;
+        let candidates = pool.poll(now, up, rng, |id, addr| {
+            let linked = links
+                .values()
+                .filter(|link| matches!(link.phase, LinkPhase::Live { .. }))
+                .any(|link| link.remote == addr || Some(link.peer) == id);
+            let under_way = dials.values().any(|dialing| dialing.candidate.addr == addr)
+                || dial_queue.iter().any(|(candidate, _)| candidate.addr == addr);
+            // One that is up needs no finding; whether to link with it is the plan's to say.
+            let up = match id {
+                Some(id) => database.is_up(&id),
+                None => database.up_in_order().any(|(_, entry)| entry.record.body().addrs.contains(&addr)),
+            };
+            !linked && !under_way && !up
+        });
+        for candidate in candidates {
+            self.enqueue(candidate, 0);
+        }
+    }
+
+    fn plan_mesh(&mut self, now: Time) {
+        let others: Vec<(NodeId, Time)> = self
+            .database
+            .up_in_order()
+            .map(|(_, entry)| (entry.record.id(), entry.since))
+            .filter(|(id, _)| *id != self.me && !self.links.contains_key(id))
+            .collect();
+        for (id, since) in others {
+            let turn = if self.me < id { since } else { since + COURTESY };
+            if turn <= now {
+                self.want(now, id);
+            } else {
+                self.plan_by(turn);
+            }
+        }
+    }
+
+    fn plan_ring(&mut self, now: Time) {
+        for id in self.successors() {
+            if !self.links.contains_key(&id) {
+                self.want(now, id);
+            }
+        }
+    }
+
+    /// The nodes that follow this one on the ring.
+    fn successors(&self) -> Vec<NodeId> {
+        let own = ring_position(&self.me);
+        let mut around: Vec<(u64, NodeId)> = self
+            .database
+            .up_in_order()
+            .filter(|(_, entry)| entry.record.id() != self.me)
+            .map(|(_, entry)| (entry.ring.wrapping_sub(own), entry.record.id()))
+            .collect();
+        if around.len() > SUCCESSORS {
+            around.select_nth_unstable(SUCCESSORS - 1);
+            around.truncate(SUCCESSORS);
+        }
+        around.sort_unstable();
+        around.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// The nodes around this one on the ring, on both sides: links with them are ring links.
+    fn ring_neighbors(&self) -> BTreeSet<NodeId> {
+        let own = ring_position(&self.me);
+        let mut ring: BTreeSet<NodeId> = self.successors().into_iter().collect();
+        let mut before: Vec<(u64, NodeId)> = self
+            .database
+            .up_in_order()
+            .filter(|(_, entry)| entry.record.id() != self.me)
+            .map(|(_, entry)| (own.wrapping_sub(entry.ring), entry.record.id()))
+            .collect();
+        before.sort_unstable();
+        ring.extend(before.into_iter().take(SUCCESSORS).map(|(_, id)| id));
+        ring
+    }
+
+    /// Links with random and near nodes until there are enough.
+    fn plan_fill(&mut self, now: Time) {
+        let least = self.config.degree_target.saturating_sub(2).max(3);
+        let under_way = self.dials.values().filter(|dialing| dialing.candidate.id.is_some()).count()
+            + self.dial_queue.len();
+        let missing = least.saturating_sub(self.degree() + under_way);
+        for nth in 0..missing {
+            let near = (self.degree() + nth) % 2 == 1;
+            let pick = if near { self.nearest(now) } else { None };
+            let Some(id) = pick.or_else(|| self.random_with_room(now)) else { break };
+            self.want(now, id);
+        }
+        if missing > 0 {
+            self.plan_by(now + Duration::from_millis(500));
+        }
+    }
+
+    fn is_pickable(&self, now: Time, id: &NodeId) -> bool {
+        *id != self.me
+            && !self.links.contains_key(id)
+            && self.retries.get(id).is_none_or(|(at, _)| *at <= now)
+            && !self.is_under_way(id)
+            && self.published_degree(id) < self.config.degree_target
+    }
+
+    fn is_under_way(&self, id: &NodeId) -> bool {
+        self.dials.values().any(|dialing| dialing.candidate.id == Some(*id))
+            || self.dial_queue.iter().any(|(candidate, _)| candidate.id == Some(*id))
+    }
+
+    fn published_degree(&self, id: &NodeId) -> usize {
+        self.database.record(id).map_or(0, |record| record.body().links.len())
+    }
+
+    /// Of a few random nodes, the one with the fewest links.
+    fn random_with_room(&mut self, now: Time) -> Option<NodeId> {
+        let mut ids: Vec<NodeId> = self
+            .database
+            .up_in_order()
+            .map(|(_, entry)| entry.record.id())
+            .filter(|id| self.is_pickable(now, id))
+            .collect();
+        let mut sample = Vec::new();
+        while sample.len() < SAMPLE && !ids.is_empty() {
+            sample.push(ids.swap_remove(self.rng.random_range(0..ids.len())));
+        }
+        sample.into_iter().min_by_key(|id| self.published_degree(id))
+    }
+
+    /// The neighbour's neighbour with the shortest way through a neighbour: its distance is not known, but bounded.
+    fn nearest(&mut self, now: Time) -> Option<NodeId> {
+        let mut best: Option<(u32, NodeId)> = None;
+        for link in self.links.values().filter(|link| link.listed) {
+            let Some(record) = self.database.record(&link.peer) else { continue };
+            let first = link.detector.rtt().map_or(u32::MAX, |rtt| rtt.smoothed_us);
+            for hop in record.body().links.iter().filter(|hop| hop.rtt_us > 0) {
+                let Some(index) = self.database.index(&hop.peer) else { continue };
+                let entry = self.database.entry(index);
+                let bound = first.saturating_add(hop.rtt_us);
+                let id = entry.record.id();
+                if entry.up && self.is_pickable(now, &id) && best.is_none_or(|best| (bound, id) < best) {
+                    best = Some((bound, id));
+                }
+            }
+        }
+        best.map(|(_, id)| id)
+    }
+
+    /// Dials a node that is up, unless that is under way or failed lately.
+    fn want(&mut self, now: Time, id: NodeId) {
+        if let Some((at, _)) = self.retries.get(&id)
+            && *at > now
+        {
+            let at = *at;
+            self.plan_by(at);
+            return;
+        }
+        if self.is_under_way(&id) {
+            return;
+        }
+        let known = self.pool.nodes().get(&id).and_then(|node| node.addrs.first().copied());
+        if let Some(addr) = known {
+            self.enqueue(Candidate { id: Some(id), addr }, 0);
+        }
+    }
+
+    fn enqueue(&mut self, candidate: Candidate, hops: u32) {
+        if self.dial_queue.len() < MAX_QUEUE {
+            self.dial_queue.push_back((candidate, hops));
+        }
+    }
+
+    fn start_dials(&mut self) {
+        while self.dials.len() < self.config.dials_at_once {
+            let Some((candidate, _)) = self.dial_queue.pop_front() else { return };
+            let linked = candidate.id.and_then(|id| self.links.get(&id));
+            let replaces = match linked.map(|link| link.phase) {
+                Some(LinkPhase::Live { .. } | LinkPhase::Orphaned { .. }) => continue,
+                Some(LinkPhase::Parked { .. }) => true,
+                None => false,
+            };
+            if self.dials.values().any(|dialing| dialing.candidate.addr == candidate.addr) {
+                continue;
+            }
+            self.dial_counter += 1;
+            let dial = DialId(self.dial_counter);
+            self.dials.insert(dial, Dialing { candidate });
+            self.actions.push_back(Action::Dial { dial, addr: candidate.addr, expect: candidate.id, replaces });
+        }
+    }
+
+    pub(super) fn handle_dial_failed(&mut self, now: Time, dial: DialId, why: &DialError) {
+        let Some(Dialing { candidate }) = self.dials.remove(&dial) else { return };
+        self.plan_soon(now);
+        match why {
+            DialError::Myself => {
+                if self.pool.is_own(candidate.addr) {
+                    self.events.push_back(Event::OwnTarget(candidate.addr));
+                }
+                return;
+            }
+            DialError::Refused(Some(CloseCode::Full), alternatives) => {
+                for addr in alternatives.iter().take(MAX_ALTERNATIVES) {
+                    if dialable(addr, candidate.addr.ip().is_loopback()) && self.degree() == 0 {
+                        self.enqueue(Candidate { id: None, addr: *addr }, 1);
+                    }
+                }
+            }
+            DialError::Refused(Some(CloseCode::IdentityInUse), _) => {
+                let remote = Some(candidate.addr);
+                self.events.push_back(Event::Twin { run_id: 0, remote, silenced: false });
+            }
+            DialError::Refused(..) | DialError::Timeout | DialError::OtherKey | DialError::Failed(_) => {}
+        }
+        self.pool.failed(candidate, now, *why == DialError::OtherKey);
+        if let Some(id) = candidate.id {
+            let failures = self.retries.get(&id).map_or(0, |(_, failures)| *failures);
+            let pause = FIRST_RETRY * (1 << failures.min(6));
+            self.retries.insert(id, (now + pause.min(LONGEST_RETRY), failures + 1));
+            if self.retries.len() > super::database::MAX_NODES {
+                self.retries.pop_first();
+            }
+        }
+        self.events.push_back(Event::DialFailed(candidate, why.clone()));
+    }
+
+    /// Whether one more link, dialed by this peer, fits under the cap. Some slots are kept for ring links.
+    pub(super) fn has_room_for(&self, peer: &NodeId) -> bool {
+        let degree = self.degree();
+        if degree >= self.config.degree_cap {
+            return false;
+        }
+        if self.is_full_mesh() || degree + RING_SLOTS < self.config.degree_cap {
+            return true;
+        }
+        let ring = self.ring_neighbors();
+        let held = ring.iter().filter(|id| self.links.contains_key(id)).count();
+        let reserved = RING_SLOTS.saturating_sub(held);
+        ring.contains(peer) || degree + reserved < self.config.degree_cap
+    }
+
+    /// Whom a peer that was refused may try instead: nodes with few links.
+    pub(super) fn alternatives(&mut self, peer: &NodeId) -> Vec<SocketAddr> {
+        let mut with_room: Vec<(usize, u64, NodeId)> = self
+            .database
+            .up_in_order()
+            .map(|(_, entry)| (entry.record.body().links.len(), entry.ring, entry.record.id()))
+            .filter(|(_, _, id)| id != peer && *id != self.me)
+            .collect();
+        // The ring's order is as good as random, and the same for all who ask: the peer spreads the load by its own position.
+        let position = ring_position(peer);
+        with_room.sort_unstable_by_key(|(degree, ring, _)| (*degree, ring.wrapping_sub(position)));
+        with_room
+            .into_iter()
+            .filter_map(|(_, _, id)| self.pool.nodes().get(&id)?.addrs.first().copied())
+            .take(MAX_ALTERNATIVES)
+            .collect()
+    }
+
+    pub(super) fn handle_superfluous(&mut self, now: Time, peer: NodeId, superfluous: bool) {
+        if let Some(link) = self.links.get_mut(&peer) {
+            link.superfluous_to_peer = superfluous;
+            self.plan_soon(now);
+        }
+    }
+
+    /// Marks links that this node could do without, and gives one up that the other end has marked as well. The lower
+    /// id does the closing, so the two ends never give up two links for one.
+    fn prune(&mut self, now: Time) {
+        let excess = self.degree().saturating_sub(self.config.degree_target);
+        let marked: BTreeSet<NodeId> = if excess == 0 { BTreeSet::new() } else { self.excess_links(now, excess) };
+        let mut news = Vec::new();
+        for link in self.links.values_mut() {
+            let superfluous = marked.contains(&link.peer);
+            if std::mem::replace(&mut link.superfluous, superfluous) != superfluous {
+                news.push((link.peer, superfluous));
+            }
+        }
+        for (peer, superfluous) in news {
+            self.post(peer, Message::Superfluous(superfluous));
+        }
+        if excess == 0 {
+            return;
+        }
+        self.plan_by(now + SETTLED.max(PRUNE_EVERY));
+        if self.prune_due > now {
+            self.plan_by(self.prune_due);
+            return;
+        }
+        let agreed = self
+            .links
+            .values()
+            .find(|link| link.superfluous && link.superfluous_to_peer && self.me < link.peer)
+            .map(|link| (link.peer, link.conn));
+        if let Some((peer, conn)) = agreed {
+            self.prune_due = now + PRUNE_EVERY;
+            self.plan_by(self.prune_due);
+            self.close(now, peer, conn, CloseCode::Superfluous);
+        }
+    }
+
+    /// The links to give up first: to peers with many links, then the long ones. Ring links and young ones stay.
+    fn excess_links(&self, now: Time, excess: usize) -> BTreeSet<NodeId> {
+        let ring = self.ring_neighbors();
+        let mut candidates: Vec<(usize, u32, NodeId)> = self
+            .links
+            .values()
+            .filter(|link| link.listed && !ring.contains(&link.peer))
+            .filter(|link| now.saturating_sub(link.since) >= SETTLED)
+            .map(|link| {
+                let rtt_us = link.detector.rtt().map_or(u32::MAX, |rtt| rtt.smoothed_us);
+                (self.published_degree(&link.peer), rtt_us, link.peer)
+            })
+            .collect();
+        candidates.sort_unstable();
+        candidates.into_iter().rev().take(excess).map(|(_, _, id)| id).collect()
+    }
+}
+
+impl DialId {
+    /// The first dial of a run.
+    pub const FIRST: Self = Self(1);
+}

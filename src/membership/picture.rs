@@ -1,0 +1,92 @@
+//! The snapshot: the whole overlay as this node sees it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::database::{Entry, Index};
+use super::{Core, Time};
+use crate::record::{Direction, LinkState};
+use crate::snapshot::{LinkView, NodeState, NodeView, Rejected, Snapshot};
+
+/// A measurement older than this is stale even in the smallest network.
+const STALE_AFTER: Duration = Duration::from_secs(180);
+
+impl Core {
+    /// Builds the picture; its cost grows with the number of links, so it is made only when somebody asks.
+    #[must_use]
+    pub fn snapshot(&self, now: Time) -> Snapshot {
+        let shown: Vec<(Index, &Entry)> = self.database.in_order().collect();
+        let places: BTreeMap<Index, usize> =
+            shown.iter().enumerate().map(|(place, (index, _))| (*index, place)).collect();
+        let nodes = shown.iter().map(|(index, entry)| self.node_view(*index, entry)).collect();
+        let mut links = Vec::new();
+        for (place, (index, entry)) in shown.iter().enumerate().filter(|(_, (_, entry))| entry.up) {
+            for peer in self.database.mutual_links(*index) {
+                let other = places[&peer];
+                // Each pair once, from its lower end.
+                if place < other && self.database.entry(peer).up {
+                    links.push(self.link_view(now, (place, entry), (other, self.database.entry(peer))));
+                }
+            }
+        }
+        links.sort_by_key(|link: &LinkView| (link.dialer, link.listener));
+        Snapshot {
+            me: places[&self.database.me()],
+            network: self.config.network.clone(),
+            cut_off: self.database.up_count() == 1 && nodes_known(&shown) > 1,
+            nodes,
+            links,
+            rejected: Rejected(self.rejected.iter().map(|(name, count)| (*name, *count)).collect()),
+        }
+    }
+
+    fn node_view(&self, index: Index, entry: &Entry) -> NodeView {
+        let body = entry.record.body();
+        let state = match (entry.up, body.leaving) {
+            (true, _) => NodeState::Up,
+            (false, true) => NodeState::Left,
+            (false, false) => NodeState::Unreachable,
+        };
+        let mut addrs = body.addrs.clone();
+        if index != self.database.me()
+            && let Some(worked) = self.pool.nodes().get(&body.id).and_then(|node| node.addrs.first())
+        {
+            addrs.retain(|addr| addr != worked);
+            addrs.insert(0, *worked);
+        }
+        NodeView { id: body.id, label: body.label.clone(), addrs, state, since_ms: self.unix_ms(entry.since) }
+    }
+
+    fn link_view(&self, now: Time, low: (usize, &Entry), high: (usize, &Entry)) -> LinkView {
+        let side = |from: &Entry, to: &Entry| -> LinkState {
+            *from.record.link_to(&to.record.id().abbreviated()).expect("the link is mutual")
+        };
+        let (from_low, from_high) = (side(low.1, high.1), side(high.1, low.1));
+        // If both claim to have dialed, for a moment, the lower id is believed, as in the choice between two connections.
+        let low_dialed = from_low.direction == Direction::Dialer;
+        let (dialer, listener, measured) =
+            if low_dialed { (low, high, from_low) } else { (high, low, from_high) };
+        let published = dialer.1.received.saturating_sub(Duration::from_secs(measured.rtt_age_s.into()));
+        LinkView {
+            dialer: dialer.0,
+            listener: listener.0,
+            rtt_us: (measured.rtt_us > 0).then_some(measured.rtt_us),
+            rtt_at_ms: self.unix_ms(published),
+            rtt_stale: now.saturating_sub(published) > self.stale_after(),
+            loss_permille: u16::from(from_low.loss.max(from_high.loss)) * 4,
+            suspect: from_low.suspect || from_high.suspect,
+        }
+    }
+
+    /// Twice the time in which the budget lets every node tell its measurements anew.
+    fn stale_after(&self) -> Duration {
+        let record = self.own.record().encoded_len() as f64;
+        let budget = f64::from(self.config.refresh_bytes_per_s.max(1));
+        let round = record * 2.0 * self.database.up_count() as f64 / budget;
+        STALE_AFTER.max(Duration::from_secs_f64((round * 10.0 * 2.0).min(1e6)))
+    }
+}
+
+fn nodes_known(shown: &[(Index, &Entry)]) -> usize {
+    shown.len()
+}

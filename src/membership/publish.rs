@@ -1,0 +1,278 @@
+//! Our own record: when it is signed anew, and under which version.
+//!
+//! - Losses are told at once, and never held for more than 100 ms.
+//! - Gains wait 10 ms for company, then 50 ms doubling to 1 s while they keep coming: a start makes few versions.
+//! - News of measurements alone goes out when a round-trip time moved by more than 20 % and 0.2 ms, out of a token bucket that keeps
+//!   the idle traffic of the whole network within a budget.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Config, Core, Event, Time};
+use crate::record::{Body, LinkState, MAX_ADDRS, Record, Signer};
+use crate::wire::dialable;
+
+const LOSS_SPACING: Duration = Duration::from_millis(100);
+const FIRST_GAIN: Duration = Duration::from_millis(10);
+const GAIN_HOLD: Duration = Duration::from_millis(50);
+const LONGEST_GAIN_HOLD: Duration = Duration::from_secs(1);
+/// A quiet time after which gains are first ones again.
+const QUIET: Duration = Duration::from_secs(2);
+/// A change of a round-trip time that is worth telling: more than a fifth, and more than this many µs.
+const WORTH_US: u32 = 200;
+/// A change of the loss that is worth telling, in 1/250: five points.
+const WORTH_LOSS: u8 = 12;
+/// The bucket holds so many records: what a sudden change may cost.
+const BUCKET_RECORDS: f64 = 8.0;
+/// A record whose measurements are older than this is told anew when the bucket is full.
+const REFRESH: Duration = Duration::from_secs(60);
+/// How many copies of a record a node receives, for the reckoning of the budget.
+const COPIES: f64 = 2.0;
+/// The bounds of the pause between two jumps above a record of our own that we did not write in this run.
+const FIRST_JUMP: Duration = Duration::from_secs(1);
+const LONGEST_JUMP: Duration = Duration::from_secs(64);
+/// So many foreign records of ours, each above what we had jumped to, and there is a second node with our key.
+const TWIN_AFTER: u32 = 3;
+
+/// See the module's documentation.
+pub(super) struct OwnRecord {
+    record: Arc<Record>,
+    epoch: u64,
+    seq: u32,
+    addrs: Vec<SocketAddr>,
+    due: Option<Time>,
+    last: Time,
+    last_loss: Option<Time>,
+    gain_hold: Duration,
+    tokens: f64,
+    tokens_at: Time,
+    leaving: bool,
+    silenced: bool,
+    jump_hold: Duration,
+    jumped: Option<Time>,
+    foreign: u32,
+}
+
+impl OwnRecord {
+    pub(super) fn new(config: &Config, signer: &dyn Signer) -> Self {
+        let mut addrs = config.addrs.clone();
+        addrs.truncate(MAX_ADDRS);
+        let body = Body {
+            id: signer.node_id(),
+            label: config.label.clone(),
+            run_id: config.run_id,
+            epoch: config.epoch,
+            seq: 1,
+            addrs: addrs.clone(),
+            links: Vec::new(),
+            leaving: false,
+        };
+        Self {
+            record: Record::sign(body, &config.network, signer),
+            epoch: config.epoch,
+            seq: 1,
+            addrs,
+            due: None,
+            last: Time::ZERO,
+            last_loss: None,
+            gain_hold: FIRST_GAIN,
+            tokens: f64::MAX,
+            tokens_at: Time::ZERO,
+            leaving: false,
+            silenced: false,
+            jump_hold: FIRST_JUMP,
+            jumped: None,
+            foreign: 0,
+        }
+    }
+
+    pub(super) fn record(&self) -> Arc<Record> {
+        self.record.clone()
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.due
+    }
+
+    fn due_by(&mut self, at: Time) {
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
+    /// Fills the bucket and tells how many bytes it holds. One record of each of `up` nodes costs every node its copies, so a node's
+    /// own share of the budget shrinks with the network.
+    fn fill(&mut self, now: Time, budget: u32, up: usize) -> f64 {
+        let rate = f64::from(budget) / COPIES / up as f64;
+        let depth = BUCKET_RECORDS * self.record.encoded_len() as f64;
+        let elapsed = now.saturating_sub(self.tokens_at).as_secs_f64();
+        self.tokens_at = now;
+        self.tokens = (self.tokens + rate * elapsed).min(depth);
+        self.tokens
+    }
+}
+
+impl Core {
+    /// A link came, came back, or has a new connection.
+    pub(super) fn own_links_changed(&mut self, now: Time, gain: bool) {
+        let own = &mut self.own;
+        if now.saturating_sub(own.last) > QUIET {
+            own.gain_hold = FIRST_GAIN;
+        }
+        own.due_by(if gain { (own.last + own.gain_hold).max(now + FIRST_GAIN) } else { now + GAIN_HOLD });
+        self.derive_soon(now, false);
+        self.plan_soon(now);
+    }
+
+    /// A link went, or is suspect.
+    pub(super) fn own_links_lost(&mut self, now: Time) {
+        let earliest = self.own.last_loss.map_or(now, |at| (at + LOSS_SPACING).max(now));
+        self.own.due_by(earliest);
+        self.own.last_loss = Some(earliest);
+        self.derive_soon(now, true);
+    }
+
+    /// A peer sees us at this address. If we listen on all of them, that is how we learn ours.
+    pub(super) fn learn_own_addr(&mut self, now: Time, observed: SocketAddr) {
+        let own = &mut self.own;
+        if !self.config.addrs.is_empty() || own.addrs.contains(&observed) || !dialable(&observed, true) {
+            return;
+        }
+        own.addrs.insert(0, observed);
+        own.addrs.truncate(MAX_ADDRS);
+        own.due_by(now + GAIN_HOLD);
+    }
+
+    pub(super) fn leave(&mut self, now: Time) {
+        self.leaving = true;
+        self.own.leaving = true;
+        self.own.silenced = false;
+        self.publish(now);
+    }
+
+    pub(super) fn advance_own_record(&mut self, now: Time) {
+        if self.own.due.is_some_and(|due| due <= now) {
+            let own = &mut self.own;
+            own.gain_hold = (own.gain_hold * 2).clamp(GAIN_HOLD, LONGEST_GAIN_HOLD);
+            self.publish(now);
+        }
+    }
+
+    /// New measurements came in: tells them, where they are news and the budget allows.
+    pub(super) fn consider_figures(&mut self, now: Time) {
+        if self.own.due.is_some() || self.leaving {
+            return;
+        }
+        let up = self.database.up_count();
+        let tokens = self.own.fill(now, self.config.refresh_bytes_per_s, up);
+        let cost = self.own.record.encoded_len() as f64;
+        if tokens < cost {
+            return;
+        }
+        let full = tokens >= cost * BUCKET_RECORDS * 0.99;
+        let refresh = full && now.saturating_sub(self.own.last) >= REFRESH;
+        if refresh || self.figures_moved() {
+            self.own.tokens -= cost;
+            self.own.due_by(now);
+        }
+    }
+
+    fn figures_moved(&self) -> bool {
+        self.links.values().filter(|link| link.listed).any(|link| {
+            let listed = self.own.record.link_to(&link.peer.abbreviated());
+            let Some((listed, rtt)) = listed.zip(link.detector.rtt()) else { return false };
+            if rtt.provisional {
+                return false;
+            }
+            let moved = rtt.smoothed_us.abs_diff(listed.rtt_us);
+            (moved > WORTH_US && moved > listed.rtt_us / 5)
+                || link.detector.loss_250().abs_diff(listed.loss) > WORTH_LOSS
+        })
+    }
+
+    fn publish(&mut self, now: Time) {
+        self.own.due = None;
+        if self.own.silenced {
+            return;
+        }
+        let links = self.link_states(now);
+        let own = &mut self.own;
+        own.seq += 1;
+        own.last = now;
+        let body = Body {
+            id: self.me,
+            label: self.config.label.clone(),
+            run_id: self.config.run_id,
+            epoch: own.epoch,
+            seq: own.seq,
+            addrs: own.addrs.clone(),
+            links,
+            leaving: own.leaving,
+        };
+        own.record = Record::sign(body, &self.config.network, &*self.signer);
+        let record = own.record.clone();
+        let me = self.database.me();
+        self.database.accept(record, now, None, false);
+        self.changes.shape += 1;
+        self.offer(now, me, None, Duration::ZERO);
+        self.derive_soon(now, false);
+    }
+
+    fn link_states(&self, now: Time) -> Vec<LinkState> {
+        let mut links: Vec<LinkState> = self
+            .links
+            .values()
+            .filter(|link| link.listed)
+            .map(|link| {
+                let rtt = link.detector.rtt();
+                LinkState {
+                    peer: link.peer.abbreviated(),
+                    direction: link.direction,
+                    rtt_us: rtt.map_or(0, |rtt| rtt.smoothed_us.max(1)),
+                    rtt_age_s: rtt.map_or(0, |rtt| saturating_s(now.saturating_sub(rtt.at))),
+                    loss: link.detector.loss_250(),
+                    suspect: link.suspect,
+                }
+            })
+            .collect();
+        links.sort_by_key(|link| link.peer);
+        links
+    }
+
+    /// A record of our own that we did not write in this run and that is not older than ours: jump above it.
+    pub(super) fn heard_own(&mut self, now: Time, record: &Record) {
+        let body = record.body();
+        if record.version() <= self.own.record.version() {
+            return;
+        }
+        let own = &mut self.own;
+        if own.jumped.is_some_and(|at| now < at + own.jump_hold) {
+            return;
+        }
+        if body.run_id != self.config.run_id {
+            own.foreign += 1;
+            if own.foreign == TWIN_AFTER {
+                own.silenced = self.config.run_id < body.run_id && !own.leaving;
+                let silenced = own.silenced;
+                self.events.push_back(Event::Twin { run_id: body.run_id, remote: None, silenced });
+            }
+        }
+        let own = &mut self.own;
+        if let Some(at) = own.jumped {
+            let calm = now.saturating_sub(at) > LONGEST_JUMP * 2;
+            own.jump_hold = if calm { FIRST_JUMP } else { (own.jump_hold * 2).min(LONGEST_JUMP) };
+            own.foreign = if calm { 1 } else { own.foreign };
+        }
+        own.jumped = Some(now);
+        // A peer can't forge our signature, so this epoch was ours once; the bound only keeps the addition honest.
+        own.epoch = body.epoch.saturating_add(1).max(own.epoch);
+        own.due_by(now);
+    }
+}
+
+fn saturating_s(age: Duration) -> u16 {
+    u16::try_from(age.as_secs()).unwrap_or(u16::MAX)
+}

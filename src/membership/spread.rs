@@ -1,0 +1,411 @@
+//! Records and digests between neighbours.
+//!
+//! A newer record goes to every neighbour not known to have it. What a neighbour may lack is a *set of nodes*, and the
+//! newest record of each is encoded at the moment of sending: memory is bounded by the number of nodes, and a slow
+//! link gets fewer, newer records. What floods miss, digests find: every probe and answer carries eight bytes that stand for
+//! the view; where they keep differing, sums of ranges of ids are compared, then versions, then records are sent.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt as _;
+
+use super::database::{Change, Index, Outcome, bucket};
+use super::links::LinkPhase;
+use super::{Action, ConnId, Core, Time};
+use crate::record::{Record, Version};
+use crate::wire::{
+    BATCH_BYTES, CloseCode, MAX_SYNC_ENTRIES, Message, NodeId, ShortId, ViewDigest, dialable,
+};
+
+/// How long a gain waits for company before it is passed on, the first time and when its node keeps changing.
+const FIRST_RELAY: Duration = Duration::from_millis(10);
+const NEXT_RELAY: Duration = Duration::from_millis(50);
+/// Measurements alone are in no hurry.
+const FIGURES_RELAY: Duration = Duration::from_millis(200);
+/// A node whose records keep coming is passed on no more often than this.
+const RELAY_SPACING: Duration = Duration::from_millis(100);
+/// A node that knows no more than this is sent everything at once.
+const FEW: u32 = 8;
+/// Two views must differ for this long, unchanged on our side, before they are compared.
+const DIFFERS_FOR: Duration = Duration::from_millis(1200);
+const LONGEST_SYNC_PAUSE: Duration = Duration::from_secs(30);
+/// New records that a neighbour may bring: the first fill of the largest network at once, then so many a second. A signature
+/// takes 50 µs to verify, so that is a twentieth of a core.
+const RECORDS_BURST: f64 = super::database::MAX_NODES as f64;
+const RECORDS_PER_S: f64 = 1000.0;
+/// Messages of the digest exchange that a neighbour may send: each costs a walk over the view.
+const SYNCS_BURST: f64 = 64.0;
+const SYNCS_PER_S: f64 = 8.0;
+
+/// What a neighbour may still send, and how its view compares with ours.
+#[derive(Debug)]
+pub(super) struct SyncState {
+    records: Allowance,
+    syncs: Allowance,
+    /// The digests last seen to differ (ours, since when).
+    differs: Option<(ViewDigest, Time)>,
+    pause: Duration,
+    next: Time,
+}
+
+#[derive(Debug)]
+struct Allowance {
+    left: f64,
+    at: Time,
+}
+
+impl Allowance {
+    fn take(&mut self, now: Time, count: usize, per_s: f64, burst: f64) -> bool {
+        let elapsed = now.saturating_sub(self.at).as_secs_f64();
+        self.at = now;
+        self.left = (self.left + elapsed * per_s).min(burst) - count as f64;
+        self.left >= 0.0
+    }
+}
+
+impl SyncState {
+    pub(super) fn new(now: Time) -> Self {
+        Self {
+            records: Allowance { left: RECORDS_BURST, at: now },
+            syncs: Allowance { left: SYNCS_BURST, at: now },
+            differs: None,
+            pause: DIFFERS_FOR,
+            next: now,
+        }
+    }
+}
+
+impl Core {
+    pub(super) fn handle_message(&mut self, now: Time, conn: ConnId, message: Message) {
+        // A connection that lost to another may still deliver what was under way.
+        let Some(&peer) = self.conns.get(&conn) else { return };
+        let over = match &message {
+            Message::Records(_) | Message::Superfluous(_) | Message::Hello(_) => false,
+            Message::Digests { .. } | Message::Versions { .. } | Message::Want(_) => {
+                self.links.get_mut(&peer).is_some_and(|link| !link.sync.syncs.take(now, 1, SYNCS_PER_S, SYNCS_BURST))
+            }
+        };
+        if over {
+            self.over_limit(now, peer, "digest exchanges");
+            return;
+        }
+        match message {
+            Message::Hello(_) => {
+                self.reject("protocol_violation", peer, "a second Hello".to_owned());
+                self.close(now, peer, conn, CloseCode::Protocol);
+            }
+            Message::Records(records) => self.handle_records(now, peer, records),
+            Message::Digests { log2, sums } => self.handle_digests(peer, log2, &sums),
+            Message::Versions { log2, buckets, entries } => {
+                self.handle_versions(now, peer, log2, &buckets, &entries);
+            }
+            Message::Want(ids) => self.handle_want(now, peer, &ids),
+            Message::Superfluous(superfluous) => self.handle_superfluous(now, peer, superfluous),
+        }
+    }
+
+    fn over_limit(&mut self, now: Time, peer: NodeId, what: &str) {
+        self.reject("over_limit", peer, format!("more {what} than a peer may send"));
+        if let Some(link) = self.links.get(&peer) {
+            let conn = link.conn;
+            self.close(now, peer, conn, CloseCode::Limit);
+        }
+    }
+
+    fn handle_records(&mut self, now: Time, peer: NodeId, records: Vec<Arc<Record>>) {
+        let news = records
+            .iter()
+            .filter(|record| self.database.would_be_news(&record.id(), record.version()))
+            .count();
+        let within = self.links.get_mut(&peer).is_none_or(|link| {
+            news == 0 || link.sync.records.take(now, news, RECORDS_PER_S, RECORDS_BURST)
+        });
+        if !within {
+            self.over_limit(now, peer, "new records");
+            return;
+        }
+        for record in records {
+            self.take_record(now, record, Some(peer));
+        }
+    }
+
+    /// Takes a record from a neighbour: verified if it is news, kept if it is newer, passed on to the others.
+    pub(super) fn take_record(&mut self, now: Time, record: Arc<Record>, from: Option<NodeId>) {
+        let id = record.id();
+        if id == self.me {
+            if record.version() > self.own.record().version() && record.verify(&self.config.network).is_ok() {
+                self.heard_own(now, &record);
+            } else if record.version() < self.own.record().version() {
+                self.needs(now, from, self.database.me());
+            }
+            return;
+        }
+        if self.database.would_be_news(&id, record.version()) && !self.is_genuine(now, &record, from) {
+            return;
+        }
+        let before = self.database.record(&id).cloned();
+        match self.database.accept(record.clone(), now, from, self.is_over_loopback(from)) {
+            Outcome::Newer(index, change) => {
+                self.hear_hints(now, before.as_deref(), &record);
+                if before.is_some_and(|before| same_version(before.version(), record.version())) {
+                    self.reject("two_bodies", id, "signed two records under one version".to_owned());
+                }
+                self.remember(now, index);
+                self.relay(now, index, change, from);
+            }
+            Outcome::Same(index) => {
+                if let Some(link) = from.and_then(|from| self.links.get_mut(&from)) {
+                    link.needs.remove(&index);
+                }
+            }
+            Outcome::Older(index) => self.needs(now, from, index),
+            Outcome::Full => self.reject("database_full", id, "no room for more nodes".to_owned()),
+        }
+    }
+
+    fn is_genuine(&mut self, now: Time, record: &Record, from: Option<NodeId>) -> bool {
+        let Err(error) = record.verify(&self.config.network) else { return true };
+        let from = from.unwrap_or(self.me);
+        self.reject("forged_record", from, error.to_string());
+        if let Some(link) = self.links.get(&from) {
+            let conn = link.conn;
+            self.close(now, from, conn, CloseCode::Protocol);
+        }
+        false
+    }
+
+    /// Passes a newer record on, and looks at what it means for the view.
+    fn relay(&mut self, now: Time, index: Index, change: Change, from: Option<NodeId>) {
+        let recent = self.database.note_relay(index, now);
+        let since = recent.map(|at| now.saturating_sub(at));
+        let wait = match change {
+            Change::Loss => since.map_or(Duration::ZERO, |since| RELAY_SPACING.saturating_sub(since)),
+            Change::Gain if since.is_none_or(|since| since > Duration::from_secs(1)) => FIRST_RELAY,
+            Change::Gain => NEXT_RELAY,
+            Change::Figures => FIGURES_RELAY,
+        };
+        self.offer(now, index, from, wait);
+        match change {
+            Change::Loss | Change::Gain => {
+                self.changes.shape += u64::from(self.database.entry(index).up);
+                self.derive_soon(now, change == Change::Loss);
+            }
+            Change::Figures => self.changes.figures += 1,
+        }
+    }
+
+    /// Marks a node's record for every neighbour but the one that brought it, and the node itself.
+    pub(super) fn offer(&mut self, now: Time, index: Index, from: Option<NodeId>, wait: Duration) {
+        let subject = self.database.entry(index).record.id();
+        for link in self.links.values_mut() {
+            if Some(link.peer) == from {
+                link.needs.remove(&index);
+            } else if link.peer != subject {
+                let due = link.needs.entry(index).or_insert(now + wait);
+                *due = (*due).min(now + wait);
+            }
+        }
+    }
+
+    fn needs(&mut self, now: Time, from: Option<NodeId>, index: Index) {
+        if let Some(link) = from.and_then(|from| self.links.get_mut(&from)) {
+            link.needs.entry(index).or_insert(now + FIRST_RELAY);
+        }
+    }
+
+    /// Marks everybody that is up for one neighbour.
+    pub(super) fn offer_all(&mut self, now: Time, peer: NodeId) {
+        let all: Vec<Index> =
+            self.database.up_in_order().filter(|(_, entry)| entry.record.id() != peer).map(|(at, _)| at).collect();
+        if let Some(link) = self.links.get_mut(&peer) {
+            for index in all {
+                link.needs.entry(index).or_insert(now);
+            }
+        }
+    }
+
+    /// The first exchange on a new link: everything to one that knows little, else a comparison of the views.
+    pub(super) fn greet(&mut self, now: Time, peer: NodeId, known: u32, digest: ViewDigest) {
+        if known <= FEW {
+            self.offer_all(now, peer);
+        } else if digest != self.database.digest() {
+            self.start_sync(now, peer);
+        }
+    }
+
+    /// Compares a neighbour's view with ours; where they keep differing while ours stands still, starts the exchange.
+    pub(super) fn compare_digest(&mut self, now: Time, peer: NodeId, theirs: ViewDigest) {
+        self.consider_figures(now);
+        let ours = self.database.digest();
+        let Some(link) = self.links.get_mut(&peer) else { return };
+        if theirs == ours {
+            link.sync.differs = None;
+            link.sync.pause = DIFFERS_FOR;
+            return;
+        }
+        let since = match link.sync.differs {
+            Some((before, since)) if before == ours => since,
+            _ => now,
+        };
+        link.sync.differs = Some((ours, since));
+        if now.saturating_sub(since) >= DIFFERS_FOR && link.sync.next <= now {
+            link.sync.next = now + link.sync.pause;
+            link.sync.pause = (link.sync.pause * 2).min(LONGEST_SYNC_PAUSE);
+            self.start_sync(now, peer);
+        }
+    }
+
+    fn start_sync(&mut self, _now: Time, peer: NodeId) {
+        let log2 = self.database.bucket_log2();
+        let sums = self.database.bucket_sums(log2);
+        self.post(peer, Message::Digests { log2, sums });
+    }
+
+    fn handle_digests(&mut self, peer: NodeId, log2: u8, theirs: &[u64]) {
+        let ours = self.database.bucket_sums(log2);
+        let differing: Vec<u16> = (0_u16..)
+            .zip(ours.iter().zip(theirs))
+            .filter(|(_, (ours, theirs))| ours != theirs)
+            .map(|(place, _)| place)
+            .collect();
+        if differing.is_empty() {
+            return;
+        }
+        let start = self.rng.random_range(0..differing.len());
+        let (buckets, entries) = self.database.versions_in(log2, &differing, start);
+        self.post(peer, Message::Versions { log2, buckets, entries });
+    }
+
+    fn handle_versions(
+        &mut self,
+        now: Time,
+        peer: NodeId,
+        log2: u8,
+        buckets: &[u16],
+        entries: &[(ShortId, Version)],
+    ) {
+        let theirs: BTreeMap<ShortId, Version> = entries.iter().copied().collect();
+        let wanted: Vec<ShortId> = theirs
+            .iter()
+            .filter(|(id, version)| match self.database.index(id) {
+                None => true,
+                Some(index) => self.database.entry(index).record.version() < **version,
+            })
+            .map(|(id, _)| *id)
+            .take(MAX_SYNC_ENTRIES)
+            .collect();
+        let newer: Vec<Index> = self
+            .database
+            .up_in_order()
+            .filter(|(_, entry)| {
+                let short = entry.record.id().abbreviated();
+                let place = u16::try_from(bucket(&short, log2)).expect("at most 1024 buckets");
+                buckets.contains(&place)
+                    && theirs.get(&short).is_none_or(|version| *version < entry.record.version())
+            })
+            .map(|(index, _)| index)
+            .collect();
+        if let Some(link) = self.links.get_mut(&peer) {
+            for index in newer {
+                link.needs.entry(index).or_insert(now);
+            }
+        }
+        if !wanted.is_empty() {
+            self.post(peer, Message::Want(wanted));
+        }
+    }
+
+    fn handle_want(&mut self, now: Time, peer: NodeId, ids: &[ShortId]) {
+        let indices: Vec<Index> = ids.iter().filter_map(|id| self.database.index(id)).collect();
+        if let Some(link) = self.links.get_mut(&peer) {
+            for index in indices {
+                link.needs.entry(index).or_insert(now);
+            }
+        }
+    }
+
+    /// Puts a message that is not a batch of records into a neighbour's outbox. More than a few waiting mean a slow peer: the
+    /// exchange will be repeated, so the message may be dropped.
+    pub(super) fn post(&mut self, peer: NodeId, message: Message) {
+        const OUTBOX: usize = 8;
+        if let Some(link) = self.links.get_mut(&peer)
+            && link.outbox.len() < OUTBOX
+        {
+            link.outbox.push_back(message);
+        }
+    }
+
+    pub(super) fn handle_flushed(&mut self, conn: ConnId) {
+        if let Some(link) = self.link_of(conn) {
+            link.in_flight = None;
+        }
+    }
+
+    /// Hands the transport the next message for every link that has one to send and nothing under way.
+    pub(super) fn flush_links(&mut self, now: Time) {
+        let Self { links, database, actions, .. } = self;
+        for link in links.values_mut() {
+            if link.in_flight.is_some() || !matches!(link.phase, LinkPhase::Live { .. }) {
+                continue;
+            }
+            let message = link.outbox.pop_front().or_else(|| {
+                let mut bytes = 0;
+                let mut batch = Vec::new();
+                link.needs.retain(|index, due| {
+                    if *due > now || bytes >= BATCH_BYTES {
+                        return true;
+                    }
+                    let record = &database.entry(*index).record;
+                    bytes += record.encoded_len();
+                    batch.push(record.clone());
+                    false
+                });
+                (!batch.is_empty()).then_some(Message::Records(batch))
+            });
+            if let Some(message) = message {
+                link.in_flight = Some(now);
+                actions.push_back(Action::Send(link.conn, message));
+            }
+        }
+    }
+
+    /// Whoever hears that a neighbour of X suspects or lost its link to X looks at its own link to X at once.
+    fn hear_hints(&mut self, now: Time, before: Option<&Record>, after: &Record) {
+        let Some(before) = before else { return };
+        let teller = after.id();
+        for link in self.links.values_mut().filter(|link| link.peer != teller) {
+            let short = link.peer.abbreviated();
+            let Some(was) = before.link_to(&short) else { continue };
+            let worse = match after.link_to(&short) {
+                None => !after.body().leaving,
+                Some(is) => is.suspect && !was.suspect,
+            };
+            if worse {
+                link.detector.probe_now(now);
+            }
+        }
+    }
+
+    fn is_over_loopback(&self, from: Option<NodeId>) -> bool {
+        from.and_then(|from| self.links.get(&from)).is_some_and(|link| link.remote.ip().is_loopback())
+    }
+
+    /// Keeps the addresses of a node that is up for later dials: those that may be dialed from here.
+    pub(super) fn remember(&mut self, now: Time, index: Index) {
+        let entry = self.database.entry(index);
+        let body = entry.record.body();
+        if body.leaving {
+            self.pool.left(&body.id);
+        } else if entry.up {
+            let addrs: Vec<_> =
+                body.addrs.iter().filter(|addr| dialable(addr, entry.over_loopback)).copied().collect();
+            self.pool.learn(body.id, &addrs, self.unix_ms(now), false);
+        }
+    }
+}
+
+fn same_version(a: Version, b: Version) -> bool {
+    (a.epoch, a.seq) == (b.epoch, b.seq)
+}

@@ -1,0 +1,74 @@
+//! Congestion control whose window never falls under sixteen packets.
+//!
+//! At 30 % loss an ordinary controller ends with a window of two packets, and the probes that would tell us that the link lives
+//! wait behind lost ones. What area-net sends is a trickle: sixteen packets in flight do no harm.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Instant;
+
+use quinn::congestion::{Controller, ControllerFactory, ControllerMetrics, NewRenoConfig};
+use quinn_proto::RttEstimator;
+
+/// The least window, in packets.
+const LEAST_PACKETS: u64 = 16;
+
+/// Builds [`Floored`] controllers.
+#[derive(Debug, Default)]
+pub(super) struct FlooredConfig;
+
+impl ControllerFactory for FlooredConfig {
+    fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
+        let inner = Arc::new(NewRenoConfig::default()).build(now, current_mtu);
+        Box::new(Floored { inner, mtu: current_mtu })
+    }
+}
+
+/// New Reno (RFC 9002, section 7) with a floor under its window.
+struct Floored {
+    inner: Box<dyn Controller>,
+    mtu: u16,
+}
+
+impl Controller for Floored {
+    fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
+        self.inner.on_sent(now, bytes, last_packet_number);
+    }
+
+    fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, rtt: &RttEstimator) {
+        self.inner.on_ack(now, sent, bytes, app_limited, rtt);
+    }
+
+    fn on_end_acks(&mut self, now: Instant, in_flight: u64, app_limited: bool, largest: Option<u64>) {
+        self.inner.on_end_acks(now, in_flight, app_limited, largest);
+    }
+
+    fn on_congestion_event(&mut self, now: Instant, sent: Instant, is_persistent: bool, lost_bytes: u64) {
+        self.inner.on_congestion_event(now, sent, is_persistent, lost_bytes);
+    }
+
+    fn on_mtu_update(&mut self, new_mtu: u16) {
+        self.mtu = new_mtu;
+        self.inner.on_mtu_update(new_mtu);
+    }
+
+    fn window(&self) -> u64 {
+        self.inner.window().max(LEAST_PACKETS * u64::from(self.mtu))
+    }
+
+    fn metrics(&self) -> ControllerMetrics {
+        self.inner.metrics()
+    }
+
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(Self { inner: self.inner.clone_box(), mtu: self.mtu })
+    }
+
+    fn initial_window(&self) -> u64 {
+        self.inner.initial_window().max(LEAST_PACKETS * u64::from(self.mtu))
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}

@@ -1,0 +1,401 @@
+//! QUIC at the edge: quinn's endpoint, dials and accepts, the control stream, probe datagrams.
+//!
+//! The transport turns connections into [`Input`]s for the core and the core's [`Action`]s into traffic. It decides
+//! nothing about membership. Each connection is one task that reads, writes and answers probes; it talks to the event
+//! loop over a bounded channel, so a busy loop slows its peers down and nothing piles up.
+//!
+//! [`Input`]: crate::membership::Input
+//! [`Action`]: crate::membership::Action
+
+mod congestion;
+mod connection;
+mod socket;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{AsyncUdpSocket, Endpoint, EndpointConfig, Runtime, TransportConfig, VarInt};
+use quinn_proto::HashedConnectionIdGenerator;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::Instant;
+
+use crate::identity::{Allow, Identity};
+use crate::membership::{Action, Closed, ConnId, Connected, DialError, DialId, Input};
+use crate::record::Record;
+use crate::wire::{Answer, CloseCode, Datagram, MAX_FRAME, Message, NodeId, Probe, ViewDigest};
+use connection::Command;
+
+/// QUIC's own idle timeout: above our slowest verdict, so that it is the detector who decides (section "QUIC" of the protocol).
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Never more than this in a UDP payload: with IPv6 and UDP headers it fits the least MTU of IPv6, so no discovery is needed.
+const MTU: u16 = 1200;
+/// What quinn may receive in one datagram; ours are smaller, a few bytes more are other QUIC versions' right.
+const MAX_UDP_PAYLOAD: u16 = 1280;
+/// Flow control of the one stream and of the connection: two frames.
+const STREAM_WINDOW: u32 = 2 * MAX_FRAME as u32;
+/// Datagrams that wait to be sent or read: a few probes.
+const DATAGRAM_BUFFER: usize = 8 * 1024;
+/// Handshakes of strangers under way at once: each costs a few kB and 0.7 ms.
+const MAX_HANDSHAKES: usize = 128;
+/// From so many on, an address must prove that it can receive before anything is spent on it (RFC 9000, section 8.1.2).
+const UNPROVEN_HANDSHAKES: usize = 32;
+/// How long a peer that dialed may take from its first packet to its Hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// Events that wait for the event loop.
+const EVENTS: usize = 1024;
+/// Probes whose time of sending is remembered, for each connection.
+const SENT_PROBES: usize = 48;
+
+/// What every connection says first, kept current by the event loop.
+#[derive(Debug, Clone)]
+pub struct Greeting {
+    /// This run's id.
+    pub run_id: u64,
+    /// How many nodes are up in this node's view.
+    pub known: u32,
+    /// The digest of the view.
+    pub digest: ViewDigest,
+    /// This node's newest record.
+    pub record: Arc<Record>,
+}
+
+/// What the transport tells the event loop.
+#[derive(Debug)]
+pub enum TransportEvent {
+    /// For the core as it is.
+    Input(Input),
+    /// A connection is there: the handle to keep, and what to tell the core.
+    Connected(Box<(Handle, Connected)>),
+    /// An answer came, at that time.
+    Answer(ConnId, Answer, Instant),
+    /// Somebody who dialed did not get as far as a Hello.
+    Stranger {
+        /// From where.
+        remote: SocketAddr,
+        /// The counter.
+        what: &'static str,
+        /// In words.
+        why: String,
+    },
+}
+
+/// The event loop's end of a connection.
+#[derive(Debug)]
+pub struct Handle {
+    connection: quinn::Connection,
+    commands: mpsc::Sender<Command>,
+    sent: VecDeque<(u32, Instant)>,
+}
+
+/// What all connections share.
+#[derive(Debug)]
+struct Shared {
+    network: String,
+    greeting: watch::Sender<Greeting>,
+    events: mpsc::Sender<TransportEvent>,
+    next_conn: AtomicU64,
+    handshakes: Arc<Semaphore>,
+    dial_timeout: Duration,
+    /// Whose view the answers carry: the greeting's digest, without its lock's fairness.
+    digest: Mutex<ViewDigest>,
+}
+
+/// What a transport is made of. The socket and the runtime are quinn's own seams: the real ones, or simulated ones.
+pub struct Parts {
+    /// Who we are.
+    pub identity: Arc<Identity>,
+    /// The network's name.
+    pub network: String,
+    /// Whom to talk to.
+    pub allow: Allow,
+    /// The UDP socket.
+    pub socket: Arc<dyn AsyncUdpSocket>,
+    /// Timers and tasks.
+    pub runtime: Arc<dyn Runtime>,
+    /// Seeds quinn, so that a simulated run repeats; `None` for entropy.
+    pub seed: Option<[u8; 32]>,
+    /// When a dial is given up.
+    pub dial_timeout: Duration,
+    /// The first greeting.
+    pub greeting: Greeting,
+}
+
+/// See the module's documentation.
+pub struct Transport {
+    endpoint: Endpoint,
+    identity: Arc<Identity>,
+    allow: Allow,
+    transport_config: Arc<TransportConfig>,
+    shared: Arc<Shared>,
+    conns: BTreeMap<ConnId, Handle>,
+    garbage: Arc<AtomicU64>,
+}
+
+impl Transport {
+    /// Opens the endpoint on a bound socket, and accepts from now on.
+    ///
+    /// # Errors
+    /// When the socket can't be used.
+    pub fn open(parts: Parts) -> std::io::Result<(Self, mpsc::Receiver<TransportEvent>)> {
+        let (events, receiver) = mpsc::channel(EVENTS);
+        let transport_config = Arc::new(transport_config());
+        let crypto = parts.identity.server_config(&parts.network, &parts.allow);
+        let crypto = QuicServerConfig::try_from(crypto).expect("TLS 1.3 with ring has the initial cipher suite");
+        let mut server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+        server
+            .transport_config(transport_config.clone())
+            .max_incoming(MAX_HANDSHAKES)
+            .incoming_buffer_size(16 * 1024)
+            .incoming_buffer_size_total(1024 * 1024);
+        let garbage = Arc::new(AtomicU64::new(0));
+        let socket = Arc::new(socket::ObservedSocket::new(parts.socket, garbage.clone()));
+        let config = endpoint_config(&parts.identity, parts.seed);
+        let endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket, parts.runtime)?;
+        let shared = Arc::new(Shared {
+            network: parts.network,
+            digest: Mutex::new(parts.greeting.digest),
+            greeting: watch::Sender::new(parts.greeting),
+            events,
+            next_conn: AtomicU64::new(1),
+            handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
+            dial_timeout: parts.dial_timeout,
+        });
+        tokio::spawn(accept(endpoint.clone(), shared.clone()));
+        let transport = Self {
+            endpoint,
+            identity: parts.identity,
+            allow: parts.allow,
+            transport_config,
+            shared,
+            conns: BTreeMap::new(),
+            garbage,
+        };
+        Ok((transport, receiver))
+    }
+
+    /// Datagrams that came in and were no QUIC.
+    #[must_use]
+    pub fn garbage(&self) -> u64 {
+        self.garbage.load(Ordering::Relaxed)
+    }
+
+    /// Makes the newest greeting known to all connections.
+    pub fn greet_with(&self, greeting: Greeting) {
+        *self.shared.digest.lock().unwrap_or_else(PoisonError::into_inner) = greeting.digest;
+        self.shared.greeting.send_replace(greeting);
+    }
+
+    /// Turns what a connection reported into what the core understands. `Err` is for the log only.
+    ///
+    /// # Errors
+    /// When a stranger was turned away: where it came from, the counter, and why.
+    pub fn translate(&mut self, event: TransportEvent) -> Result<Input, (SocketAddr, &'static str, String)> {
+        match event {
+            TransportEvent::Input(Input::Closed(conn, why)) => {
+                self.conns.remove(&conn);
+                Ok(Input::Closed(conn, why))
+            }
+            TransportEvent::Input(input) => Ok(input),
+            TransportEvent::Connected(connected) => {
+                let (handle, connected) = *connected;
+                self.conns.insert(connected.conn, handle);
+                Ok(Input::Connected(Box::new(connected)))
+            }
+            TransportEvent::Answer(conn, answer, received) => {
+                let sent = self.conns.get_mut(&conn).and_then(|handle| handle.take_sent(answer.seq));
+                let hold = Duration::from_micros(answer.hold_us.into());
+                let rtt = sent.and_then(|sent| received.duration_since(sent).checked_sub(hold));
+                let rtt_us = rtt.map(|rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX).max(1));
+                Ok(Input::Answer(conn, answer, rtt_us))
+            }
+            TransportEvent::Stranger { remote, what, why } => Err((remote, what, why)),
+        }
+    }
+
+    /// Does what the core wants done.
+    pub fn perform(&mut self, action: Action) {
+        match action {
+            Action::Dial { dial, addr, expect, replaces } => self.dial(dial, addr, expect, replaces),
+            Action::Send(conn, message) => {
+                if let Some(handle) = self.conns.get(&conn) {
+                    // At most one message is under way, so a full channel means that the task is gone.
+                    handle.commands.try_send(Command::Send(message.to_frame())).ok();
+                }
+            }
+            Action::Probe(conn, probe) => {
+                if let Some(handle) = self.conns.get_mut(&conn) {
+                    handle.probe(probe);
+                }
+            }
+            Action::Close(conn, code, alternatives) => {
+                if let Some(handle) = self.conns.remove(&conn) {
+                    let reason = postcard::to_stdvec(&alternatives).expect("addresses encode");
+                    handle.connection.close(VarInt::from_u32(code.number()), &reason);
+                }
+            }
+        }
+    }
+
+    /// Closes everything with "I leave", and waits a little for the peers to hear it.
+    pub async fn leave(self, patience: Duration) {
+        self.endpoint.close(VarInt::from_u32(CloseCode::Leaving.number()), &[]);
+        tokio::time::timeout(patience, self.endpoint.wait_idle()).await.ok();
+    }
+
+    fn dial(&self, dial: DialId, addr: SocketAddr, expect: Option<NodeId>, replaces: bool) {
+        let (tls, seen) = self.identity.client_config(&self.shared.network, &self.allow, expect);
+        let crypto = QuicClientConfig::try_from(tls).expect("TLS 1.3 with ring has the initial cipher suite");
+        let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+        config.transport_config(self.transport_config.clone());
+        let connecting = self.endpoint.connect_with(config, addr, crate::identity::SERVER_NAME);
+        let shared = self.shared.clone();
+        match connecting {
+            Ok(connecting) => {
+                let me = crate::record::Signer::node_id(&*self.identity);
+                let request = connection::DialRequest { dial, expect, replaces, me, seen };
+                tokio::spawn(connection::dial(shared, connecting, request));
+            }
+            Err(error) => {
+                let failed = Input::DialFailed(dial, DialError::Failed(error.to_string()));
+                tokio::spawn(async move { shared.events.send(TransportEvent::Input(failed)).await });
+            }
+        }
+    }
+}
+
+impl Handle {
+    fn probe(&mut self, probe: Probe) {
+        let bytes = Datagram::Probe(probe).to_bytes();
+        if self.sent.len() == SENT_PROBES {
+            self.sent.pop_front();
+        }
+        if self.connection.send_datagram(bytes.into()).is_ok() {
+            self.sent.push_back((probe.seq, Instant::now()));
+        }
+    }
+
+    fn take_sent(&mut self, seq: u32) -> Option<Instant> {
+        let at = self.sent.iter().position(|(sent, _)| *sent == seq)?;
+        self.sent.remove(at).map(|(_, at)| at)
+    }
+}
+
+impl Shared {
+    fn next_conn(&self) -> ConnId {
+        ConnId(self.next_conn.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn digest(&self) -> ViewDigest {
+        *self.digest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Accepts for as long as the endpoint lives. Strangers cost little until they have shown a key and said Hello.
+async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
+    while let Some(incoming) = endpoint.accept().await {
+        let Ok(permit) = shared.handshakes.clone().try_acquire_owned() else {
+            let remote = incoming.remote_address();
+            incoming.refuse();
+            let why = format!("{MAX_HANDSHAKES} handshakes are under way");
+            stranger(&shared, remote, "handshakes_over_limit", why).await;
+            continue;
+        };
+        let under_way = MAX_HANDSHAKES - shared.handshakes.available_permits();
+        if under_way > UNPROVEN_HANDSHAKES && !incoming.remote_address_validated() {
+            incoming.retry().ok();
+            continue;
+        }
+        tokio::spawn(connection::accept(shared.clone(), incoming, permit));
+    }
+}
+
+async fn stranger(shared: &Shared, remote: SocketAddr, what: &'static str, why: String) {
+    // Strangers must not be able to hold up the event loop: what it has no room for goes uncounted.
+    shared.events.try_send(TransportEvent::Stranger { remote, what, why }).ok();
+    tokio::task::yield_now().await;
+}
+
+fn endpoint_config(identity: &Identity, seed: Option<[u8; 32]>) -> EndpointConfig {
+    let (reset_key, cid_key) = identity.quic_keys();
+    let mut config = EndpointConfig::new(Arc::new(reset_key));
+    config
+        .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(cid_key)))
+        .min_reset_interval(Duration::from_millis(1))
+        .grease_quic_bit(false)
+        .max_udp_payload_size(MAX_UDP_PAYLOAD)
+        .expect("above 1200")
+        .rng_seed(seed);
+    config
+}
+
+fn transport_config() -> TransportConfig {
+    let mut config = TransportConfig::default();
+    config
+        .max_idle_timeout(Some(IDLE_TIMEOUT.try_into().expect("30 s fit")))
+        .keep_alive_interval(None)
+        .initial_mtu(MTU)
+        .min_mtu(MTU)
+        .mtu_discovery_config(None)
+        .max_concurrent_bidi_streams(1_u8.into())
+        .max_concurrent_uni_streams(0_u8.into())
+        .stream_receive_window(STREAM_WINDOW.into())
+        .receive_window(STREAM_WINDOW.into())
+        .send_window(u64::from(STREAM_WINDOW))
+        .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
+        .datagram_send_buffer_size(DATAGRAM_BUFFER)
+        .allow_spin(false)
+        .congestion_controller_factory(Arc::new(congestion::FlooredConfig));
+    config
+}
+
+/// Why quinn says that a connection ended, in the core's words.
+fn closed(error: quinn::ConnectionError) -> Closed {
+    match error {
+        quinn::ConnectionError::ApplicationClosed(close) => {
+            Closed::ByPeer(CloseCode::from_number(close.error_code.into_inner()))
+        }
+        quinn::ConnectionError::Reset => Closed::Reset,
+        quinn::ConnectionError::TimedOut => Closed::TimedOut,
+        quinn::ConnectionError::LocallyClosed => Closed::Local,
+        quinn::ConnectionError::VersionMismatch
+        | quinn::ConnectionError::TransportError(_)
+        | quinn::ConnectionError::ConnectionClosed(_)
+        | quinn::ConnectionError::CidsExhausted => Closed::Failed(error.to_string()),
+    }
+}
+
+/// A control message's frame, or why there is none.
+#[derive(Debug, thiserror::Error)]
+enum FrameError {
+    #[error(transparent)]
+    Closed(#[from] quinn::ConnectionError),
+    #[error("{0}")]
+    Violation(String, CloseCode),
+}
+
+async fn read_frame(stream: &mut quinn::RecvStream, limit: usize) -> Result<Message, FrameError> {
+    let mut head = [0; 4];
+    read_exact(stream, &mut head).await?;
+    let length = u32::from_be_bytes(head) as usize;
+    if length > limit {
+        let why = format!("a frame of {length} bytes is over the limit of {limit}");
+        return Err(FrameError::Violation(why, CloseCode::Limit));
+    }
+    let mut body = vec![0; length];
+    read_exact(stream, &mut body).await?;
+    Message::from_body(&body).map_err(|error| FrameError::Violation(error.to_string(), CloseCode::Protocol))
+}
+
+async fn read_exact(stream: &mut quinn::RecvStream, buffer: &mut [u8]) -> Result<(), FrameError> {
+    stream.read_exact(buffer).await.map_err(|error| match error {
+        quinn::ReadExactError::ReadError(quinn::ReadError::ConnectionLost(error)) => error.into(),
+        quinn::ReadExactError::ReadError(_) | quinn::ReadExactError::FinishedEarly(_) => {
+            // A dead stream is a dead connection.
+            FrameError::Violation("it ended the control stream".to_owned(), CloseCode::Protocol)
+        }
+    })
+}
