@@ -1,4 +1,5 @@
 //! area-net
+pub mod cli;
 pub mod log;
 pub mod record;
 pub mod settings;
