@@ -1,6 +1,10 @@
 //! area-net
+pub mod cli;
 pub mod identity;
+pub mod log;
 pub mod membership;
+pub mod memory;
+pub mod node;
 pub mod record;
 pub mod settings;
 pub mod snapshot;

@@ -1,0 +1,317 @@
+//! One layer of settings: a file of TOML or one `-s`, checked key by key against the table of keys.
+//!
+//! The `config` crate merges the layers. It does not parse them: its parser forgets the lines, omits the file when
+//! a key is unknown, turns dates into texts, and its getters turn texts into numbers. So the TOML is read with the
+//! parser that `config` itself uses, and what it then gets is known to be right.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use config::{Map, Source, Value};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::{Place, SettingsError, shown};
+use super::schema::{self, Key, Refusal, key};
+
+/// The largest file of settings in bytes: far above any that people write, and far below what would hurt.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// A layer whose every key is known and whose every value is one that its key takes.
+#[derive(Debug, Clone)]
+pub(super) struct Layer {
+    values: BTreeMap<&'static str, Value>,
+}
+
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
+        let values = self.values.iter();
+        Ok(values
+            .map(|(key, value)| ((*key).to_owned(), value.clone()))
+            .collect())
+    }
+}
+
+impl Layer {
+    /// Reads a file of TOML.
+    pub(super) fn from_file(what: &'static str, path: &Path) -> Result<Self, SettingsError> {
+        let text = read_limited(path).map_err(|source| SettingsError::Unreadable {
+            what,
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::from_text(&shown(&path.to_string_lossy()), &text)
+    }
+
+    /// Reads the text of a file of that name.
+    pub(super) fn from_text(name: &str, text: &str) -> Result<Self, SettingsError> {
+        let mut walk = Walk::new(name, text, true);
+        let table = DeTable::parse(text).map_err(|error| {
+            let at = error.span().map_or(text.len(), |span| span.start);
+            let before = &text.as_bytes()[..at.min(text.len())];
+            let line_start = before.iter().rposition(|byte| *byte == b'\n');
+            SettingsError::Syntax {
+                place: walk.place(&(at..at)),
+                column: before.len() - line_start.map_or(0, |newline| newline + 1) + 1,
+                message: shown(error.message()),
+            }
+        })?;
+        walk.table("", table.get_ref())?;
+        Ok(walk.into_layer())
+    }
+
+    /// Reads the argument of one `-s`.
+    pub(super) fn from_argument(argument: &str) -> Result<Self, SettingsError> {
+        let bad = || SettingsError::BadArgument {
+            argument: argument.to_owned(),
+        };
+        let (key, text) = split(argument).ok_or_else(bad)?;
+        let key = unquote(key);
+        if key.is_empty() {
+            return Err(bad());
+        }
+        let mut walk = Walk::new(&format!("-s {}", shown(argument)), text, false);
+        let as_it_stands = || Spanned::new(0..text.len(), DeValue::String(Cow::Borrowed(text)));
+        let takes_text = schema::find(&key).is_some_and(|key| key.kind.takes_text());
+        let value = match DeValue::parse(text) {
+            Ok(value) if value.get_ref().is_str() || !takes_text => value,
+            Ok(_) | Err(_) => as_it_stands(),
+        };
+        walk.value(&key, &value)?;
+        Ok(walk.into_layer())
+    }
+}
+
+/// Reads a text file, but not without end: the path may lead to a device.
+fn read_limited(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?
+        .take(MAX_FILE_BYTES + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(io::Error::other(format!(
+            "it has more than {MAX_FILE_BYTES} bytes"
+        )));
+    }
+    Ok(text)
+}
+
+/// Splits at the first `=` that is not inside the quotes of a key.
+fn split(argument: &str) -> Option<(&str, &str)> {
+    let mut quote = None;
+    let mut escaped = false;
+    for (at, letter) in argument.char_indices() {
+        match (quote, letter) {
+            (None, '=') => {
+                return Some((argument[..at].trim(), argument[at + 1..].trim()));
+            }
+            (None, '"' | '\'') => quote = Some(letter),
+            // Only double quotes know escapes.
+            (Some('"'), '\\') if !escaped => {
+                escaped = true;
+                continue;
+            }
+            (Some(open), _) if letter == open && !escaped => quote = None,
+            (None | Some(_), _) => {}
+        }
+        escaped = false;
+    }
+    None
+}
+
+/// The dotted name that a key of TOML stands for; what is no key of TOML stands for itself, and will be unknown.
+fn unquote(key: &str) -> String {
+    let assignment = format!("{key}=0");
+    let Ok(table) = DeTable::parse(&assignment) else {
+        return key.to_owned();
+    };
+    let mut words = Vec::new();
+    let mut inner = Some(table.get_ref());
+    while let Some((word, value)) = inner.and_then(|table| table.iter().next()) {
+        words.push(word.get_ref().as_ref());
+        inner = value.get_ref().as_table();
+    }
+    words.join(".")
+}
+
+/// A walk through the tree of one layer's values.
+struct Walk<'a> {
+    layer: Arc<str>,
+    text: &'a str,
+    has_lines: bool,
+    /// Each key with the name it was set under.
+    values: BTreeMap<&'static str, (String, Value)>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(layer: &str, text: &'a str, has_lines: bool) -> Self {
+        Self {
+            layer: layer.into(),
+            text,
+            has_lines,
+            values: BTreeMap::new(),
+        }
+    }
+
+    fn into_layer(self) -> Layer {
+        let values = self.values.into_iter();
+        Layer {
+            values: values.map(|(key, (_, value))| (key, value)).collect(),
+        }
+    }
+
+    fn table(&mut self, group: &str, table: &DeTable<'_>) -> Result<(), SettingsError> {
+        for (word, value) in table {
+            let name = if group.is_empty() {
+                word.get_ref().clone().into_owned()
+            } else {
+                format!("{group}.{}", word.get_ref())
+            };
+            self.value(&name, value)?;
+        }
+        Ok(())
+    }
+
+    /// `name` is the whole dotted name, whichever part of it was quoted: `"network.controller.d2"` is one too.
+    fn value(&mut self, name: &str, value: &Spanned<DeValue<'_>>) -> Result<(), SettingsError> {
+        if let Some(key) = schema::find(name) {
+            return self.setting(key, name, value);
+        }
+        match (schema::first_in_group(name), value.get_ref()) {
+            (Some(_), DeValue::Table(table)) => self.table(name, table),
+            (Some(example), _) => Err(SettingsError::NotATable {
+                key: name.to_owned(),
+                value: self.written(value),
+                example,
+                place: self.place(&value.span()),
+            }),
+            // The whole name of what is in there says better what was meant.
+            (None, DeValue::Table(table)) if !table.is_empty() => self.table(name, table),
+            (None, _) => Err(SettingsError::UnknownKey {
+                key: name.to_owned(),
+                value: self.written(value),
+                nearest: schema::nearest(name),
+                place: self.place(&value.span()),
+            }),
+        }
+    }
+
+    fn setting(
+        &mut self,
+        key: &'static Key,
+        name: &str,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<(), SettingsError> {
+        let place = self.place(&value.span());
+        let checked = match key.kind.check(value.get_ref()) {
+            Ok(checked) => checked,
+            Err(refusal) => return Err(self.refused(key, name, value, refusal)),
+        };
+        let entry = Value::new(Some(&place.to_string()), checked);
+        let Some((first_name, _)) = self.values.insert(key.name, (name.to_owned(), entry)) else {
+            return Ok(());
+        };
+        let value = self.written(value);
+        if first_name == name {
+            Err(SettingsError::SetTwice {
+                key: key.name,
+                value,
+                place,
+            })
+        } else {
+            Err(SettingsError::BothNames {
+                key: key.name,
+                older: key::TARGET_FILE,
+                value,
+                place,
+            })
+        }
+    }
+
+    fn refused(
+        &self,
+        key: &Key,
+        name: &str,
+        value: &Spanned<DeValue<'_>>,
+        refusal: Refusal,
+    ) -> SettingsError {
+        let place = self.place(&value.span());
+        let expected = key.kind.to_string();
+        match refusal {
+            Refusal::WrongType => SettingsError::WrongType {
+                key: name.to_owned(),
+                value: self.written(value),
+                found: type_of(value.get_ref()),
+                expected,
+                place,
+            },
+            Refusal::OutOfRange => SettingsError::OutOfRange {
+                key: name.to_owned(),
+                value: self.written(value),
+                expected,
+                place,
+            },
+            Refusal::Element(index) => {
+                let list = value.get_ref().as_array().expect("an element is of a list");
+                SettingsError::OutOfRange {
+                    key: name.to_owned(),
+                    value: format!("{} at index {index}", self.written(&list[index])),
+                    expected,
+                    place: self.place(&list[index].span()),
+                }
+            }
+        }
+    }
+
+    /// The value as it was written.
+    fn written(&self, value: &Spanned<DeValue<'_>>) -> String {
+        match value.get_ref() {
+            // A table has no text of its own where it comes from a heading or a dotted key.
+            DeValue::Table(_) => "{…}".to_owned(),
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_) => {
+                let written = self.text.get(value.span()).unwrap_or_default();
+                // Otherwise nothing would be seen of an empty value.
+                let bare = !self.has_lines && !written.starts_with(['"', '\'']);
+                match (bare, value.get_ref()) {
+                    (true, DeValue::String(_)) => format!("`{}`", shown(written)),
+                    _ => shown(written),
+                }
+            }
+        }
+    }
+
+    fn place(&self, span: &Range<usize>) -> Place {
+        let before = self.text.get(..span.start).unwrap_or(self.text);
+        let line = 1 + before.matches('\n').count();
+        Place {
+            layer: self.layer.clone(),
+            line: u32::try_from(line).ok().filter(|_| self.has_lines),
+        }
+    }
+}
+
+fn type_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}

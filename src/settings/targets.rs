@@ -1,0 +1,198 @@
+//! The file with the initial targets: a JSON array of socket addresses.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use super::error::{TargetsError, shown};
+use crate::wire::canonical;
+
+/// The largest number of targets: each is dialed and never forgotten, and one that is up is enough to join.
+pub const MAX_TARGETS: usize = 4096;
+
+/// The largest file of targets in bytes: over 200 bytes for each of [`MAX_TARGETS`] entries.
+pub const MAX_TARGET_BYTES: u64 = 1 << 20;
+
+/// What a file of targets says to one node.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Targets {
+    /// Whom to dial, in the order of the file, each once.
+    pub(super) others: Vec<SocketAddr>,
+    /// The entries that lead back to the node itself.
+    pub(super) own: Vec<SocketAddr>,
+}
+
+impl Targets {
+    /// Reads the targets of a node that listens at `listen`.
+    pub(super) fn from_file(path: &Path, listen: SocketAddr) -> Result<Self, TargetsError> {
+        let mut json = Vec::new();
+        File::open(path)
+            .and_then(|file| file.take(MAX_TARGET_BYTES + 1).read_to_end(&mut json))
+            .map_err(TargetsError::Unreadable)?;
+        if json.len() as u64 > MAX_TARGET_BYTES {
+            return Err(TargetsError::TooLarge);
+        }
+        Self::from_json(&json, listen)
+    }
+
+    fn from_json(json: &[u8], listen: SocketAddr) -> Result<Self, TargetsError> {
+        use serde_json::Value;
+
+        let entries = match serde_json::from_slice(json).map_err(TargetsError::NotJson)? {
+            Value::Array(entries) => entries,
+            Value::Null => return Err(TargetsError::NotAnArray("null")),
+            Value::Bool(_) => return Err(TargetsError::NotAnArray("a boolean")),
+            Value::Number(_) => return Err(TargetsError::NotAnArray("a number")),
+            Value::String(_) => return Err(TargetsError::NotAnArray("a text")),
+            Value::Object(_) => return Err(TargetsError::NotAnArray("an object")),
+        };
+        if entries.len() > MAX_TARGETS {
+            return Err(TargetsError::TooMany(entries.len()));
+        }
+        let mut targets = Self::default();
+        let mut seen = BTreeSet::new();
+        for (index, entry) in entries.iter().enumerate() {
+            let addr = target(index, entry)?;
+            if !seen.insert(as_dialed(addr)) {
+                continue;
+            }
+            if leads_to(listen, addr) {
+                targets.own.push(addr);
+            } else {
+                targets.others.push(addr);
+            }
+        }
+        Ok(targets)
+    }
+}
+
+fn target(index: usize, entry: &serde_json::Value) -> Result<SocketAddr, TargetsError> {
+    let addr: SocketAddr = entry
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| TargetsError::NotAnAddress {
+            index,
+            value: shown(&entry.to_string()),
+        })?;
+    let ip = canonical(addr.ip());
+    let why = if addr.port() == 0 {
+        "port 0 is nobody's"
+    } else if ip.is_unspecified() {
+        "the unspecified address is nobody's"
+    } else if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
+        "it is the address of many"
+    } else {
+        return Ok(addr);
+    };
+    Err(TargetsError::Undialable { index, addr, why })
+}
+
+/// The address in the one form that equal destinations share.
+fn as_dialed(addr: SocketAddr) -> SocketAddr {
+    match canonical(addr.ip()) {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, addr.port()),
+        // The scope of a link-local address is part of where it leads.
+        IpAddr::V6(_) => addr,
+    }
+}
+
+/// Whether a node that listens at `listen` would dial itself at `addr`, as far as the two addresses tell.
+fn leads_to(listen: SocketAddr, addr: SocketAddr) -> bool {
+    let (listen, addr) = (as_dialed(listen), as_dialed(addr));
+    let listens_everywhere = listen.ip().is_unspecified()
+        && addr.ip().is_loopback()
+        && listen.is_ipv4() == addr.is_ipv4();
+    listen.port() == addr.port() && (listen.ip() == addr.ip() || listens_everywhere)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<Targets, TargetsError> {
+        Targets::from_json(json.as_bytes(), "[::1]:8083".parse().unwrap())
+    }
+
+    fn addrs(list: &[&str]) -> Vec<SocketAddr> {
+        list.iter().map(|addr| addr.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_target_is_dialed_once_and_a_node_does_not_dial_itself() {
+        let file = r#"["[::1]:8090", "127.0.0.1:8083", "[::1]:8090", "[::1]:8083", "[::ffff:127.0.0.1]:8083"]"#;
+        let targets = read(file).unwrap();
+        assert_eq!(targets.others, addrs(&["[::1]:8090", "127.0.0.1:8083"]));
+        assert_eq!(targets.own, addrs(&["[::1]:8083"]));
+        assert_eq!(read(" [] ").unwrap(), Targets::default());
+    }
+
+    #[test]
+    fn a_node_that_listens_everywhere_knows_its_own_loopback() {
+        let own =
+            |listen: &str, target: &str| leads_to(listen.parse().unwrap(), target.parse().unwrap());
+        assert!(own("[::]:8083", "[::1]:8083"));
+        assert!(own("0.0.0.0:8083", "127.0.0.1:8083"));
+        assert!(!own("[::]:8083", "[::1]:8084"));
+        assert!(!own("[::]:8083", "[2001:db8::1]:8083"));
+        assert!(!own("0.0.0.0:8083", "[::1]:8083"));
+        assert!(!own("[::1]:0", "[::1]:8083"));
+    }
+
+    #[test]
+    fn a_bad_file_of_targets_is_told_by_what_is_wrong_with_it() {
+        let many = format!("[{}]", vec!["\"[::1]:1\""; MAX_TARGETS + 1].join(","));
+        for (json, said) in [
+            ("", "it is not JSON"),
+            ("[\"[::1]:8090\",\n]", "it is not JSON"),
+            ("{\"a\": 1}", "and is an object"),
+            ("\"[::1]:8090\"", "and is a text"),
+            ("null", "and is null"),
+            (
+                "[\"[::1]:8090\", \"zoe:8090\"]",
+                "index 1 must be an address with a port, such as \"[::1]:8090\", and is \"zoe:8090\"",
+            ),
+            (
+                "[8090]",
+                "index 0 must be an address with a port, such as \"[::1]:8090\", and is 8090",
+            ),
+            ("[\"::1\"]", "and is \"::1\""),
+            ("[\"[::1]:0\"]", "index 0, [::1]:0, can't be dialed: port 0"),
+            (
+                "[\"[::]:80\"]",
+                "index 0, [::]:80, can't be dialed: the unspecified",
+            ),
+            (
+                "[\"[::ffff:0.0.0.0]:80\"]",
+                "can't be dialed: the unspecified",
+            ),
+            (
+                "[\"[ff02::1]:80\"]",
+                "can't be dialed: it is the address of many",
+            ),
+            (
+                "[\"255.255.255.255:80\"]",
+                "can't be dialed: it is the address of many",
+            ),
+            (many.as_str(), "it has 4097 entries, and the limit is 4096"),
+        ] {
+            let error = read(json).unwrap_err().to_string();
+            assert!(error.contains(said), "{json:.40}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_slip_in_json_is_told_by_line_and_column() {
+        let error = read("[\"[::1]:8090\",\n]").unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("line 2 column 1"), "{cause}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
+            let _ = Targets::from_json(&bytes, "[::1]:8083".parse().unwrap());
+        }
+    }
+}

@@ -1,0 +1,454 @@
+//! The settings as a user meets them: files, profiles and `-s`.
+
+use std::fs;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+use toml::de::{DeTable, DeValue};
+
+use super::*;
+
+/// A configuration folder with these files under `network/`.
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("network")).unwrap();
+    for (name, text) in files {
+        fs::write(dir.path().join("network").join(name), text).unwrap();
+    }
+    dir
+}
+
+/// The settings of a node of the built-in defaults with these arguments of `-s`.
+fn with(arguments: &[&str]) -> Result<Settings, SettingsError> {
+    let overrides: Vec<_> = arguments.iter().map(|&argument| argument.into()).collect();
+    Settings::load(folder(&[("default.toml", "")]).path(), None, &overrides)
+}
+
+fn refusal(arguments: &[&str]) -> String {
+    with(arguments).unwrap_err().to_string()
+}
+
+/// What the text of a default.toml is refused with.
+fn file_refusal(text: &str) -> String {
+    let dir = folder(&[("default.toml", text)]);
+    let error = Settings::load(dir.path(), None, &[]).unwrap_err();
+    let message = error.to_string();
+    let file = dir.path().join("network/default.toml");
+    assert!(message.contains(&*file.to_string_lossy()), "{message}");
+    message
+}
+
+#[test]
+fn a_node_without_a_word_of_settings_runs_on_the_defaults() {
+    let settings = with(&[]).unwrap();
+    assert_eq!(settings, Settings::default());
+    let expected = Settings {
+        profile: "default".into(),
+        label: "default".into(),
+        log_level: tracing::Level::INFO,
+        log_format: LogFormat::Text,
+        network: "area-net".into(),
+        allow: vec![],
+        listen_addr: "::1".parse().unwrap(),
+        listen_port: 8083,
+        targets: vec![],
+        skipped_own: vec![],
+        d2: false,
+        probe_interval_ms: 1500,
+        full_mesh: 16,
+        degree_target: 8,
+        degree_cap: 16,
+        dials_at_once: 8,
+        dial_timeout_ms: 2900,
+        refresh_bytes_per_s: 64,
+        forget_after_s: 600,
+        addresses_for_days: 30,
+    };
+    assert_eq!(settings, expected);
+}
+
+#[test]
+fn the_shipped_default_toml_has_exactly_the_known_keys_with_their_defaults() {
+    fn leaves(prefix: &str, table: &DeTable<'_>, found: &mut Vec<(String, String)>) {
+        for (word, value) in table {
+            let name = format!("{prefix}{}", word.get_ref());
+            match value.get_ref() {
+                DeValue::Table(table) => leaves(&format!("{name}."), table, found),
+                _ => found.push((name, BUILT_IN[value.span()].to_owned())),
+            }
+        }
+    }
+    let mut found = Vec::new();
+    leaves("", DeTable::parse(BUILT_IN).unwrap().get_ref(), &mut found);
+    found.sort();
+    let mut known: Vec<_> = KEYS
+        .iter()
+        .map(|key| (key.name.to_owned(), key.default.to_owned()))
+        .collect();
+    known.sort();
+    assert_eq!(found, known);
+}
+
+#[test]
+fn the_comments_in_default_toml_tell_each_default_and_bound() {
+    let defaults = BUILT_IN.matches("# Default: ").count();
+    let bounds = BUILT_IN.matches("Bound: ").count();
+    assert_eq!((defaults, bounds), (KEYS.len(), KEYS.len()));
+    for key in &KEYS {
+        if let Kind::Number { min, max } = key.kind {
+            let bound = format!("# Default: {}. Bound: {min} to {max}", key.default);
+            assert!(BUILT_IN.contains(&bound), "{}: {bound}", key.name);
+        }
+    }
+}
+
+#[test]
+fn the_five_profiles_ship() {
+    let profiles: [(&str, u16, &[u16]); 6] = [
+        ("alice", 8090, &[]),
+        ("bob", 8095, &[8090, 8085]),
+        ("carol", 8085, &[8105]),
+        ("dave", 8100, &[8090]),
+        ("erin", 8105, &[8100]),
+        ("default", 8083, &[]),
+    ];
+    for (profile, port, targets) in profiles {
+        let settings = Settings::load(Path::new("config"), Some(profile), &[]).unwrap();
+        let loopback: IpAddr = "::1".parse().unwrap();
+        let expected: Vec<_> = targets
+            .iter()
+            .map(|port| SocketAddr::new(loopback, *port))
+            .collect();
+        assert_eq!(settings.listen_addr, loopback);
+        assert_eq!(settings.listen_port, port, "{profile}");
+        assert_eq!(settings.targets, expected, "{profile}");
+        assert_eq!((&*settings.profile, &*settings.label), (profile, profile));
+    }
+}
+
+#[test]
+fn each_layer_overrides_the_one_below() {
+    let dir = folder(&[
+        (
+            "default.toml",
+            "label = 'd'\n[network.controller.listen]\nport = 1000\n",
+        ),
+        ("zoe.toml", "[network.controller.listen]\nport = 2000\n"),
+    ]);
+    let load = |profile, overrides: &[&str]| {
+        let overrides: Vec<_> = overrides.iter().map(|&argument| argument.into()).collect();
+        let settings = Settings::load(dir.path(), profile, &overrides).unwrap();
+        (settings.label, settings.listen_port)
+    };
+    assert_eq!(load(None, &[]), ("d".into(), 1000));
+    assert_eq!(load(Some("zoe"), &[]), ("d".into(), 2000));
+    let twice = [
+        "network.controller.listen.port=3000",
+        "network.controller.listen.port=4000",
+    ];
+    assert_eq!(load(Some("zoe"), &twice), ("d".into(), 4000));
+    assert_eq!(load(Some("zoe"), &["label="]), ("zoe".into(), 2000));
+}
+
+#[test]
+fn a_label_is_any_text() {
+    for (argument, label) in [
+        ("label=zoe", "zoe"),
+        ("label=123", "123"),
+        ("label=true", "true"),
+        ("label=a=b", "a=b"),
+        ("label = zoe and bob ", "zoe and bob"),
+        ("label=\" zoe \"", " zoe "),
+        ("label='zoe'", "zoe"),
+        ("label=\"zo\\u00eb\"", "zoë"),
+        ("label=\"zoe", "\"zoe"),
+        ("label=zoe # not a comment", "zoe # not a comment"),
+        ("label=[1]", "[1]"),
+        ("label=2024-01-01", "2024-01-01"),
+        ("\"label\"=zoe", "zoe"),
+        ("'label' = zoe", "zoe"),
+        ("label=\"\"", "default"),
+        ("label=", "default"),
+    ] {
+        assert_eq!(with(&[argument]).unwrap().label, label, "{argument}");
+    }
+}
+
+#[test]
+fn a_setting_can_be_spelled_in_three_ways() {
+    for argument in [
+        "network.controller.d2=true",
+        " network.controller.d2 = true ",
+        "\"network.controller.d2\" = true",
+        "'network.controller.d2'=true",
+        "network.\"controller\".d2=true",
+        "\"network.controller.d\\u0032\"=true",
+        "network={controller={d2=true}}",
+        "network.controller={'d2'=true}",
+    ] {
+        assert!(with(&[argument]).unwrap().d2, "{argument}");
+    }
+    let id = "00ff".repeat(16);
+    let settings = with(&[
+        &format!("network.allow=[\"{id}\"]"),
+        "network.controller.listen.addr=127.0.0.1",
+        "network.controller.listen.port=0x1F90",
+        "log.level=debug",
+        "log.format=\"json\"",
+    ]);
+    let settings = settings.unwrap();
+    assert_eq!(settings.allow, [NodeId::from_hex(&id).unwrap()]);
+    assert_eq!(settings.listen_addr, IpAddr::from([127, 0, 0, 1]));
+    assert_eq!(settings.listen_port, 8080);
+    assert_eq!(settings.log_level, tracing::Level::DEBUG);
+    assert_eq!(settings.log_format, LogFormat::Json);
+}
+
+#[test]
+fn what_is_no_setting_is_answered_with_the_right_form() {
+    for argument in ["", "label", "=5", " = 5", "''=5", "\"label=5", "#=5"] {
+        let message = refusal(&[argument]);
+        assert!(message.contains(&format!("-s `{argument}`")), "{message}");
+        assert!(message.contains("-s KEY=VALUE"), "{message}");
+    }
+}
+
+/// Demands that each `-s key=value` is refused in words that name the argument, the key, and what else is said.
+fn refuses(rows: &[(&str, &str, &str)]) {
+    for (key, value, said) in rows {
+        let argument = format!("{key}={value}");
+        let message = refusal(&[&argument]);
+        assert!(message.contains(said), "{message}");
+        assert!(message.contains(&format!("`{key}`")), "{message}");
+        let layer = format!("-s {argument}: ");
+        assert!(message.starts_with(&layer), "{message}");
+    }
+}
+
+#[test]
+fn a_value_of_the_wrong_type_is_not_converted() {
+    let port = key::LISTEN_PORT;
+    refuses(&[
+        (
+            port,
+            "abc",
+            "a whole number from 0 to 65535, and `abc` is a text",
+        ),
+        (port, "\"9000\"", "and \"9000\" is a text"),
+        (port, "9000.5", "and 9000.5 is a number with a fraction"),
+        (port, "true", "and true is a boolean"),
+        (port, "", "and `` is a text"),
+        (port, "{a=1}", "is a table"),
+        (port, "[1]", "and [1] is a list"),
+        (key::D2, "yes", "must be true or false, and `yes` is a text"),
+        (
+            key::D2,
+            "1",
+            "must be true or false, and 1 is a whole number",
+        ),
+        (key::ALLOW, "abc", "and `abc` is a text"),
+    ]);
+}
+
+#[test]
+fn a_value_out_of_range_is_told_with_the_range() {
+    let port = key::LISTEN_PORT;
+    let huge = "99999999999999999999";
+    refuses(&[
+        (
+            port,
+            "65536",
+            "a whole number from 0 to 65535, and 65536 is not",
+        ),
+        (port, "-1", "and -1 is not"),
+        (port, huge, "and 99999999999999999999 is not"),
+        (key::LISTEN_ADDR, "[::1]", "and `[::1]` is not"),
+        (key::LISTEN_ADDR, "localhost", "and `localhost` is not"),
+        (key::LISTEN_ADDR, "ff02::1", "and `ff02::1` is not"),
+        (key::LOG_LEVEL, "loud", "or \"trace\", and `loud` is not"),
+        (
+            key::LOG_FORMAT,
+            "JSON",
+            "\"text\" or \"json\", and `JSON` is not",
+        ),
+        (key::NETWORK, "two words", "and `two words` is not"),
+        (key::ALLOW, "['abc']", "and 'abc' at index 0 is not"),
+        (key::ALLOW, "[1]", "and 1 at index 0 is not"),
+    ]);
+    let long = format!("label={}", "x".repeat(129));
+    assert!(refusal(&[&long]).contains("a text of at most 128 bytes"));
+}
+
+#[test]
+fn an_unknown_key_is_answered_with_the_nearest() {
+    let port = "(given the value 9000); did you mean `network.controller.listen.port`?";
+    refuses(&[
+        ("network.controller.port", "9000", port),
+        (
+            "lable",
+            "zoe",
+            "(given the value `zoe`); did you mean `label`?",
+        ),
+        ("label.x", "1", "did you mean `label`?"),
+        ("foo bar", "1", "there is no setting `foo bar`"),
+        (
+            "network.controller",
+            "5",
+            "a group of settings, and can't be 5 itself",
+        ),
+        ("network", "zoe", "`network.name` is a setting in it"),
+    ]);
+}
+
+#[test]
+fn a_bad_file_is_told_by_key_value_file_and_line() {
+    let listen = "[network.controller.listen]\n";
+    for (text, said) in [
+        (
+            format!("{listen}port = \"9000\""),
+            "line 2: `network.controller.listen.port` must be a whole number from 0 to 65535, and \"9000\" is a text",
+        ),
+        (
+            format!("{listen}port = 70000"),
+            "line 2: `network.controller.listen.port` must be a whole number from 0 to 65535, and 70000 is not",
+        ),
+        (
+            format!("{listen}\nprot = 9000"),
+            "line 3: there is no setting `network.controller.listen.prot` (given the value 9000); did you mean `network.controller.listen.port`?",
+        ),
+        (
+            "label = 5".into(),
+            "line 1: `label` must be a text of at most 128 bytes, and 5 is a whole number",
+        ),
+        (
+            "label = 2024-01-01".into(),
+            "and 2024-01-01 is a date or time",
+        ),
+        (
+            "[label]\nx = 1".into(),
+            "`label` must be a text of at most 128 bytes, and {…} is a table",
+        ),
+        (
+            "network = 5".into(),
+            "line 1: `network` is a group of settings, and can't be 5 itself",
+        ),
+        (
+            "[netwrok.controller]\nd2 = true".into(),
+            "no setting `netwrok.controller.d2` (given the value true); did you mean `network.controller.d2`?",
+        ),
+        ("[netwrok]".into(), "there is no setting `netwrok`"),
+        ("label = \n".into(), "line 1, column 9: this is not TOML"),
+        (
+            "\n\n[log\nlevel = 1".into(),
+            "line 3, column 5: this is not TOML",
+        ),
+        (
+            "label = 'a'\nlabel = 'b'".into(),
+            "line 2, column 1: this is not TOML: duplicate key",
+        ),
+        (
+            "'network.controller.d2' = true\n[network.controller]\nd2 = true".into(),
+            "`network.controller.d2` is set a second time",
+        ),
+        (
+            "[network.controller.target]\npath = 'a'\nfile = 'b'".into(),
+            "`network.controller.target.path` and `network.controller.target.file` are one setting",
+        ),
+        (
+            "[network.controller.target]\nfile = 7".into(),
+            "`network.controller.target.file` must be the text of a path, and 7 is",
+        ),
+    ] {
+        let message = file_refusal(&text);
+        assert!(message.contains(said), "{message}");
+    }
+}
+
+#[test]
+fn the_targets_older_name_is_the_same_setting() {
+    let dir = folder(&[
+        (
+            "default.toml",
+            "[network.controller.target]\nfile = 'nowhere.json'",
+        ),
+        ("zoe.toml", "[network.controller.target]\npath = ''"),
+    ]);
+    Settings::load(dir.path(), Some("zoe"), &[]).unwrap();
+    let error = Settings::load(dir.path(), None, &[])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("the target file `nowhere.json`"), "{error}");
+    assert!(error.contains("default.toml, line 2"), "{error}");
+    // Each -s is a layer of its own.
+    with(&[
+        "network.controller.target.path=a",
+        "network.controller.target.file=",
+    ])
+    .unwrap();
+}
+
+#[test]
+fn a_node_must_have_room_for_the_links_it_wants() {
+    let message = refusal(&["network.controller.degree.cap=7"]);
+    for part in [
+        "`network.controller.degree.cap` = 7 (-s network.controller.degree.cap=7)",
+        "at least 8",
+        "`network.controller.degree.target` = 8 (the built-in defaults, line ",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+    let message = refusal(&["network.controller.degree.full_mesh=18"]);
+    assert!(message.contains("at least 17"), "{message}");
+    assert!(
+        message.contains("`network.controller.degree.cap` = 16"),
+        "{message}"
+    );
+    assert!(
+        message.contains("`network.controller.degree.full_mesh` = 18"),
+        "{message}"
+    );
+    with(&["network.controller.degree.full_mesh=17"]).unwrap();
+}
+
+#[test]
+fn a_target_that_is_the_node_itself_is_set_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("peers.json");
+    fs::write(&file, r#"["[::1]:8083", "[::1]:8090", "[::1]:8090"]"#).unwrap();
+    let settings = with(&[&format!(
+        "network.controller.target.path={}",
+        file.display()
+    )]);
+    let settings = settings.unwrap();
+    assert_eq!(settings.targets, ["[::1]:8090".parse().unwrap()]);
+    assert_eq!(settings.skipped_own, ["[::1]:8083".parse().unwrap()]);
+}
+
+proptest! {
+    #[test]
+    fn any_argument_is_a_setting_or_an_error(argument: String) {
+        let _ = Layer::from_argument(&argument);
+    }
+
+    #[test]
+    fn any_value_of_any_key_is_taken_or_an_error(index in 0..KEYS.len(), value: String) {
+        let _ = Layer::from_argument(&format!("{}={value}", KEYS[index].name));
+    }
+
+    #[test]
+    fn any_bits_of_toml_are_taken_or_an_error(argument in "[-a-z.=\"'\\\\\\[\\]{}#, \n0-9:]{0,40}") {
+        let _ = Layer::from_argument(&argument);
+        let _ = Layer::from_text("a file", &argument);
+    }
+
+    #[test]
+    fn a_quoted_label_comes_back_as_it_was(label in "\\PC{1,32}") {
+        let quoted = toml_string(&label);
+        let settings = with(&[&format!("label={quoted}")]).unwrap();
+        prop_assert_eq!(settings.label, label);
+    }
+}
+
+fn toml_string(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
