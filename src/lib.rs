@@ -1,4 +1,5 @@
 //! area-net
+pub mod export;
 pub mod record;
 pub mod settings;
 pub mod snapshot;
