@@ -1,5 +1,6 @@
 //! area-net
 pub mod cli;
+pub mod export;
 pub mod identity;
 pub mod log;
 pub mod membership;

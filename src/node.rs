@@ -1,27 +1,429 @@
-//! A placeholder: starts nothing, and leaves at once.
+//! The node: one event loop that owns the core and reads the clock.
+//!
+//! Connections report over a bounded channel; the loop turns what they say into inputs for the core, performs the core's actions,
+//! logs its events, and publishes that something changed. Readers ask for a snapshot over a channel of their own, so
+//! nobody but this loop ever touches the core.
 
+mod story;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{AsyncUdpSocket, Runtime, TokioRuntime};
+use rand::TryRng as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+use crate::export::{Exporter, Files};
+use crate::identity::{Allow, Identity, IdentityError};
+use crate::membership::{Config, Core, Input, Time};
+use crate::memory::{self, Memory};
+use crate::record::Signer as _;
 use crate::settings::Settings;
+use crate::snapshot::{Changes, Snapshot, SnapshotReader, SnapshotRequests};
+use crate::transport::{Greeting, Parts, Transport, TransportEvent};
+use story::Story;
+
+/// The most events that are handled between two looks at timers and requests.
+const EVENTS_AT_ONCE: usize = 256;
+/// Farewell: so long for the last record to leave, and so long for the connections to close. A second in all is promised.
+const FAREWELL: Duration = Duration::from_millis(300);
+const CLOSING: Duration = Duration::from_millis(150);
+/// The memory is saved no more often than this, when something changed, and at least this often.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
+const SAVE_AT_LEAST: Duration = Duration::from_secs(3600);
 
 /// Why a node could not run.
 #[derive(Debug, thiserror::Error)]
-#[error("the node could not run")]
-pub struct NodeError {
-    bad_input: bool,
+pub enum NodeError {
+    /// The key or certificate can't be used.
+    #[error("this node's identity")]
+    Identity(#[from] IdentityError),
+    /// The address can't be listened on.
+    #[error("can't listen on {addr} (network.controller.listen.addr and .port of profile {profile})")]
+    Listen {
+        /// Which one.
+        addr: SocketAddr,
+        /// Whose settings asked for it.
+        profile: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Signals, entropy or the socket failed.
+    #[error("{doing}")]
+    System {
+        /// What was tried.
+        doing: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
 }
 
 impl NodeError {
     /// Whether what the user gave us is at fault.
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
-        self.bad_input
+        match self {
+            Self::Identity(_) | Self::Listen { .. } => true,
+            Self::System { .. } => false,
+        }
     }
 }
 
-/// Runs a node until it is asked to leave.
+/// Runs a node until it is asked to leave, by SIGINT, SIGTERM or SIGHUP.
 ///
 /// # Errors
-/// When the node can't start, or can't go on.
-#[expect(clippy::unused_async, reason = "the real one waits")]
-pub async fn run(_settings: Settings) -> Result<(), NodeError> {
+/// When the node can't start.
+pub async fn run(settings: Settings) -> Result<(), NodeError> {
+    let system = |doing| move |source| NodeError::System { doing, source };
+    // Nothing is written before the address is ours: a second start of a profile must not touch the first one's files.
+    let (socket, bound) = listen(&settings)?;
+    let identity = Arc::new(Identity::load_or_create(&Path::new("certs").join(&settings.profile))?);
+    let dir = Path::new("profiles").join(&settings.profile);
+    let unix_ms = unix_ms();
+    let keep = Duration::from_secs(settings.addresses_for_days * 24 * 3600);
+    let state = dir.join("state.json");
+    let (remembered, warning) = Memory::load(&state, unix_ms, keep);
+    story::started(&settings, &identity.node_id(), bound, warning.as_deref());
+
+    let runtime = Arc::new(TokioRuntime);
+    let socket = runtime.wrap_udp_socket(socket).map_err(system("can't use the socket"))?;
+    let assembly = Assembly {
+        run_id: u64::from_be_bytes(entropy()?),
+        core_seed: entropy()?,
+        quinn_seed: None,
+        start_unix_ms: unix_ms,
+        published: if bound.ip().is_unspecified() { Vec::new() } else { vec![bound] },
+        state: Some(state),
+        memory: remembered,
+        settings: settings.clone(),
+        identity,
+        socket,
+        runtime,
+    };
+    let mut leave = Leave::new()?;
+    let node = Node::assemble(assembly).map_err(system("can't open the endpoint"))?;
+    let exporter = Exporter::start(node.reader(), Files { dir, d2: settings.d2 });
+    node.run(leave.asked()).await;
+    exporter.finish(None).await;
     Ok(())
+}
+
+fn listen(settings: &Settings) -> Result<(UdpSocket, SocketAddr), NodeError> {
+    let addr = SocketAddr::new(settings.listen_addr, settings.listen_port);
+    UdpSocket::bind(addr)
+        .and_then(|socket| {
+            let bound = socket.local_addr()?;
+            Ok((socket, bound))
+        })
+        .map_err(|source| NodeError::Listen { addr, profile: settings.profile.clone(), source })
+}
+
+/// The wall clock, read once: from then on time is what the monotonic clock adds, so a clock that jumps changes nothing.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+fn unix_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).expect("fits for an age of the earth")
+}
+
+fn entropy<const N: usize>() -> Result<[u8; N], NodeError> {
+    let mut bytes = [0; N];
+    rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(|error| NodeError::System {
+        doing: "the system gives no entropy",
+        source: std::io::Error::other(error.to_string()),
+    })?;
+    Ok(bytes)
+}
+
+/// The signals that ask a node to leave.
+struct Leave([tokio::signal::unix::Signal; 3]);
+
+impl Leave {
+    fn new() -> Result<Self, NodeError> {
+        let listen = |kind| {
+            signal(kind).map_err(|source| NodeError::System { doing: "can't listen for signals", source })
+        };
+        Ok(Self([listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?, listen(SignalKind::hangup())?]))
+    }
+
+    async fn asked(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}
+
+/// What a node is made of. All that differs between a real node and a simulated one is in here.
+pub struct Assembly {
+    /// The checked settings.
+    pub settings: Settings,
+    /// Who the node is.
+    pub identity: Arc<Identity>,
+    /// The bound socket: quinn's seam for simulation.
+    pub socket: Arc<dyn AsyncUdpSocket>,
+    /// Timers and tasks for quinn.
+    pub runtime: Arc<dyn Runtime>,
+    /// Random, new at every start.
+    pub run_id: u64,
+    /// Seeds the core.
+    pub core_seed: [u8; 32],
+    /// Seeds quinn; `None` for entropy.
+    pub quinn_seed: Option<[u8; 32]>,
+    /// Unix time in ms at the start.
+    pub start_unix_ms: u64,
+    /// The addresses to publish; empty if they are to be learned.
+    pub published: Vec<SocketAddr>,
+    /// Where to keep the memory; `None` to keep none.
+    pub state: Option<PathBuf>,
+    /// What an earlier run remembered.
+    pub memory: Memory,
+}
+
+/// A node that runs.
+pub struct Node {
+    core: Core,
+    transport: Transport,
+    events: mpsc::Receiver<TransportEvent>,
+    requests: mpsc::Receiver<oneshot::Sender<Arc<Snapshot>>>,
+    asker: SnapshotRequests,
+    changes: watch::Sender<Changes>,
+    start: Instant,
+    story: Story,
+    strangers: BTreeMap<&'static str, u64>,
+    saver: Option<Saver>,
+}
+
+impl Node {
+    /// Puts a node together. It does nothing until it runs.
+    ///
+    /// # Errors
+    /// When quinn can't use the socket.
+    pub fn assemble(assembly: Assembly) -> std::io::Result<Self> {
+        let settings = &assembly.settings;
+        let config = core_config(&assembly);
+        let core = Core::new(config, assembly.identity.clone());
+        let (transport, events) = Transport::open(Parts {
+            identity: assembly.identity,
+            network: settings.network.clone(),
+            allow: Allow::new(&settings.allow),
+            socket: assembly.socket,
+            runtime: assembly.runtime,
+            seed: assembly.quinn_seed,
+            dial_timeout: Duration::from_millis(settings.dial_timeout_ms),
+            greeting: greeting(&core),
+        })?;
+        let (asker, requests) = mpsc::channel(16);
+        let start = Instant::now();
+        Ok(Self {
+            changes: watch::Sender::new(core.changes()),
+            core,
+            transport,
+            events,
+            requests,
+            asker,
+            start,
+            story: Story::default(),
+            strangers: BTreeMap::new(),
+            saver: assembly.state.map(|path| Saver::new(path, start)),
+        })
+    }
+
+    /// A reader of this node's picture.
+    #[must_use]
+    pub fn reader(&self) -> SnapshotReader {
+        SnapshotReader::new(self.changes.subscribe(), self.asker.clone())
+    }
+
+    /// Runs until `leave` is ready, then says farewell.
+    pub async fn run(mut self, leave: impl Future<Output = ()>) {
+        let mut leave = pin!(leave);
+        // The epoch must be on disk before anybody hears of it.
+        self.save(true);
+        self.step(Input::Timeout);
+        loop {
+            let wake = self.start + self.core.poll_timeout();
+            tokio::select! {
+                biased;
+                () = &mut leave => break,
+                Some(request) = self.requests.recv() => self.answer(request),
+                Some(event) = self.events.recv() => self.take(event),
+                () = sleep_until(wake) => self.step(Input::Timeout),
+            }
+            self.save(false);
+        }
+        self.farewell().await;
+    }
+
+    /// Runs no further, and says nothing: as if the process had been killed.
+    pub fn kill(self) {
+        drop(self);
+    }
+
+    async fn farewell(mut self) {
+        tracing::info!("asked to stop: saying farewell");
+        self.step(Input::Leave);
+        let until = Instant::now() + FAREWELL;
+        while !self.core.is_flushed() {
+            tokio::select! {
+                biased;
+                Some(event) = self.events.recv() => self.take(event),
+                () = sleep_until(until) => break,
+            }
+        }
+        self.save(true);
+        let saver = self.saver.take();
+        self.transport.leave(CLOSING).await;
+        if let Some(saver) = saver {
+            saver.finish().await;
+        }
+        tracing::info!("stopped");
+    }
+
+    fn now(&self) -> Time {
+        self.start.elapsed()
+    }
+
+    /// Takes an event, and those that wait behind it.
+    fn take(&mut self, first: TransportEvent) {
+        let mut next = Some(first);
+        for _ in 0..EVENTS_AT_ONCE {
+            let Some(event) = next else { break };
+            match self.transport.translate(event) {
+                Ok(input) => self.core.handle(self.start.elapsed(), input),
+                Err((remote, what, why)) => {
+                    *self.strangers.entry(what).or_default() += 1;
+                    self.story.stranger(remote, what, &why);
+                }
+            }
+            self.act();
+            next = self.events.try_recv().ok();
+        }
+        self.publish();
+    }
+
+    fn step(&mut self, input: Input) {
+        self.core.handle(self.now(), input);
+        self.act();
+        self.publish();
+    }
+
+    /// Drains the core.
+    fn act(&mut self) {
+        while let Some(action) = self.core.poll_action() {
+            self.transport.perform(action);
+        }
+        while let Some(event) = self.core.poll_event() {
+            self.story.tell(&self.core, &event);
+        }
+    }
+
+    /// Makes the new state known to connections and readers.
+    fn publish(&mut self) {
+        self.transport.greet_with(greeting(&self.core));
+        let mut now = self.core.changes();
+        now.figures += self.strangers.values().sum::<u64>();
+        self.changes.send_if_modified(|before| std::mem::replace(before, now) != now);
+    }
+
+    fn answer(&mut self, request: oneshot::Sender<Arc<Snapshot>>) {
+        let mut snapshot = self.core.snapshot(self.now());
+        let garbage = self.transport.garbage();
+        let more = self.strangers.iter().map(|(name, count)| (*name, *count));
+        snapshot.rejected.0.extend(more.chain((garbage > 0).then_some(("not_quic", garbage))));
+        snapshot.rejected.0.sort_unstable();
+        // Whoever asked may have gone since.
+        request.send(Arc::new(snapshot)).ok();
+    }
+
+    fn save(&mut self, now: bool) {
+        if let Some(saver) = &mut self.saver {
+            saver.consider(&self.core, now);
+        }
+    }
+}
+
+fn core_config(assembly: &Assembly) -> Config {
+    let settings = &assembly.settings;
+    Config {
+        network: settings.network.as_str().into(),
+        label: settings.label.as_str().into(),
+        addrs: assembly.published.clone(),
+        targets: settings.targets.clone(),
+        remembered: assembly.memory.nodes.clone(),
+        run_id: assembly.run_id,
+        epoch: assembly.start_unix_ms.max(assembly.memory.epoch.saturating_add(1)),
+        seed: assembly.core_seed,
+        start_unix_ms: assembly.start_unix_ms,
+        probe_interval: Duration::from_millis(settings.probe_interval_ms.into()),
+        full_mesh: settings.full_mesh,
+        degree_target: settings.degree_target,
+        degree_cap: settings.degree_cap,
+        dials_at_once: settings.dials_at_once,
+        refresh_bytes_per_s: settings.refresh_bytes_per_s,
+        forget_after: Duration::from_secs(settings.forget_after_s),
+    }
+}
+
+fn greeting(core: &Core) -> Greeting {
+    Greeting {
+        run_id: core.run_id(),
+        known: u32::try_from(core.up_count()).expect("the database's limit fits"),
+        digest: core.digest(),
+        record: core.own_record(),
+    }
+}
+
+/// Saves the memory, off the event loop.
+struct Saver {
+    path: PathBuf,
+    saved: Option<(u64, u64)>,
+    at: Instant,
+    under_way: Option<JoinHandle<()>>,
+}
+
+impl Saver {
+    fn new(path: PathBuf, now: Instant) -> Self {
+        Self { path, saved: None, at: now, under_way: None }
+    }
+
+    fn consider(&mut self, core: &Core, now: bool) {
+        let state = (core.epoch(), core.changes().shape);
+        let age = self.at.elapsed();
+        let due = (self.saved != Some(state) && age >= SAVE_EVERY) || age >= SAVE_AT_LEAST;
+        let busy = self.under_way.as_ref().is_some_and(|task| !task.is_finished());
+        if !(now || due) || (busy && !now) {
+            return;
+        }
+        self.saved = Some(state);
+        self.at = Instant::now();
+        let bytes = Memory::encode(core.epoch(), core.remembered());
+        let path = self.path.clone();
+        let before = self.under_way.take();
+        self.under_way = Some(tokio::spawn(async move {
+            if let Some(before) = before {
+                before.await.ok();
+            }
+            let file = path.clone();
+            let saved = tokio::task::spawn_blocking(move || memory::save(&file, &bytes)).await;
+            if let Ok(Err(error)) = saved {
+                tracing::warn!(file = %path.display(), %error, "can't keep what is worth remembering; going on without");
+            }
+        }));
+    }
+
+    async fn finish(self) {
+        if let Some(task) = self.under_way {
+            tokio::time::timeout(CLOSING, task).await.ok();
+        }
+    }
 }

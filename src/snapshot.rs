@@ -6,6 +6,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::sync::{mpsc, oneshot, watch};
+
 use crate::wire::NodeId;
 
 /// How a node stands in this node's view.
@@ -81,4 +83,41 @@ pub struct Changes {
     pub shape: u64,
     /// Counts changes of measurements and counters alone.
     pub figures: u64,
+}
+
+/// Where the event loop is asked for a snapshot: whoever wants one sends the sender of the answer.
+pub type SnapshotRequests = mpsc::Sender<oneshot::Sender<Arc<Snapshot>>>;
+
+/// A reader's two ends: it is told that something changed, and asks for the picture when it wants to show it.
+#[derive(Debug, Clone)]
+pub struct SnapshotReader {
+    changes: watch::Receiver<Changes>,
+    requests: SnapshotRequests,
+}
+
+impl SnapshotReader {
+    /// A reader of the node that publishes on `changes` and answers `requests`.
+    #[must_use]
+    pub fn new(changes: watch::Receiver<Changes>, requests: SnapshotRequests) -> Self {
+        Self { changes, requests }
+    }
+
+    /// Waits for a change that this reader has not seen yet, and returns the counters; `None` once the node has ended.
+    /// Nothing is lost when the future is dropped halfway.
+    pub async fn changed(&mut self) -> Option<Changes> {
+        self.changes.changed().await.ok()?;
+        Some(self.seen())
+    }
+
+    /// The counters as they stand; they count as seen from now on.
+    pub fn seen(&mut self) -> Changes {
+        *self.changes.borrow_and_update()
+    }
+
+    /// Asks the node for its picture, which is at least as new as any change seen before; `None` once the node has ended.
+    pub async fn get(&self) -> Option<Arc<Snapshot>> {
+        let (answer, snapshot) = oneshot::channel();
+        self.requests.send(answer).await.ok()?;
+        snapshot.await.ok()
+    }
 }

@@ -36,7 +36,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::record::{Direction, Record, Signer};
 use crate::snapshot::Changes;
-use crate::wire::{Answer, CloseCode, Hello, Message, NodeId, Probe, ShortId, ViewDigest};
+use crate::wire::{Answer, CloseCode, Hello, Message, NodeId, Probe, ViewDigest};
 use database::{Database, Index};
 use links::{Contest, Flaps, Link};
 use pool::{Candidate, Pool, Remembered};
@@ -262,7 +262,6 @@ pub struct Core {
     signer: Arc<dyn Signer>,
     rng: ChaCha8Rng,
     me: NodeId,
-    me_short: ShortId,
     database: Database,
     own: OwnRecord,
     links: BTreeMap<NodeId, Link>,
@@ -304,7 +303,6 @@ impl Core {
         Self {
             rng: ChaCha8Rng::from_seed(config.seed),
             me,
-            me_short: me.abbreviated(),
             database: Database::new(own.record()),
             own,
             links: BTreeMap::new(),

@@ -88,7 +88,7 @@ async fn reach(
         run_id: greeting.run_id,
         dial_counter: request.dial.0,
         replaces: request.replaces,
-        observed: connection.remote_address(),
+        observed: remote_of(&connection),
         known: greeting.known,
         digest: greeting.digest,
         record: greeting.record,
@@ -180,6 +180,12 @@ async fn read_hello(recv: &mut RecvStream) -> Result<Hello, FrameError> {
     }
 }
 
+/// Where the peer is; an IPv4 peer of a dual-stack socket is shown as what it is.
+fn remote_of(connection: &Connection) -> SocketAddr {
+    let remote = connection.remote_address();
+    SocketAddr::new(remote.ip().to_canonical(), remote.port())
+}
+
 fn peer_of(connection: &Connection) -> Option<NodeId> {
     let identity = connection.peer_identity()?;
     let chain = identity.downcast::<Vec<CertificateDer<'static>>>().ok()?;
@@ -193,7 +199,7 @@ async fn serve(shared: Arc<Shared>, established: Established, hello: Hello, dial
     let (commands, receiver) = mpsc::channel(4);
     let handle = Handle { connection: connection.clone(), commands, sent: std::collections::VecDeque::new() };
     let rtt_us = u32::try_from(connection.rtt().as_micros()).ok();
-    let remote = connection.remote_address();
+    let remote = remote_of(&connection);
     let connected = Connected { conn, dial, peer, remote, hello, rtt_us, replaces };
     if shared.events.send(TransportEvent::Connected(Box::new((handle, connected)))).await.is_err() {
         return;

@@ -1,0 +1,418 @@
+//! `peers.d2`: the network as a picture, in the language of [d2](https://d2lang.com).
+//!
+//! Each node shows its label and its port (off loopback, its whole address), each link is an arrow from the dialer to the
+//! listener with the dialer's round-trip time: `312 µs`; `312 µs ?` where the measurement is stale; `…` while there is none;
+//! with the loss from 1 % up. A node that is not up says so and is grey; this node itself has the bold name and frame.
+//!
+//! A label is any text, perhaps hostile. It only ever gets into the file through [`quoted`], which makes a string of it
+//! that d2 shows as the text it is. Ids in the file are made of hexadecimal digits alone.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use crate::snapshot::{LinkView, NodeState, NodeView, Snapshot};
+
+/// Loss from here on is worth showing, in 1/1000: less is noise.
+const SHOWN_LOSS_PERMILLE: u16 = 10;
+
+/// Longer labels are cut, in characters: a picture is of no use with a node as wide as all the others together.
+const MAX_SHOWN_LABEL: usize = 256;
+
+/// A picture of nothing yet: stands in for `peers.d2` until there is one, since `d2 --watch` needs a file to start.
+pub const NOTHING_YET: &str = "# area-net has not drawn this network yet.\n";
+
+/// `peers.d2`: equal snapshots give equal bytes.
+#[must_use]
+pub fn picture(snapshot: &Snapshot) -> Vec<u8> {
+    let names = names(&snapshot.nodes);
+    let mut out = String::with_capacity(2048 + 96 * (snapshot.nodes.len() + snapshot.links.len()));
+    put_head(&mut out, snapshot);
+    for (index, node) in snapshot.nodes.iter().enumerate() {
+        put_node(&mut out, &names[index], node, index == snapshot.me);
+    }
+    for link in &snapshot.links {
+        put_link(&mut out, &names[link.dialer], &names[link.listener], link);
+    }
+    out.into_bytes()
+}
+
+/// Sizes that keep a picture of so many nodes legible when it is shown as a whole: the layout of a large network is
+/// mostly the space that its arrows take, and text of the usual size would drown in it.
+struct Sizes {
+    node_font: u32,
+    link_font: u32,
+    line: u32,
+}
+
+impl Sizes {
+    fn of(nodes: usize) -> Self {
+        let (node_font, link_font, line) = match nodes {
+            0..=12 => (22, 18, 2),
+            13..=40 => (36, 26, 3),
+            _ => (72, 44, 5),
+        };
+        Self {
+            node_font,
+            link_font,
+            line,
+        }
+    }
+}
+
+/// What holds for the whole picture. Colours are set together with the fonts', so that themes can't make them unreadable;
+/// those of links are legible on light and on dark ground.
+fn put_head(out: &mut String, snapshot: &Snapshot) {
+    let Sizes {
+        node_font,
+        link_font,
+        line,
+    } = Sizes::of(snapshot.nodes.len());
+    let (thin, thick) = (line.div_ceil(2), line * 2);
+    let note = node_font + 6;
+    write!(
+        out,
+        r##"# Written by area-net whenever the network changes; do not edit.
+direction: right
+classes: {{
+  up: {{
+    style: {{fill: "#eef4ff"; stroke: "#2f5fb3"; stroke-width: {line}; border-radius: 8; font-size: {node_font}; font-color: "#0a1a33"; bold: false}}
+  }}
+  unreachable: {{
+    style: {{fill: "#f3f3f3"; stroke: "#8a8a8a"; stroke-width: {line}; stroke-dash: 5; border-radius: 8; font-size: {node_font}; font-color: "#707070"; bold: false; italic: true}}
+  }}
+  left: {{
+    style: {{fill: "#fafafa"; stroke: "#b5b5b5"; stroke-width: {thin}; border-radius: 8; font-size: {node_font}; font-color: "#8a8a8a"; bold: false; italic: true}}
+  }}
+  me: {{
+    style: {{stroke-width: {thick}; bold: true}}
+  }}
+  link: {{
+    style: {{stroke: "#5677a8"; stroke-width: {line}; font-size: {link_font}; italic: false}}
+  }}
+  suspect: {{
+    style: {{stroke: "#d9480f"; stroke-width: {line}; stroke-dash: 5; font-size: {link_font}; font-color: "#d9480f"; italic: false}}
+  }}
+  note: {{
+    shape: text
+    style: {{font-size: {note}; font-color: "#d9480f"; bold: true}}
+  }}
+}}
+"##
+    )
+    .expect("a String takes every write");
+    if snapshot.cut_off {
+        out.push_str(
+            "note: \"cut off: this node has lost all its links\\nwhat is shown of the others is the past\" \
+             {class: note; near: top-center}\n",
+        );
+    }
+}
+
+fn put_node(out: &mut String, name: &str, node: &NodeView, me: bool) {
+    let mut text = if is_blank(&node.label) {
+        node.id.short()
+    } else if let Some((cut, _)) = node.label.char_indices().nth(MAX_SHOWN_LABEL) {
+        format!("{}…", &node.label[..cut])
+    } else {
+        node.label.to_string()
+    };
+    text.push('\n');
+    text.push_str(&place(node.addrs.first()));
+    let class = match node.state {
+        NodeState::Up => "up",
+        NodeState::Unreachable => "unreachable",
+        NodeState::Left => "left",
+    };
+    if node.state != NodeState::Up {
+        text.push('\n');
+        text.push_str(class);
+    }
+    let text = quoted(&text);
+    let class = if me {
+        format!("[{class}; me]")
+    } else {
+        class.to_owned()
+    };
+    writeln!(out, "{name}: {text} {{class: {class}}}").expect("a String takes every write");
+}
+
+fn put_link(out: &mut String, dialer: &str, listener: &str, link: &LinkView) {
+    let mut text = match link.rtt_us {
+        None => "…".to_owned(),
+        Some(rtt_us) if link.rtt_stale => format!("{rtt_us} µs ?"),
+        Some(rtt_us) => format!("{rtt_us} µs"),
+    };
+    if link.loss_permille >= SHOWN_LOSS_PERMILLE {
+        let (percent, tenth) = (link.loss_permille / 10, link.loss_permille % 10);
+        write!(text, ", {percent}.{tenth} % lost").expect("a String takes every write");
+    }
+    let class = if link.suspect {
+        text.push_str(", suspect");
+        "suspect"
+    } else {
+        "link"
+    };
+    writeln!(out, "{dialer} -> {listener}: \"{text}\" {{class: {class}}}")
+        .expect("a String takes every write");
+}
+
+/// Where a node is: on loopback the port says it all, elsewhere ports are mostly the same.
+fn place(address: Option<&SocketAddr>) -> String {
+    match address {
+        None => "no address".to_owned(),
+        Some(address) if address.ip().to_canonical().is_loopback() => {
+            format!(":{}", address.port())
+        }
+        Some(address) => address.to_string(),
+    }
+}
+
+/// The nodes' names in the file: `n` and ten hexadecimal digits, or the whole id where two nodes share those.
+/// The nodes come in the order of their ids, so two that share the digits are neighbours.
+fn names(nodes: &[NodeView]) -> Vec<String> {
+    let shorts: Vec<String> = nodes.iter().map(|node| node.id.short()).collect();
+    let same = |a: usize, b: Option<usize>| b.and_then(|b| shorts.get(b)) == shorts.get(a);
+    nodes
+        .iter()
+        .enumerate()
+        .map(|(index, node)| {
+            if same(index, index.checked_sub(1)) || same(index, index.checked_add(1)) {
+                format!("n{}", node.id)
+            } else {
+                format!("n{}", shorts[index])
+            }
+        })
+        .collect()
+}
+
+/// The text as a d2 string in double quotes, in which nothing is markup.
+///
+/// Every kind of line break is one, a tab is a space; other control characters, those that turn the direction of writing
+/// and those that no XML may hold are shown as U+FFFD: a label must not be able to look like something that it is not.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    out.push('"');
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\r' if characters.peek() == Some(&'\n') => {}
+            '\n' | '\r' | '\u{2028}' | '\u{2029}' => out.push_str("\\n"),
+            '\t' => out.push(' '),
+            '\\' | '"' | '$' => {
+                out.push('\\');
+                out.push(character);
+            }
+            _ if is_deceptive(character) => out.push('\u{fffd}'),
+            _ => out.push(character),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// Control characters, bidirectional controls, noncharacters.
+fn is_deceptive(character: char) -> bool {
+    let code = u32::from(character);
+    character.is_control()
+        || matches!(code, 0x061c | 0x200e | 0x200f | 0x202a..=0x202e | 0x2066..=0x206f | 0xfdd0..=0xfdef)
+        || code & 0xfffe == 0xfffe
+}
+
+/// Whether a label shows nothing at all: empty, or made of white space and characters without width alone.
+fn is_blank(label: &str) -> bool {
+    label.chars().all(|character| {
+        character.is_whitespace()
+            || matches!(u32::from(character),
+                0x00ad | 0x034f | 0x115f | 0x1160 | 0x17b4 | 0x17b5 | 0x180b..=0x180f | 0x200b..=0x200d
+                | 0x2060..=0x2064 | 0x2800 | 0x3164 | 0xfe00..=0xfe0f | 0xfeff | 0xffa0 | 0xfff9..=0xfffb
+                | 0xe0000..=0xe0fff)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::export::example;
+    use crate::wire::NodeId;
+
+    fn lines(snapshot: &Snapshot) -> Vec<String> {
+        let text = String::from_utf8(picture(snapshot)).expect("UTF-8");
+        let (_, body) = text.split_once("\n}\n").expect("the end of the classes");
+        body.lines().map(str::to_owned).collect()
+    }
+
+    /// What d2 makes of a quoted string.
+    fn unquoted(quoted: &str) -> String {
+        let inner = quoted
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'))
+            .expect("quotes");
+        let mut out = String::new();
+        let mut characters = inner.chars();
+        while let Some(character) = characters.next() {
+            assert!(character != '"' && character != '$', "unescaped");
+            match character {
+                '\\' => match characters.next().expect("something escaped") {
+                    'n' => out.push('\n'),
+                    escaped @ ('\\' | '"' | '$') => out.push(escaped),
+                    other => panic!("a needless escape of {other:?}"),
+                },
+                _ => out.push(character),
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn three_nodes() {
+        let picture = lines(&example::three());
+        assert_eq!(
+            picture,
+            [
+                r#"n1111111111: "alice\n:8090" {class: up}"#,
+                r#"n2222222222: "bob\n:8095" {class: [up; me]}"#,
+                r#"n3333333333: "carol\n:8085\nunreachable" {class: unreachable}"#,
+                r#"n2222222222 -> n1111111111: "312 µs" {class: link}"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn a_link_shows_what_is_known_of_it() {
+        let mut snapshot = example::three();
+        let mut label = |change: fn(&mut LinkView)| {
+            snapshot.links[0] = example::link(1, 0, 312);
+            change(&mut snapshot.links[0]);
+            let line = lines(&snapshot).pop().expect("a link");
+            line.split_once(": ").expect("a label").1.to_owned()
+        };
+        assert_eq!(label(|link| link.rtt_us = None), r#""…" {class: link}"#);
+        assert_eq!(
+            label(|link| link.rtt_stale = true),
+            r#""312 µs ?" {class: link}"#
+        );
+        assert_eq!(
+            label(|link| link.loss_permille = 9),
+            r#""312 µs" {class: link}"#
+        );
+        assert_eq!(
+            label(|link| link.loss_permille = 125),
+            r#""312 µs, 12.5 % lost" {class: link}"#
+        );
+        assert_eq!(
+            label(|link| link.suspect = true),
+            r#""312 µs, suspect" {class: suspect}"#
+        );
+    }
+
+    #[test]
+    fn nodes_off_loopback_show_their_whole_address() {
+        let mut snapshot = example::alone();
+        let mut shown = |addrs: &[&str]| {
+            snapshot.nodes[0].addrs = addrs
+                .iter()
+                .map(|text| text.parse().expect("an address"))
+                .collect();
+            lines(&snapshot).remove(0)
+        };
+        assert!(shown(&["127.0.0.1:9000"]).contains(r#""alice\n:9000""#));
+        assert!(shown(&["192.0.2.7:9000", "[::1]:1"]).contains(r#""alice\n192.0.2.7:9000""#));
+        assert!(shown(&["[2001:db8::1]:9000"]).contains(r#""alice\n[2001:db8::1]:9000""#));
+        assert!(shown(&[]).contains(r#""alice\nno address""#));
+    }
+
+    #[test]
+    fn a_node_that_is_cut_off_says_that_it_shows_the_past() {
+        let mut snapshot = example::three();
+        snapshot.cut_off = true;
+        assert!(lines(&snapshot)[0].starts_with("note: \"cut off"));
+    }
+
+    #[test]
+    fn nodes_that_share_ten_digits_get_their_whole_ids() {
+        let mut snapshot = example::three();
+        let mut twin = snapshot.nodes[0].clone();
+        twin.id.0[31] = 0x12;
+        snapshot.nodes.insert(1, twin);
+        let names = names(&snapshot.nodes);
+        assert_eq!(names[0].len(), 65);
+        assert_eq!(names[1].len(), 65);
+        assert_ne!(names[0], names[1]);
+        assert_eq!(names[2], "n2222222222");
+    }
+
+    #[test]
+    fn a_label_that_shows_nothing_is_replaced_by_the_short_id() {
+        for blank in ["", " \t\n", "\u{200b}\u{feff}", "\u{2800}\u{3164}"] {
+            let mut snapshot = example::alone();
+            snapshot.nodes[0].label = Arc::from(blank);
+            assert!(lines(&snapshot)[0].contains(r#""1111111111\n:8090""#));
+        }
+    }
+
+    #[test]
+    fn a_label_without_end_is_cut() {
+        let mut snapshot = example::alone();
+        snapshot.nodes[0].label = Arc::from("ä".repeat(100_000));
+        assert!(lines(&snapshot)[0].contains(&format!("\"{}…\\n", "ä".repeat(MAX_SHOWN_LABEL))));
+    }
+
+    #[test]
+    fn what_deceives_is_shown_as_a_replacement_character() {
+        assert_eq!(
+            quoted("a\u{202e}b\u{0}c\u{7f}"),
+            "\"a\u{fffd}b\u{fffd}c\u{fffd}\""
+        );
+        assert_eq!(quoted("a\r\nb\rc\u{2028}d\te"), r#""a\nb\nc\nd e""#);
+        assert_eq!(quoted(r#"\"${x}"#), r#""\\\"\${x}""#);
+        // Joined emoji keep their joiners.
+        assert_eq!(quoted("👩\u{200d}🚀"), "\"👩\u{200d}🚀\"");
+    }
+
+    proptest! {
+        #[test]
+        fn any_label_stays_within_its_line_and_comes_back(label in any::<String>()) {
+            let mut snapshot = example::alone();
+            snapshot.nodes[0].label = Arc::from(label.as_str());
+            let picture = lines(&snapshot);
+            prop_assert_eq!(picture.len(), 1);
+            let line = &picture[0];
+            let text = line
+                .strip_prefix("n1111111111: ")
+                .and_then(|rest| rest.strip_suffix(" {class: [up; me]}"))
+                .expect("name, label, class");
+            let shown = unquoted(text);
+            let shown = shown.strip_suffix("\n:8090").expect("the port");
+            if is_blank(&label) {
+                prop_assert_eq!(shown, "1111111111");
+            } else if !label.contains(['\r', '\n', '\t', '\u{2028}', '\u{2029}']) {
+                prop_assert_eq!(shown.chars().count(), label.chars().count());
+                for (shown, given) in shown.chars().zip(label.chars()) {
+                    let replaced = shown == char::REPLACEMENT_CHARACTER && is_deceptive(given);
+                    prop_assert!(shown == given || replaced);
+                }
+            }
+        }
+
+        #[test]
+        fn names_are_unique(ids in proptest::collection::btree_set(
+            (0_u8..3, 0_u8..3).prop_map(|(first, last)| {
+                let mut id = [0xab; 32];
+                (id[4], id[31]) = (first, last);
+                id
+            }), 1..9)
+        ) {
+            let nodes: Vec<NodeView> = ids
+                .iter()
+                .map(|id| NodeView { id: NodeId(*id), ..example::node(0, "x", 1) })
+                .collect();
+            let names: std::collections::BTreeSet<String> = names(&nodes).into_iter().collect();
+            prop_assert_eq!(names.len(), nodes.len());
+        }
+    }
+}

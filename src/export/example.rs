@@ -1,0 +1,57 @@
+//! Pictures that the tests of this module draw.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::snapshot::{LinkView, NodeState, NodeView, Rejected, Snapshot};
+use crate::wire::NodeId;
+
+/// A node that is up, on loopback.
+pub(super) fn node(byte: u8, label: &str, port: u16) -> NodeView {
+    NodeView {
+        id: NodeId([byte; 32]),
+        label: Arc::from(label),
+        addrs: vec![SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port))],
+        state: NodeState::Up,
+        since_ms: 1000,
+    }
+}
+
+/// A link with a fresh measurement.
+pub(super) fn link(dialer: usize, listener: usize, rtt_us: u32) -> LinkView {
+    LinkView {
+        dialer,
+        listener,
+        rtt_us: Some(rtt_us),
+        rtt_at_ms: 2000,
+        rtt_stale: false,
+        loss_permille: 0,
+        suspect: false,
+    }
+}
+
+/// Bob's view: alice is up and linked with him, carol can't be reached.
+pub(super) fn three() -> Snapshot {
+    let mut carol = node(0x33, "carol", 8085);
+    carol.state = NodeState::Unreachable;
+    Snapshot {
+        me: 1,
+        network: Arc::from("area"),
+        cut_off: false,
+        nodes: vec![node(0x11, "alice", 8090), node(0x22, "bob", 8095), carol],
+        links: vec![link(1, 0, 312)],
+        rejected: Rejected(vec![("bad_signature", 2)]),
+    }
+}
+
+/// A node that knows of nobody else.
+pub(super) fn alone() -> Snapshot {
+    Snapshot {
+        me: 0,
+        network: Arc::from("area"),
+        cut_off: false,
+        nodes: vec![node(0x11, "alice", 8090)],
+        links: Vec::new(),
+        rejected: Rejected::default(),
+    }
+}

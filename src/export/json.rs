@@ -1,0 +1,252 @@
+//! `peers.json` and `network.json`.
+//!
+//! `peers.json` is a JSON array of socket addresses, one a line: the format of a target file, so that it can be used
+//! as one. It holds the addresses of every node that is up, except this one's own.
+//!
+//! `network.json` is the whole picture for programs, one node and one link a line. Field names are stable; new fields
+//! may be added, and `format` counts changes that break readers:
+//!
+//! | field | what it is |
+//! | --- | --- |
+//! | `format` | 1 |
+//! | `network` | the network's name |
+//! | `node` | the id (64 hex digits) of the node whose view this is |
+//! | `cut_off` | that node has lost all its links: the rest is the past |
+//! | `nodes[].id` | 64 hex digits |
+//! | `nodes[].label` | what the node calls itself: any text |
+//! | `nodes[].addresses[]` | where it can be dialed, such as `[::1]:8090`; the first is the one that worked, where one did |
+//! | `nodes[].state` | `up`, `unreachable` or `left` |
+//! | `nodes[].changed_ms` | when `state` last changed, in Unix ms |
+//! | `links[].dialer`, `links[].listener` | the ids of the two ends |
+//! | `links[].rtt_us` | the dialer's smoothed round-trip time in µs, or null while there is none |
+//! | `links[].rtt_measured_ms` | when that was measured, in Unix ms |
+//! | `links[].rtt_stale` | the measurement is older than it should be |
+//! | `links[].loss_percent` | the share of probes that went unanswered, 0.0 to 100.0 |
+//! | `links[].suspect` | one end gets no answers, and it is not yet certain that the link is down |
+//! | `rejected` | counts of what this node turned away, by name |
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::snapshot::{LinkView, NodeState, NodeView, Rejected, Snapshot};
+
+/// The version of `network.json`'s format.
+pub const NETWORK_FORMAT: u32 = 1;
+
+/// About so many bytes a line takes; only spares growing the buffer step by step.
+const BYTES_A_LINE: usize = 256;
+
+/// `peers.json`: the addresses of all the nodes that are up but this one, in the format of a target file.
+///
+/// Sorted, and each only once, so that equal sets give equal bytes.
+#[must_use]
+pub fn peers(snapshot: &Snapshot) -> Vec<u8> {
+    let addresses: BTreeSet<SocketAddr> = snapshot
+        .nodes
+        .iter()
+        .enumerate()
+        .filter(|(index, node)| *index != snapshot.me && node.state == NodeState::Up)
+        .flat_map(|(_, node)| node.addrs.iter().copied())
+        .collect();
+    let mut out = Vec::with_capacity(addresses.len() * 32 + 4);
+    put_list(&mut out, &addresses);
+    out.push(b'\n');
+    out
+}
+
+/// `network.json`: the whole picture, for programs. The module's documentation lists the fields.
+#[must_use]
+pub fn network(snapshot: &Snapshot) -> Vec<u8> {
+    let ids: Vec<String> = snapshot
+        .nodes
+        .iter()
+        .map(|node| node.id.to_string())
+        .collect();
+    let lines = snapshot.nodes.len() + snapshot.links.len() + 4;
+    let mut out = Vec::with_capacity(lines * BYTES_A_LINE);
+    out.extend_from_slice(b"{\"format\":");
+    put(&mut out, &NETWORK_FORMAT);
+    out.extend_from_slice(b",\n\"network\":");
+    put(&mut out, &snapshot.network);
+    out.extend_from_slice(b",\n\"node\":");
+    put(&mut out, &ids[snapshot.me]);
+    out.extend_from_slice(b",\n\"cut_off\":");
+    put(&mut out, &snapshot.cut_off);
+    out.extend_from_slice(b",\n\"nodes\":");
+    let nodes = snapshot.nodes.iter().zip(&ids);
+    put_list(&mut out, nodes.map(|(node, id)| NodeLine::new(node, id)));
+    out.extend_from_slice(b",\n\"links\":");
+    let links = snapshot.links.iter();
+    put_list(&mut out, links.map(|link| LinkLine::new(link, &ids)));
+    out.extend_from_slice(b",\n\"rejected\":");
+    put(&mut out, &Counts(&snapshot.rejected));
+    out.extend_from_slice(b"}\n");
+    out
+}
+
+#[derive(serde::Serialize)]
+struct NodeLine<'a> {
+    id: &'a str,
+    label: &'a str,
+    addresses: &'a [SocketAddr],
+    state: &'static str,
+    changed_ms: u64,
+}
+
+impl<'a> NodeLine<'a> {
+    fn new(node: &'a NodeView, id: &'a str) -> Self {
+        Self {
+            id,
+            label: &node.label,
+            addresses: &node.addrs,
+            state: match node.state {
+                NodeState::Up => "up",
+                NodeState::Unreachable => "unreachable",
+                NodeState::Left => "left",
+            },
+            changed_ms: node.since_ms,
+        }
+    }
+}
+
+#[derive(serde::Serialize)]
+struct LinkLine<'a> {
+    dialer: &'a str,
+    listener: &'a str,
+    rtt_us: Option<u32>,
+    rtt_measured_ms: u64,
+    rtt_stale: bool,
+    loss_percent: f64,
+    suspect: bool,
+}
+
+impl<'a> LinkLine<'a> {
+    fn new(link: &LinkView, ids: &'a [String]) -> Self {
+        Self {
+            dialer: &ids[link.dialer],
+            listener: &ids[link.listener],
+            rtt_us: link.rtt_us,
+            rtt_measured_ms: link.rtt_at_ms,
+            rtt_stale: link.rtt_stale,
+            loss_percent: f64::from(link.loss_permille) / 10.0,
+            suspect: link.suspect,
+        }
+    }
+}
+
+struct Counts<'a>(&'a Rejected);
+
+impl Serialize for Counts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Rejected(counts) = self.0;
+        let mut map = serializer.serialize_map(Some(counts.len()))?;
+        for (name, count) in counts {
+            map.serialize_entry(name, count)?;
+        }
+        map.end()
+    }
+}
+
+/// An array with one element a line, compact within the line.
+fn put_list<T: Serialize>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>) {
+    out.push(b'[');
+    let mut separator: &[u8] = b"\n";
+    let mut any = false;
+    for item in items {
+        out.extend_from_slice(separator);
+        put(out, &item);
+        separator = b",\n";
+        any = true;
+    }
+    if any {
+        out.push(b'\n');
+    }
+    out.push(b']');
+}
+
+fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(out, value).expect("a Vec takes every write, and our keys are strings");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::export::example;
+
+    #[test]
+    fn peers_lists_the_addresses_of_the_others_that_are_up() {
+        let text = String::from_utf8(peers(&example::three())).expect("UTF-8");
+        assert_eq!(text, "[\n\"[::1]:8090\"\n]\n");
+        let read: Vec<SocketAddr> = serde_json::from_str(&text).expect("a target file");
+        assert_eq!(read.len(), 1);
+    }
+
+    #[test]
+    fn a_node_alone_lists_nobody() {
+        assert_eq!(peers(&example::alone()), b"[]\n");
+    }
+
+    #[test]
+    fn two_nodes_that_claim_one_address_are_one_line() {
+        let mut snapshot = example::three();
+        for node in &mut snapshot.nodes {
+            node.state = NodeState::Up;
+            node.addrs = vec!["[::1]:9".parse().expect("an address")];
+        }
+        assert_eq!(peers(&snapshot), b"[\n\"[::1]:9\"\n]\n");
+    }
+
+    #[test]
+    fn network_is_one_node_and_one_link_a_line() {
+        let text = String::from_utf8(network(&example::three())).expect("UTF-8");
+        let a = "11".repeat(32);
+        let b = "22".repeat(32);
+        let c = "33".repeat(32);
+        let expected = format!(
+            r#"{{"format":1,
+"network":"area",
+"node":"{b}",
+"cut_off":false,
+"nodes":[
+{{"id":"{a}","label":"alice","addresses":["[::1]:8090"],"state":"up","changed_ms":1000}},
+{{"id":"{b}","label":"bob","addresses":["[::1]:8095"],"state":"up","changed_ms":1000}},
+{{"id":"{c}","label":"carol","addresses":["[::1]:8085"],"state":"unreachable","changed_ms":1000}}
+],
+"links":[
+{{"dialer":"{b}","listener":"{a}","rtt_us":312,"rtt_measured_ms":2000,"rtt_stale":false,"loss_percent":0.0,"suspect":false}}
+],
+"rejected":{{"bad_signature":2}}}}
+"#
+        );
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_lonely_network_is_valid_json() {
+        let value: serde_json::Value =
+            serde_json::from_slice(&network(&example::alone())).expect("JSON");
+        assert_eq!(value["links"], serde_json::json!([]));
+        assert_eq!(value["rejected"], serde_json::json!({}));
+    }
+
+    proptest! {
+        #[test]
+        fn any_label_and_network_name_come_back(label in any::<String>(), name in any::<String>(), loss in 0_u16..=1000) {
+            let mut snapshot = example::three();
+            snapshot.nodes[0].label = Arc::from(label.as_str());
+            snapshot.network = Arc::from(name.as_str());
+            snapshot.links[0].loss_permille = loss;
+            let value: serde_json::Value = serde_json::from_slice(&network(&snapshot)).expect("JSON");
+            prop_assert_eq!(value["nodes"][0]["label"].as_str(), Some(label.as_str()));
+            prop_assert_eq!(value["network"].as_str(), Some(name.as_str()));
+            let percent = value["links"][0]["loss_percent"].as_f64().expect("a number");
+            prop_assert!((percent * 10.0 - f64::from(loss)).abs() < 1e-9);
+        }
+    }
+}

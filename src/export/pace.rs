@@ -1,0 +1,199 @@
+//! When to write the files.
+
+use std::time::Duration;
+
+use crate::snapshot::Changes;
+
+/// A change of nodes, states or links is written at most this often. Between two glances nobody sees more.
+const SHAPE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Measurements and counters alone are written at most this often: whoever follows the files (such as `d2 --watch`)
+/// works far harder at a change than we do, and round-trip times change all the time.
+const FIGURES_INTERVAL: Duration = Duration::from_secs(2);
+
+/// After each writing, the files rest for this many times what it cost: under 1 % of a core, whatever their size.
+const REST_FACTOR: u32 = 100;
+
+/// But never longer than this: beyond some ten thousand nodes, news matters more than the 1 %.
+const MAX_REST: Duration = Duration::from_secs(5);
+
+/// A file that couldn't be written is tried again after this, even if nothing changes.
+const RETRY_INTERVAL: Duration = Duration::from_secs(3);
+
+/// The pace of the files: says when the next writing is due. It reads no clock; `now` is the time since any fixed moment.
+///
+/// The first writing is due at once. One writing at a time: between [`Pace::handle_begin`] and [`Pace::handle_end`]
+/// nothing is due. What changes meanwhile is due afterwards, so that the last change is always written.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// What has happened, as far as we were told.
+    known: Changes,
+    /// The last writing begun: when, and what it contains. `None` before the first.
+    last: Option<(Duration, Changes)>,
+    writing: bool,
+    /// The earliest moment of the next writing, from what the last one cost.
+    rested_at: Duration,
+    /// When to try again what failed.
+    retry_at: Option<Duration>,
+}
+
+impl Pace {
+    /// Something has changed in the network.
+    pub fn handle_changes(&mut self, changes: Changes) {
+        self.known = changes;
+    }
+
+    /// A writing begins, of a picture that contains everything up to `changes`.
+    pub fn handle_begin(&mut self, now: Duration, changes: Changes) {
+        self.known = changes;
+        self.last = Some((now, changes));
+        self.writing = true;
+    }
+
+    /// The writing has ended; it used `cost` of a core's time, and `complete` says whether all files could be written.
+    pub fn handle_end(&mut self, now: Duration, cost: Duration, complete: bool) {
+        self.writing = false;
+        self.rested_at = now + cost.saturating_mul(REST_FACTOR).min(MAX_REST);
+        self.retry_at = (!complete).then(|| now + RETRY_INTERVAL);
+    }
+
+    /// When the next writing is due; `None` as long as there is nothing to write.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        if self.writing {
+            return None;
+        }
+        let Some((begun_at, written)) = self.last else {
+            return Some(Duration::ZERO);
+        };
+        let due_at = if self.known.shape != written.shape {
+            Some(begun_at + SHAPE_INTERVAL)
+        } else if self.known.figures != written.figures {
+            Some(begun_at + FIGURES_INTERVAL)
+        } else {
+            None
+        };
+        let due_at = match (due_at, self.retry_at) {
+            (Some(due_at), Some(retry_at)) => Some(due_at.min(retry_at)),
+            (due_at, retry_at) => due_at.or(retry_at),
+        };
+        due_at.map(|due_at| due_at.max(self.rested_at))
+    }
+
+    /// Whether something is known that no writing begun so far contains, or that failed to be written.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.retry_at.is_some() || self.last.is_none_or(|(_, written)| written != self.known)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHEAP: Duration = Duration::from_micros(100);
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn changes(shape: u64, figures: u64) -> Changes {
+        Changes { shape, figures }
+    }
+
+    /// A pace whose first writing, of nothing, began at `now` and cost next to nothing.
+    fn begun_at(now: Duration) -> Pace {
+        let mut pace = Pace::default();
+        pace.handle_begin(now, changes(0, 0));
+        pace.handle_end(now, CHEAP, true);
+        pace
+    }
+
+    #[test]
+    fn the_first_picture_is_due_at_once() {
+        let pace = Pace::default();
+        assert_eq!(pace.poll_timeout(), Some(Duration::ZERO));
+        assert!(pace.is_behind());
+    }
+
+    #[test]
+    fn without_a_change_nothing_is_ever_due() {
+        let pace = begun_at(ms(0));
+        assert_eq!(pace.poll_timeout(), None);
+        assert!(!pace.is_behind());
+    }
+
+    #[test]
+    fn after_a_quiet_time_a_new_shape_is_due_at_once() {
+        let mut pace = begun_at(ms(0));
+        pace.handle_changes(changes(1, 0));
+        assert!(pace.poll_timeout() <= Some(ms(100)));
+    }
+
+    #[test]
+    fn a_restless_shape_is_written_ten_times_a_second() {
+        let mut pace = begun_at(ms(0));
+        let mut writings = 0;
+        for now in (0..1000).map(ms) {
+            pace.handle_changes(changes(now.as_micros() as u64 + 1, 0));
+            if pace.poll_timeout().is_some_and(|due_at| due_at <= now) {
+                pace.handle_begin(now, pace.known);
+                pace.handle_end(now, CHEAP, true);
+                writings += 1;
+            }
+        }
+        assert_eq!(writings, 9);
+        assert_eq!(pace.poll_timeout(), Some(ms(1000)));
+    }
+
+    #[test]
+    fn figures_alone_wait_two_seconds_and_ride_along_with_a_shape() {
+        let mut pace = begun_at(ms(0));
+        pace.handle_changes(changes(0, 7));
+        assert_eq!(pace.poll_timeout(), Some(ms(2000)));
+        pace.handle_changes(changes(1, 7));
+        assert_eq!(pace.poll_timeout(), Some(ms(100)));
+        pace.handle_begin(ms(100), changes(1, 7));
+        pace.handle_end(ms(100), CHEAP, true);
+        assert_eq!(pace.poll_timeout(), None);
+    }
+
+    #[test]
+    fn what_changes_during_a_writing_is_due_after_it() {
+        let mut pace = begun_at(ms(0));
+        pace.handle_begin(ms(500), changes(1, 0));
+        assert_eq!(pace.poll_timeout(), None);
+        pace.handle_changes(changes(2, 0));
+        assert_eq!(pace.poll_timeout(), None);
+        pace.handle_end(ms(501), CHEAP, true);
+        assert_eq!(pace.poll_timeout(), Some(ms(600)));
+    }
+
+    #[test]
+    fn dear_pictures_stretch_the_pace_up_to_five_seconds() {
+        let mut pace = begun_at(ms(0));
+        pace.handle_begin(ms(0), changes(1, 0));
+        pace.handle_end(ms(8), ms(8), true);
+        pace.handle_changes(changes(2, 0));
+        assert_eq!(pace.poll_timeout(), Some(ms(808)));
+        pace.handle_begin(ms(808), changes(2, 0));
+        pace.handle_end(ms(1000), ms(190), true);
+        pace.handle_changes(changes(3, 0));
+        assert_eq!(pace.poll_timeout(), Some(ms(6000)));
+    }
+
+    #[test]
+    fn a_failure_is_tried_again_on_the_next_change_and_every_few_seconds() {
+        let mut pace = begun_at(ms(0));
+        pace.handle_begin(ms(1000), changes(1, 0));
+        pace.handle_end(ms(1000), CHEAP, false);
+        assert!(pace.is_behind());
+        assert_eq!(pace.poll_timeout(), Some(ms(4000)));
+        pace.handle_changes(changes(2, 0));
+        assert_eq!(pace.poll_timeout(), Some(ms(1100)));
+        pace.handle_begin(ms(1100), changes(2, 0));
+        pace.handle_end(ms(1100), CHEAP, true);
+        assert_eq!(pace.poll_timeout(), None);
+        assert!(!pace.is_behind());
+    }
+}

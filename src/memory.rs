@@ -1,0 +1,164 @@
+//! What a node remembers from one run to the next: its epoch, and addresses that worked.
+//!
+//! `state.json` is replaced by rename, after its bytes are on the disk, so that a kill or a power cut at any instant leaves the old one
+//! or the new one. One that can't be read is set aside under another name, with a warning, and costs no more than time: the epoch
+//! follows the clock, and addresses come back from peers.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::membership::pool::{MAX_REMEMBERED, Pool, Remembered};
+use crate::wire::NodeId;
+
+/// The format that this program writes.
+const FORMAT: u32 = 1;
+/// A larger file is not ours: [`MAX_REMEMBERED`] nodes take less.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// See the module's documentation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// The highest epoch in use so far.
+    pub epoch: u64,
+    /// Nodes and where they could be dialed.
+    pub nodes: Vec<(NodeId, Remembered)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct File {
+    format: u32,
+    epoch: u64,
+    nodes: Vec<Node>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Node {
+    id: String,
+    addresses: Vec<SocketAddr>,
+    last_seen_ms: u64,
+    #[serde(default)]
+    left: bool,
+}
+
+impl Memory {
+    /// Reads the file. One that is missing is an empty memory; one that is broken as well, but it is renamed to
+    /// `state.json.broken`, and the reason is returned for the log. Addresses not seen for `keep` are dropped.
+    #[must_use]
+    pub fn load(path: &Path, now_ms: u64, keep: Duration) -> (Self, Option<String>) {
+        let file = match read(path) {
+            Ok(Some(file)) => file,
+            Ok(None) => return (Self::default(), None),
+            Err(why) => {
+                let aside = path.with_extension("json.broken");
+                let kept = match fs::rename(path, &aside) {
+                    Ok(()) => format!("it is kept as {}", aside.display()),
+                    Err(error) => format!("and can't be set aside ({error})"),
+                };
+                return (Self::default(), Some(format!("{}: {why}; {kept}", path.display())));
+            }
+        };
+        let oldest = now_ms.saturating_sub(u64::try_from(keep.as_millis()).unwrap_or(u64::MAX));
+        let nodes = file
+            .nodes
+            .into_iter()
+            .filter(|node| node.last_seen_ms >= oldest)
+            .filter_map(|node| {
+                let id = NodeId::from_hex(&node.id).ok()?;
+                Some((id, Pool::remember(node.addresses, node.last_seen_ms.min(now_ms), node.left)))
+            })
+            .take(MAX_REMEMBERED)
+            .collect();
+        (Self { epoch: file.epoch, nodes }, None)
+    }
+
+    /// What is to be written, as bytes: made on the event loop, written elsewhere by [`save`].
+    #[must_use]
+    pub fn encode(epoch: u64, nodes: &BTreeMap<NodeId, Remembered>) -> Vec<u8> {
+        let nodes = nodes
+            .iter()
+            .filter(|(_, node)| !node.addrs.is_empty())
+            .map(|(id, node)| Node {
+                id: id.to_string(),
+                addresses: node.addrs.clone(),
+                last_seen_ms: node.last_seen_ms,
+                left: node.left,
+            })
+            .collect();
+        serde_json::to_vec_pretty(&File { format: FORMAT, epoch, nodes }).expect("numbers and text encode")
+    }
+}
+
+fn read(path: &Path) -> Result<Option<File>, String> {
+    let length = match fs::metadata(path) {
+        Ok(meta) => meta.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    if length > MAX_BYTES {
+        return Err(format!("{length} bytes are over the limit of {MAX_BYTES}"));
+    }
+    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    let file: File = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+    if file.format != FORMAT {
+        return Err(format!("format {} is not {FORMAT}", file.format));
+    }
+    Ok(Some(file))
+}
+
+/// Writes the bytes of [`Memory::encode`] to a file, by rename. Blocks: not for the event loop.
+///
+/// # Errors
+/// What the system says.
+pub fn save(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    let temporary: PathBuf = path.with_extension("json.new");
+    let mut file = fs::File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(byte: u8, last_seen_ms: u64) -> (NodeId, Remembered) {
+        (NodeId([byte; 32]), Pool::remember(vec!["[::1]:8090".parse().unwrap()], last_seen_ms, byte == 9))
+    }
+
+    #[test]
+    fn what_is_saved_comes_back_less_what_is_too_old() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep/state.json");
+        let nodes = BTreeMap::from([node(1, 1000), node(9, 90_000)]);
+        save(&path, &Memory::encode(42, &nodes)).unwrap();
+        let (memory, warning) = Memory::load(&path, 100_000, Duration::from_secs(50));
+        assert_eq!(warning, None);
+        assert_eq!(memory, Memory { epoch: 42, nodes: vec![node(9, 90_000)] });
+    }
+
+    #[test]
+    fn a_broken_file_is_set_aside_and_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        fs::write(&path, b"{\"format\":1,").unwrap();
+        let (memory, warning) = Memory::load(&path, 0, Duration::ZERO);
+        assert_eq!(memory, Memory::default());
+        assert!(warning.unwrap().contains("state.json"));
+        assert_eq!(fs::read(dir.path().join("state.json.broken")).unwrap(), b"{\"format\":1,");
+    }
+
+    #[test]
+    fn no_file_is_an_empty_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Memory::load(&dir.path().join("state.json"), 0, Duration::ZERO), (Memory::default(), None));
+    }
+}

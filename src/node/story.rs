@@ -1,0 +1,172 @@
+//! The log: what happened, told to a person, at a bounded rate.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::membership::{Core, DialError, Event};
+use crate::record::Direction;
+use crate::settings::Settings;
+use crate::wire::NodeId;
+
+/// Lines about what others do wrong come no more often than this, for each kind.
+const GATE: Duration = Duration::from_secs(10);
+
+/// Tells the story; remembers what it has said of late.
+#[derive(Debug, Default)]
+pub(super) struct Story {
+    gates: BTreeMap<&'static str, Gate>,
+    /// Addresses that could not be reached, said once until they can.
+    unreached: BTreeMap<SocketAddr, DialError>,
+}
+
+#[derive(Debug)]
+struct Gate {
+    last: Instant,
+    held_back: u64,
+}
+
+/// The first lines of a run.
+pub(super) fn started(settings: &Settings, id: &NodeId, bound: SocketAddr, warning: Option<&str>) {
+    if let Some(warning) = warning {
+        tracing::warn!("starting with an empty memory: {warning}");
+    }
+    for own in &settings.skipped_own {
+        tracing::info!(target = %own, "a target is this node's own address: skipped");
+    }
+    tracing::info!(
+        label = ?settings.label,
+        id = %id.short(),
+        listen = %bound,
+        network = ?settings.network,
+        targets = settings.targets.len(),
+        "started"
+    );
+}
+
+/// A node as people know it.
+struct Named {
+    label: String,
+    id: String,
+}
+
+impl Named {
+    fn of(core: &Core, id: &NodeId) -> Self {
+        Self { label: core.label(id).map_or_else(|| "?".to_owned(), |label| label.to_string()), id: id.short() }
+    }
+}
+
+impl Story {
+    /// How many lines of this kind were held back since the last one, if one may be said now.
+    fn pass(&mut self, what: &'static str) -> Option<u64> {
+        let now = Instant::now();
+        let Some(gate) = self.gates.get_mut(what) else {
+            self.gates.insert(what, Gate { last: now, held_back: 0 });
+            return Some(0);
+        };
+        if now.duration_since(gate.last) < GATE {
+            gate.held_back += 1;
+            return None;
+        }
+        gate.last = now;
+        Some(std::mem::take(&mut gate.held_back))
+    }
+
+    /// A stranger was turned away.
+    pub(super) fn stranger(&mut self, remote: SocketAddr, what: &'static str, why: &str) {
+        if let Some(more) = self.pass(what) {
+            tracing::warn!(from = %remote, counter = what, more, "turned a stranger away: {why}");
+        }
+    }
+
+    /// Tells one event.
+    pub(super) fn tell(&mut self, core: &Core, event: &Event) {
+        match event {
+            Event::Linked { peer, remote, direction, replaced } => {
+                self.unreached.remove(remote);
+                let named = Named::of(core, peer);
+                let by = match direction {
+                    Direction::Dialer => "us",
+                    Direction::Listener => "them",
+                };
+                let what = if *replaced { "linked anew" } else { "linked" };
+                tracing::info!(peer = ?named.label, id = %named.id, addr = %remote, dialed_by = by, "{what}");
+            }
+            Event::Unlinked { peer, why, calm: true } => {
+                let named = Named::of(core, peer);
+                tracing::info!(peer = ?named.label, id = %named.id, "unlinked: {why}");
+            }
+            Event::Unlinked { peer, why, calm: false } => {
+                let named = Named::of(core, peer);
+                tracing::warn!(peer = ?named.label, id = %named.id, "link lost: {why}");
+            }
+            Event::Restored(peer) => {
+                let named = Named::of(core, peer);
+                tracing::info!(peer = ?named.label, id = %named.id, "link restored: it answers again");
+            }
+            Event::Suspected(peer) => {
+                let named = Named::of(core, peer);
+                tracing::debug!(peer = ?named.label, id = %named.id, "two probes unanswered: asking its neighbours to look");
+            }
+            Event::Up(id) => {
+                let named = Named::of(core, id);
+                tracing::info!(node = ?named.label, id = %named.id, nodes = core.up_count(), "in view");
+            }
+            Event::Unreachable(id) => {
+                let named = Named::of(core, id);
+                tracing::warn!(node = ?named.label, id = %named.id, nodes = core.up_count(), "out of view: no path leads to it");
+            }
+            Event::Left(id) => {
+                let named = Named::of(core, id);
+                tracing::info!(node = ?named.label, id = %named.id, nodes = core.up_count(), "left");
+            }
+            Event::CutOff => tracing::warn!("cut off: this node has lost every link"),
+            Event::DialFailed(candidate, why) => self.dial_failed(core, candidate.id, candidate.addr, why),
+            Event::OwnTarget(addr) => tracing::info!(target = %addr, "a target is this node's own address: skipped"),
+            Event::Twin { run_id, remote, silenced } => twin(*run_id, *remote, *silenced),
+            Event::PeerTwin(peer, remote) => {
+                let named = Named::of(core, peer);
+                tracing::error!(peer = ?named.label, id = %named.id, addr = %remote,
+                    "a second node runs with this peer's key; its connection was refused");
+            }
+            Event::Rejected { what, peer, why } => {
+                if let Some(more) = self.pass(what) {
+                    let named = Named::of(core, peer);
+                    tracing::warn!(peer = ?named.label, id = %named.id, counter = what, more, "turned away: {why}");
+                }
+            }
+        }
+    }
+
+    fn dial_failed(&mut self, core: &Core, id: Option<NodeId>, addr: SocketAddr, why: &DialError) {
+        if self.unreached.get(&addr) == Some(why) {
+            tracing::debug!(addr = %addr, "still can't reach: {}", in_words(why));
+            return;
+        }
+        if self.unreached.len() >= 1024 {
+            self.unreached.clear();
+        }
+        self.unreached.insert(addr, why.clone());
+        let peer = id.map(|id| Named::of(core, &id).label);
+        tracing::info!(addr = %addr, peer, "can't reach: {}; trying again, quietly", in_words(why));
+    }
+}
+
+fn twin(run_id: u64, remote: Option<SocketAddr>, silenced: bool) {
+    let whom = remote.map_or_else(|| format!("run {run_id:016x}"), |addr| format!("seen by {addr}"));
+    let what_now = if silenced { "this one stops publishing" } else { "stop one of them" };
+    tracing::error!("THIS NODE'S KEY IS IN USE TWICE ({whom}): two nodes with one identity can't both be in the network; {what_now}");
+}
+
+fn in_words(why: &DialError) -> String {
+    match why {
+        DialError::Timeout => "no answer".to_owned(),
+        DialError::OtherKey => "another node answers there".to_owned(),
+        DialError::Myself => "it is this very node".to_owned(),
+        DialError::Refused(Some(code), _) => format!("refused ({code:?})"),
+        DialError::Refused(None, _) => "refused".to_owned(),
+        DialError::Failed(why) => why.clone(),
+    }
+}
