@@ -39,6 +39,8 @@ mod picture;
 mod report;
 #[path = "network/run.rs"]
 mod run;
+#[path = "network/watcher.rs"]
+mod watcher;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

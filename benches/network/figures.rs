@@ -39,8 +39,8 @@ pub(crate) const STOPPED: Figure = figure(15, "asked to stop: dropped by all", "
 pub(crate) const EXACT_STOPPED: Figure = figure(16, "asked to stop: all views exact", "s");
 /// … until its process has ended.
 pub(crate) const EXIT: Figure = figure(17, "asked to stop: exited", "s");
-/// At the end of the run: how long until all views are exact once more.
-pub(crate) const EXACT_END: Figure = figure(18, "at the end: all views exact", "s");
+/// At the end of the run: how long until all views are exact once more, and nobody has too few or too many links.
+pub(crate) const AT_REST: Figure = figure(18, "at the end: exact and at rest", "s");
 /// Bytes that a node sends while nothing happens.
 pub(crate) const BYTES: Figure = figure(20, "idle: sent, with IPv6 and UDP headers", "B/s a node");
 /// Datagrams that a node sends while nothing happens.
@@ -81,8 +81,8 @@ pub(crate) const OBSERVER_START: Figure = figure(45, "observer's CPU: start", "s
 pub(crate) const OBSERVER_IDLE: Figure = figure(46, "observer's CPU: idle window", "s/min");
 /// Versions of views that were read.
 pub(crate) const VERSIONS_READ: Figure = figure(47, "versions of views read", "");
-/// Versions that were replaced before they were read.
-pub(crate) const VERSIONS_MISSED: Figure = figure(48, "versions replaced unread", "");
+/// Versions that were replaced before they were read, after the first exact view.
+pub(crate) const VERSIONS_MISSED: Figure = figure(48, "versions replaced unread, once settled", "");
 /// Nodes that vanished from a view while the network was still starting.
 pub(crate) const EARLY_FLAPS: Figure = figure(49, "flaps before the first exact view", "");
 

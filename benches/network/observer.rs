@@ -2,23 +2,20 @@
 //!
 //! The kernel says when a `network.json` is renamed into place (inotify), the file's own time of writing says when: a
 //! late reader changes no figure. It also holds every version against the rules: from the moment a view shows a node as
-//! up, it must do so as long as that node's process runs; what was dropped must not come back; nobody unknown may be up.
+//! up, it must do so as long as that node's process runs; what was dropped must not come back; nobody unknown may appear.
+//! A version that was replaced before it could be read hides nothing: who was down in it is up since a later time after.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::inotify;
-use rustix::io::Errno;
+use anyhow::Result;
 
 use crate::graph::{self, Graph};
 use crate::kernel::now_ns;
 use crate::picture::{self, Head, Version};
+use crate::watcher::Watcher;
 
 /// The file that is followed.
 const FILE: &str = "network.json";
@@ -60,7 +57,7 @@ struct View {
 pub(crate) struct Counts {
     /// Versions read.
     pub(crate) versions: u64,
-    /// Versions that were replaced before they were read.
+    /// Versions that were replaced before they were read, since the network had settled.
     pub(crate) missed: u64,
     /// Nodes that vanished from a view before the network had settled, though they ran.
     pub(crate) early_flaps: u64,
@@ -70,9 +67,7 @@ pub(crate) struct Counts {
 
 /// Follows the views of all nodes. A node's *place* is its number in the order in which the nodes were started.
 pub(crate) struct Observer {
-    inotify: OwnedFd,
-    events: Vec<MaybeUninit<u8>>,
-    watched: HashMap<i32, usize>,
+    watcher: Watcher,
     names: Vec<String>,
     files: Vec<PathBuf>,
     labelled: bool,
@@ -86,25 +81,17 @@ pub(crate) struct Observer {
     follow_links: bool,
     began: u64,
     counts: Counts,
+    /// Versions that the kernel told of.
+    told_of: u64,
     told: Vec<String>,
 }
 
 impl Observer {
     /// Watches one folder for each name, which must exist. With `labelled`, a node's label must be its name.
     pub(crate) fn new(names: Vec<String>, folders: &[PathBuf], labelled: bool) -> Result<Self> {
-        let inotify = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)
-            .context("no inotify")?;
-        let mut watched = HashMap::new();
-        for (place, folder) in folders.iter().enumerate() {
-            let watch = inotify::add_watch(&inotify, folder, inotify::WatchFlags::MOVED_TO)
-                .with_context(|| format!("can't watch {}", folder.display()))?;
-            watched.insert(watch, place);
-        }
         let count = names.len();
         Ok(Self {
-            inotify,
-            events: vec![MaybeUninit::uninit(); 64 * 1024],
-            watched,
+            watcher: Watcher::new(folders, FILE)?,
             names,
             files: folders.iter().map(|folder| folder.join(FILE)).collect(),
             labelled,
@@ -118,6 +105,7 @@ impl Observer {
             follow_links: false,
             began: now_ns(),
             counts: Counts::default(),
+            told_of: 0,
             told: Vec::new(),
         })
     }
@@ -139,6 +127,8 @@ impl Observer {
     /// From now on the rules are strict: nobody who runs may vanish from a view.
     pub(crate) fn settle(&mut self) {
         self.settled = true;
+        // What was replaced unread until now does not matter.
+        self.told_of = self.counts.versions;
     }
 
     /// From now on links are read, too; or no longer.
@@ -155,7 +145,12 @@ impl Observer {
 
     /// What was counted so far.
     pub(crate) fn counts(&self) -> Counts {
-        self.counts
+        // A version may be read before the kernel's word of it is, so only the sums can be compared.
+        let missed = self.told_of.saturating_sub(self.counts.versions);
+        Counts {
+            missed,
+            ..self.counts
+        }
     }
 
     /// The broken rules, the first few in words.
@@ -174,59 +169,29 @@ impl Observer {
 
     /// Waits until a file was written, or for `timeout`, or for a signal.
     pub(crate) fn wait(&self, timeout: Duration) -> Result<()> {
-        let timeout = Timespec::try_from(timeout).context("a timeout that is no time")?;
-        match poll(
-            &mut [PollFd::new(&self.inotify, PollFlags::IN)],
-            Some(&timeout),
-        ) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(error).context("can't wait"),
-        }
+        self.watcher.wait(timeout)
     }
 
     /// Reads every view that was written since.
     pub(crate) fn drain(&mut self) -> Result<()> {
-        let mut written = vec![0_u64; self.names.len()];
-        let mut reader = inotify::Reader::new(&self.inotify, &mut self.events);
-        loop {
-            match reader.next() {
-                Ok(event) if event.events().contains(inotify::ReadFlags::QUEUE_OVERFLOW) => {
-                    written.iter_mut().for_each(|count| *count += 2);
-                }
-                Ok(event) => {
-                    if event
-                        .file_name()
-                        .is_some_and(|name| name.to_bytes() == FILE.as_bytes())
-                        && let Some(place) = self.watched.get(&event.wd())
-                    {
-                        written[*place] += 1;
-                    }
-                }
-                Err(Errno::AGAIN) => break,
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error).context("can't read inotify's events"),
-            }
-        }
-        for (place, count) in written.into_iter().enumerate() {
-            if count > 0 && self.running[place] {
-                let read = self.read_again(place)?;
-                self.counts.missed += count - u64::from(read);
+        for (place, count) in self.watcher.written()? {
+            if self.running[place] {
+                self.told_of += count;
+                self.read_again(place)?;
             }
         }
         Ok(())
     }
 
-    /// Reads the view of the node at `place`; false where that version was read before. Its links are read whenever
-    /// they are followed.
-    fn read_again(&mut self, place: usize) -> Result<bool> {
+    /// Reads the view of the node at `place`; its links, whenever they are followed.
+    fn read_again(&mut self, place: usize) -> Result<()> {
         if !self.running[place] || !self.files[place].exists() {
-            return Ok(false);
+            return Ok(());
         }
         let mut text = std::mem::take(&mut self.text);
         let version = picture::read(&self.files[place], self.follow_links, &mut text)?;
         let known = self.views[place].as_ref();
-        let same_version = known.is_some_and(|view| view.version == version);
-        if !same_version {
+        if known.is_none_or(|view| view.version != version) {
             self.counts.versions += 1;
         }
         let head = &text[..picture::head_len(&text)];
@@ -240,7 +205,7 @@ impl Observer {
             self.take_links(place, version, &text);
         }
         self.text = text;
-        Ok(!same_version)
+        Ok(())
     }
 
     fn take_head(&mut self, place: usize, version: Version, text: &[u8]) {
@@ -268,12 +233,15 @@ impl Observer {
             .enumerate()
             .filter_map(|(place, own)| Some(((*own)?, place)))
             .collect();
-        for shown in head.nodes.iter().filter(|shown| shown.state == "up") {
+        for shown in &head.nodes {
             let handle = self.handle(&shown.id);
-            up.push(handle);
+            let is_up = shown.state == "up";
+            if is_up {
+                up.push(handle);
+            }
             match places.get(&handle) {
                 Some(other) => {
-                    since[*other] = Some(shown.changed_ms);
+                    since[*other] = is_up.then_some(shown.changed_ms);
                     if self.labelled && shown.label != self.names[*other].as_str() {
                         self.tell(format!(
                             "{name} calls {} {:?}",
@@ -282,7 +250,10 @@ impl Observer {
                     }
                 }
                 None if self.settled => {
-                    self.tell(format!("{name} shows a ghost as up: {}", shown.id))
+                    self.tell(format!(
+                        "{name} shows a ghost, {}: {}",
+                        shown.state, shown.id
+                    ));
                 }
                 None => {}
             }
@@ -444,6 +415,14 @@ impl Observer {
         graph::check(links, &members).is_ok().then_some(since)
     }
 
+    /// The same, and nobody has too few or too many links.
+    pub(crate) fn at_rest(&self) -> Option<u64> {
+        let since = self.exact()?;
+        self.graph()
+            .is_ok_and(|graph| graph.unrest().is_none())
+            .then_some(since)
+    }
+
     /// The graph that all views show, or why it is not sound.
     pub(crate) fn graph(&self) -> Result<Graph, String> {
         let members = self.members().ok_or("not every node has said its id")?;
@@ -457,7 +436,6 @@ impl Observer {
     /// In words, what each view lacks that isn't as it should be; `place` is the node that is waited for, if it is one.
     pub(crate) fn complain(&self, place: Option<usize>) -> Result<String> {
         let mut text = String::new();
-        let members = self.members();
         let links = self
             .running_views()
             .find_map(|(_, view)| view?.links.as_ref());
@@ -498,13 +476,12 @@ impl Observer {
         if let Some(place) = place {
             writeln!(text, "  it was about {}", self.names[place])?;
         }
-        if let (Some(links), Some(members)) = (links, members)
-            && let Err(error) = graph::check(links, &members)
-        {
-            writeln!(text, "  the first view's graph: {error}")?;
+        let unrest = self.graph().map(|graph| graph.unrest());
+        if let Ok(Some(problem)) | Err(problem) = unrest {
+            writeln!(text, "  the first view's graph: {problem}")?;
         }
         if text.is_empty() {
-            bail!("nothing to complain of");
+            writeln!(text, "  by now every view is as it should be")?;
         }
         Ok(text)
     }

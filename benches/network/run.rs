@@ -241,18 +241,17 @@ impl Run {
     /// The end of a run: everything must stay as it is, the views one and the same, and the graph one of a network at rest.
     fn last_look(&mut self) -> Result<()> {
         self.follow_for(LAST_LOOK)?;
-        self.timed_exact(figure::EXACT_END, crate::kernel::now_ns())?;
         self.observer.follow_links(true)?;
-        match self.observer.graph() {
-            Ok(graph) => {
-                self.note(figure::LINKS, graph.links as f64);
-                self.note(figure::MIN_DEGREE, graph.min_degree as f64);
-                self.note(figure::MAX_DEGREE, graph.max_degree as f64);
-                if let Some(problem) = graph.unrest() {
-                    self.observer.tell(problem);
-                }
-            }
-            Err(error) => self.observer.tell(format!("at the end: {error}")),
+        self.timed(
+            figure::AT_REST,
+            crate::kernel::now_ns(),
+            None,
+            Observer::at_rest,
+        )?;
+        if let Ok(graph) = self.observer.graph() {
+            self.note(figure::LINKS, graph.links as f64);
+            self.note(figure::MIN_DEGREE, graph.min_degree as f64);
+            self.note(figure::MAX_DEGREE, graph.max_degree as f64);
         }
         Ok(())
     }
