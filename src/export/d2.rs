@@ -2,7 +2,7 @@
 //!
 //! Each node shows its label and its port (off loopback, its whole address), each link is an arrow from the dialer to the
 //! listener with the dialer's round-trip time: `312 µs`; `312 µs ?` where the measurement is stale; `…` while there is none;
-//! with the loss from 1 % up. A node that is not up says so and is grey; this node itself has the bold name and frame.
+//! with the loss from 1 % up. A node that is not up says so and is grey; this node itself is the dark one with the bold name.
 //!
 //! A label is any text, perhaps hostile. It only ever gets into the file through [`quoted`], which makes a string of it
 //! that d2 shows as the text it is. Ids in the file are made of hexadecimal digits alone.
@@ -18,8 +18,9 @@ const SHOWN_LOSS_PERMILLE: u16 = 10;
 /// Longer labels are cut, in characters: a picture is of no use with a node as wide as all the others together.
 const MAX_SHOWN_LABEL: usize = 256;
 
-/// A picture of nothing yet: stands in for `peers.d2` until there is one, since `d2 --watch` needs a file to start.
-pub const NOTHING_YET: &str = "# area-net has not drawn this network yet.\n";
+/// A picture of nothing yet: stands in for `peers.d2` until there is one, since `d2 --watch` needs a file to start, and
+/// something in it to draw anything.
+pub const NOTHING_YET: &str = "note: \"area-net has not drawn this network yet\" {shape: text}\n";
 
 /// `peers.d2`: equal snapshots give equal bytes.
 #[must_use]
@@ -49,7 +50,7 @@ impl Sizes {
         let (node_font, link_font, line) = match nodes {
             0..=12 => (22, 18, 2),
             13..=40 => (36, 26, 3),
-            _ => (72, 44, 5),
+            _ => (72, 34, 5),
         };
         Self {
             node_font,
@@ -69,10 +70,11 @@ fn put_head(out: &mut String, snapshot: &Snapshot) {
     } = Sizes::of(snapshot.nodes.len());
     let (thin, thick) = (line.div_ceil(2), line * 2);
     let note = node_font + 6;
+    let arrangement = arrangement(snapshot);
     write!(
         out,
         r##"# Written by area-net whenever the network changes; do not edit.
-direction: right
+{arrangement}
 classes: {{
   up: {{
     style: {{fill: "#eef4ff"; stroke: "#2f5fb3"; stroke-width: {line}; border-radius: 8; font-size: {node_font}; font-color: "#0a1a33"; bold: false}}
@@ -84,7 +86,7 @@ classes: {{
     style: {{fill: "#fafafa"; stroke: "#b5b5b5"; stroke-width: {thin}; border-radius: 8; font-size: {node_font}; font-color: "#8a8a8a"; bold: false; italic: true}}
   }}
   me: {{
-    style: {{stroke-width: {thick}; bold: true}}
+    style: {{fill: "#2f5fb3"; stroke: "#16386f"; stroke-width: {thick}; font-color: "#ffffff"; bold: true}}
   }}
   link: {{
     style: {{stroke: "#5677a8"; stroke-width: {line}; font-size: {link_font}; italic: false}}
@@ -106,6 +108,21 @@ classes: {{
              {class: note; near: top-center}\n",
         );
     }
+}
+
+/// Screens are wide, so arrows run to the right. Without an arrow that would pile all nodes up in one column: then they stand
+/// in a grid, twice as many beside each other as above each other.
+fn arrangement(snapshot: &Snapshot) -> String {
+    let nodes = snapshot.nodes.len();
+    if nodes == 1 || !snapshot.links.is_empty() {
+        return "direction: right".to_owned();
+    }
+    let columns = (1..nodes).find(|columns| columns * columns >= 2 * nodes);
+    let columns = columns.unwrap_or(nodes);
+    format!(
+        "grid-rows: {}\ngrid-columns: {columns}",
+        nodes.div_ceil(columns)
+    )
 }
 
 fn put_node(out: &mut String, name: &str, node: &NodeView, me: bool) {
@@ -331,6 +348,16 @@ mod tests {
         let mut snapshot = example::three();
         snapshot.cut_off = true;
         assert!(lines(&snapshot)[0].starts_with("note: \"cut off"));
+    }
+
+    #[test]
+    fn nodes_without_links_stand_in_a_grid() {
+        let mut snapshot = example::three();
+        snapshot.links.clear();
+        assert_eq!(arrangement(&snapshot), "grid-rows: 1\ngrid-columns: 3");
+        snapshot.nodes = (1..=100).map(|byte| example::node(byte, "x", 1)).collect();
+        assert_eq!(arrangement(&snapshot), "grid-rows: 7\ngrid-columns: 15");
+        assert_eq!(arrangement(&example::alone()), "direction: right");
     }
 
     #[test]

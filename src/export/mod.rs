@@ -180,3 +180,201 @@ async fn stopped(stop: &mut oneshot::Receiver<Option<Arc<Snapshot>>>) -> Option<
     }
     std::future::pending().await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tokio::sync::{mpsc, watch};
+
+    use super::*;
+    use crate::snapshot::Changes;
+    use writer::Disk;
+
+    /// A node that answers with its newest picture, in which bob's round-trip time counts the answers.
+    struct Node {
+        changes: watch::Sender<Changes>,
+        reader: SnapshotReader,
+    }
+
+    impl Node {
+        fn start() -> Self {
+            let (changes, changed) = watch::channel(Changes::default());
+            let (requests, mut requested) = mpsc::channel::<oneshot::Sender<Arc<Snapshot>>>(1);
+            tokio::spawn(async move {
+                let mut snapshot = example::three();
+                while let Some(answer) = requested.recv().await {
+                    let rtt_us = snapshot.links[0].rtt_us.unwrap_or_default();
+                    snapshot.links[0].rtt_us = Some(rtt_us + 1);
+                    let _gone = answer.send(Arc::new(snapshot.clone()));
+                }
+            });
+            Self {
+                changes,
+                reader: SnapshotReader::new(changed, requests),
+            }
+        }
+
+        fn change_shape(&self) {
+            self.changes.send_modify(|changes| changes.shape += 1);
+        }
+
+        fn change_figures(&self) {
+            self.changes.send_modify(|changes| changes.figures += 1);
+        }
+    }
+
+    /// An exporter whose thread is a task, so that a paused clock tells its time: what it writes costs nothing, and
+    /// each writing is reported with its moment, in ms.
+    fn start(node: &Node, files: Files) -> (Exporter, mpsc::UnboundedReceiver<u128>) {
+        let (handover, mut worker) = writer::handover();
+        let (written, writings) = mpsc::unbounded_channel();
+        let begun = Instant::now();
+        tokio::spawn(async move {
+            let mut disk = Disk::new(files);
+            while let Some(job) = worker.jobs.recv().await {
+                let Done { complete, .. } = disk.handle_job(&job);
+                let cost = Duration::ZERO;
+                worker.done.send(Done { cost, complete }).await.ok();
+                written.send(begun.elapsed().as_millis()).ok();
+            }
+        });
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(run(node.reader.clone(), handover, stopped));
+        (Exporter { task, stop }, writings)
+    }
+
+    async fn sleep_ms(ms: u64) {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+
+    fn drain(writings: &mut mpsc::UnboundedReceiver<u128>) -> Vec<u128> {
+        std::iter::from_fn(|| writings.try_recv().ok()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn writes_at_once_then_at_the_pace_and_never_without_a_change() {
+        let temp = tempfile::tempdir().unwrap();
+        let node = Node::start();
+        let (_exporter, mut writings) = start(&node, files(&temp));
+        sleep_ms(1000).await;
+        assert_eq!(drain(&mut writings), [0]);
+
+        node.change_shape();
+        sleep_ms(50).await;
+        assert_eq!(drain(&mut writings), [1000]);
+        node.change_shape();
+        sleep_ms(5).await;
+        node.change_shape();
+        sleep_ms(945).await;
+        assert_eq!(drain(&mut writings), [1100]);
+
+        for _ in 0..100 {
+            node.change_figures();
+            sleep_ms(50).await;
+        }
+        assert_eq!(drain(&mut writings), [3100, 5100]);
+        sleep_ms(100_000).await;
+        assert_eq!(drain(&mut writings), [7100]);
+        assert_eq!(
+            fs::read(temp.path().join("peers.json")).unwrap(),
+            json::peers(&example::three())
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn goes_on_while_the_folder_is_unusable_and_recovers_without_a_change() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("bob");
+        fs::write(&dir, "in the way").unwrap();
+        let node = Node::start();
+        let target = Files {
+            dir: dir.clone(),
+            d2: true,
+        };
+        let (_exporter, mut writings) = start(&node, target);
+        sleep_ms(7000).await;
+        assert_eq!(drain(&mut writings), [0, 3000, 6000]);
+        fs::remove_file(&dir).unwrap();
+        sleep_ms(60_000).await;
+        assert_eq!(drain(&mut writings), [9000]);
+        assert!(dir.join("peers.d2").exists());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_picture_is_on_disk_when_finish_returns() {
+        let temp = tempfile::tempdir().unwrap();
+        let node = Node::start();
+        let (exporter, _writings) = start(&node, files(&temp));
+        sleep_ms(10).await;
+        node.change_shape();
+        let last = Arc::new(example::alone());
+        exporter.finish(Some(last)).await;
+        assert_eq!(
+            fs::read(temp.path().join("peers.d2")).unwrap(),
+            d2::picture(&example::alone())
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_that_waits_for_the_pace_is_written_by_finish() {
+        let temp = tempfile::tempdir().unwrap();
+        let node = Node::start();
+        let (exporter, mut writings) = start(&node, files(&temp));
+        sleep_ms(10).await;
+        node.change_figures();
+        sleep_ms(10).await;
+        exporter.finish(None).await;
+        assert_eq!(drain(&mut writings), [0, 20]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ends_with_the_node_and_runs_without_its_handle() {
+        let temp = tempfile::tempdir().unwrap();
+        let node = Node::start();
+        let (Exporter { task, stop }, mut writings) = start(&node, files(&temp));
+        drop(stop);
+        sleep_ms(10).await;
+        assert_eq!(drain(&mut writings), [0]);
+        assert!(!task.is_finished());
+        drop(node);
+        task.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_hangs_holds_finish_up_for_200_ms_and_no_more() {
+        let node = Node::start();
+        let (handover, mut worker) = writer::handover();
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(run(node.reader.clone(), handover, stopped));
+        let job = worker.jobs.recv().await;
+        assert!(job.is_some());
+        let begun = Instant::now();
+        Exporter { task, stop }
+            .finish(Some(Arc::new(example::alone())))
+            .await;
+        assert_eq!(begun.elapsed(), FINISH_TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn the_thread_writes_and_ends() {
+        let temp = tempfile::tempdir().unwrap();
+        let node = Node::start();
+        let exporter = Exporter::start(node.reader.clone(), files(&temp));
+        let last = Arc::new(example::alone());
+        exporter
+            .finish_within(Duration::from_secs(60), Some(last))
+            .await;
+        assert_eq!(
+            fs::read(temp.path().join("peers.d2")).unwrap(),
+            d2::picture(&example::alone())
+        );
+    }
+
+    fn files(temp: &tempfile::TempDir) -> Files {
+        Files {
+            dir: temp.path().to_owned(),
+            d2: true,
+        }
+    }
+}

