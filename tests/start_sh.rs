@@ -203,18 +203,18 @@ fn without_a_terminal_it_runs_until_a_signal_ends_it() {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::inherit());
-    let mut child = {
+        .stderr(Stdio::null());
+    let mut script = {
         let _guard = ONE_AT_A_TIME.lock().unwrap();
-        command.spawn().unwrap()
+        KillOnDrop(command.spawn().unwrap())
     };
-    let mut stdout = child.stdout.take().unwrap();
+    let mut stdout = script.0.stdout.take().unwrap();
     let mut output = Output::default();
     output.expect(&mut stdout, "are not read");
     output.expect(&mut stdout, "up: alice bob carol dave erin\n");
     scratch.expect_nodes(&NAMES);
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    assert_eq!(exit_status(&mut child), 143);
+    kill_process(Pid::from_child(&script.0), Signal::TERM).unwrap();
+    assert_eq!(exit_status(&mut script.0), 143);
     scratch.assert_nothing_is_left();
 }
 
@@ -480,6 +480,15 @@ impl Output {
                 true
             }
         }
+    }
+}
+
+/// A script without a terminal: no hang-up ends it when its test fails.
+struct KillOnDrop(Child);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
     }
 }
 
