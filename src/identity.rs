@@ -25,7 +25,9 @@ use crate::record::Signer;
 use crate::wire::{NodeId, PROTOCOL_VERSION};
 
 /// The DER of an Ed25519 SubjectPublicKeyInfo up to the key (RFC 8410, section 4).
-const ED25519_SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+const ED25519_SPKI: [u8; 12] = [
+    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+];
 
 /// The name in the TLS handshake; it means nothing, and no certificate is checked against it.
 pub const SERVER_NAME: &str = "area-net";
@@ -52,7 +54,9 @@ pub enum IdentityError {
         source: io::Error,
     },
     /// The file is not what it should be.
-    #[error("{path}: {why}; move it away to let the node make a new one (which makes it a new node)")]
+    #[error(
+        "{path}: {why}; move it away to let the node make a new one (which makes it a new node)"
+    )]
     Corrupt {
         /// Which one.
         path: PathBuf,
@@ -60,7 +64,9 @@ pub enum IdentityError {
         why: String,
     },
     /// The key belongs to another user.
-    #[error("{path}: belongs to user {owner}, but this program runs as user {user}; a key must be one's own")]
+    #[error(
+        "{path}: belongs to user {owner}, but this program runs as user {user}; a key must be one's own"
+    )]
     ForeignOwner {
         /// Which one.
         path: PathBuf,
@@ -89,7 +95,10 @@ impl Identity {
         let has_key = exists(&key_path)?;
         if !has_key && exists(&cert_path)? {
             let why = "there is no key.pem beside this certificate".to_owned();
-            return Err(IdentityError::Corrupt { path: cert_path, why });
+            return Err(IdentityError::Corrupt {
+                path: cert_path,
+                why,
+            });
         }
         if !has_key {
             fs::DirBuilder::new()
@@ -97,26 +106,50 @@ impl Identity {
                 .mode(0o700)
                 .create(dir)
                 .map_err(|source| io_error(dir, "can't make the folder", source))?;
-            let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).map_err(|error| corrupt(&key_path, &error))?;
+            let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519)
+                .map_err(|error| corrupt(&key_path, &error))?;
             write_new(&key_path, pair.serialize_pem().as_bytes(), 0o600)?;
         }
         let (pair, pkcs8) = read_key(&key_path)?;
         let key = Ed25519KeyPair::from_pkcs8(&pkcs8)
             .or_else(|_| Ed25519KeyPair::from_pkcs8_maybe_unchecked(&pkcs8))
-            .map_err(|_| IdentityError::Corrupt { path: key_path, why: "is no Ed25519 key".to_owned() })?;
-        let id = NodeId(key.public_key().as_ref().try_into().expect("an Ed25519 key has 32 bytes"));
+            .map_err(|_| IdentityError::Corrupt {
+                path: key_path,
+                why: "is no Ed25519 key".to_owned(),
+            })?;
+        let id = NodeId(
+            key.public_key()
+                .as_ref()
+                .try_into()
+                .expect("an Ed25519 key has 32 bytes"),
+        );
         if !exists(&cert_path)? {
-            write_new(&cert_path, self_signed(&pair, &id, &cert_path)?.as_bytes(), 0o644)?;
+            write_new(
+                &cert_path,
+                self_signed(&pair, &id, &cert_path)?.as_bytes(),
+                0o644,
+            )?;
         }
-        let certificate = CertificateDer::from_pem_file(&cert_path).map_err(|error| match error {
-            rustls_pki_types::pem::Error::Io(source) => io_error(&cert_path, "can't read the certificate", source),
-            other => corrupt(&cert_path, &other),
-        })?;
+        let certificate =
+            CertificateDer::from_pem_file(&cert_path).map_err(|error| match error {
+                rustls_pki_types::pem::Error::Io(source) => {
+                    io_error(&cert_path, "can't read the certificate", source)
+                }
+                other => corrupt(&cert_path, &other),
+            })?;
         if certified_id(&certificate) != Some(id) {
             let why = "is not a certificate of the key beside it".to_owned();
-            return Err(IdentityError::Corrupt { path: cert_path, why });
+            return Err(IdentityError::Corrupt {
+                path: cert_path,
+                why,
+            });
         }
-        Ok(Self { key, pkcs8, certificate, id })
+        Ok(Self {
+            key,
+            pkcs8,
+            certificate,
+            id,
+        })
     }
 
     /// An identity that is on no disk: for simulated nodes. The seed is the private key.
@@ -124,16 +157,28 @@ impl Identity {
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         let key = Ed25519KeyPair::from_seed_unchecked(seed).expect("32 bytes are a seed");
         // PKCS #8 v1 (RFC 8410, section 7).
-        let mut pkcs8 =
-            vec![0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+        let mut pkcs8 = vec![
+            0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22,
+            0x04, 0x20,
+        ];
         pkcs8.extend_from_slice(seed);
         let der = PrivatePkcs8KeyDer::from(pkcs8.clone());
         let pair = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(&der, &rcgen::PKCS_ED25519)
             .expect("a well-formed key");
-        let id = NodeId(key.public_key().as_ref().try_into().expect("an Ed25519 key has 32 bytes"));
+        let id = NodeId(
+            key.public_key()
+                .as_ref()
+                .try_into()
+                .expect("an Ed25519 key has 32 bytes"),
+        );
         let pem = self_signed(&pair, &id, Path::new("")).expect("a well-formed certificate");
         let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).expect("just written");
-        Self { key, pkcs8, certificate, id }
+        Self {
+            key,
+            pkcs8,
+            certificate,
+            id,
+        }
     }
 
     /// The key for stateless resets (RFC 9000, section 10.3), and the one under which connection ids are made. Both follow from the
@@ -143,9 +188,15 @@ impl Identity {
         let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, b"area-net quic").extract(&self.pkcs8);
         let mut reset = [0; 32];
         let mut cid = [0; 32];
-        for (label, out) in [(&b"stateless reset"[..], &mut reset), (&b"connection id"[..], &mut cid)] {
+        for (label, out) in [
+            (&b"stateless reset"[..], &mut reset),
+            (&b"connection id"[..], &mut cid),
+        ] {
             let info = [label];
-            secret.expand(&info, hkdf::HKDF_SHA256).and_then(|okm| okm.fill(out)).expect("32 bytes of HKDF-SHA256");
+            secret
+                .expand(&info, hkdf::HKDF_SHA256)
+                .and_then(|okm| okm.fill(out))
+                .expect("32 bytes of HKDF-SHA256");
         }
         let cid = u64::from_be_bytes(cid[..8].try_into().expect("eight bytes"));
         (hmac::Key::new(hmac::HMAC_SHA256, &reset), cid)
@@ -200,7 +251,11 @@ impl Signer for Identity {
     }
 
     fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.key.sign(message).as_ref().try_into().expect("an Ed25519 signature has 64 bytes")
+        self.key
+            .sign(message)
+            .as_ref()
+            .try_into()
+            .expect("an Ed25519 signature has 64 bytes")
     }
 }
 
@@ -212,30 +267,47 @@ fn alpn(network: &str) -> Vec<u8> {
 /// One provider for all connections: its tables of algorithms are static.
 fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())).clone()
+    PROVIDER
+        .get_or_init(|| Arc::new(rustls::crypto::ring::default_provider()))
+        .clone()
 }
 
 fn exists(path: &Path) -> Result<bool, IdentityError> {
-    path.try_exists().map_err(|source| io_error(path, "can't look", source))
+    path.try_exists()
+        .map_err(|source| io_error(path, "can't look", source))
 }
 
 fn io_error(path: &Path, doing: &'static str, source: io::Error) -> IdentityError {
-    IdentityError::Io { path: path.to_owned(), doing, source }
+    IdentityError::Io {
+        path: path.to_owned(),
+        doing,
+        source,
+    }
 }
 
 fn corrupt(path: &Path, why: &dyn std::fmt::Display) -> IdentityError {
-    IdentityError::Corrupt { path: path.to_owned(), why: why.to_string() }
+    IdentityError::Corrupt {
+        path: path.to_owned(),
+        why: why.to_string(),
+    }
 }
 
 fn read_key(path: &Path) -> Result<(rcgen::KeyPair, Vec<u8>), IdentityError> {
     let meta = fs::metadata(path).map_err(|source| io_error(path, "can't read the key", source))?;
     let user = rustix::process::geteuid().as_raw();
     if meta.uid() != user {
-        return Err(IdentityError::ForeignOwner { path: path.to_owned(), owner: meta.uid(), user });
+        return Err(IdentityError::ForeignOwner {
+            path: path.to_owned(),
+            owner: meta.uid(),
+            user,
+        });
     }
     let mode = meta.mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(IdentityError::TooOpen { path: path.to_owned(), mode });
+        return Err(IdentityError::TooOpen {
+            path: path.to_owned(),
+            mode,
+        });
     }
     let pem = fs::read(path).map_err(|source| io_error(path, "can't read the key", source))?;
     let der = PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|error| corrupt(path, &error))?;
@@ -247,7 +319,10 @@ fn read_key(path: &Path) -> Result<(rcgen::KeyPair, Vec<u8>), IdentityError> {
 fn self_signed(pair: &rcgen::KeyPair, id: &NodeId, path: &Path) -> Result<String, IdentityError> {
     let wrong = |error: rcgen::Error| corrupt(path, &error);
     let mut params = rcgen::CertificateParams::new(vec![SERVER_NAME.to_owned()]).map_err(wrong)?;
-    params.distinguished_name.push(rcgen::DnType::CommonName, format!("area-net {}", id.short()));
+    params.distinguished_name.push(
+        rcgen::DnType::CommonName,
+        format!("area-net {}", id.short()),
+    );
     Ok(params.self_signed(pair).map_err(wrong)?.pem())
 }
 
@@ -311,7 +386,11 @@ struct PeerVerifier {
 
 impl PeerVerifier {
     fn new(expect: Option<NodeId>, allow: Allow) -> Self {
-        Self { expect, allow, seen: Arc::default() }
+        Self {
+            expect,
+            allow,
+            seen: Arc::default(),
+        }
     }
 
     fn check(&self, certificate: &CertificateDer<'_>) -> Result<(), rustls::Error> {
@@ -333,7 +412,12 @@ impl PeerVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &provider().signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &provider().signature_verification_algorithms,
+        )
     }
 }
 
@@ -346,7 +430,8 @@ impl ServerCertVerifier for PeerVerifier {
         _ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.check(certificate).map(|()| ServerCertVerified::assertion())
+        self.check(certificate)
+            .map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -383,7 +468,8 @@ impl ClientCertVerifier for PeerVerifier {
         _intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        self.check(certificate).map(|()| ClientCertVerified::assertion())
+        self.check(certificate)
+            .map(|()| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

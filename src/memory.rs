@@ -60,7 +60,10 @@ impl Memory {
                     Ok(()) => format!("it is kept as {}", aside.display()),
                     Err(error) => format!("and can't be set aside ({error})"),
                 };
-                return (Self::default(), Some(format!("{}: {why}; {kept}", path.display())));
+                return (
+                    Self::default(),
+                    Some(format!("{}: {why}; {kept}", path.display())),
+                );
             }
         };
         let oldest = now_ms.saturating_sub(u64::try_from(keep.as_millis()).unwrap_or(u64::MAX));
@@ -70,11 +73,20 @@ impl Memory {
             .filter(|node| node.last_seen_ms >= oldest)
             .filter_map(|node| {
                 let id = NodeId::from_hex(&node.id).ok()?;
-                Some((id, Pool::remember(node.addresses, node.last_seen_ms.min(now_ms), node.left)))
+                Some((
+                    id,
+                    Pool::remember(node.addresses, node.last_seen_ms.min(now_ms), node.left),
+                ))
             })
             .take(MAX_REMEMBERED)
             .collect();
-        (Self { epoch: file.epoch, nodes }, None)
+        (
+            Self {
+                epoch: file.epoch,
+                nodes,
+            },
+            None,
+        )
     }
 
     /// What is to be written, as bytes: made on the event loop, written elsewhere by [`save`].
@@ -90,7 +102,12 @@ impl Memory {
                 left: node.left,
             })
             .collect();
-        serde_json::to_vec_pretty(&File { format: FORMAT, epoch, nodes }).expect("numbers and text encode")
+        serde_json::to_vec_pretty(&File {
+            format: FORMAT,
+            epoch,
+            nodes,
+        })
+        .expect("numbers and text encode")
     }
 }
 
@@ -131,7 +148,10 @@ mod tests {
     use super::*;
 
     fn node(byte: u8, last_seen_ms: u64) -> (NodeId, Remembered) {
-        (NodeId([byte; 32]), Pool::remember(vec!["[::1]:8090".parse().unwrap()], last_seen_ms, byte == 9))
+        (
+            NodeId([byte; 32]),
+            Pool::remember(vec!["[::1]:8090".parse().unwrap()], last_seen_ms, byte == 9),
+        )
     }
 
     #[test]
@@ -142,7 +162,13 @@ mod tests {
         save(&path, &Memory::encode(42, &nodes)).unwrap();
         let (memory, warning) = Memory::load(&path, 100_000, Duration::from_secs(50));
         assert_eq!(warning, None);
-        assert_eq!(memory, Memory { epoch: 42, nodes: vec![node(9, 90_000)] });
+        assert_eq!(
+            memory,
+            Memory {
+                epoch: 42,
+                nodes: vec![node(9, 90_000)]
+            }
+        );
     }
 
     #[test]
@@ -153,12 +179,18 @@ mod tests {
         let (memory, warning) = Memory::load(&path, 0, Duration::ZERO);
         assert_eq!(memory, Memory::default());
         assert!(warning.unwrap().contains("state.json"));
-        assert_eq!(fs::read(dir.path().join("state.json.broken")).unwrap(), b"{\"format\":1,");
+        assert_eq!(
+            fs::read(dir.path().join("state.json.broken")).unwrap(),
+            b"{\"format\":1,"
+        );
     }
 
     #[test]
     fn no_file_is_an_empty_memory() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(Memory::load(&dir.path().join("state.json"), 0, Duration::ZERO), (Memory::default(), None));
+        assert_eq!(
+            Memory::load(&dir.path().join("state.json"), 0, Duration::ZERO),
+            (Memory::default(), None)
+        );
     }
 }

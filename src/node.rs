@@ -47,7 +47,9 @@ pub enum NodeError {
     #[error("this node's identity")]
     Identity(#[from] IdentityError),
     /// The address can't be listened on.
-    #[error("can't listen on {addr} (network.controller.listen.addr and .port of profile {profile})")]
+    #[error(
+        "can't listen on {addr} (network.controller.listen.addr and .port of profile {profile})"
+    )]
     Listen {
         /// Which one.
         addr: SocketAddr,
@@ -85,7 +87,9 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
     let system = |doing| move |source| NodeError::System { doing, source };
     // Nothing is written before the address is ours: a second start of a profile must not touch the first one's files.
     let (socket, bound) = listen(&settings)?;
-    let identity = Arc::new(Identity::load_or_create(&Path::new("certs").join(&settings.profile))?);
+    let identity = Arc::new(Identity::load_or_create(
+        &Path::new("certs").join(&settings.profile),
+    )?);
     let dir = Path::new("profiles").join(&settings.profile);
     let unix_ms = unix_ms();
     let keep = Duration::from_secs(settings.addresses_for_days * 24 * 3600);
@@ -94,13 +98,19 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
     story::started(&settings, &identity.node_id(), bound, warning.as_deref());
 
     let runtime = Arc::new(TokioRuntime);
-    let socket = runtime.wrap_udp_socket(socket).map_err(system("can't use the socket"))?;
+    let socket = runtime
+        .wrap_udp_socket(socket)
+        .map_err(system("can't use the socket"))?;
     let assembly = Assembly {
         run_id: u64::from_be_bytes(entropy()?),
         core_seed: entropy()?,
         quinn_seed: None,
         start_unix_ms: unix_ms,
-        published: if bound.ip().is_unspecified() { Vec::new() } else { vec![bound] },
+        published: if bound.ip().is_unspecified() {
+            Vec::new()
+        } else {
+            vec![bound]
+        },
         state: Some(state),
         memory: remembered,
         settings: settings.clone(),
@@ -110,7 +120,13 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
     };
     let mut leave = Leave::new()?;
     let node = Node::assemble(assembly).map_err(system("can't open the endpoint"))?;
-    let exporter = Exporter::start(node.reader(), Files { dir, d2: settings.d2 });
+    let exporter = Exporter::start(
+        node.reader(),
+        Files {
+            dir,
+            d2: settings.d2,
+        },
+    );
     node.run(leave.asked()).await;
     exporter.finish(None).await;
     Ok(())
@@ -123,22 +139,33 @@ fn listen(settings: &Settings) -> Result<(UdpSocket, SocketAddr), NodeError> {
             let bound = socket.local_addr()?;
             Ok((socket, bound))
         })
-        .map_err(|source| NodeError::Listen { addr, profile: settings.profile.clone(), source })
+        .map_err(|source| NodeError::Listen {
+            addr,
+            profile: settings.profile.clone(),
+            source,
+        })
 }
 
 /// The wall clock, read once: from then on time is what the monotonic clock adds, so a clock that jumps changes nothing.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the wall clock"
+)]
 fn unix_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).expect("fits for an age of the earth")
 }
 
 fn entropy<const N: usize>() -> Result<[u8; N], NodeError> {
     let mut bytes = [0; N];
-    rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(|error| NodeError::System {
-        doing: "the system gives no entropy",
-        source: std::io::Error::other(error.to_string()),
-    })?;
+    rand::rngs::SysRng
+        .try_fill_bytes(&mut bytes)
+        .map_err(|error| NodeError::System {
+            doing: "the system gives no entropy",
+            source: std::io::Error::other(error.to_string()),
+        })?;
     Ok(bytes)
 }
 
@@ -148,9 +175,16 @@ struct Leave([tokio::signal::unix::Signal; 3]);
 impl Leave {
     fn new() -> Result<Self, NodeError> {
         let listen = |kind| {
-            signal(kind).map_err(|source| NodeError::System { doing: "can't listen for signals", source })
+            signal(kind).map_err(|source| NodeError::System {
+                doing: "can't listen for signals",
+                source,
+            })
         };
-        Ok(Self([listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?, listen(SignalKind::hangup())?]))
+        Ok(Self([
+            listen(SignalKind::interrupt())?,
+            listen(SignalKind::terminate())?,
+            listen(SignalKind::hangup())?,
+        ]))
     }
 
     async fn asked(&mut self) {
@@ -332,14 +366,18 @@ impl Node {
         self.transport.greet_with(greeting(&self.core));
         let mut now = self.core.changes();
         now.figures += self.strangers.values().sum::<u64>();
-        self.changes.send_if_modified(|before| std::mem::replace(before, now) != now);
+        self.changes
+            .send_if_modified(|before| std::mem::replace(before, now) != now);
     }
 
     fn answer(&mut self, request: oneshot::Sender<Arc<Snapshot>>) {
         let mut snapshot = self.core.snapshot(self.now());
         let garbage = self.transport.garbage();
         let more = self.strangers.iter().map(|(name, count)| (*name, *count));
-        snapshot.rejected.0.extend(more.chain((garbage > 0).then_some(("not_quic", garbage))));
+        snapshot
+            .rejected
+            .0
+            .extend(more.chain((garbage > 0).then_some(("not_quic", garbage))));
         snapshot.rejected.0.sort_unstable();
         // Whoever asked may have gone since.
         request.send(Arc::new(snapshot)).ok();
@@ -361,7 +399,9 @@ fn core_config(assembly: &Assembly) -> Config {
         targets: settings.targets.clone(),
         remembered: assembly.memory.nodes.clone(),
         run_id: assembly.run_id,
-        epoch: assembly.start_unix_ms.max(assembly.memory.epoch.saturating_add(1)),
+        epoch: assembly
+            .start_unix_ms
+            .max(assembly.memory.epoch.saturating_add(1)),
         seed: assembly.core_seed,
         start_unix_ms: assembly.start_unix_ms,
         probe_interval: Duration::from_millis(settings.probe_interval_ms.into()),
@@ -393,14 +433,22 @@ struct Saver {
 
 impl Saver {
     fn new(path: PathBuf, now: Instant) -> Self {
-        Self { path, saved: None, at: now, under_way: None }
+        Self {
+            path,
+            saved: None,
+            at: now,
+            under_way: None,
+        }
     }
 
     fn consider(&mut self, core: &Core, now: bool) {
         let state = (core.epoch(), core.changes().shape);
         let age = self.at.elapsed();
         let due = (self.saved != Some(state) && age >= SAVE_EVERY) || age >= SAVE_AT_LEAST;
-        let busy = self.under_way.as_ref().is_some_and(|task| !task.is_finished());
+        let busy = self
+            .under_way
+            .as_ref()
+            .is_some_and(|task| !task.is_finished());
         if !(now || due) || (busy && !now) {
             return;
         }

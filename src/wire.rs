@@ -194,8 +194,6 @@ pub struct Answer {
     pub seq: u32,
     /// How long the answer was held between the probe's arrival and its own leaving, in µs.
     pub hold_us: u32,
-    /// The answering node's view.
-    pub digest: ViewDigest,
 }
 
 /// Bytes that are no message.

@@ -149,7 +149,8 @@ impl Database {
     /// When nobody is there: indices are only held for nodes that are.
     #[must_use]
     pub fn entry(&self, index: Index) -> &Entry {
-        self.get(index).expect("an index is held only while its node is")
+        self.get(index)
+            .expect("an index is held only while its node is")
     }
 
     /// The node at that place, if one is.
@@ -159,19 +160,23 @@ impl Database {
     }
 
     fn entry_mut(&mut self, index: Index) -> &mut Entry {
-        self.entries[index.at()].as_mut().expect("an index is held only while its node is")
+        self.entries[index.at()]
+            .as_mut()
+            .expect("an index is held only while its node is")
     }
 
     /// The record of a node.
     #[must_use]
     pub fn record(&self, id: &NodeId) -> Option<&Arc<Record>> {
-        self.index(&id.abbreviated()).map(|index| &self.entry(index).record)
+        self.index(&id.abbreviated())
+            .map(|index| &self.entry(index).record)
     }
 
     /// Whether a node is up.
     #[must_use]
     pub fn is_up(&self, id: &NodeId) -> bool {
-        self.index(&id.abbreviated()).is_some_and(|index| self.entry(index).up)
+        self.index(&id.abbreviated())
+            .is_some_and(|index| self.entry(index).up)
     }
 
     /// All nodes in the order of their ids.
@@ -192,7 +197,13 @@ impl Database {
 
     /// Takes a verified record if it is newer than what is here. `over_loopback`: the neighbour that brought it is on this
     /// very machine, so loopback addresses in it mean something.
-    pub fn accept(&mut self, record: Arc<Record>, now: Time, from: Option<NodeId>, over_loopback: bool) -> Outcome {
+    pub fn accept(
+        &mut self,
+        record: Arc<Record>,
+        now: Time,
+        from: Option<NodeId>,
+        over_loopback: bool,
+    ) -> Outcome {
         let Some(&index) = self.by_id.get(&record.id().abbreviated()) else {
             if !self.make_room(from) {
                 return Outcome::Full;
@@ -252,7 +263,11 @@ impl Database {
 
     /// Whether one more unknown node from this neighbour fits; makes room by forgetting the one that is down longest.
     fn make_room(&mut self, from: Option<NodeId>) -> bool {
-        let over = from.is_some_and(|from| self.down_by.get(&from).is_some_and(|&n| n >= MAX_DOWN_PER_NEIGHBOUR));
+        let over = from.is_some_and(|from| {
+            self.down_by
+                .get(&from)
+                .is_some_and(|&n| n >= MAX_DOWN_PER_NEIGHBOUR)
+        });
         if over {
             let oldest = self.oldest_down(|entry| entry.brought_by == from);
             return oldest.is_some_and(|index| self.forget(index));
@@ -260,7 +275,8 @@ impl Database {
         if self.by_id.len() < MAX_NODES {
             return true;
         }
-        self.oldest_down(|_| true).is_some_and(|index| self.forget(index))
+        self.oldest_down(|_| true)
+            .is_some_and(|index| self.forget(index))
     }
 
     fn oldest_down(&self, pick: impl Fn(&Entry) -> bool) -> Option<Index> {
@@ -271,7 +287,9 @@ impl Database {
     }
 
     fn forget(&mut self, index: Index) -> bool {
-        let Some(entry) = self.entries[index.at()].take() else { return false };
+        let Some(entry) = self.entries[index.at()].take() else {
+            return false;
+        };
         self.uncount(entry.brought_by);
         self.by_id.remove(&entry.record.id().abbreviated());
         self.free.push(index.0);
@@ -331,7 +349,10 @@ impl Database {
         let flips: Vec<Flip> = self
             .in_order()
             .filter(|(index, entry)| entry.up != reached[index.at()])
-            .map(|(index, entry)| Flip { index, up: !entry.up })
+            .map(|(index, entry)| Flip {
+                index,
+                up: !entry.up,
+            })
             .collect();
         for flip in &flips {
             self.flip(now, *flip);
@@ -360,7 +381,11 @@ impl Database {
     pub fn mutual_links(&self, index: Index) -> impl Iterator<Item = Index> + '_ {
         let record = &self.entry(index).record;
         let me = record.id().abbreviated();
-        let links = if record.body().leaving { &[][..] } else { &record.body().links[..] };
+        let links = if record.body().leaving {
+            &[][..]
+        } else {
+            &record.body().links[..]
+        };
         links.iter().filter_map(move |link| {
             let peer = self.index(&link.peer)?;
             let other = &self.entry(peer).record;
@@ -381,7 +406,9 @@ impl Database {
     #[must_use]
     pub fn bucket_log2(&self) -> u8 {
         let buckets = (self.up / 8).max(1);
-        u8::try_from(buckets.ilog2()).expect("at most 31").min(crate::wire::MAX_BUCKETS_LOG2)
+        u8::try_from(buckets.ilog2())
+            .expect("at most 31")
+            .min(crate::wire::MAX_BUCKETS_LOG2)
     }
 
     /// The sums of the view's `2^log2` buckets.
@@ -398,8 +425,14 @@ impl Database {
     /// The versions of all nodes that are up in some of those buckets, and the buckets for which the list is complete: as many as
     /// fit into a message, beginning at `start` (a random one, so that a later exchange gets to the others).
     #[must_use]
-    pub fn versions_in(&self, log2: u8, wanted: &[u16], start: usize) -> (Vec<u16>, Vec<(ShortId, Version)>) {
-        let mut lists: BTreeMap<u16, Vec<(ShortId, Version)>> = wanted.iter().map(|&b| (b, Vec::new())).collect();
+    pub fn versions_in(
+        &self,
+        log2: u8,
+        wanted: &[u16],
+        start: usize,
+    ) -> (Vec<u16>, Vec<(ShortId, Version)>) {
+        let mut lists: BTreeMap<u16, Vec<(ShortId, Version)>> =
+            wanted.iter().map(|&b| (b, Vec::new())).collect();
         for (_, entry) in self.up_in_order() {
             let short = entry.record.id().abbreviated();
             let place = u16::try_from(bucket(&short, log2)).expect("at most 1024 buckets");
@@ -453,5 +486,9 @@ fn compare(old: &Record, new: &Record) -> Change {
     }
     let gained = b.links.iter().any(|link| old.link_to(&link.peer).is_none());
     let restarted = a.run_id != b.run_id;
-    if gained || restarted { Change::Gain } else { Change::Figures }
+    if gained || restarted {
+        Change::Gain
+    } else {
+        Change::Figures
+    }
 }

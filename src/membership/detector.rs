@@ -108,7 +108,11 @@ impl LossWindow {
     }
 
     fn share(&self) -> f64 {
-        if self.len == 0 { 0.0 } else { f64::from(self.bits.count_ones()) / f64::from(self.len) }
+        if self.len == 0 {
+            0.0
+        } else {
+            f64::from(self.bits.count_ones()) / f64::from(self.len)
+        }
     }
 }
 
@@ -136,7 +140,11 @@ impl Detector {
             at: now,
             provisional: true,
         });
-        let next_probe = if active { now } else { now + interval + OVERDUE };
+        let next_probe = if active {
+            now
+        } else {
+            now + interval + OVERDUE
+        };
         Self {
             active,
             interval,
@@ -166,7 +174,9 @@ impl Detector {
     pub fn loss_250(&self) -> u8 {
         let own = (self.window.share() * 250.0).round() as u8;
         match self.told {
-            Some((_, loss)) if !self.active => loss.max(if self.window.len >= 10 { own } else { 0 }),
+            Some((_, loss)) if !self.active => {
+                loss.max(if self.window.len >= 10 { own } else { 0 })
+            }
             _ => own,
         }
     }
@@ -189,7 +199,11 @@ impl Detector {
     /// When [`Self::poll`] has something to do.
     #[must_use]
     pub fn deadline(&self) -> Time {
-        let miss = self.outstanding.iter().find(|probe| !probe.missed).map(|probe| probe.deadline);
+        let miss = self
+            .outstanding
+            .iter()
+            .find(|probe| !probe.missed)
+            .map(|probe| probe.deadline);
         miss.map_or(self.next_probe, |miss| miss.min(self.next_probe))
     }
 
@@ -205,7 +219,11 @@ impl Detector {
         if self.outstanding.len() == MOST_OUTSTANDING {
             self.outstanding.pop_front();
         }
-        self.outstanding.push_back(Outstanding { seq, deadline: now + self.timeout(), missed: false });
+        self.outstanding.push_back(Outstanding {
+            seq,
+            deadline: now + self.timeout(),
+            missed: false,
+        });
         self.last_sent = Some(now);
         let pause = match self.verdict {
             Verdict::Down => SLOW_PROBES,
@@ -215,18 +233,30 @@ impl Detector {
         self.next_probe = now + pause;
         // A passive end that probes promises nothing: the other end keeps its own pace.
         let next_ms = u16::try_from(pause.as_millis()).unwrap_or(u16::MAX);
-        Some(DueProbe { seq, heard: self.heard, next_ms })
+        Some(DueProbe {
+            seq,
+            heard: self.heard,
+            next_ms,
+        })
     }
 
-    /// The interval less up to a sixteenth, so that links don't fall into step.
+    /// The interval, give or take up to a thirty-second part, so that links don't fall into step.
     fn spread_interval(&self, jitter: u32) -> Duration {
-        let pause = if self.active { self.interval } else { self.interval + OVERDUE };
-        pause - pause.mul_f64(f64::from(jitter % 1024) / 1024.0 / 16.0)
+        let pause = if self.active {
+            self.interval
+        } else {
+            self.interval + OVERDUE
+        };
+        pause.mul_f64(1.0 + (f64::from(jitter % 1024) / 512.0 - 1.0) / 32.0)
     }
 
     fn count_misses(&mut self, now: Time) {
         let mut missed = 0;
-        for probe in self.outstanding.iter_mut().filter(|probe| !probe.missed && probe.deadline <= now) {
+        for probe in self
+            .outstanding
+            .iter_mut()
+            .filter(|probe| !probe.missed && probe.deadline <= now)
+        {
             probe.missed = true;
             missed += 1;
         }
@@ -286,14 +316,26 @@ impl Detector {
         let changed = self.verdict != Verdict::Alive;
         self.verdict = Verdict::Alive;
         if was_in_run || changed {
-            self.next_probe = now + if self.active { self.interval / 2 } else { self.interval + OVERDUE };
+            self.next_probe = now
+                + if self.active {
+                    self.interval / 2
+                } else {
+                    self.interval + OVERDUE
+                };
         }
         changed
     }
 
     /// The other end probed: to a passive end the word that the active one is there, and, if it `heard` us, the sign that what we
     /// send arrives. Returns whether the verdict changed.
-    pub fn handle_probe(&mut self, now: Time, heard: bool, next_ms: u16, rtt_us: u32, loss: u8) -> bool {
+    pub fn handle_probe(
+        &mut self,
+        now: Time,
+        heard: bool,
+        next_ms: u16,
+        rtt_us: u32,
+        loss: u8,
+    ) -> bool {
         if self.active {
             return false;
         }
@@ -310,7 +352,8 @@ impl Detector {
         }
         self.unheard = 0;
         // A probe may announce any time; a hostile one must not put us to sleep.
-        let announced = Duration::from_millis(u64::from(next_ms)).min(self.interval.max(Duration::from_secs(10)));
+        let announced = Duration::from_millis(u64::from(next_ms))
+            .min(self.interval.max(Duration::from_secs(10)));
         let changed = self.sign_of_life(now);
         self.next_probe = now + announced + OVERDUE;
         changed
@@ -318,7 +361,9 @@ impl Detector {
 
     /// A hint that the link may be down: probe now, unless that was just done.
     pub fn probe_now(&mut self, now: Time) {
-        let earliest = self.last_sent.map_or(now, |sent| (sent + FAST_PROBES).max(now));
+        let earliest = self
+            .last_sent
+            .map_or(now, |sent| (sent + FAST_PROBES).max(now));
         self.next_probe = self.next_probe.min(earliest);
     }
 
@@ -338,10 +383,15 @@ impl Detector {
     }
 
     fn timeout(&self) -> Duration {
-        let Some(rtt) = self.rtt else { return FIRST_TIMEOUT };
+        let Some(rtt) = self.rtt else {
+            return FIRST_TIMEOUT;
+        };
         let variance = u64::from(rtt.jitter_us) * 4;
         let path = Duration::from_micros(u64::from(rtt.smoothed_us) + variance);
-        (path + Duration::from_millis(20)).max(LEAST_TIMEOUT).max(self.late_floor).min(MOST_TIMEOUT)
+        (path + Duration::from_millis(20))
+            .max(LEAST_TIMEOUT)
+            .max(self.late_floor)
+            .min(MOST_TIMEOUT)
     }
 
     fn sample(&mut self, now: Time, us: u32) {
@@ -357,7 +407,14 @@ impl Detector {
                     provisional: false,
                 }
             }
-            _ => Rtt { smoothed_us: us, jitter_us: us / 2, min_us: us, last_us: us, at: now, provisional: false },
+            _ => Rtt {
+                smoothed_us: us,
+                jitter_us: us / 2,
+                min_us: us,
+                last_us: us,
+                at: now,
+                provisional: false,
+            },
         });
     }
 
@@ -365,8 +422,12 @@ impl Detector {
         let old = self.rtt;
         self.rtt = Some(Rtt {
             smoothed_us: us,
-            jitter_us: old.map_or(us / 2, |old| weigh(old.jitter_us, old.smoothed_us.abs_diff(us), 4)),
-            min_us: old.filter(|old| !old.provisional).map_or(us, |old| old.min_us.min(us)),
+            jitter_us: old.map_or(us / 2, |old| {
+                weigh(old.jitter_us, old.smoothed_us.abs_diff(us), 4)
+            }),
+            min_us: old
+                .filter(|old| !old.provisional)
+                .map_or(us, |old| old.min_us.min(us)),
             last_us: us,
             at: now,
             provisional: false,
@@ -390,7 +451,12 @@ mod tests {
     }
 
     /// Runs the detector's own timers; `answer` tells after how many ms a probe sent at that time is answered.
-    fn run(detector: &mut Detector, from: Time, until: Time, mut answer: impl FnMut(Time) -> Option<u64>) -> Time {
+    fn run(
+        detector: &mut Detector,
+        from: Time,
+        until: Time,
+        mut answer: impl FnMut(Time) -> Option<u64>,
+    ) -> Time {
         let mut now = from;
         let mut answers: Vec<(Time, u32, u64)> = Vec::new();
         while detector.verdict() != Verdict::Down {
@@ -434,7 +500,11 @@ mod tests {
             (![0, 3, 6, 8].contains(&(count % 11))).then_some(1)
         });
         assert_eq!(detector.verdict(), Verdict::Alive);
-        assert!((13..=15).contains(&detector.misses_needed()), "{}", detector.misses_needed());
+        assert!(
+            (13..=15).contains(&detector.misses_needed()),
+            "{}",
+            detector.misses_needed()
+        );
     }
 
     #[test]

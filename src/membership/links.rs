@@ -80,14 +80,19 @@ impl Link {
             LinkPhase::Live { listed_from } => (!self.listed).then_some(listed_from),
             LinkPhase::Parked { until } | LinkPhase::Orphaned { until } => Some(until),
         };
-        let probe = (!matches!(self.phase, LinkPhase::Orphaned { .. })).then(|| self.detector.deadline());
+        let probe =
+            (!matches!(self.phase, LinkPhase::Orphaned { .. })).then(|| self.detector.deadline());
         let flush = match (self.in_flight, self.phase) {
             (Some(since), _) => Some(since + STALLED),
             (None, LinkPhase::Live { .. }) => self.needs.values().min().copied(),
             // What is kept waits for the link to come back.
             (None, LinkPhase::Parked { .. } | LinkPhase::Orphaned { .. }) => None,
         };
-        [phase, probe, flush].into_iter().flatten().min().unwrap_or(Time::MAX)
+        [phase, probe, flush]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(Time::MAX)
     }
 }
 
@@ -108,22 +113,26 @@ pub(super) struct Flaps {
 impl Core {
     pub(super) fn handle_connected(&mut self, now: Time, new: Connected) {
         if let Some(dialing) = new.dial.and_then(|dial| self.dials.remove(&dial)) {
-            self.pool.worked(new.peer, dialing.candidate.addr, self.unix_ms(now));
+            self.pool
+                .worked(new.peer, dialing.candidate.addr, self.unix_ms(now));
             self.retries.remove(&new.peer);
         }
         if let Err(error) = self.check_hello(&new) {
             self.reject("bad_hello", new.peer, error);
-            self.actions.push_back(Action::Close(new.conn, CloseCode::Protocol, Vec::new()));
+            self.actions
+                .push_back(Action::Close(new.conn, CloseCode::Protocol, Vec::new()));
             return;
         }
         if self.leaving {
-            self.actions.push_back(Action::Close(new.conn, CloseCode::Leaving, Vec::new()));
+            self.actions
+                .push_back(Action::Close(new.conn, CloseCode::Leaving, Vec::new()));
             return;
         }
         let Some(old) = self.links.get(&new.peer) else {
             if new.dial.is_none() && !self.has_room_for(&new.peer) {
                 let alternatives = self.alternatives(&new.peer);
-                self.actions.push_back(Action::Close(new.conn, CloseCode::Full, alternatives));
+                self.actions
+                    .push_back(Action::Close(new.conn, CloseCode::Full, alternatives));
             } else {
                 self.adopt(now, new);
             }
@@ -156,7 +165,8 @@ impl Core {
             digest: self.database.digest(),
             record: self.own.record(),
         };
-        self.actions.push_back(Action::Send(new.conn, Message::Hello(hello)));
+        self.actions
+            .push_back(Action::Send(new.conn, Message::Hello(hello)));
         true
     }
 
@@ -168,7 +178,9 @@ impl Core {
         if record.body().run_id != new.hello.run_id {
             return Err("its Hello and its record differ in the run id".to_owned());
         }
-        record.verify(&self.config.network).map_err(|error| error.to_string())
+        record
+            .verify(&self.config.network)
+            .map_err(|error| error.to_string())
     }
 
     /// Whether the new of two connections of the same two runs wins. Both ends compute the same.
@@ -188,9 +200,16 @@ impl Core {
         if let Some(link) = self.links.get_mut(&peer) {
             link.detector.probe_at(now);
         }
-        let contest = Contest { deadline: now + CONTEST, challenger };
+        let contest = Contest {
+            deadline: now + CONTEST,
+            challenger,
+        };
         if let Some(earlier) = self.contests.insert(peer, contest) {
-            self.actions.push_back(Action::Close(earlier.challenger.conn, CloseCode::Duplicate, Vec::new()));
+            self.actions.push_back(Action::Close(
+                earlier.challenger.conn,
+                CloseCode::Duplicate,
+                Vec::new(),
+            ));
         }
     }
 
@@ -205,10 +224,18 @@ impl Core {
             self.closing.push((now + CLOSE_AFTER, old.conn));
         }
         let in_flight = self.welcome(&new).then_some(now);
-        let direction = if new.dial.is_some() { Direction::Dialer } else { Direction::Listener };
+        let direction = if new.dial.is_some() {
+            Direction::Dialer
+        } else {
+            Direction::Listener
+        };
         let active = direction == Direction::Dialer;
         // Replacing a connection never unlists the link.
-        let hold = if replaced { Duration::ZERO } else { self.flap_hold(now, peer, new.hello.run_id) };
+        let hold = if replaced {
+            Duration::ZERO
+        } else {
+            self.flap_hold(now, peer, new.hello.run_id)
+        };
         let link = Link {
             peer,
             conn: new.conn,
@@ -216,7 +243,9 @@ impl Core {
             remote: new.remote,
             run_id: new.hello.run_id,
             counter: counter(&new),
-            phase: LinkPhase::Live { listed_from: now + hold },
+            phase: LinkPhase::Live {
+                listed_from: now + hold,
+            },
             listed: hold.is_zero(),
             since: now,
             detector: Detector::new(now, active, self.config.probe_interval, new.rtt_us),
@@ -234,12 +263,18 @@ impl Core {
         self.links.insert(peer, link);
         if new.dial.is_none() && new.hello.record.body().addrs.is_empty() {
             // It publishes no address yet: it dials from the port that it listens on.
-            self.pool.learn(peer, &[new.remote], self.unix_ms(now), false);
+            self.pool
+                .learn(peer, &[new.remote], self.unix_ms(now), false);
         }
         self.learn_own_addr(now, new.hello.observed);
         self.take_record(now, new.hello.record.clone(), Some(peer));
         self.greet(now, peer, new.hello.known, new.hello.digest);
-        self.events.push_back(Event::Linked { peer, remote: new.remote, direction, replaced });
+        self.events.push_back(Event::Linked {
+            peer,
+            remote: new.remote,
+            direction,
+            replaced,
+        });
         if hold.is_zero() {
             self.own_links_changed(now, !replaced);
         }
@@ -247,14 +282,22 @@ impl Core {
 
     /// How long a link that flaps has to hold before it is listed. A restarted peer starts with a clean slate.
     fn flap_hold(&mut self, now: Time, peer: NodeId, run_id: u64) -> Duration {
-        let Some(flaps) = self.flaps.get_mut(&peer) else { return Duration::ZERO };
+        let Some(flaps) = self.flaps.get_mut(&peer) else {
+            return Duration::ZERO;
+        };
         if flaps.run_id != run_id {
             self.flaps.remove(&peer);
             return Duration::ZERO;
         }
-        flaps.losses.retain(|at| now.saturating_sub(*at) < FLAP_WINDOW);
+        flaps
+            .losses
+            .retain(|at| now.saturating_sub(*at) < FLAP_WINDOW);
         let over = flaps.losses.len().saturating_sub(FLAPS_ALLOWED - 1);
-        if over == 0 { Duration::ZERO } else { Duration::from_secs(1 << over.min(6)).min(LONGEST_HOLD) }
+        if over == 0 {
+            Duration::ZERO
+        } else {
+            Duration::from_secs(1 << over.min(6)).min(LONGEST_HOLD)
+        }
     }
 
     fn note_flap(&mut self, now: Time, peer: NodeId, run_id: u64) {
@@ -263,7 +306,10 @@ impl Core {
         }
         let flaps = self.flaps.entry(peer).or_default();
         if flaps.run_id != run_id {
-            *flaps = Flaps { run_id, losses: VecDeque::new() };
+            *flaps = Flaps {
+                run_id,
+                losses: VecDeque::new(),
+            };
         }
         flaps.losses.push_back(now);
         if flaps.losses.len() > 16 {
@@ -274,19 +320,24 @@ impl Core {
     pub(super) fn handle_closed(&mut self, now: Time, conn: ConnId, why: &Closed) {
         self.closing.retain(|(_, closing)| *closing != conn);
         let Some(peer) = self.conns.remove(&conn) else {
-            self.contests.retain(|_, contest| contest.challenger.conn != conn);
+            self.contests
+                .retain(|_, contest| contest.challenger.conn != conn);
             return;
         };
         if let Closed::Violation(code, reason) = why {
             self.reject(violation(*code), peer, reason.clone());
         }
-        let Some(link) = self.links.get_mut(&peer).filter(|link| link.conn == conn) else { return };
+        let Some(link) = self.links.get_mut(&peer).filter(|link| link.conn == conn) else {
+            return;
+        };
         if let Some(contest) = self.contests.remove(&peer) {
             self.adopt(now, contest.challenger);
             return;
         }
         if *why == Closed::ByPeer(Some(CloseCode::Duplicate)) && link.listed {
-            link.phase = LinkPhase::Orphaned { until: now + ORPHAN };
+            link.phase = LinkPhase::Orphaned {
+                until: now + ORPHAN,
+            };
             return;
         }
         self.drop_link(now, peer, why);
@@ -294,12 +345,24 @@ impl Core {
 
     /// Removes a link whose connection is gone.
     fn drop_link(&mut self, now: Time, peer: NodeId, why: &Closed) {
-        let Some(link) = self.links.remove(&peer) else { return };
-        let leaving = self.database.record(&peer).is_some_and(|record| record.body().leaving);
-        let superfluous = matches!(why, Closed::ByPeer(Some(CloseCode::Superfluous)) | Closed::Local);
+        let Some(link) = self.links.remove(&peer) else {
+            return;
+        };
+        let leaving = self
+            .database
+            .record(&peer)
+            .is_some_and(|record| record.body().leaving);
+        let superfluous = matches!(
+            why,
+            Closed::ByPeer(Some(CloseCode::Superfluous)) | Closed::Local
+        );
         let calm = leaving || superfluous || *why == Closed::ByPeer(Some(CloseCode::Leaving));
         if link.listed {
-            self.events.push_back(Event::Unlinked { peer, why: describe(why), calm });
+            self.events.push_back(Event::Unlinked {
+                peer,
+                why: describe(why),
+                calm,
+            });
             self.own_links_lost(now);
         }
         self.plan_soon(now);
@@ -316,19 +379,31 @@ impl Core {
     }
 
     pub(super) fn handle_probe(&mut self, now: Time, conn: ConnId, probe: Probe) {
-        let Some(link) = self.link_of(conn) else { return };
+        let Some(link) = self.link_of(conn) else {
+            return;
+        };
         let was = link.detector.verdict();
         let changed =
-            link.detector.handle_probe(now, probe.heard, probe.next_ms, probe.rtt_us, probe.loss);
+            link.detector
+                .handle_probe(now, probe.heard, probe.next_ms, probe.rtt_us, probe.loss);
         let peer = link.peer;
+        self.consider_figures(now);
         if changed {
             self.revived(now, peer, was);
         }
         self.compare_digest(now, peer, probe.digest);
     }
 
-    pub(super) fn handle_answer(&mut self, now: Time, conn: ConnId, answer: Answer, rtt_us: Option<u32>) {
-        let Some(link) = self.link_of(conn) else { return };
+    pub(super) fn handle_answer(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        answer: Answer,
+        rtt_us: Option<u32>,
+    ) {
+        let Some(link) = self.link_of(conn) else {
+            return;
+        };
         let was = link.detector.verdict();
         let changed = link.detector.handle_answer(now, answer.seq, rtt_us);
         let peer = link.peer;
@@ -338,10 +413,15 @@ impl Core {
         if let Some(contest) = self.contests.remove(&peer) {
             // The old connection lives: two nodes run under one id.
             let challenger = contest.challenger;
-            self.events.push_back(Event::PeerTwin(peer, challenger.remote));
-            self.actions.push_back(Action::Close(challenger.conn, CloseCode::IdentityInUse, Vec::new()));
+            self.events
+                .push_back(Event::PeerTwin(peer, challenger.remote));
+            self.actions.push_back(Action::Close(
+                challenger.conn,
+                CloseCode::IdentityInUse,
+                Vec::new(),
+            ));
         }
-        self.compare_digest(now, peer, answer.digest);
+        self.consider_figures(now);
     }
 
     /// The live link whose connection this is.
@@ -351,7 +431,9 @@ impl Core {
     }
 
     fn revived(&mut self, now: Time, peer: NodeId, was: Verdict) {
-        let Some(link) = self.links.get_mut(&peer) else { return };
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
         link.suspect = false;
         match was {
             Verdict::Alive => {}
@@ -360,7 +442,9 @@ impl Core {
                 let run_id = link.run_id;
                 let hold = self.flap_hold(now, peer, run_id);
                 let link = self.links.get_mut(&peer).expect("still there");
-                link.phase = LinkPhase::Live { listed_from: now + hold };
+                link.phase = LinkPhase::Live {
+                    listed_from: now + hold,
+                };
                 link.listed = hold.is_zero();
                 link.since = now;
                 link.sync = super::spread::SyncState::new(now);
@@ -374,8 +458,12 @@ impl Core {
     }
 
     pub(super) fn advance_contests(&mut self, now: Time) {
-        let due: Vec<NodeId> =
-            self.contests.iter().filter(|(_, contest)| contest.deadline <= now).map(|(id, _)| *id).collect();
+        let due: Vec<NodeId> = self
+            .contests
+            .iter()
+            .filter(|(_, contest)| contest.deadline <= now)
+            .map(|(id, _)| *id)
+            .collect();
         for peer in due {
             let contest = self.contests.remove(&peer).expect("just listed");
             self.adopt(now, contest.challenger);
@@ -383,15 +471,20 @@ impl Core {
         let (due, rest) = self.closing.iter().partition(|(due, _)| *due <= now);
         self.closing = rest;
         for (_, conn) in due {
-            self.actions.push_back(Action::Close(conn, CloseCode::Duplicate, Vec::new()));
+            self.actions
+                .push_back(Action::Close(conn, CloseCode::Duplicate, Vec::new()));
         }
     }
 
     /// Probes, verdicts, and the ends of phases, for every link.
     pub(super) fn advance_links(&mut self, now: Time) {
         let digest = self.database.digest();
-        let peers: Vec<NodeId> =
-            self.links.values().filter(|link| link.deadline() <= now).map(|link| link.peer).collect();
+        let peers: Vec<NodeId> = self
+            .links
+            .values()
+            .filter(|link| link.deadline() <= now)
+            .map(|link| link.peer)
+            .collect();
         for peer in peers {
             self.probe(now, peer, digest);
             self.advance_phase(now, peer);
@@ -400,16 +493,28 @@ impl Core {
 
     fn probe(&mut self, now: Time, peer: NodeId, digest: ViewDigest) {
         let jitter = self.rng.random();
-        let Some(link) = self.links.get_mut(&peer) else { return };
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
         if matches!(link.phase, LinkPhase::Orphaned { .. }) {
             return;
         }
         let was = link.detector.verdict();
         if let Some(due) = link.detector.poll(now, jitter) {
-            let rtt_us = link.detector.rtt().filter(|rtt| !rtt.provisional).map_or(0, |rtt| rtt.smoothed_us);
+            let rtt_us = link
+                .detector
+                .rtt()
+                .filter(|rtt| !rtt.provisional)
+                .map_or(0, |rtt| rtt.smoothed_us);
             let loss = link.detector.loss_250();
-            let probe =
-                Probe { seq: due.seq, heard: due.heard, rtt_us, loss, next_ms: due.next_ms, digest };
+            let probe = Probe {
+                seq: due.seq,
+                heard: due.heard,
+                rtt_us,
+                loss,
+                next_ms: due.next_ms,
+                digest,
+            };
             self.actions.push_back(Action::Probe(link.conn, probe));
         }
         match (was, link.detector.verdict()) {
@@ -420,8 +525,14 @@ impl Core {
     }
 
     fn suspect(&mut self, now: Time, peer: NodeId) {
-        let Some(link) = self.links.get_mut(&peer) else { return };
-        if link.last_suspected.is_some_and(|at| now.saturating_sub(at) < SUSPECT_EVERY) || !link.listed {
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
+        if link
+            .last_suspected
+            .is_some_and(|at| now.saturating_sub(at) < SUSPECT_EVERY)
+            || !link.listed
+        {
             return;
         }
         link.last_suspected = Some(now);
@@ -431,13 +542,21 @@ impl Core {
     }
 
     fn park(&mut self, now: Time, peer: NodeId) {
-        let Some(link) = self.links.get_mut(&peer) else { return };
-        link.phase = LinkPhase::Parked { until: now + PARKED };
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
+        link.phase = LinkPhase::Parked {
+            until: now + PARKED,
+        };
         link.suspect = false;
         let (was_listed, run_id) = (std::mem::replace(&mut link.listed, false), link.run_id);
         if was_listed {
             let why = "no answer to any probe".to_owned();
-            self.events.push_back(Event::Unlinked { peer, why, calm: false });
+            self.events.push_back(Event::Unlinked {
+                peer,
+                why,
+                calm: false,
+            });
             self.note_flap(now, peer, run_id);
             self.own_links_lost(now);
         }
@@ -446,7 +565,9 @@ impl Core {
     }
 
     fn advance_phase(&mut self, now: Time, peer: NodeId) {
-        let Some(link) = self.links.get_mut(&peer) else { return };
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
         if link.in_flight.is_some_and(|since| now >= since + STALLED) {
             let conn = link.conn;
             self.reject("stalled", peer, "it stopped reading".to_owned());
@@ -471,7 +592,8 @@ impl Core {
 
     /// Closes a link's connection from our side, and is done with it.
     pub(super) fn close(&mut self, now: Time, peer: NodeId, conn: ConnId, code: CloseCode) {
-        self.actions.push_back(Action::Close(conn, code, Vec::new()));
+        self.actions
+            .push_back(Action::Close(conn, code, Vec::new()));
         self.conns.remove(&conn);
         let why = match code {
             CloseCode::Superfluous | CloseCode::Leaving => Closed::Local,
@@ -483,7 +605,9 @@ impl Core {
 
 /// The dialer's connection counter: ours if we dialed.
 fn counter(connected: &Connected) -> u64 {
-    connected.dial.map_or(connected.hello.dial_counter, |dial| dial.0)
+    connected
+        .dial
+        .map_or(connected.hello.dial_counter, |dial| dial.0)
 }
 
 fn violation(code: CloseCode) -> &'static str {
@@ -497,7 +621,9 @@ fn violation(code: CloseCode) -> &'static str {
 fn describe(why: &Closed) -> String {
     match why {
         Closed::ByPeer(Some(CloseCode::Leaving)) => "it leaves".to_owned(),
-        Closed::ByPeer(Some(CloseCode::Superfluous)) | Closed::Local => "both ends can do without it".to_owned(),
+        Closed::ByPeer(Some(CloseCode::Superfluous)) | Closed::Local => {
+            "both ends can do without it".to_owned()
+        }
         Closed::ByPeer(Some(code)) => format!("closed by the peer: {code:?}"),
         Closed::ByPeer(None) => "closed by the peer".to_owned(),
         Closed::Reset => "the peer was restarted".to_owned(),

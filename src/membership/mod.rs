@@ -180,6 +180,8 @@ pub enum Action {
         expect: Option<NodeId>,
         /// To say in the Hello: this replaces a connection we take for dead.
         replaces: bool,
+        /// The other side may be starting up this very moment: repeat lost packets quickly.
+        eager: bool,
     },
     /// Send a message on the control stream.
     Send(ConnId, Message),
@@ -299,7 +301,11 @@ impl Core {
         let me = signer.node_id();
         let own = OwnRecord::new(&config, &*signer);
         let pool = Pool::new(&config.targets, config.remembered.clone());
-        let dial_queue = pool.first_dials().into_iter().map(|candidate| (candidate, 0)).collect();
+        let dial_queue = pool
+            .first_dials()
+            .into_iter()
+            .map(|candidate| (candidate, 0))
+            .collect();
         Self {
             rng: ChaCha8Rng::from_seed(config.seed),
             me,
@@ -317,7 +323,10 @@ impl Core {
             retries: BTreeMap::new(),
             actions: VecDeque::new(),
             events: VecDeque::new(),
-            changes: Changes { shape: 1, figures: 0 },
+            changes: Changes {
+                shape: 1,
+                figures: 0,
+            },
             rejected: BTreeMap::new(),
             derive_due: None,
             plan_due: None,
@@ -333,7 +342,11 @@ impl Core {
 
     /// Takes an event in, and does all that is due by `now`.
     pub fn handle(&mut self, now: Time, input: Input) {
-        if self.promised.take().is_some_and(|promised| now > promised + TOO_LATE) {
+        if self
+            .promised
+            .take()
+            .is_some_and(|promised| now > promised + TOO_LATE)
+        {
             for link in self.links.values_mut() {
                 link.detector.forgive(now);
             }
@@ -366,7 +379,11 @@ impl Core {
     pub fn poll_timeout(&mut self) -> Time {
         let links = self.links.values().map(Link::deadline).min();
         // After farewell nobody is looked for any more.
-        let look = if self.leaving { None } else { Some(self.pool.deadline()) };
+        let look = if self.leaving {
+            None
+        } else {
+            Some(self.pool.deadline())
+        };
         let rest = [
             look,
             links,
@@ -377,7 +394,11 @@ impl Core {
             self.contests.values().map(|contest| contest.deadline).min(),
             self.closing.iter().map(|(due, _)| *due).min(),
         ];
-        let next = rest.into_iter().flatten().min().expect("forgetting always has a deadline");
+        let next = rest
+            .into_iter()
+            .flatten()
+            .min()
+            .expect("forgetting always has a deadline");
         self.promised = Some(next);
         next
     }
@@ -427,13 +448,17 @@ impl Core {
     /// A node's label, where it is known, for the log.
     #[must_use]
     pub fn label(&self, id: &NodeId) -> Option<Arc<str>> {
-        self.database.record(id).map(|record| record.body().label.clone())
+        self.database
+            .record(id)
+            .map(|record| record.body().label.clone())
     }
 
     /// Whether everything handed to the transport so far has left: after farewell, the node may go.
     #[must_use]
     pub fn is_flushed(&self) -> bool {
-        self.links.values().all(|link| link.in_flight.is_none() && link.needs.is_empty())
+        self.links
+            .values()
+            .all(|link| link.in_flight.is_none() && link.needs.is_empty())
     }
 
     /// Everything that is due.
@@ -512,7 +537,8 @@ impl Core {
     }
 
     fn unix_ms(&self, now: Time) -> u64 {
-        self.config.start_unix_ms + u64::try_from(now.as_millis()).expect("fits for an age of the earth")
+        self.config.start_unix_ms
+            + u64::try_from(now.as_millis()).expect("fits for an age of the earth")
     }
 
     fn reject(&mut self, what: &'static str, peer: NodeId, why: String) {

@@ -18,6 +18,8 @@ use crate::wire::{CloseCode, MAX_ALTERNATIVES, Message, NodeId, dialable};
 
 /// Each node keeps links to so many successors on the ring; so it has as many predecessors.
 const SUCCESSORS: usize = 2;
+/// A node that is younger than this dials eagerly: others may be starting with it.
+const STARTING: Duration = Duration::from_secs(1);
 /// Slots below the cap that are kept for ring links.
 const RING_SLOTS: usize = 2 * SUCCESSORS;
 /// In a full mesh the node with the lower id dials; the other waits this long for it.
@@ -37,7 +39,11 @@ const SAMPLE: usize = 3;
 impl Core {
     /// Looks at the set of neighbours soon: at once in a small network, where a look is dear a little later.
     pub(super) fn plan_soon(&mut self, now: Time) {
-        let wait = if self.database.up_count() <= 32 { Duration::ZERO } else { Duration::from_millis(50) };
+        let wait = if self.database.up_count() <= 32 {
+            Duration::ZERO
+        } else {
+            Duration::from_millis(50)
+        };
         self.plan_by(now + wait);
     }
 
@@ -59,7 +65,7 @@ impl Core {
         if self.pool.deadline() <= now {
             self.draw(now);
         }
-        self.start_dials();
+        self.start_dials(now);
     }
 
     fn is_full_mesh(&self) -> bool {
@@ -68,23 +74,38 @@ impl Core {
 
     /// Links that count towards the degree: those in use.
     fn degree(&self) -> usize {
-        self.links.values().filter(|link| matches!(link.phase, LinkPhase::Live { .. })).count()
+        self.links
+            .values()
+            .filter(|link| matches!(link.phase, LinkPhase::Live { .. }))
+            .count()
     }
 
     fn draw(&mut self, now: Time) {
         let up = self.database.up_count();
-        let Self { pool, rng, links, dials, dial_queue, database, .. } = self;
+        let Self {
+            pool,
+            rng,
+            links,
+            dials,
+            dial_queue,
+            database,
+            ..
+        } = self;
         let candidates = pool.poll(now, up, rng, |id, addr| {
             let linked = links
                 .values()
                 .filter(|link| matches!(link.phase, LinkPhase::Live { .. }))
                 .any(|link| link.remote == addr || Some(link.peer) == id);
             let under_way = dials.values().any(|dialing| dialing.candidate.addr == addr)
-                || dial_queue.iter().any(|(candidate, _)| candidate.addr == addr);
+                || dial_queue
+                    .iter()
+                    .any(|(candidate, _)| candidate.addr == addr);
             // One that is up needs no finding; whether to link with it is the plan's to say.
             let up = match id {
                 Some(id) => database.is_up(&id),
-                None => database.up_in_order().any(|(_, entry)| entry.record.body().addrs.contains(&addr)),
+                None => database
+                    .up_in_order()
+                    .any(|(_, entry)| entry.record.body().addrs.contains(&addr)),
             };
             !linked && !under_way && !up
         });
@@ -101,7 +122,11 @@ impl Core {
             .filter(|(id, _)| *id != self.me && !self.links.contains_key(id))
             .collect();
         for (id, since) in others {
-            let turn = if self.me < id { since } else { since + COURTESY };
+            let turn = if self.me < id {
+                since
+            } else {
+                since + COURTESY
+            };
             if turn <= now {
                 self.want(now, id);
             } else {
@@ -153,13 +178,19 @@ impl Core {
     /// Links with random and near nodes until there are enough.
     fn plan_fill(&mut self, now: Time) {
         let least = self.config.degree_target.saturating_sub(2).max(3);
-        let under_way = self.dials.values().filter(|dialing| dialing.candidate.id.is_some()).count()
+        let under_way = self
+            .dials
+            .values()
+            .filter(|dialing| dialing.candidate.id.is_some())
+            .count()
             + self.dial_queue.len();
         let missing = least.saturating_sub(self.degree() + under_way);
         for nth in 0..missing {
             let near = (self.degree() + nth) % 2 == 1;
             let pick = if near { self.nearest(now) } else { None };
-            let Some(id) = pick.or_else(|| self.random_with_room(now)) else { break };
+            let Some(id) = pick.or_else(|| self.random_with_room(now)) else {
+                break;
+            };
             self.want(now, id);
         }
         if missing > 0 {
@@ -176,12 +207,19 @@ impl Core {
     }
 
     fn is_under_way(&self, id: &NodeId) -> bool {
-        self.dials.values().any(|dialing| dialing.candidate.id == Some(*id))
-            || self.dial_queue.iter().any(|(candidate, _)| candidate.id == Some(*id))
+        self.dials
+            .values()
+            .any(|dialing| dialing.candidate.id == Some(*id))
+            || self
+                .dial_queue
+                .iter()
+                .any(|(candidate, _)| candidate.id == Some(*id))
     }
 
     fn published_degree(&self, id: &NodeId) -> usize {
-        self.database.record(id).map_or(0, |record| record.body().links.len())
+        self.database
+            .record(id)
+            .map_or(0, |record| record.body().links.len())
     }
 
     /// Of a few random nodes, the one with the fewest links.
@@ -196,21 +234,30 @@ impl Core {
         while sample.len() < SAMPLE && !ids.is_empty() {
             sample.push(ids.swap_remove(self.rng.random_range(0..ids.len())));
         }
-        sample.into_iter().min_by_key(|id| self.published_degree(id))
+        sample
+            .into_iter()
+            .min_by_key(|id| self.published_degree(id))
     }
 
     /// The neighbour's neighbour with the shortest way through a neighbour: its distance is not known, but bounded.
     fn nearest(&mut self, now: Time) -> Option<NodeId> {
         let mut best: Option<(u32, NodeId)> = None;
         for link in self.links.values().filter(|link| link.listed) {
-            let Some(record) = self.database.record(&link.peer) else { continue };
+            let Some(record) = self.database.record(&link.peer) else {
+                continue;
+            };
             let first = link.detector.rtt().map_or(u32::MAX, |rtt| rtt.smoothed_us);
             for hop in record.body().links.iter().filter(|hop| hop.rtt_us > 0) {
-                let Some(index) = self.database.index(&hop.peer) else { continue };
+                let Some(index) = self.database.index(&hop.peer) else {
+                    continue;
+                };
                 let entry = self.database.entry(index);
                 let bound = first.saturating_add(hop.rtt_us);
                 let id = entry.record.id();
-                if entry.up && self.is_pickable(now, &id) && best.is_none_or(|best| (bound, id) < best) {
+                if entry.up
+                    && self.is_pickable(now, &id)
+                    && best.is_none_or(|best| (bound, id) < best)
+                {
                     best = Some((bound, id));
                 }
             }
@@ -230,7 +277,11 @@ impl Core {
         if self.is_under_way(&id) {
             return;
         }
-        let known = self.pool.nodes().get(&id).and_then(|node| node.addrs.first().copied());
+        let known = self
+            .pool
+            .nodes()
+            .get(&id)
+            .and_then(|node| node.addrs.first().copied());
         if let Some(addr) = known {
             self.enqueue(Candidate { id: Some(id), addr }, 0);
         }
@@ -242,27 +293,42 @@ impl Core {
         }
     }
 
-    fn start_dials(&mut self) {
+    fn start_dials(&mut self, now: Time) {
         while self.dials.len() < self.config.dials_at_once {
-            let Some((candidate, _)) = self.dial_queue.pop_front() else { return };
+            let Some((candidate, _)) = self.dial_queue.pop_front() else {
+                return;
+            };
             let linked = candidate.id.and_then(|id| self.links.get(&id));
             let replaces = match linked.map(|link| link.phase) {
                 Some(LinkPhase::Live { .. } | LinkPhase::Orphaned { .. }) => continue,
                 Some(LinkPhase::Parked { .. }) => true,
                 None => false,
             };
-            if self.dials.values().any(|dialing| dialing.candidate.addr == candidate.addr) {
+            if self
+                .dials
+                .values()
+                .any(|dialing| dialing.candidate.addr == candidate.addr)
+            {
                 continue;
             }
             self.dial_counter += 1;
             let dial = DialId(self.dial_counter);
             self.dials.insert(dial, Dialing { candidate });
-            self.actions.push_back(Action::Dial { dial, addr: candidate.addr, expect: candidate.id, replaces });
+            let eager = now < STARTING;
+            self.actions.push_back(Action::Dial {
+                dial,
+                addr: candidate.addr,
+                expect: candidate.id,
+                replaces,
+                eager,
+            });
         }
     }
 
     pub(super) fn handle_dial_failed(&mut self, now: Time, dial: DialId, why: &DialError) {
-        let Some(Dialing { candidate }) = self.dials.remove(&dial) else { return };
+        let Some(Dialing { candidate }) = self.dials.remove(&dial) else {
+            return;
+        };
         self.plan_soon(now);
         match why {
             DialError::Myself => {
@@ -274,26 +340,42 @@ impl Core {
             DialError::Refused(Some(CloseCode::Full), alternatives) => {
                 for addr in alternatives.iter().take(MAX_ALTERNATIVES) {
                     if dialable(addr, candidate.addr.ip().is_loopback()) && self.degree() == 0 {
-                        self.enqueue(Candidate { id: None, addr: *addr }, 1);
+                        self.enqueue(
+                            Candidate {
+                                id: None,
+                                addr: *addr,
+                            },
+                            1,
+                        );
                     }
                 }
             }
             DialError::Refused(Some(CloseCode::IdentityInUse), _) => {
                 let remote = Some(candidate.addr);
-                self.events.push_back(Event::Twin { run_id: 0, remote, silenced: false });
+                self.events.push_back(Event::Twin {
+                    run_id: 0,
+                    remote,
+                    silenced: false,
+                });
             }
-            DialError::Refused(..) | DialError::Timeout | DialError::OtherKey | DialError::Failed(_) => {}
+            DialError::Refused(..)
+            | DialError::Timeout
+            | DialError::OtherKey
+            | DialError::Failed(_) => {}
         }
-        self.pool.failed(candidate, now, *why == DialError::OtherKey);
+        self.pool
+            .failed(candidate, now, *why == DialError::OtherKey);
         if let Some(id) = candidate.id {
             let failures = self.retries.get(&id).map_or(0, |(_, failures)| *failures);
             let pause = FIRST_RETRY * (1 << failures.min(6));
-            self.retries.insert(id, (now + pause.min(LONGEST_RETRY), failures + 1));
+            self.retries
+                .insert(id, (now + pause.min(LONGEST_RETRY), failures + 1));
             if self.retries.len() > super::database::MAX_NODES {
                 self.retries.pop_first();
             }
         }
-        self.events.push_back(Event::DialFailed(candidate, why.clone()));
+        self.events
+            .push_back(Event::DialFailed(candidate, why.clone()));
     }
 
     /// Whether one more link, dialed by this peer, fits under the cap. Some slots are kept for ring links.
@@ -316,7 +398,13 @@ impl Core {
         let mut with_room: Vec<(usize, u64, NodeId)> = self
             .database
             .up_in_order()
-            .map(|(_, entry)| (entry.record.body().links.len(), entry.ring, entry.record.id()))
+            .map(|(_, entry)| {
+                (
+                    entry.record.body().links.len(),
+                    entry.ring,
+                    entry.record.id(),
+                )
+            })
             .filter(|(_, _, id)| id != peer && *id != self.me)
             .collect();
         // The ring's order is as good as random, and the same for all who ask: the peer spreads the load by its own position.
@@ -340,7 +428,11 @@ impl Core {
     /// id does the closing, so the two ends never give up two links for one.
     fn prune(&mut self, now: Time) {
         let excess = self.degree().saturating_sub(self.config.degree_target);
-        let marked: BTreeSet<NodeId> = if excess == 0 { BTreeSet::new() } else { self.excess_links(now, excess) };
+        let marked: BTreeSet<NodeId> = if excess == 0 {
+            BTreeSet::new()
+        } else {
+            self.excess_links(now, excess)
+        };
         let mut news = Vec::new();
         for link in self.links.values_mut() {
             let superfluous = marked.contains(&link.peer);
@@ -385,7 +477,12 @@ impl Core {
             })
             .collect();
         candidates.sort_unstable();
-        candidates.into_iter().rev().take(excess).map(|(_, _, id)| id).collect()
+        candidates
+            .into_iter()
+            .rev()
+            .take(excess)
+            .map(|(_, _, id)| id)
+            .collect()
     }
 }
 

@@ -16,16 +16,26 @@ impl Core {
     #[must_use]
     pub fn snapshot(&self, now: Time) -> Snapshot {
         let shown: Vec<(Index, &Entry)> = self.database.in_order().collect();
-        let places: BTreeMap<Index, usize> =
-            shown.iter().enumerate().map(|(place, (index, _))| (*index, place)).collect();
-        let nodes = shown.iter().map(|(index, entry)| self.node_view(*index, entry)).collect();
+        let places: BTreeMap<Index, usize> = shown
+            .iter()
+            .enumerate()
+            .map(|(place, (index, _))| (*index, place))
+            .collect();
+        let nodes = shown
+            .iter()
+            .map(|(index, entry)| self.node_view(*index, entry))
+            .collect();
         let mut links = Vec::new();
         for (place, (index, entry)) in shown.iter().enumerate().filter(|(_, (_, entry))| entry.up) {
             for peer in self.database.mutual_links(*index) {
                 let other = places[&peer];
                 // Each pair once, from its lower end.
                 if place < other && self.database.entry(peer).up {
-                    links.push(self.link_view(now, (place, entry), (other, self.database.entry(peer))));
+                    links.push(self.link_view(
+                        now,
+                        (place, entry),
+                        (other, self.database.entry(peer)),
+                    ));
                 }
             }
         }
@@ -36,7 +46,12 @@ impl Core {
             cut_off: self.database.up_count() == 1 && nodes_known(&shown) > 1,
             nodes,
             links,
-            rejected: Rejected(self.rejected.iter().map(|(name, count)| (*name, *count)).collect()),
+            rejected: Rejected(
+                self.rejected
+                    .iter()
+                    .map(|(name, count)| (*name, *count))
+                    .collect(),
+            ),
         }
     }
 
@@ -49,24 +64,43 @@ impl Core {
         };
         let mut addrs = body.addrs.clone();
         if index != self.database.me()
-            && let Some(worked) = self.pool.nodes().get(&body.id).and_then(|node| node.addrs.first())
+            && let Some(worked) = self
+                .pool
+                .nodes()
+                .get(&body.id)
+                .and_then(|node| node.addrs.first())
         {
             addrs.retain(|addr| addr != worked);
             addrs.insert(0, *worked);
         }
-        NodeView { id: body.id, label: body.label.clone(), addrs, state, since_ms: self.unix_ms(entry.since) }
+        NodeView {
+            id: body.id,
+            label: body.label.clone(),
+            addrs,
+            state,
+            since_ms: self.unix_ms(entry.since),
+        }
     }
 
     fn link_view(&self, now: Time, low: (usize, &Entry), high: (usize, &Entry)) -> LinkView {
         let side = |from: &Entry, to: &Entry| -> LinkState {
-            *from.record.link_to(&to.record.id().abbreviated()).expect("the link is mutual")
+            *from
+                .record
+                .link_to(&to.record.id().abbreviated())
+                .expect("the link is mutual")
         };
         let (from_low, from_high) = (side(low.1, high.1), side(high.1, low.1));
         // If both claim to have dialed, for a moment, the lower id is believed, as in the choice between two connections.
         let low_dialed = from_low.direction == Direction::Dialer;
-        let (dialer, listener, measured) =
-            if low_dialed { (low, high, from_low) } else { (high, low, from_high) };
-        let published = dialer.1.received.saturating_sub(Duration::from_secs(measured.rtt_age_s.into()));
+        let (dialer, listener, measured) = if low_dialed {
+            (low, high, from_low)
+        } else {
+            (high, low, from_high)
+        };
+        let published = dialer
+            .1
+            .received
+            .saturating_sub(Duration::from_secs(measured.rtt_age_s.into()));
         LinkView {
             dialer: dialer.0,
             listener: listener.0,

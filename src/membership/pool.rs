@@ -19,8 +19,12 @@ pub const MAX_REMEMBERED: usize = 32_768;
 /// The largest number of addresses remembered for a node.
 pub const MAX_ADDRS_REMEMBERED: usize = 4;
 /// The pauses before a lost neighbour is dialed again.
-const REDIALS: [Duration; 4] =
-    [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+const REDIALS: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];
 /// A node lost within this time is as dear as a configured target.
 const LOST_LATELY: Duration = Duration::from_secs(3600);
 /// A target that failed for this long is tried a tenth as often.
@@ -75,16 +79,34 @@ impl Pool {
     pub fn new(targets: &[SocketAddr], remembered: Vec<(NodeId, Remembered)>) -> Self {
         let targets = targets
             .iter()
-            .map(|&addr| Target { addr, id: None, failing_since: None, tries: 0, own: false })
+            .map(|&addr| Target {
+                addr,
+                id: None,
+                failing_since: None,
+                tries: 0,
+                own: false,
+            })
             .collect();
         let nodes = remembered.into_iter().take(MAX_REMEMBERED).collect();
-        Self { targets, nodes, redials: BTreeMap::new(), next_draw: Duration::ZERO, draws: 0 }
+        Self {
+            targets,
+            nodes,
+            redials: BTreeMap::new(),
+            next_draw: Duration::ZERO,
+            draws: 0,
+        }
     }
 
     /// What an earlier run knew of a node.
     #[must_use]
     pub fn remember(addrs: Vec<SocketAddr>, last_seen_ms: u64, left: bool) -> Remembered {
-        Remembered { addrs, last_seen_ms, left, failures: 0, lost_at: None }
+        Remembered {
+            addrs,
+            last_seen_ms,
+            left,
+            failures: 0,
+            lost_at: None,
+        }
     }
 
     /// Everything remembered, in the order of the ids.
@@ -99,10 +121,19 @@ impl Pool {
         let mut known: Vec<_> = self.nodes.iter().filter(|(_, node)| !node.left).collect();
         known.sort_by_key(|(id, node)| (std::cmp::Reverse(node.last_seen_ms), **id));
         let remembered = known.into_iter().take(8).filter_map(|(id, node)| {
-            Some(Candidate { id: Some(*id), addr: *node.addrs.first()? })
+            Some(Candidate {
+                id: Some(*id),
+                addr: *node.addrs.first()?,
+            })
         });
-        let mut candidates: Vec<Candidate> =
-            self.targets.iter().map(|target| Candidate { id: None, addr: target.addr }).collect();
+        let mut candidates: Vec<Candidate> = self
+            .targets
+            .iter()
+            .map(|target| Candidate {
+                id: None,
+                addr: target.addr,
+            })
+            .collect();
         for candidate in remembered {
             if !candidates.iter().any(|other| other.addr == candidate.addr) {
                 candidates.push(candidate);
@@ -114,10 +145,17 @@ impl Pool {
     /// Notes where a node that is up can be dialed.
     pub fn learn(&mut self, id: NodeId, addrs: &[SocketAddr], now_ms: u64, left: bool) {
         if !self.nodes.contains_key(&id) && self.nodes.len() >= MAX_REMEMBERED {
-            let oldest = self.nodes.iter().min_by_key(|(_, node)| node.last_seen_ms).map(|(id, _)| *id);
+            let oldest = self
+                .nodes
+                .iter()
+                .min_by_key(|(_, node)| node.last_seen_ms)
+                .map(|(id, _)| *id);
             oldest.map(|oldest| self.nodes.remove(&oldest));
         }
-        let node = self.nodes.entry(id).or_insert_with(|| Self::remember(Vec::new(), now_ms, left));
+        let node = self
+            .nodes
+            .entry(id)
+            .or_insert_with(|| Self::remember(Vec::new(), now_ms, left));
         node.last_seen_ms = node.last_seen_ms.max(now_ms);
         node.left = left;
         node.failures = 0;
@@ -139,7 +177,13 @@ impl Pool {
         node.lost_at = None;
         self.redials.remove(&id);
         for target in self.targets.iter_mut().filter(|target| target.addr == addr) {
-            *target = Target { addr, id: Some(id), failing_since: None, tries: 0, own: false };
+            *target = Target {
+                addr,
+                id: Some(id),
+                failing_since: None,
+                tries: 0,
+                own: false,
+            };
         }
     }
 
@@ -154,7 +198,11 @@ impl Pool {
                 node.addrs.rotate_left(1);
             }
         }
-        for target in self.targets.iter_mut().filter(|target| target.addr == candidate.addr) {
+        for target in self
+            .targets
+            .iter_mut()
+            .filter(|target| target.addr == candidate.addr)
+        {
             target.failing_since.get_or_insert(now);
             target.tries = target.tries.saturating_add(1);
             if other_key {
@@ -166,7 +214,11 @@ impl Pool {
     /// The address turned out to be our own: it is no target. Returns whether it was one.
     pub fn is_own(&mut self, addr: SocketAddr) -> bool {
         let mut was = false;
-        for target in self.targets.iter_mut().filter(|target| target.addr == addr && !target.own) {
+        for target in self
+            .targets
+            .iter_mut()
+            .filter(|target| target.addr == addr && !target.own)
+        {
             target.own = true;
             was = true;
         }
@@ -230,13 +282,20 @@ impl Pool {
             if *due > now {
                 return true;
             }
-            let Some(addr) = nodes.get(id).and_then(|node| node.addrs.first().copied()) else { return false };
+            let Some(addr) = nodes.get(id).and_then(|node| node.addrs.first().copied()) else {
+                return false;
+            };
             if !missing(Some(*id), addr) {
                 return false;
             }
-            candidates.push(Candidate { id: Some(*id), addr });
+            candidates.push(Candidate {
+                id: Some(*id),
+                addr,
+            });
             *attempt += 1;
-            let Some(pause) = REDIALS.get(*attempt) else { return false };
+            let Some(pause) = REDIALS.get(*attempt) else {
+                return false;
+            };
             *due = now + pause.mul_f64(rng.random_range(0.75..1.25));
             true
         });
@@ -251,26 +310,50 @@ impl Pool {
     ) -> Option<Candidate> {
         self.draws = self.draws.wrapping_add(1);
         let mut dear: Vec<(Candidate, f64)> = Vec::new();
-        for target in self.targets.iter().filter(|target| !target.own && missing(target.id, target.addr)) {
-            let given_up = target.failing_since.is_some_and(|since| now.saturating_sub(since) >= GIVEN_UP);
-            let candidate = Candidate { id: None, addr: target.addr };
+        for target in self
+            .targets
+            .iter()
+            .filter(|target| !target.own && missing(target.id, target.addr))
+        {
+            let given_up = target
+                .failing_since
+                .is_some_and(|since| now.saturating_sub(since) >= GIVEN_UP);
+            let candidate = Candidate {
+                id: None,
+                addr: target.addr,
+            };
             dear.push((candidate, if given_up { 0.1 } else { 1.0 }));
         }
         let mut rest: Vec<(Candidate, f64)> = Vec::new();
         for (rank, (id, node)) in self.by_recency().into_iter().enumerate() {
-            let Some(&addr) = node.addrs.first() else { continue };
+            let Some(&addr) = node.addrs.first() else {
+                continue;
+            };
             if node.left || !missing(Some(*id), addr) {
                 continue;
             }
-            let candidate = Candidate { id: Some(*id), addr };
-            if node.lost_at.is_some_and(|at| now.saturating_sub(at) < LOST_LATELY) {
+            let candidate = Candidate {
+                id: Some(*id),
+                addr,
+            };
+            if node
+                .lost_at
+                .is_some_and(|at| now.saturating_sub(at) < LOST_LATELY)
+            {
                 dear.push((candidate, 0.5_f64.powi(node.failures.min(6).cast_signed())));
             } else {
                 let recency = 1.0 / (1.0 + rank as f64);
-                rest.push((candidate, recency * 0.5_f64.powi(node.failures.min(30).cast_signed())));
+                rest.push((
+                    candidate,
+                    recency * 0.5_f64.powi(node.failures.min(30).cast_signed()),
+                ));
             }
         }
-        let (first, second) = if self.draws % 2 == 1 { (dear, rest) } else { (rest, dear) };
+        let (first, second) = if self.draws % 2 == 1 {
+            (dear, rest)
+        } else {
+            (rest, dear)
+        };
         // A list whose whole weight is small is skipped more often than not: what failed for long is tried at a tenth of the pace.
         weighted(&first, rng).or_else(|| weighted(&second, rng))
     }

@@ -122,14 +122,21 @@ impl Core {
         if now.saturating_sub(own.last) > QUIET {
             own.gain_hold = FIRST_GAIN;
         }
-        own.due_by(if gain { (own.last + own.gain_hold).max(now + FIRST_GAIN) } else { now + GAIN_HOLD });
+        own.due_by(if gain {
+            (own.last + own.gain_hold).max(now + FIRST_GAIN)
+        } else {
+            now + GAIN_HOLD
+        });
         self.derive_soon(now, false);
         self.plan_soon(now);
     }
 
     /// A link went, or is suspect.
     pub(super) fn own_links_lost(&mut self, now: Time) {
-        let earliest = self.own.last_loss.map_or(now, |at| (at + LOSS_SPACING).max(now));
+        let earliest = self
+            .own
+            .last_loss
+            .map_or(now, |at| (at + LOSS_SPACING).max(now));
         self.own.due_by(earliest);
         self.own.last_loss = Some(earliest);
         self.derive_soon(now, true);
@@ -138,7 +145,10 @@ impl Core {
     /// A peer sees us at this address. If we listen on all of them, that is how we learn ours.
     pub(super) fn learn_own_addr(&mut self, now: Time, observed: SocketAddr) {
         let own = &mut self.own;
-        if !self.config.addrs.is_empty() || own.addrs.contains(&observed) || !dialable(&observed, true) {
+        if !self.config.addrs.is_empty()
+            || own.addrs.contains(&observed)
+            || !dialable(&observed, true)
+        {
             return;
         }
         own.addrs.insert(0, observed);
@@ -183,7 +193,9 @@ impl Core {
     fn figures_moved(&self) -> bool {
         self.links.values().filter(|link| link.listed).any(|link| {
             let listed = self.own.record.link_to(&link.peer.abbreviated());
-            let Some((listed, rtt)) = listed.zip(link.detector.rtt()) else { return false };
+            let Some((listed, rtt)) = listed.zip(link.detector.rtt()) else {
+                return false;
+            };
             if rtt.provisional {
                 return false;
             }
@@ -257,13 +269,21 @@ impl Core {
             if own.foreign == TWIN_AFTER {
                 own.silenced = self.config.run_id < body.run_id && !own.leaving;
                 let silenced = own.silenced;
-                self.events.push_back(Event::Twin { run_id: body.run_id, remote: None, silenced });
+                self.events.push_back(Event::Twin {
+                    run_id: body.run_id,
+                    remote: None,
+                    silenced,
+                });
             }
         }
         let own = &mut self.own;
         if let Some(at) = own.jumped {
             let calm = now.saturating_sub(at) > LONGEST_JUMP * 2;
-            own.jump_hold = if calm { FIRST_JUMP } else { (own.jump_hold * 2).min(LONGEST_JUMP) };
+            own.jump_hold = if calm {
+                FIRST_JUMP
+            } else {
+                (own.jump_hold * 2).min(LONGEST_JUMP)
+            };
             own.foreign = if calm { 1 } else { own.foreign };
         }
         own.jumped = Some(now);

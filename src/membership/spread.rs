@@ -2,7 +2,8 @@
 //!
 //! A newer record goes to every neighbour not known to have it. What a neighbour may lack is a *set of nodes*, and the
 //! newest record of each is encoded at the moment of sending: memory is bounded by the number of nodes, and a slow
-//! link gets fewer, newer records. What floods miss, digests find: every probe and answer carries eight bytes that stand for
+//! link gets fewer, newer records. A node's own neighbours hear it from itself, so they are left out unless the news is a
+//! loss. What floods miss, digests find: every probe carries eight bytes that stand for
 //! the view; where they keep differing, sums of ranges of ids are compared, then versions, then records are sent.
 
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ use crate::wire::{
 /// How long a gain waits for company before it is passed on, the first time and when its node keeps changing.
 const FIRST_RELAY: Duration = Duration::from_millis(10);
 const NEXT_RELAY: Duration = Duration::from_millis(50);
+/// How much later the end with the higher id passes a gain on.
+const SECOND_TURN: Duration = Duration::from_millis(40);
 /// Measurements alone are in no hurry.
 const FIGURES_RELAY: Duration = Duration::from_millis(200);
 /// A node whose records keep coming is passed on no more often than this.
@@ -68,8 +71,14 @@ impl Allowance {
 impl SyncState {
     pub(super) fn new(now: Time) -> Self {
         Self {
-            records: Allowance { left: RECORDS_BURST, at: now },
-            syncs: Allowance { left: SYNCS_BURST, at: now },
+            records: Allowance {
+                left: RECORDS_BURST,
+                at: now,
+            },
+            syncs: Allowance {
+                left: SYNCS_BURST,
+                at: now,
+            },
             differs: None,
             pause: DIFFERS_FOR,
             next: now,
@@ -80,12 +89,15 @@ impl SyncState {
 impl Core {
     pub(super) fn handle_message(&mut self, now: Time, conn: ConnId, message: Message) {
         // A connection that lost to another may still deliver what was under way.
-        let Some(&peer) = self.conns.get(&conn) else { return };
+        let Some(&peer) = self.conns.get(&conn) else {
+            return;
+        };
         let over = match &message {
             Message::Records(_) | Message::Superfluous(_) | Message::Hello(_) => false,
-            Message::Digests { .. } | Message::Versions { .. } | Message::Want(_) => {
-                self.links.get_mut(&peer).is_some_and(|link| !link.sync.syncs.take(now, 1, SYNCS_PER_S, SYNCS_BURST))
-            }
+            Message::Digests { .. } | Message::Versions { .. } | Message::Want(_) => self
+                .links
+                .get_mut(&peer)
+                .is_some_and(|link| !link.sync.syncs.take(now, 1, SYNCS_PER_S, SYNCS_BURST)),
         };
         if over {
             self.over_limit(now, peer, "digest exchanges");
@@ -98,7 +110,11 @@ impl Core {
             }
             Message::Records(records) => self.handle_records(now, peer, records),
             Message::Digests { log2, sums } => self.handle_digests(peer, log2, &sums),
-            Message::Versions { log2, buckets, entries } => {
+            Message::Versions {
+                log2,
+                buckets,
+                entries,
+            } => {
                 self.handle_versions(now, peer, log2, &buckets, &entries);
             }
             Message::Want(ids) => self.handle_want(now, peer, &ids),
@@ -107,7 +123,11 @@ impl Core {
     }
 
     fn over_limit(&mut self, now: Time, peer: NodeId, what: &str) {
-        self.reject("over_limit", peer, format!("more {what} than a peer may send"));
+        self.reject(
+            "over_limit",
+            peer,
+            format!("more {what} than a peer may send"),
+        );
         if let Some(link) = self.links.get(&peer) {
             let conn = link.conn;
             self.close(now, peer, conn, CloseCode::Limit);
@@ -120,7 +140,11 @@ impl Core {
             .filter(|record| self.database.would_be_news(&record.id(), record.version()))
             .count();
         let within = self.links.get_mut(&peer).is_none_or(|link| {
-            news == 0 || link.sync.records.take(now, news, RECORDS_PER_S, RECORDS_BURST)
+            news == 0
+                || link
+                    .sync
+                    .records
+                    .take(now, news, RECORDS_PER_S, RECORDS_BURST)
         });
         if !within {
             self.over_limit(now, peer, "new records");
@@ -135,22 +159,33 @@ impl Core {
     pub(super) fn take_record(&mut self, now: Time, record: Arc<Record>, from: Option<NodeId>) {
         let id = record.id();
         if id == self.me {
-            if record.version() > self.own.record().version() && record.verify(&self.config.network).is_ok() {
+            if record.version() > self.own.record().version()
+                && record.verify(&self.config.network).is_ok()
+            {
                 self.heard_own(now, &record);
             } else if record.version() < self.own.record().version() {
                 self.needs(now, from, self.database.me());
             }
             return;
         }
-        if self.database.would_be_news(&id, record.version()) && !self.is_genuine(now, &record, from) {
+        if self.database.would_be_news(&id, record.version())
+            && !self.is_genuine(now, &record, from)
+        {
             return;
         }
         let before = self.database.record(&id).cloned();
-        match self.database.accept(record.clone(), now, from, self.is_over_loopback(from)) {
+        match self
+            .database
+            .accept(record.clone(), now, from, self.is_over_loopback(from))
+        {
             Outcome::Newer(index, change) => {
                 self.hear_hints(now, before.as_deref(), &record);
                 if before.is_some_and(|before| same_version(before.version(), record.version())) {
-                    self.reject("two_bodies", id, "signed two records under one version".to_owned());
+                    self.reject(
+                        "two_bodies",
+                        id,
+                        "signed two records under one version".to_owned(),
+                    );
                 }
                 self.remember(now, index);
                 self.relay(now, index, change, from);
@@ -166,7 +201,9 @@ impl Core {
     }
 
     fn is_genuine(&mut self, now: Time, record: &Record, from: Option<NodeId>) -> bool {
-        let Err(error) = record.verify(&self.config.network) else { return true };
+        let Err(error) = record.verify(&self.config.network) else {
+            return true;
+        };
         let from = from.unwrap_or(self.me);
         self.reject("forged_record", from, error.to_string());
         if let Some(link) = self.links.get(&from) {
@@ -181,12 +218,17 @@ impl Core {
         let recent = self.database.note_relay(index, now);
         let since = recent.map(|at| now.saturating_sub(at));
         let wait = match change {
-            Change::Loss => since.map_or(Duration::ZERO, |since| RELAY_SPACING.saturating_sub(since)),
+            Change::Loss => {
+                since.map_or(Duration::ZERO, |since| RELAY_SPACING.saturating_sub(since))
+            }
             Change::Gain if since.is_none_or(|since| since > Duration::from_secs(1)) => FIRST_RELAY,
             Change::Gain => NEXT_RELAY,
             Change::Figures => FIGURES_RELAY,
         };
-        self.offer(now, index, from, wait);
+        match change {
+            Change::Loss => self.offer(now, index, from, wait),
+            Change::Gain | Change::Figures => self.pass_on(now, index, from, wait),
+        }
         match change {
             Change::Loss | Change::Gain => {
                 self.changes.shape += u64::from(self.database.entry(index).up);
@@ -209,6 +251,29 @@ impl Core {
         }
     }
 
+    /// Marks a gain or new measurements for those neighbours that won't hear them from the node itself. Of the two ends of a
+    /// link the lower id goes first: mostly the other then has nothing left to say.
+    fn pass_on(&mut self, now: Time, index: Index, from: Option<NodeId>, wait: Duration) {
+        let Self {
+            links, database, ..
+        } = self;
+        let record = &database.entry(index).record;
+        for link in links.values_mut() {
+            if Some(link.peer) == from {
+                link.needs.remove(&index);
+            } else if link.peer != record.id() && record.link_to(&link.peer.abbreviated()).is_none()
+            {
+                let turn = if self.me < link.peer {
+                    wait
+                } else {
+                    wait + SECOND_TURN
+                };
+                let due = link.needs.entry(index).or_insert(now + turn);
+                *due = (*due).min(now + turn);
+            }
+        }
+    }
+
     fn needs(&mut self, now: Time, from: Option<NodeId>, index: Index) {
         if let Some(link) = from.and_then(|from| self.links.get_mut(&from)) {
             link.needs.entry(index).or_insert(now + FIRST_RELAY);
@@ -217,8 +282,12 @@ impl Core {
 
     /// Marks everybody that is up for one neighbour.
     pub(super) fn offer_all(&mut self, now: Time, peer: NodeId) {
-        let all: Vec<Index> =
-            self.database.up_in_order().filter(|(_, entry)| entry.record.id() != peer).map(|(at, _)| at).collect();
+        let all: Vec<Index> = self
+            .database
+            .up_in_order()
+            .filter(|(_, entry)| entry.record.id() != peer)
+            .map(|(at, _)| at)
+            .collect();
         if let Some(link) = self.links.get_mut(&peer) {
             for index in all {
                 link.needs.entry(index).or_insert(now);
@@ -237,9 +306,10 @@ impl Core {
 
     /// Compares a neighbour's view with ours; where they keep differing while ours stands still, starts the exchange.
     pub(super) fn compare_digest(&mut self, now: Time, peer: NodeId, theirs: ViewDigest) {
-        self.consider_figures(now);
         let ours = self.database.digest();
-        let Some(link) = self.links.get_mut(&peer) else { return };
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
         if theirs == ours {
             link.sync.differs = None;
             link.sync.pause = DIFFERS_FOR;
@@ -275,7 +345,14 @@ impl Core {
         }
         let start = self.rng.random_range(0..differing.len());
         let (buckets, entries) = self.database.versions_in(log2, &differing, start);
-        self.post(peer, Message::Versions { log2, buckets, entries });
+        self.post(
+            peer,
+            Message::Versions {
+                log2,
+                buckets,
+                entries,
+            },
+        );
     }
 
     fn handle_versions(
@@ -303,7 +380,9 @@ impl Core {
                 let short = entry.record.id().abbreviated();
                 let place = u16::try_from(bucket(&short, log2)).expect("at most 1024 buckets");
                 buckets.contains(&place)
-                    && theirs.get(&short).is_none_or(|version| *version < entry.record.version())
+                    && theirs
+                        .get(&short)
+                        .is_none_or(|version| *version < entry.record.version())
             })
             .map(|(index, _)| index)
             .collect();
@@ -318,7 +397,10 @@ impl Core {
     }
 
     fn handle_want(&mut self, now: Time, peer: NodeId, ids: &[ShortId]) {
-        let indices: Vec<Index> = ids.iter().filter_map(|id| self.database.index(id)).collect();
+        let indices: Vec<Index> = ids
+            .iter()
+            .filter_map(|id| self.database.index(id))
+            .collect();
         if let Some(link) = self.links.get_mut(&peer) {
             for index in indices {
                 link.needs.entry(index).or_insert(now);
@@ -345,7 +427,12 @@ impl Core {
 
     /// Hands the transport the next message for every link that has one to send and nothing under way.
     pub(super) fn flush_links(&mut self, now: Time) {
-        let Self { links, database, actions, .. } = self;
+        let Self {
+            links,
+            database,
+            actions,
+            ..
+        } = self;
         for link in links.values_mut() {
             if link.in_flight.is_some() || !matches!(link.phase, LinkPhase::Live { .. }) {
                 continue;
@@ -377,7 +464,9 @@ impl Core {
         let teller = after.id();
         for link in self.links.values_mut().filter(|link| link.peer != teller) {
             let short = link.peer.abbreviated();
-            let Some(was) = before.link_to(&short) else { continue };
+            let Some(was) = before.link_to(&short) else {
+                continue;
+            };
             let worse = match after.link_to(&short) {
                 None => !after.body().leaving,
                 Some(is) => is.suspect && !was.suspect,
@@ -389,7 +478,8 @@ impl Core {
     }
 
     fn is_over_loopback(&self, from: Option<NodeId>) -> bool {
-        from.and_then(|from| self.links.get(&from)).is_some_and(|link| link.remote.ip().is_loopback())
+        from.and_then(|from| self.links.get(&from))
+            .is_some_and(|link| link.remote.ip().is_loopback())
     }
 
     /// Keeps the addresses of a node that is up for later dials: those that may be dialed from here.
@@ -399,8 +489,12 @@ impl Core {
         if body.leaving {
             self.pool.left(&body.id);
         } else if entry.up {
-            let addrs: Vec<_> =
-                body.addrs.iter().filter(|addr| dialable(addr, entry.over_loopback)).copied().collect();
+            let addrs: Vec<_> = body
+                .addrs
+                .iter()
+                .filter(|addr| dialable(addr, entry.over_loopback))
+                .copied()
+                .collect();
             self.pool.learn(body.id, &addrs, self.unix_ms(now), false);
         }
     }

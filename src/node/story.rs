@@ -54,7 +54,12 @@ struct Named {
 
 impl Named {
     fn of(core: &Core, id: &NodeId) -> Self {
-        Self { label: core.label(id).map_or_else(|| "?".to_owned(), |label| label.to_string()), id: id.short() }
+        Self {
+            label: core
+                .label(id)
+                .map_or_else(|| "?".to_owned(), |label| label.to_string()),
+            id: id.short(),
+        }
     }
 }
 
@@ -63,7 +68,13 @@ impl Story {
     fn pass(&mut self, what: &'static str) -> Option<u64> {
         let now = Instant::now();
         let Some(gate) = self.gates.get_mut(what) else {
-            self.gates.insert(what, Gate { last: now, held_back: 0 });
+            self.gates.insert(
+                what,
+                Gate {
+                    last: now,
+                    held_back: 0,
+                },
+            );
             return Some(0);
         };
         if now.duration_since(gate.last) < GATE {
@@ -84,7 +95,12 @@ impl Story {
     /// Tells one event.
     pub(super) fn tell(&mut self, core: &Core, event: &Event) {
         match event {
-            Event::Linked { peer, remote, direction, replaced } => {
+            Event::Linked {
+                peer,
+                remote,
+                direction,
+                replaced,
+            } => {
                 self.unreached.remove(remote);
                 let named = Named::of(core, peer);
                 let by = match direction {
@@ -94,11 +110,19 @@ impl Story {
                 let what = if *replaced { "linked anew" } else { "linked" };
                 tracing::info!(peer = ?named.label, id = %named.id, addr = %remote, dialed_by = by, "{what}");
             }
-            Event::Unlinked { peer, why, calm: true } => {
+            Event::Unlinked {
+                peer,
+                why,
+                calm: true,
+            } => {
                 let named = Named::of(core, peer);
                 tracing::info!(peer = ?named.label, id = %named.id, "unlinked: {why}");
             }
-            Event::Unlinked { peer, why, calm: false } => {
+            Event::Unlinked {
+                peer,
+                why,
+                calm: false,
+            } => {
                 let named = Named::of(core, peer);
                 tracing::warn!(peer = ?named.label, id = %named.id, "link lost: {why}");
             }
@@ -123,9 +147,17 @@ impl Story {
                 tracing::info!(node = ?named.label, id = %named.id, nodes = core.up_count(), "left");
             }
             Event::CutOff => tracing::warn!("cut off: this node has lost every link"),
-            Event::DialFailed(candidate, why) => self.dial_failed(core, candidate.id, candidate.addr, why),
-            Event::OwnTarget(addr) => tracing::info!(target = %addr, "a target is this node's own address: skipped"),
-            Event::Twin { run_id, remote, silenced } => twin(*run_id, *remote, *silenced),
+            Event::DialFailed(candidate, why) => {
+                self.dial_failed(core, candidate.id, candidate.addr, why)
+            }
+            Event::OwnTarget(addr) => {
+                tracing::info!(target = %addr, "a target is this node's own address: skipped")
+            }
+            Event::Twin {
+                run_id,
+                remote,
+                silenced,
+            } => twin(*run_id, *remote, *silenced),
             Event::PeerTwin(peer, remote) => {
                 let named = Named::of(core, peer);
                 tracing::error!(peer = ?named.label, id = %named.id, addr = %remote,
@@ -155,9 +187,18 @@ impl Story {
 }
 
 fn twin(run_id: u64, remote: Option<SocketAddr>, silenced: bool) {
-    let whom = remote.map_or_else(|| format!("run {run_id:016x}"), |addr| format!("seen by {addr}"));
-    let what_now = if silenced { "this one stops publishing" } else { "stop one of them" };
-    tracing::error!("THIS NODE'S KEY IS IN USE TWICE ({whom}): two nodes with one identity can't both be in the network; {what_now}");
+    let whom = remote.map_or_else(
+        || format!("run {run_id:016x}"),
+        |addr| format!("seen by {addr}"),
+    );
+    let what_now = if silenced {
+        "this one stops publishing"
+    } else {
+        "stop one of them"
+    };
+    tracing::error!(
+        "THIS NODE'S KEY IS IN USE TWICE ({whom}): two nodes with one identity can't both be in the network; {what_now}"
+    );
 }
 
 fn in_words(why: &DialError) -> String {

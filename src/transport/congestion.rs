@@ -20,7 +20,10 @@ pub(super) struct FlooredConfig;
 impl ControllerFactory for FlooredConfig {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
         let inner = Arc::new(NewRenoConfig::default()).build(now, current_mtu);
-        Box::new(Floored { inner, mtu: current_mtu })
+        Box::new(Floored {
+            inner,
+            mtu: current_mtu,
+        })
     }
 }
 
@@ -35,16 +38,36 @@ impl Controller for Floored {
         self.inner.on_sent(now, bytes, last_packet_number);
     }
 
-    fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, rtt: &RttEstimator) {
+    fn on_ack(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        bytes: u64,
+        app_limited: bool,
+        rtt: &RttEstimator,
+    ) {
         self.inner.on_ack(now, sent, bytes, app_limited, rtt);
     }
 
-    fn on_end_acks(&mut self, now: Instant, in_flight: u64, app_limited: bool, largest: Option<u64>) {
+    fn on_end_acks(
+        &mut self,
+        now: Instant,
+        in_flight: u64,
+        app_limited: bool,
+        largest: Option<u64>,
+    ) {
         self.inner.on_end_acks(now, in_flight, app_limited, largest);
     }
 
-    fn on_congestion_event(&mut self, now: Instant, sent: Instant, is_persistent: bool, lost_bytes: u64) {
-        self.inner.on_congestion_event(now, sent, is_persistent, lost_bytes);
+    fn on_congestion_event(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        is_persistent: bool,
+        lost_bytes: u64,
+    ) {
+        self.inner
+            .on_congestion_event(now, sent, is_persistent, lost_bytes);
     }
 
     fn on_mtu_update(&mut self, new_mtu: u16) {
@@ -61,11 +84,16 @@ impl Controller for Floored {
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {
-        Box::new(Self { inner: self.inner.clone_box(), mtu: self.mtu })
+        Box::new(Self {
+            inner: self.inner.clone_box(),
+            mtu: self.mtu,
+        })
     }
 
     fn initial_window(&self) -> u64 {
-        self.inner.initial_window().max(LEAST_PACKETS * u64::from(self.mtu))
+        self.inner
+            .initial_window()
+            .max(LEAST_PACKETS * u64::from(self.mtu))
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {

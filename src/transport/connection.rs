@@ -9,11 +9,15 @@ use rustls_pki_types::CertificateDer;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, timeout};
 
-use super::{FrameError, HELLO_TIMEOUT, Handle, Shared, TransportEvent, closed, read_frame, stranger};
+use super::{
+    FrameError, HELLO_TIMEOUT, Handle, Shared, TransportEvent, closed, read_frame, stranger,
+};
 use crate::identity::certified_id;
 use crate::membership::{Closed, ConnId, Connected, DialError, DialId, Input};
 use crate::record::MAX_RECORD;
-use crate::wire::{Answer, CloseCode, Datagram, Hello, MAX_ALTERNATIVES, MAX_FRAME, Message, NodeId};
+use crate::wire::{
+    Answer, CloseCode, Datagram, Hello, MAX_ALTERNATIVES, MAX_FRAME, Message, NodeId,
+};
 
 /// The largest Hello in bytes: a record and some numbers.
 const MAX_HELLO: usize = MAX_RECORD + 128;
@@ -33,8 +37,11 @@ pub(super) struct DialRequest {
     pub(super) dial: DialId,
     pub(super) expect: Option<NodeId>,
     pub(super) replaces: bool,
+}
+
+/// Whose key answered, and whose must not.
+pub(super) struct Seen {
     pub(super) me: NodeId,
-    /// Whose key answered.
     pub(super) seen: Arc<OnceLock<NodeId>>,
 }
 
@@ -47,25 +54,37 @@ struct Established {
 }
 
 /// Dials, says Hello, waits for the other side's, and then serves the connection.
-pub(super) async fn dial(shared: Arc<Shared>, connecting: quinn::Connecting, request: DialRequest) {
+pub(super) async fn dial(
+    shared: Arc<Shared>,
+    connecting: quinn::Connecting,
+    request: DialRequest,
+    seen: Seen,
+) {
     let patience = shared.dial_timeout;
-    let reached = timeout(patience, reach(&shared, connecting, &request)).await;
+    let reached = timeout(patience, reach(&shared, connecting, &request, seen.me)).await;
     let (established, hello) = match reached.unwrap_or(Err(DialError::Timeout)) {
         Ok(reached) => reached,
         Err(error) => {
-            let failed = Input::DialFailed(request.dial, refine(error, &request));
+            let failed = Input::DialFailed(request.dial, refine(error, &request, &seen));
             shared.events.send(TransportEvent::Input(failed)).await.ok();
             return;
         }
     };
-    serve(shared, established, hello, Some(request.dial), request.replaces).await;
+    serve(
+        shared,
+        established,
+        hello,
+        Some(request.dial),
+        request.replaces,
+    )
+    .await;
 }
 
 /// Where the handshake failed over a key, says so rather than repeat TLS's words.
-fn refine(error: DialError, request: &DialRequest) -> DialError {
-    match (request.seen.get(), request.expect) {
-        (Some(seen), _) if *seen == request.me => DialError::Myself,
-        (Some(seen), Some(expected)) if *seen != expected => DialError::OtherKey,
+fn refine(error: DialError, request: &DialRequest, seen: &Seen) -> DialError {
+    match (seen.seen.get(), request.expect) {
+        (Some(id), _) if *id == seen.me => DialError::Myself,
+        (Some(id), Some(expected)) if *id != expected => DialError::OtherKey,
         _ => error,
     }
 }
@@ -74,11 +93,13 @@ async fn reach(
     shared: &Shared,
     connecting: quinn::Connecting,
     request: &DialRequest,
+    me: NodeId,
 ) -> Result<(Established, Hello), DialError> {
     let connection = connecting.await.map_err(refused)?;
     let guard = CloseOnDrop(Some(connection.clone()));
-    let peer = peer_of(&connection).ok_or_else(|| DialError::Failed("its certificate shows no node id".to_owned()))?;
-    if peer == request.me {
+    let peer = peer_of(&connection)
+        .ok_or_else(|| DialError::Failed("its certificate shows no node id".to_owned()))?;
+    if peer == me {
         connection.close(VarInt::from_u32(CloseCode::Myself.number()), &[]);
         return Err(DialError::Myself);
     }
@@ -103,7 +124,15 @@ async fn reach(
         (Ok(_), Err(error)) => return Err(DialError::Failed(error.to_string())),
     };
     guard.keep();
-    Ok((Established { connection, send, recv, peer }, hello))
+    Ok((
+        Established {
+            connection,
+            send,
+            recv,
+            peer,
+        },
+        hello,
+    ))
 }
 
 /// Closes a connection whose dial is given up half-way.
@@ -127,8 +156,12 @@ fn refused(error: ConnectionError) -> DialError {
     match error {
         ConnectionError::ApplicationClosed(close) => {
             let code = CloseCode::from_number(close.error_code.into_inner());
-            let alternatives: Vec<SocketAddr> = postcard::from_bytes(&close.reason).unwrap_or_default();
-            DialError::Refused(code, alternatives.into_iter().take(MAX_ALTERNATIVES).collect())
+            let alternatives: Vec<SocketAddr> =
+                postcard::from_bytes(&close.reason).unwrap_or_default();
+            DialError::Refused(
+                code,
+                alternatives.into_iter().take(MAX_ALTERNATIVES).collect(),
+            )
         }
         ConnectionError::TimedOut => DialError::Timeout,
         other => DialError::Failed(other.to_string()),
@@ -136,7 +169,11 @@ fn refused(error: ConnectionError) -> DialError {
 }
 
 /// Takes a stranger's connection as far as its Hello, and then serves it. The permit bounds how many get that far at once.
-pub(super) async fn accept(shared: Arc<Shared>, incoming: quinn::Incoming, permit: OwnedSemaphorePermit) {
+pub(super) async fn accept(
+    shared: Arc<Shared>,
+    incoming: quinn::Incoming,
+    permit: OwnedSemaphorePermit,
+) {
     let remote = incoming.remote_address();
     let arrived = timeout(HELLO_TIMEOUT, arrive(incoming)).await;
     drop(permit);
@@ -154,8 +191,14 @@ async fn arrive(incoming: quinn::Incoming) -> Result<(Established, Hello), (&'st
     let failed = |error: ConnectionError| ("handshake_failed", error.to_string());
     let connection = incoming.accept().map_err(failed)?.await.map_err(failed)?;
     let guard = CloseOnDrop(Some(connection.clone()));
-    let peer = peer_of(&connection).ok_or(("handshake_failed", "no node id in its certificate".to_owned()))?;
-    let (send, mut recv) = connection.accept_bi().await.map_err(|error| ("hello_missing", error.to_string()))?;
+    let peer = peer_of(&connection).ok_or((
+        "handshake_failed",
+        "no node id in its certificate".to_owned(),
+    ))?;
+    let (send, mut recv) = connection
+        .accept_bi()
+        .await
+        .map_err(|error| ("hello_missing", error.to_string()))?;
     let hello = read_hello(&mut recv).await.map_err(|error| match error {
         FrameError::Closed(error) => ("hello_missing", error.to_string()),
         FrameError::Violation(why, code) => {
@@ -164,7 +207,15 @@ async fn arrive(incoming: quinn::Incoming) -> Result<(Established, Hello), (&'st
         }
     })?;
     guard.keep();
-    Ok((Established { connection, send, recv, peer }, hello))
+    Ok((
+        Established {
+            connection,
+            send,
+            recv,
+            peer,
+        },
+        hello,
+    ))
 }
 
 async fn read_hello(recv: &mut RecvStream) -> Result<Hello, FrameError> {
@@ -174,9 +225,10 @@ async fn read_hello(recv: &mut RecvStream) -> Result<Hello, FrameError> {
         | Message::Digests { .. }
         | Message::Versions { .. }
         | Message::Want(_)
-        | Message::Superfluous(_) => {
-            Err(FrameError::Violation("its first message was no Hello".to_owned(), CloseCode::Protocol))
-        }
+        | Message::Superfluous(_) => Err(FrameError::Violation(
+            "its first message was no Hello".to_owned(),
+            CloseCode::Protocol,
+        )),
     }
 }
 
@@ -193,15 +245,43 @@ fn peer_of(connection: &Connection) -> Option<NodeId> {
 }
 
 /// Reports the connection and serves it until it ends.
-async fn serve(shared: Arc<Shared>, established: Established, hello: Hello, dial: Option<DialId>, replaces: bool) {
-    let Established { connection, send, recv, peer } = established;
+async fn serve(
+    shared: Arc<Shared>,
+    established: Established,
+    hello: Hello,
+    dial: Option<DialId>,
+    replaces: bool,
+) {
+    let Established {
+        connection,
+        send,
+        recv,
+        peer,
+    } = established;
     let conn = shared.next_conn();
     let (commands, receiver) = mpsc::channel(4);
-    let handle = Handle { connection: connection.clone(), commands, sent: std::collections::VecDeque::new() };
+    let handle = Handle {
+        connection: connection.clone(),
+        commands,
+        sent: std::collections::VecDeque::new(),
+    };
     let rtt_us = u32::try_from(connection.rtt().as_micros()).ok();
     let remote = remote_of(&connection);
-    let connected = Connected { conn, dial, peer, remote, hello, rtt_us, replaces };
-    if shared.events.send(TransportEvent::Connected(Box::new((handle, connected)))).await.is_err() {
+    let connected = Connected {
+        conn,
+        dial,
+        peer,
+        remote,
+        hello,
+        rtt_us,
+        replaces,
+    };
+    if shared
+        .events
+        .send(TransportEvent::Connected(Box::new((handle, connected))))
+        .await
+        .is_err()
+    {
         return;
     }
     let why = tokio::select! {
@@ -213,7 +293,11 @@ async fn serve(shared: Arc<Shared>, established: Established, hello: Hello, dial
     if let Closed::Violation(code, _) = &why {
         connection.close(VarInt::from_u32(code.number()), &[]);
     }
-    shared.events.send(TransportEvent::Input(Input::Closed(conn, why))).await.ok();
+    shared
+        .events
+        .send(TransportEvent::Input(Input::Closed(conn, why)))
+        .await
+        .ok();
 }
 
 async fn read(shared: &Shared, conn: ConnId, mut recv: RecvStream) -> Closed {
@@ -223,20 +307,35 @@ async fn read(shared: &Shared, conn: ConnId, mut recv: RecvStream) -> Closed {
             Err(FrameError::Closed(error)) => return closed(error),
             Err(FrameError::Violation(why, code)) => return Closed::Violation(code, why),
         };
-        if shared.events.send(TransportEvent::Input(Input::Message(conn, message))).await.is_err() {
+        if shared
+            .events
+            .send(TransportEvent::Input(Input::Message(conn, message)))
+            .await
+            .is_err()
+        {
             return Closed::Local;
         }
     }
 }
 
-async fn write(shared: &Shared, conn: ConnId, mut send: SendStream, mut commands: mpsc::Receiver<Command>) -> Closed {
+async fn write(
+    shared: &Shared,
+    conn: ConnId,
+    mut send: SendStream,
+    mut commands: mpsc::Receiver<Command>,
+) -> Closed {
     while let Some(Command::Send(frame)) = commands.recv().await {
         match send.write_all(&frame).await {
             Ok(()) => {}
             Err(quinn::WriteError::ConnectionLost(error)) => return closed(error),
             Err(error) => return Closed::Violation(CloseCode::Protocol, error.to_string()),
         }
-        if shared.events.send(TransportEvent::Input(Input::Flushed(conn))).await.is_err() {
+        if shared
+            .events
+            .send(TransportEvent::Input(Input::Flushed(conn)))
+            .await
+            .is_err()
+        {
             return Closed::Local;
         }
     }
@@ -246,7 +345,10 @@ async fn write(shared: &Shared, conn: ConnId, mut send: SendStream, mut commands
 
 /// Answers probes at once, without a trip through the event loop, and reports them and the answers to ours.
 async fn answer(shared: &Shared, conn: ConnId, connection: &Connection) -> Closed {
-    let mut allowance = Allowance { left: DATAGRAMS_BURST, at: Instant::now() };
+    let mut allowance = Allowance {
+        left: DATAGRAMS_BURST,
+        at: Instant::now(),
+    };
     loop {
         let bytes = match connection.read_datagram().await {
             Ok(bytes) => bytes,
@@ -259,8 +361,13 @@ async fn answer(shared: &Shared, conn: ConnId, connection: &Connection) -> Close
         let event = match Datagram::from_bytes(&bytes) {
             Ok(Datagram::Probe(probe)) => {
                 let hold_us = u32::try_from(received.elapsed().as_micros()).unwrap_or(u32::MAX);
-                let answer = Answer { seq: probe.seq, hold_us, digest: shared.digest() };
-                connection.send_datagram(Datagram::Answer(answer).to_bytes().into()).ok();
+                let answer = Answer {
+                    seq: probe.seq,
+                    hold_us,
+                };
+                connection
+                    .send_datagram(Datagram::Answer(answer).to_bytes().into())
+                    .ok();
                 TransportEvent::Input(Input::Probe(conn, probe))
             }
             Ok(Datagram::Answer(answer)) => TransportEvent::Answer(conn, answer, received),
@@ -281,7 +388,8 @@ struct Allowance {
 impl Allowance {
     fn take(&mut self, now: Instant) -> bool {
         let every = Duration::from_secs(1) / DATAGRAMS_PER_S;
-        let earned = (now.duration_since(self.at).as_micros() / every.as_micros()).min(DATAGRAMS_BURST.into()) as u32;
+        let earned = (now.duration_since(self.at).as_micros() / every.as_micros())
+            .min(DATAGRAMS_BURST.into()) as u32;
         if earned > 0 {
             self.left = (self.left + earned).min(DATAGRAMS_BURST);
             self.at = now;

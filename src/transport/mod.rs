@@ -13,8 +13,8 @@ mod socket;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -24,13 +24,18 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
 use crate::identity::{Allow, Identity};
-use crate::membership::{Action, Closed, ConnId, Connected, DialError, DialId, Input};
+use crate::membership::{Action, Closed, ConnId, Connected, DialError, Input};
 use crate::record::Record;
-use crate::wire::{Answer, CloseCode, Datagram, MAX_FRAME, Message, NodeId, Probe, ViewDigest};
-use connection::Command;
+use crate::wire::{Answer, CloseCode, Datagram, MAX_FRAME, Message, Probe, ViewDigest};
+use connection::{Command, DialRequest};
 
 /// QUIC's own idle timeout: above our slowest verdict, so that it is the detector who decides (section "QUIC" of the protocol).
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The round-trip time that a handshake reckons with: lost Initials are sent again after three times this, doubling. The
+/// usual guess (RFC 9002, section 6.2.2) for somebody who may not be there; a much shorter one for a start, when nodes that
+/// are started together wait for each other.
+const PATIENT_RTT: Duration = Duration::from_millis(333);
+const EAGER_RTT: Duration = Duration::from_millis(20);
 /// Never more than this in a UDP payload: with IPv6 and UDP headers it fits the least MTU of IPv6, so no discovery is needed.
 const MTU: u16 = 1200;
 /// What quinn may receive in one datagram; ours are smaller, a few bytes more are other QUIC versions' right.
@@ -100,8 +105,6 @@ struct Shared {
     next_conn: AtomicU64,
     handshakes: Arc<Semaphore>,
     dial_timeout: Duration,
-    /// Whose view the answers carry: the greeting's digest, without its lock's fairness.
-    digest: Mutex<ViewDigest>,
 }
 
 /// What a transport is made of. The socket and the runtime are quinn's own seams: the real ones, or simulated ones.
@@ -129,7 +132,8 @@ pub struct Transport {
     endpoint: Endpoint,
     identity: Arc<Identity>,
     allow: Allow,
-    transport_config: Arc<TransportConfig>,
+    /// For dials: patient, eager.
+    transport_configs: [Arc<TransportConfig>; 2],
     shared: Arc<Shared>,
     conns: BTreeMap<ConnId, Handle>,
     garbage: Arc<AtomicU64>,
@@ -142,22 +146,23 @@ impl Transport {
     /// When the socket can't be used.
     pub fn open(parts: Parts) -> std::io::Result<(Self, mpsc::Receiver<TransportEvent>)> {
         let (events, receiver) = mpsc::channel(EVENTS);
-        let transport_config = Arc::new(transport_config());
+        let transport_configs = [PATIENT_RTT, EAGER_RTT].map(|rtt| Arc::new(transport_config(rtt)));
         let crypto = parts.identity.server_config(&parts.network, &parts.allow);
-        let crypto = QuicServerConfig::try_from(crypto).expect("TLS 1.3 with ring has the initial cipher suite");
+        let crypto = QuicServerConfig::try_from(crypto)
+            .expect("TLS 1.3 with ring has the initial cipher suite");
         let mut server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
         server
-            .transport_config(transport_config.clone())
+            .transport_config(transport_configs[0].clone())
             .max_incoming(MAX_HANDSHAKES)
             .incoming_buffer_size(16 * 1024)
             .incoming_buffer_size_total(1024 * 1024);
         let garbage = Arc::new(AtomicU64::new(0));
         let socket = Arc::new(socket::ObservedSocket::new(parts.socket, garbage.clone()));
         let config = endpoint_config(&parts.identity, parts.seed);
-        let endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket, parts.runtime)?;
+        let endpoint =
+            Endpoint::new_with_abstract_socket(config, Some(server), socket, parts.runtime)?;
         let shared = Arc::new(Shared {
             network: parts.network,
-            digest: Mutex::new(parts.greeting.digest),
             greeting: watch::Sender::new(parts.greeting),
             events,
             next_conn: AtomicU64::new(1),
@@ -169,7 +174,7 @@ impl Transport {
             endpoint,
             identity: parts.identity,
             allow: parts.allow,
-            transport_config,
+            transport_configs,
             shared,
             conns: BTreeMap::new(),
             garbage,
@@ -185,7 +190,6 @@ impl Transport {
 
     /// Makes the newest greeting known to all connections.
     pub fn greet_with(&self, greeting: Greeting) {
-        *self.shared.digest.lock().unwrap_or_else(PoisonError::into_inner) = greeting.digest;
         self.shared.greeting.send_replace(greeting);
     }
 
@@ -193,7 +197,10 @@ impl Transport {
     ///
     /// # Errors
     /// When a stranger was turned away: where it came from, the counter, and why.
-    pub fn translate(&mut self, event: TransportEvent) -> Result<Input, (SocketAddr, &'static str, String)> {
+    pub fn translate(
+        &mut self,
+        event: TransportEvent,
+    ) -> Result<Input, (SocketAddr, &'static str, String)> {
         match event {
             TransportEvent::Input(Input::Closed(conn, why)) => {
                 self.conns.remove(&conn);
@@ -206,10 +213,14 @@ impl Transport {
                 Ok(Input::Connected(Box::new(connected)))
             }
             TransportEvent::Answer(conn, answer, received) => {
-                let sent = self.conns.get_mut(&conn).and_then(|handle| handle.take_sent(answer.seq));
+                let sent = self
+                    .conns
+                    .get_mut(&conn)
+                    .and_then(|handle| handle.take_sent(answer.seq));
                 let hold = Duration::from_micros(answer.hold_us.into());
                 let rtt = sent.and_then(|sent| received.duration_since(sent).checked_sub(hold));
-                let rtt_us = rtt.map(|rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX).max(1));
+                let rtt_us =
+                    rtt.map(|rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX).max(1));
                 Ok(Input::Answer(conn, answer, rtt_us))
             }
             TransportEvent::Stranger { remote, what, why } => Err((remote, what, why)),
@@ -219,11 +230,27 @@ impl Transport {
     /// Does what the core wants done.
     pub fn perform(&mut self, action: Action) {
         match action {
-            Action::Dial { dial, addr, expect, replaces } => self.dial(dial, addr, expect, replaces),
+            Action::Dial {
+                dial,
+                addr,
+                expect,
+                replaces,
+                eager,
+            } => {
+                let request = connection::DialRequest {
+                    dial,
+                    expect,
+                    replaces,
+                };
+                self.dial(request, addr, eager);
+            }
             Action::Send(conn, message) => {
                 if let Some(handle) = self.conns.get(&conn) {
                     // At most one message is under way, so a full channel means that the task is gone.
-                    handle.commands.try_send(Command::Send(message.to_frame())).ok();
+                    handle
+                        .commands
+                        .try_send(Command::Send(message.to_frame()))
+                        .ok();
                 }
             }
             Action::Probe(conn, probe) => {
@@ -234,7 +261,9 @@ impl Transport {
             Action::Close(conn, code, alternatives) => {
                 if let Some(handle) = self.conns.remove(&conn) {
                     let reason = postcard::to_stdvec(&alternatives).expect("addresses encode");
-                    handle.connection.close(VarInt::from_u32(code.number()), &reason);
+                    handle
+                        .connection
+                        .close(VarInt::from_u32(code.number()), &reason);
                 }
             }
         }
@@ -242,26 +271,40 @@ impl Transport {
 
     /// Closes everything with "I leave", and waits a little for the peers to hear it.
     pub async fn leave(self, patience: Duration) {
-        self.endpoint.close(VarInt::from_u32(CloseCode::Leaving.number()), &[]);
-        tokio::time::timeout(patience, self.endpoint.wait_idle()).await.ok();
+        self.endpoint
+            .close(VarInt::from_u32(CloseCode::Leaving.number()), &[]);
+        tokio::time::timeout(patience, self.endpoint.wait_idle())
+            .await
+            .ok();
     }
 
-    fn dial(&self, dial: DialId, addr: SocketAddr, expect: Option<NodeId>, replaces: bool) {
-        let (tls, seen) = self.identity.client_config(&self.shared.network, &self.allow, expect);
-        let crypto = QuicClientConfig::try_from(tls).expect("TLS 1.3 with ring has the initial cipher suite");
+    fn dial(&self, request: DialRequest, addr: SocketAddr, eager: bool) {
+        let (tls, seen) =
+            self.identity
+                .client_config(&self.shared.network, &self.allow, request.expect);
+        let crypto = QuicClientConfig::try_from(tls)
+            .expect("TLS 1.3 with ring has the initial cipher suite");
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        config.transport_config(self.transport_config.clone());
-        let connecting = self.endpoint.connect_with(config, addr, crate::identity::SERVER_NAME);
+        config.transport_config(self.transport_configs[usize::from(eager)].clone());
+        let connecting = self
+            .endpoint
+            .connect_with(config, addr, crate::identity::SERVER_NAME);
         let shared = self.shared.clone();
         match connecting {
             Ok(connecting) => {
                 let me = crate::record::Signer::node_id(&*self.identity);
-                let request = connection::DialRequest { dial, expect, replaces, me, seen };
-                tokio::spawn(connection::dial(shared, connecting, request));
+                tokio::spawn(connection::dial(
+                    shared,
+                    connecting,
+                    request,
+                    connection::Seen { me, seen },
+                ));
             }
             Err(error) => {
-                let failed = Input::DialFailed(dial, DialError::Failed(error.to_string()));
-                tokio::spawn(async move { shared.events.send(TransportEvent::Input(failed)).await });
+                let failed = Input::DialFailed(request.dial, DialError::Failed(error.to_string()));
+                tokio::spawn(
+                    async move { shared.events.send(TransportEvent::Input(failed)).await },
+                );
             }
         }
     }
@@ -288,10 +331,6 @@ impl Shared {
     fn next_conn(&self) -> ConnId {
         ConnId(self.next_conn.fetch_add(1, Ordering::Relaxed))
     }
-
-    fn digest(&self) -> ViewDigest {
-        *self.digest.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Accepts for as long as the endpoint lives. Strangers cost little until they have shown a key and said Hello.
@@ -315,7 +354,10 @@ async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
 
 async fn stranger(shared: &Shared, remote: SocketAddr, what: &'static str, why: String) {
     // Strangers must not be able to hold up the event loop: what it has no room for goes uncounted.
-    shared.events.try_send(TransportEvent::Stranger { remote, what, why }).ok();
+    shared
+        .events
+        .try_send(TransportEvent::Stranger { remote, what, why })
+        .ok();
     tokio::task::yield_now().await;
 }
 
@@ -332,11 +374,12 @@ fn endpoint_config(identity: &Identity, seed: Option<[u8; 32]>) -> EndpointConfi
     config
 }
 
-fn transport_config() -> TransportConfig {
+fn transport_config(initial_rtt: Duration) -> TransportConfig {
     let mut config = TransportConfig::default();
     config
         .max_idle_timeout(Some(IDLE_TIMEOUT.try_into().expect("30 s fit")))
         .keep_alive_interval(None)
+        .initial_rtt(initial_rtt)
         .initial_mtu(MTU)
         .min_mtu(MTU)
         .mtu_discovery_config(None)
@@ -387,15 +430,24 @@ async fn read_frame(stream: &mut quinn::RecvStream, limit: usize) -> Result<Mess
     }
     let mut body = vec![0; length];
     read_exact(stream, &mut body).await?;
-    Message::from_body(&body).map_err(|error| FrameError::Violation(error.to_string(), CloseCode::Protocol))
+    Message::from_body(&body)
+        .map_err(|error| FrameError::Violation(error.to_string(), CloseCode::Protocol))
 }
 
 async fn read_exact(stream: &mut quinn::RecvStream, buffer: &mut [u8]) -> Result<(), FrameError> {
-    stream.read_exact(buffer).await.map_err(|error| match error {
-        quinn::ReadExactError::ReadError(quinn::ReadError::ConnectionLost(error)) => error.into(),
-        quinn::ReadExactError::ReadError(_) | quinn::ReadExactError::FinishedEarly(_) => {
-            // A dead stream is a dead connection.
-            FrameError::Violation("it ended the control stream".to_owned(), CloseCode::Protocol)
-        }
-    })
+    stream
+        .read_exact(buffer)
+        .await
+        .map_err(|error| match error {
+            quinn::ReadExactError::ReadError(quinn::ReadError::ConnectionLost(error)) => {
+                error.into()
+            }
+            quinn::ReadExactError::ReadError(_) | quinn::ReadExactError::FinishedEarly(_) => {
+                // A dead stream is a dead connection.
+                FrameError::Violation(
+                    "it ended the control stream".to_owned(),
+                    CloseCode::Protocol,
+                )
+            }
+        })
 }
