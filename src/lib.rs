@@ -1,4 +1,55 @@
-//! area-net
+//! area-net: a node of a QUIC overlay that keeps its connections up, and knows every other node and every link
+//! between them, with its direction and its round-trip time.
+//!
+//! This page is the map of the code. The protocol is told in the modules: begin with [`membership`], then
+//! [`membership::detector`], [`membership::database`] and [`record`].
+//!
+//! # A datagram's journey
+//!
+//! ```text
+//! main ─ cli ─ settings ─ log
+//!   │
+//! node              the one event loop: sole owner of the core, sole reader of the clock
+//!   ├── transport       quinn: endpoint, accept, dial, control stream, probe datagrams
+//!   │     └── identity      key, certificate, the verifier that pins a key to a node id
+//!   ├── membership      the core, no I/O: inputs in, actions out
+//!   │     ├── database      newest signed record of every node; who is up; digests
+//!   │     ├── detector      is this link alive, and how long is its path
+//!   │     ├── pool          what is missing, and where it might be
+//!   │     └── links, spread, publish, neighbors, picture: parts of the one `Core`
+//!   ├── snapshot        immutable picture of the overlay; readers ask for it, changes are announced on a watch channel
+//!   │     └── export        peers.json, network.json, peers.d2
+//!   ├── memory          what outlives a run: the epoch, addresses that worked
+//!   └── wire, record    vocabulary: node id, messages, datagrams, limits; the signed record
+//! ```
+//!
+//! Modules know each other only downwards. A probe that arrives is answered by its connection's task
+//! ([`transport`]) at once; what it says goes over a bounded channel to [`node`], which hands it to
+//! [`membership::Core::handle`] with the time, performs the [`membership::Action`]s that come out, and announces
+//! that something changed. [`export`] then asks for a [`snapshot::Snapshot`] and writes it, on a thread of its own.
+//!
+//! # Invariants
+//!
+//! - `membership` does no I/O, reads no clock and draws no entropy: the time is an argument, the random generator is
+//!   seeded. Nothing in it is iterated in hash order. Same inputs, same actions, to the byte.
+//! - Untrusted bytes become values once, in [`wire`] and [`record`]; a value that exists is within its limits. Only
+//!   signatures are checked later, once a record and only if it is news, because that is dear.
+//! - There are no rumours of death. Being up is derived from links that both ends list, so nothing must be refuted,
+//!   and nothing expires.
+//! - At most one link a peer; both ends choose the same of two connections. Replacing a connection never
+//!   unlists the link.
+//! - Every queue, table, rate and frame has a named limit with its reason beside it. A peer over a limit loses its
+//!   connection, with a [`wire::CloseCode`] and a counter.
+//! - Nobody but the event loop touches the core; readers never lock it. A slow disk never stops it.
+//! - Files are replaced by rename: they are whole at every instant.
+//!
+//! # Seams
+//!
+//! - Simulation: quinn's own `AsyncUdpSocket` and `Runtime`, passed in with [`node::Assembly`]; or
+//!   [`membership::Core`] alone, for thousands of nodes.
+//! - What happens at the socket (impairment, kernel time stamps) belongs into `transport::socket`.
+//! - Whatever shows the overlay reads [`snapshot::SnapshotReader`].
+
 pub mod cli;
 pub mod export;
 pub mod identity;
