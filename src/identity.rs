@@ -395,8 +395,6 @@ impl PeerVerifier {
 
     fn check(&self, certificate: &CertificateDer<'_>) -> Result<(), rustls::Error> {
         let id = certified_id(certificate).ok_or(CertificateError::BadEncoding)?;
-        // The server's verifier serves many handshakes; only a dial has one answer to remember.
-        self.seen.set(id).ok();
         let refusal = if self.expect.is_some_and(|expected| expected != id) {
             Refusal::OtherKey(id)
         } else if !self.allow.permits(&id) {
@@ -407,17 +405,22 @@ impl PeerVerifier {
         Err(CertificateError::Other(rustls::OtherError(Arc::new(refusal))).into())
     }
 
+    /// The proof first, then who it is: certificates are public, so one alone must not make us believe anything of an
+    /// address.
     fn check_signature(
+        &self,
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &provider().signature_verification_algorithms,
-        )
+        let algorithms = &provider().signature_verification_algorithms;
+        let proven = verify_tls13_signature(message, certificate, signature, algorithms)?;
+        if let Some(id) = certified_id(certificate) {
+            // The server's verifier serves many handshakes; only a dial has one answer to remember.
+            self.seen.set(id).ok();
+        }
+        self.check(certificate)?;
+        Ok(proven)
     }
 }
 
@@ -430,8 +433,10 @@ impl ServerCertVerifier for PeerVerifier {
         _ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.check(certificate)
-            .map(|()| ServerCertVerified::assertion())
+        // Who it is counts once it is proven, in `check_signature`.
+        certified_id(certificate)
+            .map(|_| ServerCertVerified::assertion())
+            .ok_or_else(|| CertificateError::BadEncoding.into())
     }
 
     fn verify_tls12_signature(
@@ -449,7 +454,7 @@ impl ServerCertVerifier for PeerVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Self::check_signature(message, certificate, signature)
+        self.check_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -468,8 +473,9 @@ impl ClientCertVerifier for PeerVerifier {
         _intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        self.check(certificate)
-            .map(|()| ClientCertVerified::assertion())
+        certified_id(certificate)
+            .map(|_| ClientCertVerified::assertion())
+            .ok_or_else(|| CertificateError::BadEncoding.into())
     }
 
     fn verify_tls12_signature(
@@ -487,7 +493,7 @@ impl ClientCertVerifier for PeerVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Self::check_signature(message, certificate, signature)
+        self.check_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -283,6 +283,9 @@ impl Node {
         let mut leave = pin!(leave);
         // The epoch must be on disk before anybody hears of it.
         self.save(true);
+        if let Some(saver) = &mut self.saver {
+            saver.settle().await;
+        }
         self.step(Input::Timeout);
         loop {
             let wake = self.start + self.core.poll_timeout();
@@ -314,11 +317,12 @@ impl Node {
                 () = sleep_until(until) => break,
             }
         }
+        tokio::time::sleep(self.core.farewell_patience()).await;
         self.save(true);
         let saver = self.saver.take();
         self.transport.leave(CLOSING).await;
-        if let Some(saver) = saver {
-            saver.finish().await;
+        if let Some(mut saver) = saver {
+            saver.settle().await;
         }
         tracing::info!("stopped");
     }
@@ -469,9 +473,12 @@ impl Saver {
         }));
     }
 
-    async fn finish(self) {
-        if let Some(task) = self.under_way {
-            tokio::time::timeout(CLOSING, task).await.ok();
+    /// Waits for what is under way, unless the disk takes too long.
+    async fn settle(&mut self) {
+        if let Some(mut task) = self.under_way.take()
+            && tokio::time::timeout(CLOSING, &mut task).await.is_err()
+        {
+            self.under_way = Some(task);
         }
     }
 }

@@ -261,7 +261,8 @@ impl Database {
         index
     }
 
-    /// Whether one more unknown node from this neighbour fits; makes room by forgetting the one that is down longest.
+    /// Whether one more unknown node from this neighbour fits; a full database makes room by forgetting the one that is down
+    /// longest.
     fn make_room(&mut self, from: Option<NodeId>) -> bool {
         let over = from.is_some_and(|from| {
             self.down_by
@@ -269,19 +270,18 @@ impl Database {
                 .is_some_and(|&n| n >= MAX_DOWN_PER_NEIGHBOUR)
         });
         if over {
-            let oldest = self.oldest_down(|entry| entry.brought_by == from);
-            return oldest.is_some_and(|index| self.forget(index));
+            // What it brought before is forgotten in its own time; a search for the oldest would let it keep us busy.
+            return false;
         }
         if self.by_id.len() < MAX_NODES {
             return true;
         }
-        self.oldest_down(|_| true)
-            .is_some_and(|index| self.forget(index))
+        self.oldest_down().is_some_and(|index| self.forget(index))
     }
 
-    fn oldest_down(&self, pick: impl Fn(&Entry) -> bool) -> Option<Index> {
+    fn oldest_down(&self) -> Option<Index> {
         self.in_order()
-            .filter(|(_, entry)| !entry.up && pick(entry))
+            .filter(|(_, entry)| !entry.up)
             .min_by_key(|(_, entry)| entry.down_since)
             .map(|(index, _)| index)
     }

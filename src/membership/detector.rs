@@ -21,6 +21,8 @@ const FALSE_VERDICT: f64 = 1e-6;
 const LEAST_LOSS: f64 = 0.031_622_776;
 /// How many resolved exchanges the loss is measured over.
 const LOSS_WINDOW: u32 = 50;
+/// The share of losses is taken of at least so many exchanges.
+const LEAST_SAMPLE: u32 = 16;
 /// After a miss, probes follow at this pace.
 const FAST_PROBES: Duration = Duration::from_millis(250);
 /// How late an announced probe may be before the passive end probes by itself.
@@ -51,6 +53,8 @@ struct Outstanding {
     seq: u32,
     deadline: Time,
     missed: bool,
+    /// The run that it was missed in is over: without a late answer it will count as lost.
+    run_over: bool,
 }
 
 /// Watches one connection.
@@ -108,11 +112,8 @@ impl LossWindow {
     }
 
     fn share(&self) -> f64 {
-        if self.len == 0 {
-            0.0
-        } else {
-            f64::from(self.bits.count_ones()) / f64::from(self.len)
-        }
+        // A young link has not shown much yet: two misses of three are no loss of two thirds.
+        f64::from(self.bits.count_ones()) / f64::from(self.len.max(LEAST_SAMPLE))
     }
 }
 
@@ -223,6 +224,7 @@ impl Detector {
             seq,
             deadline: now + self.timeout(),
             missed: false,
+            run_over: false,
         });
         self.last_sent = Some(now);
         let pause = match self.verdict {
@@ -251,6 +253,12 @@ impl Detector {
     }
 
     fn count_misses(&mut self, now: Time) {
+        let before = self.outstanding.len();
+        self.outstanding
+            .retain(|probe| !(probe.run_over && probe.deadline + MOST_TIMEOUT <= now));
+        for _ in self.outstanding.len()..before {
+            self.window.push(true);
+        }
         let mut missed = 0;
         for probe in self
             .outstanding
@@ -296,6 +304,8 @@ impl Detector {
             if let Some(us) = rtt_us {
                 self.late_floor = (Duration::from_micros(u64::from(us)) * 3 / 2).min(MOST_TIMEOUT);
             }
+        } else {
+            self.late_floor = self.late_floor.mul_f64(0.9);
         }
         if let Some(us) = rtt_us {
             self.sample(now, us);
@@ -304,15 +314,18 @@ impl Detector {
         self.sign_of_life(now)
     }
 
-    /// A sign of life ends the run: only now do its misses count as losses of a living link.
+    /// A sign of life ends the run: from now on its misses count as losses of a living link, unless their answers are only late.
     fn sign_of_life(&mut self, now: Time) -> bool {
-        for _ in 0..self.run.min(LOSS_WINDOW) {
-            self.window.push(true);
+        if self.verdict == Verdict::Down {
+            // An outage is no loss of single exchanges.
+            self.outstanding.retain(|probe| !probe.missed);
+        }
+        for probe in self.outstanding.iter_mut().filter(|probe| probe.missed) {
+            probe.run_over = true;
         }
         let was_in_run = self.run > 0;
         self.run = 0;
         self.heard = true;
-        self.outstanding.retain(|probe| !probe.missed);
         let changed = self.verdict != Verdict::Alive;
         self.verdict = Verdict::Alive;
         if was_in_run || changed {

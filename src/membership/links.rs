@@ -13,7 +13,7 @@ use rand::RngExt as _;
 use std::collections::BTreeMap;
 
 /// How long the old connection of a peer with a new run id has to prove that it lives.
-const CONTEST: Duration = Duration::from_millis(300);
+pub(super) const CONTEST: Duration = Duration::from_millis(300);
 /// How long the loser of two connections is kept, so that the other end has seen the winner before it sees this one close.
 const CLOSE_AFTER: Duration = Duration::from_millis(500);
 /// How long a link whose connection lost to one that we have not seen yet waits for it.
@@ -22,10 +22,16 @@ const ORPHAN: Duration = Duration::from_secs(2);
 const PARKED: Duration = Duration::from_secs(10);
 /// A peer that takes nothing from the control stream for this long has stopped reading.
 const STALLED: Duration = Duration::from_secs(10);
+/// Two connections that come within this time were dialed across each other.
+const CROSSING: Duration = Duration::from_secs(3);
+/// A link that ends so soon is followed by a pause before the next dial.
+const SHORT_LIVED: Duration = Duration::from_secs(3);
 /// The time over which the losses of a link are counted, and the number that is still normal.
 const FLAP_WINDOW: Duration = Duration::from_secs(600);
 const FLAPS_ALLOWED: usize = 3;
 const LONGEST_HOLD: Duration = Duration::from_secs(60);
+/// A peer that was restarted starts with a clean slate, unless it was lost a moment ago: a new run id costs nothing.
+const CLEAN_SLATE: Duration = Duration::from_secs(2);
 /// The most peers whose flaps are remembered.
 const MAX_FLAPS: usize = 1024;
 /// A link is published as suspect at most once in this time.
@@ -55,6 +61,10 @@ pub(super) struct Link {
     pub(super) phase: LinkPhase,
     pub(super) listed: bool,
     pub(super) since: Time,
+    /// When its connection took its place.
+    adopted: Time,
+    /// Where the peer sees us.
+    pub(super) observed: SocketAddr,
     pub(super) detector: Detector,
     /// Nodes whose newest record this neighbour may lack, and when to send it.
     pub(super) needs: BTreeMap<Index, Time>,
@@ -62,6 +72,8 @@ pub(super) struct Link {
     pub(super) in_flight: Option<Time>,
     pub(super) outbox: VecDeque<Message>,
     pub(super) superfluous: bool,
+    /// The peer has not been told of that yet.
+    pub(super) tell_superfluous: bool,
     pub(super) superfluous_to_peer: bool,
     pub(super) suspect: bool,
     last_suspected: Option<Time>,
@@ -115,7 +127,6 @@ impl Core {
         if let Some(dialing) = new.dial.and_then(|dial| self.dials.remove(&dial)) {
             self.pool
                 .worked(new.peer, dialing.candidate.addr, self.unix_ms(now));
-            self.retries.remove(&new.peer);
         }
         if let Err(error) = self.check_hello(&new) {
             self.reject("bad_hello", new.peer, error);
@@ -142,7 +153,7 @@ impl Core {
             self.adopt(now, new);
         } else if old.run_id != new.hello.run_id {
             self.open_contest(now, new);
-        } else if self.wins(&new, old) {
+        } else if self.wins(now, &new, old) {
             self.adopt(now, new);
         } else {
             self.welcome(&new);
@@ -183,9 +194,11 @@ impl Core {
             .map_err(|error| error.to_string())
     }
 
-    /// Whether the new of two connections of the same two runs wins. Both ends compute the same.
-    fn wins(&self, new: &Connected, old: &Link) -> bool {
-        if new.replaces || new.hello.replaces {
+    /// Whether the new of two connections of the same two runs wins. Both ends compute the same. "Replaces" counts only
+    /// against a connection that is older than a dial: of two that crossed, each end would take the other one for the old.
+    fn wins(&self, now: Time, new: &Connected, old: &Link) -> bool {
+        let crossing = now.saturating_sub(old.adopted) < CROSSING;
+        if !crossing && (new.replaces || new.hello.replaces) {
             return true;
         }
         let (new_is_mine, old_is_mine) = (new.dial.is_some(), old.direction == Direction::Dialer);
@@ -248,11 +261,14 @@ impl Core {
             },
             listed: hold.is_zero(),
             since: now,
+            adopted: now,
+            observed: new.hello.observed,
             detector: Detector::new(now, active, self.config.probe_interval, new.rtt_us),
             needs: BTreeMap::new(),
             in_flight,
             outbox: VecDeque::new(),
             superfluous: false,
+            tell_superfluous: false,
             superfluous_to_peer: false,
             suspect: false,
             last_suspected: None,
@@ -266,7 +282,7 @@ impl Core {
             self.pool
                 .learn(peer, &[new.remote], self.unix_ms(now), false);
         }
-        self.learn_own_addr(now, new.hello.observed);
+        self.learn_own_addrs(now);
         self.take_record(now, new.hello.record.clone(), Some(peer));
         self.greet(now, peer, new.hello.known, new.hello.digest);
         self.events.push_back(Event::Linked {
@@ -285,7 +301,8 @@ impl Core {
         let Some(flaps) = self.flaps.get_mut(&peer) else {
             return Duration::ZERO;
         };
-        if flaps.run_id != run_id {
+        let last = flaps.losses.back().copied().unwrap_or_default();
+        if flaps.run_id != run_id && now.saturating_sub(last) > CLEAN_SLATE {
             self.flaps.remove(&peer);
             return Duration::ZERO;
         }
@@ -305,12 +322,7 @@ impl Core {
             self.flaps.pop_first();
         }
         let flaps = self.flaps.entry(peer).or_default();
-        if flaps.run_id != run_id {
-            *flaps = Flaps {
-                run_id,
-                losses: VecDeque::new(),
-            };
-        }
+        flaps.run_id = run_id;
         flaps.losses.push_back(now);
         if flaps.losses.len() > 16 {
             flaps.losses.pop_front();
@@ -348,29 +360,31 @@ impl Core {
         let Some(link) = self.links.remove(&peer) else {
             return;
         };
+        // What the peer claims is believed where it signed it, or where both had agreed.
         let leaving = self
             .database
             .record(&peer)
             .is_some_and(|record| record.body().leaving);
-        let superfluous = matches!(
-            why,
-            Closed::ByPeer(Some(CloseCode::Superfluous)) | Closed::Local
-        );
-        let calm = leaving || superfluous || *why == Closed::ByPeer(Some(CloseCode::Leaving));
+        let agreed = link.superfluous && link.superfluous_to_peer;
+        let calm = leaving
+            || *why == Closed::Local
+            || (agreed && *why == Closed::ByPeer(Some(CloseCode::Superfluous)));
         if link.listed {
-            self.events.push_back(Event::Unlinked {
-                peer,
-                why: describe(why),
-                calm,
-            });
+            let why = describe(why);
+            self.events.push_back(Event::Unlinked { peer, why, calm });
             self.own_links_lost(now);
         }
         self.plan_soon(now);
+        if leaving {
+            self.pool.left(&peer);
+        }
         if calm {
-            if leaving {
-                self.pool.left(&peer);
-            }
             return;
+        }
+        if now.saturating_sub(link.adopted) < SHORT_LIVED {
+            self.back_off(now, peer);
+        } else {
+            self.retries.remove(&peer);
         }
         if link.listed {
             self.note_flap(now, peer, link.run_id);
@@ -434,12 +448,17 @@ impl Core {
         let Some(link) = self.links.get_mut(&peer) else {
             return;
         };
-        link.suspect = false;
+        let was_published = std::mem::take(&mut link.suspect);
+        let (conn, run_id) = (link.conn, link.run_id);
         match was {
             Verdict::Alive => {}
-            Verdict::Suspect => self.own_links_changed(now, false),
+            Verdict::Suspect if was_published => self.own_links_changed(now, false),
+            Verdict::Suspect => {}
+            Verdict::Down if self.slots_taken() >= self.config.degree_cap => {
+                // Others have taken its place meanwhile.
+                self.close(now, peer, conn, CloseCode::Full);
+            }
             Verdict::Down => {
-                let run_id = link.run_id;
                 let hold = self.flap_hold(now, peer, run_id);
                 let link = self.links.get_mut(&peer).expect("still there");
                 link.phase = LinkPhase::Live {
@@ -447,7 +466,6 @@ impl Core {
                 };
                 link.listed = hold.is_zero();
                 link.since = now;
-                link.sync = super::spread::SyncState::new(now);
                 self.events.push_back(Event::Restored(peer));
                 if hold.is_zero() {
                     self.own_links_changed(now, true);
@@ -595,6 +613,10 @@ impl Core {
         self.actions
             .push_back(Action::Close(conn, code, Vec::new()));
         self.conns.remove(&conn);
+        if self.links.get(&peer).is_none_or(|link| link.conn != conn) {
+            // Not the link's connection: one that lost, and had not closed yet.
+            return;
+        }
         let why = match code {
             CloseCode::Superfluous | CloseCode::Leaving => Closed::Local,
             _ => Closed::Violation(code, "closed by us".to_owned()),

@@ -26,7 +26,7 @@ pub mod pool;
 mod publish;
 mod spread;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -256,6 +256,8 @@ pub enum Event {
 #[derive(Debug)]
 struct Dialing {
     candidate: Candidate,
+    /// How many refusals led here.
+    hops: u32,
 }
 
 /// See the module's documentation.
@@ -287,6 +289,8 @@ pub struct Core {
     /// The set of wanted neighbours must be looked at, at this time.
     plan_due: Option<Time>,
     prune_due: Time,
+    /// Everybody links with everybody, for now.
+    full_mesh: bool,
     forget_due: Time,
     /// What `poll_timeout` said last: being called much later means that we were away.
     promised: Option<Time>,
@@ -331,6 +335,7 @@ impl Core {
             derive_due: None,
             plan_due: None,
             prune_due: Time::ZERO,
+            full_mesh: true,
             forget_due: Time::ZERO,
             promised: None,
             was_linked: false,
@@ -347,9 +352,7 @@ impl Core {
             .take()
             .is_some_and(|promised| now > promised + TOO_LATE)
         {
-            for link in self.links.values_mut() {
-                link.detector.forgive(now);
-            }
+            self.forgive(now);
         }
         match input {
             Input::Timeout => {}
@@ -461,6 +464,18 @@ impl Core {
             .all(|link| link.in_flight.is_none() && link.needs.is_empty())
     }
 
+    /// How long to wait, after all is handed to the transport, before the connections may be closed: on a lossy link the
+    /// farewell may have to be sent again.
+    #[must_use]
+    pub fn farewell_patience(&self) -> Duration {
+        let lossy = self.links.values().any(|link| link.detector.loss_250() > 0);
+        if lossy {
+            Duration::from_millis(250)
+        } else {
+            Duration::ZERO
+        }
+    }
+
     /// Everything that is due.
     fn advance(&mut self, now: Time) {
         self.advance_contests(now);
@@ -479,6 +494,17 @@ impl Core {
         self.flush_links(now);
     }
 
+    /// This node was away (stopped, starved, asleep): nothing that was pending counts against anybody.
+    fn forgive(&mut self, now: Time) {
+        for link in self.links.values_mut() {
+            link.detector.forgive(now);
+            link.in_flight = link.in_flight.map(|_| now);
+        }
+        for contest in self.contests.values_mut() {
+            contest.deadline = contest.deadline.max(now + links::CONTEST);
+        }
+    }
+
     fn derive(&mut self, now: Time) {
         self.derive_due = None;
         let live: Vec<Index> = self
@@ -492,6 +518,8 @@ impl Core {
             return;
         }
         self.changes.shape += 1;
+        self.pool
+            .reach_changed(now, self.database.up_count(), &mut self.rng);
         self.plan_soon(now);
         let cut_off = live.is_empty() && self.was_linked;
         self.was_linked = !live.is_empty();
@@ -502,6 +530,8 @@ impl Core {
             let record = self.database.entry(flip.index).record.clone();
             let (id, left) = (record.id(), record.body().leaving);
             if flip.up {
+                // What failed while it was away says nothing about now.
+                self.retries.remove(&id);
                 self.offer(now, flip.index, None, Duration::from_millis(50));
                 self.remember(now, flip.index);
                 self.events.push_back(Event::Up(id));
@@ -514,7 +544,8 @@ impl Core {
     }
 
     fn forget(&mut self, now: Time) {
-        let gone = self.database.forget_older(now, self.config.forget_after);
+        let after = self.config.forget_after;
+        let gone: BTreeSet<Index> = self.database.forget_older(now, after).into_iter().collect();
         if gone.is_empty() {
             return;
         }

@@ -14,12 +14,17 @@ use super::database::ring_position;
 use super::links::LinkPhase;
 use super::pool::Candidate;
 use super::{Action, Core, DialError, DialId, Dialing, Event, Time};
-use crate::wire::{CloseCode, MAX_ALTERNATIVES, Message, NodeId, dialable};
+use crate::record::Direction;
+use crate::wire::{CloseCode, MAX_ALTERNATIVES, NodeId, dialable};
 
 /// Each node keeps links to so many successors on the ring; so it has as many predecessors.
 const SUCCESSORS: usize = 2;
 /// A node that is younger than this dials eagerly: others may be starting with it.
 const STARTING: Duration = Duration::from_secs(1);
+/// A node keeps at least so many links that it dialed itself.
+const LEAST_DIALED: usize = 3;
+/// Alternatives to a full node that are followed at a time.
+const MAX_FOLLOWED: usize = 8;
 /// Slots below the cap that are kept for ring links.
 const RING_SLOTS: usize = 2 * SUCCESSORS;
 /// In a full mesh the node with the lower id dials; the other waits this long for it.
@@ -54,6 +59,7 @@ impl Core {
     pub(super) fn advance_neighbors(&mut self, now: Time) {
         if self.plan_due.is_some_and(|due| due <= now) {
             self.plan_due = None;
+            self.choose_shape();
             if self.is_full_mesh() {
                 self.plan_mesh(now);
             } else {
@@ -69,7 +75,34 @@ impl Core {
     }
 
     fn is_full_mesh(&self) -> bool {
-        self.database.up_count() <= self.config.full_mesh
+        self.full_mesh
+    }
+
+    /// One node that comes and goes must not make all others mesh and prune: a full mesh that was given up comes back only
+    /// two nodes further down.
+    fn choose_shape(&mut self) {
+        let up = self.database.up_count();
+        let most = if self.full_mesh {
+            self.config.full_mesh
+        } else {
+            self.config.full_mesh.saturating_sub(2)
+        };
+        self.full_mesh = up <= most;
+    }
+
+    /// Slots under the cap that are taken: by links in use, and by those still listed.
+    pub(super) fn slots_taken(&self) -> usize {
+        self.links
+            .values()
+            .filter(|link| link.listed || matches!(link.phase, LinkPhase::Live { .. }))
+            .count()
+    }
+
+    /// Whether there is a link to the peer that needs no dial.
+    fn is_linked(&self, id: &NodeId) -> bool {
+        self.links
+            .get(id)
+            .is_some_and(|link| !matches!(link.phase, LinkPhase::Parked { .. }))
     }
 
     /// Links that count towards the degree: those in use.
@@ -119,7 +152,7 @@ impl Core {
             .database
             .up_in_order()
             .map(|(_, entry)| (entry.record.id(), entry.since))
-            .filter(|(id, _)| *id != self.me && !self.links.contains_key(id))
+            .filter(|(id, _)| *id != self.me && !self.is_linked(id))
             .collect();
         for (id, since) in others {
             let turn = if self.me < id {
@@ -137,7 +170,7 @@ impl Core {
 
     fn plan_ring(&mut self, now: Time) {
         for id in self.successors() {
-            if !self.links.contains_key(&id) {
+            if !self.is_linked(&id) {
                 self.want(now, id);
             }
         }
@@ -184,7 +217,9 @@ impl Core {
             .filter(|dialing| dialing.candidate.id.is_some())
             .count()
             + self.dial_queue.len();
-        let missing = least.saturating_sub(self.degree() + under_way);
+        // Links that others dialed don't count towards the least of our own: else whoever dials enough surrounds us.
+        let own = LEAST_DIALED.saturating_sub(self.dialed() + under_way);
+        let missing = least.saturating_sub(self.degree() + under_way).max(own);
         for nth in 0..missing {
             let near = (self.degree() + nth) % 2 == 1;
             let pick = if near { self.nearest(now) } else { None };
@@ -196,6 +231,14 @@ impl Core {
         if missing > 0 {
             self.plan_by(now + Duration::from_millis(500));
         }
+    }
+
+    fn dialed(&self) -> usize {
+        self.links
+            .values()
+            .filter(|link| matches!(link.phase, LinkPhase::Live { .. }))
+            .filter(|link| link.direction == Direction::Dialer)
+            .count()
     }
 
     fn is_pickable(&self, now: Time, id: &NodeId) -> bool {
@@ -294,8 +337,10 @@ impl Core {
     }
 
     fn start_dials(&mut self, now: Time) {
-        while self.dials.len() < self.config.dials_at_once {
-            let Some((candidate, _)) = self.dial_queue.pop_front() else {
+        while self.dials.len() < self.config.dials_at_once
+            && self.slots_taken() + self.dials.len() < self.config.degree_cap + 1
+        {
+            let Some((candidate, hops)) = self.dial_queue.pop_front() else {
                 return;
             };
             let linked = candidate.id.and_then(|id| self.links.get(&id));
@@ -313,7 +358,7 @@ impl Core {
             }
             self.dial_counter += 1;
             let dial = DialId(self.dial_counter);
-            self.dials.insert(dial, Dialing { candidate });
+            self.dials.insert(dial, Dialing { candidate, hops });
             let eager = now < STARTING;
             self.actions.push_back(Action::Dial {
                 dial,
@@ -326,7 +371,7 @@ impl Core {
     }
 
     pub(super) fn handle_dial_failed(&mut self, now: Time, dial: DialId, why: &DialError) {
-        let Some(Dialing { candidate }) = self.dials.remove(&dial) else {
+        let Some(Dialing { candidate, hops }) = self.dials.remove(&dial) else {
             return;
         };
         self.plan_soon(now);
@@ -338,16 +383,9 @@ impl Core {
                 return;
             }
             DialError::Refused(Some(CloseCode::Full), alternatives) => {
-                for addr in alternatives.iter().take(MAX_ALTERNATIVES) {
-                    if dialable(addr, candidate.addr.ip().is_loopback()) && self.degree() == 0 {
-                        self.enqueue(
-                            Candidate {
-                                id: None,
-                                addr: *addr,
-                            },
-                            1,
-                        );
-                    }
+                // Only the first refusal is followed: else a chain of refusals could lead a newcomer about for ever.
+                if hops == 0 && self.degree() == 0 {
+                    self.follow(alternatives, candidate.addr.ip().is_loopback());
                 }
             }
             DialError::Refused(Some(CloseCode::IdentityInUse), _) => {
@@ -366,21 +404,40 @@ impl Core {
         self.pool
             .failed(candidate, now, *why == DialError::OtherKey);
         if let Some(id) = candidate.id {
-            let failures = self.retries.get(&id).map_or(0, |(_, failures)| *failures);
-            let pause = FIRST_RETRY * (1 << failures.min(6));
-            self.retries
-                .insert(id, (now + pause.min(LONGEST_RETRY), failures + 1));
-            if self.retries.len() > super::database::MAX_NODES {
-                self.retries.pop_first();
-            }
+            self.back_off(now, id);
         }
         self.events
             .push_back(Event::DialFailed(candidate, why.clone()));
     }
 
+    /// Tries the nodes that a full one named instead.
+    fn follow(&mut self, alternatives: &[SocketAddr], over_loopback: bool) {
+        for &addr in alternatives.iter().take(MAX_ALTERNATIVES) {
+            let followed = self.dial_queue.iter().filter(|(_, hops)| *hops > 0).count();
+            let queued = self
+                .dial_queue
+                .iter()
+                .any(|(candidate, _)| candidate.addr == addr);
+            if followed < MAX_FOLLOWED && !queued && dialable(&addr, over_loopback) {
+                self.enqueue(Candidate { id: None, addr }, 1);
+            }
+        }
+    }
+
+    /// Leaves a wanted neighbour alone for a while, longer each time.
+    pub(super) fn back_off(&mut self, now: Time, id: NodeId) {
+        let failures = self.retries.get(&id).map_or(0, |(_, failures)| *failures);
+        let pause = FIRST_RETRY * (1 << failures.min(6));
+        self.retries
+            .insert(id, (now + pause.min(LONGEST_RETRY), failures + 1));
+        if self.retries.len() > super::database::MAX_NODES {
+            self.retries.pop_first();
+        }
+    }
+
     /// Whether one more link, dialed by this peer, fits under the cap. Some slots are kept for ring links.
     pub(super) fn has_room_for(&self, peer: &NodeId) -> bool {
-        let degree = self.degree();
+        let degree = self.slots_taken();
         if degree >= self.config.degree_cap {
             return false;
         }
@@ -419,8 +476,9 @@ impl Core {
 
     pub(super) fn handle_superfluous(&mut self, now: Time, peer: NodeId, superfluous: bool) {
         if let Some(link) = self.links.get_mut(&peer) {
-            link.superfluous_to_peer = superfluous;
-            self.plan_soon(now);
+            if std::mem::replace(&mut link.superfluous_to_peer, superfluous) != superfluous {
+                self.plan_soon(now);
+            }
         }
     }
 
@@ -433,15 +491,11 @@ impl Core {
         } else {
             self.excess_links(now, excess)
         };
-        let mut news = Vec::new();
         for link in self.links.values_mut() {
             let superfluous = marked.contains(&link.peer);
             if std::mem::replace(&mut link.superfluous, superfluous) != superfluous {
-                news.push((link.peer, superfluous));
+                link.tell_superfluous = true;
             }
-        }
-        for (peer, superfluous) in news {
-            self.post(peer, Message::Superfluous(superfluous));
         }
         if excess == 0 {
             return;
@@ -470,6 +524,7 @@ impl Core {
             .links
             .values()
             .filter(|link| link.listed && !ring.contains(&link.peer))
+            .filter(|link| link.direction == Direction::Listener || self.dialed() > LEAST_DIALED)
             .filter(|link| now.saturating_sub(link.since) >= SETTLED)
             .map(|link| {
                 let rtt_us = link.detector.rtt().map_or(u32::MAX, |rtt| rtt.smoothed_us);

@@ -27,6 +27,8 @@ const REDIALS: [Duration; 4] = [
 ];
 /// A node lost within this time is as dear as a configured target.
 const LOST_LATELY: Duration = Duration::from_secs(3600);
+/// So many configured targets are dialed at once at a start; the others wait for the draws.
+const FIRST_TARGETS: usize = 32;
 /// A target that failed for this long is tried a tenth as often.
 const GIVEN_UP: Duration = Duration::from_secs(600);
 
@@ -129,6 +131,7 @@ impl Pool {
         let mut candidates: Vec<Candidate> = self
             .targets
             .iter()
+            .take(FIRST_TARGETS)
             .map(|target| Candidate {
                 id: None,
                 addr: target.addr,
@@ -159,12 +162,14 @@ impl Pool {
         node.last_seen_ms = node.last_seen_ms.max(now_ms);
         node.left = left;
         node.failures = 0;
-        for &addr in addrs.iter().rev() {
-            if !node.addrs.contains(&addr) {
-                node.addrs.insert(0, addr);
-            }
-        }
-        node.addrs.truncate(MAX_ADDRS_REMEMBERED);
+        // What was published comes behind what has worked; of that, only as much is kept as fits.
+        let kept = node.addrs.iter().take(1).copied();
+        let mut all: Vec<SocketAddr> = kept.chain(addrs.iter().copied()).collect();
+        all.extend(node.addrs.iter().skip(1).copied());
+        let mut seen = std::collections::BTreeSet::new();
+        all.retain(|addr| seen.insert(*addr));
+        all.truncate(MAX_ADDRS_REMEMBERED);
+        node.addrs = all;
     }
 
     /// An address worked for this node: it comes first from now on.
@@ -245,6 +250,12 @@ impl Pool {
         }
     }
 
+    /// The number of nodes that can be reached changed, and with it the pace of the draws: a node that was just cut off must
+    /// not wait as long as the network was large.
+    pub fn reach_changed(&mut self, now: Time, up: usize, rng: &mut ChaCha8Rng) {
+        self.next_draw = self.next_draw.min(now + pace(up, rng));
+    }
+
     /// When [`Self::poll`] has something to do.
     #[must_use]
     pub fn deadline(&self) -> Time {
@@ -263,8 +274,7 @@ impl Pool {
     ) -> Vec<Candidate> {
         let mut candidates = self.due_redials(now, rng, &missing);
         if self.next_draw <= now {
-            let pace = Duration::from_secs(up.max(1) as u64);
-            self.next_draw = now + pace.mul_f64(rng.random_range(0.75..1.25));
+            self.next_draw = now + pace(up, rng);
             candidates.extend(self.draw(now, rng, &missing));
         }
         candidates
@@ -285,13 +295,13 @@ impl Pool {
             let Some(addr) = nodes.get(id).and_then(|node| node.addrs.first().copied()) else {
                 return false;
             };
-            if !missing(Some(*id), addr) {
-                return false;
+            // It may still be up by way of others, for the moment; the next attempt looks again.
+            if missing(Some(*id), addr) {
+                candidates.push(Candidate {
+                    id: Some(*id),
+                    addr,
+                });
             }
-            candidates.push(Candidate {
-                id: Some(*id),
-                addr,
-            });
             *attempt += 1;
             let Some(pause) = REDIALS.get(*attempt) else {
                 return false;
@@ -363,6 +373,12 @@ impl Pool {
         nodes.sort_by_key(|(id, node)| (std::cmp::Reverse(node.last_seen_ms), **id));
         nodes
     }
+}
+
+/// The pause between two draws: N seconds for N reachable nodes, give or take a quarter, so that a part of a split network
+/// makes about one attempt a second, whatever its size.
+fn pace(up: usize, rng: &mut ChaCha8Rng) -> Duration {
+    Duration::from_secs(up.max(1) as u64).mul_f64(rng.random_range(0.75..1.25))
 }
 
 /// Draws by weight; where the weights add up to less than one, the rest of the probability is for nothing.

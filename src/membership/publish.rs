@@ -5,12 +5,13 @@
 //! - News of measurements alone goes out when a round-trip time moved by more than 20 % and 0.2 ms, out of a token bucket that keeps
 //!   the idle traffic of the whole network within a budget.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Config, Core, Event, Time};
-use crate::record::{Body, LinkState, MAX_ADDRS, Record, Signer};
+use crate::record::{Body, LinkState, MAX_ADDRS, MAX_LINKS, Record, Signer};
 use crate::wire::dialable;
 
 const LOSS_SPACING: Duration = Duration::from_millis(100);
@@ -133,33 +134,53 @@ impl Core {
 
     /// A link went, or is suspect.
     pub(super) fn own_links_lost(&mut self, now: Time) {
-        let earliest = self
-            .own
-            .last_loss
-            .map_or(now, |at| (at + LOSS_SPACING).max(now));
-        self.own.due_by(earliest);
-        self.own.last_loss = Some(earliest);
+        let at = match self.own.last_loss {
+            // One is planned already, and this loss goes with it.
+            Some(at) if at > now => at,
+            Some(at) => (at + LOSS_SPACING).max(now),
+            None => now,
+        };
+        self.own.due_by(at);
+        self.own.last_loss = Some(at);
         self.derive_soon(now, true);
     }
 
-    /// A peer sees us at this address. If we listen on all of them, that is how we learn ours.
-    pub(super) fn learn_own_addr(&mut self, now: Time, observed: SocketAddr) {
-        let own = &mut self.own;
-        if !self.config.addrs.is_empty()
-            || own.addrs.contains(&observed)
-            || !dialable(&observed, true)
-        {
+    /// Peers see us at addresses. If we listen on all of ours, that is how we learn which work: those that two
+    /// neighbours agree on, or that our only neighbours name, so that one liar can't move us.
+    pub(super) fn learn_own_addrs(&mut self, now: Time) {
+        if !self.config.addrs.is_empty() {
             return;
         }
-        own.addrs.insert(0, observed);
-        own.addrs.truncate(MAX_ADDRS);
-        own.due_by(now + GAIN_HOLD);
+        let mut votes: BTreeMap<SocketAddr, usize> = BTreeMap::new();
+        for link in self
+            .links
+            .values()
+            .filter(|link| dialable(&link.observed, true))
+        {
+            *votes.entry(link.observed).or_default() += 1;
+        }
+        let needed = if self.links.len() > 2 { 2 } else { 1 };
+        let mut addrs: Vec<(usize, SocketAddr)> = votes
+            .into_iter()
+            .filter(|(_, count)| *count >= needed)
+            .map(|(addr, count)| (count, addr))
+            .collect();
+        addrs.sort_unstable_by(|a, b| b.cmp(a));
+        let addrs: Vec<SocketAddr> = addrs
+            .into_iter()
+            .take(MAX_ADDRS)
+            .map(|(_, addr)| addr)
+            .collect();
+        if !addrs.is_empty() && addrs != self.own.addrs {
+            self.own.addrs = addrs;
+            self.own.due_by(now + GAIN_HOLD);
+        }
     }
 
     pub(super) fn leave(&mut self, now: Time) {
         self.leaving = true;
         self.own.leaving = true;
-        self.own.silenced = false;
+        // A silenced twin goes without a word: the other one stays, and the word would be taken for its own.
         self.publish(now);
     }
 
@@ -250,20 +271,39 @@ impl Core {
                 }
             })
             .collect();
+        // The cap keeps far below; but a record that nobody could read must never be signed.
+        links.truncate(MAX_LINKS);
         links.sort_by_key(|link| link.peer);
         links
     }
 
-    /// A record of our own that we did not write in this run and that is not older than ours: jump above it.
+    /// A record of our own that we did not write in this run and that is newer than ours: jump above it.
     pub(super) fn heard_own(&mut self, now: Time, record: &Record) {
         let body = record.body();
-        if record.version() <= self.own.record.version() {
-            return;
-        }
         let own = &mut self.own;
-        if own.jumped.is_some_and(|at| now < at + own.jump_hold) {
-            return;
+        // A peer can't forge our signature, so this epoch was ours once; the bound only keeps the addition honest.
+        own.epoch = own.epoch.max(body.epoch.saturating_add(1));
+        if own.silenced && body.leaving {
+            // The other one has gone: the network is ours again.
+            own.silenced = false;
+            own.foreign = 0;
         }
+        if let Some(at) = own.jumped {
+            if now < at + own.jump_hold {
+                let next = at + own.jump_hold;
+                own.due_by(next);
+                return;
+            }
+            let calm = now.saturating_sub(at) > LONGEST_JUMP * 2;
+            own.foreign = if calm { 0 } else { own.foreign };
+            own.jump_hold = if calm {
+                FIRST_JUMP
+            } else {
+                (own.jump_hold * 2).min(LONGEST_JUMP)
+            };
+        }
+        own.jumped = Some(now);
+        own.due_by(now);
         if body.run_id != self.config.run_id {
             own.foreign += 1;
             if own.foreign == TWIN_AFTER {
@@ -276,20 +316,6 @@ impl Core {
                 });
             }
         }
-        let own = &mut self.own;
-        if let Some(at) = own.jumped {
-            let calm = now.saturating_sub(at) > LONGEST_JUMP * 2;
-            own.jump_hold = if calm {
-                FIRST_JUMP
-            } else {
-                (own.jump_hold * 2).min(LONGEST_JUMP)
-            };
-            own.foreign = if calm { 1 } else { own.foreign };
-        }
-        own.jumped = Some(now);
-        // A peer can't forge our signature, so this epoch was ours once; the bound only keeps the addition honest.
-        own.epoch = body.epoch.saturating_add(1).max(own.epoch);
-        own.due_by(now);
     }
 }
 

@@ -6,7 +6,7 @@
 //! loss. What floods miss, digests find: every probe carries eight bytes that stand for
 //! the view; where they keep differing, sums of ranges of ids are compared, then versions, then records are sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,10 @@ const RELAY_SPACING: Duration = Duration::from_millis(100);
 const FEW: u32 = 8;
 /// Two views must differ for this long, unchanged on our side, before they are compared.
 const DIFFERS_FOR: Duration = Duration::from_millis(1200);
+/// Views that differ for this long are compared whatever ours does.
+const DIFFERS_LONG: Duration = Duration::from_secs(10);
+/// The pause after an exchange that found something: there may be more than fits into one.
+const NEXT_SYNC: Duration = Duration::from_millis(300);
 const LONGEST_SYNC_PAUSE: Duration = Duration::from_secs(30);
 /// New records that a neighbour may bring: the first fill of the largest network at once, then so many a second. A signature
 /// takes 50 µs to verify, so that is a twentieth of a core.
@@ -47,8 +51,8 @@ const SYNCS_PER_S: f64 = 8.0;
 pub(super) struct SyncState {
     records: Allowance,
     syncs: Allowance,
-    /// The digests last seen to differ (ours, since when).
-    differs: Option<(ViewDigest, Time)>,
+    /// The digests differ: ours, since when it has been this one, since when they differ at all.
+    differs: Option<(ViewDigest, Time, Time)>,
     pause: Duration,
     next: Time,
 }
@@ -92,12 +96,15 @@ impl Core {
         let Some(&peer) = self.conns.get(&conn) else {
             return;
         };
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
         let over = match &message {
-            Message::Records(_) | Message::Superfluous(_) | Message::Hello(_) => false,
-            Message::Digests { .. } | Message::Versions { .. } | Message::Want(_) => self
-                .links
-                .get_mut(&peer)
-                .is_some_and(|link| !link.sync.syncs.take(now, 1, SYNCS_PER_S, SYNCS_BURST)),
+            Message::Records(_) | Message::Hello(_) => false,
+            Message::Digests { .. }
+            | Message::Versions { .. }
+            | Message::Want(_)
+            | Message::Superfluous(_) => !link.sync.syncs.take(now, 1, SYNCS_PER_S, SYNCS_BURST),
         };
         if over {
             self.over_limit(now, peer, "digest exchanges");
@@ -151,6 +158,10 @@ impl Core {
             return;
         }
         for record in records {
+            if !self.links.contains_key(&peer) {
+                // One of them was forged, and the link is gone with the rest.
+                return;
+            }
             self.take_record(now, record, Some(peer));
         }
     }
@@ -315,12 +326,16 @@ impl Core {
             link.sync.pause = DIFFERS_FOR;
             return;
         }
-        let since = match link.sync.differs {
-            Some((before, since)) if before == ours => since,
-            _ => now,
+        let (since, first) = match link.sync.differs {
+            Some((before, since, first)) if before == ours => (since, first),
+            Some((_, _, first)) => (now, first),
+            None => (now, now),
         };
-        link.sync.differs = Some((ours, since));
-        if now.saturating_sub(since) >= DIFFERS_FOR && link.sync.next <= now {
+        link.sync.differs = Some((ours, since, first));
+        let settled = now.saturating_sub(since) >= DIFFERS_FOR;
+        // Where news never ceases, waiting for a still moment would be waiting for ever.
+        let overdue = now.saturating_sub(first) >= DIFFERS_LONG;
+        if (settled || overdue) && link.sync.next <= now {
             link.sync.next = now + link.sync.pause;
             link.sync.pause = (link.sync.pause * 2).min(LONGEST_SYNC_PAUSE);
             self.start_sync(now, peer);
@@ -373,13 +388,14 @@ impl Core {
             .map(|(id, _)| *id)
             .take(MAX_SYNC_ENTRIES)
             .collect();
+        let within: BTreeSet<u16> = buckets.iter().copied().collect();
         let newer: Vec<Index> = self
             .database
             .up_in_order()
             .filter(|(_, entry)| {
                 let short = entry.record.id().abbreviated();
                 let place = u16::try_from(bucket(&short, log2)).expect("at most 1024 buckets");
-                buckets.contains(&place)
+                within.contains(&place)
                     && theirs
                         .get(&short)
                         .is_none_or(|version| *version < entry.record.version())
@@ -387,6 +403,10 @@ impl Core {
             .map(|(index, _)| index)
             .collect();
         if let Some(link) = self.links.get_mut(&peer) {
+            if !(newer.is_empty() && wanted.is_empty()) {
+                link.sync.pause = DIFFERS_FOR;
+                link.sync.next = now + NEXT_SYNC;
+            }
             for index in newer {
                 link.needs.entry(index).or_insert(now);
             }
@@ -437,7 +457,9 @@ impl Core {
             if link.in_flight.is_some() || !matches!(link.phase, LinkPhase::Live { .. }) {
                 continue;
             }
-            let message = link.outbox.pop_front().or_else(|| {
+            let told = std::mem::take(&mut link.tell_superfluous)
+                .then_some(Message::Superfluous(link.superfluous));
+            let message = told.or_else(|| link.outbox.pop_front()).or_else(|| {
                 let mut bytes = 0;
                 let mut batch = Vec::new();
                 link.needs.retain(|index, due| {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
 use rustls_pki_types::CertificateDer;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    FrameError, HELLO_TIMEOUT, Handle, Shared, TransportEvent, closed, read_frame, stranger,
+    FrameError, HELLO_TIMEOUT, Handle, Place, Shared, TransportEvent, closed, read_frame, stranger,
 };
 use crate::identity::certified_id;
 use crate::membership::{Closed, ConnId, Connected, DialError, DialId, Input};
@@ -168,15 +168,11 @@ fn refused(error: ConnectionError) -> DialError {
     }
 }
 
-/// Takes a stranger's connection as far as its Hello, and then serves it. The permit bounds how many get that far at once.
-pub(super) async fn accept(
-    shared: Arc<Shared>,
-    incoming: quinn::Incoming,
-    permit: OwnedSemaphorePermit,
-) {
+/// Takes a stranger's connection as far as its Hello, and then serves it. The place bounds how many get that far at once.
+pub(super) async fn accept(shared: Arc<Shared>, incoming: quinn::Incoming, place: Place) {
     let remote = incoming.remote_address();
     let arrived = timeout(HELLO_TIMEOUT, arrive(incoming)).await;
-    drop(permit);
+    drop(place);
     match arrived {
         Ok(Ok((established, hello))) => serve(shared, established, hello, None, false).await,
         Ok(Err((what, why))) => stranger(&shared, remote, what, why).await,
@@ -327,7 +323,7 @@ async fn write(
     while let Some(Command::Send(frame)) = commands.recv().await {
         match send.write_all(&frame).await {
             Ok(()) => {}
-            Err(quinn::WriteError::ConnectionLost(error)) => return closed(error),
+            Err(quinn::WriteError::ConnectionLost(_)) => return std::future::pending().await,
             Err(error) => return Closed::Violation(CloseCode::Protocol, error.to_string()),
         }
         if shared
@@ -352,7 +348,8 @@ async fn answer(shared: &Shared, conn: ConnId, connection: &Connection) -> Close
     loop {
         let bytes = match connection.read_datagram().await {
             Ok(bytes) => bytes,
-            Err(error) => return closed(error),
+            // The reader says why, once it has delivered what came before the end.
+            Err(_) => return std::future::pending().await,
         };
         let received = Instant::now();
         if !allowance.take(received) {
@@ -373,9 +370,8 @@ async fn answer(shared: &Shared, conn: ConnId, connection: &Connection) -> Close
             Ok(Datagram::Answer(answer)) => TransportEvent::Answer(conn, answer, received),
             Err(error) => return Closed::Violation(CloseCode::Protocol, error.to_string()),
         };
-        if shared.events.send(event).await.is_err() {
-            return Closed::Local;
-        }
+        // A busy event loop must not keep us from answering; what it has no room for is as good as lost on the way.
+        shared.events.try_send(event).ok();
     }
 }
 

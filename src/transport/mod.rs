@@ -12,15 +12,15 @@ mod connection;
 mod socket;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{AsyncUdpSocket, Endpoint, EndpointConfig, Runtime, TransportConfig, VarInt};
 use quinn_proto::HashedConnectionIdGenerator;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
 use crate::identity::{Allow, Identity};
@@ -48,6 +48,9 @@ const DATAGRAM_BUFFER: usize = 8 * 1024;
 const MAX_HANDSHAKES: usize = 128;
 /// From so many on, an address must prove that it can receive before anything is spent on it (RFC 9000, section 8.1.2).
 const UNPROVEN_HANDSHAKES: usize = 32;
+/// Handshakes under way at once from one remote host (an IPv4 address, or the /64 of an IPv6 one): one host must not take
+/// all the places. This machine's own nodes are not bounded so.
+const HANDSHAKES_A_HOST: usize = 8;
 /// How long a peer that dialed may take from its first packet to its Hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// Events that wait for the event loop.
@@ -104,6 +107,8 @@ struct Shared {
     events: mpsc::Sender<TransportEvent>,
     next_conn: AtomicU64,
     handshakes: Arc<Semaphore>,
+    /// Handshakes under way from each remote host.
+    by_host: Mutex<BTreeMap<IpAddr, usize>>,
     dial_timeout: Duration,
 }
 
@@ -167,6 +172,7 @@ impl Transport {
             events,
             next_conn: AtomicU64::new(1),
             handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
+            by_host: Mutex::default(),
             dial_timeout: parts.dial_timeout,
         });
         tokio::spawn(accept(endpoint.clone(), shared.clone()));
@@ -333,22 +339,84 @@ impl Shared {
     }
 }
 
+/// A place among the handshakes under way.
+struct Place {
+    shared: Arc<Shared>,
+    host: Option<IpAddr>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// A place, or why there is none.
+    fn take(shared: &Arc<Shared>, remote: IpAddr) -> Result<Self, String> {
+        let permit = shared.handshakes.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| format!("{MAX_HANDSHAKES} handshakes are under way"))?;
+        let host = host_of(remote);
+        if let Some(host) = host {
+            let mut by_host = shared
+                .by_host
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let count = by_host.entry(host).or_default();
+            if *count >= HANDSHAKES_A_HOST {
+                return Err(format!(
+                    "{HANDSHAKES_A_HOST} handshakes with {host} are under way"
+                ));
+            }
+            *count += 1;
+        }
+        Ok(Self {
+            shared: shared.clone(),
+            host,
+            _permit: permit,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some(host) = self.host else { return };
+        let mut by_host = self
+            .shared
+            .by_host
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = by_host.get_mut(&host) {
+            *count -= 1;
+            if *count == 0 {
+                by_host.remove(&host);
+            }
+        }
+    }
+}
+
+/// What counts as one host; `None` for this machine.
+fn host_of(remote: IpAddr) -> Option<IpAddr> {
+    match remote.to_canonical() {
+        ip if ip.is_loopback() => None,
+        IpAddr::V4(v4) => Some(v4.into()),
+        IpAddr::V6(v6) => Some(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into()),
+    }
+}
+
 /// Accepts for as long as the endpoint lives. Strangers cost little until they have shown a key and said Hello.
 async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
     while let Some(incoming) = endpoint.accept().await {
-        let Ok(permit) = shared.handshakes.clone().try_acquire_owned() else {
-            let remote = incoming.remote_address();
-            incoming.refuse();
-            let why = format!("{MAX_HANDSHAKES} handshakes are under way");
-            stranger(&shared, remote, "handshakes_over_limit", why).await;
-            continue;
-        };
+        let remote = incoming.remote_address();
         let under_way = MAX_HANDSHAKES - shared.handshakes.available_permits();
-        if under_way > UNPROVEN_HANDSHAKES && !incoming.remote_address_validated() {
+        if under_way >= UNPROVEN_HANDSHAKES && !incoming.remote_address_validated() {
             incoming.retry().ok();
             continue;
         }
-        tokio::spawn(connection::accept(shared.clone(), incoming, permit));
+        match Place::take(&shared, remote.ip()) {
+            Ok(place) => {
+                tokio::spawn(connection::accept(shared.clone(), incoming, place));
+            }
+            Err(why) => {
+                incoming.refuse();
+                stranger(&shared, remote, "handshakes_over_limit", why).await;
+            }
+        }
     }
 }
 
