@@ -111,7 +111,7 @@ pub(crate) struct Start {
 }
 
 /// A picture without what changes all the time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) nodes: BTreeMap<String, NodeState>,
     /// From dialer to listener.
@@ -319,18 +319,17 @@ impl World {
         self.nodes[name].reader.get().await.unwrap()
     }
 
-    /// What a node showed last.
-    pub(crate) fn view(&self, name: &str) -> Option<View> {
+    /// What a node showed last; an empty picture, if it has shown nothing yet.
+    pub(crate) fn view(&self, name: &str) -> View {
         let history = self.nodes[name].history.lock().unwrap();
-        history.last().map(|(_, view)| view.clone())
+        history
+            .last()
+            .map_or_else(View::default, |(_, view)| view.clone())
     }
 
     /// The last picture of every node that runs.
     pub(crate) fn views(&self) -> Vec<View> {
-        self.nodes
-            .keys()
-            .filter_map(|name| self.view(name))
-            .collect()
+        self.nodes.keys().map(|name| self.view(name)).collect()
     }
 
     pub(crate) fn history(&self, name: &str) -> History {
@@ -358,16 +357,10 @@ impl World {
 
     /// These nodes show the same, a full mesh of exactly themselves.
     pub(crate) fn agree_on(&self, names: &[&str]) -> bool {
-        let views: Vec<_> = names.iter().map(|name| self.view(name)).collect();
-        let same = |view: &Option<View>| {
-            view.as_ref().is_some_and(|view| {
-                view.is_full_mesh_of(names)
-                    && views[0]
-                        .as_ref()
-                        .is_some_and(|first| first.links == view.links)
-            })
-        };
-        views.iter().all(same)
+        let views: Vec<View> = names.iter().map(|name| self.view(name)).collect();
+        views
+            .iter()
+            .all(|view| view.is_full_mesh_of(names) && view.links == views[0].links)
     }
 
     /// Waits until something is so, and tells how long that took.
