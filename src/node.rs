@@ -83,6 +83,8 @@ impl NodeError {
 /// When the node can't start.
 pub async fn run(settings: Settings) -> Result<(), NodeError> {
     let system = |doing| move |source| NodeError::System { doing, source };
+    // First of all: whoever reads "started" may ask the node to leave, and must not kill it instead.
+    let mut leave = Leave::new()?;
     // Nothing is written before the address is ours: a second start of a profile must not touch the first one's files.
     let (socket, bound) = listen(&settings)?;
     let identity = Arc::new(Identity::load_or_create(&Path::new("certs").join(&settings.profile))?);
@@ -108,7 +110,6 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
         socket,
         runtime,
     };
-    let mut leave = Leave::new()?;
     let node = Node::assemble(assembly).map_err(system("can't open the endpoint"))?;
     let exporter = Exporter::start(node.reader(), Files { dir, d2: settings.d2 });
     node.run(leave.asked()).await;
