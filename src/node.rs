@@ -338,10 +338,14 @@ impl Node {
 
     fn answer(&mut self, request: oneshot::Sender<Arc<Snapshot>>) {
         let mut snapshot = self.core.snapshot(self.now());
+        // The core and the transport count some things under one name; a reader must find it once.
+        let mut rejected: BTreeMap<&'static str, u64> = snapshot.rejected.0.into_iter().collect();
         let garbage = self.transport.garbage();
         let more = self.strangers.iter().map(|(name, count)| (*name, *count));
-        snapshot.rejected.0.extend(more.chain((garbage > 0).then_some(("not_quic", garbage))));
-        snapshot.rejected.0.sort_unstable();
+        for (name, count) in more.chain((garbage > 0).then_some(("not_quic", garbage))) {
+            *rejected.entry(name).or_default() += count;
+        }
+        snapshot.rejected.0 = rejected.into_iter().collect();
         // Whoever asked may have gone since.
         request.send(Arc::new(snapshot)).ok();
     }
