@@ -332,7 +332,7 @@ impl Node {
     fn publish(&mut self) {
         self.transport.greet_with(greeting(&self.core));
         let mut now = self.core.changes();
-        now.figures += self.strangers.values().sum::<u64>();
+        now.figures += self.strangers.values().sum::<u64>() + self.transport.garbage();
         self.changes.send_if_modified(|before| std::mem::replace(before, now) != now);
     }
 
