@@ -85,6 +85,8 @@ impl NodeError {
 /// When the node can't start.
 pub async fn run(settings: Settings) -> Result<(), NodeError> {
     let system = |doing| move |source| NodeError::System { doing, source };
+    // First of all: whoever reads "started" may ask the node to leave, and must not kill it instead.
+    let mut leave = Leave::new()?;
     // Nothing is written before the address is ours: a second start of a profile must not touch the first one's files.
     let (socket, bound) = listen(&settings)?;
     let identity = Arc::new(Identity::load_or_create(
@@ -118,7 +120,6 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
         socket,
         runtime,
     };
-    let mut leave = Leave::new()?;
     let node = Node::assemble(assembly).map_err(system("can't open the endpoint"))?;
     let exporter = Exporter::start(
         node.reader(),
@@ -369,20 +370,21 @@ impl Node {
     fn publish(&mut self) {
         self.transport.greet_with(greeting(&self.core));
         let mut now = self.core.changes();
-        now.figures += self.strangers.values().sum::<u64>();
+        now.figures += self.strangers.values().sum::<u64>() + self.transport.garbage();
         self.changes
             .send_if_modified(|before| std::mem::replace(before, now) != now);
     }
 
     fn answer(&mut self, request: oneshot::Sender<Arc<Snapshot>>) {
         let mut snapshot = self.core.snapshot(self.now());
+        // The core and the transport count some things under one name; a reader must find it once.
+        let mut rejected: BTreeMap<&'static str, u64> = snapshot.rejected.0.into_iter().collect();
         let garbage = self.transport.garbage();
         let more = self.strangers.iter().map(|(name, count)| (*name, *count));
-        snapshot
-            .rejected
-            .0
-            .extend(more.chain((garbage > 0).then_some(("not_quic", garbage))));
-        snapshot.rejected.0.sort_unstable();
+        for (name, count) in more.chain((garbage > 0).then_some(("not_quic", garbage))) {
+            *rejected.entry(name).or_default() += count;
+        }
+        snapshot.rejected.0 = rejected.into_iter().collect();
         // Whoever asked may have gone since.
         request.send(Arc::new(snapshot)).ok();
     }

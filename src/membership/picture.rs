@@ -7,6 +7,7 @@ use super::database::{Entry, Index};
 use super::{Core, Time};
 use crate::record::{Direction, LinkState};
 use crate::snapshot::{LinkView, NodeState, NodeView, Rejected, Snapshot};
+use crate::wire::dialable;
 
 /// A measurement older than this is stale even in the smallest network.
 const STALE_AFTER: Duration = Duration::from_secs(180);
@@ -63,6 +64,10 @@ impl Core {
             (false, false) => NodeState::Unreachable,
         };
         let mut addrs = body.addrs.clone();
+        if index != self.database.me() {
+            // Any address can stand in a record; one that nobody can dial would make a bad target file of peers.json.
+            addrs.retain(|addr| dialable(addr, entry.over_loopback));
+        }
         if index != self.database.me()
             && let Some(worked) = self
                 .pool

@@ -1,0 +1,334 @@
+//! The real binary, as its users meet it: profiles on loopback that are started, killed, asked to leave and started again, with
+//! good files and bad ones.
+
+#[cfg(test)]
+mod processes;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::net::{SocketAddr, UdpSocket};
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+    use std::process::Output;
+    use std::time::Duration;
+
+    use rustix::process::Signal;
+    use tokio::time::Instant;
+
+    use crate::processes::{Desk, Process, ports, until, until_exact};
+
+    const FIVE: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
+
+    /// The five profiles with the targets they ship with, at free ports.
+    fn start_five(desk: &Desk, addrs: &[SocketAddr]) -> Vec<Process> {
+        (0..5)
+            .map(|at| start_one_of_five(desk, addrs, at))
+            .collect()
+    }
+
+    fn start_one_of_five(desk: &Desk, addrs: &[SocketAddr], at: usize) -> Process {
+        let targets: [&[usize]; 5] = [&[], &[0, 2], &[4], &[0], &[3]];
+        let targets: Vec<SocketAddr> = targets[at].iter().map(|&at| addrs[at]).collect();
+        let targets = desk.targets(FIVE[at], &targets);
+        desk.start(FIVE[at], addrs[at], &[&targets])
+    }
+
+    #[tokio::test]
+    async fn five_profiles_know_each_other_and_one_that_is_killed_comes_back() {
+        let desk = Desk::new();
+        let addrs = ports(5);
+        let mut nodes = start_five(&desk, &addrs);
+        until_exact(&nodes.iter().collect::<Vec<_>>(), &FIVE).await;
+        for node in &nodes {
+            let others = addrs.iter().filter(|addr| **addr != node.addr);
+            let mut others: Vec<String> = others.map(SocketAddr::to_string).collect();
+            others.sort();
+            let peers = || {
+                let mut peers: Vec<String> =
+                    serde_json::from_value(node.file("peers.json").unwrap()).unwrap();
+                peers.sort();
+                peers
+            };
+            until("peers.json lists the others", || peers() == others).await;
+        }
+
+        let mut alice = nodes.remove(0);
+        alice.signal(Signal::KILL);
+        alice.ended().await;
+        let rest: Vec<&Process> = nodes.iter().collect();
+        let took = until_exact(&rest, &FIVE[1..]).await;
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        for node in &rest {
+            assert_eq!(node.picture().state("alice"), "unreachable");
+        }
+
+        let alice = start_one_of_five(&desk, &addrs, 0);
+        let all: Vec<&Process> = [&alice].into_iter().chain(&nodes).collect();
+        let took = until_exact(&all, &FIVE).await;
+        assert!(took < Duration::from_secs(5), "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_asked_to_stop_says_farewell() {
+        let desk = Desk::new();
+        let addrs = ports(3);
+        let bob = desk.start("bob", addrs[0], &[]);
+        let carol = desk.start("carol", addrs[1], &[]);
+        let targets = desk.targets("alice", &addrs[..2]);
+        for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+            let mut alice = desk.start("alice", addrs[2], &[&targets]);
+            until_exact(&[&alice, &bob, &carol], &["alice", "bob", "carol"]).await;
+            alice.signal(signal);
+            let since = Instant::now();
+            let status = alice.ended().await;
+            let took = since.elapsed();
+            assert_eq!(status.code(), Some(0), "{signal:?}: {}", alice.log());
+            assert!(took < Duration::from_secs(1), "{signal:?}: {took:?}");
+            for other in [&bob, &carol] {
+                until("the others show that she left", || {
+                    other.picture().state("alice") == "left"
+                })
+                .await;
+            }
+            let took = since.elapsed();
+            assert!(took < Duration::from_millis(1500), "{signal:?}: {took:?}");
+        }
+    }
+
+    /// Runs a node that can't start, and demands that it says why in one line that has all of `said` in it, and changes nothing.
+    #[track_caller]
+    fn refuses(desk: &Desk, addr: SocketAddr, said: &[&str]) {
+        let before = contents(&desk.path(""));
+        let mut command = desk.command("alice", addr, &[]);
+        let Output { status, stderr, .. } = command.output().unwrap();
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(2), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        for part in said {
+            assert!(stderr.contains(part), "no {part:?} in: {stderr}");
+        }
+        assert_eq!(contents(&desk.path("")), before, "nothing is written");
+    }
+
+    fn contents(dir: &Path) -> Vec<(String, Vec<u8>, u32)> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            let name = path.display().to_string();
+            if path.is_dir() {
+                found.push((name, Vec::new(), mode));
+                found.extend(contents(&path));
+            } else {
+                found.push((name, fs::read(&path).unwrap(), mode));
+            }
+        }
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn a_port_in_use_is_told_with_its_address_and_key() {
+        let desk = Desk::new();
+        let taken = UdpSocket::bind("[::1]:0").unwrap();
+        let addr = taken.local_addr().unwrap();
+        let said = [
+            &addr.to_string(),
+            "network.controller.listen",
+            "port",
+            "alice",
+            "in use",
+        ];
+        // The profile's files are made beforehand by nobody: the desk has only its configuration.
+        desk.command("alice", addr, &[]);
+        refuses(&desk, addr, &said);
+        assert!(!desk.path("certs").exists() && !desk.path("profiles").exists());
+    }
+
+    /// A key and a certificate as the program makes them.
+    async fn make_identity(desk: &Desk, profile: &str) {
+        let mut node = desk.start(profile, ports(1)[0], &[]);
+        until("it has started", || node.log().contains("started")).await;
+        node.signal(Signal::TERM);
+        assert_eq!(node.ended().await.code(), Some(0));
+    }
+
+    #[tokio::test]
+    async fn a_bad_key_or_certificate_is_named_and_left_alone() {
+        let desk = Desk::new();
+        make_identity(&desk, "alice").await;
+        make_identity(&desk, "bob").await;
+        let addr = ports(1)[0];
+        let (key, cert) = (
+            desk.path("certs/alice/key.pem"),
+            desk.path("certs/alice/cert.pem"),
+        );
+        let (good_key, good_cert) = (fs::read(&key).unwrap(), fs::read(&cert).unwrap());
+        assert_eq!(
+            fs::metadata(&key).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+
+        let pem = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+        for bad in [&b""[..], b"garbage", &good_key[..40], pem.as_bytes()] {
+            fs::write(&key, bad).unwrap();
+            refuses(&desk, addr, &["certs/alice/key.pem"]);
+        }
+        fs::write(&key, &good_key).unwrap();
+        for bad in [&b""[..], b"garbage", &good_cert[..40]] {
+            fs::write(&cert, bad).unwrap();
+            refuses(&desk, addr, &["certs/alice/cert.pem"]);
+        }
+        fs::copy(desk.path("certs/bob/cert.pem"), &cert).unwrap();
+        refuses(
+            &desk,
+            addr,
+            &["certs/alice/cert.pem", "not a certificate of the key"],
+        );
+        fs::write(&cert, &good_cert).unwrap();
+
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+        refuses(&desk, addr, &["certs/alice/key.pem", "0644", "chmod 600"]);
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&key, Some(1), None).unwrap();
+            refuses(&desk, addr, &["certs/alice/key.pem", "user 1", "user 0"]);
+            std::os::unix::fs::chown(&key, Some(0), None).unwrap();
+        }
+        fs::remove_file(&key).unwrap();
+        refuses(&desk, addr, &["certs/alice/cert.pem", "no key.pem"]);
+        // A folder in the key's place can't be read as one.
+        fs::create_dir(&key).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o700)).unwrap();
+        refuses(&desk, addr, &["certs/alice/key.pem"]);
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_is_missing_is_made_anew_for_the_same_key() {
+        let desk = Desk::new();
+        make_identity(&desk, "alice").await;
+        let key = fs::read(desk.path("certs/alice/key.pem")).unwrap();
+        fs::remove_file(desk.path("certs/alice/cert.pem")).unwrap();
+        make_identity(&desk, "alice").await;
+        assert!(desk.path("certs/alice/cert.pem").exists());
+        assert_eq!(fs::read(desk.path("certs/alice/key.pem")).unwrap(), key);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_vanishes_or_is_in_the_way_stops_nobody() {
+        let desk = Desk::new();
+        let addrs = ports(3);
+        // The folder's place is taken by a file: nothing at all can be written, whoever we are.
+        fs::write(desk.path("profiles"), "in the way").unwrap();
+        let mut alice = desk.start("alice", addrs[0], &[]);
+        until("alice warns", || {
+            let log = alice.log();
+            log.contains("WARN") && log.contains("can't be written")
+        })
+        .await;
+        // She goes on, and does her work: she takes in bob, and writes as soon as she can.
+        fs::remove_file(desk.path("profiles")).unwrap();
+        let targets = desk.targets("bob", &addrs[..1]);
+        let bob = desk.start("bob", addrs[1], &[&targets]);
+        until_exact(&[&alice, &bob], &["alice", "bob"]).await;
+
+        fs::remove_dir_all(desk.path("profiles")).unwrap();
+        let carol = desk.start("carol", addrs[2], &[&targets]);
+        until_exact(&[&alice, &bob, &carol], &["alice", "bob", "carol"]).await;
+        alice.signal(Signal::TERM);
+        assert_eq!(alice.ended().await.code(), Some(0));
+    }
+
+    #[tokio::test]
+    async fn a_broken_state_is_set_aside_and_epochs_grow_over_restarts() {
+        let desk = Desk::new();
+        let addr = ports(1)[0];
+        let epoch = |node: &Process| {
+            node.file("state.json")
+                .and_then(|state| state["epoch"].as_u64())
+        };
+        let mut before = 0;
+        for _ in 0..3 {
+            let mut alice = desk.start("alice", addr, &[]);
+            until("the epoch is on disk", || {
+                epoch(&alice).is_some_and(|epoch| epoch > before)
+            })
+            .await;
+            before = epoch(&alice).unwrap();
+            alice.signal(Signal::KILL);
+            alice.ended().await;
+        }
+        // A clock that went back makes no difference.
+        let ahead = before + 3_600_000;
+        let state = desk.path("profiles/alice/state.json");
+        fs::write(
+            &state,
+            format!("{{\"format\":1,\"epoch\":{ahead},\"nodes\":[]}}"),
+        )
+        .unwrap();
+        let mut alice = desk.start("alice", addr, &[]);
+        until("the epoch is above", || epoch(&alice) == Some(ahead + 1)).await;
+        alice.signal(Signal::KILL);
+        alice.ended().await;
+
+        fs::write(&state, "{\"format\":1,").unwrap();
+        let alice = desk.start("alice", addr, &[]);
+        until("it has started", || epoch(&alice).is_some()).await;
+        assert_eq!(
+            fs::read(state.with_extension("json.broken")).unwrap(),
+            b"{\"format\":1,"
+        );
+        assert!(alice.log().contains("empty memory"), "{}", alice.log());
+    }
+
+    #[tokio::test]
+    async fn an_identity_that_runs_twice_is_said_loudly() {
+        let desk = Desk::new();
+        let addrs = ports(3);
+        make_identity(&desk, "alice").await;
+        fs::create_dir_all(desk.path("certs/copy")).unwrap();
+        for file in ["key.pem", "cert.pem"] {
+            fs::copy(
+                desk.path("certs/alice").join(file),
+                desk.path("certs/copy").join(file),
+            )
+            .unwrap();
+        }
+        let bob = desk.start("bob", addrs[0], &[]);
+        let targets = desk.targets("alice", &addrs[..1]);
+        let alice = desk.start("alice", addrs[1], &[&targets]);
+        until_exact(&[&alice, &bob], &["alice", "bob"]).await;
+        let copy = desk.start("copy", addrs[2], &[&targets]);
+        let says = |node: &Process, what: &str| {
+            node.log()
+                .lines()
+                .any(|line| line.contains("ERROR") && line.contains(what))
+        };
+        until("bob says so", || {
+            says(&bob, "a second node runs with this peer's key")
+        })
+        .await;
+        until("the copy says so", || says(&copy, "IN USE TWICE")).await;
+        // The one that was there first keeps its links.
+        assert!(bob.picture().is_full_mesh_of(&["alice", "bob"]));
+        assert!(!bob.log().contains("link lost"), "{}", bob.log());
+    }
+
+    #[tokio::test]
+    async fn a_newcomer_can_use_what_another_wrote_as_its_targets() {
+        let desk = Desk::new();
+        let addrs = ports(3);
+        let alice = desk.start("alice", addrs[0], &[]);
+        let targets = desk.targets("bob", &addrs[..1]);
+        let bob = desk.start("bob", addrs[1], &[&targets]);
+        until_exact(&[&alice, &bob], &["alice", "bob"]).await;
+        until("alice lists bob", || {
+            alice.file("peers.json") == Some(serde_json::json!([addrs[1]]))
+        })
+        .await;
+        let path = "network.controller.target.path=profiles/alice/peers.json";
+        let zoe = desk.start("zoe", addrs[2], &[path]);
+        until_exact(&[&alice, &bob, &zoe], &["alice", "bob", "zoe"]).await;
+    }
+}

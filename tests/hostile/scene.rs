@@ -1,0 +1,148 @@
+//! A victim with two honest neighbours, who must not notice anything.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::time::Instant;
+
+use crate::processes::{Desk, Picture, Process, ports, until, until_exact};
+use crate::stranger::Stranger;
+
+pub(crate) const HONEST: [&str; 3] = ["alice", "bob", "carol"];
+
+pub(crate) struct Scene {
+    pub(crate) desk: Desk,
+    pub(crate) alice: Process,
+    honest: [Process; 2],
+    /// When each honest node came into each honest view.
+    since: Vec<Picture>,
+    begun: Instant,
+}
+
+impl Scene {
+    /// Alice is the victim; bob and carol are linked with her and with each other.
+    pub(crate) async fn new() -> Self {
+        let desk = Desk::new();
+        let addrs = ports(3);
+        let debug = "log.level=debug";
+        let alice = desk.start("alice", addrs[0], &[debug]);
+        let targets = desk.targets("bob", &addrs[..1]);
+        let honest = ["bob", "carol"].map(|name| {
+            let at = if name == "bob" { addrs[1] } else { addrs[2] };
+            desk.start(name, at, &[&targets, debug])
+        });
+        until_exact(&[&alice, &honest[0], &honest[1]], &HONEST).await;
+        let since = [&alice, &honest[0], &honest[1]]
+            .map(Process::picture)
+            .to_vec();
+        Self {
+            desk,
+            alice,
+            honest,
+            since,
+            begun: Instant::now(),
+        }
+    }
+
+    pub(crate) fn victim(&self) -> SocketAddr {
+        self.alice.addr
+    }
+
+    pub(crate) fn stranger(&self, label: &str) -> Stranger {
+        Stranger::new(&self.desk.network, label)
+    }
+
+    /// Waits until the victim's file shows at least so many of what it turned away, and its log a line about it.
+    #[track_caller]
+    pub(crate) fn counted<'a>(
+        &'a self,
+        what: &'a str,
+        at_least: u64,
+    ) -> impl Future<Output = ()> + 'a {
+        let counted = until(what, move || {
+            let count = self.alice.picture().rejected.get(what).copied();
+            count.is_some_and(|count| count >= at_least)
+        });
+        async move {
+            counted.await;
+            assert!(
+                self.lines_about(what) >= 1,
+                "nothing about {what} in the log:\n{}",
+                self.alice.log()
+            );
+        }
+    }
+
+    pub(crate) fn lines_about(&self, counter: &str) -> usize {
+        let counter = format!("counter=\"{counter}\"");
+        self.alice
+            .log()
+            .lines()
+            .filter(|line| line.contains(&counter))
+            .count()
+    }
+
+    /// Waits until alice shows somebody in this state.
+    #[track_caller]
+    pub(crate) fn alice_shows<'a>(
+        &'a self,
+        label: &'a str,
+        state: &'a str,
+    ) -> impl Future<Output = Duration> + 'a {
+        until("alice shows it", move || {
+            self.alice.picture().state(label) == state
+        })
+    }
+
+    /// The end: demands that the three honest nodes have been up in each other's views all along, on the links that they began
+    /// with; that the log's rate was bounded; and that the victim still says farewell as it should.
+    pub(crate) async fn nobody_noticed(mut self) {
+        self.check();
+        self.alice.signal(Signal::TERM);
+        assert_eq!(
+            self.alice.ended().await.code(),
+            Some(0),
+            "{}",
+            self.alice.log()
+        );
+    }
+
+    fn check(&self) {
+        let nodes = [&self.alice, &self.honest[0], &self.honest[1]];
+        for (node, before) in nodes.iter().zip(&self.since) {
+            let now = node.picture();
+            for label in HONEST {
+                // The state and the time of its last change: so it never changed in between.
+                assert_eq!(now.nodes[label], before.nodes[label], "{}", node.log());
+            }
+            let among_us = |picture: &Picture| {
+                let links = picture.links.iter();
+                let honest = |label: &String| HONEST.contains(&label.as_str());
+                links
+                    .filter(|(a, b)| honest(a) && honest(b))
+                    .cloned()
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(among_us(&now), among_us(before));
+            for label in HONEST {
+                let lost = "link lost: ";
+                let peer = format!("peer=\"{label}\"");
+                let log = node.log();
+                assert!(
+                    !log.lines()
+                        .any(|line| line.contains(lost) && line.contains(&peer)),
+                    "{log}"
+                );
+            }
+        }
+        let windows = usize::try_from(self.begun.elapsed().as_secs() / 10).unwrap() + 1;
+        for counter in self.alice.picture().rejected.keys() {
+            let lines = self.lines_about(counter);
+            assert!(
+                lines <= windows,
+                "{lines} lines about {counter} in {windows} times 10 s"
+            );
+        }
+    }
+}
