@@ -437,7 +437,6 @@ mod tests {
         let answer = Answer {
             seq: 77,
             hold_us: 0,
-            digest: ViewDigest([1; 8]),
         };
         let bytes = Datagram::Answer(answer).to_bytes();
         for _ in 0..20_000 {

@@ -98,7 +98,6 @@ impl Stranger {
             replaces: false,
             observed: victim,
             known: 1,
-            digest: ViewDigest([0; 8]),
             record: self.record(10),
         }
     }
@@ -203,7 +202,6 @@ pub(crate) async fn answer_probes(connection: Connection) {
             let answer = Answer {
                 seq: probe.seq,
                 hold_us: 0,
-                digest: ViewDigest([0; 8]),
             };
             connection
                 .send_datagram(Datagram::Answer(answer).to_bytes().into())
