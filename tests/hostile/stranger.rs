@@ -98,6 +98,7 @@ impl Stranger {
             replaces: false,
             observed: victim,
             known: 1,
+            digest: ViewDigest([0; 8]),
             record: self.record(10),
         }
     }
