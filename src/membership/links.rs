@@ -4,13 +4,12 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::database::Index;
+use super::backlog::Backlog;
 use super::detector::{Detector, Verdict};
 use super::{Action, Closed, ConnId, Connected, Core, Event, Time};
 use crate::record::Direction;
 use crate::wire::{Answer, CloseCode, Hello, Message, NodeId, Probe, ViewDigest};
 use rand::RngExt as _;
-use std::collections::BTreeMap;
 
 /// How long the old connection of a peer with a new run id has to prove that it lives.
 pub(super) const CONTEST: Duration = Duration::from_millis(300);
@@ -67,7 +66,7 @@ pub(super) struct Link {
     pub(super) observed: SocketAddr,
     pub(super) detector: Detector,
     /// Nodes whose newest record this neighbour may lack, and when to send it.
-    pub(super) needs: BTreeMap<Index, Time>,
+    pub(super) needs: Backlog,
     /// The last message is not with the transport yet, since then.
     pub(super) in_flight: Option<Time>,
     pub(super) outbox: VecDeque<Message>,
@@ -96,7 +95,7 @@ impl Link {
             (!matches!(self.phase, LinkPhase::Orphaned { .. })).then(|| self.detector.deadline());
         let flush = match (self.in_flight, self.phase) {
             (Some(since), _) => Some(since + STALLED),
-            (None, LinkPhase::Live { .. }) => self.needs.values().min().copied(),
+            (None, LinkPhase::Live { .. }) => self.needs.next_due(),
             // What is kept waits for the link to come back.
             (None, LinkPhase::Parked { .. } | LinkPhase::Orphaned { .. }) => None,
         };
@@ -264,7 +263,7 @@ impl Core {
             adopted: now,
             observed: new.hello.observed,
             detector: Detector::new(now, active, self.config.probe_interval, new.rtt_us),
-            needs: BTreeMap::new(),
+            needs: Backlog::default(),
             in_flight,
             outbox: VecDeque::new(),
             superfluous: false,
@@ -372,7 +371,11 @@ impl Core {
         if link.listed {
             let why = describe(why);
             self.events.push_back(Event::Unlinked { peer, why, calm });
-            self.own_links_lost(now);
+            if calm && !leaving {
+                self.own_link_given_up(now);
+            } else {
+                self.own_links_lost(now);
+            }
         }
         self.plan_soon(now);
         if leaving {

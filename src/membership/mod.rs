@@ -11,12 +11,14 @@
 //! - [`database`]: the newest record of every node, who is up, digests;
 //! - [`detector`]: is this link alive, and how long is its path;
 //! - [`pool`]: what is missing, and where it might be;
+//! - `backlog`: what a neighbour may still lack;
 //! - `links`: connections come, go, and compete for being *the* link to a peer;
 //! - `spread`: records and digests between neighbours;
 //! - `publish`: our own record;
 //! - `neighbors`: whom to link with;
 //! - `picture`: the snapshot.
 
+mod backlog;
 pub mod database;
 pub mod detector;
 mod links;
@@ -532,7 +534,7 @@ impl Core {
             if flip.up {
                 // What failed while it was away says nothing about now.
                 self.retries.remove(&id);
-                self.offer(now, flip.index, None, Duration::from_millis(50));
+                self.pass_on(now, flip.index, Duration::from_millis(50));
                 self.remember(now, flip.index);
                 self.events.push_back(Event::Up(id));
             } else if left {
@@ -551,7 +553,7 @@ impl Core {
         }
         self.changes.shape += 1;
         for link in self.links.values_mut() {
-            link.needs.retain(|index, _| !gone.contains(index));
+            link.needs.forget(&gone);
         }
     }
 

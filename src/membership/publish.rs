@@ -1,7 +1,9 @@
 //! Our own record: when it is signed anew, and under which version.
 //!
 //! - Losses are told at once, and never held for more than 100 ms.
-//! - Gains wait 10 ms for company, then 50 ms doubling to 1 s while they keep coming: a start makes few versions.
+//! - Gains wait 10 to 100 ms for company, by the size of the network, then twice as long each time, to 1 s, while they keep
+//!   coming: a start makes few versions, and each costs everybody a signature to verify.
+//! - A link that was given up because nobody needed it is no loss: it waits like a gain that came late.
 //! - News of measurements alone goes out when a round-trip time moved by more than 20 % and 0.2 ms, out of a token bucket that keeps
 //!   the idle traffic of the whole network within a budget.
 
@@ -15,7 +17,9 @@ use crate::record::{Body, LinkState, MAX_ADDRS, MAX_LINKS, Record, Signer};
 use crate::wire::dialable;
 
 const LOSS_SPACING: Duration = Duration::from_millis(100);
+/// The first gain after a quiet time waits a millisecond for every node that will have to read it, within these bounds.
 const FIRST_GAIN: Duration = Duration::from_millis(10);
+const LONGEST_FIRST_GAIN: Duration = Duration::from_millis(100);
 const GAIN_HOLD: Duration = Duration::from_millis(50);
 const LONGEST_GAIN_HOLD: Duration = Duration::from_secs(1);
 /// A quiet time after which gains are first ones again.
@@ -119,17 +123,30 @@ impl OwnRecord {
 impl Core {
     /// A link came, came back, or has a new connection.
     pub(super) fn own_links_changed(&mut self, now: Time, gain: bool) {
+        let first = self.first_gain();
         let own = &mut self.own;
         if now.saturating_sub(own.last) > QUIET {
-            own.gain_hold = FIRST_GAIN;
+            own.gain_hold = first;
         }
-        own.due_by(if gain {
-            (own.last + own.gain_hold).max(now + FIRST_GAIN)
+        let due = if gain {
+            (own.last + own.gain_hold).max(now + first)
         } else {
             now + GAIN_HOLD
-        });
+        };
+        own.due_by(due);
         self.derive_soon(now, false);
         self.plan_soon(now);
+    }
+
+    fn first_gain(&self) -> Duration {
+        let up = u64::try_from(self.database.up_count()).expect("MAX_NODES fits");
+        Duration::from_millis(up).clamp(FIRST_GAIN, LONGEST_FIRST_GAIN)
+    }
+
+    /// A link was given up by both ends, as neither needs it.
+    pub(super) fn own_link_given_up(&mut self, now: Time) {
+        self.own.due_by(now + LONGEST_GAIN_HOLD);
+        self.derive_soon(now, false);
     }
 
     /// A link went, or is suspect.

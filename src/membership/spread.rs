@@ -23,6 +23,7 @@ use crate::wire::{
 /// How long a gain waits for company before it is passed on, the first time and when its node keeps changing.
 const FIRST_RELAY: Duration = Duration::from_millis(10);
 const NEXT_RELAY: Duration = Duration::from_millis(50);
+const LONGEST_RELAY: Duration = Duration::from_millis(200);
 /// How much later the end with the higher id passes a gain on.
 const SECOND_TURN: Duration = Duration::from_millis(40);
 /// Measurements alone are in no hurry.
@@ -203,7 +204,7 @@ impl Core {
             }
             Outcome::Same(index) => {
                 if let Some(link) = from.and_then(|from| self.links.get_mut(&from)) {
-                    link.needs.remove(&index);
+                    link.needs.settle(index);
                 }
             }
             Outcome::Older(index) => self.needs(now, from, index),
@@ -233,12 +234,18 @@ impl Core {
                 since.map_or(Duration::ZERO, |since| RELAY_SPACING.saturating_sub(since))
             }
             Change::Gain if since.is_none_or(|since| since > Duration::from_secs(1)) => FIRST_RELAY,
-            Change::Gain => NEXT_RELAY,
+            Change::Gain => {
+                let up = u64::try_from(self.database.up_count()).expect("MAX_NODES fits");
+                Duration::from_millis(up).clamp(NEXT_RELAY, LONGEST_RELAY)
+            }
             Change::Figures => FIGURES_RELAY,
         };
         match change {
             Change::Loss => self.offer(now, index, from, wait),
-            Change::Gain | Change::Figures => self.pass_on(now, index, from, wait),
+            Change::Gain | Change::Figures => {
+                self.renew(index, from);
+                self.pass_on(now, index, wait);
+            }
         }
         match change {
             Change::Loss | Change::Gain => {
@@ -249,59 +256,60 @@ impl Core {
         }
     }
 
-    /// Marks a node's record for every neighbour but the one that brought it, and the node itself.
-    pub(super) fn offer(&mut self, now: Time, index: Index, from: Option<NodeId>, wait: Duration) {
-        let subject = self.database.entry(index).record.id();
+    /// A node has a new record, which this neighbour brought: nobody else is known to have it.
+    fn renew(&mut self, index: Index, from: Option<NodeId>) {
         for link in self.links.values_mut() {
             if Some(link.peer) == from {
-                link.needs.remove(&index);
-            } else if link.peer != subject {
-                let due = link.needs.entry(index).or_insert(now + wait);
-                *due = (*due).min(now + wait);
+                link.needs.settle(index);
+            } else {
+                link.needs.renew(index);
             }
         }
     }
 
-    /// Marks a gain or new measurements for those neighbours that won't hear them from the node itself. Of the two ends of a
+    /// Offers our own new record to every neighbour, or a loss to all but the node that it is about.
+    pub(super) fn offer(&mut self, now: Time, index: Index, from: Option<NodeId>, wait: Duration) {
+        self.renew(index, from);
+        let subject = self.database.entry(index).record.id();
+        for link in self.links.values_mut().filter(|link| link.peer != subject) {
+            link.needs.offer(index, now + wait);
+        }
+    }
+
+    /// Offers a gain or new measurements to those neighbours that won't hear them from the node itself. Of the two ends of a
     /// link the lower id goes first: mostly the other then has nothing left to say.
-    fn pass_on(&mut self, now: Time, index: Index, from: Option<NodeId>, wait: Duration) {
-        let Self {
-            links, database, ..
-        } = self;
-        let record = &database.entry(index).record;
-        for link in links.values_mut() {
-            if Some(link.peer) == from {
-                link.needs.remove(&index);
-            } else if link.peer != record.id() && record.link_to(&link.peer.abbreviated()).is_none()
-            {
+    pub(super) fn pass_on(&mut self, now: Time, index: Index, wait: Duration) {
+        let record = &self.database.entry(index).record;
+        if record.body().links.is_empty() {
+            // A newcomer that lists no link yet can be reached by nobody else; its next record is on its way.
+            return;
+        }
+        for link in self.links.values_mut() {
+            if link.peer != record.id() && record.link_to(&link.peer.abbreviated()).is_none() {
                 let turn = if self.me < link.peer {
                     wait
                 } else {
                     wait + SECOND_TURN
                 };
-                let due = link.needs.entry(index).or_insert(now + turn);
-                *due = (*due).min(now + turn);
+                link.needs.offer(index, now + turn);
             }
         }
     }
 
     fn needs(&mut self, now: Time, from: Option<NodeId>, index: Index) {
         if let Some(link) = from.and_then(|from| self.links.get_mut(&from)) {
-            link.needs.entry(index).or_insert(now + FIRST_RELAY);
+            link.needs.require(index, now + FIRST_RELAY);
         }
     }
 
-    /// Marks everybody that is up for one neighbour.
+    /// Offers everybody that is up to one neighbour.
     pub(super) fn offer_all(&mut self, now: Time, peer: NodeId) {
-        let all: Vec<Index> = self
-            .database
-            .up_in_order()
-            .filter(|(_, entry)| entry.record.id() != peer)
-            .map(|(at, _)| at)
-            .collect();
-        if let Some(link) = self.links.get_mut(&peer) {
-            for index in all {
-                link.needs.entry(index).or_insert(now);
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
+        for (index, entry) in self.database.up_in_order() {
+            if entry.record.id() != peer {
+                link.needs.offer(index, now);
             }
         }
     }
@@ -408,7 +416,7 @@ impl Core {
                 link.sync.next = now + NEXT_SYNC;
             }
             for index in newer {
-                link.needs.entry(index).or_insert(now);
+                link.needs.require(index, now);
             }
         }
         if !wanted.is_empty() {
@@ -423,7 +431,7 @@ impl Core {
             .collect();
         if let Some(link) = self.links.get_mut(&peer) {
             for index in indices {
-                link.needs.entry(index).or_insert(now);
+                link.needs.require(index, now);
             }
         }
     }
@@ -462,14 +470,14 @@ impl Core {
             let message = told.or_else(|| link.outbox.pop_front()).or_else(|| {
                 let mut bytes = 0;
                 let mut batch = Vec::new();
-                link.needs.retain(|index, due| {
-                    if *due > now || bytes >= BATCH_BYTES {
-                        return true;
+                link.needs.take_due(now, |index| {
+                    if bytes >= BATCH_BYTES {
+                        return false;
                     }
-                    let record = &database.entry(*index).record;
+                    let record = &database.entry(index).record;
                     bytes += record.encoded_len();
                     batch.push(record.clone());
-                    false
+                    true
                 });
                 (!batch.is_empty()).then_some(Message::Records(batch))
             });
