@@ -63,6 +63,10 @@ pub(super) async fn dial(shared: Arc<Shared>, connecting: quinn::Connecting, req
 
 /// Where the handshake failed over a key, says so rather than repeat TLS's words.
 fn refine(error: DialError, request: &DialRequest) -> DialError {
+    // Our own key may be another run's: that it is this very node, its Hello tells, or its refusal.
+    if matches!(error, DialError::Timeout | DialError::Refused(Some(CloseCode::IdentityInUse), _)) {
+        return error;
+    }
     match (request.seen.get(), request.expect) {
         (Some(seen), _) if *seen == request.me => DialError::Myself,
         (Some(seen), Some(expected)) if *seen != expected => DialError::OtherKey,
@@ -78,10 +82,6 @@ async fn reach(
     let connection = connecting.await.map_err(refused)?;
     let guard = CloseOnDrop(Some(connection.clone()));
     let peer = peer_of(&connection).ok_or_else(|| DialError::Failed("its certificate shows no node id".to_owned()))?;
-    if peer == request.me {
-        connection.close(VarInt::from_u32(CloseCode::Myself.number()), &[]);
-        return Err(DialError::Myself);
-    }
     let (mut send, mut recv) = connection.open_bi().await.map_err(refused)?;
     let greeting = shared.greeting.borrow().clone();
     let hello = Hello {
