@@ -477,6 +477,8 @@ impl Core {
             let record = self.database.entry(flip.index).record.clone();
             let (id, left) = (record.id(), record.body().leaving);
             if flip.up {
+                // That it could not be dialed while no path led to it says nothing of now.
+                self.retries.remove(&id);
                 self.offer(now, flip.index, None, Duration::from_millis(50));
                 self.remember(now, flip.index);
                 self.events.push_back(Event::Up(id));
