@@ -155,7 +155,7 @@ fn a_fifth_lost_each_way_for_five_minutes_takes_nobody_down() {
     simulate(50, async |world| {
         world.start_five();
         world.until_exact(1000).await;
-        world.pass(60_000).await;
+        world.pass(20_000).await;
         world.net.set_weather(Weather {
             delay_ms: 10,
             jitter_ms: 5,
@@ -437,9 +437,7 @@ fn two_nodes_with_one_key_in_two_parts_of_a_network_are_found_out() {
         let since = world.now();
         world.pass(60_000).await;
         assert_eq!(world.view("bob").nodes, world.view("carol").nodes);
-        for (name, at, _) in world.shown_since(since) {
-            panic!("{name} showed another picture at {at:?}");
-        }
+        assert_eq!(world.shown_since(since), [], "it is quiet then");
     });
 }
 
@@ -475,7 +473,7 @@ fn a_larger_network_agrees_without_a_full_mesh() {
             .until(5000, "everybody is up for everybody", all_up)
             .await;
         let since = world.now();
-        world.pass(20_000).await;
+        world.pass(10_000).await;
         world.nobody_was_down_since(since);
         let views = world.views();
         assert!(views.iter().all(|view| view.links == views[0].links));
