@@ -16,10 +16,9 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
+    use area_net::identity::Identity;
     use area_net::record::{Body, Direction, LinkState, Record};
-    use area_net::wire::{
-        Answer, CloseCode, Datagram, MAX_FRAME, Message, NodeId, ViewDigest, dialable,
-    };
+    use area_net::wire::{Answer, CloseCode, Datagram, MAX_FRAME, Message, NodeId, dialable};
     use quinn::{ConnectionError, TransportConfig, TransportErrorCode};
     use rand::{RngExt as _, SeedableRng as _};
     use rand_chacha::ChaCha8Rng;
@@ -502,7 +501,7 @@ mod tests {
     #[tokio::test]
     async fn of_two_runs_of_one_identity_the_one_that_answers_stays() {
         let scene = Scene::new().await;
-        let victim = scene.victim();
+        let (victim, since) = (scene.victim(), Instant::now());
         let first = scene.stranger("mallory");
         let mut second = scene.stranger("mallory");
         second.run_id = 2;
@@ -512,6 +511,13 @@ mod tests {
             .says(victim, &Message::Hello(second.hello(victim, 1)).to_frame())
             .await;
         assert_eq!(twin, Some(CloseCode::IdentityInUse));
+        for at in 3..20 {
+            let mut more = scene.stranger("mallory");
+            more.run_id = at;
+            let hello = Message::Hello(more.hello(victim, 1)).to_frame();
+            let twin = more.says(victim, &hello).await;
+            assert_eq!(twin, Some(CloseCode::IdentityInUse));
+        }
         assert!(answers.is_open());
         until("alice says so loudly", || {
             let log = scene.alice.log();
@@ -519,6 +525,14 @@ mod tests {
                 .any(|line| line.contains("ERROR") && line.contains("a second node runs"))
         })
         .await;
+
+        let log = scene.alice.log();
+        let lines = log.matches("a second node runs").count();
+        let windows = since.elapsed().as_secs() / 10 + 1;
+        assert!(
+            lines as u64 <= windows,
+            "{lines} lines in {windows} times 10 s"
+        );
 
         // One that is silent has to go.
         let (first, mut second) = (scene.stranger("eve"), scene.stranger("eve"));
@@ -529,6 +543,23 @@ mod tests {
             .unwrap();
         assert_eq!(code(&silent.connection).await, Some(CloseCode::Duplicate));
         assert!(joined.is_open());
+        scene.nobody_noticed().await;
+    }
+
+    #[tokio::test]
+    async fn who_has_the_victims_own_key_is_no_neighbour() {
+        let scene = Scene::new().await;
+        let mut copy = scene.stranger("copy");
+        copy.identity = Identity::load_or_create(&scene.desk.path("certs/alice")).unwrap();
+        let hello = Message::Hello(copy.hello(scene.victim(), 1)).to_frame();
+        let code = copy.says(scene.victim(), &hello).await;
+        assert_eq!(code, Some(CloseCode::IdentityInUse));
+        until("alice says so loudly", || {
+            let log = scene.alice.log();
+            log.lines()
+                .any(|line| line.contains("ERROR") && line.contains("IN USE TWICE"))
+        })
+        .await;
         scene.nobody_noticed().await;
     }
 

@@ -11,10 +11,14 @@ const SHAPE_INTERVAL: Duration = Duration::from_millis(100);
 /// works far harder at a change than we do, and round-trip times change all the time.
 const FIGURES_INTERVAL: Duration = Duration::from_secs(2);
 
-/// After each writing, the files rest for this many times what it cost: under 1 % of a core, whatever their size.
-const REST_FACTOR: u32 = 100;
+/// The files may use this share of a core in the long run, one part in a hundred, whatever their size.
+const SHARE: u32 = 100;
 
-/// But never longer than this: beyond some ten thousand nodes, news matters more than the 1 %.
+/// So much of a core's time is theirs at once after a quiet time: news comes in bursts, and the first pictures of a node, written
+/// with cold caches, cost many times what the later ones do.
+const CREDIT: Duration = Duration::from_millis(40);
+
+/// But they never rest longer than this: beyond some ten thousand nodes, news matters more than the share.
 const MAX_REST: Duration = Duration::from_secs(5);
 
 /// A file that couldn't be written is tried again after this, even if nothing changes.
@@ -31,8 +35,9 @@ pub struct Pace {
     /// The last writing begun: when, and what it contains. `None` before the first.
     last: Option<(Duration, Changes)>,
     writing: bool,
-    /// The earliest moment of the next writing, from what the last one cost.
-    rested_at: Duration,
+    /// When all that the writings cost so far has been earned again; ahead of the time by no more than [`CREDIT`] allows, the
+    /// next writing need not wait.
+    earned_at: Duration,
     /// When to try again what failed.
     retry_at: Option<Duration>,
 }
@@ -53,7 +58,8 @@ impl Pace {
     /// The writing has ended; it used `cost` of a core's time, and `complete` says whether all files could be written.
     pub fn handle_end(&mut self, now: Duration, cost: Duration, complete: bool) {
         self.writing = false;
-        self.rested_at = now + cost.saturating_mul(REST_FACTOR).min(MAX_REST);
+        let rest = cost.saturating_mul(SHARE);
+        self.earned_at = (self.earned_at.max(now) + rest).min(now + CREDIT * SHARE + MAX_REST);
         self.retry_at = (!complete).then(|| now + RETRY_INTERVAL);
     }
 
@@ -77,7 +83,7 @@ impl Pace {
             (Some(due_at), Some(retry_at)) => Some(due_at.min(retry_at)),
             (due_at, retry_at) => due_at.or(retry_at),
         };
-        due_at.map(|due_at| due_at.max(self.rested_at))
+        due_at.map(|due_at| due_at.max(self.earned_at.saturating_sub(CREDIT * SHARE)))
     }
 
     /// Whether something is known that no writing begun so far contains, or that failed to be written.
@@ -170,12 +176,28 @@ mod tests {
     }
 
     #[test]
-    fn dear_pictures_stretch_the_pace_up_to_five_seconds() {
+    fn dear_pictures_come_at_once_for_a_while_and_then_at_one_part_in_a_hundred() {
         let mut pace = begun_at(ms(0));
-        pace.handle_begin(ms(0), changes(1, 0));
-        pace.handle_end(ms(8), ms(8), true);
-        pace.handle_changes(changes(2, 0));
-        assert_eq!(pace.poll_timeout(), Some(ms(808)));
+        let mut times = Vec::new();
+        for now in (0..60_000).map(ms) {
+            pace.handle_changes(changes(now.as_micros() as u64 + 1, 0));
+            if pace.poll_timeout().is_some_and(|due_at| due_at <= now) {
+                pace.handle_begin(now, pace.known);
+                pace.handle_end(now, ms(8), true);
+                times.push(now);
+            }
+        }
+        assert_eq!(times[4], ms(500), "the first few don't wait");
+        let cost = 8 * times.len() as u64;
+        assert!(
+            (600..=650).contains(&cost),
+            "1 % of a minute and the credit, not {cost} ms"
+        );
+    }
+
+    #[test]
+    fn the_files_never_rest_longer_than_five_seconds() {
+        let mut pace = begun_at(ms(0));
         pace.handle_begin(ms(808), changes(2, 0));
         pace.handle_end(ms(1000), ms(190), true);
         pace.handle_changes(changes(3, 0));

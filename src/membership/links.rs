@@ -123,7 +123,12 @@ pub(super) struct Flaps {
 
 impl Core {
     pub(super) fn handle_connected(&mut self, now: Time, new: Connected) {
-        if let Some(dialing) = new.dial.and_then(|dial| self.dials.remove(&dial)) {
+        let dialing = new.dial.and_then(|dial| self.dials.remove(&dial));
+        if new.peer == self.me {
+            self.refuse_own_key(&new);
+            return;
+        }
+        if let Some(dialing) = dialing {
             self.pool
                 .worked(new.peer, dialing.candidate.addr, self.unix_ms(now));
         }
@@ -159,6 +164,23 @@ impl Core {
             self.conns.insert(new.conn, new.peer);
             self.closing.push((now + CLOSE_AFTER, new.conn));
         }
+    }
+
+    /// Our own key is at the other end: this very node, which dialed one of its own addresses, or a second one. Only the run id tells.
+    fn refuse_own_key(&mut self, new: &Connected) {
+        let code = if new.hello.run_id == self.config.run_id {
+            CloseCode::Myself
+        } else {
+            let (run_id, remote) = (new.hello.run_id, Some(new.remote));
+            self.events.push_back(Event::Twin {
+                run_id,
+                remote,
+                silenced: false,
+            });
+            CloseCode::IdentityInUse
+        };
+        self.actions
+            .push_back(Action::Close(new.conn, code, Vec::new()));
     }
 
     /// Answers the Hello of a peer that dialed: only now does the connection exist for it.

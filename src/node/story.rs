@@ -157,11 +157,19 @@ impl Story {
                 run_id,
                 remote,
                 silenced,
-            } => twin(*run_id, *remote, *silenced),
+            } => {
+                // That this node falls silent is said in any case.
+                let pass = self.pass("twin");
+                if let Some(more) = pass.or(silenced.then_some(0)) {
+                    twin(*run_id, *remote, *silenced, more);
+                }
+            }
             Event::PeerTwin(peer, remote) => {
-                let named = Named::of(core, peer);
-                tracing::error!(peer = ?named.label, id = %named.id, addr = %remote,
-                    "a second node runs with this peer's key; its connection was refused");
+                if let Some(more) = self.pass("peer_twin") {
+                    let named = Named::of(core, peer);
+                    tracing::error!(peer = ?named.label, id = %named.id, addr = %remote, more,
+                        "a second node runs with this peer's key; its connection was refused");
+                }
             }
             Event::Rejected { what, peer, why } => {
                 if let Some(more) = self.pass(what) {
@@ -186,17 +194,19 @@ impl Story {
     }
 }
 
-fn twin(run_id: u64, remote: Option<SocketAddr>, silenced: bool) {
-    let whom = remote.map_or_else(
-        || format!("run {run_id:016x}"),
-        |addr| format!("seen by {addr}"),
-    );
+fn twin(run_id: u64, remote: Option<SocketAddr>, silenced: bool, more: u64) {
+    let whom = match (run_id, remote) {
+        (0, Some(addr)) => format!("seen by {addr}"),
+        (_, Some(addr)) => format!("run {run_id:016x} at {addr}"),
+        (_, None) => format!("run {run_id:016x}"),
+    };
     let what_now = if silenced {
         "this one stops publishing"
     } else {
         "stop one of them"
     };
     tracing::error!(
+        more,
         "THIS NODE'S KEY IS IN USE TWICE ({whom}): two nodes with one identity can't both be in the network; {what_now}"
     );
 }

@@ -61,7 +61,7 @@ pub(super) async fn dial(
     seen: Seen,
 ) {
     let patience = shared.dial_timeout;
-    let reached = timeout(patience, reach(&shared, connecting, &request, seen.me)).await;
+    let reached = timeout(patience, reach(&shared, connecting, &request)).await;
     let (established, hello) = match reached.unwrap_or(Err(DialError::Timeout)) {
         Ok(reached) => reached,
         Err(error) => {
@@ -82,6 +82,13 @@ pub(super) async fn dial(
 
 /// Where the handshake failed over a key, says so rather than repeat TLS's words.
 fn refine(error: DialError, request: &DialRequest, seen: &Seen) -> DialError {
+    // Our own key may be another run's: that it is this very node, its Hello tells, or its refusal.
+    if matches!(
+        error,
+        DialError::Timeout | DialError::Refused(Some(CloseCode::IdentityInUse), _)
+    ) {
+        return error;
+    }
     match (seen.seen.get(), request.expect) {
         (Some(id), _) if *id == seen.me => DialError::Myself,
         (Some(id), Some(expected)) if *id != expected => DialError::OtherKey,
@@ -93,16 +100,11 @@ async fn reach(
     shared: &Shared,
     connecting: quinn::Connecting,
     request: &DialRequest,
-    me: NodeId,
 ) -> Result<(Established, Hello), DialError> {
     let connection = connecting.await.map_err(refused)?;
     let guard = CloseOnDrop(Some(connection.clone()));
     let peer = peer_of(&connection)
         .ok_or_else(|| DialError::Failed("its certificate shows no node id".to_owned()))?;
-    if peer == me {
-        connection.close(VarInt::from_u32(CloseCode::Myself.number()), &[]);
-        return Err(DialError::Myself);
-    }
     let (mut send, mut recv) = connection.open_bi().await.map_err(refused)?;
     let greeting = shared.greeting.borrow().clone();
     let hello = Hello {

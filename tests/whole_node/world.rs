@@ -67,6 +67,7 @@ pub(crate) fn simulate<T>(seed: u64, scenario: impl AsyncFnOnce(&mut World) -> T
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
+    /// How often the nodes said this.
     pub(crate) fn count(&self, text: &str) -> usize {
         String::from_utf8_lossy(&self.0.lock().unwrap())
             .matches(text)
@@ -106,6 +107,8 @@ pub(crate) struct Start {
     pub(crate) allow: Vec<NodeId>,
     /// Its clock is behind by so much.
     pub(crate) behind: Duration,
+    /// Whose key it has, if not its own.
+    pub(crate) key: Option<&'static str>,
     /// It listens on the unspecified address, and doesn't know its own.
     pub(crate) everywhere: bool,
 }
@@ -261,7 +264,7 @@ impl World {
         };
         let node = Node::assemble(Assembly {
             settings,
-            identity: Arc::new(identity(name)),
+            identity: Arc::new(identity(start.key.unwrap_or(name))),
             socket: socket.clone(),
             runtime: Arc::new(TokioRuntime),
             run_id: self.starts.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.seed,
