@@ -4,6 +4,7 @@
 //! very bytes that were signed, so a relay can't change them, and a signature is verified once a record:
 //! the verdict is kept with it.
 
+use std::cmp::Ordering;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
@@ -105,8 +106,9 @@ pub struct Record {
     body: Body,
     signed: Vec<u8>,
     signature: [u8; 64],
-    /// First bytes of the SHA-256 of the signed bytes.
-    hash: [u8; 16],
+    /// First bytes of the SHA-256 of the signed bytes, made when first asked for: most copies that arrive are known by their
+    /// signature.
+    hash: OnceLock<[u8; 16]>,
     /// The verdict on the signature, for the network it was asked for.
     verdict: OnceLock<bool>,
 }
@@ -146,7 +148,7 @@ impl Record {
         let signature = signer.sign(&message(network, &signed));
         let verdict = OnceLock::from(true);
         Arc::new(Self {
-            hash: hash(&signed),
+            hash: OnceLock::new(),
             body,
             signed,
             signature,
@@ -169,7 +171,7 @@ impl Record {
     /// How new it is.
     #[must_use]
     pub fn version(&self) -> Version {
-        let tie = u32::from_be_bytes(self.hash[..4].try_into().expect("four bytes"));
+        let tie = u32::from_be_bytes(self.hash()[..4].try_into().expect("four bytes"));
         Version {
             epoch: self.body.epoch,
             seq: self.body.seq,
@@ -180,7 +182,24 @@ impl Record {
     /// A 128-bit number that stands for this record in sums over a view.
     #[must_use]
     pub fn fingerprint(&self) -> u128 {
-        u128::from_be_bytes(self.hash)
+        u128::from_be_bytes(*self.hash())
+    }
+
+    fn hash(&self) -> &[u8; 16] {
+        self.hash.get_or_init(|| hash(&self.signed))
+    }
+
+    /// How this record stands to another one of the same node, by what is cheap to compare first.
+    #[must_use]
+    pub fn compare(&self, other: &Self) -> Ordering {
+        let order = (self.body.epoch, self.body.seq).cmp(&(other.body.epoch, other.body.seq));
+        order.then_with(|| {
+            if self.signature == other.signature && self.signed == other.signed {
+                Ordering::Equal
+            } else {
+                self.hash().cmp(other.hash())
+            }
+        })
     }
 
     /// The link to `peer`, where the record lists one.
@@ -248,12 +267,11 @@ impl Record {
         if !ordered || body.links.iter().any(|link| link.peer == me) {
             return Err(RecordError::BadLinks);
         }
-        let hash = hash(&signed);
         Ok(Arc::new(Self {
             body,
             signed,
             signature,
-            hash,
+            hash: OnceLock::new(),
             verdict: OnceLock::new(),
         }))
     }

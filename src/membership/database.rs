@@ -5,6 +5,7 @@
 //! there is nothing to refute and nothing to expire: when a region dies, the survivors at its border drop their own
 //! side, and it is gone.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -189,10 +190,11 @@ impl Database {
         self.in_order().filter(|(_, entry)| entry.up)
     }
 
-    /// Whether a record of that version would be news.
+    /// Whether a record would be news.
     #[must_use]
-    pub fn would_be_news(&self, id: &NodeId, version: Version) -> bool {
-        self.record(id).is_none_or(|have| have.version() < version)
+    pub fn would_be_news(&self, record: &Record) -> bool {
+        self.record(&record.id())
+            .is_none_or(|have| have.compare(record).is_lt())
     }
 
     /// Takes a verified record if it is newer than what is here. `over_loopback`: the neighbour that brought it is on this
@@ -213,12 +215,10 @@ impl Database {
             return Outcome::Newer(index, Change::Gain);
         };
         let entry = self.entry_mut(index);
-        let (old, new) = (entry.record.version(), record.version());
-        if new == old {
-            return Outcome::Same(index);
-        }
-        if new < old || entry.record.id() != record.id() {
-            return Outcome::Older(index);
+        match entry.record.compare(&record) {
+            Ordering::Less if entry.record.id() == record.id() => {}
+            Ordering::Equal => return Outcome::Same(index),
+            Ordering::Less | Ordering::Greater => return Outcome::Older(index),
         }
         let change = compare(&entry.record, &record);
         if entry.record.body().leaving != record.body().leaving {

@@ -188,6 +188,12 @@ impl Detector {
         self.verdict
     }
 
+    /// Whether a run of misses is in progress.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.run > 0
+    }
+
     /// How many misses in a row it takes on this link.
     #[must_use]
     pub fn misses_needed(&self) -> u32 {

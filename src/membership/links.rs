@@ -568,9 +568,20 @@ impl Core {
     }
 
     fn suspect(&mut self, now: Time, peer: NodeId) {
+        // Where several links miss answers at once, the fault is more likely here than at each of the peers, and a node that is
+        // starved must not make the others work even more. Verdicts don't depend on suspicions; they only come a little later.
+        let missing = self
+            .links
+            .values()
+            .filter(|link| link.listed && link.detector.is_missing())
+            .count();
+        let many = missing > 1 + self.links.len() / 4;
         let Some(link) = self.links.get_mut(&peer) else {
             return;
         };
+        if many {
+            return;
+        }
         if link
             .last_suspected
             .is_some_and(|at| now.saturating_sub(at) < SUSPECT_EVERY)

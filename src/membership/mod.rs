@@ -562,7 +562,7 @@ impl Core {
         let wait = match self.database.up_count() {
             0..=32 => Duration::ZERO,
             33..=256 if loss => Duration::ZERO,
-            33..=256 => Duration::from_millis(10),
+            33..=256 => Duration::from_millis(25),
             _ => Duration::from_millis(100),
         };
         let due = now + wait;

@@ -145,7 +145,7 @@ impl Core {
     fn handle_records(&mut self, now: Time, peer: NodeId, records: Vec<Arc<Record>>) {
         let news = records
             .iter()
-            .filter(|record| self.database.would_be_news(&record.id(), record.version()))
+            .filter(|record| self.database.would_be_news(record))
             .count();
         let within = self.links.get_mut(&peer).is_none_or(|link| {
             news == 0
@@ -180,9 +180,7 @@ impl Core {
             }
             return;
         }
-        if self.database.would_be_news(&id, record.version())
-            && !self.is_genuine(now, &record, from)
-        {
+        if self.database.would_be_news(&record) && !self.is_genuine(now, &record, from) {
             return;
         }
         let before = self.database.record(&id).cloned();
@@ -192,7 +190,7 @@ impl Core {
         {
             Outcome::Newer(index, change) => {
                 self.hear_hints(now, before.as_deref(), &record);
-                if before.is_some_and(|before| same_version(before.version(), record.version())) {
+                if before.is_some_and(|before| same_version(&before, &record)) {
                     self.reject(
                         "two_bodies",
                         id,
@@ -530,6 +528,6 @@ impl Core {
     }
 }
 
-fn same_version(a: Version, b: Version) -> bool {
-    (a.epoch, a.seq) == (b.epoch, b.seq)
+fn same_version(a: &Record, b: &Record) -> bool {
+    (a.body().epoch, a.body().seq) == (b.body().epoch, b.body().seq)
 }
