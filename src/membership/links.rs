@@ -129,7 +129,10 @@ impl Core {
             }
             return;
         };
-        if !matches!(old.phase, LinkPhase::Live { .. }) {
+        if matches!(old.phase, LinkPhase::Parked { .. }) && new.dial.is_none() && !self.has_room_for(&new.peer) {
+            let alternatives = self.alternatives(&new.peer);
+            self.actions.push_back(Action::Close(new.conn, CloseCode::Full, alternatives));
+        } else if !matches!(old.phase, LinkPhase::Live { .. }) {
             self.adopt(now, new);
         } else if old.run_id != new.hello.run_id {
             self.open_contest(now, new);
@@ -356,8 +359,13 @@ impl Core {
         match was {
             Verdict::Alive => {}
             Verdict::Suspect => self.own_links_changed(now, false),
+            Verdict::Down if self.degree() >= self.config.degree_cap => {
+                // Others have taken its slot.
+                let conn = self.links[&peer].conn;
+                self.close(now, peer, conn, CloseCode::Full);
+            }
             Verdict::Down => {
-                let run_id = link.run_id;
+                let run_id = self.links[&peer].run_id;
                 let hold = self.flap_hold(now, peer, run_id);
                 let link = self.links.get_mut(&peer).expect("still there");
                 link.phase = LinkPhase::Live { listed_from: now + hold };

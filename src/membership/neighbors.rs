@@ -66,9 +66,23 @@ impl Core {
         self.database.up_count() <= self.config.full_mesh
     }
 
-    /// Links that count towards the degree: those in use.
-    fn degree(&self) -> usize {
-        self.links.values().filter(|link| matches!(link.phase, LinkPhase::Live { .. })).count()
+    /// Links that count towards the degree: those in use, and those whose next connection is about to come.
+    pub(super) fn degree(&self) -> usize {
+        self.links
+            .values()
+            .filter(|link| matches!(link.phase, LinkPhase::Live { .. } | LinkPhase::Orphaned { .. }))
+            .count()
+    }
+
+    /// The slots under the cap that are taken: by links, and by dials under way, each of which may become one. A dial to
+    /// a peer that is linked already, or to `peer` itself, takes no slot of its own.
+    fn slots_taken(&self, peer: Option<&NodeId>) -> usize {
+        let new = |id: &NodeId| {
+            Some(id) != peer
+                && self.links.get(id).is_none_or(|link| matches!(link.phase, LinkPhase::Parked { .. }))
+        };
+        let dials = self.dials.values().filter(|dialing| dialing.candidate.id.as_ref().is_none_or(new));
+        self.degree() + dials.count()
     }
 
     fn draw(&mut self, now: Time) {
@@ -243,7 +257,8 @@ impl Core {
     }
 
     fn start_dials(&mut self) {
-        while self.dials.len() < self.config.dials_at_once {
+        // At the cap, what waits for its turn waits for a slot.
+        while self.dials.len() < self.config.dials_at_once && self.slots_taken(None) < self.config.degree_cap {
             let Some((candidate, _)) = self.dial_queue.pop_front() else { return };
             let linked = candidate.id.and_then(|id| self.links.get(&id));
             let replaces = match linked.map(|link| link.phase) {
@@ -296,9 +311,9 @@ impl Core {
         self.events.push_back(Event::DialFailed(candidate, why.clone()));
     }
 
-    /// Whether one more link, dialed by this peer, fits under the cap. Some slots are kept for ring links.
+    /// Whether one more link, dialed by this peer, fits under the cap, beside those being dialed from here. Some slots are kept for ring links.
     pub(super) fn has_room_for(&self, peer: &NodeId) -> bool {
-        let degree = self.degree();
+        let degree = self.slots_taken(Some(peer));
         if degree >= self.config.degree_cap {
             return false;
         }
