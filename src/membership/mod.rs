@@ -48,6 +48,9 @@ pub type Time = Duration;
 /// How late our own loop may run before nothing that was pending counts against a link any more.
 const TOO_LATE: Duration = Duration::from_millis(500);
 
+/// In a network that is not small, who is up is derived no more often than this: a walk over all links each time.
+const DERIVE_SPACING: Duration = Duration::from_millis(100);
+
 /// A connection, as the transport numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
@@ -282,6 +285,7 @@ pub struct Core {
     rejected: BTreeMap<&'static str, u64>,
     /// Who is up must be derived anew, at this time.
     derive_due: Option<Time>,
+    derived: Option<Time>,
     /// The set of wanted neighbours must be looked at, at this time.
     plan_due: Option<Time>,
     prune_due: Time,
@@ -320,6 +324,7 @@ impl Core {
             changes: Changes { shape: 1, figures: 0 },
             rejected: BTreeMap::new(),
             derive_due: None,
+            derived: None,
             plan_due: None,
             prune_due: Time::ZERO,
             forget_due: Time::ZERO,
@@ -456,6 +461,7 @@ impl Core {
 
     fn derive(&mut self, now: Time) {
         self.derive_due = None;
+        self.derived = Some(now);
         let live: Vec<Index> = self
             .links
             .values()
@@ -501,13 +507,13 @@ impl Core {
 
     /// Asks for a new derivation of who is up. Losses are looked at now, gains may wait for company where a walk is dear.
     fn derive_soon(&mut self, now: Time, loss: bool) {
-        let wait = match self.database.up_count() {
-            0..=32 => Duration::ZERO,
-            33..=256 if loss => Duration::ZERO,
-            33..=256 => Duration::from_millis(10),
-            _ => Duration::from_millis(100),
+        let (wait, spacing) = match self.database.up_count() {
+            0..=32 => (Duration::ZERO, Duration::ZERO),
+            33..=256 if loss => (Duration::ZERO, DERIVE_SPACING),
+            33..=256 => (Duration::from_millis(10), DERIVE_SPACING),
+            _ => (Duration::from_millis(100), DERIVE_SPACING),
         };
-        let due = now + wait;
+        let due = (now + wait).max(self.derived.map_or(now, |at| at + spacing));
         self.derive_due = Some(self.derive_due.map_or(due, |before| before.min(due)));
     }
 
