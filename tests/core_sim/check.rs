@@ -9,6 +9,9 @@ use area_net::wire::NodeId;
 
 use crate::net::{Net, ms};
 
+/// In this time a network is down to the links that it wants.
+const SHEDDING: Duration = Duration::from_secs(40);
+
 /// A view, as far as it must be the same everywhere: who is up, and the links from dialer to listener.
 type View = (BTreeSet<NodeId>, BTreeSet<(NodeId, NodeId)>);
 
@@ -33,8 +36,7 @@ impl Net {
                     let runs = self.nodes.iter().position(|node| {
                         node.id == *id && node.core.is_some() && !node.paused && !node.leaving
                     });
-                    let reached =
-                        runs.is_some_and(|other| self.group(other) == self.group(place));
+                    let reached = runs.is_some_and(|other| self.group(other) == self.group(place));
                     assert!(
                         !reached,
                         "{place} shows {runs:?} as down at {now:?}, which runs"
@@ -241,6 +243,12 @@ impl Net {
             why = self.agreed();
         }
         self.now - from
+    }
+
+    /// Runs until links that are too many are given up; all is at rest then.
+    pub(crate) fn shed(&mut self) {
+        self.run(SHEDDING);
+        self.settle(ms(5000));
     }
 
     /// Runs at rest: every view stays right, no link goes, and nobody does more than it has to.

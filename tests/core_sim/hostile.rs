@@ -1,1 +1,1 @@
-//! TODO
+//! A peer that lies, and the node that turns it away.

@@ -350,9 +350,9 @@ impl Net {
     /// The node that has to run for this to happen.
     fn whose(&self, happening: &Happening) -> Option<usize> {
         match happening {
-            Happening::Wake(place)
-            | Happening::Flushed(place, ..)
-            | Happening::Gone(place, _) => Some(*place),
+            Happening::Wake(place) | Happening::Flushed(place, ..) | Happening::Gone(place, _) => {
+                Some(*place)
+            }
             Happening::Transmit { pair, to, .. } => {
                 Some(self.pairs[*pair].ends[to.other().at()].node)
             }
