@@ -438,7 +438,9 @@ impl Core {
     /// Whether everything handed to the transport so far has left: after farewell, the node may go.
     #[must_use]
     pub fn is_flushed(&self) -> bool {
-        self.links.values().all(|link| link.in_flight.is_none() && link.needs.is_empty())
+        // What a link that was judged down would still need goes nowhere.
+        let live = self.links.values().filter(|link| matches!(link.phase, links::LinkPhase::Live { .. }));
+        live.into_iter().all(|link| link.in_flight.is_none() && link.needs.is_empty())
     }
 
     /// Everything that is due.
