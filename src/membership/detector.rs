@@ -155,6 +155,13 @@ impl Detector {
         }
     }
 
+    /// This connection replaces an older one of the same peer: what was learned of the path's losses still holds.
+    pub fn inherit(&mut self, old: Self) {
+        self.window = old.window;
+        self.told = old.told;
+        self.late_floor = old.late_floor;
+    }
+
     /// What is known of the path's length. The passive end repeats what the active one told it.
     #[must_use]
     pub fn rtt(&self) -> Option<Rtt> {

@@ -212,6 +212,11 @@ impl Core {
         let active = direction == Direction::Dialer;
         // Replacing a connection never unlists the link.
         let hold = if replaced { Duration::ZERO } else { self.flap_hold(now, peer, new.hello.run_id) };
+        let published_rtt_us = old.as_ref().map_or(0, |old| old.published_rtt_us);
+        let mut detector = Detector::new(now, active, self.config.probe_interval, new.rtt_us);
+        if let Some(old) = old {
+            detector.inherit(old.detector);
+        }
         let link = Link {
             peer,
             conn: new.conn,
@@ -222,7 +227,7 @@ impl Core {
             phase: LinkPhase::Live { listed_from: now + hold },
             listed: hold.is_zero(),
             since: now,
-            detector: Detector::new(now, active, self.config.probe_interval, new.rtt_us),
+            detector,
             needs: BTreeMap::new(),
             in_flight,
             outbox: VecDeque::new(),
@@ -231,7 +236,7 @@ impl Core {
             suspect: false,
             last_suspected: None,
             sync: super::spread::SyncState::new(now),
-            published_rtt_us: old.map_or(0, |old| old.published_rtt_us),
+            published_rtt_us,
         };
         self.conns.insert(new.conn, peer);
         self.links.insert(peer, link);
