@@ -157,11 +157,19 @@ impl Net {
         for (number, pair) in self.pairs.iter().enumerate() {
             let [dialer, listener] = &pair.ends;
             let alive = |end: &crate::path::End| end.is_open() && self.runs(end.node, end.life);
-            if !alive(dialer) && !alive(listener) {
-                continue;
-            }
             let (a, b) = (dialer.node, listener.node);
             if !there.contains(&a) && !there.contains(&b) {
+                continue;
+            }
+            let under_way = dialer.conn.is_none() && !dialer.ended && self.runs(a, dialer.life);
+            if under_way && a != b && self.is_running(b) && self.group(a) == self.group(b) {
+                return Err(format!("a dial {a}-{b} is under way"));
+            }
+            // Whose other end has died is kept for a while, but is no link.
+            if !self.runs(a, dialer.life) || !self.runs(b, listener.life) {
+                continue;
+            }
+            if !alive(dialer) && !alive(listener) {
                 continue;
             }
             if alive(dialer) != alive(listener) {

@@ -60,50 +60,75 @@ fn everybody_dials_everybody_through_loss() {
     });
 }
 
+/// Two networks of four, one behind the other; the last of the first and the first of the second have one key.
+fn with_twins(seed: u64) -> Net {
+    let mut net = Net::new(seed);
+    for place in 0..8_u16 {
+        let key = if place == 6 { 2 } else { place };
+        let first = place % 4 == 0;
+        let target = (!first).then(|| usize::from(place) - 1);
+        net.add_with_key(key, target.as_slice());
+    }
+    net.strict = false;
+    net
+}
+
 #[test]
-fn a_node_whose_key_runs_twice_is_told_so() {
+fn two_networks_meet_and_one_key_is_in_both() {
     with_seeds(0..6, |seed| {
-        let mut net = Net::new(seed);
-        for place in 0..6_usize {
-            let key = if place == 5 {
-                2
-            } else {
-                u16::try_from(place).unwrap()
-            };
-            let targets: Vec<usize> = place.checked_sub(1).into_iter().collect();
-            net.add_with_key(key, &targets);
+        let mut net = with_twins(seed);
+        net.start_all();
+        net.run(secs(5));
+        let bridge = net.add_with_key(100, &[0, 4]);
+        net.start(bridge);
+        net.run(secs(240));
+        let twin = |event: &Event| matches!(event, Event::Twin { .. });
+        for place in [2, 6] {
+            let mut told = net.events.iter();
+            let told = told.any(|(_, at, event)| *at == place && twin(event));
+            assert!(told, "{place} hears of its twin");
         }
-        net.strict = false;
-        for place in 0..5 {
+        assert!(
+            net.told(|event| matches!(event, Event::PeerTwin(..))) > 0,
+            "their peers see both"
+        );
+        let others: Vec<usize> = (0..9).filter(|place| ![2, 6].contains(place)).collect();
+        let actions = |net: &Net| -> u64 { others.iter().map(|&at| net.nodes[at].actions).sum() };
+        let before = actions(&net);
+        for _ in 0..60 {
+            net.run(secs(1));
+            for &place in &others {
+                let shown = net.view(place).0;
+                assert_eq!(shown.len(), 8, "the others hold together");
+            }
+        }
+        let did = actions(&net) - before;
+        assert!(did < 9 * 60 * 20, "{did} things in a minute");
+    });
+}
+
+#[test]
+fn a_second_node_with_a_key_in_use_is_turned_away() {
+    with_seeds(0..6, |seed| {
+        let mut net = with_twins(seed);
+        for place in [0, 1, 2, 3] {
             net.start(place);
         }
         net.settle(secs(5));
-        net.start(5);
-        net.run(secs(180));
-        let twin = |event: &Event| matches!(event, Event::Twin { .. });
-        for place in [2, 5] {
-            let told = net
-                .events
-                .iter()
-                .filter(|(_, at, event)| *at == place && twin(event));
-            assert!(told.count() > 0, "{place} hears of its twin");
-        }
-        let seen = net.told(|event| matches!(event, Event::PeerTwin(..)));
-        assert!(seen > 0, "their peers see both");
-        // The others hold their links and see each other.
-        let others = [0, 1, 3, 4];
-        let ids: Vec<_> = others.map(|at| net.nodes[at].id).to_vec();
-        for place in others {
-            let shown = net.view(place).0;
-            assert!(ids.iter().all(|id| shown.contains(id)));
-        }
-        let before: u64 = others.iter().map(|&at| net.nodes[at].actions).sum();
+        net.nodes[6].config.targets = net.nodes[3].config.targets.clone();
+        net.nodes[6].config.targets[0] = crate::net::addr(3);
+        net.start(6);
         net.run(secs(60));
-        let after: u64 = others.iter().map(|&at| net.nodes[at].actions).sum();
-        assert!(
-            after - before < 4 * 60 * 16,
-            "{} things in a minute",
-            after - before
+        let told =
+            |at, what: fn(&Event) -> bool| net.events.iter().any(|it| it.1 == at && what(&it.2));
+        assert!(told(6, |event| matches!(event, Event::Twin { .. })));
+        assert!(told(3, |event| matches!(event, Event::PeerTwin(..))));
+        net.kill(6);
+        net.settle(secs(10));
+        assert_eq!(
+            net.told(|event| matches!(event, Event::Unlinked { .. })),
+            0,
+            "no link went"
         );
     });
 }
