@@ -134,7 +134,7 @@ mod golden {
         let version = "ac0202ffffffff0f";
         let (four, five) = ("04".repeat(16), "05".repeat(16));
         let golden = [
-            format!("000000d80009ac0201007f000001933f050001020304050607{RECORD}"),
+            format!("000000d60009ac0201007f000001933f050001020304050607{RECORD}"),
             format!("000001840102{RECORD}{RECORD}"),
             "0000000e02010201ffffffffffffffffff01".to_owned(),
             format!("0000001e030202000301{four}{version}"),
