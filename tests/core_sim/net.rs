@@ -21,9 +21,11 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// A node may not be woken more often than this in one millisecond.
 const WAKES_PER_MS: u32 = 1000;
 
-/// Runs a scenario with several seeds; a failure names the seed.
+/// Runs a scenario with several seeds; a failure names the seed. With `SIM_SEEDS=n` in the environment, n times as many.
 pub(crate) fn with_seeds(seeds: std::ops::Range<u64>, scenario: impl Fn(u64)) {
-    for seed in seeds {
+    let more = std::env::var("SIM_SEEDS").map_or(1, |more| more.parse().unwrap());
+    let until = seeds.start + (seeds.end - seeds.start) * more;
+    for seed in seeds.start..until {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| scenario(seed))) {
             let said = panic.downcast_ref::<String>().map(String::as_str);
             let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
