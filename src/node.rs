@@ -232,6 +232,8 @@ pub struct Node {
     requests: mpsc::Receiver<oneshot::Sender<Arc<Snapshot>>>,
     asker: SnapshotRequests,
     changes: watch::Sender<Changes>,
+    /// What the transport greets with at present.
+    greeting: Greeting,
     start: Instant,
     story: Story,
     strangers: BTreeMap<&'static str, u64>,
@@ -261,6 +263,7 @@ impl Node {
         let start = Instant::now();
         Ok(Self {
             changes: watch::Sender::new(core.changes()),
+            greeting: greeting(&core),
             core,
             transport,
             events,
@@ -368,7 +371,11 @@ impl Node {
 
     /// Makes the new state known to connections and readers.
     fn publish(&mut self) {
-        self.transport.greet_with(greeting(&self.core));
+        let greeting = greeting(&self.core);
+        if greeting != self.greeting {
+            self.transport.greet_with(greeting.clone());
+            self.greeting = greeting;
+        }
         let mut now = self.core.changes();
         now.figures += self.strangers.values().sum::<u64>() + self.transport.garbage();
         self.changes

@@ -1,12 +1,13 @@
 //! Puts the files on disk, on a thread of its own: a disk may take its time, the event loop may not.
 
+use std::collections::hash_map::DefaultHasher;
 use std::fs;
+use std::hash::Hasher as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ring::digest::{Digest, SHA256, digest};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
 
@@ -69,6 +70,10 @@ pub(super) fn handover() -> (Handover, Worker) {
     )
 }
 
+/// The writing thread's nice value (setpriority(2)).
+#[cfg(target_os = "linux")]
+const PRIORITY: i32 = 10;
+
 /// Starts the thread. It ends when the hand-over is dropped.
 ///
 /// # Errors
@@ -78,6 +83,7 @@ pub(super) fn spawn(files: Files, mut worker: Worker) -> io::Result<()> {
         .name("export".to_owned())
         .stack_size(STACK_BYTES)
         .spawn(move || {
+            yield_to_the_node();
             let mut disk = Disk::new(files);
             while let Some(mut job) = worker.jobs.blocking_recv() {
                 while let Ok(newer) = worker.jobs.try_recv() {
@@ -90,6 +96,13 @@ pub(super) fn spawn(files: Files, mut worker: Worker) -> io::Result<()> {
             }
         })
         .map(drop)
+}
+
+/// Pictures wait when a machine is busy: the links come first. Where the system refuses, they don't wait.
+fn yield_to_the_node() {
+    // On Linux this is about the calling thread alone; elsewhere it would be about all of the node.
+    #[cfg(target_os = "linux")]
+    let _refused = rustix::process::setpriority_process(None, PRIORITY);
 }
 
 /// The files as they are on disk.
@@ -141,13 +154,20 @@ fn thread_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
+/// Stands for a file's content, to tell whether it changed. Nobody gains by a collision: the file would be one change old.
+fn fingerprint(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
 /// One file.
 #[derive(Debug)]
 struct Target {
     path: PathBuf,
     temporary: PathBuf,
     /// What we last put there.
-    content: Option<Digest>,
+    content: Option<u64>,
     trouble: Trouble,
 }
 
@@ -163,10 +183,8 @@ impl Target {
 
     /// Makes the file hold `bytes`, unless it does already; returns whether it does now.
     fn update(&mut self, now: Duration, bytes: &[u8]) -> bool {
-        let content = digest(&SHA256, bytes);
-        let unchanged = self
-            .content
-            .is_some_and(|last| last.as_ref() == content.as_ref());
+        let content = fingerprint(bytes);
+        let unchanged = self.content == Some(content);
         if unchanged && self.path.exists() {
             return true;
         }

@@ -5,6 +5,7 @@
 //! there is nothing to refute and nothing to expire: when a region dies, the survivors at its border drop their own
 //! side, and it is gone.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -85,8 +86,9 @@ pub struct Database {
     free: Vec<u32>,
     by_id: BTreeMap<ShortId, Index>,
     me: Index,
-    /// The sum of the fingerprints of all nodes that are up.
+    /// The sum of the fingerprints of all nodes that are up, and the digest made of it last.
     sum: u128,
+    digest: Cell<Option<(u128, ViewDigest)>>,
     up: usize,
     down_by: BTreeMap<NodeId, u32>,
 }
@@ -118,6 +120,7 @@ impl Database {
             by_id: BTreeMap::new(),
             me,
             sum: own.fingerprint(),
+            digest: Cell::new(None),
             up: 1,
             down_by: BTreeMap::new(),
         };
@@ -397,9 +400,16 @@ impl Database {
     /// The digest that probes carry: of (node, version) for every node that is up.
     #[must_use]
     pub fn digest(&self) -> ViewDigest {
+        if let Some((sum, digest)) = self.digest.get()
+            && sum == self.sum
+        {
+            return digest;
+        }
         // Hashed once more, so that the sum's linearity is of no use to anyone.
         let hash = digest(&SHA256, &self.sum.to_be_bytes());
-        ViewDigest(hash.as_ref()[..8].try_into().expect("SHA-256 has 32 bytes"))
+        let made = ViewDigest(hash.as_ref()[..8].try_into().expect("SHA-256 has 32 bytes"));
+        self.digest.set(Some((self.sum, made)));
+        made
     }
 
     /// How finely to compare a view of this size: about eight nodes a bucket.

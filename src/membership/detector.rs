@@ -164,6 +164,13 @@ impl Detector {
         }
     }
 
+    /// This connection replaces an older one of the same peer: what was learned of the path's losses still holds.
+    pub fn inherit(&mut self, old: Self) {
+        self.window = old.window;
+        self.told = old.told;
+        self.late_floor = old.late_floor;
+    }
+
     /// What is known of the path's length. The passive end repeats what the active one told it.
     #[must_use]
     pub fn rtt(&self) -> Option<Rtt> {
@@ -389,6 +396,13 @@ impl Detector {
     /// A probe is wanted at this very time, whatever was sent before.
     pub fn probe_at(&mut self, now: Time) {
         self.next_probe = self.next_probe.min(now);
+    }
+
+    /// The node itself ran late: the answers may be waiting in its own queues.
+    pub fn extend(&mut self, late: Duration) {
+        for probe in self.outstanding.iter_mut().filter(|probe| !probe.missed) {
+            probe.deadline += late;
+        }
     }
 
     /// The node itself was away (stopped, starved): what it missed says nothing about the link. A fresh round comes first.

@@ -71,6 +71,8 @@ pub(super) struct Link {
     pub(super) in_flight: Option<Time>,
     pub(super) outbox: VecDeque<Message>,
     pub(super) superfluous: bool,
+    /// The peer was told once that this end could do without the link: it may take the word, even if it was taken back since.
+    pub(super) offered: bool,
     /// The peer has not been told of that yet.
     pub(super) tell_superfluous: bool,
     pub(super) superfluous_to_peer: bool,
@@ -153,7 +155,14 @@ impl Core {
             }
             return;
         };
-        if !matches!(old.phase, LinkPhase::Live { .. }) {
+        if matches!(old.phase, LinkPhase::Parked { .. })
+            && new.dial.is_none()
+            && !self.has_room_for(&new.peer)
+        {
+            let alternatives = self.alternatives(&new.peer);
+            self.actions
+                .push_back(Action::Close(new.conn, CloseCode::Full, alternatives));
+        } else if !matches!(old.phase, LinkPhase::Live { .. }) {
             self.adopt(now, new);
         } else if old.run_id != new.hello.run_id {
             self.open_contest(now, new);
@@ -270,6 +279,11 @@ impl Core {
         } else {
             self.flap_hold(now, peer, new.hello.run_id)
         };
+        let published_rtt_us = old.as_ref().map_or(0, |old| old.published_rtt_us);
+        let mut detector = Detector::new(now, active, self.config.probe_interval, new.rtt_us);
+        if let Some(old) = old {
+            detector.inherit(old.detector);
+        }
         let link = Link {
             peer,
             conn: new.conn,
@@ -284,17 +298,18 @@ impl Core {
             since: now,
             adopted: now,
             observed: new.hello.observed,
-            detector: Detector::new(now, active, self.config.probe_interval, new.rtt_us),
+            detector,
             needs: Backlog::default(),
             in_flight,
             outbox: VecDeque::new(),
             superfluous: false,
+            offered: false,
             tell_superfluous: false,
             superfluous_to_peer: false,
             suspect: false,
             last_suspected: None,
             sync: super::spread::SyncState::new(now),
-            published_rtt_us: old.map_or(0, |old| old.published_rtt_us),
+            published_rtt_us,
         };
         self.conns.insert(new.conn, peer);
         self.links.insert(peer, link);
@@ -386,7 +401,7 @@ impl Core {
             .database
             .record(&peer)
             .is_some_and(|record| record.body().leaving);
-        let agreed = link.superfluous && link.superfluous_to_peer;
+        let agreed = link.offered && link.superfluous_to_peer;
         let calm = leaving
             || *why == Closed::Local
             || (agreed && *why == Closed::ByPeer(Some(CloseCode::Superfluous)));
@@ -479,8 +494,8 @@ impl Core {
             Verdict::Alive => {}
             Verdict::Suspect if was_published => self.own_links_changed(now, false),
             Verdict::Suspect => {}
-            Verdict::Down if self.slots_taken() >= self.config.degree_cap => {
-                // Others have taken its place meanwhile.
+            Verdict::Down if self.degree() >= self.config.degree_cap => {
+                // Others have taken its slot.
                 self.close(now, peer, conn, CloseCode::Full);
             }
             Verdict::Down => {

@@ -50,6 +50,12 @@ pub type Time = Duration;
 /// How late our own loop may run before nothing that was pending counts against a link any more.
 const TOO_LATE: Duration = Duration::from_millis(500);
 
+/// In a network that is not small, who is up is derived no more often than this: a walk over all links each time.
+const DERIVE_SPACING: Duration = Duration::from_millis(100);
+
+/// How late it may run before what is pending is given that much more time.
+const RATHER_LATE: Duration = Duration::from_millis(30);
+
 /// A connection, as the transport numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
@@ -288,9 +294,12 @@ pub struct Core {
     rejected: BTreeMap<&'static str, u64>,
     /// Who is up must be derived anew, at this time.
     derive_due: Option<Time>,
+    derived: Option<Time>,
     /// The set of wanted neighbours must be looked at, at this time.
     plan_due: Option<Time>,
     prune_due: Time,
+    /// When a node last came into view.
+    grew: Time,
     /// Everybody links with everybody, for now.
     full_mesh: bool,
     forget_due: Time,
@@ -335,8 +344,10 @@ impl Core {
             },
             rejected: BTreeMap::new(),
             derive_due: None,
+            derived: None,
             plan_due: None,
             prune_due: Time::ZERO,
+            grew: Time::ZERO,
             full_mesh: true,
             forget_due: Time::ZERO,
             promised: None,
@@ -349,12 +360,16 @@ impl Core {
 
     /// Takes an event in, and does all that is due by `now`.
     pub fn handle(&mut self, now: Time, input: Input) {
-        if self
+        let late = self
             .promised
             .take()
-            .is_some_and(|promised| now > promised + TOO_LATE)
-        {
+            .map_or(Time::ZERO, |promised| now.saturating_sub(promised));
+        if late > TOO_LATE {
             self.forgive(now);
+        } else if late > RATHER_LATE {
+            for link in self.links.values_mut() {
+                link.detector.extend(late);
+            }
         }
         match input {
             Input::Timeout => {}
@@ -461,8 +476,10 @@ impl Core {
     /// Whether everything handed to the transport so far has left: after farewell, the node may go.
     #[must_use]
     pub fn is_flushed(&self) -> bool {
+        // What a link that was judged down would still need goes nowhere.
         self.links
             .values()
+            .filter(|link| matches!(link.phase, links::LinkPhase::Live { .. }))
             .all(|link| link.in_flight.is_none() && link.needs.is_empty())
     }
 
@@ -509,6 +526,7 @@ impl Core {
 
     fn derive(&mut self, now: Time) {
         self.derive_due = None;
+        self.derived = Some(now);
         let live: Vec<Index> = self
             .links
             .values()
@@ -532,6 +550,7 @@ impl Core {
             let record = self.database.entry(flip.index).record.clone();
             let (id, left) = (record.id(), record.body().leaving);
             if flip.up {
+                self.grew = now;
                 // What failed while it was away says nothing about now.
                 self.retries.remove(&id);
                 self.pass_on(now, flip.index, Duration::from_millis(50));
@@ -559,13 +578,13 @@ impl Core {
 
     /// Asks for a new derivation of who is up. Losses are looked at now, gains may wait for company where a walk is dear.
     fn derive_soon(&mut self, now: Time, loss: bool) {
-        let wait = match self.database.up_count() {
-            0..=32 => Duration::ZERO,
-            33..=256 if loss => Duration::ZERO,
-            33..=256 => Duration::from_millis(25),
-            _ => Duration::from_millis(100),
+        let (wait, spacing) = match self.database.up_count() {
+            0..=32 => (Duration::ZERO, Duration::ZERO),
+            33..=256 if loss => (Duration::ZERO, DERIVE_SPACING),
+            33..=256 => (Duration::from_millis(25), DERIVE_SPACING),
+            _ => (Duration::from_millis(100), DERIVE_SPACING),
         };
-        let due = now + wait;
+        let due = (now + wait).max(self.derived.map_or(now, |at| at + spacing));
         self.derive_due = Some(self.derive_due.map_or(due, |before| before.min(due)));
     }
 

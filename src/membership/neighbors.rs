@@ -21,6 +21,9 @@ use crate::wire::{CloseCode, MAX_ALTERNATIVES, NodeId, dialable};
 const SUCCESSORS: usize = 2;
 /// A node that is younger than this dials eagerly: others may be starting with it.
 const STARTING: Duration = Duration::from_secs(1);
+/// A network grows as long as nodes come into view within this time of each other; links are few until then.
+const GROWING: Duration = Duration::from_millis(400);
+const LEAST_WHILE_GROWING: usize = 3;
 /// A node keeps at least so many links that it dialed itself.
 const LEAST_DIALED: usize = 3;
 /// Alternatives to a full node that are followed at a time.
@@ -60,11 +63,15 @@ impl Core {
         if self.plan_due.is_some_and(|due| due <= now) {
             self.plan_due = None;
             self.choose_shape();
-            if self.is_full_mesh() {
+            if self.is_growing(now) {
+                self.plan_fill(now, LEAST_WHILE_GROWING, 1);
+                self.plan_by(self.grew + GROWING);
+            } else if self.is_full_mesh() {
                 self.plan_mesh(now);
             } else {
                 self.plan_ring(now);
-                self.plan_fill(now);
+                let least = self.config.degree_target.saturating_sub(2).max(3);
+                self.plan_fill(now, least, LEAST_DIALED);
                 self.prune(now);
             }
         }
@@ -90,14 +97,6 @@ impl Core {
         self.full_mesh = up <= most;
     }
 
-    /// Slots under the cap that are taken: by links in use, and by those still listed.
-    pub(super) fn slots_taken(&self) -> usize {
-        self.links
-            .values()
-            .filter(|link| link.listed || matches!(link.phase, LinkPhase::Live { .. }))
-            .count()
-    }
-
     /// Whether there is a link to the peer that needs no dial.
     fn is_linked(&self, id: &NodeId) -> bool {
         self.links
@@ -105,12 +104,34 @@ impl Core {
             .is_some_and(|link| !matches!(link.phase, LinkPhase::Parked { .. }))
     }
 
-    /// Links that count towards the degree: those in use.
-    fn degree(&self) -> usize {
+    /// Links that count towards the degree: those in use, and those whose next connection is about to come.
+    pub(super) fn degree(&self) -> usize {
         self.links
             .values()
-            .filter(|link| matches!(link.phase, LinkPhase::Live { .. }))
+            .filter(|link| {
+                matches!(
+                    link.phase,
+                    LinkPhase::Live { .. } | LinkPhase::Orphaned { .. }
+                )
+            })
             .count()
+    }
+
+    /// The slots under the cap that are taken: by links, and by dials under way, each of which may become one. A dial to
+    /// a peer that is linked already, or to `peer` itself, takes no slot of its own.
+    fn slots_taken(&self, peer: Option<&NodeId>) -> usize {
+        let new = |id: &NodeId| {
+            Some(id) != peer
+                && self
+                    .links
+                    .get(id)
+                    .is_none_or(|link| matches!(link.phase, LinkPhase::Parked { .. }))
+        };
+        let dials = self
+            .dials
+            .values()
+            .filter(|dialing| dialing.candidate.id.as_ref().is_none_or(new));
+        self.degree() + dials.count()
     }
 
     fn draw(&mut self, now: Time) {
@@ -208,9 +229,14 @@ impl Core {
         ring
     }
 
-    /// Links with random and near nodes until there are enough.
-    fn plan_fill(&mut self, now: Time) {
-        let least = self.config.degree_target.saturating_sub(2).max(3);
+    /// Whether the network seems to be starting up around us: nodes still come into view, and already more than we
+    /// would link with. The shape is made once they have come: links made before would mostly be given up again.
+    fn is_growing(&self, now: Time) -> bool {
+        self.database.up_count() > self.config.degree_target && now < self.grew + GROWING
+    }
+
+    /// Links with random and near nodes until there are `least`, of which we dialed `dialed`.
+    fn plan_fill(&mut self, now: Time, least: usize, dialed: usize) {
         let under_way = self
             .dials
             .values()
@@ -218,7 +244,7 @@ impl Core {
             .count()
             + self.dial_queue.len();
         // Links that others dialed don't count towards the least of our own: else whoever dials enough surrounds us.
-        let own = LEAST_DIALED.saturating_sub(self.dialed() + under_way);
+        let own = dialed.saturating_sub(self.dialed() + under_way);
         let missing = least.saturating_sub(self.degree() + under_way).max(own);
         for nth in 0..missing {
             let near = (self.degree() + nth) % 2 == 1;
@@ -337,8 +363,9 @@ impl Core {
     }
 
     fn start_dials(&mut self, now: Time) {
+        // At the cap, what waits for its turn waits for a slot.
         while self.dials.len() < self.config.dials_at_once
-            && self.slots_taken() + self.dials.len() < self.config.degree_cap + 1
+            && self.slots_taken(None) < self.config.degree_cap
         {
             let Some((candidate, hops)) = self.dial_queue.pop_front() else {
                 return;
@@ -435,9 +462,9 @@ impl Core {
         }
     }
 
-    /// Whether one more link, dialed by this peer, fits under the cap. Some slots are kept for ring links.
+    /// Whether one more link, dialed by this peer, fits under the cap, beside those being dialed from here. Some slots are kept for ring links.
     pub(super) fn has_room_for(&self, peer: &NodeId) -> bool {
-        let degree = self.slots_taken();
+        let degree = self.slots_taken(Some(peer));
         if degree >= self.config.degree_cap {
             return false;
         }

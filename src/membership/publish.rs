@@ -1,7 +1,7 @@
 //! Our own record: when it is signed anew, and under which version.
 //!
 //! - Losses are told at once, and never held for more than 100 ms.
-//! - Gains wait 10 to 100 ms for company, by the size of the network, then four times as long each time, to 1 s, while they keep
+//! - Gains wait 10 to 100 ms for company, by the size of the network, then two to four times as long each time, to 1 s, while they keep
 //!   coming: a start makes few versions, and each costs everybody a signature to verify.
 //! - A link that was given up because nobody needed it is no loss: it waits like a gain that came late.
 //! - News of measurements alone goes out when a round-trip time moved by more than 20 % and 0.2 ms, out of a token bucket that keeps
@@ -204,7 +204,8 @@ impl Core {
     pub(super) fn advance_own_record(&mut self, now: Time) {
         if self.own.due.is_some_and(|due| due <= now) {
             let own = &mut self.own;
-            own.gain_hold = (own.gain_hold * 4).clamp(GAIN_HOLD, LONGEST_GAIN_HOLD);
+            let factor = if self.database.up_count() <= 32 { 2 } else { 4 };
+            own.gain_hold = (own.gain_hold * factor).min(LONGEST_GAIN_HOLD);
             self.publish(now);
         }
     }

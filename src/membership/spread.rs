@@ -21,9 +21,11 @@ use crate::wire::{
 };
 
 /// How long a gain waits for company before it is passed on, the first time and when its node keeps changing.
-const FIRST_RELAY: Duration = Duration::from_millis(10);
+const FIRST_RELAY: Duration = Duration::from_millis(3);
 const NEXT_RELAY: Duration = Duration::from_millis(50);
 const LONGEST_RELAY: Duration = Duration::from_millis(200);
+/// How long a loss waits for company in a network of more than 32 nodes.
+const LOSS_COMPANY: Duration = Duration::from_millis(5);
 /// How much later the end with the higher id passes a gain on.
 const SECOND_TURN: Duration = Duration::from_millis(40);
 /// Measurements alone are in no hurry.
@@ -229,7 +231,15 @@ impl Core {
         let since = recent.map(|at| now.saturating_sub(at));
         let wait = match change {
             Change::Loss => {
-                since.map_or(Duration::ZERO, |since| RELAY_SPACING.saturating_sub(since))
+                let spacing =
+                    since.map_or(Duration::ZERO, |since| RELAY_SPACING.saturating_sub(since));
+                // In a large network a death is told by many at once: a moment's wait makes one batch of them.
+                let company = if self.database.up_count() > 32 {
+                    LOSS_COMPANY
+                } else {
+                    Duration::ZERO
+                };
+                spacing.max(company)
             }
             Change::Gain if since.is_none_or(|since| since > Duration::from_secs(1)) => FIRST_RELAY,
             Change::Gain => {
@@ -465,6 +475,7 @@ impl Core {
             }
             let told = std::mem::take(&mut link.tell_superfluous)
                 .then_some(Message::Superfluous(link.superfluous));
+            link.offered |= link.superfluous;
             let message = told.or_else(|| link.outbox.pop_front()).or_else(|| {
                 let mut bytes = 0;
                 let mut batch = Vec::new();

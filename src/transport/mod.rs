@@ -59,7 +59,7 @@ const EVENTS: usize = 1024;
 const SENT_PROBES: usize = 48;
 
 /// What every connection says first, kept current by the event loop.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Greeting {
     /// This run's id.
     pub run_id: u64,

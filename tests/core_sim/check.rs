@@ -1,0 +1,295 @@
+//! What must always hold, and what must hold when nothing happens any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use area_net::membership::Event;
+use area_net::snapshot::{NodeState, Snapshot};
+use area_net::wire::NodeId;
+
+use crate::net::{Net, ms};
+
+/// In this time a network is down to the links that it wants.
+const SHEDDING: Duration = Duration::from_secs(40);
+
+/// A view, as far as it must be the same everywhere: who is up, and the links from dialer to listener.
+type View = (BTreeSet<NodeId>, BTreeSet<(NodeId, NodeId)>);
+
+impl Net {
+    /// Takes note of what a node tells, and checks it against the truth.
+    pub(crate) fn hear(&mut self, place: usize, event: Event) {
+        let now = self.now;
+        match &event {
+            Event::Up(id) => {
+                self.nodes[place].shown.insert(*id);
+                let stopped = self.nodes.iter().filter(|node| node.id == *id);
+                let lives = stopped.clone().any(|node| node.core.is_some());
+                let last = stopped.map(|node| node.stopped).max().unwrap_or_default();
+                assert!(
+                    lives || now < last + self.bound,
+                    "a ghost: {place} sees {id:?} at {now:?}"
+                );
+            }
+            Event::Unreachable(id) | Event::Left(id) => {
+                self.nodes[place].shown.remove(id);
+                if self.strict {
+                    let runs = self.nodes.iter().position(|node| {
+                        node.id == *id && node.core.is_some() && !node.paused && !node.leaving
+                    });
+                    let reached = runs.is_some_and(|other| self.group(other) == self.group(place));
+                    assert!(
+                        !reached,
+                        "{place} shows {runs:?} as down at {now:?}, which runs"
+                    );
+                }
+            }
+            Event::CutOff => {
+                self.nodes[place].shown.clear();
+                let alone = self.running().len() < 2 || self.nodes[place].leaving;
+                assert!(!self.strict || alone, "{place} is cut off at {now:?}");
+            }
+            Event::Rejected { what, peer, why } => {
+                assert!(!self.strict, "{place} rejects {what} of {peer:?}: {why}");
+            }
+            Event::Linked { .. }
+            | Event::Unlinked { .. }
+            | Event::Restored(_)
+            | Event::Suspected(_)
+            | Event::DialFailed(..)
+            | Event::OwnTarget(_)
+            | Event::Twin { .. }
+            | Event::PeerTwin(..) => {}
+        }
+        self.events.push((now, place, event));
+    }
+
+    /// A node's own record: newer each time, and never with more links than the cap.
+    pub(crate) fn check_own(&mut self, place: usize) {
+        let node = &mut self.nodes[place];
+        let core = node.core.as_ref().expect("it runs");
+        let own = core.own_record();
+        let cap = node.config.degree_cap;
+        if let Some(before) = &node.own {
+            if std::sync::Arc::ptr_eq(before, &own) {
+                return;
+            }
+            assert!(
+                before.version() < own.version(),
+                "node {place} signs an older record"
+            );
+            for link in &before.body().links {
+                let listed = own.link_to(&link.peer).is_some();
+                assert!(
+                    listed || !self.never_unlisted,
+                    "node {place} unlists a link"
+                );
+            }
+        }
+        let degree = own.body().links.len();
+        assert!(
+            degree <= cap,
+            "node {place} lists {degree} links at {:?}",
+            self.now
+        );
+        node.own = Some(own);
+    }
+
+    /// Nobody shows a node that has been gone for longer than the bound.
+    pub(crate) fn check_ghosts(&self) {
+        for gone in self.nodes.iter().filter(|node| node.core.is_none()) {
+            let another = self
+                .nodes
+                .iter()
+                .any(|node| node.id == gone.id && node.core.is_some());
+            if another || gone.life == 0 || self.now <= gone.stopped + self.bound {
+                continue;
+            }
+            for place in self.running() {
+                let node = &self.nodes[place];
+                assert!(
+                    node.paused || !node.shown.contains(&gone.id),
+                    "{place} still shows {:?} at {:?}, gone since {:?}",
+                    gone.id,
+                    self.now,
+                    gone.stopped
+                );
+            }
+        }
+    }
+
+    pub(crate) fn snapshot(&self, place: usize) -> Snapshot {
+        let node = &self.nodes[place];
+        let core = node.core.as_ref().expect("it runs");
+        core.snapshot(self.now - node.started)
+    }
+
+    /// What a node shows.
+    pub(crate) fn view(&self, place: usize) -> View {
+        let snapshot = self.snapshot(place);
+        let up = snapshot
+            .nodes
+            .iter()
+            .filter(|node| node.state == NodeState::Up);
+        let up: BTreeSet<NodeId> = up.map(|node| node.id).collect();
+        let id = |at: usize| snapshot.nodes[at].id;
+        let links = snapshot
+            .links
+            .iter()
+            .map(|link| (id(link.dialer), id(link.listener)));
+        let links: BTreeSet<_> = links.collect();
+        assert_eq!(links.len(), snapshot.links.len(), "a link is shown twice");
+        let mut shown = self.nodes[place].shown.clone();
+        shown.insert(self.nodes[place].id);
+        assert_eq!(up, shown, "events and snapshot of {place} differ");
+        (up, links)
+    }
+
+    /// The truth about a group of nodes; an error if two nodes hold two connections, or one that only one end knows.
+    pub(crate) fn truth(&self, group: u32) -> Result<View, String> {
+        let there: Vec<usize> = self
+            .running()
+            .into_iter()
+            .filter(|&place| self.group(place) == group)
+            .collect();
+        let up = there.iter().map(|&place| self.nodes[place].id).collect();
+        let mut links = BTreeSet::new();
+        let mut held: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+        for (number, pair) in self.pairs.iter().enumerate() {
+            let [dialer, listener] = &pair.ends;
+            let alive = |end: &crate::path::End| end.is_open() && self.runs(end.node, end.life);
+            let (a, b) = (dialer.node, listener.node);
+            if !there.contains(&a) && !there.contains(&b) {
+                continue;
+            }
+            let under_way = dialer.conn.is_none() && !dialer.ended && self.runs(a, dialer.life);
+            if under_way && a != b && self.is_running(b) && self.group(a) == self.group(b) {
+                return Err(format!("a dial {a}-{b} is under way"));
+            }
+            // Whose other end has died is kept for a while, but is no link.
+            if !self.runs(a, dialer.life) || !self.runs(b, listener.life) {
+                continue;
+            }
+            if !alive(dialer) && !alive(listener) {
+                continue;
+            }
+            if alive(dialer) != alive(listener) {
+                return Err(format!("only one end of {a}-{b} holds connection {number}"));
+            }
+            if let Some(other) = held.insert((a.min(b), a.max(b)), number) {
+                return Err(format!("{a} and {b} hold connections {other} and {number}"));
+            }
+            links.insert((self.nodes[a].id, self.nodes[b].id));
+        }
+        Ok((up, links))
+    }
+
+    /// Whether all is at rest: every view is right, and so they are the same.
+    pub(crate) fn agreed(&self) -> Result<(), String> {
+        let mut truths: BTreeMap<u32, View> = BTreeMap::new();
+        let mut digests = BTreeMap::new();
+        for place in self.running() {
+            let group = self.group(place);
+            if let std::collections::btree_map::Entry::Vacant(entry) = truths.entry(group) {
+                entry.insert(self.truth(group)?);
+            }
+            let core = self.nodes[place].core.as_ref().expect("it runs");
+            let truth = &truths[&group];
+            if core.up_count() != truth.0.len() {
+                let (up, all) = (core.up_count(), truth.0.len());
+                return Err(format!("{place} shows {up} of {all} nodes"));
+            }
+            if *digests.entry(group).or_insert(core.digest()) != core.digest() {
+                return Err(format!("the digest of {place} differs"));
+            }
+            if !core.is_flushed() {
+                return Err(format!("{place} has something to send"));
+            }
+        }
+        self.correct_with(&truths)
+    }
+
+    /// Whether every node shows who is up and which links there are, figures aside.
+    pub(crate) fn correct(&self) -> Result<(), String> {
+        let groups: BTreeSet<u32> = self.running().iter().map(|&at| self.group(at)).collect();
+        let mut truths = BTreeMap::new();
+        for group in groups {
+            truths.insert(group, self.truth(group)?);
+        }
+        self.correct_with(&truths)
+    }
+
+    fn correct_with(&self, truths: &BTreeMap<u32, View>) -> Result<(), String> {
+        for place in self.running() {
+            let (truth, view) = (&truths[&self.group(place)], self.view(place));
+            if view.0 != truth.0 {
+                return Err(format!(
+                    "{place} shows {:?} instead of {:?}",
+                    view.0, truth.0
+                ));
+            }
+            if view.1 != truth.1 {
+                let missing: Vec<_> = truth.1.difference(&view.1).collect();
+                let wrong: Vec<_> = view.1.difference(&truth.1).collect();
+                return Err(format!(
+                    "{place} lacks the links {missing:?}, has {wrong:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs until all is at rest, and tells how long that took.
+    pub(crate) fn settle(&mut self, within: Duration) -> Duration {
+        let from = self.now;
+        let mut why = self.agreed();
+        while let Err(reason) = why {
+            assert!(
+                self.now < from + within,
+                "not settled within {within:?}: {reason}"
+            );
+            self.run(ms(100));
+            why = self.agreed();
+        }
+        self.now - from
+    }
+
+    /// Runs until links that are too many are given up; all is at rest then.
+    pub(crate) fn shed(&mut self) {
+        self.run(SHEDDING);
+        self.settle(ms(5000));
+    }
+
+    /// Runs at rest: every view stays right, no link goes, and nobody does more than it has to.
+    pub(crate) fn rest(&mut self, seconds: u64) {
+        let before: Vec<u64> = self.nodes.iter().map(|node| node.actions).collect();
+        for _ in 0..seconds {
+            self.run(ms(1000));
+            if let Err(reason) = self.correct() {
+                panic!("at rest, {:?}: {reason}", self.now);
+            }
+        }
+        for place in self.running() {
+            let node = &self.nodes[place];
+            // Each link: at most one probe a second, and news of the others' figures; and a dial now and then.
+            let links = node.conns.len() as u64;
+            let most = (2 * links + 4) * seconds;
+            let did = node.actions - before[place];
+            assert!(
+                did <= most,
+                "{place} does {did} things in {seconds} s with {links} links"
+            );
+        }
+    }
+
+    /// Forgets what was told so far.
+    pub(crate) fn clear_events(&mut self) {
+        self.events.clear();
+    }
+
+    pub(crate) fn told(&self, what: impl Fn(&Event) -> bool) -> usize {
+        self.events
+            .iter()
+            .filter(|(_, _, event)| what(event))
+            .count()
+    }
+}

@@ -1,0 +1,181 @@
+//! How networks come to be, grow and shrink.
+
+use rand::RngExt as _;
+
+use crate::net::{Net, Path, ms, secs, with_seeds};
+
+/// The five profiles: bob knows alice and carol, carol knows erin, dave knows alice, erin knows dave.
+pub(crate) fn profiles(seed: u64) -> Net {
+    let mut net = Net::new(seed);
+    let [alice, bob, carol, dave, erin] = [0, 1, 2, 3, 4];
+    for targets in [&[][..], &[alice, carol], &[erin], &[alice], &[dave]] {
+        net.add(targets);
+    }
+    assert_eq!(bob + 1, carol);
+    net
+}
+
+/// Each node knows the one before it.
+pub(crate) fn chain(seed: u64, length: usize) -> Net {
+    let mut net = Net::new(seed);
+    for place in 0..length {
+        let targets: Vec<usize> = place.checked_sub(1).into_iter().collect();
+        net.add(&targets);
+    }
+    net
+}
+
+#[test]
+fn the_five_profiles_link_all_with_all() {
+    with_seeds(0..8, |seed| {
+        let mut net = profiles(seed);
+        net.encoded = true;
+        net.start_all();
+        let took = net.settle(secs(3));
+        assert!(took <= ms(2000), "took {took:?}");
+        assert_eq!(net.view(0).1.len(), 10);
+        net.rest(120);
+        assert_eq!(net.view(4).1.len(), 10);
+    });
+}
+
+#[test]
+fn profiles_started_one_after_the_other_in_any_order() {
+    with_seeds(0..8, |seed| {
+        let mut net = profiles(seed);
+        let mut order: Vec<usize> = (0..5).collect();
+        while !order.is_empty() {
+            let next = net.rng.random_range(0..order.len());
+            net.start(order.swap_remove(next));
+            let pause = net.rng.random_range(0..3000);
+            net.run(ms(pause));
+        }
+        net.settle(secs(8));
+        assert_eq!(net.view(0).1.len(), 10);
+    });
+}
+
+fn a_chain_becomes_a_network(length: usize, seeds: std::ops::Range<u64>) {
+    with_seeds(seeds, |seed| {
+        let mut net = chain(seed, length);
+        net.start_all();
+        net.settle(secs(5));
+        net.shed();
+        net.rest(20);
+        for place in net.running() {
+            let degree = net.nodes[place].conns.len();
+            assert!((4..=16).contains(&degree), "{place} has {degree} links");
+        }
+    });
+}
+
+#[test]
+fn a_chain_of_25() {
+    a_chain_becomes_a_network(25, 0..4);
+}
+
+#[test]
+fn a_chain_of_100() {
+    a_chain_becomes_a_network(100, 0..1);
+}
+
+/// Minutes without optimization; `--ignored` runs it.
+#[test]
+#[ignore = "takes minutes in a debug build"]
+fn a_chain_of_300() {
+    a_chain_becomes_a_network(300, 0..1);
+}
+
+#[test]
+fn a_star_sheds_its_hub() {
+    with_seeds(0..2, |seed| {
+        let mut net = Net::new(seed);
+        net.add(&[]);
+        for _ in 1..40 {
+            net.add(&[0]);
+        }
+        net.start_all();
+        net.settle(secs(15));
+        net.shed();
+        net.rest(30);
+        assert!(net.nodes[0].conns.len() <= 16);
+    });
+}
+
+#[test]
+fn nodes_far_apart() {
+    with_seeds(0..3, |seed| {
+        let mut net = chain(seed, 20);
+        for a in 0..20 {
+            for b in 0..20 {
+                let delay = ms(net.rng.random_range(1..150));
+                let path = Path {
+                    delay,
+                    jitter: delay / 10,
+                    loss: 0.0,
+                };
+                net.paths.insert((a, b), path);
+            }
+        }
+        net.start_all();
+        net.settle(secs(20));
+        net.shed();
+        net.rest(60);
+    });
+}
+
+#[test]
+fn a_network_outgrows_the_full_mesh_and_shrinks_into_it_again() {
+    with_seeds(0..2, |seed| {
+        let mut net = chain(seed, 36);
+        for place in 0..12 {
+            net.start(place);
+        }
+        net.settle(secs(8));
+        assert_eq!(net.view(0).1.len(), 12 * 11 / 2);
+        for place in 12..36 {
+            net.start(place);
+            net.run(ms(100));
+        }
+        net.settle(secs(15));
+        net.shed();
+        for place in 0..36 {
+            assert!(net.nodes[place].conns.len() < 13, "links are shed");
+        }
+        // Down to ten nodes, a few at a time.
+        net.strict = false;
+        // What a node showed of another's death is lost when it dies itself.
+        net.bound = secs(25);
+        for place in 10..36 {
+            net.kill(place);
+            net.run(ms(700));
+        }
+        net.settle(secs(20));
+        net.strict = true;
+        net.run(secs(20));
+        net.settle(secs(5));
+        assert_eq!(net.view(0).1.len(), 45);
+    });
+}
+
+#[test]
+fn clocks_don_t_matter() {
+    with_seeds(0..4, |seed| {
+        let mut net = chain(seed, 12);
+        for node in &mut net.nodes {
+            node.clock_ms = net.rng.random_range(0..4_000_000_000_000);
+        }
+        net.start_all();
+        net.settle(secs(8));
+        for place in [3, 7] {
+            net.kill(place);
+            // The clock is set back by years while the node is off; its epoch is on disk.
+            net.nodes[place].clock_ms /= 4;
+        }
+        net.run(secs(6));
+        net.start(3);
+        net.start(7);
+        net.settle(secs(8));
+        net.rest(20);
+    });
+}

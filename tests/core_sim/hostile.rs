@@ -1,0 +1,392 @@
+//! A peer that lies, and the node that turns it away while its other links don't notice.
+
+use std::sync::Arc;
+
+use area_net::identity::Identity;
+use area_net::membership::{Action, Closed, ConnId, Connected, Core, Event, Input, Time};
+use area_net::record::{Body, Record, Signer as _};
+use area_net::wire::{CloseCode, Hello, MAX_SYNC_ENTRIES, Message, ShortId, ViewDigest};
+
+use crate::net::{NETWORK, Net, ms, secs};
+
+fn identity(key: u8) -> Identity {
+    Identity::from_seed(&[key; 32])
+}
+
+fn body(of: &Identity) -> Body {
+    Body {
+        id: of.node_id(),
+        label: "peer".into(),
+        run_id: 1,
+        epoch: 1000,
+        seq: 1,
+        addrs: vec!["[::1]:7000".parse().unwrap()],
+        links: Vec::new(),
+        leaving: false,
+    }
+}
+
+/// The record as it comes from the network: its signature is still to be verified.
+fn arrived(record: &Record) -> Arc<Record> {
+    let bytes = postcard::to_stdvec(record).unwrap();
+    Arc::new(postcard::from_bytes(&bytes).unwrap())
+}
+
+/// A record whose signature is nobody's.
+fn forged(body: &Body) -> Arc<Record> {
+    Record::from_parts(postcard::to_stdvec(body).unwrap(), [1; 64]).unwrap()
+}
+
+/// A node with two links: to an honest peer (connection 1), and to one under test (connection 2).
+struct Desk {
+    core: Core,
+    now: Time,
+    actions: Vec<Action>,
+    events: Vec<Event>,
+}
+
+const HONEST: ConnId = ConnId(1);
+const LIAR: ConnId = ConnId(2);
+
+impl Desk {
+    fn new() -> Self {
+        let mut net = Net::new(0);
+        net.add(&[]);
+        let node = &net.nodes[0];
+        let core = Core::new(node.config.clone(), node.identity.clone());
+        let mut desk = Self {
+            core,
+            now: ms(0),
+            actions: Vec::new(),
+            events: Vec::new(),
+        };
+        for (conn, key) in [(HONEST, 1), (LIAR, 2)] {
+            let identity = identity(key);
+            desk.connect(
+                conn,
+                &identity,
+                Record::sign(body(&identity), NETWORK, &identity),
+            );
+        }
+        desk
+    }
+
+    fn connect(&mut self, conn: ConnId, peer: &Identity, record: Arc<Record>) {
+        let hello = Hello {
+            run_id: 1,
+            dial_counter: conn.0,
+            replaces: false,
+            observed: "[::1]:8000".parse().unwrap(),
+            known: 1,
+            digest: ViewDigest([0; 8]),
+            record,
+        };
+        let connected = Connected {
+            conn,
+            dial: None,
+            peer: peer.node_id(),
+            remote: "[::1]:7000".parse().unwrap(),
+            hello,
+            rtt_us: Some(100),
+            replaces: false,
+        };
+        self.give(Input::Connected(Box::new(connected)));
+        self.give(Input::Flushed(conn));
+    }
+
+    fn give(&mut self, input: Input) {
+        self.now += ms(20);
+        self.core.handle(self.now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(action) = self.core.poll_action() {
+            if let Action::Send(conn, _) = &action {
+                let flushed = Input::Flushed(*conn);
+                self.actions.push(action);
+                self.core.handle(self.now, flushed);
+            } else {
+                self.actions.push(action);
+            }
+        }
+        while let Some(event) = self.core.poll_event() {
+            self.events.push(event);
+        }
+    }
+
+    fn say(&mut self, message: Message) {
+        self.give(Input::Message(LIAR, message));
+    }
+
+    fn rejected(&self, name: &str) -> u64 {
+        let rejected = self.core.snapshot(self.now).rejected.0;
+        rejected
+            .iter()
+            .find(|(what, _)| *what == name)
+            .map_or(0, |(_, count)| *count)
+    }
+
+    fn closed(&self, conn: ConnId) -> Option<CloseCode> {
+        self.actions.iter().find_map(|action| match action {
+            Action::Close(closed, code, _) if *closed == conn => Some(*code),
+            _ => None,
+        })
+    }
+
+    /// The liar's link is gone, with that code and counter, and the honest one stands.
+    fn turned_away(&self, code: CloseCode, counter: &str) {
+        assert_eq!(self.closed(LIAR), Some(code));
+        assert_eq!(self.rejected(counter), 1, "{:?}", self.events);
+        assert_eq!(self.closed(HONEST), None);
+        let honest = identity(1).node_id().abbreviated();
+        assert!(self.core.own_record().link_to(&honest).is_some());
+        let unlinked = |event: &Event| matches!(event, Event::Unlinked { peer, .. } if *peer == identity(1).node_id());
+        assert!(!self.events.iter().any(unlinked));
+    }
+}
+
+#[test]
+fn a_forged_record_costs_its_bringer_the_link() {
+    let mut desk = Desk::new();
+    let stranger = identity(9);
+    desk.say(Message::Records(vec![forged(&body(&stranger))]));
+    desk.turned_away(CloseCode::Protocol, "forged_record");
+    assert!(
+        !desk
+            .core
+            .snapshot(desk.now)
+            .nodes
+            .iter()
+            .any(|node| node.id == stranger.node_id())
+    );
+}
+
+#[test]
+fn a_record_signed_for_another_network_is_forged() {
+    let mut desk = Desk::new();
+    let stranger = identity(9);
+    let record = Record::sign(body(&stranger), "another", &stranger);
+    desk.say(Message::Records(vec![arrived(&record)]));
+    desk.turned_away(CloseCode::Protocol, "forged_record");
+}
+
+#[test]
+fn an_honest_peer_s_record_can_t_be_replaced_by_a_forged_newer_one() {
+    let mut desk = Desk::new();
+    let honest = Body {
+        seq: 99,
+        leaving: true,
+        ..body(&identity(1))
+    };
+    desk.say(Message::Records(vec![forged(&honest)]));
+    desk.turned_away(CloseCode::Protocol, "forged_record");
+    assert!(desk.core.up_count() >= 2, "the honest peer is still up");
+}
+
+#[test]
+fn a_replayed_record_changes_nothing() {
+    let mut desk = Desk::new();
+    let third = identity(3);
+    let old = Record::sign(body(&third), NETWORK, &third);
+    let new = Record::sign(
+        Body {
+            seq: 5,
+            label: "new".into(),
+            ..body(&third)
+        },
+        NETWORK,
+        &third,
+    );
+    desk.say(Message::Records(vec![arrived(&new)]));
+    for _ in 0..3 {
+        desk.say(Message::Records(vec![arrived(&old)]));
+    }
+    assert_eq!(desk.core.label(&third.node_id()).as_deref(), Some("new"));
+    assert_eq!(desk.closed(LIAR), None);
+    // Whoever has the old one is sent the new one.
+    desk.give(Input::Timeout);
+    let sent = desk.actions.iter().any(|action| {
+        matches!(action, Action::Send(LIAR, Message::Records(records)) if records.contains(&new))
+    });
+    assert!(sent);
+}
+
+#[test]
+fn two_bodies_under_one_version_are_counted_and_the_greater_hash_wins() {
+    let mut desk = Desk::new();
+    let third = identity(3);
+    let mut records = ["a", "b"].map(|label| {
+        Record::sign(
+            Body {
+                label: label.into(),
+                ..body(&third)
+            },
+            NETWORK,
+            &third,
+        )
+    });
+    records.sort_by_key(|record| record.version());
+    for record in &records {
+        desk.say(Message::Records(vec![arrived(record)]));
+    }
+    desk.say(Message::Records(vec![arrived(&records[0])]));
+    assert_eq!(desk.rejected("two_bodies"), 1);
+    let label = desk.core.label(&third.node_id());
+    assert_eq!(label, Some(records[1].body().label.clone()));
+    assert_eq!(desk.closed(LIAR), None);
+}
+
+#[test]
+fn a_second_hello_breaks_the_protocol() {
+    let mut desk = Desk::new();
+    let liar = identity(2);
+    let hello = Hello {
+        run_id: 1,
+        dial_counter: 1,
+        replaces: false,
+        observed: "[::1]:8000".parse().unwrap(),
+        known: 1,
+        digest: ViewDigest([0; 8]),
+        record: Record::sign(body(&liar), NETWORK, &liar),
+    };
+    desk.say(Message::Hello(hello));
+    desk.turned_away(CloseCode::Protocol, "protocol_violation");
+}
+
+#[test]
+fn a_hello_must_show_its_sender_s_own_genuine_record() {
+    let (third, fourth) = (identity(3), identity(4));
+    let stale = Body {
+        run_id: 2,
+        ..body(&third)
+    };
+    for record in [
+        Record::sign(body(&fourth), NETWORK, &fourth),
+        Record::sign(stale, NETWORK, &third),
+        forged(&body(&third)),
+    ] {
+        let mut desk = Desk::new();
+        desk.connect(ConnId(3), &third, record);
+        assert_eq!(desk.closed(ConnId(3)), Some(CloseCode::Protocol));
+        assert_eq!(desk.rejected("bad_hello"), 1);
+        assert_eq!(desk.closed(HONEST), None);
+    }
+}
+
+#[test]
+fn digest_exchanges_without_end_are_over_the_limit() {
+    let mut desk = Desk::new();
+    for _ in 0..60 {
+        desk.say(Message::Want(vec![ShortId([0; 16]); MAX_SYNC_ENTRIES]));
+    }
+    assert_eq!(desk.closed(LIAR), None, "a burst is normal");
+    for _ in 0..60 {
+        desk.say(Message::Digests {
+            log2: 10,
+            sums: vec![1; 1024],
+        });
+    }
+    desk.turned_away(CloseCode::Limit, "over_limit");
+}
+
+#[test]
+fn what_the_transport_turns_away_is_counted_under_its_name() {
+    for (code, counter) in [
+        (CloseCode::Limit, "over_limit"),
+        (CloseCode::Protocol, "protocol_violation"),
+    ] {
+        let mut desk = Desk::new();
+        desk.give(Input::Closed(
+            LIAR,
+            Closed::Violation(code, "nonsense".to_owned()),
+        ));
+        assert_eq!(desk.rejected(counter), 1);
+        assert_eq!(desk.closed(HONEST), None);
+    }
+}
+
+#[test]
+fn invented_nodes_are_never_up_and_never_dialed() {
+    let mut desk = Desk::new();
+    let liar = identity(2);
+    let invented: Vec<Identity> = (20..60).map(identity).collect();
+    for one in &invented {
+        // It claims a link with the honest peer, which lists none.
+        let mut claim = body(one);
+        claim.links = vec![area_net::record::LinkState {
+            peer: identity(1).node_id().abbreviated(),
+            direction: area_net::record::Direction::Dialer,
+            rtt_us: 1,
+            rtt_age_s: 0,
+            loss: 0,
+            suspect: false,
+        }];
+        let record = Record::sign(claim, NETWORK, one);
+        desk.say(Message::Records(vec![arrived(&record)]));
+    }
+    for _ in 0..50 {
+        desk.give(Input::Timeout);
+    }
+    assert_eq!(desk.core.up_count(), 3);
+    let honest = |id| id == identity(1).node_id() || id == liar.node_id();
+    let passed_on = desk.actions.iter().any(|action| match action {
+        Action::Dial {
+            expect: Some(id), ..
+        } => !honest(*id),
+        _ => false,
+    });
+    assert!(!passed_on, "nobody dials what nobody links with");
+}
+
+#[test]
+fn a_peer_that_stops_reading_is_dropped() {
+    let mut net = Net::new(1);
+    net.add(&[]);
+    let node = &net.nodes[0];
+    let mut core = Core::new(node.config.clone(), node.identity.clone());
+    let peer = identity(2);
+    let hello = Hello {
+        run_id: 1,
+        dial_counter: 1,
+        replaces: false,
+        observed: "[::1]:8000".parse().unwrap(),
+        known: 1,
+        digest: ViewDigest([0; 8]),
+        record: Record::sign(body(&peer), NETWORK, &peer),
+    };
+    let connected = Connected {
+        conn: LIAR,
+        dial: None,
+        peer: peer.node_id(),
+        remote: "[::1]:7000".parse().unwrap(),
+        hello,
+        rtt_us: Some(100),
+        replaces: false,
+    };
+    core.handle(ms(0), Input::Connected(Box::new(connected)));
+    let mut now = ms(0);
+    let mut seq = 0;
+    let mut closed = None;
+    // It answers probes, but the Hello is never read.
+    while now < secs(20) && closed.is_none() {
+        now = core.poll_timeout().max(now);
+        core.handle(now, Input::Timeout);
+        while let Some(action) = core.poll_action() {
+            match action {
+                Action::Probe(conn, probe) => {
+                    seq += 1;
+                    let answer = area_net::wire::Answer {
+                        seq: probe.seq,
+                        hold_us: 0,
+                    };
+                    core.handle(now, Input::Answer(conn, answer, Some(100)));
+                }
+                Action::Close(_, code, _) => closed = Some((now, code)),
+                Action::Dial { .. } | Action::Send(..) => {}
+            }
+        }
+    }
+    assert_eq!(closed, Some((secs(10), CloseCode::Stalled)));
+    assert!(seq > 0);
+}

@@ -1,0 +1,19 @@
+//! The core in a simulator: many cores in one process, virtual time, a simulated transport between them, faults, and
+//! everything from one seed. Invariants are checked at every step; see `check`. A test that fails names its seed.
+
+#[cfg(test)]
+mod check;
+#[cfg(test)]
+mod contests;
+#[cfg(test)]
+mod failures;
+#[cfg(test)]
+mod growth;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod net;
+#[cfg(test)]
+mod path;
+#[cfg(test)]
+mod repeat;

@@ -1,0 +1,562 @@
+//! The wire format: golden bytes, so that it can't change unnoticed; limits; and whatever bytes a stranger may send.
+
+#[cfg(test)]
+mod golden {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    use area_net::identity::Identity;
+    use area_net::record::{Body, Direction, LinkState, Record, Signer as _, Version};
+    use area_net::wire::{Answer, Datagram, Hello, Message, NodeId, Probe, ShortId, ViewDigest};
+
+    pub(crate) const NETWORK: &str = "golden";
+
+    pub(crate) fn identity() -> Identity {
+        Identity::from_seed(&[1; 32])
+    }
+
+    pub(crate) fn body() -> Body {
+        Body {
+            id: identity().node_id(),
+            label: "zoë".into(),
+            run_id: 0x0102_0304_0506_0708,
+            epoch: 1_700_000_000_000,
+            seq: 7,
+            addrs: vec![
+                SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 8090)),
+                SocketAddr::from(([192, 0, 2, 7], 443)),
+            ],
+            links: vec![
+                LinkState {
+                    peer: ShortId([2; 16]),
+                    direction: Direction::Dialer,
+                    rtt_us: 214,
+                    rtt_age_s: 3,
+                    loss: 0,
+                    suspect: false,
+                },
+                LinkState {
+                    peer: ShortId([3; 16]),
+                    direction: Direction::Listener,
+                    rtt_us: 0,
+                    rtt_age_s: 65535,
+                    loss: 250,
+                    suspect: true,
+                },
+            ],
+            leaving: false,
+        }
+    }
+
+    pub(crate) fn record() -> Arc<Record> {
+        Record::sign(body(), NETWORK, &identity())
+    }
+
+    pub(crate) fn hello() -> Hello {
+        Hello {
+            run_id: 9,
+            dial_counter: 300,
+            replaces: true,
+            observed: SocketAddr::from(([127, 0, 0, 1], 8083)),
+            known: 5,
+            digest: ViewDigest([0, 1, 2, 3, 4, 5, 6, 7]),
+            record: record(),
+        }
+    }
+
+    pub(crate) fn messages() -> Vec<Message> {
+        let version = Version {
+            epoch: 300,
+            seq: 2,
+            tie: 0xffff_ffff,
+        };
+        vec![
+            Message::Hello(hello()),
+            Message::Records(vec![record(), record()]),
+            Message::Digests {
+                log2: 1,
+                sums: vec![1, u64::MAX],
+            },
+            Message::Versions {
+                log2: 2,
+                buckets: vec![0, 3],
+                entries: vec![(ShortId([4; 16]), version)],
+            },
+            Message::Want(vec![ShortId([5; 16])]),
+            Message::Superfluous(true),
+        ]
+    }
+
+    pub(crate) fn datagrams() -> [Datagram; 2] {
+        let digest = ViewDigest([9; 8]);
+        [
+            Datagram::Probe(Probe {
+                seq: 300,
+                heard: true,
+                rtt_us: 214,
+                loss: 3,
+                next_ms: 1500,
+                digest,
+            }),
+            Datagram::Answer(Answer {
+                seq: 300,
+                hold_us: 12,
+            }),
+        ]
+    }
+
+    pub(crate) fn hex(bytes: &[u8]) -> String {
+        use std::fmt::Write as _;
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").unwrap();
+            text
+        })
+    }
+
+    #[test]
+    fn the_bytes_of_an_id() {
+        assert_eq!(NodeId::from_hex(ID).unwrap(), identity().node_id());
+    }
+
+    #[test]
+    fn the_bytes_of_a_record() {
+        let frame = Message::Records(vec![record()]).to_frame();
+        assert_eq!(hex(&frame[4..]), format!("0101{RECORD}"));
+    }
+
+    #[test]
+    fn the_bytes_of_every_message() {
+        let bodies: Vec<String> = messages()
+            .iter()
+            .map(|message| hex(&message.to_frame()))
+            .collect();
+        let version = "ac0202ffffffff0f";
+        let (four, five) = ("04".repeat(16), "05".repeat(16));
+        let golden = [
+            format!("000000d60009ac0201007f000001933f050001020304050607{RECORD}"),
+            format!("000001840102{RECORD}{RECORD}"),
+            "0000000e02010201ffffffffffffffffff01".to_owned(),
+            format!("0000001e030202000301{four}{version}"),
+            format!("000000120401{five}"),
+            "000000020501".to_owned(),
+        ];
+        for (at, (body, golden)) in bodies.iter().zip(&golden).enumerate() {
+            assert_eq!(body, golden, "message {at}");
+        }
+        assert_eq!(bodies.len(), golden.len());
+    }
+
+    #[test]
+    fn the_bytes_of_every_datagram() {
+        let bytes = datagrams().map(|datagram| hex(&datagram.to_bytes()));
+        let golden = [
+            "00ac0201d60103dc0b0909090909090909",
+            "01ac020c0909090909090909",
+        ];
+        assert_eq!(bytes, golden);
+    }
+
+    #[test]
+    fn everything_comes_back_from_its_bytes() {
+        for message in messages() {
+            let back = Message::from_body(&message.to_frame()[4..]).unwrap();
+            assert_eq!(back, message);
+        }
+        for datagram in datagrams() {
+            assert_eq!(
+                Datagram::from_bytes(&datagram.to_bytes()).unwrap(),
+                datagram
+            );
+        }
+    }
+
+    const ID: &str = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
+    const RECORD: &str = concat!(
+        "7f8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f",
+        "5c047a6fc3ab888e98a8c0e080810180d095ffbc310702010000000000000000",
+        "00000000000000019a3f00c0000207bb03020202020202020202020202020202",
+        "020200d601030000030303030303030303030303030303030100ffff03fa0100",
+        "4082b23d12f91560f0fe6b0fdc4e32f42fcc84fdbc34688a824b8959dee982e8",
+        "46cc609c7b3c24562e14df79e41d48371c7f428195f697cfd1320895fc5ee0d9",
+        "00",
+    );
+}
+
+#[cfg(test)]
+mod bytes {
+    use area_net::record::{Body, LinkState, MAX_ADDRS, MAX_LABEL, MAX_LINKS, MAX_RECORD};
+    use area_net::record::{Direction, Record, RecordError};
+    use area_net::wire::{
+        BATCH_BYTES, CloseCode, Datagram, MAX_BUCKETS_LOG2, MAX_FRAME, MAX_SYNC_ENTRIES, Message,
+        NodeId, ShortId, WireError, dialable,
+    };
+    use proptest::prelude::*;
+
+    use super::golden::{NETWORK, body, datagrams, identity, messages, record};
+
+    fn link(peer: u8) -> LinkState {
+        LinkState {
+            peer: ShortId([peer; 16]),
+            direction: Direction::Dialer,
+            rtt_us: u32::MAX,
+            rtt_age_s: u16::MAX,
+            loss: 255,
+            suspect: true,
+        }
+    }
+
+    /// What becomes of a body that somebody signed, as it arrives.
+    fn arrives(body: Body) -> Result<(), RecordError> {
+        let signed = postcard::to_stdvec(&body).unwrap();
+        Record::from_parts(signed, [0; 64]).map(|_| ())
+    }
+
+    fn over(what: &str, result: Result<(), RecordError>) {
+        match result {
+            Err(RecordError::OverLimit { what: said, .. }) => assert_eq!(said, what),
+            other => panic!("{what}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_record_has_limits() {
+        assert_eq!(arrives(body()), Ok(()));
+        let label = "x".repeat(MAX_LABEL + 1);
+        over(
+            "bytes of label",
+            arrives(Body {
+                label: label.into(),
+                ..body()
+            }),
+        );
+        let addrs = vec!["[::1]:1".parse().unwrap(); MAX_ADDRS + 1];
+        over("addresses", arrives(Body { addrs, ..body() }));
+        let links = (0..=MAX_LINKS)
+            .map(|peer| link(u8::try_from(peer).unwrap()))
+            .collect();
+        over("links", arrives(Body { links, ..body() }));
+        for links in [vec![link(2), link(1)], vec![link(2), link(2)]] {
+            assert_eq!(
+                arrives(Body { links, ..body() }),
+                Err(RecordError::BadLinks)
+            );
+        }
+        let peer = body().id.abbreviated();
+        let links = vec![LinkState { peer, ..link(0) }];
+        assert_eq!(
+            arrives(Body { links, ..body() }),
+            Err(RecordError::BadLinks)
+        );
+        let large = vec![0; MAX_RECORD];
+        assert_eq!(
+            Record::from_parts(large, [0; 64]).map(|_| ()),
+            Err(RecordError::TooLarge(MAX_RECORD + 64))
+        );
+        let mut trailing = postcard::to_stdvec(&body()).unwrap();
+        trailing.push(0);
+        assert_eq!(
+            Record::from_parts(trailing, [0; 64]).map(|_| ()),
+            Err(RecordError::Undecodable)
+        );
+    }
+
+    #[test]
+    fn the_largest_record_fits() {
+        let addr = "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535"
+            .parse()
+            .unwrap();
+        let largest = Body {
+            label: "x".repeat(MAX_LABEL).into(),
+            run_id: u64::MAX,
+            epoch: u64::MAX,
+            seq: u32::MAX,
+            addrs: vec![addr; MAX_ADDRS],
+            links: (0..MAX_LINKS)
+                .map(|peer| link(u8::try_from(peer).unwrap()))
+                .collect(),
+            leaving: true,
+            ..body()
+        };
+        let length = postcard::to_stdvec(&largest).unwrap().len() + 64;
+        assert!(length <= MAX_RECORD, "{length} bytes");
+        assert_eq!(arrives(largest), Ok(()));
+        const { assert!(BATCH_BYTES + MAX_RECORD + 64 <= MAX_FRAME) };
+    }
+
+    #[test]
+    fn a_signature_counts_for_one_key_and_one_network() {
+        let genuine = record();
+        let bytes = Message::Records(vec![genuine.clone()]).to_frame();
+        let arrived = || match Message::from_body(&bytes[4..]).unwrap() {
+            Message::Records(mut records) => records.remove(0),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(arrived().verify(NETWORK), Ok(()));
+        let id = genuine.id();
+        assert_eq!(arrived().verify("another"), Err(RecordError::Forged(id)));
+        let signed = postcard::to_stdvec(&Body { seq: 8, ..body() }).unwrap();
+        let forged = Record::from_parts(signed, [3; 64]).unwrap();
+        assert_eq!(forged.verify(NETWORK), Err(RecordError::Forged(id)));
+        // The verdict is kept, and stays what it was.
+        assert_eq!(forged.verify(NETWORK), Err(RecordError::Forged(id)));
+        let nobody = Body {
+            id: NodeId([0xff; 32]),
+            ..body()
+        };
+        let record = Record::sign(nobody, NETWORK, &identity());
+        let frame = Message::Records(vec![record]).to_frame();
+        match Message::from_body(&frame[4..]).unwrap() {
+            Message::Records(records) => assert!(records[0].verify(NETWORK).is_err()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn refused(message: &Message) -> &'static str {
+        match Message::from_body(&message.to_frame()[4..]) {
+            Err(WireError::OverLimit { what, .. }) => what,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_message_has_limits() {
+        let log2 = MAX_BUCKETS_LOG2;
+        let (buckets, entries) = (vec![], vec![]);
+        let too_fine = "digest buckets, base-2 logarithm";
+        assert_eq!(
+            refused(&Message::Digests {
+                log2: log2 + 1,
+                sums: vec![0; 2048]
+            }),
+            too_fine
+        );
+        assert_eq!(
+            refused(&Message::Digests {
+                log2: 255,
+                sums: vec![]
+            }),
+            too_fine
+        );
+        let versions = Message::Versions {
+            log2: 255,
+            buckets,
+            entries,
+        };
+        assert_eq!(refused(&versions), too_fine);
+        for count in [0, 7, 9] {
+            let sums = vec![0; count];
+            assert_eq!(refused(&Message::Digests { log2: 3, sums }), "digest sums");
+        }
+        let version = record().version();
+        let entries = vec![(ShortId([0; 16]), version); MAX_SYNC_ENTRIES + 1];
+        let buckets = vec![];
+        assert_eq!(
+            refused(&Message::Versions {
+                log2,
+                buckets,
+                entries
+            }),
+            "versions"
+        );
+        let (buckets, entries) = (vec![0; 3], vec![]);
+        assert_eq!(
+            refused(&Message::Versions {
+                log2: 1,
+                buckets,
+                entries
+            }),
+            "buckets"
+        );
+        let wanted = vec![ShortId([0; 16]); MAX_SYNC_ENTRIES + 1];
+        assert_eq!(refused(&Message::Want(wanted)), "wanted records");
+        for message in messages() {
+            let mut body = message.to_frame().split_off(4);
+            body.extend([0, 0, 0]);
+            assert!(matches!(
+                Message::from_body(&body),
+                Err(WireError::Trailing(3))
+            ));
+        }
+        for datagram in datagrams() {
+            let mut bytes = datagram.to_bytes();
+            bytes.push(0);
+            assert!(matches!(
+                Datagram::from_bytes(&bytes),
+                Err(WireError::Trailing(1))
+            ));
+        }
+    }
+
+    #[test]
+    fn what_messages_may_hold_fits_into_a_frame() {
+        let version = area_net::record::Version {
+            epoch: u64::MAX,
+            seq: u32::MAX,
+            tie: u32::MAX,
+        };
+        let versions = Message::Versions {
+            log2: MAX_BUCKETS_LOG2,
+            buckets: vec![u16::MAX; 1 << MAX_BUCKETS_LOG2],
+            entries: vec![(ShortId([255; 16]), version); MAX_SYNC_ENTRIES],
+        };
+        let digests = Message::Digests {
+            log2: MAX_BUCKETS_LOG2,
+            sums: vec![u64::MAX; 1 << MAX_BUCKETS_LOG2],
+        };
+        let want = Message::Want(vec![ShortId([255; 16]); MAX_SYNC_ENTRIES]);
+        for message in [versions, digests, want] {
+            let frame = message.to_frame();
+            assert!(frame.len() - 4 <= MAX_FRAME, "{} bytes", frame.len());
+            assert!(Message::from_body(&frame[4..]).is_ok());
+        }
+    }
+
+    #[test]
+    fn which_addresses_may_be_dialed() {
+        // Address, over a network, over loopback.
+        let table = [
+            ("192.0.2.7:1", true, true),
+            ("[2001:db8::1]:8083", true, true),
+            ("[fd00::1]:8083", true, true),
+            ("10.0.0.1:80", true, true),
+            ("127.0.0.1:8083", false, true),
+            ("127.9.9.9:8083", false, true),
+            ("[::1]:8083", false, true),
+            ("[::ffff:127.0.0.1]:8083", false, true),
+            ("[::ffff:192.0.2.7]:1", true, true),
+            ("192.0.2.7:0", false, false),
+            ("[::1]:0", false, false),
+            ("0.0.0.0:1", false, false),
+            ("[::]:1", false, false),
+            ("[::ffff:0.0.0.0]:1", false, false),
+            ("224.0.0.1:1", false, false),
+            ("[ff02::1]:1", false, false),
+            ("[::ffff:224.0.0.1]:1", false, false),
+            ("169.254.1.1:1", false, false),
+            ("[fe80::1]:1", false, false),
+            ("[::ffff:169.254.1.1]:1", false, false),
+            ("255.255.255.255:1", false, false),
+        ];
+        for (addr, network, loopback) in table {
+            let addr = addr.parse().unwrap();
+            assert_eq!(dialable(&addr, false), network, "{addr} over a network");
+            assert_eq!(dialable(&addr, true), loopback, "{addr} over loopback");
+        }
+    }
+
+    #[test]
+    fn close_codes_keep_their_numbers() {
+        let codes = [
+            CloseCode::Leaving,
+            CloseCode::Duplicate,
+            CloseCode::Superfluous,
+            CloseCode::Full,
+            CloseCode::Down,
+            CloseCode::HelloTimeout,
+            CloseCode::Protocol,
+            CloseCode::Limit,
+            CloseCode::Stalled,
+            CloseCode::NotAllowed,
+            CloseCode::Myself,
+            CloseCode::IdentityInUse,
+        ];
+        for (number, code) in (1..).zip(codes) {
+            assert_eq!(code.number(), number);
+            assert_eq!(CloseCode::from_number(number.into()), Some(code));
+        }
+        assert_eq!(CloseCode::from_number(0), None);
+        assert_eq!(CloseCode::from_number(13), None);
+        assert_eq!(CloseCode::from_number(u64::MAX), None);
+    }
+
+    #[test]
+    fn node_ids_are_read_strictly() {
+        let id = record().id();
+        assert_eq!(NodeId::from_hex(&id.to_string()), Ok(id));
+        assert_eq!(NodeId::from_hex(&id.to_string().to_uppercase()), Ok(id));
+        for text in [
+            "",
+            "12",
+            &"g".repeat(64),
+            &"é".repeat(32),
+            &"0".repeat(65),
+            &"+1".repeat(32),
+        ] {
+            assert!(NodeId::from_hex(text).is_err(), "{text}");
+        }
+    }
+
+    /// If it decodes, it encodes to something that decodes to the same.
+    fn survives(body: &[u8]) {
+        if let Ok(message) = Message::from_body(body) {
+            let frame = message.to_frame();
+            assert_eq!(Message::from_body(&frame[4..]).unwrap(), message);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_message_or_an_error(body in prop::collection::vec(any::<u8>(), 0..600)) {
+            survives(&body);
+            Datagram::from_bytes(&body).ok();
+            Record::from_parts(body, [0; 64]).ok();
+        }
+
+        #[test]
+        fn any_bytes_behind_a_known_variant(variant in 0..7_u8, tail in prop::collection::vec(any::<u8>(), 0..300)) {
+            let mut body = vec![variant];
+            body.extend(tail);
+            survives(&body);
+            Datagram::from_bytes(&body).ok();
+        }
+
+        #[test]
+        fn a_mutated_message_decodes_or_is_an_error(
+            which in 0..6_usize,
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            cut in any::<prop::sample::Index>(),
+            shorten in any::<bool>(),
+        ) {
+            let mut body = messages()[which].to_frame().split_off(4);
+            for (at, byte) in changes {
+                let at = at.index(body.len());
+                body[at] = byte;
+            }
+            if shorten {
+                let length = cut.index(body.len());
+                body.truncate(length);
+            }
+            survives(&body);
+        }
+
+        #[test]
+        fn a_mutated_datagram_decodes_or_is_an_error(which in 0..2_usize, at in any::<prop::sample::Index>(), byte: u8) {
+            let mut bytes = datagrams()[which].to_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if let Ok(datagram) = Datagram::from_bytes(&bytes) {
+                prop_assert_eq!(Datagram::from_bytes(&datagram.to_bytes()).unwrap(), datagram);
+            }
+        }
+
+        #[test]
+        fn a_changed_record_is_refused_or_forged(at in any::<prop::sample::Index>(), bit in 0..8_u8) {
+            let mut body = Message::Records(vec![record()]).to_frame().split_off(4);
+            let at = at.index(body.len());
+            body[at] ^= 1 << bit;
+            if let Ok(Message::Records(records)) = Message::from_body(&body) {
+                for record in records {
+                    prop_assert!(record.verify(NETWORK).is_err());
+                }
+            }
+        }
+
+        #[test]
+        fn any_label_comes_back(label in ".{0,40}") {
+            let body = Body { label: label.as_str().into(), ..body() };
+            let record = Record::sign(body, NETWORK, &identity());
+            let frame = Message::Records(vec![record.clone()]).to_frame();
+            prop_assert_eq!(Message::from_body(&frame[4..]).unwrap(), Message::Records(vec![record]));
+        }
+    }
+}
