@@ -29,7 +29,7 @@ const WORTH_US: u32 = 200;
 /// A change of the loss that is worth telling, in 1/250: five points.
 const WORTH_LOSS: u8 = 12;
 /// The bucket holds so many records: what a sudden change may cost.
-const BUCKET_RECORDS: f64 = 8.0;
+const BUCKET_RECORDS: f64 = 4.0;
 /// A record whose measurements are older than this is told anew when the bucket is full.
 const REFRESH: Duration = Duration::from_secs(60);
 /// How many copies of a record a node receives, for the reckoning of the budget.
@@ -82,7 +82,7 @@ impl OwnRecord {
             last: Time::ZERO,
             last_loss: None,
             gain_hold: FIRST_GAIN,
-            tokens: f64::MAX,
+            tokens: 0.0,
             tokens_at: Time::ZERO,
             leaving: false,
             silenced: false,

@@ -35,7 +35,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// usual guess (RFC 9002, section 6.2.2) for somebody who may not be there; a much shorter one for a start, when nodes that
 /// are started together wait for each other.
 const PATIENT_RTT: Duration = Duration::from_millis(333);
-const EAGER_RTT: Duration = Duration::from_millis(20);
+const EAGER_RTT: Duration = Duration::from_millis(8);
 /// Never more than this in a UDP payload: with IPv6 and UDP headers it fits the least MTU of IPv6, so no discovery is needed.
 const MTU: u16 = 1200;
 /// What quinn may receive in one datagram; ours are smaller, a few bytes more are other QUIC versions' right.
