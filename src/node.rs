@@ -462,7 +462,7 @@ impl Saver {
             .under_way
             .as_ref()
             .is_some_and(|task| !task.is_finished());
-        if !(now || due) || (busy && !now) {
+        if !now && (!due || busy) {
             return;
         }
         self.saved = Some(state);

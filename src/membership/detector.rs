@@ -385,6 +385,19 @@ impl Detector {
         changed
     }
 
+    /// Whether a routine probe is due.
+    #[must_use]
+    pub fn is_due(&self, now: Time) -> bool {
+        self.active && self.run == 0 && self.next_probe <= now
+    }
+
+    /// Others are probed now: a routine probe that is due within `slack` joins them.
+    pub fn join(&mut self, now: Time, slack: Duration) {
+        if self.active && self.run == 0 && self.next_probe <= now + slack {
+            self.next_probe = self.next_probe.min(now);
+        }
+    }
+
     /// A hint that the link may be down: probe now, unless that was just done.
     pub fn probe_now(&mut self, now: Time) {
         let earliest = self
@@ -503,10 +516,10 @@ mod tests {
             if answers.first().is_some_and(|entry| entry.0 <= now) {
                 let (_, seq, rtt) = answers.remove(0);
                 detector.handle_answer(now, seq, Some(rtt as u32 * 1000));
-            } else if let Some(probe) = detector.poll(now, 7) {
-                if let Some(rtt) = answer(now) {
-                    answers.push((now + ms(rtt), probe.seq, rtt));
-                }
+            } else if let Some(probe) = detector.poll(now, 7)
+                && let Some(rtt) = answer(now)
+            {
+                answers.push((now + ms(rtt), probe.seq, rtt));
             }
         }
         now

@@ -537,6 +537,7 @@ impl Core {
     /// Probes, verdicts, and the ends of phases, for every link.
     pub(super) fn advance_links(&mut self, now: Time) {
         let digest = self.database.digest();
+        self.align_probes(now);
         let peers: Vec<NodeId> = self
             .links
             .values()
@@ -546,6 +547,16 @@ impl Core {
         for peer in peers {
             self.probe(now, peer, digest);
             self.advance_phase(now, peer);
+        }
+    }
+
+    /// Where one probe is due, those that are due soon go with it: a wake-up of the processor costs more than a probe.
+    fn align_probes(&mut self, now: Time) {
+        let slack = self.config.probe_interval / 8;
+        if self.links.values().any(|link| link.detector.is_due(now)) {
+            for link in self.links.values_mut() {
+                link.detector.join(now, slack);
+            }
         }
     }
 

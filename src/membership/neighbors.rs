@@ -502,10 +502,10 @@ impl Core {
     }
 
     pub(super) fn handle_superfluous(&mut self, now: Time, peer: NodeId, superfluous: bool) {
-        if let Some(link) = self.links.get_mut(&peer) {
-            if std::mem::replace(&mut link.superfluous_to_peer, superfluous) != superfluous {
-                self.plan_soon(now);
-            }
+        if let Some(link) = self.links.get_mut(&peer)
+            && std::mem::replace(&mut link.superfluous_to_peer, superfluous) != superfluous
+        {
+            self.plan_soon(now);
         }
     }
 

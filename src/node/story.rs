@@ -110,22 +110,7 @@ impl Story {
                 let what = if *replaced { "linked anew" } else { "linked" };
                 tracing::info!(peer = ?named.label, id = %named.id, addr = %remote, dialed_by = by, "{what}");
             }
-            Event::Unlinked {
-                peer,
-                why,
-                calm: true,
-            } => {
-                let named = Named::of(core, peer);
-                tracing::info!(peer = ?named.label, id = %named.id, "unlinked: {why}");
-            }
-            Event::Unlinked {
-                peer,
-                why,
-                calm: false,
-            } => {
-                let named = Named::of(core, peer);
-                tracing::warn!(peer = ?named.label, id = %named.id, "link lost: {why}");
-            }
+            Event::Unlinked { peer, why, calm } => unlinked(&Named::of(core, peer), why, *calm),
             Event::Restored(peer) => {
                 let named = Named::of(core, peer);
                 tracing::info!(peer = ?named.label, id = %named.id, "link restored: it answers again");
@@ -191,6 +176,14 @@ impl Story {
         self.unreached.insert(addr, why.clone());
         let peer = id.map(|id| Named::of(core, &id).label);
         tracing::info!(addr = %addr, peer, "can't reach: {}; trying again, quietly", in_words(why));
+    }
+}
+
+fn unlinked(peer: &Named, why: &str, calm: bool) {
+    if calm {
+        tracing::info!(peer = ?peer.label, id = %peer.id, "unlinked: {why}");
+    } else {
+        tracing::warn!(peer = ?peer.label, id = %peer.id, "link lost: {why}");
     }
 }
 

@@ -267,7 +267,6 @@ impl Net {
                 self.read(pair, to);
             }
             Packet::Probe(probe) => {
-                let core = self.nodes[place].core.as_ref().expect("it runs");
                 let answer = Answer {
                     seq: probe.seq,
                     hold_us: 5,
