@@ -22,7 +22,7 @@ const LEAST_LOSS: f64 = 0.031_622_776;
 /// How many resolved exchanges the loss is measured over.
 const LOSS_WINDOW: u32 = 50;
 /// The share of losses is taken of at least so many exchanges.
-const LEAST_SAMPLE: u32 = 16;
+const LEAST_SAMPLE: u32 = 8;
 /// After a miss, probes follow at this pace.
 const FAST_PROBES: Duration = Duration::from_millis(250);
 /// How late an announced probe may be before the passive end probes by itself.

@@ -406,8 +406,13 @@ impl Core {
             || *why == Closed::Local
             || (agreed && *why == Closed::ByPeer(Some(CloseCode::Superfluous)));
         if link.listed {
-            let why = describe(why);
-            self.events.push_back(Event::Unlinked { peer, why, calm });
+            // Farewell may overtake the record that says so; the log believes it, the rest waits for the signature.
+            let calm_words = calm || *why == Closed::ByPeer(Some(CloseCode::Leaving));
+            self.events.push_back(Event::Unlinked {
+                peer,
+                why: describe(why),
+                calm: calm_words,
+            });
             if calm && !leaving {
                 self.own_link_given_up(now);
             } else {

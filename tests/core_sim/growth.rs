@@ -132,6 +132,8 @@ fn a_network_outgrows_the_full_mesh_and_shrinks_into_it_again() {
             net.start(place);
         }
         net.settle(secs(8));
+        net.run(secs(2));
+        net.settle(secs(2));
         assert_eq!(net.view(0).1.len(), 12 * 11 / 2);
         for place in 12..36 {
             net.start(place);
