@@ -259,6 +259,7 @@ impl Core {
     /// Makes the connection the link to its peer, in place of whatever was.
     fn adopt(&mut self, now: Time, new: Connected) {
         let peer = new.peer;
+        let was_up = self.database.is_up(&peer);
         let old = self.links.remove(&peer);
         let replaced = old.as_ref().is_some_and(|old| old.listed);
         if let Some(old) = &old
@@ -328,7 +329,11 @@ impl Core {
             replaced,
         });
         if hold.is_zero() {
-            self.own_links_changed(now, !replaced);
+            if replaced {
+                self.own_links_changed(now, false);
+            } else {
+                self.own_link_added(now, was_up);
+            }
         }
     }
 

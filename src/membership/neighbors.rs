@@ -22,8 +22,10 @@ const SUCCESSORS: usize = 2;
 /// A node that is younger than this dials eagerly: others may be starting with it.
 const STARTING: Duration = Duration::from_secs(1);
 /// A network grows as long as nodes come into view within this time of each other; links are few until then.
-const GROWING: Duration = Duration::from_millis(400);
+const GROWING: Duration = Duration::from_millis(800);
 const LEAST_WHILE_GROWING: usize = 3;
+/// Up to so many nodes nobody waits: a handful of nodes is meshed at once.
+const FEW_NODES: usize = 6;
 /// A node keeps at least so many links that it dialed itself.
 const LEAST_DIALED: usize = 3;
 /// Alternatives to a full node that are followed at a time.
@@ -229,10 +231,10 @@ impl Core {
         ring
     }
 
-    /// Whether the network seems to be starting up around us: nodes still come into view, and already more than we
-    /// would link with. The shape is made once they have come: links made before would mostly be given up again.
+    /// Whether the network seems to be starting up around us: nodes still come into view, and more than a
+    /// handful. The shape is made once they have come: links made before would mostly be given up again.
     fn is_growing(&self, now: Time) -> bool {
-        self.database.up_count() > self.config.degree_target && now < self.grew + GROWING
+        self.database.up_count() > FEW_NODES && now < self.grew + GROWING
     }
 
     /// Links with random and near nodes until there are `least`, of which we dialed `dialed`.

@@ -138,6 +138,19 @@ impl Core {
         self.plan_soon(now);
     }
 
+    /// A link came to a node that was in view already, by way of others: in a large network that can wait, and go with the
+    /// next ones. Our own first two links can't, as they are what we are reached by.
+    pub(super) fn own_link_added(&mut self, now: Time, was_up: bool) {
+        let placed = self.own.record.body().links.len() >= 2;
+        if was_up && placed && self.database.up_count() > 32 {
+            self.own.due_by(now + LONGEST_GAIN_HOLD);
+            self.derive_soon(now, false);
+            self.plan_soon(now);
+        } else {
+            self.own_links_changed(now, true);
+        }
+    }
+
     fn first_gain(&self) -> Duration {
         let up = u64::try_from(self.database.up_count()).expect("MAX_NODES fits");
         Duration::from_millis(up).clamp(FIRST_GAIN, LONGEST_FIRST_GAIN)
