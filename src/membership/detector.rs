@@ -19,6 +19,8 @@ use super::Time;
 const FALSE_VERDICT: f64 = 1e-6;
 /// The least loss of exchanges that is reckoned with, 3.2 %: it makes four misses the least that are needed.
 const LEAST_LOSS: f64 = 0.031_622_776;
+/// The same for a link that has shown few exchanges so far, 6.3 %: five misses.
+const LEAST_LOSS_YOUNG: f64 = 0.063_095_734;
 /// How many resolved exchanges the loss is measured over.
 const LOSS_WINDOW: u32 = 50;
 /// The share of losses is taken of at least so many exchanges.
@@ -77,6 +79,8 @@ pub struct Detector {
     window: LossWindow,
     rtt: Option<Rtt>,
     late_floor: Duration,
+    /// Probes of the active end that said it hears us.
+    probes_heard: u32,
     /// What the active end measured, for the passive one.
     told: Option<(u32, u8)>,
 }
@@ -160,6 +164,7 @@ impl Detector {
             window: LossWindow::default(),
             rtt,
             late_floor: Duration::ZERO,
+            probes_heard: 0,
             told: None,
         }
     }
@@ -205,7 +210,10 @@ impl Detector {
     #[must_use]
     pub fn misses_needed(&self) -> u32 {
         let told = f64::from(self.told.map_or(0, |(_, loss)| loss)) / 250.0;
-        let loss = self.window.share().max(told).clamp(LEAST_LOSS, 0.9);
+        // What has not been seen for long is trusted a little less: one miss more.
+        let young = self.window.len + self.probes_heard < LEAST_SAMPLE;
+        let least = if young { LEAST_LOSS_YOUNG } else { LEAST_LOSS };
+        let loss = self.window.share().max(told).clamp(least, 0.9);
         // The epsilon keeps rounding from asking for a fifth miss on a clean link.
         ((FALSE_VERDICT.ln() / loss.ln()) - 1e-6).ceil() as u32
     }
@@ -377,6 +385,7 @@ impl Detector {
             return false;
         }
         self.unheard = 0;
+        self.probes_heard = self.probes_heard.saturating_add(1);
         // A probe may announce any time; a hostile one must not put us to sleep.
         let announced = Duration::from_millis(u64::from(next_ms))
             .min(self.interval.max(Duration::from_secs(10)));

@@ -138,6 +138,9 @@ fn a_partition_of_twenty_minutes_is_forgotten_and_heals_all_the_same() {
         assert_eq!(net.snapshot(11).nodes.len(), 6);
         net.groups.clear();
         net.settle(secs(60));
+        // The mesh is made once all have come into view.
+        net.run(secs(5));
+        net.settle(secs(5));
         net.rest(20);
     });
 }
