@@ -20,7 +20,7 @@ use crate::settings::KEYS;
     after_help = teaching(),
 )]
 pub struct Cli {
-    /// The configuration folder; its settings are in network/default.toml and network/<PROFILE>.toml
+    /// The configuration folder; its settings are in network/default.toml and network/PROFILE.toml
     #[arg(short, long, value_name = "CONFIG DIR")]
     pub config_dir: PathBuf,
 

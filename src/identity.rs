@@ -55,7 +55,7 @@ pub enum IdentityError {
     },
     /// The file is not what it should be.
     #[error(
-        "{path}: {why}; move it away to let the node make a new one (which makes it a new node)"
+        "{path}: {why}; move key.pem and cert.pem away to let the node make new ones (which makes it a new node)"
     )]
     Corrupt {
         /// Which one.

@@ -5,7 +5,7 @@
 //! stays passive until a probe is overdue, or until probes say that its answers don't arrive; then it probes as well.
 //!
 //! A link is down once so many exchanges were missed in a row that the loss measured on this very link explains the
-//! run with a probability under [`FALSE_VERDICT`]. Losses are assumed to be independent; under bursts a link may be
+//! run with a probability under one in a million. Losses are assumed to be independent; under bursts a link may be
 //! dropped that was there, which is why a *node* is only down when no path leads to it.
 //!
 //! The round-trip time is smoothed as in RFC 6298, section 2.

@@ -9,11 +9,11 @@ use std::path::Path;
 use super::error::{TargetsError, shown};
 use crate::wire::canonical;
 
-/// The largest number of targets: each is dialed and never forgotten, and one that is up is enough to join.
-pub const MAX_TARGETS: usize = 4096;
+/// The largest number of targets. One that is up is enough to join, but the peers.json of a network of ten thousand must do.
+pub const MAX_TARGETS: usize = 65_536;
 
-/// The largest file of targets in bytes: over 200 bytes for each of [`MAX_TARGETS`] entries.
-pub const MAX_TARGET_BYTES: u64 = 1 << 20;
+/// The largest file of targets in bytes: over 100 bytes for each of [`MAX_TARGETS`] entries.
+pub const MAX_TARGET_BYTES: u64 = 8 << 20;
 
 /// What a file of targets says to one node.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -175,7 +175,10 @@ mod tests {
                 "[\"255.255.255.255:80\"]",
                 "can't be dialed: it is the address of many",
             ),
-            (many.as_str(), "it has 4097 entries, and the limit is 4096"),
+            (
+                many.as_str(),
+                "it has 65537 entries, and the limit is 65536",
+            ),
         ] {
             let error = read(json).unwrap_err().to_string();
             assert!(error.contains(said), "{json:.40}: {error}");
