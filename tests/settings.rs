@@ -185,10 +185,10 @@ fn a_bad_file_of_targets() {
         let argument = format!("{path}=targets.json");
         desk.refuses(&["-c", "config", "-s", &argument], &said);
     }
-    desk.write("large.json", vec![b' '; (1 << 20) + 1]);
+    desk.write("large.json", vec![b' '; (8 << 20) + 1]);
     desk.refuses(
         &["-c", "config", "-s", &format!("{path}=large.json")],
-        &["`large.json`", "more than 1048576 bytes"],
+        &["`large.json`", "more than 8388608 bytes"],
     );
     // The older name, out of a file.
     let text = "[network.controller.target]\nfile = \"nowhere.json\"\n";
