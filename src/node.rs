@@ -37,7 +37,7 @@ const EVENTS_AT_ONCE: usize = 256;
 const FAREWELL: Duration = Duration::from_millis(300);
 const CLOSING: Duration = Duration::from_millis(150);
 /// The memory is saved no more often than this, when something changed, and at least this often.
-const SAVE_EVERY: Duration = Duration::from_secs(5);
+const SAVE_EVERY: Duration = Duration::from_secs(1);
 const SAVE_AT_LEAST: Duration = Duration::from_secs(3600);
 
 /// Why a node could not run.

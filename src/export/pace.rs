@@ -4,8 +4,16 @@ use std::time::Duration;
 
 use crate::snapshot::Changes;
 
-/// A change of nodes, states or links is written at most this often. Between two glances nobody sees more.
-const SHAPE_INTERVAL: Duration = Duration::from_millis(100);
+/// A change of nodes, states or links is written no sooner than this after the last writing. After a quiet time news comes in
+/// bursts, and the first writings follow each other quickly; within any second there are no more than ten.
+const SHAPE_INTERVALS: [Duration; 3] = [
+    Duration::from_millis(40),
+    Duration::from_millis(80),
+    Duration::from_millis(110),
+];
+
+/// A writing that comes this long after the one before is the first after a quiet time.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Measurements and counters alone are written at most this often: whoever follows the files (such as `d2 --watch`)
 /// works far harder at a change than we do, and round-trip times change all the time.
@@ -34,6 +42,8 @@ pub struct Pace {
     known: Changes,
     /// The last writing begun: when, and what it contains. `None` before the first.
     last: Option<(Duration, Changes)>,
+    /// So many writings came before the last one without a quiet time between them.
+    in_a_row: usize,
     writing: bool,
     /// When all that the writings cost so far has been earned again; ahead of the time by no more than [`CREDIT`] allows, the
     /// next writing need not wait.
@@ -50,6 +60,10 @@ impl Pace {
 
     /// A writing begins, of a picture that contains everything up to `changes`.
     pub fn handle_begin(&mut self, now: Duration, changes: Changes) {
+        let quiet = self
+            .last
+            .is_none_or(|(begun_at, _)| now.saturating_sub(begun_at) >= QUIET);
+        self.in_a_row = if quiet { 0 } else { self.in_a_row + 1 };
         self.known = changes;
         self.last = Some((now, changes));
         self.writing = true;
@@ -73,7 +87,8 @@ impl Pace {
             return Some(Duration::ZERO);
         };
         let due_at = if self.known.shape != written.shape {
-            Some(begun_at + SHAPE_INTERVAL)
+            let nth = self.in_a_row.min(SHAPE_INTERVALS.len() - 1);
+            Some(begun_at + SHAPE_INTERVALS[nth])
         } else if self.known.figures != written.figures {
             Some(begun_at + FIGURES_INTERVAL)
         } else {
@@ -158,7 +173,7 @@ mod tests {
         pace.handle_changes(changes(0, 7));
         assert_eq!(pace.poll_timeout(), Some(ms(2000)));
         pace.handle_changes(changes(1, 7));
-        assert_eq!(pace.poll_timeout(), Some(ms(100)));
+        assert_eq!(pace.poll_timeout(), Some(ms(40)));
         pace.handle_begin(ms(100), changes(1, 7));
         pace.handle_end(ms(100), CHEAP, true);
         assert_eq!(pace.poll_timeout(), None);
@@ -172,7 +187,7 @@ mod tests {
         pace.handle_changes(changes(2, 0));
         assert_eq!(pace.poll_timeout(), None);
         pace.handle_end(ms(501), CHEAP, true);
-        assert_eq!(pace.poll_timeout(), Some(ms(600)));
+        assert_eq!(pace.poll_timeout(), Some(ms(580)));
     }
 
     #[test]
@@ -187,7 +202,7 @@ mod tests {
                 times.push(now);
             }
         }
-        assert_eq!(times[6], ms(700), "the first few don't wait");
+        assert_eq!(times[6], ms(670), "the first few don't wait");
         let cost = 8 * times.len() as u64;
         assert!(
             (600..=680).contains(&cost),
@@ -212,7 +227,7 @@ mod tests {
         assert!(pace.is_behind());
         assert_eq!(pace.poll_timeout(), Some(ms(4000)));
         pace.handle_changes(changes(2, 0));
-        assert_eq!(pace.poll_timeout(), Some(ms(1100)));
+        assert_eq!(pace.poll_timeout(), Some(ms(1040)));
         pace.handle_begin(ms(1100), changes(2, 0));
         pace.handle_end(ms(1100), CHEAP, true);
         assert_eq!(pace.poll_timeout(), None);

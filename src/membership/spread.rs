@@ -27,7 +27,7 @@ const LONGEST_RELAY: Duration = Duration::from_millis(200);
 /// How long a loss waits for company in a network of more than 32 nodes.
 const LOSS_COMPANY: Duration = Duration::from_millis(5);
 /// How much later the end with the higher id passes a gain on.
-const SECOND_TURN: Duration = Duration::from_millis(40);
+const SECOND_TURN: Duration = Duration::from_millis(20);
 /// Measurements alone are in no hurry.
 const FIGURES_RELAY: Duration = Duration::from_millis(200);
 /// A node whose records keep coming is passed on no more often than this.
