@@ -79,8 +79,6 @@ pub(super) struct Link {
     pub(super) suspect: bool,
     last_suspected: Option<Time>,
     pub(super) sync: super::spread::SyncState,
-    /// What our own record says of the round-trip time, in µs.
-    pub(super) published_rtt_us: u32,
 }
 
 impl Link {
@@ -280,7 +278,6 @@ impl Core {
         } else {
             self.flap_hold(now, peer, new.hello.run_id)
         };
-        let published_rtt_us = old.as_ref().map_or(0, |old| old.published_rtt_us);
         let mut detector = Detector::new(now, active, self.config.probe_interval, new.rtt_us);
         if let Some(old) = old {
             detector.inherit(old.detector);
@@ -310,7 +307,6 @@ impl Core {
             suspect: false,
             last_suspected: None,
             sync: super::spread::SyncState::new(now),
-            published_rtt_us,
         };
         self.conns.insert(new.conn, peer);
         self.links.insert(peer, link);

@@ -569,8 +569,3 @@ impl Core {
             .collect()
     }
 }
-
-impl DialId {
-    /// The first dial of a run.
-    pub const FIRST: Self = Self(1);
-}
