@@ -7,14 +7,14 @@
 mod story;
 
 use std::collections::BTreeMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{AsyncUdpSocket, Runtime, TokioRuntime};
+use quinn::{AsyncTimer, AsyncUdpSocket, Runtime};
 use rand::TryRng as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -28,7 +28,9 @@ use crate::memory::{self, Memory};
 use crate::record::Signer as _;
 use crate::settings::Settings;
 use crate::snapshot::{Changes, Snapshot, SnapshotReader, SnapshotRequests};
-use crate::transport::{Greeting, Parts, Transport, TransportEvent};
+use crate::transport::{Greeting, Parts, Tap, Transport, TransportEvent};
+#[cfg(target_os = "linux")]
+use crate::transport::{KernelSocket, TimerRuntime};
 use story::Story;
 
 /// The most events that are handled between two looks at timers and requests.
@@ -99,10 +101,7 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
     let (remembered, warning) = Memory::load(&state, unix_ms, keep);
     story::started(&settings, &identity.node_id(), bound, warning.as_deref());
 
-    let runtime = Arc::new(TokioRuntime);
-    let socket = runtime
-        .wrap_udp_socket(socket)
-        .map_err(system("can't use the socket"))?;
+    let (runtime, socket, tap) = open(socket).map_err(system("can't use the socket"))?;
     let assembly = Assembly {
         run_id: u64::from_be_bytes(entropy()?),
         core_seed: entropy()?,
@@ -118,6 +117,7 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
         settings: settings.clone(),
         identity,
         socket,
+        tap,
         runtime,
     };
     let node = Node::assemble(assembly).map_err(system("can't open the endpoint"))?;
@@ -146,6 +146,24 @@ fn listen(settings: &Settings) -> Result<(UdpSocket, SocketAddr), NodeError> {
             source,
         })
 }
+
+/// The socket and the timers that suit this system best.
+#[cfg(target_os = "linux")]
+fn open(socket: UdpSocket) -> std::io::Result<Edge> {
+    let tap = Arc::new(Tap::default());
+    let runtime = Arc::new(TimerRuntime::new()?);
+    let socket = KernelSocket::open(socket, Arc::clone(&tap))?;
+    Ok((runtime, socket, tap))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open(socket: UdpSocket) -> std::io::Result<Edge> {
+    let runtime = Arc::new(quinn::TokioRuntime);
+    let socket = runtime.wrap_udp_socket(socket)?;
+    Ok((runtime, socket, Arc::default()))
+}
+
+type Edge = (Arc<dyn Runtime>, Arc<dyn AsyncUdpSocket>, Arc<Tap>);
 
 /// The wall clock, read once: from then on time is what the monotonic clock adds, so a clock that jumps changes nothing.
 #[expect(
@@ -206,6 +224,8 @@ pub struct Assembly {
     pub identity: Arc<Identity>,
     /// The bound socket: quinn's seam for simulation.
     pub socket: Arc<dyn AsyncUdpSocket>,
+    /// What the socket tells of single packets; a new one for a socket that tells nothing.
+    pub tap: Arc<Tap>,
     /// Timers and tasks for quinn.
     pub runtime: Arc<dyn Runtime>,
     /// Random, new at every start.
@@ -235,6 +255,8 @@ pub struct Node {
     /// What the transport greets with at present.
     greeting: Greeting,
     start: Instant,
+    /// Goes off when the core has something to do.
+    timer: Pin<Box<dyn AsyncTimer>>,
     story: Story,
     strangers: BTreeMap<&'static str, u64>,
     saver: Option<Saver>,
@@ -254,7 +276,8 @@ impl Node {
             network: settings.network.clone(),
             allow: Allow::new(&settings.allow),
             socket: assembly.socket,
-            runtime: assembly.runtime,
+            tap: assembly.tap,
+            runtime: assembly.runtime.clone(),
             seed: assembly.quinn_seed,
             dial_timeout: Duration::from_millis(settings.dial_timeout_ms),
             greeting: greeting(&core),
@@ -262,6 +285,7 @@ impl Node {
         let (asker, requests) = mpsc::channel(16);
         let start = Instant::now();
         Ok(Self {
+            timer: assembly.runtime.new_timer(start.into_std()),
             changes: watch::Sender::new(core.changes()),
             greeting: greeting(&core),
             core,
@@ -293,12 +317,13 @@ impl Node {
         self.step(Input::Timeout);
         loop {
             let wake = self.start + self.core.poll_timeout();
+            self.timer.as_mut().reset(wake.into_std());
             tokio::select! {
                 biased;
                 () = &mut leave => break,
                 Some(request) = self.requests.recv() => self.answer(request),
                 Some(event) = self.events.recv() => self.take(event),
-                () = sleep_until(wake) => self.step(Input::Timeout),
+                () = poll_fn(|cx| self.timer.as_mut().poll(cx)) => self.step(Input::Timeout),
             }
             self.save(false);
         }

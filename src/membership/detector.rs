@@ -27,6 +27,12 @@ const LOSS_WINDOW: u32 = 50;
 const LEAST_SAMPLE: u32 = 8;
 /// After a miss, probes follow at this pace.
 const FAST_PROBES: Duration = Duration::from_millis(250);
+/// The same while ICMP says that nobody listens at the peer's address.
+const HINTED_PROBES: Duration = Duration::from_millis(100);
+/// Misses in a row that are enough then.
+const HINTED_MISSES: u32 = 3;
+/// So many such hints in a row are believed: one may stem from a packet that was sent before the peer came back.
+const HINTS: u32 = 2;
 /// How late an announced probe may be before the passive end probes by itself.
 const OVERDUE: Duration = Duration::from_millis(500);
 /// The least time an answer is given: covers the scheduling of two busy machines.
@@ -71,6 +77,8 @@ pub struct Detector {
     last_sent: Option<Time>,
     /// Misses in a row, the run in progress.
     run: u32,
+    /// ICMP errors since the last sign of life.
+    hints: u32,
     /// Our last probe was answered (or, for the passive end, our last answer was heard).
     heard: bool,
     /// Probes in a row by which the active end told us that it gets no answers.
@@ -158,6 +166,7 @@ impl Detector {
             next_probe,
             last_sent: None,
             run: 0,
+            hints: 0,
             heard: true,
             unheard: 0,
             verdict: Verdict::Alive,
@@ -215,7 +224,20 @@ impl Detector {
         let least = if young { LEAST_LOSS_YOUNG } else { LEAST_LOSS };
         let loss = self.window.share().max(told).clamp(least, 0.9);
         // The epsilon keeps rounding from asking for a fifth miss on a clean link.
-        ((FALSE_VERDICT.ln() / loss.ln()) - 1e-6).ceil() as u32
+        let misses = ((FALSE_VERDICT.ln() / loss.ln()) - 1e-6).ceil() as u32;
+        if self.hints >= HINTS {
+            misses.min(HINTED_MISSES)
+        } else {
+            misses
+        }
+    }
+
+    fn fast_pace(&self) -> Duration {
+        if self.hints > 0 {
+            HINTED_PROBES
+        } else {
+            FAST_PROBES
+        }
     }
 
     /// When [`Self::poll`] has something to do.
@@ -250,7 +272,7 @@ impl Detector {
         self.last_sent = Some(now);
         let pause = match self.verdict {
             Verdict::Down => SLOW_PROBES,
-            Verdict::Alive | Verdict::Suspect if self.run > 0 => FAST_PROBES,
+            Verdict::Alive | Verdict::Suspect if self.run > 0 || self.hints > 0 => self.fast_pace(),
             Verdict::Alive | Verdict::Suspect => self.spread_interval(jitter),
         };
         self.next_probe = now + pause;
@@ -297,7 +319,7 @@ impl Detector {
         let next = if self.run == missed {
             now
         } else {
-            self.last_sent.map_or(now, |sent| sent + FAST_PROBES)
+            self.last_sent.map_or(now, |sent| sent + self.fast_pace())
         };
         if self.verdict != Verdict::Down {
             self.next_probe = self.next_probe.min(next.max(now));
@@ -344,8 +366,9 @@ impl Detector {
         for probe in self.outstanding.iter_mut().filter(|probe| probe.missed) {
             probe.run_over = true;
         }
-        let was_in_run = self.run > 0;
+        let was_in_run = self.run > 0 || self.hints > 0;
         self.run = 0;
+        self.hints = 0;
         self.heard = true;
         let changed = self.verdict != Verdict::Alive;
         self.verdict = Verdict::Alive;
@@ -394,6 +417,22 @@ impl Detector {
         changed
     }
 
+    /// ICMP says that nobody listens at the peer's address: probe now, and go on quickly. Returns whether it was said
+    /// repeatedly, since the last sign of life, for the first time.
+    pub fn handle_unreachable(&mut self, now: Time) -> bool {
+        if self.verdict == Verdict::Down {
+            return false;
+        }
+        self.hints += 1;
+        let next = if self.hints == 1 {
+            now
+        } else {
+            self.last_sent.map_or(now, |sent| sent + HINTED_PROBES)
+        };
+        self.next_probe = self.next_probe.min(next.max(now));
+        self.hints == HINTS
+    }
+
     /// Whether a routine probe is due.
     #[must_use]
     pub fn is_due(&self, now: Time) -> bool {
@@ -431,6 +470,7 @@ impl Detector {
     pub fn forgive(&mut self, now: Time) {
         self.outstanding.clear();
         self.run = 0;
+        self.hints = 0;
         self.next_probe = self.next_probe.min(now);
         if self.verdict == Verdict::Suspect {
             self.verdict = Verdict::Alive;
@@ -543,6 +583,40 @@ mod tests {
         let down = run(&mut detector, died, ms(90_000), |_| None);
         assert_eq!(detector.verdict(), Verdict::Down);
         assert!(down - died <= ms(1000), "took {:?}", down - died);
+    }
+
+    #[test]
+    fn where_nobody_listens_any_more_three_quick_misses_are_enough() {
+        let mut detector = Detector::new(ms(0), true, INTERVAL, Some(200));
+        let idle = run(&mut detector, ms(0), ms(60_000), |_| Some(1));
+        let died = detector.deadline().max(idle);
+        assert!(detector.poll(died, 7).is_some());
+        assert!(!detector.handle_unreachable(died));
+        assert_eq!(detector.deadline(), died, "looks again at once");
+        assert!(detector.poll(died, 7).is_some());
+        assert!(detector.handle_unreachable(died), "worth telling");
+        let down = run(&mut detector, died, ms(90_000), |_| None);
+        assert_eq!(detector.verdict(), Verdict::Down);
+        assert!(down - died <= ms(400), "took {:?}", down - died);
+    }
+
+    #[test]
+    fn an_answer_refutes_the_word_that_nobody_listens() {
+        let mut detector = Detector::new(ms(0), true, INTERVAL, Some(200));
+        let now = run(&mut detector, ms(0), ms(60_000), |_| Some(1));
+        for _ in 0..3 {
+            detector.handle_unreachable(now);
+        }
+        assert_eq!(detector.misses_needed(), 3);
+        let now = run(&mut detector, now, now + ms(5), |_| Some(1));
+        assert_eq!(
+            (detector.misses_needed(), detector.verdict()),
+            (4, Verdict::Alive)
+        );
+        assert!(
+            detector.deadline() > now + ms(500),
+            "back to the usual pace"
+        );
     }
 
     #[test]

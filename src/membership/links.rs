@@ -484,6 +484,17 @@ impl Core {
         self.consider_figures(now);
     }
 
+    /// ICMP says that nobody listens where the peer was: a hint, as it may be restarting this very moment, or has just moved.
+    pub(super) fn handle_unreachable(&mut self, now: Time, conn: ConnId) {
+        let Some(link) = self.link_of(conn) else {
+            return;
+        };
+        let peer = link.peer;
+        if link.detector.handle_unreachable(now) {
+            self.suspect(now, peer);
+        }
+    }
+
     /// The live link whose connection this is.
     pub(super) fn link_of(&mut self, conn: ConnId) -> Option<&mut Link> {
         let peer = self.conns.get(&conn)?;

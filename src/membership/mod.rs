@@ -125,6 +125,8 @@ pub struct Connected {
 pub enum DialError {
     /// No answer in time.
     Timeout,
+    /// The system there says that nobody listens at that port.
+    Unreachable,
     /// Somebody else's key answered there.
     OtherKey,
     /// This very node answered.
@@ -171,6 +173,8 @@ pub enum Input {
     Probe(ConnId, Probe),
     /// An answer came; with the path's share of the time, in µs, where it could be told.
     Answer(ConnId, Answer, Option<u32>),
+    /// The system at the peer's address says that nobody listens there.
+    Unreachable(ConnId),
     /// Say farewell.
     Leave,
 }
@@ -380,6 +384,7 @@ impl Core {
             Input::Flushed(conn) => self.handle_flushed(conn),
             Input::Probe(conn, probe) => self.handle_probe(now, conn, probe),
             Input::Answer(conn, answer, rtt_us) => self.handle_answer(now, conn, answer, rtt_us),
+            Input::Unreachable(conn) => self.handle_unreachable(now, conn),
             Input::Leave => self.leave(now),
         }
         self.advance(now);

@@ -427,6 +427,7 @@ impl Core {
             }
             DialError::Refused(..)
             | DialError::Timeout
+            | DialError::Unreachable
             | DialError::OtherKey
             | DialError::Failed(_) => {}
         }

@@ -207,6 +207,7 @@ fn twin(run_id: u64, remote: Option<SocketAddr>, silenced: bool, more: u64) {
 fn in_words(why: &DialError) -> String {
     match why {
         DialError::Timeout => "no answer".to_owned(),
+        DialError::Unreachable => "nobody listens there".to_owned(),
         DialError::OtherKey => "another node answers there".to_owned(),
         DialError::Myself => "it is this very node".to_owned(),
         DialError::Refused(Some(code), _) => format!("refused ({code:?})"),

@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    FrameError, HELLO_TIMEOUT, Handle, Place, Shared, TransportEvent, closed, read_frame, stranger,
+    FrameError, HELLO_TIMEOUT, Handle, Place, Shared, TransportEvent, Watch, closed, read_frame,
+    stranger,
 };
 use crate::identity::certified_id;
 use crate::membership::{Closed, ConnId, Connected, DialError, DialId, Input};
@@ -35,8 +36,13 @@ pub(super) enum Command {
 /// What a dial is for.
 pub(super) struct DialRequest {
     pub(super) dial: DialId,
+    pub(super) addr: SocketAddr,
     pub(super) expect: Option<NodeId>,
     pub(super) replaces: bool,
+    /// The other side may be starting up this very moment: that nobody listens there says nothing yet.
+    pub(super) eager: bool,
+    /// From before the first packet on.
+    pub(super) watch: Watch,
 }
 
 /// Whose key answered, and whose must not.
@@ -60,9 +66,14 @@ pub(super) async fn dial(
     request: DialRequest,
     seen: Seen,
 ) {
-    let patience = shared.dial_timeout;
-    let reached = timeout(patience, reach(&shared, connecting, &request)).await;
-    let (established, hello) = match reached.unwrap_or(Err(DialError::Timeout)) {
+    let reached = tokio::select! {
+        biased;
+        reached = timeout(shared.dial_timeout, reach(&shared, connecting, &request)) => {
+            reached.unwrap_or(Err(DialError::Timeout))
+        }
+        () = nobody_there(&request) => Err(DialError::Unreachable),
+    };
+    let (established, hello) = match reached {
         Ok(reached) => reached,
         Err(error) => {
             let failed = Input::DialFailed(request.dial, refine(error, &request, &seen));
@@ -70,14 +81,17 @@ pub(super) async fn dial(
             return;
         }
     };
-    serve(
-        shared,
-        established,
-        hello,
-        Some(request.dial),
-        request.replaces,
-    )
-    .await;
+    let dialed = (request.dial, request.replaces);
+    drop(request);
+    serve(shared, established, hello, Some(dialed)).await;
+}
+
+/// Waits for the word that nobody listens there. Asking on would cost a full packet each time, and another one for each answer.
+async fn nobody_there(request: &DialRequest) {
+    if request.eager {
+        std::future::pending::<()>().await;
+    }
+    request.watch.unreachable(&mut 0).await;
 }
 
 /// Where the handshake failed over a key, says so rather than repeat TLS's words.
@@ -85,7 +99,9 @@ fn refine(error: DialError, request: &DialRequest, seen: &Seen) -> DialError {
     // Our own key may be another run's: that it is this very node, its Hello tells, or its refusal.
     if matches!(
         error,
-        DialError::Timeout | DialError::Refused(Some(CloseCode::IdentityInUse), _)
+        DialError::Timeout
+            | DialError::Unreachable
+            | DialError::Refused(Some(CloseCode::IdentityInUse), _)
     ) {
         return error;
     }
@@ -176,7 +192,7 @@ pub(super) async fn accept(shared: Arc<Shared>, incoming: quinn::Incoming, place
     let arrived = timeout(HELLO_TIMEOUT, arrive(incoming)).await;
     drop(place);
     match arrived {
-        Ok(Ok((established, hello))) => serve(shared, established, hello, None, false).await,
+        Ok(Ok((established, hello))) => serve(shared, established, hello, None).await,
         Ok(Err((what, why))) => stranger(&shared, remote, what, why).await,
         Err(_) => {
             let why = format!("no Hello within {} s", HELLO_TIMEOUT.as_secs());
@@ -247,8 +263,7 @@ async fn serve(
     shared: Arc<Shared>,
     established: Established,
     hello: Hello,
-    dial: Option<DialId>,
-    replaces: bool,
+    dialed: Option<(DialId, bool)>,
 ) {
     let Established {
         connection,
@@ -258,21 +273,22 @@ async fn serve(
     } = established;
     let conn = shared.next_conn();
     let (commands, receiver) = mpsc::channel(4);
+    let watch = Arc::new(shared.tap.watch(connection.remote_address()));
     let handle = Handle {
         connection: connection.clone(),
         commands,
-        sent: std::collections::VecDeque::new(),
+        watch: watch.clone(),
     };
     let rtt_us = u32::try_from(connection.rtt().as_micros()).ok();
     let remote = remote_of(&connection);
     let connected = Connected {
         conn,
-        dial,
+        dial: dialed.map(|(dial, _)| dial),
         peer,
         remote,
         hello,
         rtt_us,
-        replaces,
+        replaces: dialed.is_some_and(|(_, replaces)| replaces),
     };
     if shared
         .events
@@ -286,7 +302,8 @@ async fn serve(
         biased;
         why = read(&shared, conn, recv) => why,
         why = write(&shared, conn, send, receiver) => why,
-        why = answer(&shared, conn, &connection) => why,
+        why = answer(&shared, conn, &connection, &watch) => why,
+        why = hear_icmp(&shared, conn, &watch) => why,
     };
     if let Closed::Violation(code, _) = &why {
         connection.close(VarInt::from_u32(code.number()), &[]);
@@ -342,7 +359,7 @@ async fn write(
 }
 
 /// Answers probes at once, without a trip through the event loop, and reports them and the answers to ours.
-async fn answer(shared: &Shared, conn: ConnId, connection: &Connection) -> Closed {
+async fn answer(shared: &Shared, conn: ConnId, connection: &Connection, watch: &Watch) -> Closed {
     let mut allowance = Allowance {
         left: DATAGRAMS_BURST,
         at: Instant::now(),
@@ -353,20 +370,23 @@ async fn answer(shared: &Shared, conn: ConnId, connection: &Connection) -> Close
             // The reader says why, once it has delivered what came before the end.
             Err(_) => return std::future::pending().await,
         };
-        let received = Instant::now();
-        if !allowance.take(received) {
+        let read = Instant::now();
+        let received = watch.arrived(bytes.len(), read);
+        if !allowance.take(read) {
             continue;
         }
         let event = match Datagram::from_bytes(&bytes) {
             Ok(Datagram::Probe(probe)) => {
-                let hold_us = u32::try_from(received.elapsed().as_micros()).unwrap_or(u32::MAX);
+                let made = Instant::now();
+                // Where it is not known how long the probe waited, the asker takes the wait for a part of the path.
+                let hold = made.duration_since(received.unwrap_or(read)) + watch.answer_lag();
                 let answer = Answer {
                     seq: probe.seq,
-                    hold_us,
+                    hold_us: u32::try_from(hold.as_micros()).unwrap_or(u32::MAX),
                 };
-                connection
-                    .send_datagram(Datagram::Answer(answer).to_bytes().into())
-                    .ok();
+                let bytes = Datagram::Answer(answer).to_bytes();
+                watch.answer_queued(bytes.len(), made);
+                connection.send_datagram(bytes.into()).ok();
                 TransportEvent::Input(Input::Probe(conn, probe))
             }
             Ok(Datagram::Answer(answer)) => TransportEvent::Answer(conn, answer, received),
@@ -374,6 +394,17 @@ async fn answer(shared: &Shared, conn: ConnId, connection: &Connection) -> Close
         };
         // A busy event loop must not keep us from answering; what it has no room for is as good as lost on the way.
         shared.events.try_send(event).ok();
+    }
+}
+
+/// Passes on that nobody listens where the peer was.
+async fn hear_icmp(shared: &Shared, conn: ConnId, watch: &Watch) -> Closed {
+    let mut heard = 0;
+    loop {
+        watch.unreachable(&mut heard).await;
+        // A hint among many: what there is no room for will be said again.
+        let hint = TransportEvent::Input(Input::Unreachable(conn));
+        shared.events.try_send(hint).ok();
     }
 }
 

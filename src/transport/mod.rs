@@ -9,9 +9,20 @@
 
 mod congestion;
 mod connection;
+#[cfg(target_os = "linux")]
+mod kernel;
 mod socket;
+mod tap;
+#[cfg(target_os = "linux")]
+mod timers;
 
-use std::collections::{BTreeMap, VecDeque};
+#[cfg(target_os = "linux")]
+pub use kernel::KernelSocket;
+pub use tap::Tap;
+#[cfg(target_os = "linux")]
+pub use timers::TimerRuntime;
+
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +39,7 @@ use crate::membership::{Action, Closed, ConnId, Connected, DialError, Input};
 use crate::record::Record;
 use crate::wire::{Answer, CloseCode, Datagram, MAX_FRAME, Message, Probe, ViewDigest};
 use connection::{Command, DialRequest};
+use tap::Watch;
 
 /// QUIC's own idle timeout: above our slowest verdict, so that it is the detector who decides (section "QUIC" of the protocol).
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -55,8 +67,6 @@ const HANDSHAKES_A_HOST: usize = 8;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// Events that wait for the event loop.
 const EVENTS: usize = 1024;
-/// Probes whose time of sending is remembered, for each connection.
-const SENT_PROBES: usize = 48;
 
 /// What every connection says first, kept current by the event loop.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,8 +88,8 @@ pub enum TransportEvent {
     Input(Input),
     /// A connection is there: the handle to keep, and what to tell the core.
     Connected(Box<(Handle, Connected)>),
-    /// An answer came, at that time.
-    Answer(ConnId, Answer, Instant),
+    /// An answer came, at that time, where it could be told.
+    Answer(ConnId, Answer, Option<Instant>),
     /// Somebody who dialed did not get as far as a Hello.
     Stranger {
         /// From where.
@@ -96,7 +106,7 @@ pub enum TransportEvent {
 pub struct Handle {
     connection: quinn::Connection,
     commands: mpsc::Sender<Command>,
-    sent: VecDeque<(u32, Instant)>,
+    watch: Arc<Watch>,
 }
 
 /// What all connections share.
@@ -110,6 +120,7 @@ struct Shared {
     /// Handshakes under way from each remote host.
     by_host: Mutex<BTreeMap<IpAddr, usize>>,
     dial_timeout: Duration,
+    tap: Arc<Tap>,
 }
 
 /// What a transport is made of. The socket and the runtime are quinn's own seams: the real ones, or simulated ones.
@@ -122,6 +133,8 @@ pub struct Parts {
     pub allow: Allow,
     /// The UDP socket.
     pub socket: Arc<dyn AsyncUdpSocket>,
+    /// What the socket tells of single packets; a new one for a socket that tells nothing.
+    pub tap: Arc<Tap>,
     /// Timers and tasks.
     pub runtime: Arc<dyn Runtime>,
     /// Seeds quinn, so that a simulated run repeats; `None` for entropy.
@@ -162,7 +175,8 @@ impl Transport {
             .incoming_buffer_size(16 * 1024)
             .incoming_buffer_size_total(1024 * 1024);
         let garbage = Arc::new(AtomicU64::new(0));
-        let socket = Arc::new(socket::ObservedSocket::new(parts.socket, garbage.clone()));
+        let socket = socket::ObservedSocket::new(parts.socket, garbage.clone(), parts.tap.clone());
+        let socket = Arc::new(socket);
         let config = endpoint_config(&parts.identity, parts.seed);
         let endpoint =
             Endpoint::new_with_abstract_socket(config, Some(server), socket, parts.runtime)?;
@@ -174,6 +188,7 @@ impl Transport {
             handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
             by_host: Mutex::default(),
             dial_timeout: parts.dial_timeout,
+            tap: parts.tap,
         });
         tokio::spawn(accept(endpoint.clone(), shared.clone()));
         let transport = Self {
@@ -219,15 +234,11 @@ impl Transport {
                 Ok(Input::Connected(Box::new(connected)))
             }
             TransportEvent::Answer(conn, answer, received) => {
-                let sent = self
+                let left = self
                     .conns
-                    .get_mut(&conn)
-                    .and_then(|handle| handle.take_sent(answer.seq));
-                let hold = Duration::from_micros(answer.hold_us.into());
-                let rtt = sent.and_then(|sent| received.duration_since(sent).checked_sub(hold));
-                let rtt_us =
-                    rtt.map(|rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX).max(1));
-                Ok(Input::Answer(conn, answer, rtt_us))
+                    .get(&conn)
+                    .and_then(|handle| handle.watch.probe_left(answer.seq));
+                Ok(Input::Answer(conn, answer, rtt_us(left, received, answer)))
             }
             TransportEvent::Stranger { remote, what, why } => Err((remote, what, why)),
         }
@@ -245,10 +256,13 @@ impl Transport {
             } => {
                 let request = connection::DialRequest {
                     dial,
+                    addr,
                     expect,
                     replaces,
+                    eager,
+                    watch: self.shared.tap.watch(addr),
                 };
-                self.dial(request, addr, eager);
+                self.dial(request);
             }
             Action::Send(conn, message) => {
                 if let Some(handle) = self.conns.get(&conn) {
@@ -260,7 +274,7 @@ impl Transport {
                 }
             }
             Action::Probe(conn, probe) => {
-                if let Some(handle) = self.conns.get_mut(&conn) {
+                if let Some(handle) = self.conns.get(&conn) {
                     handle.probe(probe);
                 }
             }
@@ -284,17 +298,17 @@ impl Transport {
             .ok();
     }
 
-    fn dial(&self, request: DialRequest, addr: SocketAddr, eager: bool) {
+    fn dial(&self, request: DialRequest) {
         let (tls, seen) =
             self.identity
                 .client_config(&self.shared.network, &self.allow, request.expect);
         let crypto = QuicClientConfig::try_from(tls)
             .expect("TLS 1.3 with ring has the initial cipher suite");
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        config.transport_config(self.transport_configs[usize::from(eager)].clone());
-        let connecting = self
-            .endpoint
-            .connect_with(config, addr, crate::identity::SERVER_NAME);
+        config.transport_config(self.transport_configs[usize::from(request.eager)].clone());
+        let connecting =
+            self.endpoint
+                .connect_with(config, request.addr, crate::identity::SERVER_NAME);
         let shared = self.shared.clone();
         match connecting {
             Ok(connecting) => {
@@ -317,20 +331,20 @@ impl Transport {
 }
 
 impl Handle {
-    fn probe(&mut self, probe: Probe) {
+    fn probe(&self, probe: Probe) {
         let bytes = Datagram::Probe(probe).to_bytes();
-        if self.sent.len() == SENT_PROBES {
-            self.sent.pop_front();
-        }
-        if self.connection.send_datagram(bytes.into()).is_ok() {
-            self.sent.push_back((probe.seq, Instant::now()));
-        }
+        self.watch.follow(self.connection.remote_address());
+        self.watch.probe_queued(probe.seq, bytes.len());
+        // A connection that is closing takes no more; its end is reported in its own time.
+        self.connection.send_datagram(bytes.into()).ok();
     }
+}
 
-    fn take_sent(&mut self, seq: u32) -> Option<Instant> {
-        let at = self.sent.iter().position(|(sent, _)| *sent == seq)?;
-        self.sent.remove(at).map(|(_, at)| at)
-    }
+/// The path's share of the time between a probe and its answer, in µs: what the answer was held at the other end is taken off.
+fn rtt_us(left: Option<Instant>, received: Option<Instant>, answer: Answer) -> Option<u32> {
+    let taken = received?.checked_duration_since(left?)?;
+    let path = taken.checked_sub(Duration::from_micros(answer.hold_us.into()))?;
+    Some(u32::try_from(path.as_micros()).unwrap_or(u32::MAX).max(1))
 }
 
 impl Shared {

@@ -1,6 +1,7 @@
 //! The socket under quinn: quinn's own, with a look at what comes in.
 //!
-//! This is the seam for whatever has to happen at the socket: today a count of datagrams that are no QUIC at all.
+//! It counts datagrams that are no QUIC at all, and tells the [`Tap`] when packets leave, and when they arrive where the kernel does
+//! not tell.
 
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -11,22 +12,45 @@ use std::task::{Context, Poll};
 
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
+use tokio::time::Instant;
+
+use super::tap::Tap;
 
 /// The shortest packet that any QUIC endpoint takes for one of its own (RFC 9000, section 10.3: a stateless reset).
 const SHORTEST_PACKET: usize = 21;
 /// Set in every packet of QUIC version 1, as we don't grease it (RFC 9000, section 17.2).
 const FIXED_BIT: u8 = 0x40;
 
-/// Counts what is no QUIC, and passes everything on.
+/// Looks at packets, and passes everything on.
 #[derive(Debug)]
 pub(super) struct ObservedSocket {
     inner: Arc<dyn AsyncUdpSocket>,
     garbage: Arc<AtomicU64>,
+    tap: Arc<Tap>,
 }
 
 impl ObservedSocket {
-    pub(super) fn new(inner: Arc<dyn AsyncUdpSocket>, garbage: Arc<AtomicU64>) -> Self {
-        Self { inner, garbage }
+    pub(super) fn new(
+        inner: Arc<dyn AsyncUdpSocket>,
+        garbage: Arc<AtomicU64>,
+        tap: Arc<Tap>,
+    ) -> Self {
+        Self {
+            inner,
+            garbage,
+            tap,
+        }
+    }
+
+    fn look_at(&self, bytes: &[u8], meta: &RecvMeta, now: Option<Instant>) {
+        for packet in bytes[..meta.len].chunks(meta.stride.max(1)) {
+            if packet.len() < SHORTEST_PACKET || packet[0] & FIXED_BIT == 0 {
+                self.garbage.fetch_add(1, Ordering::Relaxed);
+            }
+            if let Some(now) = now {
+                self.tap.arrives(meta.addr, packet.len(), now, now);
+            }
+        }
     }
 }
 
@@ -36,7 +60,19 @@ impl AsyncUdpSocket for ObservedSocket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.inner.try_send(transmit)
+        // Before the send, as in ping: on loopback the packet has arrived when the send returns.
+        let first = transmit.segment_size.unwrap_or(transmit.contents.len());
+        let first = first.min(transmit.contents.len());
+        self.tap.leaves(
+            transmit.destination,
+            &transmit.contents[..first],
+            Instant::now(),
+        );
+        let sent = self.inner.try_send(transmit);
+        if sent.is_err() {
+            self.tap.held_up(transmit.destination);
+        }
+        sent
     }
 
     fn poll_recv(
@@ -47,12 +83,9 @@ impl AsyncUdpSocket for ObservedSocket {
     ) -> Poll<io::Result<usize>> {
         let received = self.inner.poll_recv(cx, bufs, meta);
         if let Poll::Ready(Ok(count)) = &received {
+            let now = (!self.tap.is_by_kernel()).then(Instant::now);
             for (buf, meta) in bufs.iter().zip(meta.iter()).take(*count) {
-                for packet in buf[..meta.len].chunks(meta.stride.max(1)) {
-                    if packet.len() < SHORTEST_PACKET || packet[0] & FIXED_BIT == 0 {
-                        self.garbage.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
+                self.look_at(buf, meta, now);
             }
         }
         received

@@ -266,6 +266,7 @@ impl World {
             settings,
             identity: Arc::new(identity(start.key.unwrap_or(name))),
             socket: socket.clone(),
+            tap: Arc::default(),
             runtime: Arc::new(TokioRuntime),
             run_id: self.starts.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.seed,
             core_seed,

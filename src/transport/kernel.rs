@@ -1,0 +1,337 @@
+//! The real UDP socket under quinn, on Linux.
+//!
+//! quinn's own socket, with three things more: the kernel's time of receipt of every packet, ICMP errors, and fewer
+//! wake-ups. The system calls for packets are those of quinn's own crate (segmentation offload, ECN and source addresses
+//! included), in a version that also tells the time of receipt.
+//!
+//! - **ICMP.** With `IPV6_RECVERR` set, the kernel keeps the error with the packet that it is about, but it also fails the next
+//!   send or receive, whatever peer that is for (Linux, ip(7)). So what fails in that way is done again.
+//! - **Wake-ups.** Whoever waits for a socket to become writable is also woken each time that a packet has left. So
+//!   nobody waits for that, unless a send found the buffer full; then a second descriptor does.
+
+use std::io::{self, IoSliceMut};
+use std::net::{SocketAddr, SocketAddrV6, UdpSocket};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, UNIX_EPOCH};
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, SockaddrLike as _, SockaddrStorage, recvmsg,
+};
+use quinn::udp::{RecvMeta, Transmit};
+use quinn::{AsyncUdpSocket, UdpPoller};
+use quinn_udp::UdpSocketState;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::tap::Tap;
+
+/// How often a send or receive that failed over an ICMP error is done again: each error fails one call, and more may come
+/// meanwhile.
+const ATTEMPTS: usize = 4;
+/// ICMP errors that are read at a time: a flood of them must not keep the node from its packets.
+const ERRORS_AT_ONCE: usize = 32;
+/// A packet that the kernel received longer ago than this before it was read shows a clock that was set in between.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// What is read of the packet that an ICMP error quotes: enough for its connection id.
+const QUOTE: usize = 64;
+/// The pause between two warnings about failed sends.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct KernelSocket {
+    bound: Arc<Bound>,
+    errors: AbortHandle,
+    /// A send found no room; nothing is sent until there is some.
+    full: AtomicBool,
+    warned: Mutex<Option<Instant>>,
+}
+
+/// The socket, and what the system says of it.
+#[derive(Debug)]
+struct Bound {
+    io: AsyncFd<UdpSocket>,
+    state: UdpSocketState,
+    tap: Arc<Tap>,
+}
+
+impl KernelSocket {
+    /// Takes a bound socket. Must be called within the runtime.
+    ///
+    /// # Errors
+    /// When the system refuses one of the socket's options.
+    pub fn open(socket: UdpSocket, tap: Arc<Tap>) -> io::Result<Arc<Self>> {
+        let state = UdpSocketState::new((&socket).into())?;
+        // Without ICMP, dead peers are found by their silence alone.
+        if let Err(error) = state.enable_transport_errors((&socket).into()) {
+            tracing::debug!(%error, "no ICMP errors from this socket");
+        }
+        tap.leave_arrivals_to_kernel();
+        let bound = Arc::new(Bound {
+            io: own(socket, Interest::READABLE)?,
+            state,
+            tap,
+        });
+        let errors = tokio::spawn(Arc::clone(&bound).read_errors()).abort_handle();
+        Ok(Arc::new(Self {
+            bound,
+            errors,
+            full: AtomicBool::new(false),
+            warned: Mutex::default(),
+        }))
+    }
+
+    fn warn(&self, error: &io::Error, transmit: &Transmit<'_>) {
+        let now = Instant::now();
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|at| now.duration_since(at) >= WARN_EVERY) {
+            *warned = Some(now);
+            tracing::warn!(to = %transmit.destination, bytes = transmit.contents.len(), %error, "can't send");
+        }
+    }
+}
+
+impl Drop for KernelSocket {
+    fn drop(&mut self) {
+        self.errors.abort();
+    }
+}
+
+impl Bound {
+    fn receive(&self, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> io::Result<usize> {
+        let mut seen = [quinn_udp::RecvMeta::default(); quinn_udp::BATCH_SIZE];
+        let most = bufs.len().min(meta.len()).min(seen.len());
+        let socket = self.io.get_ref();
+        let count = self
+            .state
+            .recv(socket.into(), &mut bufs[..most], &mut seen[..most])?;
+        let (now, wall) = now();
+        for (to, from) in meta.iter_mut().zip(&seen[..count]) {
+            self.note_arrivals(from, now, wall);
+            *to = RecvMeta {
+                addr: from.addr,
+                len: from.len,
+                stride: from.stride,
+                ecn: from
+                    .ecn
+                    .and_then(|ecn| quinn::udp::EcnCodepoint::from_bits(ecn as u8)),
+                dst_ip: from.dst_ip,
+                ..RecvMeta::default()
+            };
+        }
+        Ok(count)
+    }
+
+    /// The kernel stamps with the wall clock. The stamp is turned into a time that nobody can set at once; where the clock was
+    /// set in the moment between, there is no time.
+    fn note_arrivals(&self, meta: &quinn_udp::RecvMeta, now: Instant, wall: Duration) {
+        let waited = meta
+            .timestamp
+            .and_then(|stamp| wall.checked_sub(stamp))
+            .filter(|waited| *waited < LONGEST_WAIT);
+        let Some(at) = waited.and_then(|waited| now.checked_sub(waited)) else {
+            return;
+        };
+        let mut left = meta.len;
+        while left > 0 {
+            let bytes = left.min(meta.stride.max(1));
+            self.tap.arrives(meta.addr, bytes, at, now);
+            left -= bytes;
+        }
+    }
+
+    /// Reads ICMP errors as they come.
+    async fn read_errors(self: Arc<Self>) {
+        while let Ok(mut guard) = self.io.ready(Interest::ERROR).await {
+            guard.clear_ready();
+            for _ in 0..ERRORS_AT_ONCE {
+                match self.read_error() {
+                    Ok(Some((peer, quoted, bytes))) => self.tap.unreachable(peer, &quoted[..bytes]),
+                    Ok(None) => {}
+                    Err(_) => break,
+                }
+            }
+        }
+    }
+
+    /// One ICMP error: the peer that the packet was for, and the packet's first bytes, if it says that nobody listens.
+    fn read_error(&self) -> nix::Result<Option<(SocketAddr, [u8; QUOTE], usize)>> {
+        let mut quoted = [0; QUOTE];
+        let mut control = cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
+        let mut parts = [IoSliceMut::new(&mut quoted)];
+        let message = recvmsg::<SockaddrStorage>(
+            self.io.get_ref().as_raw_fd(),
+            &mut parts,
+            Some(&mut control),
+            MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT,
+        )?;
+        let peer = message.address.as_ref().and_then(address);
+        let nobody = message.cmsgs()?.any(|part| match part {
+            ControlMessageOwned::Ipv6RecvErr(error, _)
+            | ControlMessageOwned::Ipv4RecvErr(error, _) => is_port_unreachable(&error),
+            _ => false,
+        });
+        let bytes = message.bytes.min(QUOTE);
+        Ok(peer.filter(|_| nobody).map(|peer| (peer, quoted, bytes)))
+    }
+}
+
+impl AsyncUdpSocket for KernelSocket {
+    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+        Box::pin(Writable {
+            socket: self,
+            waiting: None,
+        })
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        let out = quinn_udp::Transmit {
+            destination: transmit.destination,
+            ecn: transmit
+                .ecn
+                .and_then(|ecn| quinn_udp::EcnCodepoint::from_bits(ecn as u8)),
+            contents: transmit.contents,
+            segment_size: transmit.segment_size,
+            src_ip: transmit.src_ip,
+        };
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            match self
+                .bound
+                .state
+                .try_send(self.bound.io.get_ref().into(), &out)
+            {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.full.store(true, Ordering::Relaxed);
+                    return Err(error);
+                }
+                // An ICMP error about an earlier packet fails this one; or it fails for a reason of its own, and again.
+                Err(error) => last = Some(error),
+            }
+        }
+        // QUIC takes it for a lost packet.
+        if let Some(error) = last {
+            self.warn(&error, transmit);
+        }
+        Ok(())
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let mut guard = ready!(self.bound.io.poll_read_ready(cx))?;
+            match self.bound.receive(bufs, meta) {
+                Ok(count) => {
+                    // Fewer than asked for: the queue is empty, and the next packet wakes us anew.
+                    if count < bufs.len().min(meta.len()).min(quinn_udp::BATCH_SIZE) {
+                        guard.clear_ready();
+                    }
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
+                // An ICMP error; an error returned from here would end the endpoint.
+                Err(error) => tracing::trace!(%error, "receiving again"),
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.bound.io.get_ref().local_addr()
+    }
+
+    fn max_transmit_segments(&self) -> usize {
+        self.bound.state.max_gso_segments()
+    }
+
+    fn max_receive_segments(&self) -> usize {
+        self.bound.state.gro_segments()
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.bound.state.may_fragment()
+    }
+}
+
+/// Waits until the socket takes packets again.
+#[derive(Debug)]
+struct Writable {
+    socket: Arc<KernelSocket>,
+    /// Registered only while this one waits: then the system says at once whether the socket is writable.
+    waiting: Option<AsyncFd<OwnedFd>>,
+}
+
+impl UdpPoller for Writable {
+    fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.socket.full.load(Ordering::Relaxed) {
+            return Poll::Ready(Ok(()));
+        }
+        if self.waiting.is_none() {
+            let same = self.socket.bound.io.get_ref().try_clone()?;
+            self.waiting = Some(own(OwnedFd::from(same), Interest::WRITABLE)?);
+        }
+        let waiting = self.waiting.as_ref().expect("just made");
+        ready!(waiting.poll_write_ready(cx))?.retain_ready();
+        self.waiting = None;
+        self.socket.full.store(false, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Registers a descriptor with the event loop.
+#[expect(
+    deprecated,
+    reason = "sound for a type that owns its descriptor, as `OwnedFd` and `UdpSocket` do; what replaces it is unsafe for all"
+)]
+pub(super) fn own<T: Owns>(descriptor: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(descriptor, interest)
+}
+
+/// Types that own one descriptor for as long as they live, and close it then.
+pub(super) trait Owns: std::os::fd::AsRawFd {}
+impl Owns for UdpSocket {}
+impl Owns for OwnedFd {}
+
+/// Both clocks at one instant: the monotonic one, and the wall's as time since 1970.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the kernel stamps packets with the wall clock"
+)]
+fn now() -> (Instant, Duration) {
+    let wall = std::time::SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    (Instant::now(), wall)
+}
+
+fn address(from: &SockaddrStorage) -> Option<SocketAddr> {
+    debug_assert!(from.len() > 0, "the kernel names the packet's destination");
+    let v6 = from
+        .as_sockaddr_in6()
+        .map(|addr| SocketAddrV6::from(*addr).into());
+    v6.or_else(|| {
+        from.as_sockaddr_in()
+            .map(|addr| std::net::SocketAddrV4::from(*addr).into())
+    })
+}
+
+/// RFC 4443, section 3.1, and RFC 792: destination unreachable, because of its port.
+fn is_port_unreachable(error: &libc::sock_extended_err) -> bool {
+    matches!(
+        (error.ee_origin, error.ee_type, error.ee_code),
+        (libc::SO_EE_ORIGIN_ICMP6, 1, 4) | (libc::SO_EE_ORIGIN_ICMP, 3, 3)
+    ) && error.ee_errno == Errno::ECONNREFUSED as u32
+}

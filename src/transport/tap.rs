@@ -1,0 +1,415 @@
+//! What the socket sees of single packets, for each connection: when one left, when one arrived, and that nobody is there.
+//!
+//! quinn tells neither which packet carried a datagram nor when the kernel received it, and a round-trip time that
+//! starts and ends in this program measures two schedulers beside the path. So the socket notes the times of packets, and
+//! a connection asks for the one that its datagram went or came in. An answer counts only where **exactly one** packet
+//! fits; otherwise there is no time, and no sample: nothing is guessed.
+//!
+//! ICMP "port unreachable" comes in here as well. Anybody can forge it, so it counts only if it quotes a
+//! connection id of ours, which nobody off the path knows (RFC 9000, section 21.1; RFC 8085, section 5.2).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// What a short-header packet takes beside a datagram's bytes, at the least: flags, connection id, packet number, frame
+/// type and authentication tag (RFC 9000, section 17.3.1; RFC 9221, section 4).
+const LEAST_OVERHEAD: usize = 1 + CID_BYTES + 1 + 1 + 16;
+/// The length of our connection ids.
+const CID_BYTES: usize = 8;
+/// Between the socket and the task that reads a datagram lies so much, unless the node is starved.
+const FRESH: Duration = Duration::from_millis(20);
+/// Packets that are remembered for a connection: more of them in [`FRESH`] leave nothing to tell apart.
+const ARRIVALS: usize = 16;
+/// Probes whose time of leaving is remembered: as many as the detector keeps open.
+const PROBES: usize = 48;
+/// Connection ids that are remembered as used last towards a peer: one for each kind of packet of a handshake, and one more.
+const CIDS: usize = 4;
+
+type Cid = [u8; CID_BYTES];
+
+/// The connections that want to know of packets, by their peer's address.
+#[derive(Debug, Default)]
+pub struct Tap {
+    lines: Mutex<BTreeMap<SocketAddr, Vec<Arc<Line>>>>,
+    by_kernel: AtomicBool,
+}
+
+/// What was seen of one connection's packets.
+#[derive(Debug)]
+struct Line {
+    seen: Mutex<Seen>,
+    unreachable: watch::Sender<u32>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// Datagrams that were handed to quinn and have not left yet.
+    waiting: Vec<Waiting>,
+    /// When probes left.
+    probes: VecDeque<(u32, Instant)>,
+    arrivals: VecDeque<Arrival>,
+    /// How long an answer takes from being made to leaving: told as a part of the hold, as it can't be known before.
+    lag: Option<Duration>,
+    cids: VecDeque<Cid>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    what: Outgoing,
+    bytes: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Outgoing {
+    Probe { seq: u32 },
+    Answer { made: Instant },
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Arrival {
+    at: Instant,
+    seen: Instant,
+    bytes: usize,
+}
+
+impl Tap {
+    /// The socket itself tells when the kernel received a packet; nobody else may.
+    pub(super) fn leave_arrivals_to_kernel(&self) {
+        self.by_kernel.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether arrivals are stamped by the kernel. Otherwise they are stamped where the program reads them, which is later by
+    /// what it takes to wake it.
+    #[must_use]
+    pub fn is_by_kernel(&self) -> bool {
+        self.by_kernel.load(Ordering::Relaxed)
+    }
+
+    /// Watches the packets to and from a peer.
+    pub(super) fn watch(self: &Arc<Self>, peer: SocketAddr) -> Watch {
+        let line = Arc::new(Line {
+            seen: Mutex::default(),
+            unreachable: watch::Sender::new(0),
+        });
+        let peer = canonical(peer);
+        self.lines()
+            .entry(peer)
+            .or_default()
+            .push(Arc::clone(&line));
+        Watch {
+            tap: Arc::clone(self),
+            peer: Mutex::new(peer),
+            line,
+        }
+    }
+
+    /// A packet is about to leave.
+    pub(super) fn leaves(&self, peer: SocketAddr, packet: &[u8], now: Instant) {
+        let lines = self.lines();
+        let Some(lines) = lines.get(&canonical(peer)) else {
+            return;
+        };
+        for line in lines {
+            line.seen().leaves(packet, now, lines.len() == 1);
+        }
+    }
+
+    /// A packet could not leave, and will later: what it carries has no time.
+    pub(super) fn held_up(&self, peer: SocketAddr) {
+        if let Some(lines) = self.lines().get(&canonical(peer)) {
+            for line in lines {
+                line.seen().waiting.clear();
+            }
+        }
+    }
+
+    /// A packet of so many bytes was received at that time, and read now.
+    pub(super) fn arrives(&self, peer: SocketAddr, bytes: usize, at: Instant, now: Instant) {
+        let lines = self.lines();
+        // Of two connections with one peer nobody can tell whose it is.
+        if let Some([line]) = lines.get(&canonical(peer)).map(Vec::as_slice) {
+            let mut seen = line.seen();
+            if seen.arrivals.len() == ARRIVALS {
+                seen.arrivals.pop_front();
+            }
+            seen.arrivals.push_back(Arrival {
+                at,
+                seen: now,
+                bytes,
+            });
+        }
+    }
+
+    /// ICMP says that nobody listens at the peer's address, about a packet that began with these bytes.
+    pub(super) fn unreachable(&self, peer: SocketAddr, quoted: &[u8]) {
+        let Some(cid) = destination_cid(quoted) else {
+            return;
+        };
+        if let Some(lines) = self.lines().get(&canonical(peer)) {
+            for line in lines {
+                if line.seen().cids.contains(&cid) {
+                    line.unreachable.send_modify(|count| *count += 1);
+                }
+            }
+        }
+    }
+
+    fn lines(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Vec<Arc<Line>>>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection's (or dial's) look at its packets, for as long as it is held.
+#[derive(Debug)]
+pub(super) struct Watch {
+    tap: Arc<Tap>,
+    peer: Mutex<SocketAddr>,
+    line: Arc<Line>,
+}
+
+impl Watch {
+    /// The peer may have moved.
+    pub(super) fn follow(&self, peer: SocketAddr) {
+        let peer = canonical(peer);
+        let mut mine = self.peer.lock().unwrap_or_else(PoisonError::into_inner);
+        if *mine != peer {
+            self.leave(*mine);
+            let mut lines = self.tap.lines();
+            lines.entry(peer).or_default().push(Arc::clone(&self.line));
+            *mine = peer;
+        }
+    }
+
+    /// A probe of so many bytes was handed to quinn.
+    pub(super) fn probe_queued(&self, seq: u32, bytes: usize) {
+        self.wait(Outgoing::Probe { seq }, bytes);
+    }
+
+    /// An answer of so many bytes was handed to quinn, as soon as it was made.
+    pub(super) fn answer_queued(&self, bytes: usize, made: Instant) {
+        self.wait(Outgoing::Answer { made }, bytes);
+    }
+
+    /// When that probe left; once.
+    pub(super) fn probe_left(&self, seq: u32) -> Option<Instant> {
+        let mut seen = self.line.seen();
+        let at = seen.probes.iter().position(|(sent, _)| *sent == seq)?;
+        seen.probes.remove(at).map(|(_, at)| at)
+    }
+
+    /// When the datagram of so many bytes that was read just now arrived.
+    pub(super) fn arrived(&self, bytes: usize, now: Instant) -> Option<Instant> {
+        self.line.seen().arrived(bytes, now)
+    }
+
+    /// How long an answer takes from being made to leaving.
+    pub(super) fn answer_lag(&self) -> Duration {
+        self.line.seen().lag.unwrap_or_default()
+    }
+
+    /// Waits for the next word that nobody listens at the peer's address. `heard` counts those before.
+    pub(super) async fn unreachable(&self, heard: &mut u32) {
+        let mut receiver = self.line.unreachable.subscribe();
+        // The sender lives as long as this watch.
+        if let Ok(count) = receiver.wait_for(|count| *count != *heard).await {
+            *heard = *count;
+        }
+    }
+
+    fn wait(&self, what: Outgoing, bytes: usize) {
+        self.line.seen().waiting.push(Waiting { what, bytes });
+    }
+
+    fn leave(&self, peer: SocketAddr) {
+        let mut lines = self.tap.lines();
+        if let Some(there) = lines.get_mut(&peer) {
+            there.retain(|line| !Arc::ptr_eq(line, &self.line));
+            if there.is_empty() {
+                lines.remove(&peer);
+            }
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let peer = *self.peer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.leave(peer);
+    }
+}
+
+impl Line {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    fn leaves(&mut self, packet: &[u8], now: Instant, alone: bool) {
+        if let Some(cid) = destination_cid(packet)
+            && !self.cids.contains(&cid)
+        {
+            if self.cids.len() == CIDS {
+                self.cids.pop_front();
+            }
+            self.cids.push_back(cid);
+        }
+        // quinn puts datagrams into the next packet before anything else. With several waiting, some may follow in
+        // another one, and which is not known.
+        let waiting = std::mem::take(&mut self.waiting);
+        let [Waiting { what, bytes }] = waiting[..] else {
+            return;
+        };
+        if !alone || packet.len() < bytes + LEAST_OVERHEAD {
+            return;
+        }
+        match what {
+            Outgoing::Probe { seq } => {
+                if self.probes.len() == PROBES {
+                    self.probes.pop_front();
+                }
+                self.probes.push_back((seq, now));
+            }
+            Outgoing::Answer { made } => {
+                let lag = now.saturating_duration_since(made);
+                self.lag = Some(self.lag.map_or(lag, |old| (old * 3 + lag) / 4));
+            }
+        }
+    }
+
+    fn arrived(&mut self, bytes: usize, now: Instant) -> Option<Instant> {
+        let arrivals = std::mem::take(&mut self.arrivals);
+        let mut fitting = arrivals.iter().filter(|arrival| {
+            arrival.bytes >= bytes + LEAST_OVERHEAD
+                && now.saturating_duration_since(arrival.seen) <= FRESH
+        });
+        match (fitting.next(), fitting.next()) {
+            (Some(arrival), None) => Some(arrival.at),
+            _ => None,
+        }
+    }
+}
+
+/// The first bytes of a packet's destination connection id (RFC 9000, section 17): random, and known on the path alone.
+fn destination_cid(packet: &[u8]) -> Option<Cid> {
+    const LONG_HEADER: u8 = 0x80;
+    let from = if packet.first()? & LONG_HEADER == 0 {
+        1
+    } else if usize::from(*packet.get(5)?) >= CID_BYTES {
+        6
+    } else {
+        return None;
+    };
+    packet.get(from..from + CID_BYTES)?.try_into().ok()
+}
+
+/// One name for an IPv4 address, however the socket calls it; without scope and flow, which differ by direction.
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEER: &str = "[::1]:9000";
+
+    fn packet(len: usize, cid: u8) -> Vec<u8> {
+        let mut packet = vec![cid; len];
+        packet[0] = 0x40;
+        packet
+    }
+
+    fn scene() -> (Arc<Tap>, Watch, SocketAddr, Instant) {
+        let (tap, peer) = (Arc::new(Tap::default()), PEER.parse().unwrap());
+        let watch = tap.watch(peer);
+        (tap, watch, peer, Instant::now())
+    }
+
+    #[tokio::test]
+    async fn a_probe_left_with_the_first_packet_after_it() {
+        let (tap, watch, peer, now) = scene();
+        watch.probe_queued(7, 20);
+        tap.leaves(peer, &packet(60, 1), now);
+        tap.leaves(peer, &packet(60, 1), now + Duration::from_millis(1));
+        assert_eq!(watch.probe_left(7), Some(now));
+        assert_eq!(watch.probe_left(7), None, "an answer counts once");
+    }
+
+    #[tokio::test]
+    async fn where_two_datagrams_wait_or_two_connections_share_a_peer_no_time_is_told() {
+        let (tap, watch, peer, now) = scene();
+        watch.probe_queued(1, 20);
+        watch.answer_queued(8, now);
+        tap.leaves(peer, &packet(80, 1), now);
+        assert_eq!(watch.probe_left(1), None);
+        let second = tap.watch(peer);
+        watch.probe_queued(2, 20);
+        tap.leaves(peer, &packet(60, 1), now);
+        tap.arrives(peer, 60, now, now);
+        assert_eq!((watch.probe_left(2), watch.arrived(8, now)), (None, None));
+        drop(second);
+        tap.arrives(peer, 60, now, now);
+        assert_eq!(watch.arrived(8, now), Some(now));
+    }
+
+    #[tokio::test]
+    async fn a_datagram_arrived_with_the_one_fresh_packet_that_could_hold_it() {
+        let (tap, watch, peer, now) = scene();
+        let later = now + Duration::from_millis(2);
+        tap.arrives(peer, 33, now, now);
+        tap.arrives(peer, 70, later, later);
+        assert_eq!(
+            watch.arrived(16, later),
+            Some(later),
+            "the other is too short"
+        );
+        tap.arrives(peer, 70, now, now);
+        tap.arrives(peer, 70, later, later);
+        assert_eq!(watch.arrived(16, later), None, "either could be it");
+        tap.arrives(peer, 70, now, now);
+        assert_eq!(watch.arrived(16, now + FRESH * 2), None, "it is too old");
+    }
+
+    #[tokio::test]
+    async fn an_answers_way_to_the_socket_is_learned() {
+        let (tap, watch, peer, now) = scene();
+        for lag in [40, 80] {
+            watch.answer_queued(8, now);
+            tap.leaves(peer, &packet(60, 1), now + Duration::from_micros(lag));
+        }
+        assert_eq!(watch.answer_lag(), Duration::from_micros(50));
+    }
+
+    #[tokio::test]
+    async fn only_an_icmp_that_quotes_our_connection_id_counts() {
+        let (tap, watch, peer, now) = scene();
+        tap.leaves(peer, &packet(60, 5), now);
+        tap.unreachable(peer, &packet(60, 6));
+        tap.unreachable(peer, &[]);
+        assert_eq!(*watch.line.unreachable.borrow(), 0);
+        tap.unreachable(peer, &packet(20, 5));
+        let mut heard = 0;
+        watch.unreachable(&mut heard).await;
+        assert_eq!(heard, 1);
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_moves_is_followed_and_one_that_goes_leaves_nothing() {
+        let (tap, watch, peer, now) = scene();
+        let there = "[::1]:9001".parse().unwrap();
+        watch.follow(there);
+        tap.arrives(peer, 60, now, now);
+        assert_eq!(watch.arrived(8, now), None);
+        tap.arrives(there, 60, now, now);
+        assert_eq!(watch.arrived(8, now), Some(now));
+        drop(watch);
+        assert!(tap.lines().is_empty());
+    }
+}
