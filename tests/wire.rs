@@ -188,6 +188,8 @@ mod bytes {
         NodeId, ShortId, WireError, dialable,
     };
     use proptest::prelude::*;
+    use rand::SeedableRng as _;
+    use rand_chacha::ChaCha8Rng;
 
     use super::golden::{NETWORK, body, datagrams, identity, messages, record};
 
@@ -306,6 +308,42 @@ mod bytes {
             Message::Records(records) => assert!(records[0].verify(NETWORK).is_err()),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// As they come from the network: nobody has looked at the signatures.
+    fn arrived(seqs: std::ops::Range<u32>) -> Vec<std::sync::Arc<Record>> {
+        let fresh = |seq| Record::sign(Body { seq, ..body() }, NETWORK, &identity());
+        let frame = Message::Records(seqs.map(fresh).collect()).to_frame();
+        match Message::from_body(&frame[4..]).unwrap() {
+            Message::Records(records) => records,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_batch_of_signatures_gets_the_verdicts_that_each_would_get_alone() {
+        let rng = || ChaCha8Rng::seed_from_u64(1);
+        for size in [0, 1, 2, 3, 40] {
+            let good = arrived(0..size);
+            Record::verify_all(good.iter().map(|record| &**record), NETWORK, rng());
+            assert!(good.iter().all(|record| record.verify(NETWORK).is_ok()));
+        }
+        for bad in 0..4 {
+            let mut records = arrived(0..4);
+            let signed = postcard::to_stdvec(&Body { seq: 9, ..body() }).unwrap();
+            records[bad] = Record::from_parts(signed, [3; 64]).unwrap();
+            Record::verify_all(records.iter().map(|record| &**record), NETWORK, rng());
+            for (at, record) in records.iter().enumerate() {
+                assert_eq!(record.verify(NETWORK).is_ok(), at != bad);
+            }
+        }
+        let others = arrived(0..8);
+        Record::verify_all(others.iter().map(|record| &**record), "another", rng());
+        assert!(
+            others
+                .iter()
+                .all(|record| record.verify("another").is_err())
+        );
     }
 
     fn refused(message: &Message) -> &'static str {

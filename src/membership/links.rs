@@ -266,6 +266,7 @@ impl Core {
             self.closing.push((now + CLOSE_AFTER, old.conn));
         }
         let in_flight = self.welcome(&new).then_some(now);
+        self.heard_of = (new.hello.known as usize).min(super::database::MAX_NODES);
         let direction = if new.dial.is_some() {
             Direction::Dialer
         } else {

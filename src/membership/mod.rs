@@ -296,12 +296,18 @@ pub struct Core {
     events: VecDeque<Event>,
     changes: Changes,
     rejected: BTreeMap<&'static str, u64>,
+    /// News that nobody has looked at yet, with the neighbours that brought it.
+    unverified: BTreeMap<NodeId, Vec<(Arc<Record>, NodeId)>>,
+    /// They are due at once, but behind the inputs that wait already.
+    unverified_since: Option<Time>,
     /// Who is up must be derived anew, at this time.
     derive_due: Option<Time>,
     derived: Option<Time>,
     /// The set of wanted neighbours must be looked at, at this time.
     plan_due: Option<Time>,
     prune_due: Time,
+    /// The most nodes that the last Hello spoke of.
+    heard_of: usize,
     /// When a node last came into view.
     grew: Time,
     /// Everybody links with everybody, for now.
@@ -347,10 +353,13 @@ impl Core {
                 figures: 0,
             },
             rejected: BTreeMap::new(),
+            unverified: BTreeMap::new(),
+            unverified_since: None,
             derive_due: None,
             derived: None,
             plan_due: None,
             prune_due: Time::ZERO,
+            heard_of: 0,
             grew: Time::ZERO,
             full_mesh: true,
             forget_due: Time::ZERO,
@@ -376,7 +385,7 @@ impl Core {
             }
         }
         match input {
-            Input::Timeout => {}
+            Input::Timeout => self.take_unverified(now),
             Input::Connected(connected) => self.handle_connected(now, *connected),
             Input::DialFailed(dial, why) => self.handle_dial_failed(now, dial, &why),
             Input::Closed(conn, why) => self.handle_closed(now, conn, &why),
@@ -425,7 +434,7 @@ impl Core {
             .min()
             .expect("forgetting always has a deadline");
         self.promised = Some(next);
-        next
+        self.unverified_since.map_or(next, |since| since.min(next))
     }
 
     /// What changed since the start.

@@ -22,6 +22,9 @@ const FIRST_GAIN: Duration = Duration::from_millis(10);
 const LONGEST_FIRST_GAIN: Duration = Duration::from_millis(100);
 const GAIN_HOLD: Duration = Duration::from_millis(50);
 const LONGEST_GAIN_HOLD: Duration = Duration::from_secs(1);
+/// A network that grew no more for this long has made most of its links; and links to nodes in view wait no longer than that.
+const SHAPED: Duration = Duration::from_millis(1500);
+const LONGEST_SHORTCUT_HOLD: Duration = Duration::from_secs(4);
 /// A quiet time after which gains are first ones again.
 const QUIET: Duration = Duration::from_secs(2);
 /// A change of a round-trip time that is worth telling: more than a fifth, and more than this many µs.
@@ -47,6 +50,8 @@ pub(super) struct OwnRecord {
     seq: u32,
     addrs: Vec<SocketAddr>,
     due: Option<Time>,
+    /// Links to nodes that were in view already wait since then, and until then.
+    shortcuts: Option<(Time, Time)>,
     last: Time,
     last_loss: Option<Time>,
     gain_hold: Duration,
@@ -79,6 +84,7 @@ impl OwnRecord {
             seq: 1,
             addrs,
             due: None,
+            shortcuts: None,
             last: Time::ZERO,
             last_loss: None,
             gain_hold: FIRST_GAIN,
@@ -101,7 +107,8 @@ impl OwnRecord {
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.due
+        let shortcuts = self.shortcuts.map(|(_, due)| due);
+        self.due.into_iter().chain(shortcuts).min()
     }
 
     fn due_by(&mut self, at: Time) {
@@ -143,7 +150,9 @@ impl Core {
     pub(super) fn own_link_added(&mut self, now: Time, was_up: bool) {
         let placed = self.own.record.body().links.len() >= 2;
         if was_up && placed && self.database.up_count() > 32 {
-            self.own.due_by(now + LONGEST_GAIN_HOLD);
+            self.own
+                .shortcuts
+                .get_or_insert((now, now + LONGEST_GAIN_HOLD));
             self.derive_soon(now, false);
             self.plan_soon(now);
         } else {
@@ -152,8 +161,10 @@ impl Core {
     }
 
     fn first_gain(&self) -> Duration {
-        let up = u64::try_from(self.database.up_count()).expect("MAX_NODES fits");
-        Duration::from_millis(up).clamp(FIRST_GAIN, LONGEST_FIRST_GAIN)
+        // A newcomer has heard how many there are before it knows them.
+        let readers = self.database.up_count().max(self.heard_of / 2);
+        let readers = u64::try_from(readers).expect("MAX_NODES fits");
+        Duration::from_millis(readers).clamp(FIRST_GAIN, LONGEST_FIRST_GAIN)
     }
 
     /// A link was given up by both ends, as neither needs it.
@@ -215,6 +226,17 @@ impl Core {
     }
 
     pub(super) fn advance_own_record(&mut self, now: Time) {
+        if let Some((since, due)) = self.own.shortcuts
+            && due <= now
+        {
+            // While a network starts up, links come all the time, and each version costs every node a verification.
+            let calm = (self.grew + SHAPED).min(since + LONGEST_SHORTCUT_HOLD);
+            if calm > now {
+                self.own.shortcuts = Some((since, calm));
+            } else {
+                self.own.due_by(now);
+            }
+        }
         if self.own.due.is_some_and(|due| due <= now) {
             let own = &mut self.own;
             let factor = if self.database.up_count() <= 32 { 2 } else { 4 };
@@ -259,6 +281,7 @@ impl Core {
 
     fn publish(&mut self, now: Time) {
         self.own.due = None;
+        self.own.shortcuts = None;
         if self.own.silenced {
             return;
         }

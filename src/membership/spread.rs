@@ -45,6 +45,8 @@ const LONGEST_SYNC_PAUSE: Duration = Duration::from_secs(30);
 /// takes 50 µs to verify, so that is a twentieth of a core.
 const RECORDS_BURST: f64 = super::database::MAX_NODES as f64;
 const RECORDS_PER_S: f64 = 1000.0;
+/// Signatures that are verified together: more are no cheaper, and one that is forged makes all of them dear.
+const BATCH_RECORDS: usize = 64;
 /// Messages of the digest exchange that a neighbour may send: each costs a walk over the view.
 const SYNCS_BURST: f64 = 64.0;
 const SYNCS_PER_S: f64 = 8.0;
@@ -161,11 +163,43 @@ impl Core {
             return;
         }
         for record in records {
-            if !self.links.contains_key(&peer) {
-                // One of them was forged, and the link is gone with the rest.
-                return;
+            if self.database.would_be_news(&record) {
+                self.unverified
+                    .entry(record.id())
+                    .or_default()
+                    .push((record, peer));
+                self.unverified_since.get_or_insert(now);
+            } else {
+                self.take_record(now, record, Some(peer));
             }
-            self.take_record(now, record, Some(peer));
+        }
+    }
+
+    /// Takes what came in since the last time, of each node the newest record first: the older ones then need no
+    /// verification, which is what costs most. A busy node so skips versions instead of falling behind.
+    pub(super) fn take_unverified(&mut self, now: Time) {
+        if self.unverified_since.take().is_none() {
+            return;
+        }
+        let mut unverified = std::mem::take(&mut self.unverified);
+        for records in unverified.values_mut() {
+            records.sort_by(|(a, _), (b, _)| b.compare(a));
+        }
+        let newest: Vec<&Record> = unverified
+            .values()
+            .filter_map(|records| records.first())
+            .map(|(record, _)| &**record)
+            .collect();
+        for batch in newest.chunks(BATCH_RECORDS) {
+            Record::verify_all(batch.iter().copied(), &self.config.network, &mut self.rng);
+        }
+        for records in unverified.into_values() {
+            for (record, from) in records {
+                // A link that brought a forged one is gone, and what else it brought goes with it.
+                if self.links.contains_key(&from) {
+                    self.take_record(now, record, Some(from));
+                }
+            }
         }
     }
 

@@ -125,7 +125,6 @@ impl Bound {
                     .ecn
                     .and_then(|ecn| quinn::udp::EcnCodepoint::from_bits(ecn as u8)),
                 dst_ip: from.dst_ip,
-                ..RecvMeta::default()
             };
         }
         Ok(count)

@@ -117,6 +117,9 @@ impl Desk {
 
     fn say(&mut self, message: Message) {
         self.give(Input::Message(LIAR, message));
+        // Signatures are looked at behind the inputs that wait, at the same time.
+        self.core.handle(self.now, Input::Timeout);
+        self.drain();
     }
 
     fn rejected(&self, name: &str) -> u64 {
