@@ -53,6 +53,7 @@
 pub mod cli;
 pub mod export;
 pub mod identity;
+pub mod impair;
 pub mod log;
 pub mod membership;
 pub mod memory;
