@@ -5,6 +5,7 @@
 //!   impairment holds for which destination.
 //! - [`LinkModel`] applies an impairment to one packet after the other, as the kernel's netem does. It does no I/O, reads no
 //!   clock and repeats from its seed, so a simulator can have one for each of its links.
+//! - [`ImpairedSocket`] applies the rules to what a node sends, under quinn and right above the real socket.
 //!
 //! # The words
 //!
@@ -52,11 +53,13 @@
 //! # Ok::<(), area_net::impair::ParseError>(())
 //! ```
 
+mod alarm;
 mod error;
 mod grammar;
 mod jitter;
 mod model;
 mod rules;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -66,6 +69,7 @@ use std::fmt;
 pub use self::error::{Fault, ParseError};
 pub use self::model::{BitFlip, Delivery, Fate, LinkModel};
 pub use self::rules::{MAX_RULES, MAX_TEXT, Rules};
+pub use self::socket::ImpairedSocket;
 pub use self::value::Share;
 use self::value::{Bits, Time};
 
@@ -98,6 +102,13 @@ impl Default for Impairment {
             reorder: None,
             rate: None,
         }
+    }
+}
+
+impl Impairment {
+    /// Whether packets may have to wait, so that somebody must keep them and the time.
+    fn delays(&self) -> bool {
+        self.delay.us > 0 || self.delay.jitter_us > 0 || self.rate.is_some()
     }
 }
 

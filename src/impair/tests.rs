@@ -1,4 +1,5 @@
-//! The grammar and the model, each as its user meets it.
+//! The grammar, the model and the socket, each as its user meets it.
 
 mod grammar;
 mod model;
+mod socket;
