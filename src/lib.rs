@@ -17,6 +17,7 @@
 //!   │     ├── detector      is this link alive, and how long is its path
 //!   │     ├── pool          what is missing, and where it might be
 //!   │     └── links, spread, publish, neighbors, picture: parts of the one `Core`
+//!   ├── impair          one link model: delay, jitter, loss, duplicates, reordering, rate; and the socket that applies it
 //!   ├── snapshot        immutable picture of the overlay; readers ask for it, changes are announced on a watch channel
 //!   │     └── export        peers.json, network.json, peers.d2
 //!   ├── memory          what outlives a run: the epoch, addresses that worked
@@ -47,12 +48,14 @@
 //!
 //! - Simulation: quinn's own `AsyncUdpSocket` and `Runtime`, passed in with [`node::Assembly`]; or
 //!   [`membership::Core`] alone, for thousands of nodes.
-//! - What happens at the socket (impairment, kernel time stamps) belongs into `transport::socket`.
+//! - What happens at the socket (kernel time stamps) belongs into `transport::socket`. What happens to packets on their way is
+//!   an [`impair::LinkModel`]'s, in an [`impair::ImpairedSocket`] around the real socket, or in a simulator.
 //! - Whatever shows the overlay reads [`snapshot::SnapshotReader`].
 
 pub mod cli;
 pub mod export;
 pub mod identity;
+pub mod impair;
 pub mod log;
 pub mod membership;
 pub mod memory;

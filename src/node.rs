@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::export::{Exporter, Files};
 use crate::identity::{Allow, Identity, IdentityError};
+use crate::impair::{ImpairedSocket, Rules};
 use crate::membership::{Config, Core, Input, Time};
 use crate::memory::{self, Memory};
 use crate::record::Signer as _;
@@ -38,6 +39,8 @@ const EVENTS_AT_ONCE: usize = 256;
 /// Farewell: so long for the last record to leave, and so long for the connections to close. A second in all is promised.
 const FAREWELL: Duration = Duration::from_millis(300);
 const CLOSING: Duration = Duration::from_millis(150);
+/// And so long for what an impairment still holds up; a real network would deliver it after the end, too.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 /// The memory is saved no more often than this, when something changed, and at least this often.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 const SAVE_AT_LEAST: Duration = Duration::from_secs(3600);
@@ -259,7 +262,24 @@ pub struct Node {
     timer: Pin<Box<dyn AsyncTimer>>,
     story: Story,
     strangers: BTreeMap<&'static str, u64>,
+    impaired: Option<Impaired>,
     saver: Option<Saver>,
+}
+
+/// What this node does to what it sends.
+struct Impaired {
+    socket: Arc<ImpairedSocket>,
+    words: Arc<str>,
+}
+
+impl Impaired {
+    /// Puts the rules right above the socket, if there are any.
+    fn new(socket: Arc<dyn AsyncUdpSocket>, rules: &Rules, seed: [u8; 32]) -> Option<Self> {
+        (!rules.is_empty()).then(|| Self {
+            words: rules.to_string().into(),
+            socket: Arc::new(ImpairedSocket::new(socket, rules.clone(), seed)),
+        })
+    }
 }
 
 impl Node {
@@ -271,11 +291,13 @@ impl Node {
         let settings = &assembly.settings;
         let config = core_config(&assembly);
         let core = Core::new(config, assembly.identity.clone());
+        let socket = assembly.socket;
+        let impaired = Impaired::new(socket.clone(), &settings.impair, assembly.core_seed);
         let (transport, events) = Transport::open(Parts {
             identity: assembly.identity,
             network: settings.network.clone(),
             allow: Allow::new(&settings.allow),
-            socket: assembly.socket,
+            socket: impaired.as_ref().map_or(socket, |it| it.socket.clone()),
             tap: assembly.tap,
             runtime: assembly.runtime.clone(),
             seed: assembly.quinn_seed,
@@ -296,6 +318,7 @@ impl Node {
             start,
             story: Story::default(),
             strangers: BTreeMap::new(),
+            impaired,
             saver: assembly.state.map(|path| Saver::new(path, start)),
         })
     }
@@ -350,6 +373,11 @@ impl Node {
         self.save(true);
         let saver = self.saver.take();
         self.transport.leave(CLOSING).await;
+        if let Some(impaired) = &self.impaired {
+            tokio::time::timeout(LAST_WORDS, impaired.socket.drained())
+                .await
+                .ok();
+        }
         if let Some(mut saver) = saver {
             saver.settle().await;
         }
@@ -409,6 +437,7 @@ impl Node {
 
     fn answer(&mut self, request: oneshot::Sender<Arc<Snapshot>>) {
         let mut snapshot = self.core.snapshot(self.now());
+        snapshot.impaired = self.impaired.as_ref().map(|it| it.words.clone());
         // The core and the transport count some things under one name; a reader must find it once.
         let mut rejected: BTreeMap<&'static str, u64> = snapshot.rejected.0.into_iter().collect();
         let garbage = self.transport.garbage();

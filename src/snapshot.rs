@@ -68,6 +68,8 @@ pub struct Snapshot {
     pub network: Arc<str>,
     /// This node has lost all its links: what it shows of the others is the past, not news.
     pub cut_off: bool,
+    /// What this node does to what it sends, in netem's words, if anything: `network.controller.impair`.
+    pub impaired: Option<Arc<str>>,
     /// Every node that is up, and those that were lately.
     pub nodes: Vec<NodeView>,
     /// Every link that both its ends hold, between nodes that are up.

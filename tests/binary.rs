@@ -70,6 +70,69 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_node_that_is_impaired_says_so_and_is_slower_to_one_peer_than_to_the_other() {
+        let desk = Desk::new();
+        let addrs = ports(3);
+        let (bob, carol) = (
+            desk.start("bob", addrs[0], &[]),
+            desk.start("carol", addrs[1], &[]),
+        );
+        let words = format!("to {} delay 60ms; to {} loss 0.001%", addrs[0], addrs[1]);
+        let targets = desk.targets("alice", &addrs[..2]);
+        let mut alice = desk.start(
+            "alice",
+            addrs[2],
+            &[
+                &targets,
+                &format!("network.controller.impair={words}"),
+                "network.controller.probe.interval_ms=200",
+                "network.controller.d2=true",
+            ],
+        );
+        until_exact(&[&alice, &bob, &carol], &["alice", "bob", "carol"]).await;
+        let said = format!(
+            "impaired on purpose: this is what network.controller.impair does to what this node sends impair={words}"
+        );
+        assert!(alice.log().contains(&said), "{}", alice.log());
+        assert_eq!(alice.file("network.json").unwrap()["impaired"], *words);
+        assert!(bob.file("network.json").unwrap()["impaired"].is_null());
+        let picture = fs::read_to_string(desk.path("profiles/alice/peers.d2")).unwrap();
+        let mine = picture.lines().find(|line| line.contains("; me]")).unwrap();
+        assert!(mine.contains("\\nimpaired: to [::1]:"), "{mine}");
+
+        // The one way to bob takes 60 ms, the way back nothing; so it is with neither way to carol.
+        let rtt_us = |to: &str| {
+            let json = alice.file("network.json")?;
+            let id = |label: &str| {
+                let nodes = json["nodes"].as_array()?;
+                let node = nodes.iter().find(|node| node["label"] == label)?;
+                Some(node["id"].clone())
+            };
+            let ends = [id("alice")?, id(to)?];
+            let links = json["links"].as_array()?;
+            let link = links
+                .iter()
+                .find(|link| ends.contains(&link["dialer"]) && ends.contains(&link["listener"]));
+            link?["rtt_us"].as_u64()
+        };
+        until("the way to bob is seen to be long", || {
+            rtt_us("bob").is_some_and(|rtt| rtt >= 60_000)
+                && rtt_us("carol").is_some_and(|rtt| rtt < 60_000)
+        })
+        .await;
+
+        // What the impairment holds up still arrives when the node leaves.
+        alice.signal(Signal::TERM);
+        assert_eq!(alice.ended().await.code(), Some(0));
+        for other in [&bob, &carol] {
+            until("the others show that she left", || {
+                other.picture().state("alice") == "left"
+            })
+            .await;
+        }
+    }
+
+    #[tokio::test]
     async fn a_node_that_is_asked_to_stop_says_farewell() {
         let desk = Desk::new();
         let addrs = ports(3);

@@ -315,6 +315,7 @@ fn network(labels: &[String]) -> Snapshot {
         me: 0,
         network: Arc::from("area"),
         cut_off: false,
+        impaired: None,
         nodes: nodes.collect(),
         links: Vec::new(),
         rejected: Rejected::default(),

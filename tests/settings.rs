@@ -169,6 +169,37 @@ fn a_bad_argument() {
 }
 
 #[test]
+fn a_bad_impairment() {
+    let key = "network.controller.impair";
+    for (value, said) in [
+        (
+            "dely 40ms",
+            "`dely` at column 1 is no word of netem; did you mean `delay`?",
+        ),
+        (
+            "delay 40ms loss 105%",
+            "`105%` at column 17 is out of range: the share of packets is 0% to 100%",
+        ),
+        ("reorder 5%", "`reorder` at column 1 needs a `delay`"),
+        (
+            "delay 40ms; to localhost loss 1%",
+            "`localhost` at column 16 is not an address",
+        ),
+        ("loss 5% ecn", "`ecn` at column 9 is not supported"),
+    ] {
+        let desk = Desk::shipped();
+        let argument = format!("{key}={value}");
+        let place = format!("-s {argument}: `{key}` can't be `{value}`: ");
+        desk.refuses(&["-c", "config", "-s", &argument], &[&place, said]);
+
+        let text = format!("[network.controller]\nimpair = \"{value}\"\n");
+        desk.write("config/network/zoe.toml", text);
+        let place = format!("config/network/zoe.toml, line 2: `{key}` can't be \"{value}\": ");
+        desk.refuses(&["-c", "config", "-p", "zoe"], &[&place, said]);
+    }
+}
+
+#[test]
 fn a_bad_file_of_targets() {
     let desk = Desk::shipped();
     let path = "network.controller.target.path";

@@ -2,6 +2,9 @@
 //! in what the nodes do, but for TLS, whose random bytes change no length and no time: a scenario repeats from its seed.
 
 #[cfg(test)]
+#[path = "whole_node/impaired.rs"]
+mod impaired;
+#[cfg(test)]
 #[path = "whole_node/net.rs"]
 mod net;
 #[cfg(test)]

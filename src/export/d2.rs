@@ -18,6 +18,9 @@ const SHOWN_LOSS_PERMILLE: u16 = 10;
 /// Longer labels are cut, in characters: a picture is of no use with a node as wide as all the others together.
 const MAX_SHOWN_LABEL: usize = 256;
 
+/// Longer rules of impairment are cut, in characters, for the same reason.
+const MAX_SHOWN_RULES: usize = 48;
+
 /// A picture of nothing yet: stands in for `peers.d2` until there is one, since `d2 --watch` needs a file to start, and
 /// something in it to draw anything.
 pub const NOTHING_YET: &str = "note: \"area-net has not drawn this network yet\" {shape: text}\n";
@@ -29,7 +32,9 @@ pub fn picture(snapshot: &Snapshot) -> Vec<u8> {
     let mut out = String::with_capacity(2048 + 96 * (snapshot.nodes.len() + snapshot.links.len()));
     put_head(&mut out, snapshot);
     for (index, node) in snapshot.nodes.iter().enumerate() {
-        put_node(&mut out, &names[index], node, index == snapshot.me);
+        let me = index == snapshot.me;
+        let impaired = snapshot.impaired.as_deref().filter(|_| me);
+        put_node(&mut out, &names[index], node, me, impaired);
     }
     for link in &snapshot.links {
         put_link(&mut out, &names[link.dialer], &names[link.listener], link);
@@ -125,13 +130,11 @@ fn arrangement(snapshot: &Snapshot) -> String {
     )
 }
 
-fn put_node(out: &mut String, name: &str, node: &NodeView, me: bool) {
+fn put_node(out: &mut String, name: &str, node: &NodeView, me: bool, impaired: Option<&str>) {
     let mut text = if is_blank(&node.label) {
         node.id.short()
-    } else if let Some((cut, _)) = node.label.char_indices().nth(MAX_SHOWN_LABEL) {
-        format!("{}…", &node.label[..cut])
     } else {
-        node.label.to_string()
+        cut(&node.label, MAX_SHOWN_LABEL)
     };
     text.push('\n');
     text.push_str(&place(node.addrs.first()));
@@ -144,6 +147,10 @@ fn put_node(out: &mut String, name: &str, node: &NodeView, me: bool) {
         text.push('\n');
         text.push_str(class);
     }
+    if let Some(rules) = impaired {
+        text.push_str("\nimpaired: ");
+        text.push_str(&cut(rules, MAX_SHOWN_RULES));
+    }
     let text = quoted(&text);
     let class = if me {
         format!("[{class}; me]")
@@ -151,6 +158,14 @@ fn put_node(out: &mut String, name: &str, node: &NodeView, me: bool) {
         class.to_owned()
     };
     writeln!(out, "{name}: {text} {{class: {class}}}").expect("a String takes every write");
+}
+
+/// The text, but not more of it than so many characters.
+fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 fn put_link(out: &mut String, dialer: &str, listener: &str, link: &LinkView) {
@@ -348,6 +363,24 @@ mod tests {
         let mut snapshot = example::three();
         snapshot.cut_off = true;
         assert!(lines(&snapshot)[0].starts_with("note: \"cut off"));
+    }
+
+    #[test]
+    fn a_node_that_is_impaired_says_so_at_itself_alone() {
+        let mut snapshot = example::three();
+        snapshot.impaired = Some(Arc::from("delay 40ms loss 5%"));
+        let picture = lines(&snapshot);
+        assert!(picture[1].contains(r#""bob\n:8095\nimpaired: delay 40ms loss 5%""#));
+        assert!(picture[0].contains(r#""alice\n:8090""#));
+        snapshot.impaired = Some(Arc::from("to [::1]:8090 loss 100%; ".repeat(9)));
+        let shown = lines(&snapshot)[1]
+            .split_once("impaired: ")
+            .map(|(_, rest)| rest.to_owned());
+        assert!(
+            shown
+                .expect("a note")
+                .starts_with("to [::1]:8090 loss 100%; to [::1]:8090 loss 100%…\"")
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! | `network` | the network's name |
 //! | `node` | the id (64 hex digits) of the node whose view this is |
 //! | `cut_off` | that node has lost all its links: the rest is the past |
+//! | `impaired` | what that node does on purpose to what it sends, in netem's words, or null |
 //! | `nodes[].id` | 64 hex digits |
 //! | `nodes[].label` | what the node calls itself: any text |
 //! | `nodes[].addresses[]` | where it can be dialed, such as `[::1]:8090`; the first is the one that worked, where one did |
@@ -74,6 +75,8 @@ pub fn network(snapshot: &Snapshot) -> Vec<u8> {
     put(&mut out, &ids[snapshot.me]);
     out.extend_from_slice(b",\n\"cut_off\":");
     put(&mut out, &snapshot.cut_off);
+    out.extend_from_slice(b",\n\"impaired\":");
+    put(&mut out, &snapshot.impaired);
     out.extend_from_slice(b",\n\"nodes\":");
     let nodes = snapshot.nodes.iter().zip(&ids);
     put_list(&mut out, nodes.map(|(node, id)| NodeLine::new(node, id)));
@@ -213,6 +216,7 @@ mod tests {
 "network":"area",
 "node":"{b}",
 "cut_off":false,
+"impaired":null,
 "nodes":[
 {{"id":"{a}","label":"alice","addresses":["[::1]:8090"],"state":"up","changed_ms":1000}},
 {{"id":"{b}","label":"bob","addresses":["[::1]:8095"],"state":"up","changed_ms":1000}},
@@ -225,6 +229,14 @@ mod tests {
 "#
         );
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_node_that_is_impaired_says_how() {
+        let mut snapshot = example::three();
+        snapshot.impaired = Some(Arc::from("delay 40ms"));
+        let text = String::from_utf8(network(&snapshot)).expect("UTF-8");
+        assert!(text.contains("\n\"impaired\":\"delay 40ms\",\n"), "{text}");
     }
 
     #[test]

@@ -45,6 +45,8 @@ impl Core {
             me: places[&self.database.me()],
             network: self.config.network.clone(),
             cut_off: self.database.up_count() == 1 && nodes_known(&shown) > 1,
+            // The core knows nothing of sockets; the node adds it.
+            impaired: None,
             nodes,
             links,
             rejected: Rejected(

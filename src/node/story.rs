@@ -36,6 +36,12 @@ pub(super) fn started(settings: &Settings, id: &NodeId, bound: SocketAddr, warni
     for own in &settings.skipped_own {
         tracing::info!(target = %own, "a target is this node's own address: skipped");
     }
+    if !settings.impair.is_empty() {
+        tracing::warn!(
+            impair = %settings.impair,
+            "impaired on purpose: this is what network.controller.impair does to what this node sends"
+        );
+    }
     tracing::info!(
         label = ?settings.label,
         id = %id.short(),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::targets::{MAX_TARGET_BYTES, MAX_TARGETS};
+use crate::impair::ParseError;
 
 /// Where a value was set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +141,18 @@ pub enum SettingsError {
         expected: String,
         /// Where.
         place: Place,
+    },
+    /// The value is no impairment; the source says which word of it is at fault.
+    #[error("{place}: `{key}` can't be {value}")]
+    Impairment {
+        /// The key.
+        key: String,
+        /// The value, as it was written.
+        value: String,
+        /// Where.
+        place: Place,
+        /// Which word, at which column, and what is wrong with it.
+        source: Box<ParseError>,
     },
     /// One layer sets one key twice, in two spellings.
     #[error(

@@ -260,6 +260,12 @@ impl<'a> Walk<'a> {
                 expected,
                 place,
             },
+            Refusal::Impairment(source) => SettingsError::Impairment {
+                key: name.to_owned(),
+                value: self.written(value),
+                place,
+                source,
+            },
             Refusal::Element(index) => {
                 let list = value.get_ref().as_array().expect("an element is of a list");
                 SettingsError::OutOfRange {

@@ -22,6 +22,7 @@ use self::schema::key;
 pub use self::schema::{KEYS, Key, Kind};
 use self::targets::Targets;
 pub use self::targets::{MAX_TARGET_BYTES, MAX_TARGETS};
+use crate::impair::Rules;
 use crate::wire::NodeId;
 
 /// The profile of a node that was given none.
@@ -64,6 +65,8 @@ pub struct Settings {
     pub skipped_own: Vec<SocketAddr>,
     /// `network.controller.d2`: write `peers.d2`.
     pub d2: bool,
+    /// `network.controller.impair`: what happens to what this node sends.
+    pub impair: Rules,
     /// `network.controller.probe.interval_ms`.
     pub probe_interval_ms: u16,
     /// `network.controller.degree.full_mesh`: up to so many nodes, everybody links with everybody.
@@ -154,6 +157,7 @@ impl Merged {
             targets: targets.others,
             skipped_own: targets.own,
             d2: self.value(key::D2).clone().into_bool().expect(CHECKED),
+            impair: self.text(key::IMPAIR).parse().expect(CHECKED),
             probe_interval_ms: self.number(key::PROBE_INTERVAL),
             full_mesh: self.number(key::FULL_MESH),
             degree_target: self.number(key::DEGREE_TARGET),

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use config::{Value, ValueKind};
 use toml::de::DeValue;
 
+use crate::impair;
 use crate::record::MAX_LABEL;
 use crate::wire::NodeId;
 
@@ -24,6 +25,7 @@ pub(super) mod key {
     /// What [`TARGET_PATH`] was called once; accepted forever.
     pub(crate) const TARGET_FILE: &str = "network.controller.target.file";
     pub(crate) const D2: &str = "network.controller.d2";
+    pub(crate) const IMPAIR: &str = "network.controller.impair";
     pub(crate) const PROBE_INTERVAL: &str = "network.controller.probe.interval_ms";
     pub(crate) const FULL_MESH: &str = "network.controller.degree.full_mesh";
     pub(crate) const DEGREE_TARGET: &str = "network.controller.degree.target";
@@ -63,6 +65,8 @@ pub enum Kind {
     ListenAddr,
     /// The path of a file, or none.
     Path,
+    /// Rules of impairment, in the words of netem.
+    Impairment,
     /// Yes or no.
     Flag,
     /// A whole number.
@@ -79,7 +83,7 @@ const MAX_NETWORK_NAME: usize = 64;
 
 /// All the settings, in the order in which they are explained.
 #[rustfmt::skip]
-pub static KEYS: [Key; 18] = [
+pub static KEYS: [Key; 19] = [
     Key { name: key::LABEL, kind: Kind::Label, default: r#""""#,
         meaning: "what people call the node; empty: the profile's name" },
     Key { name: key::LOG_LEVEL, kind: Kind::Choice(&["error", "warn", "info", "debug", "trace"]), default: r#""info""#,
@@ -98,6 +102,8 @@ pub static KEYS: [Key; 18] = [
         meaning: "a JSON array of socket addresses to dial; empty: none; older name: network.controller.target.file" },
     Key { name: key::D2, kind: Kind::Flag, default: "false",
         meaning: "write peers.d2, the picture of the network" },
+    Key { name: key::IMPAIR, kind: Kind::Impairment, default: r#""""#,
+        meaning: "a worse network for what this node sends: delay 40ms 10ms loss 5%; empty: none" },
     Key { name: key::PROBE_INTERVAL, kind: Kind::Number { min: 200, max: 10_000 }, default: "1500",
         meaning: "between two probes of a healthy link, in ms" },
     Key { name: key::FULL_MESH, kind: Kind::Number { min: 2, max: 32 }, default: "16",
@@ -167,7 +173,7 @@ pub(super) fn nearest(unknown: &str) -> &'static str {
 }
 
 /// Why a value is not one that the key takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// Not of the type that the key takes.
     WrongType,
@@ -175,15 +181,20 @@ pub(super) enum Refusal {
     OutOfRange,
     /// The element at this index of the list is.
     Element(usize),
+    /// A text that is no impairment.
+    Impairment(Box<impair::ParseError>),
 }
 
 impl Kind {
     /// Whether a bare word after `-s KEY=` is a value as it stands.
     pub(super) fn takes_text(self) -> bool {
         match self {
-            Self::Label | Self::NetworkName | Self::Choice(_) | Self::ListenAddr | Self::Path => {
-                true
-            }
+            Self::Label
+            | Self::NetworkName
+            | Self::Choice(_)
+            | Self::ListenAddr
+            | Self::Path
+            | Self::Impairment => true,
             Self::NodeIds | Self::Flag | Self::Number { .. } => false,
         }
     }
@@ -198,6 +209,12 @@ impl Kind {
                 } else {
                     Err(Refusal::OutOfRange)
                 }
+            }
+            Self::Impairment => {
+                let text = value.as_str().ok_or(Refusal::WrongType)?;
+                text.parse::<impair::Rules>()
+                    .map(|_| ValueKind::from(text))
+                    .map_err(|fault| Refusal::Impairment(Box::new(fault)))
             }
             Self::NodeIds => node_ids(value),
             Self::Flag => {
@@ -230,7 +247,7 @@ impl Kind {
             }),
             // A NUL can't be part of any path.
             Self::Path => !text.contains('\0'),
-            Self::NodeIds | Self::Flag | Self::Number { .. } => false,
+            Self::Impairment | Self::NodeIds | Self::Flag | Self::Number { .. } => false,
         }
     }
 }
@@ -266,6 +283,7 @@ impl fmt::Display for Kind {
                 "the text of an IPv6 or IPv4 address such as \"::1\", not multicast, without a port or brackets",
             ),
             Self::Path => f.write_str("the text of a path"),
+            Self::Impairment => f.write_str("a text in the words of tc netem"),
             Self::Flag => f.write_str("true or false"),
             Self::Number { min, max } => write!(f, "a whole number from {min} to {max}"),
         }

@@ -54,6 +54,7 @@ fn a_node_without_a_word_of_settings_runs_on_the_defaults() {
         targets: vec![],
         skipped_own: vec![],
         d2: false,
+        impair: Rules::default(),
         probe_interval_ms: 1500,
         full_mesh: 16,
         degree_target: 8,
@@ -277,6 +278,43 @@ fn a_value_out_of_range_is_told_with_the_range() {
     ]);
     let long = format!("label={}", "x".repeat(129));
     assert!(refusal(&[&long]).contains("a text of at most 128 bytes"));
+}
+
+#[test]
+fn an_impairment_is_text_in_netems_words() {
+    for (argument, rules) in [
+        (
+            "network.controller.impair=delay 40ms 10ms loss 5% reorder 5%",
+            "delay 40ms 10ms loss 5% reorder 5%",
+        ),
+        (
+            "network.controller.impair = \"loss 5; to [::1]:8090 delay 1s\"",
+            "loss 5%; to [::1]:8090 delay 1s",
+        ),
+        ("network.controller.impair=", ""),
+    ] {
+        assert_eq!(
+            with(&[argument]).unwrap().impair.to_string(),
+            rules,
+            "{argument}"
+        );
+    }
+    refuses(&[
+        (key::IMPAIR, "dely 40ms", "can't be `dely 40ms`"),
+        (key::IMPAIR, "5", "can't be `5`"),
+        (key::IMPAIR, "\"loss 101%\"", "can't be \"loss 101%\""),
+    ]);
+    let error = with(&["network.controller.impair=delay 40ms lss 5%"]).unwrap_err();
+    let fault = std::error::Error::source(&error).expect("the word at fault");
+    assert_eq!(
+        fault.to_string(),
+        "`lss` at column 12 is no word of netem; did you mean `loss`?"
+    );
+    let message = file_refusal("[network.controller]\nimpair = 5");
+    assert!(
+        message.contains("must be a text in the words of tc netem, and 5 is a whole number"),
+        "{message}"
+    );
 }
 
 #[test]

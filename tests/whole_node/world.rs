@@ -111,6 +111,8 @@ pub(crate) struct Start {
     pub(crate) key: Option<&'static str>,
     /// It listens on the unspecified address, and doesn't know its own.
     pub(crate) everywhere: bool,
+    /// What it does to what it sends, in netem's words.
+    pub(crate) impair: String,
 }
 
 /// A picture without what changes all the time.
@@ -224,8 +226,18 @@ impl World {
 
     /// Starts the five profiles at the same instant.
     pub(crate) fn start_five(&mut self) {
+        self.start_five_impaired("");
+    }
+
+    /// Starts the five profiles, each of which does this to what it sends.
+    pub(crate) fn start_five_impaired(&mut self, impair: &str) {
         for (name, targets) in FIVE {
-            self.start_with_targets(name, targets);
+            let start = Start {
+                targets: addrs(targets),
+                impair: impair.to_owned(),
+                ..Start::default()
+            };
+            self.start(name, start);
         }
     }
 
@@ -260,6 +272,7 @@ impl World {
             network: start.network.map_or(defaults.network, str::to_owned),
             allow: start.allow,
             targets: start.targets,
+            impair: start.impair.parse().unwrap(),
             ..Settings::default()
         };
         let node = Node::assemble(Assembly {

@@ -1,0 +1,177 @@
+//! Which impairment holds for which destination.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::Impairment;
+use super::error::{Fault, ParseError};
+use super::grammar::{Parser, Word, words};
+
+/// The longest text of rules, in bytes: some lines of a screen.
+pub const MAX_TEXT: usize = 4096;
+/// The most rules; each packet is held against all of them.
+pub const MAX_RULES: usize = 64;
+
+/// The impairments of a node's links, by destination. The default impairs nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rules(Vec<Rule>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Rule {
+    to: Destination,
+    impairment: Arc<Impairment>,
+}
+
+/// Whom a rule is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Destination {
+    Everybody,
+    /// Every port of an address.
+    Host(IpAddr),
+    Peer(IpAddr, u16),
+}
+
+impl Destination {
+    /// How closely this describes that address: the closest description wins. `None` if it is another's.
+    fn closeness(self, addr: &SocketAddr) -> Option<u8> {
+        let ip = addr.ip().to_canonical();
+        match self {
+            Self::Everybody => Some(0),
+            Self::Host(host) => (host == ip).then_some(1),
+            Self::Peer(host, port) => (host == ip && port == addr.port()).then_some(2),
+        }
+    }
+}
+
+impl Rules {
+    /// Nothing is impaired.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The impairment of packets to that address, if there is a rule for it. An IPv4 address that is mapped into IPv6 is the
+    /// IPv4 address.
+    #[must_use]
+    pub fn impairment_to(&self, addr: &SocketAddr) -> Option<&Arc<Impairment>> {
+        let matching = self
+            .0
+            .iter()
+            .filter_map(|rule| Some((rule.to.closeness(addr)?, rule)));
+        let (_, rule) = matching.max_by_key(|(closeness, _)| *closeness)?;
+        Some(&rule.impairment)
+    }
+
+    /// Whether packets to anybody may have to wait.
+    pub(super) fn may_delay(&self) -> bool {
+        self.0.iter().any(|rule| rule.impairment.delays())
+    }
+}
+
+/// The rules in canonical words; reading these gives the same rules.
+impl fmt::Display for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, rule) in self.0.iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { "; " })?;
+            match rule.to {
+                Destination::Everybody => {}
+                Destination::Host(host) => write!(f, "to {host} ")?,
+                Destination::Peer(host, port) => write!(f, "to {} ", SocketAddr::new(host, port))?,
+            }
+            write!(f, "{}", rule.impairment)?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Rules {
+    type Err = ParseError;
+
+    /// Reads rules. A text without any word is no rules, which impair nothing.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        if text.len() > MAX_TEXT {
+            let whole = Word {
+                column: 1,
+                text: "",
+            };
+            return Err(whole.refuse(Fault::TooLong));
+        }
+        let words = words(text);
+        let mut rules = Self::default();
+        if words.is_empty() {
+            return Ok(rules);
+        }
+        let mut end = Word {
+            column: text.chars().count() + 1,
+            text: "",
+        };
+        // Backwards there is always a word that tells where a missing rule would have been.
+        let mut parts: Vec<(&[Word<'_>], Word<'_>)> = Vec::new();
+        let mut rest = &words[..];
+        while let Some(at) = rest.iter().rposition(|word| word.text == ";") {
+            parts.push((&rest[at + 1..], end));
+            end = rest[at];
+            rest = &rest[..at];
+        }
+        parts.push((rest, end));
+        for (words, end) in parts.into_iter().rev() {
+            rules.add(words, end)?;
+        }
+        Ok(rules)
+    }
+}
+
+impl Rules {
+    /// Adds the rule of these words; `end` is what stands behind them.
+    fn add(&mut self, words: &[Word<'_>], end: Word<'_>) -> Result<(), ParseError> {
+        let Some(first) = words.first() else {
+            return Err(end.refuse(Fault::NoRule));
+        };
+        let (to, named, words) = if first.text == "to" {
+            let Some(address) = words.get(1) else {
+                return Err(first.refuse(Fault::NoValue("to [::1]:8090 delay 40ms")));
+            };
+            let to = destination(address.text).map_err(|fault| address.refuse(fault))?;
+            if words.len() == 2 {
+                return Err(address.refuse(Fault::NothingHappens));
+            }
+            (to, address, &words[2..])
+        } else {
+            (Destination::Everybody, first, words)
+        };
+        if self.0.iter().any(|rule| rule.to == to) {
+            return Err(named.refuse(Fault::SameDestination));
+        }
+        if self.0.len() == MAX_RULES {
+            return Err(first.refuse(Fault::TooManyRules));
+        }
+        let impairment = Arc::new(Parser::read(words)?);
+        self.0.push(Rule { to, impairment });
+        Ok(())
+    }
+}
+
+/// An address, with a port or without; IPv6 is in brackets where a port follows.
+fn destination(text: &str) -> Result<Destination, Fault> {
+    const WHAT: &str = "an address such as [::1]:8090, ::1 or 127.0.0.1:8090";
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    let (ip, port) = if let Ok(addr) = text.parse::<SocketAddr>() {
+        (addr.ip(), Some(addr.port()))
+    } else if let Ok(ip) = bare.unwrap_or(text).parse::<IpAddr>() {
+        (ip, None)
+    } else {
+        return Err(Fault::NotA(WHAT));
+    };
+    let ip = ip.to_canonical();
+    if ip.is_unspecified() || port == Some(0) {
+        return Err(Fault::OutOfRange {
+            what: "a destination",
+            bounds: "an address that packets can be sent to; without `to` a rule is for everybody",
+        });
+    }
+    Ok(port.map_or(Destination::Host(ip), |port| Destination::Peer(ip, port)))
+}
