@@ -77,31 +77,21 @@ struct Beside {
 }
 
 impl Beside {
-    /// From `from` to `to`; the links that are pinged, on the view of either end.
+    /// From `from` to `to`: ping's answers, and what the dialers of the links that are pinged showed at every full second.
     fn of(scenario: &Scenario, events: &[Event], from: f64, to: f64) -> Self {
         let mut beside = Self::default();
-        let mut state = State::new(scenario.nodes);
-        for event in events {
-            state.apply(event);
-            if !(from..to).contains(&event.at_s) {
-                continue;
-            }
-            match &event.what {
-                What::Ping { rtt_ms } => beside.ping.push(*rtt_ms),
-                What::Shows(view) => {
-                    for link in &view.links {
-                        let ends = (state.place(&link.dialer), state.place(&link.listener));
-                        let (Some(dialer), Some(listener)) = ends else {
-                            continue;
-                        };
-                        if dialer == view.viewer && scenario.pings(dialer, listener) {
-                            beside.shown.extend(link.rtt_ms);
-                        }
-                    }
+        every_second(scenario, events, |at_s, state| {
+            if (from..to).contains(&at_s) {
+                for link in dialed(state).filter(|link| scenario.pings(link.dialer, link.listener)) {
+                    beside.shown.extend(link.rtt_ms);
                 }
-                What::Does(_) | What::Done | What::Ended { .. } => {}
             }
-        }
+        });
+        let pings = events.iter().filter(|event| (from..to).contains(&event.at_s));
+        beside.ping.extend(pings.filter_map(|event| match event.what {
+            What::Ping { rtt_ms } => Some(rtt_ms),
+            What::Does(_) | What::Done | What::Shows(_) | What::Ended { .. } => None,
+        }));
         beside
     }
 
@@ -162,27 +152,21 @@ fn over_ping(scenario: &Scenario, events: &[Event], range: Range, guest: bool) -
 /// The loss of all links under a qdisc, from the dialers' own views, at every full second.
 fn loss_shown(scenario: &Scenario, events: &[Event], points: f64) -> Verdict {
     let promised = format!("loss shown: the qdiscs' ± {points} points");
-    let mut state = State::new(scenario.nodes);
-    let mut since = f64::INFINITY;
-    let mut next = 0.0;
+    let changes = events
+        .iter()
+        .filter(|event| matches!(&event.what, What::Does(action) if action.delays()));
+    let since = changes.last().map_or(f64::INFINITY, |event| event.at_s);
     let (mut shown, mut off) = (Vec::new(), Vec::new());
     let mut wanted = None;
-    for event in events {
-        while next <= event.at_s {
-            if next >= since + LOSS_AFTER_S {
-                for (one, other, percent) in losses(&state) {
-                    wanted = state.truth.loss_percent(one, other);
-                    shown.push(percent);
-                    off.extend(wanted.map(|wanted| percent - wanted));
-                }
+    every_second(scenario, events, |at_s, state| {
+        if at_s >= since + LOSS_AFTER_S {
+            for link in dialed(state) {
+                wanted = state.truth.loss_percent(link.dialer, link.listener);
+                shown.push(link.loss_percent);
+                off.extend(wanted.map(|wanted| link.loss_percent - wanted));
             }
-            next += 1.0;
         }
-        if matches!(&event.what, What::Does(action) if action.delays()) {
-            since = event.at_s;
-        }
-        state.apply(event);
-    }
+    });
     let (off, Some(wanted)) = (median(&off), wanted) else {
         return Verdict::new(promised, "no figures", Some(false));
     };
@@ -195,16 +179,42 @@ fn loss_shown(scenario: &Scenario, events: &[Event], points: f64) -> Verdict {
     Verdict::new(promised, words, Some(off.abs() <= points))
 }
 
-/// What the dialers show of their links.
-fn losses(state: &State) -> Vec<(usize, usize, f64)> {
-    let views = state.views.iter().flatten();
-    views
-        .flat_map(|view| {
-            view.links.iter().filter_map(|link| {
-                let dialer = state.place(&link.dialer)?;
-                let own = dialer == view.viewer;
-                own.then_some((dialer, state.place(&link.listener)?, link.loss_percent))
+/// A link as its dialer shows it.
+struct Dialed {
+    dialer: usize,
+    listener: usize,
+    rtt_ms: Option<f64>,
+    loss_percent: f64,
+}
+
+/// All links, as their dialers show them now.
+fn dialed(state: &State) -> impl Iterator<Item = Dialed> {
+    state.views.iter().flatten().flat_map(|view| {
+        view.links.iter().filter_map(|link| {
+            let dialer = state.place(&link.dialer).filter(|dialer| *dialer == view.viewer)?;
+            Some(Dialed {
+                dialer,
+                listener: state.place(&link.listener)?,
+                rtt_ms: link.rtt_ms,
+                loss_percent: link.loss_percent,
             })
         })
-        .collect()
+    })
+}
+
+/// Looks at the state at every full second: what a view shows, it shows until the next one.
+fn every_second(scenario: &Scenario, events: &[Event], mut look: impl FnMut(f64, &State)) {
+    let mut state = State::new(scenario.nodes);
+    let mut next = 0.0;
+    for event in events {
+        while next < event.at_s {
+            look(next, &state);
+            next += 1.0;
+        }
+        state.apply(event);
+    }
+    while next < scenario.lasts_s {
+        look(next, &state);
+        next += 1.0;
+    }
 }
