@@ -29,17 +29,30 @@
     reason = "a benchmark reads the clock, and prints what it finds"
 )]
 
-#[allow(dead_code, reason = "shared with the benchmark `network`, which needs more of it")]
+#[allow(
+    dead_code,
+    reason = "shared with the benchmark `network`, which needs more of it"
+)]
 #[path = "network/cluster.rs"]
 mod cluster;
+#[path = "lab/driver.rs"]
+mod driver;
 #[path = "lab/follow.rs"]
 mod follow;
-#[allow(dead_code, reason = "shared with the benchmark `network`, which needs more of it")]
+#[path = "lab/guard.rs"]
+mod guard;
+#[allow(
+    dead_code,
+    reason = "shared with the benchmark `network`, which needs more of it"
+)]
 #[path = "network/isolate.rs"]
 mod isolate;
 #[path = "lab/judge.rs"]
 mod judge;
-#[allow(dead_code, reason = "shared with the benchmark `network`, which needs more of it")]
+#[allow(
+    dead_code,
+    reason = "shared with the benchmark `network`, which needs more of it"
+)]
 #[path = "network/kernel.rs"]
 mod kernel;
 #[path = "lab/machine.rs"]
@@ -54,7 +67,10 @@ mod netem;
 mod options;
 #[path = "lab/parse.rs"]
 mod parse;
-#[allow(dead_code, reason = "shared with the benchmark `network`, which needs more of it")]
+#[allow(
+    dead_code,
+    reason = "shared with the benchmark `network`, which needs more of it"
+)]
 #[path = "network/picture.rs"]
 mod picture;
 #[path = "lab/record.rs"]
@@ -75,8 +91,6 @@ mod truth;
 mod watcher;
 #[path = "lab/words.rs"]
 mod words;
-#[path = "lab/driver.rs"]
-mod driver;
 
 use std::process::ExitCode;
 

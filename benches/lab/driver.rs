@@ -16,7 +16,6 @@ use crate::cluster::project;
 use crate::judge;
 use crate::kernel::now_ns;
 use crate::machine::{Machine, Place, WORK, Wish, canonical};
-use crate::net::LOOPBACK;
 use crate::options::Options;
 use crate::parse;
 use crate::record::Event;
@@ -56,7 +55,11 @@ pub(crate) fn drive(options: &Options) -> Result<ExitCode> {
         parse::shipped(&folder)?
     } else {
         let find = |name: &String| parse::find(&folder, name);
-        options.scenarios.iter().map(find).collect::<Result<_, BadScenario>>()?
+        options
+            .scenarios
+            .iter()
+            .map(find)
+            .collect::<Result<_, BadScenario>>()?
     };
     // Every one is read before the first is played.
     let mut scenarios = Vec::new();
@@ -69,7 +72,10 @@ pub(crate) fn drive(options: &Options) -> Result<ExitCode> {
     }
     if options.list {
         for (_, scenario) in &scenarios {
-            println!("{:20} {:5.0} s  {}", scenario.name, scenario.lasts_s, scenario.title);
+            println!(
+                "{:20} {:5.0} s  {}",
+                scenario.name, scenario.lasts_s, scenario.title
+            );
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -99,7 +105,11 @@ fn judge_again(scenario: &Scenario, record: &Path) -> Result<ExitCode> {
         failure: None,
     };
     print!("{}{}", table::HEAD, table::lines(&row));
-    Ok(if row.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if row.good() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Plays all that is to be played.
@@ -121,12 +131,17 @@ impl<'a> Driver<'a> {
     fn new(options: &'a Options) -> Result<Self> {
         let interrupted = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
-            signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("can't watch for signals")?;
+            signal_hook::flag::register(signal, Arc::clone(&interrupted))
+                .context("can't watch for signals")?;
         }
         let wish = match options {
             Options { in_uml: true, .. } => Wish::Uml,
-            Options { interface: Some(_), .. } => Wish::Interface,
-            Options { in_kernel: true, .. } => Wish::Kernel,
+            Options {
+                interface: Some(_), ..
+            } => Wish::Interface,
+            Options {
+                in_kernel: true, ..
+            } => Wish::Kernel,
             Options { .. } => Wish::Any,
         };
         let out = options.keep.clone().unwrap_or_else(|| {
@@ -158,7 +173,11 @@ impl<'a> Driver<'a> {
 
     fn add(&mut self, file: PathBuf, scenario: Scenario) {
         let place = self.machine.place(&scenario, self.wish);
-        let entry = Entry { file, scenario, place };
+        let entry = Entry {
+            file,
+            scenario,
+            place,
+        };
         // A machine's own interface is one for all.
         if entry.scenario.alone || entry.place == Ok(Place::Here) {
             self.alone.push_back(entry);
@@ -169,7 +188,11 @@ impl<'a> Driver<'a> {
 
     fn play_all(mut self) -> Result<ExitCode> {
         println!("# The lab: {}\n", self.options.binary.display());
-        let netem = if self.machine.has_netem() { "has" } else { "has no" };
+        let netem = if self.machine.has_netem() {
+            "has"
+        } else {
+            "has no"
+        };
         println!("- this kernel {netem} sch_netem");
         println!("- everything is kept in {}", self.out.display());
         if cfg!(debug_assertions) {
@@ -182,7 +205,10 @@ impl<'a> Driver<'a> {
         self.beside
             .make_contiguous()
             .sort_by(|one, other| other.scenario.lasts_s.total_cmp(&one.scenario.lasts_s));
-        let (alone, beside) = (std::mem::take(&mut self.alone), std::mem::take(&mut self.beside));
+        let (alone, beside) = (
+            std::mem::take(&mut self.alone),
+            std::mem::take(&mut self.beside),
+        );
         self.play(alone, 1)?;
         self.play(beside, jobs)?;
         println!("\n{}", table::sum(&self.rows));
@@ -195,7 +221,11 @@ impl<'a> Driver<'a> {
             return Ok(ExitCode::from(130));
         }
         let good = self.rows.iter().all(Row::good);
-        Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if good {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 
     fn interrupted(&self) -> bool {
@@ -206,7 +236,10 @@ impl<'a> Driver<'a> {
     fn play(&mut self, mut waiting: VecDeque<Entry>, jobs: usize) -> Result<()> {
         let mut running: Vec<Running> = Vec::new();
         let mut said = Instant::now();
-        while !self.interrupted() && !(waiting.is_empty() && running.is_empty()) {
+        while !self.interrupted() {
+            if waiting.is_empty() && running.is_empty() {
+                return Ok(());
+            }
             while running.len() < jobs
                 && let Some(entry) = waiting.pop_front()
             {
@@ -228,7 +261,11 @@ impl<'a> Driver<'a> {
                 said = Instant::now();
                 for one in &running {
                     let (name, at) = (&one.entry.scenario.name, one.began.elapsed().as_secs());
-                    eprintln!("{name}: {at} s of {:.0}; {} more wait", one.entry.scenario.lasts_s, waiting.len());
+                    eprintln!(
+                        "{name}: {at} s of {:.0}; {} more wait",
+                        one.entry.scenario.lasts_s,
+                        waiting.len()
+                    );
                 }
             }
         }
@@ -240,10 +277,13 @@ impl<'a> Driver<'a> {
 
     fn start(&mut self, entry: Entry, place: Place) -> Result<Running> {
         self.count += 1;
-        let out = self.out.join(format!("{:02}-{}", self.count, entry.scenario.name));
+        let out = self
+            .out
+            .join(format!("{:02}-{}", self.count, entry.scenario.name));
         fs::create_dir_all(&out).with_context(|| format!("can't make {}", out.display()))?;
         let file = out.join("scenario.toml");
-        fs::copy(&entry.file, &file).with_context(|| format!("can't copy {}", entry.file.display()))?;
+        fs::copy(&entry.file, &file)
+            .with_context(|| format!("can't copy {}", entry.file.display()))?;
         let interface = match place {
             Place::Here => self.options.interface.clone(),
             Place::Kernel | Place::Uml => None,
@@ -258,9 +298,14 @@ impl<'a> Driver<'a> {
                 Place::Kernel | Place::Uml => PathBuf::from(WORK),
             },
             guest: place == Place::Uml,
-            interface: interface.unwrap_or_else(|| LOOPBACK.to_owned()),
+            interface,
         };
-        eprintln!("{}: {:.0} s, {}", entry.scenario.name, entry.scenario.lasts_s, place.words());
+        eprintln!(
+            "{}: {:.0} s, {}",
+            entry.scenario.name,
+            entry.scenario.lasts_s,
+            place.words()
+        );
         let worker = self.machine.start(place, &job, &self.lab)?;
         Ok(Running {
             entry,
@@ -272,7 +317,12 @@ impl<'a> Driver<'a> {
 
     /// Whether it still runs. One that takes far too long is ended.
     fn look(&self, one: &mut Running) -> Result<bool> {
-        if one.worker.try_wait().context("can't ask for a worker's end")?.is_some() {
+        if one
+            .worker
+            .try_wait()
+            .context("can't ask for a worker's end")?
+            .is_some()
+        {
             return Ok(false);
         }
         let limit = Duration::from_secs_f64(one.entry.scenario.lasts_s) + MARGIN;
@@ -287,14 +337,18 @@ impl<'a> Driver<'a> {
         let place = one.entry.place.clone().map_or("nowhere", Place::words);
         match fs::read_to_string(one.out.join("result.json")) {
             Ok(text) => {
-                let found: Found = serde_json::from_str(&text).context("a worker's result is JSON")?;
+                let found: Found =
+                    serde_json::from_str(&text).context("a worker's result is JSON")?;
                 self.done(&one.entry, place, found.verdicts, found.failure);
             }
             Err(_) => {
                 let console = fs::read_to_string(one.out.join("console")).unwrap_or_default();
                 let lines: Vec<&str> = console.lines().rev().take(3).collect();
                 let words = lines.into_iter().rev().collect::<Vec<_>>().join(" / ");
-                let why = format!("no result after {} s: {words}", one.began.elapsed().as_secs());
+                let why = format!(
+                    "no result after {} s: {words}",
+                    one.began.elapsed().as_secs()
+                );
                 self.done(&one.entry, place, Vec::new(), Some(why));
             }
         }

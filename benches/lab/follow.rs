@@ -81,8 +81,12 @@ impl Follower {
             if self.versions[place].replace(version) == Some(version) {
                 continue;
             }
-            let file: File = serde_json::from_slice(&self.text)
-                .with_context(|| format!("{} is not a view as we know it", self.files[place].display()))?;
+            let file: File = serde_json::from_slice(&self.text).with_context(|| {
+                format!(
+                    "{} is not a view as we know it",
+                    self.files[place].display()
+                )
+            })?;
             let view = view(place, file);
             if self.views[place].as_ref() != Some(&view) {
                 self.views[place] = Some(view.clone());

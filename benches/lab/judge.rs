@@ -13,6 +13,9 @@ use crate::truth::Truth;
 /// Actions of one kind that follow each other that closely are one: a time counts from the first of them.
 const AT_ONCE_S: f64 = 1.0;
 
+/// Whether a time begins with that action.
+type Begins = fn(&Action) -> bool;
+
 /// What came of one promise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Verdict {
@@ -26,7 +29,11 @@ pub(crate) struct Verdict {
 
 impl Verdict {
     /// A verdict.
-    pub(crate) fn new(promised: impl Into<String>, measured: impl Into<String>, held: Option<bool>) -> Self {
+    pub(crate) fn new(
+        promised: impl Into<String>,
+        measured: impl Into<String>,
+        held: Option<bool>,
+    ) -> Self {
         Self {
             promised: promised.into(),
             measured: measured.into(),
@@ -47,12 +54,20 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Before anything happened.
-    pub(crate) fn new(nodes: usize) -> Self {
+    /// Before anything happened. Who calls itself what is taken from the whole record: the first view that names a node may
+    /// be older than the first in which it names itself.
+    pub(crate) fn new(scenario: &Scenario, events: &[Event]) -> Self {
+        let nodes = scenario.nodes;
+        let mut ids: Vec<Option<String>> = vec![None; nodes];
+        for event in events {
+            if let What::Shows(view) = &event.what {
+                ids[view.viewer].get_or_insert_with(|| view.id.clone());
+            }
+        }
         Self {
             truth: Truth::new(nodes),
             views: vec![None; nodes],
-            ids: vec![None; nodes],
+            ids,
         }
     }
 
@@ -159,7 +174,7 @@ impl Times {
         begins: impl Fn(&Action) -> bool,
         holds: impl Fn(&State, &Action) -> bool,
     ) -> Self {
-        let mut state = State::new(scenario.nodes);
+        let mut state = State::new(scenario, events);
         let first = started(scenario, events);
         let mut seconds = Vec::new();
         let mut waiting: Option<(f64, Action)> = None;
@@ -168,7 +183,9 @@ impl Times {
             if let What::Does(action) = &event.what
                 && place >= first
             {
-                let at_once = waiting.as_ref().is_some_and(|(since, _)| event.at_s - since < AT_ONCE_S);
+                let at_once = waiting
+                    .as_ref()
+                    .is_some_and(|(since, _)| event.at_s - since < AT_ONCE_S);
                 if waiting.is_some() && action.disturbs() && !(at_once && begins(action)) {
                     seconds.push(None);
                     waiting = None;
@@ -197,14 +214,22 @@ impl Times {
             None => format!("{promised}: {} s", bound.worst),
         };
         let never = self.seconds.iter().filter(|time| time.is_none()).count();
-        let mut times: Vec<f64> = self.seconds.drain(..).map(|time| time.unwrap_or(f64::INFINITY)).collect();
+        let mut times: Vec<f64> = self
+            .seconds
+            .drain(..)
+            .map(|time| time.unwrap_or(f64::INFINITY))
+            .collect();
         times.sort_by(f64::total_cmp);
         let (Some(worst), middle) = (times.last(), measures::median(&times)) else {
             return Verdict::new(promised, "it didn't come to that", Some(false));
         };
         let mut measured = match times.len() {
             1 => seconds(*worst),
-            count => format!("{count} times: median {}, worst {}", seconds(middle), seconds(*worst)),
+            count => format!(
+                "{count} times: median {}, worst {}",
+                seconds(middle),
+                seconds(*worst)
+            ),
         };
         if never > 0 && times.len() > 1 {
             measured.push_str(&format!(" ({never} never)"));
@@ -242,10 +267,22 @@ pub(crate) fn judge(scenario: &Scenario, events: &[Event], guest: bool) -> Vec<V
     verdicts.extend(rules::judge(scenario, events));
     let known = |state: &State, _: &Action| state.known();
     let exact = |state: &State, _: &Action| state.exact();
-    let timed: [(_, &str, fn(&Action) -> bool); 3] = [
-        (must.down_everywhere_within_s, "down everywhere", Action::ends),
-        (must.unreachable_within_s, "the rest shown as not up", Action::cuts),
-        (must.known_again_within_s, "all know all again", Action::mends),
+    let timed: [(_, &str, Begins); 3] = [
+        (
+            must.down_everywhere_within_s,
+            "down everywhere",
+            Action::ends,
+        ),
+        (
+            must.unreachable_within_s,
+            "the rest shown as not up",
+            Action::cuts,
+        ),
+        (
+            must.known_again_within_s,
+            "all know all again",
+            Action::mends,
+        ),
     ];
     for (bound, promised, begins) in timed {
         if let Some(bound) = bound {
@@ -261,12 +298,12 @@ pub(crate) fn judge(scenario: &Scenario, events: &[Event], guest: bool) -> Vec<V
         verdicts.push(times.verdict("the link gone, the nodes up", bound));
     }
     if let Some(bound) = must.new_address_within_s {
-        let times = Times::of(scenario, events, Action::moves, |state, action| moved(state, action));
+        let times = Times::of(scenario, events, Action::moves, moved);
         verdicts.push(times.verdict("known at the new address", bound));
     }
     verdicts.extend(measures::judge(scenario, events, guest));
     if must.exact_at_end {
-        let mut state = State::new(scenario.nodes);
+        let mut state = State::new(scenario, events);
         events.iter().for_each(|event| state.apply(event));
         let held = state.exact();
         let measured = if held { "exact" } else { "not exact" };
@@ -293,7 +330,7 @@ fn processes(events: &[Event]) -> Verdict {
 
 /// From the last first start.
 fn first_known(scenario: &Scenario, events: &[Event]) -> Times {
-    let mut state = State::new(scenario.nodes);
+    let mut state = State::new(scenario, events);
     let last = started(scenario, events);
     let mut since = None;
     for (place, event) in events.iter().enumerate() {
@@ -304,10 +341,14 @@ fn first_known(scenario: &Scenario, events: &[Event]) -> Times {
         if let Some(since) = since
             && state.known()
         {
-            return Times { seconds: vec![Some((event.at_s - since).max(0.0))] };
+            return Times {
+                seconds: vec![Some((event.at_s - since).max(0.0))],
+            };
         }
     }
-    Times { seconds: vec![None] }
+    Times {
+        seconds: vec![None],
+    }
 }
 
 /// Whether every living view shows the node as up, at its new address first.
@@ -318,12 +359,19 @@ fn moved(state: &State, action: &Action) -> bool {
     let Some(id) = &state.ids[*node] else {
         return false;
     };
-    state.truth.living().filter(|viewer| viewer != node).all(|viewer| {
-        let view = state.views[viewer].as_ref();
-        let shown = view.and_then(|view| view.nodes.iter().find(|node| &node.id == id));
-        shown.is_some_and(|shown| {
-            let new = shown.addresses.first().is_some_and(|first| state.truth.is_at(*node, first));
-            shown.state == "up" && new
+    state
+        .truth
+        .living()
+        .filter(|viewer| viewer != node)
+        .all(|viewer| {
+            let view = state.views[viewer].as_ref();
+            let shown = view.and_then(|view| view.nodes.iter().find(|node| &node.id == id));
+            shown.is_some_and(|shown| {
+                let new = shown
+                    .addresses
+                    .first()
+                    .is_some_and(|first| state.truth.is_at(*node, first));
+                shown.state == "up" && new
+            })
         })
-    })
 }

@@ -30,7 +30,8 @@ const UML_MODULES: &str = "/usr/lib/uml/modules";
 /// Memory of a User-Mode Linux; what isn't used costs nothing.
 const UML_MEMORY: &str = "1G";
 
-/// Folders that User-Mode Linux has of its own: what this machine has there can't be seen from inside.
+/// Folders that User-Mode Linux has of its own, and a worker in this kernel the first: what this machine has there can't be seen
+/// from inside.
 const HIDDEN: [&str; 4] = ["/run", "/proc", "/sys", "/dev"];
 
 /// What a worker's namespaces are, besides the network's.
@@ -79,11 +80,16 @@ impl Machine {
         let netem = way.as_ref().is_some_and(|way| {
             quiet("unshare")
                 .args(way)
-                .args(["--", "tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"])
+                .args([
+                    "--", "tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms",
+                ])
                 .status()
                 .is_ok_and(|status| status.success())
         });
-        let uml = quiet(UML).arg("--version").status().is_ok_and(|status| status.success());
+        let uml = quiet(UML)
+            .arg("--version")
+            .status()
+            .is_ok_and(|status| status.success());
         let no_uml = if !uml {
             Some(format!("there is no {UML}"))
         } else if !Path::new(UML_MODULES).is_dir() {
@@ -108,7 +114,9 @@ impl Machine {
     pub(crate) fn place(&self, scenario: &Scenario, wish: Wish) -> Result<Place, String> {
         let uml = || match &self.no_uml {
             None => Ok(Place::Uml),
-            Some(why) => Err(format!("{why}; apt-get install user-mode-linux kmod iproute2 iputils-ping")),
+            Some(why) => Err(format!(
+                "{why}; apt-get install user-mode-linux kmod iproute2 iputils-ping"
+            )),
         };
         if wish == Wish::Uml {
             return uml();
@@ -125,7 +133,9 @@ impl Machine {
         let able = self.way.is_some() && (self.netem || !scenario.needs_netem());
         match (able, wish) {
             (true, _) => Ok(Place::Kernel),
-            (false, Wish::Kernel) => Err("this kernel has no sch_netem, or gives no namespaces".into()),
+            (false, Wish::Kernel) => {
+                Err("this kernel has no sch_netem, or gives no namespaces".into())
+            }
             (false, Wish::Any | Wish::Interface | Wish::Uml) => uml(),
         }
     }
@@ -142,7 +152,11 @@ impl Machine {
         match place {
             Place::Here => words.extend([lab.into(), "--worker".into(), file.into()]),
             Place::Kernel => {
-                let way = self.way.as_ref().context("there is no way to a namespace")?;
+                can_see(job, lab, &HIDDEN[..1])?;
+                let way = self
+                    .way
+                    .as_ref()
+                    .context("there is no way to a namespace")?;
                 words.push("unshare".into());
                 words.extend(way.iter().map(OsString::from));
                 let room = "mount -t tmpfs lab /run && mkdir \"$0\" && exec \"$@\"";
@@ -153,7 +167,8 @@ impl Machine {
                 words.extend(self.uml(job, lab, &file)?);
             }
         }
-        let console = File::create(job.out.join("console")).context("can't write a console's words")?;
+        let console =
+            File::create(job.out.join("console")).context("can't write a console's words")?;
         Command::new(&words[0])
             .args(&words[1..])
             // The terminal's Ctrl-C is for the driver, who ends the worker.
@@ -167,17 +182,14 @@ impl Machine {
 
     /// The command that boots a User-Mode Linux, whose first process plays the job.
     fn uml(&self, job: &Job, lab: &Path, file: &Path) -> Result<Vec<OsString>> {
-        for path in [lab, &job.binary, &job.out, &job.file] {
-            if let Some(hidden) = HIDDEN.iter().find(|hidden| path.starts_with(hidden)) {
-                bail!("{} can't be seen in User-Mode Linux, which has a {hidden} of its own", path.display());
-            }
-        }
+        can_see(job, lab, &HIDDEN)?;
         let boot = job.out.join("boot");
         fs::create_dir_all(boot.join("modules/lib")).context("can't make a folder")?;
         symlink(UML_MODULES, boot.join("modules/lib/modules")).context("can't make a link")?;
         let init = boot.join("init");
         fs::write(&init, script(&boot, &job.out, lab, file)).context("can't write a script")?;
-        fs::set_permissions(&init, fs::Permissions::from_mode(0o755)).context("can't make a script runnable")?;
+        fs::set_permissions(&init, fs::Permissions::from_mode(0o755))
+            .context("can't make a script runnable")?;
         let mut words: Vec<OsString> = Vec::new();
         // Where a process namespace can be had, everything in it ends with it.
         if let Some(way) = &self.way {
@@ -235,8 +247,23 @@ fn script(boot: &Path, out: &Path, lab: &Path, file: &Path) -> String {
          mount -t hostfs out {out} -o {out}\n\
          for module in ipv6 veth sch_netem; do modprobe -d {modules} $module; done\n\
          {lab} --worker {file} </dev/null\n\
+         echo o >/proc/sysrq-trigger\n\
+         sleep 5\n\
          poweroff -f\n"
     )
+}
+
+/// Whether a worker will see all that it needs.
+fn can_see(job: &Job, lab: &Path, hidden: &[&str]) -> Result<()> {
+    for path in [lab, &job.binary, &job.out, &job.file] {
+        if let Some(hidden) = hidden.iter().find(|hidden| path.starts_with(hidden)) {
+            bail!(
+                "{} can't be seen by a worker, which has a {hidden} of its own",
+                path.display()
+            );
+        }
+    }
+    Ok(())
 }
 
 fn quoted(path: &Path) -> String {
@@ -246,11 +273,15 @@ fn quoted(path: &Path) -> String {
 /// A command without a voice.
 fn quiet(program: &str) -> Command {
     let mut command = Command::new(program);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command
 }
 
 /// The folder as the kernel knows it.
 pub(crate) fn canonical(path: &Path) -> Result<PathBuf> {
-    path.canonicalize().with_context(|| format!("there is no {}", path.display()))
+    path.canonicalize()
+        .with_context(|| format!("there is no {}", path.display()))
 }

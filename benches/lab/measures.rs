@@ -82,16 +82,21 @@ impl Beside {
         let mut beside = Self::default();
         every_second(scenario, events, |at_s, state| {
             if (from..to).contains(&at_s) {
-                for link in dialed(state).filter(|link| scenario.pings(link.dialer, link.listener)) {
+                for link in dialed(state).filter(|link| scenario.pings(link.dialer, link.listener))
+                {
                     beside.shown.extend(link.rtt_ms);
                 }
             }
         });
-        let pings = events.iter().filter(|event| (from..to).contains(&event.at_s));
-        beside.ping.extend(pings.filter_map(|event| match event.what {
-            What::Ping { rtt_ms } => Some(rtt_ms),
-            What::Does(_) | What::Done | What::Shows(_) | What::Ended { .. } => None,
-        }));
+        let pings = events
+            .iter()
+            .filter(|event| (from..to).contains(&event.at_s));
+        beside
+            .ping
+            .extend(pings.filter_map(|event| match event.what {
+                What::Ping { rtt_ms } => Some(rtt_ms),
+                What::Does(_) | What::Done | What::Shows(_) | What::Ended { .. } => None,
+            }));
         beside
     }
 
@@ -114,7 +119,9 @@ impl Beside {
 /// came is taken off.
 fn near_ping(scenario: &Scenario, events: &[Event], near: NearPing, guest: bool) -> Verdict {
     let promised = format!("RTT: ping's ± {} % and {} ms", near.percent, near.plus_ms);
-    let all_started = events.get(started(scenario, events).saturating_sub(1)).map_or(0.0, |event| event.at_s);
+    let all_started = events
+        .get(started(scenario, events).saturating_sub(1))
+        .map_or(0.0, |event| event.at_s);
     let changes: Vec<f64> = events
         .iter()
         .filter(|event| matches!(&event.what, What::Does(action) if action.delays()))
@@ -191,7 +198,9 @@ struct Dialed {
 fn dialed(state: &State) -> impl Iterator<Item = Dialed> {
     state.views.iter().flatten().flat_map(|view| {
         view.links.iter().filter_map(|link| {
-            let dialer = state.place(&link.dialer).filter(|dialer| *dialer == view.viewer)?;
+            let dialer = state
+                .place(&link.dialer)
+                .filter(|dialer| *dialer == view.viewer)?;
             Some(Dialed {
                 dialer,
                 listener: state.place(&link.listener)?,
@@ -204,7 +213,7 @@ fn dialed(state: &State) -> impl Iterator<Item = Dialed> {
 
 /// Looks at the state at every full second: what a view shows, it shows until the next one.
 fn every_second(scenario: &Scenario, events: &[Event], mut look: impl FnMut(f64, &State)) {
-    let mut state = State::new(scenario.nodes);
+    let mut state = State::new(scenario, events);
     let mut next = 0.0;
     for event in events {
         while next < event.at_s {

@@ -21,7 +21,7 @@ use crate::truth::address;
 const NOTHING_PASSES: &str = "loss 100%";
 
 /// The interface that a loopback scenario is about, unless another is named.
-pub(crate) const LOOPBACK: &str = "lo";
+const LOOPBACK: &str = "lo";
 
 /// What one interface does to packets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub(crate) struct Net {
     topology: Topology,
     /// Of loopback: which interface.
     interface: String,
+    /// And whether it is that of our own namespace.
+    ours: bool,
     nodes: usize,
     qdiscs: BTreeMap<Direction, Qdisc>,
     /// How often each node's address changed.
@@ -56,10 +58,16 @@ type Batches = BTreeMap<Option<usize>, Vec<String>>;
 
 impl Net {
     /// Nothing is made yet. `commands` gets every command with its time.
-    pub(crate) fn new(topology: Topology, interface: &str, nodes: usize, commands: File) -> Self {
+    pub(crate) fn new(
+        topology: Topology,
+        interface: Option<&str>,
+        nodes: usize,
+        commands: File,
+    ) -> Self {
         Self {
             topology,
-            interface: interface.to_owned(),
+            ours: interface.is_none(),
+            interface: interface.unwrap_or(LOOPBACK).to_owned(),
             nodes,
             qdiscs: BTreeMap::new(),
             moves: vec![0; nodes],
@@ -90,12 +98,17 @@ impl Net {
     /// Makes namespaces and links, without qdiscs.
     pub(crate) fn make(&mut self) -> Result<()> {
         if self.topology == Topology::Loopback {
-            if self.interface == LOOPBACK {
-                self.run("ip", &Batches::from([(None, vec!["link set lo up".into()])]))?;
+            if self.ours {
+                self.run(
+                    "ip",
+                    &Batches::from([(None, vec!["link set lo up".into()])]),
+                )?;
             }
             return Ok(());
         }
-        let namespaces = (0..self.nodes).map(|node| format!("netns add {}", NAMES[node])).collect();
+        let namespaces = (0..self.nodes)
+            .map(|node| format!("netns add {}", NAMES[node]))
+            .collect();
         self.run("ip", &Batches::from([(None, namespaces)]))?;
         self.run("ip", &Batches::from([(None, links(self.nodes))]))?;
         let mut batches = Batches::new();
@@ -184,7 +197,10 @@ impl Net {
                 format!("route replace {there}/128 dev to-{to} src {new}"),
             ]);
             batches.entry(Some(other)).or_default().extend([
-                format!("neigh replace {new} lladdr {} dev to-{back} nud permanent", mac(node, other)),
+                format!(
+                    "neigh replace {new} lladdr {} dev to-{back} nud permanent",
+                    mac(node, other)
+                ),
                 format!("route replace {new}/128 dev to-{back} src {there}"),
             ]);
             let gone = format!("addr del {old}/128 dev to-{to}");
@@ -212,8 +228,13 @@ impl Net {
             let who = namespace.map_or("lab", |node| NAMES[node]);
             for line in lines {
                 let now = crate::kernel::now_ns() / 1_000_000;
-                writeln!(self.commands, "{}.{:03} {who}: {program} {line}", now / 1000, now % 1000)
-                    .context("can't note a command")?;
+                writeln!(
+                    self.commands,
+                    "{}.{:03} {who}: {program} {line}",
+                    now / 1000,
+                    now % 1000
+                )
+                .context("can't note a command")?;
             }
             let mut child = command
                 .args(["-batch", "-"])
@@ -224,12 +245,16 @@ impl Net {
                 .with_context(|| format!("can't run {program}"))?;
             let mut input = child.stdin.take().expect("stdin is a pipe");
             let text = lines.join("\n") + "\n";
-            input.write_all(text.as_bytes()).with_context(|| format!("{program} reads nothing"))?;
+            input
+                .write_all(text.as_bytes())
+                .with_context(|| format!("{program} reads nothing"))?;
             drop(input);
             running.push((who, lines, child));
         }
         for (who, lines, child) in running {
-            let output = child.wait_with_output().with_context(|| format!("can't wait for {program}"))?;
+            let output = child
+                .wait_with_output()
+                .with_context(|| format!("can't wait for {program}"))?;
             if !output.status.success() {
                 let says = String::from_utf8_lossy(&output.stderr);
                 bail!("{who}: {program} refused one of {lines:?}: {}", says.trim());
@@ -250,7 +275,8 @@ fn replace(interface: &str, before: Option<&str>, now: Option<&str>) -> Vec<Stri
         (Some(_), None) => vec![del()],
         (Some(before), Some(args)) if before == args => Vec::new(),
         (Some(before), Some(args)) => {
-            let is_option = |word: &&str| word.starts_with(|first: char| first.is_ascii_alphabetic());
+            let is_option =
+                |word: &&str| word.starts_with(|first: char| first.is_ascii_alphabetic());
             let mut options = before.split_whitespace().filter(is_option);
             if options.all(|option| args.split_whitespace().any(|word| word == option)) {
                 vec![format!("qdisc change dev {interface} root netem {args}")]
@@ -269,14 +295,11 @@ fn mac(node: usize, other: usize) -> String {
 /// The veth pairs, each end in its namespace.
 fn links(nodes: usize) -> Vec<String> {
     let mut commands = Vec::new();
-    for one in 0..nodes {
-        for other in one + 1..nodes {
+    for (one, a) in NAMES.iter().enumerate().take(nodes) {
+        for (other, b) in NAMES.iter().enumerate().take(nodes).skip(one + 1) {
+            let (here, there) = (mac(one, other), mac(other, one));
             commands.push(format!(
-                "link add to-{b} netns {a} address {} type veth peer name to-{a} netns {b} address {}",
-                mac(one, other),
-                mac(other, one),
-                a = NAMES[one],
-                b = NAMES[other],
+                "link add to-{b} netns {a} address {here} type veth peer name to-{a} netns {b} address {there}"
             ));
         }
     }
@@ -292,7 +315,10 @@ fn interfaces(node: usize, nodes: usize) -> Vec<String> {
         commands.extend([
             format!("addr add {own}/128 dev to-{name} nodad"),
             format!("link set to-{name} up"),
-            format!("neigh replace {there} lladdr {} dev to-{name} nud permanent", mac(other, node)),
+            format!(
+                "neigh replace {there} lladdr {} dev to-{name} nud permanent",
+                mac(other, node)
+            ),
             format!("route replace {there}/128 dev to-{name} src {own}"),
         ]);
     }

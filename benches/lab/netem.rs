@@ -6,8 +6,26 @@ use crate::words::nearest;
 
 /// The options of tc-netem(8), and the words that may follow them.
 const WORDS: [&str; 20] = [
-    "limit", "delay", "distribution", "uniform", "normal", "pareto", "paretonormal", "loss", "random", "state",
-    "gemodel", "ecn", "corrupt", "duplicate", "reorder", "gap", "rate", "slot", "packets", "bytes",
+    "limit",
+    "delay",
+    "distribution",
+    "uniform",
+    "normal",
+    "pareto",
+    "paretonormal",
+    "loss",
+    "random",
+    "state",
+    "gemodel",
+    "ecn",
+    "corrupt",
+    "duplicate",
+    "reorder",
+    "gap",
+    "rate",
+    "slot",
+    "packets",
+    "bytes",
 ];
 
 /// A qdisc's arguments.
@@ -25,7 +43,8 @@ impl Netem {
     /// Reads the arguments, or says what is wrong with them.
     pub(crate) fn parse(args: &str) -> Result<Self, String> {
         let words: Vec<&str> = args.split_whitespace().collect();
-        let starts_as_number = |word: &str| word.starts_with(|first: char| first.is_ascii_digit() || first == '.');
+        let starts_as_number =
+            |word: &str| word.starts_with(|first: char| first.is_ascii_digit() || first == '.');
         for word in &words {
             if !starts_as_number(word) && !WORDS.contains(word) {
                 return Err(format!("netem has no `{word}`{}", nearest(word, WORDS)));
@@ -34,7 +53,9 @@ impl Netem {
         match words.first() {
             None => return Err("an empty netem does nothing; `none` removes the qdisc".into()),
             Some(first) if starts_as_number(first) => {
-                return Err(format!("`{first}` is the value of what? write `delay {first}`, for example"));
+                return Err(format!(
+                    "`{first}` is the value of what? write `delay {first}`, for example"
+                ));
             }
             Some(_) => {}
         }
@@ -50,7 +71,9 @@ impl Netem {
             Some(share) => Some(percent(share)?),
         };
         if loss_percent.is_some_and(|share| share >= 100.0) {
-            return Err("what loses everything is `link = \"down\"`: then the judge knows of it".into());
+            return Err(
+                "what loses everything is `link = \"down\"`: then the judge knows of it".into(),
+            );
         }
         Ok(Self {
             args: words.join(" "),
@@ -70,11 +93,13 @@ fn milliseconds(text: &str) -> Result<f64, String> {
         "s" | "sec" | "secs" => 1000.0,
         "ms" | "msec" | "msecs" => 1.0,
         "us" | "usec" | "usecs" => 0.001,
-        _ => return Err(format!("`{text}` is no time; write s, ms or us after the number")),
+        _ => {
+            return Err(format!(
+                "`{text}` is no time; write s, ms or us after the number"
+            ));
+        }
     };
-    let number: f64 = number
-        .parse()
-        .map_err(|_| format!("`{text}` is no time"))?;
+    let number: f64 = number.parse().map_err(|_| format!("`{text}` is no time"))?;
     Ok(number * factor)
 }
 

@@ -1,10 +1,11 @@
 //! From a TOML file to a [`Scenario`]: everything that can be wrong with it is found here, before anything starts.
 
-use std::fs;
 use std::ops::Range as Span;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
-use serde::Deserialize;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use crate::netem::Netem;
@@ -78,12 +79,39 @@ enum UpDown {
     Down,
 }
 
-/// A number is a bound on the worst.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(untagged)]
-enum RawBound {
-    Worst(f64),
-    Both(Bound),
+/// A number is a bound on the worst; a table has the median as well.
+#[derive(Debug, Clone, Copy)]
+struct RawBound(Bound);
+
+impl<'de> Deserialize<'de> for RawBound {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = RawBound;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("seconds, or { median = …, worst = … }")
+            }
+
+            fn visit_f64<E: de::Error>(self, worst: f64) -> Result<RawBound, E> {
+                Ok(RawBound(Bound {
+                    worst,
+                    median: None,
+                }))
+            }
+
+            fn visit_i64<E: de::Error>(self, worst: i64) -> Result<RawBound, E> {
+                let worst =
+                    u32::try_from(worst).map_err(|_| E::custom("so many seconds can't be"))?;
+                self.visit_f64(f64::from(worst))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawBound, A::Error> {
+                Bound::deserialize(de::value::MapAccessDeserializer::new(map)).map(RawBound)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -186,7 +214,12 @@ pub(crate) fn shipped(folder: &Path) -> Result<Vec<PathBuf>, BadScenario> {
 /// The file of a scenario that is named on the command line: one that ships, or a path.
 pub(crate) fn find(folder: &Path, name: &str) -> Result<PathBuf, BadScenario> {
     let files = shipped(folder)?;
-    let stem = |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = |path: &PathBuf| {
+        path.file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
     if let Some(path) = files.iter().find(|path| stem(path) == name) {
         return Ok(path.clone());
     }
@@ -203,15 +236,27 @@ pub(crate) fn find(folder: &Path, name: &str) -> Result<PathBuf, BadScenario> {
 
 /// Puts the parts together, those of the short form first.
 fn build(name: &str, file: &File, short: Option<&Short>) -> Result<Scenario, Wrong> {
-    let lasts = short.and_then(|short| short.lasts_s.as_ref()).unwrap_or(&file.lasts_s);
-    let steps = short.and_then(|short| short.step.as_ref()).unwrap_or(&file.step);
-    let must = short.and_then(|short| short.must.as_ref()).unwrap_or(&file.must);
+    let lasts = short
+        .and_then(|short| short.lasts_s.as_ref())
+        .unwrap_or(&file.lasts_s);
+    let steps = short
+        .and_then(|short| short.step.as_ref())
+        .unwrap_or(&file.step);
+    let must = short
+        .and_then(|short| short.must.as_ref())
+        .unwrap_or(&file.must);
     let lasts_s = *lasts.get_ref();
     if !(1.0..=MAX_LASTS_S).contains(&lasts_s) {
-        return Err(Wrong::new(lasts.span(), format!("lasts_s is between 1 and {MAX_LASTS_S}")));
+        return Err(Wrong::new(
+            lasts.span(),
+            format!("lasts_s is between 1 and {MAX_LASTS_S}"),
+        ));
     }
     let nodes = nodes(file)?;
-    let place = Place { topology: file.topology, nodes };
+    let place = Place {
+        topology: file.topology,
+        nodes,
+    };
     let steps = place.steps(steps, lasts_s)?;
     let ping = match &file.ping {
         None => None,
@@ -219,7 +264,10 @@ fn build(name: &str, file: &File, short: Option<&Short>) -> Result<Scenario, Wro
     };
     let must = checked(must, &steps, lasts)?;
     if (must.rtt_near_ping.is_some() || must.rtt_over_ping_us.is_some()) && ping.is_none() {
-        return Err(Wrong::new(lasts.span(), "a promise about ping needs `ping = \"alice-bob\"`"));
+        return Err(Wrong::new(
+            lasts.span(),
+            "a promise about ping needs `ping = \"alice-bob\"`",
+        ));
     }
     Ok(Scenario {
         name: name.to_owned(),
@@ -242,12 +290,14 @@ fn nodes(file: &File) -> Result<usize, Wrong> {
     };
     let most = NAMES.len();
     match (file.topology, *nodes.get_ref()) {
-        (Topology::Loopback, count) if count != 5 => {
-            Err(Wrong::new(nodes.span(), "on loopback the five shipped profiles run"))
-        }
-        (_, count) if !(2..=most).contains(&count) => {
-            Err(Wrong::new(nodes.span(), format!("nodes is between 2 and {most}")))
-        }
+        (Topology::Loopback, count) if count != 5 => Err(Wrong::new(
+            nodes.span(),
+            "on loopback the five shipped profiles run",
+        )),
+        (_, count) if !(2..=most).contains(&count) => Err(Wrong::new(
+            nodes.span(),
+            format!("nodes is between 2 and {most}"),
+        )),
         (_, count) => Ok(count),
     }
 }
@@ -260,7 +310,7 @@ struct Place {
 
 impl Place {
     fn steps(&self, raw: &[Spanned<RawStep>], lasts_s: f64) -> Result<Vec<Step>, Wrong> {
-        let mut steps = Vec::new();
+        let mut steps: Vec<(Span<usize>, Step)> = Vec::new();
         let mut before = 0.0;
         for step in raw {
             let at = &step.get_ref().at_s;
@@ -283,14 +333,17 @@ impl Place {
             }
             let action = self.action(step)?;
             for time in 0..times {
-                steps.push(Step {
-                    at_s: at_s + every_s * f64::from(time),
-                    action: action.clone(),
-                });
+                let at_s = at_s + every_s * f64::from(time);
+                let action = action.clone();
+                steps.push((step.span(), Step { at_s, action }));
             }
         }
-        steps.sort_by(|one, other| one.at_s.total_cmp(&other.at_s));
-        Ok(steps)
+        steps.sort_by(|(_, one), (_, other)| one.at_s.total_cmp(&other.at_s));
+        let mut lives = vec![Life::Runs; self.nodes];
+        for (span, step) in &steps {
+            live(&mut lives, step).map_err(|what| Wrong::new(span.clone(), what))?;
+        }
+        Ok(steps.into_iter().map(|(_, step)| step).collect())
     }
 
     fn action(&self, step: &Spanned<RawStep>) -> Result<Action, Wrong> {
@@ -341,7 +394,8 @@ impl Place {
             return Err(Wrong::new(span, what));
         }
         let action = actions.remove(0);
-        self.possible(&action).map_err(|what| Wrong::new(span, what))?;
+        self.possible(&action)
+            .map_err(|what| Wrong::new(span, what))?;
         Ok(action)
     }
 
@@ -394,7 +448,10 @@ impl Place {
             let what = "loopback is one for all; use topology = \"links\"";
             return Err(Wrong::new(parts.span(), what));
         }
-        let on = self.all().filter(|(from, to)| part_of[*from] != part_of[*to]).collect();
+        let on = self
+            .all()
+            .filter(|(from, to)| part_of[*from] != part_of[*to])
+            .collect();
         Ok(Action::LinkDown { on })
     }
 
@@ -432,10 +489,16 @@ impl Place {
     fn select(&self, word: &str, span: &Span<usize>) -> Result<Vec<Direction>, Wrong> {
         let node = |name: &str| self.node(name, span.clone());
         let chosen: Vec<Direction> = if let Some((from, to)) = word.split_once("->") {
-            let from = if from.is_empty() { None } else { Some(node(from)?) };
+            let from = if from.is_empty() {
+                None
+            } else {
+                Some(node(from)?)
+            };
             let to = if to.is_empty() { None } else { Some(node(to)?) };
             self.all()
-                .filter(|way| from.is_none_or(|from| way.0 == from) && to.is_none_or(|to| way.1 == to))
+                .filter(|way| {
+                    from.is_none_or(|from| way.0 == from) && to.is_none_or(|to| way.1 == to)
+                })
                 .collect()
         } else if let Some((one, other)) = word.split_once('-') {
             let (one, other) = (node(one)?, node(other)?);
@@ -444,7 +507,9 @@ impl Place {
                 .collect()
         } else {
             let node = node(word)?;
-            self.all().filter(|way| way.0 == node || way.1 == node).collect()
+            self.all()
+                .filter(|way| way.0 == node || way.1 == node)
+                .collect()
         };
         if chosen.is_empty() {
             return Err(Wrong::new(span.clone(), format!("`{word}` is no link")));
@@ -472,14 +537,52 @@ impl Place {
     }
 }
 
+/// How a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Runs,
+    Stopped,
+    Ended,
+}
+
+/// What a step makes of the processes, where it can be done.
+fn live(lives: &mut [Life], step: &Step) -> Result<(), String> {
+    let (node, can, then) = match step.action {
+        Action::Kill { node } => (node, [Life::Runs, Life::Stopped], Life::Ended),
+        Action::Leave { node } | Action::Vanish { node } => (node, [Life::Runs; 2], Life::Ended),
+        Action::Start { node } => (node, [Life::Ended; 2], Life::Runs),
+        Action::Stop { node } => (node, [Life::Runs; 2], Life::Stopped),
+        Action::Continue { node } => (node, [Life::Stopped; 2], Life::Runs),
+        Action::Netem { .. }
+        | Action::LinkDown { .. }
+        | Action::LinkUp { .. }
+        | Action::Mtu { .. }
+        | Action::Address { .. }
+        | Action::Clock { .. } => return Ok(()),
+    };
+    let (name, at_s) = (NAMES[node], step.at_s);
+    if step.at_s <= 0.0 {
+        return Err(format!(
+            "{name} doesn't run yet: all nodes are started at 0"
+        ));
+    }
+    if !can.contains(&lives[node]) {
+        let is = match lives[node] {
+            Life::Runs => "runs",
+            Life::Stopped => "is stopped",
+            Life::Ended => "doesn't run",
+        };
+        return Err(format!(
+            "at {at_s} s this can't be done, for {name} {is} then"
+        ));
+    }
+    lives[node] = then;
+    Ok(())
+}
+
 /// The promises, each of which must have something that it is about.
 fn checked(raw: &RawMust, steps: &[Step], at: &Spanned<f64>) -> Result<Must, Wrong> {
-    let bound = |raw: Option<RawBound>| {
-        raw.map(|raw| match raw {
-            RawBound::Worst(worst) => Bound { worst, median: None },
-            RawBound::Both(bound) => bound,
-        })
-    };
+    let bound = |raw: Option<RawBound>| raw.map(|raw| raw.0);
     let must = Must {
         all_know_all_within_s: bound(raw.all_know_all_within_s),
         never_down: raw.never_down,
@@ -500,20 +603,69 @@ fn checked(raw: &RawMust, steps: &[Step], at: &Spanned<f64>) -> Result<Must, Wro
     };
     let any = |is: fn(&Action) -> bool| steps.iter().any(|step| is(&step.action));
     let needs = [
-        (must.down_everywhere_within_s.is_some(), any(Action::ends), "down_everywhere_within_s", "kill, leave, stop or vanish"),
-        (must.unreachable_within_s.is_some(), any(Action::cuts), "unreachable_within_s", "link = \"down\" or partition"),
-        (must.known_again_within_s.is_some(), any(Action::mends), "known_again_within_s", "start, continue or link = \"up\""),
-        (must.exact_within_s.is_some(), any(Action::mends), "exact_within_s", "start, continue or link = \"up\""),
-        (must.link_down_nodes_up_within_s.is_some(), any(Action::cuts), "link_down_nodes_up_within_s", "link = \"down\""),
-        (must.rtt_shown_within_s.is_some(), any(Action::delays), "rtt_shown_within_s", "netem"),
-        (must.rtt_near_ping.is_some(), any(Action::delays), "rtt_near_ping", "netem"),
-        (must.loss_shown_within_points.is_some(), any(Action::delays), "loss_shown_within_points", "netem"),
-        (must.new_address_within_s.is_some(), any(Action::moves), "new_address_within_s", "address"),
+        (
+            must.down_everywhere_within_s.is_some(),
+            any(Action::ends),
+            "down_everywhere_within_s",
+            "kill, leave, stop or vanish",
+        ),
+        (
+            must.unreachable_within_s.is_some(),
+            any(Action::cuts),
+            "unreachable_within_s",
+            "link = \"down\" or partition",
+        ),
+        (
+            must.known_again_within_s.is_some(),
+            any(Action::mends),
+            "known_again_within_s",
+            "start, continue or link = \"up\"",
+        ),
+        (
+            must.exact_within_s.is_some(),
+            any(Action::mends),
+            "exact_within_s",
+            "start, continue or link = \"up\"",
+        ),
+        (
+            must.link_down_nodes_up_within_s.is_some(),
+            any(Action::cuts),
+            "link_down_nodes_up_within_s",
+            "link = \"down\"",
+        ),
+        (
+            must.rtt_shown_within_s.is_some(),
+            any(Action::delays),
+            "rtt_shown_within_s",
+            "netem",
+        ),
+        (
+            must.rtt_near_ping.is_some(),
+            any(Action::delays),
+            "rtt_near_ping",
+            "netem",
+        ),
+        (
+            must.loss_shown_within_points.is_some(),
+            any(Action::delays),
+            "loss_shown_within_points",
+            "netem",
+        ),
+        (
+            must.new_address_within_s.is_some(),
+            any(Action::moves),
+            "new_address_within_s",
+            "address",
+        ),
     ];
-    match needs.iter().find(|(promised, given, ..)| *promised && !given) {
-        Some((_, _, promise, step)) => {
-            Err(Wrong::new(at.span(), format!("{promise} needs a step with {step}")))
-        }
+    match needs
+        .iter()
+        .find(|(promised, given, ..)| *promised && !given)
+    {
+        Some((_, _, promise, step)) => Err(Wrong::new(
+            at.span(),
+            format!("{promise} needs a step with {step}"),
+        )),
         None => Ok(must),
     }
 }

@@ -80,10 +80,3 @@ pub(crate) struct Link {
     /// It is suspect.
     pub(crate) suspect: bool,
 }
-
-impl View {
-    /// Whether it shows this id as up.
-    pub(crate) fn shows_up(&self, id: &str) -> bool {
-        self.nodes.iter().any(|node| node.id == id && node.state == "up")
-    }
-}

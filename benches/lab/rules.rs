@@ -31,7 +31,12 @@ pub(crate) fn judge(scenario: &Scenario, events: &[Event]) -> Vec<Verdict> {
 
 /// The first few in words, and how many more.
 fn told(problems: &[String]) -> String {
-    let mut words = problems.iter().take(MAX_TOLD).cloned().collect::<Vec<_>>().join("; ");
+    let mut words = problems
+        .iter()
+        .take(MAX_TOLD)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("; ");
     if problems.len() > MAX_TOLD {
         words.push_str(&format!("; and {} more", problems.len() - MAX_TOLD));
     }
@@ -51,7 +56,7 @@ enum Shown {
 /// read hides nothing: who was down in it is up since a later time after. Nor may a node say that it is cut off.
 fn never_down(scenario: &Scenario, events: &[Event]) -> Verdict {
     let nodes = scenario.nodes;
-    let mut state = State::new(nodes);
+    let mut state = State::new(scenario, events);
     let mut parts: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); nodes];
     let mut shown = vec![vec![Shown::NotYet; nodes]; nodes];
     let mut linked = vec![false; nodes];
@@ -61,7 +66,8 @@ fn never_down(scenario: &Scenario, events: &[Event]) -> Verdict {
         for viewer in 0..nodes {
             let part = state.truth.part_of(viewer);
             if part != parts[viewer] {
-                let changed: Vec<usize> = part.symmetric_difference(&parts[viewer]).copied().collect();
+                let changed: Vec<usize> =
+                    part.symmetric_difference(&parts[viewer]).copied().collect();
                 for other in changed {
                     shown[viewer][other] = Shown::NotYet;
                 }
@@ -72,7 +78,9 @@ fn never_down(scenario: &Scenario, events: &[Event]) -> Verdict {
         match &event.what {
             What::Shows(view) if state.truth.alive(view.viewer) => {
                 let at_s = event.at_s;
-                let mut tell = |what: String| problems.push(format!("{at_s:.1} s: {} {what}", NAMES[view.viewer]));
+                let mut tell = |what: String| {
+                    problems.push(format!("{at_s:.1} s: {} {what}", NAMES[view.viewer]))
+                };
                 let part = &parts[view.viewer];
                 for other in part.iter().copied().filter(|other| *other != view.viewer) {
                     let now = since(&state, view, other);
@@ -95,11 +103,19 @@ fn never_down(scenario: &Scenario, events: &[Event]) -> Verdict {
                 }
                 linked[view.viewer] = !view.cut_off && part.len() > 1;
             }
-            What::Shows(_) | What::Does(_) | What::Done | What::Ping { .. } | What::Ended { .. } => {}
+            What::Shows(_)
+            | What::Does(_)
+            | What::Done
+            | What::Ping { .. }
+            | What::Ended { .. } => {}
         }
     }
     let held = problems.is_empty();
-    let measured = if held { "never".into() } else { format!("{} times: {}", problems.len(), told(&problems)) };
+    let measured = if held {
+        "never".into()
+    } else {
+        format!("{} times: {}", problems.len(), told(&problems))
+    };
     Verdict::new("nobody who is there is shown as down", measured, Some(held))
 }
 
@@ -112,7 +128,7 @@ fn since(state: &State, view: &View, node: usize) -> Option<u64> {
 
 /// A drop is a link that vanishes from the view of one of its own ends, while it could be there.
 fn link_drops(scenario: &Scenario, events: &[Event], most: u32) -> Verdict {
-    let mut state = State::new(scenario.nodes);
+    let mut state = State::new(scenario, events);
     // Of the view's own links: who is at the other end.
     let mut held: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); scenario.nodes];
     let mut drops: BTreeMap<(usize, usize), u32> = BTreeMap::new();
@@ -139,11 +155,19 @@ fn link_drops(scenario: &Scenario, events: &[Event], most: u32) -> Verdict {
     }
     // Both ends drop one and the same link: the one that dropped it more often counts.
     let worst = drops.iter().max_by_key(|(_, count)| **count);
-    let links: BTreeSet<(usize, usize)> = drops.keys().map(|(one, other)| (*one.min(other), *one.max(other))).collect();
+    let links: BTreeSet<(usize, usize)> = drops
+        .keys()
+        .map(|(one, other)| (*one.min(other), *one.max(other)))
+        .collect();
     let measured = match worst {
         None => "none".into(),
         Some(((one, other), count)) => {
-            format!("{} links; {}-{} {count} times", links.len(), NAMES[*one], NAMES[*other])
+            format!(
+                "{} links; {}-{} {count} times",
+                links.len(),
+                NAMES[*one],
+                NAMES[*other]
+            )
         }
     };
     let held = worst.is_none_or(|(_, count)| *count <= most);
@@ -159,24 +183,37 @@ fn one_identity(scenario: &Scenario, events: &[Event]) -> Verdict {
         }
     }
     let held = ids.len() == scenario.nodes;
-    Verdict::new("an identity a node", format!("{} of {} nodes", ids.len(), scenario.nodes), Some(held))
+    Verdict::new(
+        "an identity a node",
+        format!("{} of {} nodes", ids.len(), scenario.nodes),
+        Some(held),
+    )
 }
 
 /// From the first moment at which all is exact, nothing changes in a view but what was measured.
 fn nothing_happens(scenario: &Scenario, events: &[Event]) -> Verdict {
     let promised = "nothing happens";
-    let mut state = State::new(scenario.nodes);
+    let mut state = State::new(scenario, events);
     let mut rest: Option<Vec<Option<View>>> = None;
     let mut problems = Vec::new();
     for event in events {
         state.apply(event);
         if rest.is_none() && state.exact() {
-            rest = Some(state.views.iter().map(|view| view.as_ref().map(unmeasured)).collect());
+            rest = Some(
+                state
+                    .views
+                    .iter()
+                    .map(|view| view.as_ref().map(unmeasured))
+                    .collect(),
+            );
         }
         if let (What::Shows(view), Some(rest)) = (&event.what, &mut rest) {
             let now = Some(unmeasured(view));
             if rest[view.viewer] != now {
-                problems.push(format!("{:.1} s: {}'s view changes", event.at_s, NAMES[view.viewer]));
+                problems.push(format!(
+                    "{:.1} s: {}'s view changes",
+                    event.at_s, NAMES[view.viewer]
+                ));
                 rest[view.viewer] = now;
             }
         }

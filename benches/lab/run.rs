@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::{self, Cluster};
 use crate::follow::Follower;
+use crate::guard::Guard;
 use crate::judge::{self, Verdict};
 use crate::kernel::now_ns;
 use crate::net::Net;
@@ -44,8 +45,8 @@ pub(crate) struct Job {
     pub(crate) work: PathBuf,
     /// We are in a kernel of our own: its clock is ours.
     pub(crate) guest: bool,
-    /// The interface that is loopback.
-    pub(crate) interface: String,
+    /// The interface that is loopback; none: that of our own namespace.
+    pub(crate) interface: Option<String>,
 }
 
 /// What a worker found.
@@ -73,6 +74,7 @@ struct Run<'a> {
     job: &'a Job,
     scenario: &'a Scenario,
     net: Net,
+    // Fields are dropped in this order: the processes go before the interface is put back.
     cluster: Cluster,
     follower: Follower,
     timeline: Timeline,
@@ -82,22 +84,34 @@ struct Run<'a> {
     /// How far the wall clock was moved.
     jumped_ns: i128,
     ended: Vec<bool>,
+    _guard: Option<Guard>,
 }
 
 impl<'a> Run<'a> {
     /// With everything in place, and nothing started.
     fn new(job: &'a Job, scenario: &'a Scenario) -> Result<Self> {
-        let commands = File::create(job.out.join("commands")).context("can't write the commands")?;
-        let mut net = Net::new(scenario.topology, &job.interface, scenario.nodes, commands);
+        let commands =
+            File::create(job.out.join("commands")).context("can't write the commands")?;
+        let guard = job.interface.as_deref().map(Guard::new).transpose()?;
+        let mut net = Net::new(
+            scenario.topology,
+            job.interface.as_deref(),
+            scenario.nodes,
+            commands,
+        );
         net.make()?;
-        let names: Vec<String> = NAMES[..scenario.nodes].iter().map(|name| (*name).to_owned()).collect();
+        let names: Vec<String> = NAMES[..scenario.nodes]
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect();
         let folder = tempfile::Builder::new()
             .prefix("area-net-lab-")
             .tempdir_in(&job.work)
             .with_context(|| format!("can't make a folder in {}", job.work.display()))?;
         let config = configure(scenario, &net, folder.path())?;
         let logs = job.out.join("logs");
-        let mut cluster = Cluster::lay_out(folder, &job.binary, &scenario.settings, config, names, logs)?;
+        let mut cluster =
+            Cluster::lay_out(folder, &job.binary, &scenario.settings, config, names, logs)?;
         for node in 0..scenario.nodes {
             cluster.set_prefix(node, net.prefix(node));
         }
@@ -113,12 +127,16 @@ impl<'a> Run<'a> {
             began_ns: now_ns(),
             jumped_ns: 0,
             ended: vec![false; scenario.nodes],
+            _guard: guard,
         })
     }
 
     fn play(&mut self) -> Result<()> {
-        let (first, later): (Vec<&Step>, Vec<&Step>) =
-            self.scenario.steps.iter().partition(|step| step.at_s == 0.0);
+        let (first, later): (Vec<&Step>, Vec<&Step>) = self
+            .scenario
+            .steps
+            .iter()
+            .partition(|step| step.at_s == 0.0);
         for step in first {
             self.step(step)?;
         }
@@ -166,8 +184,13 @@ impl<'a> Run<'a> {
     }
 
     fn step(&mut self, step: &Step) -> Result<()> {
-        self.does(step.action.clone())
-            .with_context(|| format!("at {} s: {}", step.at_s, step.action.words(self.scenario.nodes)))
+        self.does(step.action.clone()).with_context(|| {
+            format!(
+                "at {} s: {}",
+                step.at_s,
+                step.action.words(self.scenario.nodes)
+            )
+        })
     }
 
     fn does(&mut self, action: Action) -> Result<()> {
@@ -211,7 +234,10 @@ impl<'a> Run<'a> {
         let jump = i128::from(seconds) * 1_000_000_000;
         let there = i128::from(now_ns()) + jump;
         let text = format!("@{}.{:09}", there / 1_000_000_000, there % 1_000_000_000);
-        let set = Command::new("date").args(["-s", &text]).stdout(Stdio::null()).status();
+        let set = Command::new("date")
+            .args(["-s", &text])
+            .stdout(Stdio::null())
+            .status();
         if !set.context("can't run date")?.success() {
             bail!("date can't set the clock");
         }
@@ -234,7 +260,10 @@ impl<'a> Run<'a> {
     fn drain(&mut self) -> Result<()> {
         for (written_ns, view) in self.follower.written()? {
             let at_s = self.seconds(written_ns);
-            self.timeline.add(Event { at_s, what: What::Shows(view) })?;
+            self.timeline.add(Event {
+                at_s,
+                what: What::Shows(view),
+            })?;
         }
         for node in 0..self.scenario.nodes {
             if let Some(status) = self.cluster.ended(node)?
@@ -265,6 +294,10 @@ impl<'a> Run<'a> {
     fn start_ping(&self, from: usize, to: usize) -> Result<Child> {
         let address = self.net.address(to).to_string();
         let mut words = self.net.prefix(from);
+        // Like the nodes, it ends with us.
+        if cluster::guard_works() {
+            words.extend(["setpriv", "--pdeathsig", "KILL", "--"].map(String::from));
+        }
         words.extend(["ping", "-n", "-D", "-i", PING_EVERY, &address].map(String::from));
         let output = File::create(self.job.out.join("ping")).context("can't write ping's words")?;
         Command::new(&words[0])
@@ -285,7 +318,9 @@ fn answers(mut ping: Child, path: &Path, began_ns: u64) -> Result<Vec<Event>> {
     for line in BufReader::new(File::open(path).context("can't read ping's words")?).lines() {
         let line = line.context("can't read ping's words")?;
         // [1700000000.123456] 64 bytes from ::1: icmp_seq=1 ttl=64 time=0.092 ms
-        let time = line.split_once("time=").and_then(|(_, rest)| rest.split_once(' '));
+        let time = line
+            .split_once("time=")
+            .and_then(|(_, rest)| rest.split_once(' '));
         let stamp = line.strip_prefix('[').and_then(|rest| rest.split_once(']'));
         if let (Some((time, _)), Some((stamp, _))) = (time, stamp)
             && let (Ok(rtt_ms), Ok(stamp)) = (time.parse(), stamp.parse::<f64>())
@@ -311,8 +346,7 @@ fn configure(scenario: &Scenario, net: &Net, folder: &Path) -> Result<PathBuf> {
     let default = cluster::project().join("config/network/default.toml");
     fs::copy(&default, config.join("network/default.toml"))
         .with_context(|| format!("can't copy {}", default.display()))?;
-    for node in 0..scenario.nodes {
-        let name = NAMES[node];
+    for (node, name) in NAMES.iter().enumerate().take(scenario.nodes) {
         let listen = match scenario.listen {
             Listen::Own => net.address(node).to_string(),
             Listen::Any => "::".to_owned(),

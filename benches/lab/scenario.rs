@@ -41,29 +41,25 @@ pub(crate) struct Scenario {
 impl Scenario {
     /// Whether it needs a kernel that has `sch_netem`.
     pub(crate) fn needs_netem(&self) -> bool {
-        self.steps
-            .iter()
-            .any(|step| match step.action {
-                Action::Netem { .. } | Action::LinkDown { .. } | Action::LinkUp { .. } => true,
-                Action::Vanish { .. } => true,
-                Action::Mtu { .. }
-                | Action::Kill { .. }
-                | Action::Start { .. }
-                | Action::Leave { .. }
-                | Action::Stop { .. }
-                | Action::Continue { .. }
-                | Action::Address { .. }
-                | Action::Clock { .. } => false,
-            })
+        self.steps.iter().any(|step| match step.action {
+            Action::Netem { .. } | Action::LinkDown { .. } | Action::LinkUp { .. } => true,
+            Action::Vanish { .. } => true,
+            Action::Mtu { .. }
+            | Action::Kill { .. }
+            | Action::Start { .. }
+            | Action::Leave { .. }
+            | Action::Stop { .. }
+            | Action::Continue { .. }
+            | Action::Address { .. }
+            | Action::Clock { .. } => false,
+        })
     }
 
     /// Whether `ping` takes the way of this link.
     pub(crate) fn pings(&self, one: usize, other: usize) -> bool {
         match self.topology {
             Topology::Loopback => true,
-            Topology::Links => {
-                self.ping == Some((one, other)) || self.ping == Some((other, one))
-            }
+            Topology::Links => self.ping == Some((one, other)) || self.ping == Some((other, one)),
         }
     }
 

@@ -17,12 +17,17 @@ pub(crate) struct Row {
 impl Row {
     /// Whether it went through, and every promise was held.
     pub(crate) fn good(&self) -> bool {
-        self.failure.is_none() && self.verdicts.iter().all(|verdict| verdict.held != Some(false))
+        self.failure.is_none()
+            && self
+                .verdicts
+                .iter()
+                .all(|verdict| verdict.held != Some(false))
     }
 }
 
 /// The head of the table.
-pub(crate) const HEAD: &str = "| scenario | promised | measured | held |\n| --- | --- | --- | --- |\n";
+pub(crate) const HEAD: &str =
+    "| scenario | promised | measured | held |\n| --- | --- | --- | --- |\n";
 
 /// One scenario's lines of the table, in Markdown.
 pub(crate) fn lines(row: &Row) -> String {
@@ -55,7 +60,9 @@ pub(crate) fn lines(row: &Row) -> String {
 pub(crate) fn sum(rows: &[Row]) -> String {
     let count = |held| {
         let verdicts = rows.iter().flat_map(|row| &row.verdicts);
-        verdicts.filter(|verdict| verdict.held == Some(held)).count()
+        verdicts
+            .filter(|verdict| verdict.held == Some(held))
+            .count()
     };
     let failed = rows.iter().filter(|row| row.failure.is_some()).count();
     format!(

@@ -49,7 +49,8 @@ impl Timeline {
             What::Shows(view) => self.changes(view),
         };
         for line in lines {
-            writeln!(self.lines, "{:10.3} {line}", event.at_s).context("can't write the timeline")?;
+            writeln!(self.lines, "{:10.3} {line}", event.at_s)
+                .context("can't write the timeline")?;
         }
         serde_json::to_writer(&mut self.record, &event).context("can't write the record")?;
         writeln!(self.record).context("can't write the record")?;
@@ -60,7 +61,8 @@ impl Timeline {
     /// Everything that happened, in the order of time.
     pub(crate) fn into_events(mut self) -> Result<Vec<Event>> {
         self.record.flush().context("can't write the record")?;
-        self.events.sort_by(|one, other| one.at_s.total_cmp(&other.at_s));
+        self.events
+            .sort_by(|one, other| one.at_s.total_cmp(&other.at_s));
         Ok(self.events)
     }
 
@@ -96,13 +98,19 @@ impl Timeline {
         }
         let pairs = |view: &View| -> BTreeSet<(String, String, bool)> {
             let links = view.links.iter();
-            links.map(|link| (link.dialer.clone(), link.listener.clone(), link.suspect)).collect()
+            links
+                .map(|link| (link.dialer.clone(), link.listener.clone(), link.suspect))
+                .collect()
         };
         let (had, has) = (before.map(pairs).unwrap_or_default(), pairs(view));
         for (sign, links) in [("-", had.difference(&has)), ("+", has.difference(&had))] {
             for (dialer, listener, suspect) in links {
                 let word = if *suspect { " (suspect)" } else { "" };
-                lines.push(format!("{who}: {sign} {} -> {}{word}", self.name(dialer), self.name(listener)));
+                lines.push(format!(
+                    "{who}: {sign} {} -> {}{word}",
+                    self.name(dialer),
+                    self.name(listener)
+                ));
             }
         }
         lines

@@ -98,7 +98,9 @@ impl Truth {
     /// Whether this socket address is the node's, now.
     pub(crate) fn is_at(&self, node: usize, socket: &str) -> bool {
         let own = address(node, self.moves[node]);
-        socket.parse().is_ok_and(|socket: SocketAddr| socket.ip() == own)
+        socket
+            .parse()
+            .is_ok_and(|socket: SocketAddr| socket.ip() == own)
     }
 
     /// What the qdiscs of both directions add to a round trip, in ms.

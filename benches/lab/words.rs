@@ -14,7 +14,9 @@ pub(crate) enum BadScenario {
         source: std::io::Error,
     },
     /// Nothing of that name ships, and it is no file.
-    #[error("there is no scenario `{name}`{hint}; --list shows them, and a path names a file of your own")]
+    #[error(
+        "there is no scenario `{name}`{hint}; --list shows them, and a path names a file of your own"
+    )]
     Unknown {
         /// As it was given.
         name: String,
@@ -58,5 +60,8 @@ pub(crate) fn explain(message: &str) -> String {
     };
     let valid: Vec<&str> = quoted.collect();
     let hint = nearest(word, valid.iter().copied());
-    format!("there is no `{word}` here{hint} (there is: {})", valid.join(", "))
+    format!(
+        "there is no `{word}` here{hint} (there is: {})",
+        valid.join(", ")
+    )
 }

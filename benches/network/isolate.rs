@@ -19,7 +19,11 @@ const WAYS: [&[&str]; 2] = [&["--net"], &["--map-root-user", "--net"]];
 /// open.
 pub(crate) fn way(more: &[&str]) -> Option<Vec<String>> {
     WAYS.iter().find_map(|way| {
-        let args: Vec<String> = way.iter().chain(more).map(|arg| (*arg).to_owned()).collect();
+        let args: Vec<String> = way
+            .iter()
+            .chain(more)
+            .map(|arg| (*arg).to_owned())
+            .collect();
         let open = Command::new("unshare")
             .args(&args)
             .args(["--", "sh", "-c", LOOPBACK_UP])
