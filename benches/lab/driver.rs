@@ -98,10 +98,14 @@ fn judge_again(scenario: &Scenario, record: &Path) -> Result<ExitCode> {
         events.push(serde_json::from_str(&line).context("this is no record of a run")?);
     }
     events.sort_by(|one, other| one.at_s.total_cmp(&other.at_s));
+    // Beside the record is the job, which says where it was played.
+    let job = fs::read_to_string(record.with_file_name("job.json"))
+        .context("no job.json beside the record")?;
+    let job: Job = serde_json::from_str(&job).context("this is no job")?;
     let row = Row {
         name: scenario.name.clone(),
         place: "a record",
-        verdicts: judge::judge(scenario, &events, true),
+        verdicts: judge::judge(scenario, &events, job.guest),
         failure: None,
     };
     print!("{}{}", table::HEAD, table::lines(&row));
@@ -292,11 +296,11 @@ impl<'a> Driver<'a> {
             file,
             short: self.options.short,
             binary: self.binary.clone(),
-            out: out.clone(),
             work: match place {
-                Place::Here => std::env::temp_dir(),
+                Place::Here => out.clone(),
                 Place::Kernel | Place::Uml => PathBuf::from(WORK),
             },
+            out: out.clone(),
             guest: place == Place::Uml,
             interface,
         };
