@@ -5,17 +5,17 @@
 //! # The data's way
 //!
 //! ```text
-//! scenarios/*.toml ─ parse ─ scenario          what is done, when, and what must hold; mistakes are found here
-//!                              │
-//! driver (this file) ─ machine │               for each: a worker in new namespaces, or in User-Mode Linux
-//!                        │     │
-//!                     run ─────┤               the worker: plays the steps with net (ip, tc) and cluster (processes),
-//!                        │                     follows every network.json
-//!                     timeline ─ events.jsonl  what the lab did and what every node showed, in the order of time
-//!                        │
-//!                     judge ─ truth            what is so, from what was done; rules and measures hold the record against it
-//!                        │
-//!                     result.json ─ driver ─ the table
+//! scenarios/*.toml ─ parse (steps, netem, promises) ─ scenario     what is done, when, and what must hold; mistakes
+//!                                                        │         are found here, before anything starts
+//! driver ─ machine                                       │         for each: a worker in new namespaces, or in User-Mode Linux
+//!             │                                          │
+//!             └─ run (net: ip, tc; cluster: processes; follow: every network.json) ─ the worker
+//!                  │
+//!                timeline ─ events.jsonl ─ record        what the lab did and what every node showed, in the order of time
+//!                  │
+//!                judge (rules, measures) ─ truth         what is so, from what was done; what was shown is held against it
+//!                  │
+//!                result.json ─ driver ─ table
 //! ```
 //!
 //! A node counts as up as long as its process runs and packets pass both ways along some path to it. So whoever shows it as
@@ -73,6 +73,8 @@ mod parse;
 )]
 #[path = "network/picture.rs"]
 mod picture;
+#[path = "lab/promises.rs"]
+mod promises;
 #[path = "lab/record.rs"]
 mod record;
 #[path = "lab/rules.rs"]
@@ -81,6 +83,8 @@ mod rules;
 mod run;
 #[path = "lab/scenario.rs"]
 mod scenario;
+#[path = "lab/steps.rs"]
+mod steps;
 #[path = "lab/table.rs"]
 mod table;
 #[path = "lab/timeline.rs"]

@@ -10,12 +10,16 @@ mod measures;
 mod netem;
 #[path = "../benches/lab/parse.rs"]
 mod parse;
+#[path = "../benches/lab/promises.rs"]
+mod promises;
 #[path = "../benches/lab/record.rs"]
 mod record;
 #[path = "../benches/lab/rules.rs"]
 mod rules;
 #[path = "../benches/lab/scenario.rs"]
 mod scenario;
+#[path = "../benches/lab/steps.rs"]
+mod steps;
 #[path = "../benches/lab/truth.rs"]
 mod truth;
 #[path = "../benches/lab/words.rs"]
@@ -42,11 +46,11 @@ fn read(rest: &str) -> Result<Scenario, String> {
 }
 
 fn good(rest: &str) -> Scenario {
-    read(rest).unwrap()
+    read(rest).expect("a sound scenario")
 }
 
 fn bad(rest: &str) -> String {
-    read(rest).unwrap_err()
+    read(rest).expect_err("a mistake")
 }
 
 #[test]
@@ -155,109 +159,110 @@ fn the_short_form_replaces_what_it_names() {
     assert!(short.must.never_down);
 }
 
-/// Each mistake is refused with its line, and with what was meant.
+/// What is written after [`HEAD`], and what is said of it.
+const MISTAKES: &[(&str, &str)] = &[
+    (
+        "[must]\nnever_donw = true\n",
+        "try.toml, line 6: there is no `never_donw` here; did you mean `never_down`?",
+    ),
+    (
+        "[[step]]\nat_s = 1\nkil = \"bob\"\n[must]\n",
+        "line 7: there is no `kil` here; did you mean `kill`?",
+    ),
+    (
+        "[[step]]\nat_s = 1\nkill = \"bop\"\n[must]\n",
+        "line 7: there is no node `bop`; did you mean `bob`?",
+    ),
+    (
+        "[[step]]\nat_s = 1\nkill = \"dave\"\n[must]\n",
+        "line 7: there is no node `dave`; did you mean `",
+    ),
+    (
+        "[[step]]\nat_s = 1\non = [\"alice->carl\"]\nlink = \"down\"\n[must]\n",
+        "line 7: there is no node `carl`; did you mean `carol`?",
+    ),
+    (
+        "[[step]]\nat_s = 1\nlink = \"dwon\"\n[must]\n",
+        "line 7: there is no `dwon` here; did you mean `down`?",
+    ),
+    (
+        "[[step]]\nat_s = 1\nnetem = \"dely 5ms\"\n[must]\n",
+        "line 7: netem has no `dely`; did you mean `delay`?",
+    ),
+    (
+        "[[step]]\nat_s = 1\nnetem = \"delay 5\"\n[must]\n",
+        "line 7: `5` is no time",
+    ),
+    (
+        "[[step]]\nat_s = 1\nnetem = \"loss 100%\"\n[must]\n",
+        "line 7: what loses everything",
+    ),
+    (
+        "[[step]]\nat_s = 9\nkill = \"bob\"\n[[step]]\nat_s = 8\nstart = \"bob\"\n[must]\n",
+        "line 9: at_s = 8 runs backwards",
+    ),
+    (
+        "[[step]]\nat_s = -1\nkill = \"bob\"\n[must]\n",
+        "line 6: at_s = -1 runs backwards",
+    ),
+    (
+        "[[step]]\nat_s = 61\nkill = \"bob\"\n[must]\n",
+        "line 6: a step at 61 s, but all is over at 60 s",
+    ),
+    (
+        "[[step]]\nat_s = 1\n[must]\n",
+        "line 5: a step does one thing, and this does 0",
+    ),
+    (
+        "[[step]]\nat_s = 1\nkill = \"bob\"\nstart = \"bob\"\n[must]\n",
+        "line 5: a step does one thing, and this does 2",
+    ),
+    (
+        "[[step]]\nat_s = 1\nstart = \"bob\"\n[must]\n",
+        "line 5: at 1 s this can't be done, for bob runs then",
+    ),
+    (
+        "[[step]]\nat_s = 1\nkill = \"bob\"\ntimes = 2\nevery_s = 1\n[must]\n",
+        "at 2 s this can't be done, for bob doesn't run then",
+    ),
+    (
+        "[[step]]\nat_s = 1\nkill = \"bob\"\ntimes = 2\n[must]\n",
+        "times (up to 100) and every_s go together",
+    ),
+    (
+        "[[step]]\nat_s = 1\npartition = [[\"alice\"], [\"bob\"]]\n[must]\n",
+        "line 7: `carol` is in no part",
+    ),
+    (
+        "[[step]]\nat_s = 1\nmtu = 576\n[must]\n",
+        "line 7: IPv6 needs an mtu of 1280",
+    ),
+    (
+        "[must]\ndown_everywhere_within_s = 3\n",
+        "down_everywhere_within_s needs a step with kill",
+    ),
+    (
+        "[must]\nall_know_all_within_s = { wurst = 3 }\n",
+        "line 6: there is no `wurst` here; did you mean `worst`?",
+    ),
+    (
+        "[must]\nall_know_all_within_s = \"soon\"\n",
+        "line 6: invalid type: string \"soon\", expected seconds",
+    ),
+    (
+        "[must]\nrtt_over_ping_us = { least = 1, most = 2 }\n",
+        "rtt_over_ping_us needs `ping",
+    ),
+    ("[must\n", "line 5: "),
+    (
+        "[must]\n[short]\nlast_s = 4\n",
+        "line 7: there is no `last_s` here; did you mean `lasts_s`?",
+    ),
+];
+
 #[test]
 fn a_mistake_is_named_with_its_line_and_the_nearest_word() {
-    let cases = [
-        (
-            "[must]\nnever_donw = true\n",
-            "try.toml, line 6: there is no `never_donw` here; did you mean `never_down`?",
-        ),
-        (
-            "[[step]]\nat_s = 1\nkil = \"bob\"\n[must]\n",
-            "line 7: there is no `kil` here; did you mean `kill`?",
-        ),
-        (
-            "[[step]]\nat_s = 1\nkill = \"bop\"\n[must]\n",
-            "line 7: there is no node `bop`; did you mean `bob`?",
-        ),
-        (
-            "[[step]]\nat_s = 1\nkill = \"dave\"\n[must]\n",
-            "line 7: there is no node `dave`; did you mean `",
-        ),
-        (
-            "[[step]]\nat_s = 1\non = [\"alice->carl\"]\nlink = \"down\"\n[must]\n",
-            "line 7: there is no node `carl`; did you mean `carol`?",
-        ),
-        (
-            "[[step]]\nat_s = 1\nlink = \"dwon\"\n[must]\n",
-            "line 7: there is no `dwon` here; did you mean `down`?",
-        ),
-        (
-            "[[step]]\nat_s = 1\nnetem = \"dely 5ms\"\n[must]\n",
-            "line 7: netem has no `dely`; did you mean `delay`?",
-        ),
-        (
-            "[[step]]\nat_s = 1\nnetem = \"delay 5\"\n[must]\n",
-            "line 7: `5` is no time",
-        ),
-        (
-            "[[step]]\nat_s = 1\nnetem = \"loss 100%\"\n[must]\n",
-            "line 7: what loses everything",
-        ),
-        (
-            "[[step]]\nat_s = 9\nkill = \"bob\"\n[[step]]\nat_s = 8\nstart = \"bob\"\n[must]\n",
-            "line 9: at_s = 8 runs backwards",
-        ),
-        (
-            "[[step]]\nat_s = -1\nkill = \"bob\"\n[must]\n",
-            "line 6: at_s = -1 runs backwards",
-        ),
-        (
-            "[[step]]\nat_s = 61\nkill = \"bob\"\n[must]\n",
-            "line 6: a step at 61 s, but all is over at 60 s",
-        ),
-        (
-            "[[step]]\nat_s = 1\n[must]\n",
-            "line 5: a step does one thing, and this does 0",
-        ),
-        (
-            "[[step]]\nat_s = 1\nkill = \"bob\"\nstart = \"bob\"\n[must]\n",
-            "line 5: a step does one thing, and this does 2",
-        ),
-        (
-            "[[step]]\nat_s = 1\nstart = \"bob\"\n[must]\n",
-            "line 5: at 1 s this can't be done, for bob runs then",
-        ),
-        (
-            "[[step]]\nat_s = 1\nkill = \"bob\"\ntimes = 2\nevery_s = 1\n[must]\n",
-            "at 2 s this can't be done, for bob doesn't run then",
-        ),
-        (
-            "[[step]]\nat_s = 1\nkill = \"bob\"\ntimes = 2\n[must]\n",
-            "times (up to 100) and every_s go together",
-        ),
-        (
-            "[[step]]\nat_s = 1\npartition = [[\"alice\"], [\"bob\"]]\n[must]\n",
-            "line 7: `carol` is in no part",
-        ),
-        (
-            "[[step]]\nat_s = 1\nmtu = 576\n[must]\n",
-            "line 7: IPv6 needs an mtu of 1280",
-        ),
-        (
-            "[must]\ndown_everywhere_within_s = 3\n",
-            "down_everywhere_within_s needs a step with kill",
-        ),
-        (
-            "[must]\nall_know_all_within_s = { wurst = 3 }\n",
-            "line 6: there is no `wurst` here; did you mean `worst`?",
-        ),
-        (
-            "[must]\nall_know_all_within_s = \"soon\"\n",
-            "line 6: invalid type: string \"soon\", expected seconds",
-        ),
-        (
-            "[must]\nrtt_over_ping_us = { least = 1, most = 2 }\n",
-            "a promise about ping needs `ping",
-        ),
-        ("[must\n", "line 5: "),
-        (
-            "[must]\n[short]\nlast_s = 4\n",
-            "line 7: there is no `last_s` here; did you mean `lasts_s`?",
-        ),
-    ];
-    for (text, says) in cases {
+    for (text, says) in MISTAKES {
         let said = bad(text);
         assert!(said.contains(says), "{text}\nsaid: {said}\nnot:  {says}");
     }

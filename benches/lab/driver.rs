@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::cluster::project;
@@ -32,6 +33,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How often it says that it is still there.
 const SAY_EVERY: Duration = Duration::from_secs(60);
+
+/// Where most machines have a folder in memory for everybody.
+const MEMORY: &str = "/dev/shm";
 
 /// One scenario, to be played.
 struct Entry {
@@ -297,6 +301,7 @@ impl<'a> Driver<'a> {
             short: self.options.short,
             binary: self.binary.clone(),
             work: match place {
+                Place::Here if tempfile::tempdir_in(MEMORY).is_ok() => PathBuf::from(MEMORY),
                 Place::Here => out.clone(),
                 Place::Kernel | Place::Uml => PathBuf::from(WORK),
             },
@@ -377,9 +382,9 @@ impl<'a> Driver<'a> {
     }
 }
 
-/// Ends a worker with all that it started: it lives in a process namespace of its own.
+/// Ends a worker with all that it started: it leads a process group, and mostly lives in a process namespace as well.
 fn end(worker: &mut Child) -> Result<()> {
-    worker.kill().context("can't end a worker")?;
+    kill_process_group(Pid::from_child(worker), Signal::KILL).context("can't end a worker")?;
     worker.wait().context("can't reap a worker")?;
     Ok(())
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::measures;
+use crate::promises::Bound;
 use crate::record::{Event, View, What};
 use crate::rules;
-use crate::scenario::{Action, Bound, Scenario};
+use crate::scenario::{Action, Scenario};
 use crate::truth::Truth;
 
 /// Actions of one kind that follow each other that closely are one: a time counts from the first of them.

@@ -233,12 +233,14 @@ pub(crate) enum Wish {
     Interface,
 }
 
-/// The first process in User-Mode Linux. Paths are quoted for the shell.
+/// The first process in User-Mode Linux. Paths are quoted for the shell. It gives up new privileges first: where the lab's user is not
+/// root, this machine's setuid programs belong to nobody in there, and would lose their rights instead of gaining some.
 fn script(boot: &Path, out: &Path, lab: &Path, file: &Path) -> String {
     let modules = quoted(&boot.join("modules"));
     let (out, lab, file) = (quoted(out), quoted(lab), quoted(file));
     format!(
         "#!/bin/sh\n\
+         [ \"$1\" = again ] || exec setpriv --no-new-privs \"$0\" again\n\
          export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n\
          mount -t proc proc /proc\n\
          mount -t sysfs sys /sys\n\

@@ -1,8 +1,9 @@
 //! Promises about what is measured: round-trip times and losses as they are shown.
 
 use crate::judge::{State, Times, Verdict, started};
+use crate::promises::{NearPing, Range};
 use crate::record::{Event, What};
-use crate::scenario::{Action, NearPing, Range, Scenario};
+use crate::scenario::{Action, Scenario};
 
 /// An RTT counts as shown when it is that near to the true one, as a share of it …
 const RTT_SHARE: f64 = 0.1;
@@ -159,10 +160,12 @@ fn over_ping(scenario: &Scenario, events: &[Event], range: Range, guest: bool) -
 /// The loss of all links under a qdisc, from the dialers' own views, at every full second.
 fn loss_shown(scenario: &Scenario, events: &[Event], points: f64) -> Verdict {
     let promised = format!("loss shown: the qdiscs' ± {points} points");
-    let changes = events
+    let mut changes = events
         .iter()
         .filter(|event| matches!(&event.what, What::Does(action) if action.delays()));
-    let since = changes.last().map_or(f64::INFINITY, |event| event.at_s);
+    let since = changes
+        .next_back()
+        .map_or(f64::INFINITY, |event| event.at_s);
     let (mut shown, mut off) = (Vec::new(), Vec::new());
     let mut wanted = None;
     every_second(scenario, events, |at_s, state| {

@@ -110,11 +110,9 @@ impl<'a> Run<'a> {
             .with_context(|| format!("can't make a folder in {}", job.work.display()))?;
         let config = configure(scenario, &net, folder.path())?;
         let logs = job.out.join("logs");
-        let mut cluster =
-            Cluster::lay_out(folder, &job.binary, &scenario.settings, config, names, logs)?;
-        for node in 0..scenario.nodes {
-            cluster.set_prefix(node, net.prefix(node));
-        }
+        let prefixes = (0..scenario.nodes).map(|node| net.prefix(node)).collect();
+        let (binary, settings) = (&job.binary, &scenario.settings);
+        let cluster = Cluster::lay_out(folder, binary, settings, config, names, prefixes, logs)?;
         Ok(Self {
             job,
             scenario,

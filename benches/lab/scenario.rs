@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::netem::Netem;
+use crate::promises::Must;
 
 /// The nodes that there may be, in the order in which they are started.
 pub(crate) const NAMES: [&str; 10] = [
@@ -249,73 +250,4 @@ fn directions(on: &[Direction], nodes: usize) -> String {
         }
     }
     words.join(" ")
-}
-
-/// A bound on several times: on each of them, and perhaps on the one in the middle.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Bound {
-    /// None may be above.
-    pub(crate) worst: f64,
-    /// Nor the one in the middle above this.
-    pub(crate) median: Option<f64>,
-}
-
-/// A bound on the RTT shown, from `ping`'s beside it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NearPing {
-    /// In percent of ping's.
-    pub(crate) percent: f64,
-    /// And so many ms.
-    pub(crate) plus_ms: f64,
-}
-
-/// Between what and what.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Range {
-    /// Not less.
-    pub(crate) least: f64,
-    /// Not more.
-    pub(crate) most: f64,
-}
-
-/// What must hold. A promise that a scenario doesn't name isn't judged. Times are in seconds, and end when a file was
-/// written that made the last view right.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Must {
-    /// After the last node was first started, every view lists exactly all as up.
-    pub(crate) all_know_all_within_s: Option<Bound>,
-    /// No view ever shows a node as not up that is, and to which a path is; nor does a node say that it is cut off.
-    pub(crate) never_down: bool,
-    /// No link that is there is dropped more often than that.
-    pub(crate) link_drops_at_most: Option<u32>,
-    /// After a kill, a stop or a vanishing, no view shows that node as up.
-    pub(crate) down_everywhere_within_s: Option<Bound>,
-    /// After links went down, every view shows as up exactly those to which a path is left.
-    pub(crate) unreachable_within_s: Option<Bound>,
-    /// After a start, a continuation, or links that came up, every view lists exactly those to which a path is.
-    pub(crate) known_again_within_s: Option<Bound>,
-    /// After the same, all views are one and the same, with a link between every two that can have one and no other.
-    pub(crate) exact_within_s: Option<Bound>,
-    /// After directions went down, no view lists those links any more, and all show all nodes as up.
-    pub(crate) link_down_nodes_up_within_s: Option<Bound>,
-    /// After a delay changed, every view shows the new RTT of those links, to 10 % and 2 ms.
-    pub(crate) rtt_shown_within_s: Option<Bound>,
-    /// The median of the RTTs shown is that near to the median of ping's.
-    pub(crate) rtt_near_ping: Option<NearPing>,
-    /// The median of the RTTs shown is that much over the median of ping's, in µs. Not judged in User-Mode Linux.
-    pub(crate) rtt_over_ping_us: Option<Range>,
-    /// From a minute after the qdisc, the median of the losses shown is that near to what the qdisc does to a probe
-    /// and its answer, in points.
-    pub(crate) loss_shown_within_points: Option<f64>,
-    /// After an address changed, every view shows the node as up, at the new address.
-    pub(crate) new_address_within_s: Option<Bound>,
-    /// There are never more ids than nodes.
-    pub(crate) one_identity: bool,
-    /// Once everything was exact, no view changes but in its measurements.
-    pub(crate) nothing_happens: bool,
-    /// At the end all views are one and the same, as above.
-    pub(crate) exact_at_end: bool,
 }

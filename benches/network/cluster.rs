@@ -110,17 +110,20 @@ impl Cluster {
             Plan::Chain(_) | Plan::ChainWithMissing(_) => write_chain(plan, folder.path())?,
         };
         let logs = folder.path().join("logs");
-        Self::lay_out(folder, binary, settings, config, plan.names(), logs)
+        let names = plan.names();
+        let prefixes = vec![Vec::new(); names.len()];
+        Self::lay_out(folder, binary, settings, config, names, prefixes, logs)
     }
 
     /// The processes of `names` in a folder that has their targets already, with the settings in `config` and their logs
-    /// in `logs`.
+    /// in `logs`. The command of each starts with the words in `prefixes`, which must run the rest in their own place.
     pub(crate) fn lay_out(
         folder: TempDir,
         binary: &Path,
         settings: &[String],
         config: PathBuf,
         names: Vec<String>,
+        prefixes: Vec<Vec<String>>,
         logs: PathBuf,
     ) -> Result<Self> {
         for name in &names {
@@ -133,16 +136,11 @@ impl Cluster {
             settings: settings.to_vec(),
             config,
             logs,
-            prefixes: vec![Vec::new(); names.len()],
+            prefixes,
             children: names.iter().map(|_| None).collect(),
             names,
             guarded: guard_works(),
         })
-    }
-
-    /// From now on the command of the node at `place` starts with these words, which must run the rest in their own place.
-    pub(crate) fn set_prefix(&mut self, place: usize, prefix: Vec<String>) {
-        self.prefixes[place] = prefix;
     }
 
     /// The folder that the nodes run in.
