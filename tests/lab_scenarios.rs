@@ -294,6 +294,25 @@ fn loopback_has_one_host_and_one_qdisc() {
 }
 
 #[test]
+fn a_qdisc_is_changed_in_place_unless_an_option_goes() {
+    let commands = |before, now| netem::replace("lo", before, now);
+    let change = "qdisc change dev lo root netem delay 5ms loss 1%";
+    let (add, del) = (
+        "qdisc add dev lo root netem loss 1%",
+        "qdisc del dev lo root",
+    );
+    assert_eq!(commands(None, Some("loss 1%")), [add]);
+    assert_eq!(
+        commands(Some("delay 9ms"), Some("delay 5ms loss 1%")),
+        [change]
+    );
+    assert_eq!(commands(Some("rate 1mbit"), Some("loss 1%")), [del, add]);
+    assert_eq!(commands(Some("loss 1%"), None), [del]);
+    assert!(commands(Some("loss 1%"), Some("loss 1%")).is_empty());
+    assert!(commands(None, None).is_empty());
+}
+
+#[test]
 fn an_unknown_scenario_is_refused_with_the_nearest_name() {
     let said = parse::find(&folder(), "outage-6").unwrap_err().to_string();
     assert!(
@@ -485,6 +504,17 @@ fn a_killed_node_is_down_everywhere_once_the_last_view_says_so() {
     assert_eq!(within("2").held, Some(false));
     assert_eq!(within("{ median = 2.4, worst = 3.0 }").held, Some(false));
     assert_eq!(within("3").measured, "2.50 s");
+}
+
+#[test]
+fn a_dead_node_is_down_even_if_another_is_wrongly_shown_as_down() {
+    let story = Story::begun()
+        .then(10.0, Action::Kill { node: 1 })
+        .shows(11.0, 0, &[0], &[])
+        .shows(12.0, 2, &[0, 2], &[(0, 2)]);
+    let verdict = story.verdict(&format!("{KILL_BOB}down_everywhere_within_s = 3\n"));
+    assert_eq!(verdict.held, Some(true), "{verdict:?}");
+    assert_eq!(story.verdict(NEVER_DOWN).held, Some(false));
 }
 
 #[test]

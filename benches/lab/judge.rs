@@ -266,14 +266,13 @@ pub(crate) fn judge(scenario: &Scenario, events: &[Event], guest: bool) -> Vec<V
         verdicts.push(first_known(scenario, events).verdict("all know all", bound));
     }
     verdicts.extend(rules::judge(scenario, events));
+    if let Some(bound) = must.down_everywhere_within_s {
+        let times = Times::of(scenario, events, Action::ends, gone);
+        verdicts.push(times.verdict("down everywhere", bound));
+    }
     let known = |state: &State, _: &Action| state.known();
     let exact = |state: &State, _: &Action| state.exact();
-    let timed: [(_, &str, Begins); 3] = [
-        (
-            must.down_everywhere_within_s,
-            "down everywhere",
-            Action::ends,
-        ),
+    let timed: [(_, &str, Begins); 2] = [
         (
             must.unreachable_within_s,
             "the rest shown as not up",
@@ -350,6 +349,37 @@ fn first_known(scenario: &Scenario, events: &[Event]) -> Times {
     Times {
         seconds: vec![None],
     }
+}
+
+/// Whether no living view shows the node as up any more.
+fn gone(state: &State, action: &Action) -> bool {
+    let node = match action {
+        Action::Kill { node } | Action::Leave { node } | Action::Stop { node } => node,
+        Action::Vanish { node } => node,
+        Action::Netem { .. }
+        | Action::LinkDown { .. }
+        | Action::LinkUp { .. }
+        | Action::Mtu { .. }
+        | Action::Start { .. }
+        | Action::Continue { .. }
+        | Action::Address { .. }
+        | Action::Clock { .. } => return false,
+    };
+    let Some(id) = &state.ids[*node] else {
+        return false;
+    };
+    let mut views = state
+        .truth
+        .living()
+        .map(|viewer| state.views[viewer].as_ref());
+    views.all(|view| {
+        let shown = view.map(|view| {
+            view.nodes
+                .iter()
+                .any(|node| &node.id == id && node.state == "up")
+        });
+        shown == Some(false)
+    })
 }
 
 /// Whether every living view shows the node as up, at its new address first.

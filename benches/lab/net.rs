@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::netem::replace;
 use crate::scenario::{Action, Direction, NAMES, Topology};
 use crate::truth::address;
 
@@ -261,29 +262,6 @@ impl Net {
             }
         }
         Ok(())
-    }
-}
-
-/// How one qdisc takes another's place. A change keeps the packets that are on their way, but an option that isn't named
-/// may keep its value: where one is to go, the whole qdisc goes first.
-fn replace(interface: &str, before: Option<&str>, now: Option<&str>) -> Vec<String> {
-    let add = |args| format!("qdisc add dev {interface} root netem {args}");
-    let del = || format!("qdisc del dev {interface} root");
-    match (before, now) {
-        (None, None) => Vec::new(),
-        (None, Some(args)) => vec![add(args)],
-        (Some(_), None) => vec![del()],
-        (Some(before), Some(args)) if before == args => Vec::new(),
-        (Some(before), Some(args)) => {
-            let is_option =
-                |word: &&str| word.starts_with(|first: char| first.is_ascii_alphabetic());
-            let mut options = before.split_whitespace().filter(is_option);
-            if options.all(|option| args.split_whitespace().any(|word| word == option)) {
-                vec![format!("qdisc change dev {interface} root netem {args}")]
-            } else {
-                vec![del(), add(args)]
-            }
-        }
     }
 }
 

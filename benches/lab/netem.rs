@@ -110,3 +110,26 @@ fn percent(text: &str) -> Result<f64, String> {
         .filter(|share| (0.0..=100.0).contains(share))
         .ok_or_else(|| format!("`{text}` is no share; write 5%, for example"))
 }
+
+/// The commands (for `tc`) by which one qdisc takes another's place. A change keeps the packets that are on their way, but an option that isn't named
+/// may keep its value: where one is to go, the whole qdisc goes first.
+pub(crate) fn replace(interface: &str, before: Option<&str>, now: Option<&str>) -> Vec<String> {
+    let add = |args| format!("qdisc add dev {interface} root netem {args}");
+    let del = || format!("qdisc del dev {interface} root");
+    match (before, now) {
+        (None, None) => Vec::new(),
+        (None, Some(args)) => vec![add(args)],
+        (Some(_), None) => vec![del()],
+        (Some(before), Some(args)) if before == args => Vec::new(),
+        (Some(before), Some(args)) => {
+            let is_option =
+                |word: &&str| word.starts_with(|first: char| first.is_ascii_alphabetic());
+            let mut options = before.split_whitespace().filter(is_option);
+            if options.all(|option| args.split_whitespace().any(|word| word == option)) {
+                vec![format!("qdisc change dev {interface} root netem {args}")]
+            } else {
+                vec![del(), add(args)]
+            }
+        }
+    }
+}
