@@ -155,6 +155,26 @@ impl Net {
         self.set_qdiscs(changed)
     }
 
+    /// What every qdisc counted, in the words of `tc -s`.
+    pub(crate) fn counters(&self) -> Result<String> {
+        let mut text = String::new();
+        let namespaces: Vec<Option<&str>> = match self.topology {
+            Topology::Loopback => vec![None],
+            Topology::Links => NAMES[..self.nodes].iter().map(|name| Some(*name)).collect(),
+        };
+        for namespace in namespaces {
+            let place = namespace.map_or(vec![], |name| vec!["-n", name]);
+            let output = Command::new("tc")
+                .args(place)
+                .args(["-s", "qdisc", "show"])
+                .output()
+                .context("can't run tc")?;
+            let shown = String::from_utf8_lossy(&output.stdout);
+            text.push_str(&format!("{}:\n{shown}\n", namespace.unwrap_or("lab")));
+        }
+        Ok(text)
+    }
+
     fn set_qdiscs(&mut self, changed: Vec<(Direction, Qdisc)>) -> Result<()> {
         let mut batches = Batches::new();
         for ((from, to), qdisc) in changed {

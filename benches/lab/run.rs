@@ -160,6 +160,8 @@ impl<'a> Run<'a> {
                 self.timeline.add(event)?;
             }
         }
+        let counters = self.net.counters()?;
+        cluster::write(&self.job.out.join("qdiscs"), &counters)?;
         // Their last files are worth keeping: what each showed at the end.
         for (folder, name) in self.cluster.folders().iter().zip(NAMES) {
             let to = self.job.out.join(format!("logs/{name}.network.json"));
