@@ -157,6 +157,16 @@ impl<'a> Driver<'a> {
         });
         fs::create_dir_all(&out).with_context(|| format!("can't make {}", out.display()))?;
         let out = canonical(&out)?;
+        if fs::read_dir(&out)
+            .context("can't look into it")?
+            .next()
+            .is_some()
+        {
+            bail!(
+                "{} is not empty: an earlier run's results are kept there",
+                out.display()
+            );
+        }
         // What is played stays what it is, also when it is built anew meanwhile.
         let keep = |from: &Path, name: &str| -> Result<PathBuf> {
             let to = out.join(name);

@@ -27,8 +27,11 @@ const UML: &str = "linux.uml";
 /// Where that package has its modules.
 const UML_MODULES: &str = "/usr/lib/uml/modules";
 
-/// Memory of a User-Mode Linux; what isn't used costs nothing.
-const UML_MEMORY: &str = "1G";
+/// Memory of a User-Mode Linux, in MiB; what isn't used costs nothing.
+const UML_MEMORY_MIB: u64 = 512;
+
+/// Where User-Mode Linux keeps its memory, unless told otherwise. In a container it may be too small.
+const SHARED_MEMORY: &str = "/dev/shm";
 
 /// Folders that User-Mode Linux has of its own, and a worker in this kernel the first: what this machine has there can't be seen
 /// from inside.
@@ -169,7 +172,11 @@ impl Machine {
         }
         let console =
             File::create(job.out.join("console")).context("can't write a console's words")?;
-        Command::new(&words[0])
+        let mut command = Command::new(&words[0]);
+        if place == Place::Uml && !roomy(Path::new(SHARED_MEMORY)) {
+            command.env("TMPDIR", job.out.join("boot"));
+        }
+        command
             .args(&words[1..])
             // The terminal's Ctrl-C is for the driver, who ends the worker.
             .process_group(0)
@@ -183,6 +190,13 @@ impl Machine {
     /// The command that boots a User-Mode Linux, whose first process plays the job.
     fn uml(&self, job: &Job, lab: &Path, file: &Path) -> Result<Vec<OsString>> {
         can_see(job, lab, &HIDDEN)?;
+        let plain = |letter: char| !letter.is_whitespace() && !",\"".contains(letter);
+        if !job.out.to_string_lossy().chars().all(plain) {
+            bail!(
+                "{}: a kernel's command line can't have that path; --keep names another",
+                job.out.display()
+            );
+        }
         let boot = job.out.join("boot");
         fs::create_dir_all(boot.join("modules/lib")).context("can't make a folder")?;
         symlink(UML_MODULES, boot.join("modules/lib/modules")).context("can't make a link")?;
@@ -209,7 +223,7 @@ impl Machine {
             "rootfstype=hostfs".into(),
             "rootflags=/".into(),
             "ro".into(),
-            format!("mem={UML_MEMORY}").into(),
+            format!("mem={UML_MEMORY_MIB}M").into(),
             "con=null".into(),
             "con0=fd:0,fd:1".into(),
             "quiet".into(),
@@ -253,6 +267,12 @@ fn script(boot: &Path, out: &Path, lab: &Path, file: &Path) -> String {
          sleep 5\n\
          poweroff -f\n"
     )
+}
+
+/// Whether the memory of a few User-Mode Linuxes fits in there.
+fn roomy(folder: &Path) -> bool {
+    let room = rustix::fs::statvfs(folder).map(|about| about.f_bavail * about.f_frsize);
+    room.is_ok_and(|bytes| bytes / (1024 * 1024) > 4 * UML_MEMORY_MIB)
 }
 
 /// Whether a worker will see all that it needs.
