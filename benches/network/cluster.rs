@@ -1,5 +1,6 @@
 //! A scratch folder with everything the nodes read and write, and the processes.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -87,6 +88,9 @@ pub(crate) struct Cluster {
     settings: Vec<String>,
     config: PathBuf,
     names: Vec<String>,
+    logs: PathBuf,
+    /// What each node's command starts with, such as the way into its network namespace.
+    prefixes: Vec<Vec<String>>,
     children: Vec<Option<Child>>,
     guarded: bool,
 }
@@ -98,11 +102,6 @@ impl Cluster {
             .prefix("area-net-bench-")
             .tempdir_in(base)
             .with_context(|| format!("can't make a folder in {}", base.display()))?;
-        let names = plan.names();
-        for name in &names {
-            make_dir(&folder.path().join("profiles").join(name))?;
-        }
-        make_dir(&folder.path().join("logs"))?;
         let config = match plan {
             Plan::Shipped => {
                 copy_targets(folder.path())?;
@@ -110,11 +109,34 @@ impl Cluster {
             }
             Plan::Chain(_) | Plan::ChainWithMissing(_) => write_chain(plan, folder.path())?,
         };
+        let logs = folder.path().join("logs");
+        let names = plan.names();
+        let prefixes = vec![Vec::new(); names.len()];
+        Self::lay_out(folder, binary, settings, config, names, prefixes, logs)
+    }
+
+    /// The processes of `names` in a folder that has their targets already, with the settings in `config` and their logs
+    /// in `logs`. The command of each starts with the words in `prefixes`, which must run the rest in their own place.
+    pub(crate) fn lay_out(
+        folder: TempDir,
+        binary: &Path,
+        settings: &[String],
+        config: PathBuf,
+        names: Vec<String>,
+        prefixes: Vec<Vec<String>>,
+        logs: PathBuf,
+    ) -> Result<Self> {
+        for name in &names {
+            make_dir(&folder.path().join("profiles").join(name))?;
+        }
+        make_dir(&logs)?;
         Ok(Self {
             folder: Some(folder),
             binary: binary.to_owned(),
             settings: settings.to_vec(),
             config,
+            logs,
+            prefixes,
             children: names.iter().map(|_| None).collect(),
             names,
             guarded: guard_works(),
@@ -148,16 +170,13 @@ impl Cluster {
             .open(&log)
             .with_context(|| format!("can't write {}", log.display()))?;
         // Its death is tied to ours: `setpriv` sets that up and becomes the node, under the same pid.
-        let mut command = if self.guarded {
-            let mut command = Command::new("setpriv");
-            command
-                .args(["--pdeathsig", "KILL", "--"])
-                .arg(&self.binary);
-            command
-        } else {
-            Command::new(&self.binary)
-        };
+        let guard = ["setpriv", "--pdeathsig", "KILL", "--"].map(OsString::from);
+        let mut words: Vec<OsString> = self.prefixes[place].iter().map(OsString::from).collect();
+        words.extend(guard.into_iter().filter(|_| self.guarded));
+        words.push(self.binary.clone().into());
+        let mut command = Command::new(&words[0]);
         command
+            .args(&words[1..])
             .arg("-c")
             .arg(&self.config)
             .arg("-p")
@@ -189,9 +208,14 @@ impl Cluster {
 
     /// Asks the node at `place` to stop (SIGTERM); returns the Unix ns just before.
     pub(crate) fn ask_to_stop(&mut self, place: usize) -> Result<u64> {
+        self.signal(place, Signal::TERM)
+    }
+
+    /// Sends a signal to the node at `place`; returns the Unix ns just before.
+    pub(crate) fn signal(&self, place: usize, signal: Signal) -> Result<u64> {
         let child = self.children[place].as_ref().context("it doesn't run")?;
         let before = now_ns();
-        kill_process(Pid::from_child(child), Signal::TERM).context("can't send SIGTERM")?;
+        kill_process(Pid::from_child(child), signal).context("can't send a signal")?;
         Ok(before)
     }
 
@@ -229,9 +253,7 @@ impl Cluster {
     }
 
     fn log(&self, place: usize) -> PathBuf {
-        self.path()
-            .join("logs")
-            .join(format!("{}.log", self.names[place]))
+        self.logs.join(format!("{}.log", self.names[place]))
     }
 
     fn stop_all(&mut self) {
@@ -252,7 +274,7 @@ impl Drop for Cluster {
 }
 
 /// Whether `setpriv` is there and can tie a process's life to its parent's.
-fn guard_works() -> bool {
+pub(crate) fn guard_works() -> bool {
     Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "--", "true"])
         .stdin(Stdio::null())
@@ -263,7 +285,7 @@ fn guard_works() -> bool {
 }
 
 /// Target files of the shipped profiles, at the path that their settings name.
-fn copy_targets(folder: &Path) -> Result<()> {
+pub(crate) fn copy_targets(folder: &Path) -> Result<()> {
     for name in SHIPPED {
         let from = project().join(format!("profiles/{name}.json"));
         if from.is_file() {
@@ -301,10 +323,10 @@ fn write_chain(plan: Plan, folder: &Path) -> Result<PathBuf> {
     Ok(config)
 }
 
-fn make_dir(path: &Path) -> Result<()> {
+pub(crate) fn make_dir(path: &Path) -> Result<()> {
     fs::create_dir_all(path).with_context(|| format!("can't make {}", path.display()))
 }
 
-fn write(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("can't write {}", path.display()))
 }

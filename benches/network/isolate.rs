@@ -15,6 +15,27 @@ const LOOPBACK_UP: &str = "PATH=$PATH:/usr/sbin:/sbin; ip link set lo up";
 /// The ways to a new network namespace: as root, else as root of a user namespace.
 const WAYS: [&[&str]; 2] = [&["--net"], &["--map-root-user", "--net"]];
 
+/// The arguments with which `unshare` makes a new network namespace and what `more` asks for; none where no way there is
+/// open.
+pub(crate) fn way(more: &[&str]) -> Option<Vec<String>> {
+    WAYS.iter().find_map(|way| {
+        let args: Vec<String> = way
+            .iter()
+            .chain(more)
+            .map(|arg| (*arg).to_owned())
+            .collect();
+        let open = Command::new("unshare")
+            .args(&args)
+            .args(["--", "sh", "-c", LOOPBACK_UP])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success());
+        open.then_some(args)
+    })
+}
+
 /// Replaces this process by itself in a new network namespace. Returns whether it is in one, which is false only where
 /// no way there is open.
 pub(crate) fn enter() -> Result<bool> {
@@ -23,26 +44,16 @@ pub(crate) fn enter() -> Result<bool> {
     }
     let own = std::env::current_exe().context("where the benchmark's own program is")?;
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
-    for way in WAYS {
-        let open = Command::new("unshare")
-            .args(way)
-            .args(["--", "sh", "-c", LOOPBACK_UP])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success());
-        if open {
-            let script = format!("{LOOPBACK_UP} && exec \"$0\" \"$@\"");
-            return Err(Command::new("unshare")
-                .args(way)
-                .args(["--", "sh", "-c", &script])
-                .arg(own)
-                .args(args)
-                .env(MARK, "1")
-                .exec())
-            .context("can't start again in a network namespace");
-        }
-    }
-    Ok(false)
+    let Some(way) = way(&[]) else {
+        return Ok(false);
+    };
+    let script = format!("{LOOPBACK_UP} && exec \"$0\" \"$@\"");
+    Err(Command::new("unshare")
+        .args(way)
+        .args(["--", "sh", "-c", &script])
+        .arg(own)
+        .args(args)
+        .env(MARK, "1")
+        .exec())
+    .context("can't start again in a network namespace")
 }
