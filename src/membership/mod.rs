@@ -388,7 +388,11 @@ impl Core {
             Input::Timeout => self.take_unverified(now),
             Input::Connected(connected) => self.handle_connected(now, *connected),
             Input::DialFailed(dial, why) => self.handle_dial_failed(now, dial, &why),
-            Input::Closed(conn, why) => self.handle_closed(now, conn, &why),
+            Input::Closed(conn, why) => {
+                // A farewell comes just before the end, and counts.
+                self.take_unverified(now);
+                self.handle_closed(now, conn, &why);
+            }
             Input::Message(conn, message) => self.handle_message(now, conn, message),
             Input::Flushed(conn) => self.handle_flushed(conn),
             Input::Probe(conn, probe) => self.handle_probe(now, conn, probe),
