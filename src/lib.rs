@@ -24,7 +24,8 @@
 //!   └── wire, record    vocabulary: node id, messages, datagrams, limits; the signed record
 //! ```
 //!
-//! Modules know each other only downwards. A probe that arrives is answered by its connection's task
+//! Below quinn, [`transport`] has a socket of its own (on Linux): it notes when the kernel received each packet and when each
+//! left, hears ICMP, and may be wrapped by [`impair`]. Modules know each other only downwards. A probe that arrives is answered by its connection's task
 //! ([`transport`]) at once; what it says goes over a bounded channel to [`node`], which hands it to
 //! [`membership::Core::handle`] with the time, performs the [`membership::Action`]s that come out, and announces
 //! that something changed. [`export`] then asks for a [`snapshot::Snapshot`] and writes it, on a thread of its own.
@@ -48,8 +49,8 @@
 //!
 //! - Simulation: quinn's own `AsyncUdpSocket` and `Runtime`, passed in with [`node::Assembly`]; or
 //!   [`membership::Core`] alone, for thousands of nodes.
-//! - What happens at the socket (kernel time stamps) belongs into `transport::socket`. What happens to packets on their way is
-//!   an [`impair::LinkModel`]'s, in an [`impair::ImpairedSocket`] around the real socket, or in a simulator.
+//! - The socket: what is seen of single packets (time stamps, ICMP) goes through [`transport::Tap`]; what is done to them is
+//!   [`impair`]'s.
 //! - Whatever shows the overlay reads [`snapshot::SnapshotReader`].
 
 pub mod cli;

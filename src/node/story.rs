@@ -123,7 +123,7 @@ impl Story {
             }
             Event::Suspected(peer) => {
                 let named = Named::of(core, peer);
-                tracing::debug!(peer = ?named.label, id = %named.id, "two probes unanswered: asking its neighbours to look");
+                tracing::debug!(peer = ?named.label, id = %named.id, "no answers: asking its neighbours to look");
             }
             Event::Up(id) => {
                 let named = Named::of(core, id);

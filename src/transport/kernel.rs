@@ -43,6 +43,9 @@ const ERRORS_AT_ONCE: usize = 32;
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// What is read of the packet that an ICMP error quotes: enough for its connection id.
 const QUOTE: usize = 64;
+/// Room for what comes with an ICMP error: the error, who sent it, the time, the interface, and more that options may bring. What
+/// does not fit makes all of it unreadable.
+const CONTROL: usize = 512;
 /// The pause between two warnings about failed sends.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
@@ -165,7 +168,7 @@ impl Bound {
     /// One ICMP error: the peer that the packet was for, and the packet's first bytes, if it says that nobody listens.
     fn read_error(&self) -> nix::Result<Option<(SocketAddr, [u8; QUOTE], usize)>> {
         let mut quoted = [0; QUOTE];
-        let mut control = cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
+        let mut control = cmsg_space!([u8; CONTROL]);
         let mut parts = [IoSliceMut::new(&mut quoted)];
         let message = recvmsg::<SockaddrStorage>(
             self.io.get_ref().as_raw_fd(),
@@ -333,4 +336,77 @@ fn is_port_unreachable(error: &libc::sock_extended_err) -> bool {
         (error.ee_origin, error.ee_type, error.ee_code),
         (libc::SO_EE_ORIGIN_ICMP6, 1, 4) | (libc::SO_EE_ORIGIN_ICMP, 3, 3)
     ) && error.ee_errno == Errno::ECONNREFUSED as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    /// Far above what anything here takes.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn bind() -> UdpSocket {
+        UdpSocket::bind("[::1]:0").unwrap()
+    }
+
+    fn open(tap: &Arc<Tap>) -> Arc<KernelSocket> {
+        KernelSocket::open(bind(), Arc::clone(tap)).unwrap()
+    }
+
+    fn send(socket: &KernelSocket, destination: SocketAddr, contents: &[u8]) {
+        let transmit = Transmit {
+            destination,
+            ecn: None,
+            contents,
+            segment_size: None,
+            src_ip: None,
+        };
+        socket.try_send(&transmit).unwrap();
+    }
+
+    async fn receive(socket: &KernelSocket) -> Vec<u8> {
+        let (mut bytes, mut meta) = (vec![0; 2048], [RecvMeta::default()]);
+        let received = poll_fn(|cx| {
+            let mut parts = [IoSliceMut::new(&mut bytes)];
+            socket.poll_recv(cx, &mut parts, &mut meta)
+        });
+        let count = tokio::time::timeout(PATIENCE, received).await.unwrap();
+        assert_eq!(count.unwrap(), 1);
+        bytes.truncate(meta[0].len);
+        bytes
+    }
+
+    #[tokio::test]
+    async fn a_packet_to_nobody_is_a_hint_and_costs_no_other_packet() {
+        let nobody = bind().local_addr().unwrap();
+        let tap = Arc::new(Tap::default());
+        let (socket, friend) = (open(&tap), open(&Arc::default()));
+        let watch = tap.watch(nobody);
+        let packet = [0x55; 60];
+        tap.leaves(nobody, &packet, Instant::now());
+        send(&socket, nobody, &packet);
+        // The error of the first send would fail this one.
+        send(&socket, friend.local_addr().unwrap(), b"still here");
+        assert_eq!(receive(&friend).await, b"still here");
+        tokio::time::timeout(PATIENCE, watch.unreachable(&mut 0))
+            .await
+            .expect("the kernel answers with ICMP at once");
+    }
+
+    #[tokio::test]
+    async fn the_kernel_tells_when_a_packet_came() {
+        let tap = Arc::new(Tap::default());
+        let (here, there) = (open(&tap), open(&Arc::default()));
+        let watch = tap.watch(there.local_addr().unwrap());
+        let before = Instant::now();
+        send(&there, here.local_addr().unwrap(), &[0x55; 60]);
+        assert_eq!(receive(&here).await, [0x55; 60]);
+        let read = Instant::now();
+        let arrived = watch.arrived(20, read).expect("one packet came");
+        // The two clocks are read one after the other.
+        let slack = Duration::from_millis(1);
+        assert!(arrived + slack >= before && arrived <= read + slack);
+    }
 }
