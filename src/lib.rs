@@ -16,7 +16,7 @@
 //!   │     ├── database      newest signed record of every node; who is up; digests
 //!   │     ├── detector      is this link alive, and how long is its path
 //!   │     ├── pool          what is missing, and where it might be
-//!   │     └── links, spread, publish, neighbors, picture: parts of the one `Core`
+//!   │     └── connections, links, spread, publish, neighbors, picture: parts of the one `Core`
 //!   ├── impair          one link model: delay, jitter, loss, duplicates, reordering, rate; and the socket that applies it
 //!   ├── snapshot        immutable picture of the overlay; readers ask for it, changes are announced on a watch channel
 //!   │     └── export        peers.json, network.json, peers.d2
@@ -49,8 +49,8 @@
 //!
 //! - Simulation: quinn's own `AsyncUdpSocket` and `Runtime`, passed in with [`node::Assembly`]; or
 //!   [`membership::Core`] alone, for thousands of nodes.
-//! - The socket: what is seen of single packets (time stamps, ICMP) goes through [`transport::Tap`]; what is done to them is
-//!   [`impair`]'s.
+//! - The socket: what is seen of single packets (time stamps, ICMP) goes through [`transport::Tap`]; what is done to them on
+//!   their way is an [`impair::LinkModel`]'s, in an [`impair::ImpairedSocket`] around the real socket, or in a simulator.
 //! - Whatever shows the overlay reads [`snapshot::SnapshotReader`].
 
 pub mod cli;

@@ -5,16 +5,8 @@
 //! stays passive until a probe is overdue, or until probes say that its answers don't arrive; then it probes as well.
 //!
 //! A link is down once so many exchanges were missed in a row that the loss measured on this very link explains the
-//! run with a probability under one in a million. What was measured is a sample: with `l` of `n` exchanges lost, the share
-//! that the link loses is only known as a distribution, Beta(a + l, b + n - l), and the probability of `k` more losses in a row is
-//! the mean of its k-th power, the product of (a + l + i) / (a + b + n + i) for i from 0 to k - 1. So a link that has
-//! shown little, or whose sample was lucky, gets more patience. Two samples are taken, the last 200 exchanges for
-//! precision and the last 32 to follow a change, and the more patient verdict counts. In simulation, two to four
-//! runs of misses in a million were judged wrongly, at any steady loss from 10 to 50 % of exchanges; where a clean link
-//! begins to lose 36 % from one moment to the next, one in sixteen is dropped once while this is learned.
-//!
-//! Losses are assumed to be independent; under bursts a link may be dropped that was there, which is why a *node* is only
-//! down when no path leads to it.
+//! run with a probability under one in a million; `loss` has the arithmetic. Losses are assumed to be independent; under
+//! bursts a link may be dropped that was there, which is why a *node* is only down when no path leads to it.
 //!
 //! The round-trip time is smoothed as in RFC 6298, section 2.
 
@@ -22,20 +14,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Time;
+use super::loss::{LEAST_MISSES, LONG, Outcomes, SHORT, Sample};
 
-/// The probability that a run of misses on a live link ends in a wrong verdict.
-const FALSE_VERDICT: f64 = 1e-6;
-/// The least number of misses, and the most that are ever waited for.
-const LEAST_MISSES: u32 = 4;
-const MOST_MISSES: u32 = 40;
-/// The two samples of resolved exchanges.
-const LONG: Sample = Sample { size: 200, b: 10.0 };
-const SHORT: Sample = Sample { size: 32, b: 18.0 };
-/// What is believed before anything was measured: `a` losses (Jeffreys' half) in `a` + `b` exchanges. `b` is chosen so that a clean
-/// link comes to four misses with a full short sample, or forty exchanges of the long one.
-const PRIOR_A: f64 = 0.5;
-/// The share of losses that is shown is taken of at least so many exchanges.
-const LEAST_SHOWN: u32 = 8;
 /// After a miss, probes follow at this pace.
 const FAST_PROBES: Duration = Duration::from_millis(250);
 /// The same while ICMP says that nobody listens at the peer's address.
@@ -121,59 +101,6 @@ pub struct Rtt {
     pub provisional: bool,
 }
 
-/// So many of the last exchanges, and the weight of what was believed before them.
-#[derive(Debug, Clone, Copy)]
-struct Sample {
-    size: u32,
-    b: f64,
-}
-
-/// The outcomes of the last exchanges, newest in the lowest bit; a one is a loss.
-#[derive(Debug, Default)]
-struct Outcomes {
-    older: u128,
-    newer: u128,
-    len: u32,
-}
-
-impl Outcomes {
-    fn push(&mut self, lost: bool) {
-        self.older = (self.older << 1) | (self.newer >> 127);
-        self.newer = (self.newer << 1) | u128::from(lost);
-        self.len = (self.len + 1).min(LONG.size);
-    }
-
-    /// How many of the last `size` were lost, and how many there are.
-    fn last(&self, size: u32) -> (u32, u32) {
-        let mask = |bits: u32| match bits {
-            0 => 0,
-            bits => u128::MAX >> (128 - bits.min(128)),
-        };
-        let newer = self.newer & mask(size);
-        let older = self.older & mask(size.saturating_sub(128));
-        (newer.count_ones() + older.count_ones(), self.len.min(size))
-    }
-
-    fn share(&self) -> f64 {
-        let (lost, of) = self.last(LONG.size);
-        // A young link has not shown much yet: two misses of three are no loss of two thirds.
-        f64::from(lost) / f64::from(of.max(LEAST_SHOWN))
-    }
-}
-
-impl Sample {
-    /// How many misses in a row a link with so many losses of so many exchanges explains with less than [`FALSE_VERDICT`].
-    fn misses_needed(self, lost: f64, of: f64) -> u32 {
-        let (mut probability, mut misses) = (1.0, 0);
-        while probability > FALSE_VERDICT && misses < MOST_MISSES {
-            let more = f64::from(misses);
-            probability *= (PRIOR_A + lost + more) / (PRIOR_A + self.b + of + more);
-            misses += 1;
-        }
-        misses
-    }
-}
-
 /// A probe that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DueProbe {
@@ -242,9 +169,11 @@ impl Detector {
     pub fn loss_250(&self) -> u8 {
         let own = (self.outcomes.share() * 250.0).round() as u8;
         match self.told {
-            Some((_, loss)) if !self.active => {
-                loss.max(if self.outcomes.len >= 10 { own } else { 0 })
-            }
+            Some((_, loss)) if !self.active => loss.max(if self.outcomes.last(LONG.size).1 >= 10 {
+                own
+            } else {
+                0
+            }),
             _ => own,
         }
     }

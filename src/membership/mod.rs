@@ -10,18 +10,22 @@
 //! The parts, each an own module:
 //! - [`database`]: the newest record of every node, who is up, digests;
 //! - [`detector`]: is this link alive, and how long is its path;
+//! - `loss`: how many misses in a row a link's loss explains;
 //! - [`pool`]: what is missing, and where it might be;
 //! - `backlog`: what a neighbour may still lack;
-//! - `links`: connections come, go, and compete for being *the* link to a peer;
+//! - `connections`: they come, go, and compete for being *the* link to a peer;
+//! - `links`: the link to a peer, while it stands;
 //! - `spread`: records and digests between neighbours;
 //! - `publish`: our own record;
 //! - `neighbors`: whom to link with;
 //! - `picture`: the snapshot.
 
 mod backlog;
+mod connections;
 pub mod database;
 pub mod detector;
 mod links;
+mod loss;
 mod neighbors;
 mod picture;
 pub mod pool;
@@ -39,8 +43,9 @@ use rand_chacha::ChaCha8Rng;
 use crate::record::{Direction, Record, Signer};
 use crate::snapshot::Changes;
 use crate::wire::{Answer, CloseCode, Hello, Message, NodeId, Probe, ViewDigest};
+use connections::{Contest, Flaps};
 use database::{Database, Index};
-use links::{Contest, Flaps, Link};
+use links::Link;
 use pool::{Candidate, Pool, Remembered};
 use publish::OwnRecord;
 
@@ -538,7 +543,7 @@ impl Core {
             link.in_flight = link.in_flight.map(|_| now);
         }
         for contest in self.contests.values_mut() {
-            contest.deadline = contest.deadline.max(now + links::CONTEST);
+            contest.deadline = contest.deadline.max(now + connections::CONTEST);
         }
     }
 
