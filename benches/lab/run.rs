@@ -336,11 +336,11 @@ fn answers(mut ping: Child, path: &Path, began_ns: u64) -> Result<Vec<Event>> {
 
 /// Settings and targets for every node; returns the configuration's folder.
 fn configure(scenario: &Scenario, net: &Net, folder: &Path) -> Result<PathBuf> {
-    cluster::make_dir(&folder.join("profiles"))?;
     if scenario.topology == Topology::Loopback {
         cluster::copy_targets(folder)?;
         return Ok(cluster::project().join("config"));
     }
+    cluster::make_dir(&folder.join("profiles"))?;
     let config = folder.join("config");
     cluster::make_dir(&config.join("network"))?;
     let default = cluster::project().join("config/network/default.toml");

@@ -286,6 +286,7 @@ pub(crate) fn guard_works() -> bool {
 
 /// Target files of the shipped profiles, at the path that their settings name.
 pub(crate) fn copy_targets(folder: &Path) -> Result<()> {
+    make_dir(&folder.join("profiles"))?;
     for name in SHIPPED {
         let from = project().join(format!("profiles/{name}.json"));
         if from.is_file() {
