@@ -205,6 +205,9 @@ impl Core {
         if let Some(old) = old {
             detector.inherit(old.detector);
         }
+        // Whoever dialed has our Hello only when it says something more; until then it may yet give up.
+        let confirmed = active || replaced;
+        let listed = hold.is_zero() && confirmed;
         let link = Link {
             peer,
             conn: new.conn,
@@ -215,7 +218,8 @@ impl Core {
             phase: LinkPhase::Live {
                 listed_from: now + hold,
             },
-            listed: hold.is_zero(),
+            confirmed,
+            listed,
             since: now,
             adopted: now,
             observed: new.hello.observed,
@@ -241,18 +245,39 @@ impl Core {
         self.learn_own_addrs(now);
         self.take_record(now, new.hello.record.clone(), Some(peer));
         self.greet(now, peer, new.hello.known, new.hello.digest);
-        self.events.push_back(Event::Linked {
-            peer,
-            remote: new.remote,
-            direction,
-            replaced,
-        });
-        if hold.is_zero() {
+        if confirmed {
+            self.events.push_back(Event::Linked {
+                peer,
+                remote: new.remote,
+                direction,
+                replaced,
+            });
+        }
+        if listed {
             if replaced {
                 self.own_links_changed(now, false);
             } else {
                 self.own_link_added(now, was_up);
             }
+        }
+    }
+
+    /// The peer said something on a connection that it dialed, so it has our Hello: the link stands at both ends.
+    pub(super) fn confirm(&mut self, now: Time, peer: NodeId) {
+        let was_up = self.database.is_up(&peer);
+        let Some(link) = self.links.get_mut(&peer).filter(|link| !link.confirmed) else {
+            return;
+        };
+        link.confirmed = true;
+        self.events.push_back(Event::Linked {
+            peer,
+            remote: link.remote,
+            direction: link.direction,
+            replaced: false,
+        });
+        if matches!(link.phase, LinkPhase::Live { listed_from } if listed_from <= now) {
+            link.listed = true;
+            self.own_link_added(now, was_up);
         }
     }
 

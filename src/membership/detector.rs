@@ -24,6 +24,9 @@ const HINTED_PROBES: Duration = Duration::from_millis(100);
 const HINTED_MISSES: u32 = 3;
 /// So many such hints in a row are believed: one may stem from a packet that was sent before the peer came back.
 const HINTS: u32 = 2;
+/// So many samples in a row that are far off make a new path; after the first, the others are asked for at this pace.
+const STEP_SAMPLES: usize = 3;
+const STEP_PROBES: Duration = Duration::from_millis(100);
 /// How late an announced probe may be before the passive end probes by itself.
 const OVERDUE: Duration = Duration::from_millis(500);
 /// The least time an answer is given: covers the scheduling of two busy machines.
@@ -78,6 +81,8 @@ pub struct Detector {
     outcomes: Outcomes,
     rtt: Option<Rtt>,
     late_floor: Duration,
+    /// Samples far off the smoothed time, held back until it is clear whether the path has changed.
+    strays: Vec<u32>,
     /// Probes of the active end that said it hears us.
     probes_heard: u32,
     /// What the active end measured, for the passive one.
@@ -99,6 +104,18 @@ pub struct Rtt {
     pub at: Time,
     /// Still the estimate from the handshake, not a probe's.
     pub provisional: bool,
+}
+
+impl Rtt {
+    /// Whether a sample says that this is no longer the path's time: it differs by more than four mean deviations, a
+    /// fifth, and 0.3 ms.
+    fn is_far_off(&self, us: u32) -> bool {
+        let off = self.smoothed_us.abs_diff(us);
+        !self.provisional
+            && off > self.jitter_us.saturating_mul(4)
+            && off > self.smoothed_us / 5
+            && off > 300
+    }
 }
 
 /// A probe that is due.
@@ -145,6 +162,7 @@ impl Detector {
             outcomes: Outcomes::default(),
             rtt,
             late_floor: Duration::ZERO,
+            strays: Vec::new(),
             probes_heard: 0,
             told: None,
         }
@@ -390,7 +408,10 @@ impl Detector {
         }
         if !heard {
             self.unheard += 1;
-            if self.unheard >= 2 && self.run == 0 {
+            if self.verdict == Verdict::Down {
+                // It is back, or never was away: an answer to a probe of our own will show it.
+                self.probe_now(now);
+            } else if self.unheard >= 2 && self.run == 0 {
                 self.next_probe = self.next_probe.min(now);
             }
             return false;
@@ -477,7 +498,41 @@ impl Detector {
             .min(MOST_TIMEOUT)
     }
 
+    /// Takes a sample in. The path may have become another one: samples far off are held back until three in a row, the last
+    /// two asked for at once, agree that it has; then they alone count.
     fn sample(&mut self, now: Time, us: u32) {
+        let Some(old) = self.rtt.filter(|old| old.is_far_off(us)) else {
+            for held in std::mem::take(&mut self.strays) {
+                self.smooth(now, held);
+            }
+            self.smooth(now, us);
+            return;
+        };
+        let same_side = |stray: &u32| (*stray > old.smoothed_us) == (us > old.smoothed_us);
+        if !self.strays.iter().all(same_side) {
+            for held in std::mem::take(&mut self.strays) {
+                self.smooth(now, held);
+            }
+        }
+        self.strays.push(us);
+        if self.strays.len() < STEP_SAMPLES {
+            self.next_probe = self.next_probe.min(now + STEP_PROBES);
+            return;
+        }
+        let mut strays = std::mem::take(&mut self.strays);
+        strays.sort_unstable();
+        let median = strays[STEP_SAMPLES / 2];
+        self.rtt = Some(Rtt {
+            smoothed_us: median,
+            jitter_us: (strays[STEP_SAMPLES - 1] - strays[0]) / 2,
+            min_us: old.min_us.min(strays[0]),
+            last_us: us,
+            at: now,
+            provisional: false,
+        });
+    }
+
+    fn smooth(&mut self, now: Time, us: u32) {
         self.rtt = Some(match self.rtt {
             Some(old) if !old.provisional => {
                 let deviation = old.smoothed_us.abs_diff(us);

@@ -40,6 +40,8 @@ pub(super) struct Link {
     /// The dialer's counter: orders connections in one direction.
     pub(super) counter: u64,
     pub(super) phase: LinkPhase,
+    /// The peer has shown that the link stands at its end as well.
+    pub(super) confirmed: bool,
     pub(super) listed: bool,
     pub(super) since: Time,
     /// When its connection took its place.
@@ -70,7 +72,9 @@ impl Link {
 
     pub(super) fn deadline(&self) -> Time {
         let phase = match self.phase {
-            LinkPhase::Live { listed_from } => (!self.listed).then_some(listed_from),
+            LinkPhase::Live { listed_from } => {
+                (self.confirmed && !self.listed).then_some(listed_from)
+            }
             LinkPhase::Parked { until } | LinkPhase::Orphaned { until } => Some(until),
         };
         let probe =
@@ -91,6 +95,10 @@ impl Link {
 
 impl Core {
     pub(super) fn handle_probe(&mut self, now: Time, conn: ConnId, probe: Probe) {
+        let Some(peer) = self.link_of(conn).map(|link| link.peer) else {
+            return;
+        };
+        self.confirm(now, peer);
         let Some(link) = self.link_of(conn) else {
             return;
         };
@@ -98,7 +106,6 @@ impl Core {
         let changed =
             link.detector
                 .handle_probe(now, probe.heard, probe.next_ms, probe.rtt_us, probe.loss);
-        let peer = link.peer;
         self.consider_figures(now);
         if changed {
             self.revived(now, peer, was);
@@ -113,12 +120,15 @@ impl Core {
         answer: Answer,
         rtt_us: Option<u32>,
     ) {
+        let Some(peer) = self.link_of(conn).map(|link| link.peer) else {
+            return;
+        };
+        self.confirm(now, peer);
         let Some(link) = self.link_of(conn) else {
             return;
         };
         let was = link.detector.verdict();
         let changed = link.detector.handle_answer(now, answer.seq, rtt_us);
-        let peer = link.peer;
         if changed {
             self.revived(now, peer, was);
         }
@@ -305,7 +315,9 @@ impl Core {
             return;
         }
         match link.phase {
-            LinkPhase::Live { listed_from } if !link.listed && listed_from <= now => {
+            LinkPhase::Live { listed_from }
+                if link.confirmed && !link.listed && listed_from <= now =>
+            {
                 link.listed = true;
                 self.own_links_changed(now, true);
             }

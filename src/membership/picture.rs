@@ -76,6 +76,8 @@ impl Core {
                 .nodes()
                 .get(&body.id)
                 .and_then(|node| node.addrs.first())
+                // One that it publishes no longer is the past.
+                .filter(|worked| addrs.is_empty() || addrs.contains(worked))
         {
             addrs.retain(|addr| addr != worked);
             addrs.insert(0, *worked);
@@ -114,7 +116,8 @@ impl Core {
             rtt_us: (measured.rtt_us > 0).then_some(measured.rtt_us),
             rtt_at_ms: self.unix_ms(published),
             rtt_stale: now.saturating_sub(published) > self.stale_after(),
-            loss_permille: u16::from(from_low.loss.max(from_high.loss)) * 4,
+            // The worse of two estimates would be too bad on average.
+            loss_permille: u16::from(measured.loss) * 4,
             suspect: from_low.suspect || from_high.suspect,
         }
     }

@@ -4,8 +4,8 @@
 //! - Gains wait 10 to 100 ms for company, by the size of the network, then two to four times as long each time, to 1 s, while they keep
 //!   coming: a start makes few versions, and each costs everybody a signature to verify.
 //! - A link that was given up because nobody needed it is no loss: it waits like a gain that came late.
-//! - News of measurements alone goes out when a round-trip time moved by more than 20 % and 0.2 ms, out of a token bucket that keeps
-//!   the idle traffic of the whole network within a budget.
+//! - News of measurements alone goes out when a round-trip time moved by more than 20 % and 0.2 ms, or by 1 % when nothing was said
+//!   for long, out of a token bucket that keeps the idle traffic of the whole network within a budget.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Config, Core, Event, Time};
-use crate::record::{Body, LinkState, MAX_ADDRS, MAX_LINKS, Record, Signer};
+use crate::record::{Body, Direction, LinkState, MAX_ADDRS, MAX_LINKS, Record, Signer};
 use crate::wire::dialable;
 
 const LOSS_SPACING: Duration = Duration::from_millis(100);
@@ -27,10 +27,17 @@ const SHAPED: Duration = Duration::from_millis(1500);
 const LONGEST_SHORTCUT_HOLD: Duration = Duration::from_secs(4);
 /// A quiet time after which gains are first ones again.
 const QUIET: Duration = Duration::from_secs(2);
-/// A change of a round-trip time that is worth telling: more than a fifth, and more than this many µs.
-const WORTH_US: u32 = 200;
-/// A change of the loss that is worth telling, in 1/250: five points.
-const WORTH_LOSS: u8 = 12;
+/// What is worth telling as soon as the bucket holds a record, and what is when it is full.
+const COARSE: Worth = Worth {
+    us: 200,
+    part: 5,
+    loss_250: 12,
+};
+const FINE: Worth = Worth {
+    us: 50,
+    part: 100,
+    loss_250: 4,
+};
 /// The bucket holds so many records: what a sudden change may cost.
 const BUCKET_RECORDS: f64 = 4.0;
 /// A record whose measurements are older than this is told anew when the bucket is full.
@@ -42,6 +49,15 @@ const FIRST_JUMP: Duration = Duration::from_secs(1);
 const LONGEST_JUMP: Duration = Duration::from_secs(64);
 /// So many foreign records of ours, each above what we had jumped to, and there is a second node with our key.
 const TWIN_AFTER: u32 = 3;
+
+/// A change of figures that is worth telling: of a round-trip time more than so many µs and more than that part of it, or of the
+/// loss more than so many 250ths.
+#[derive(Debug, Clone, Copy)]
+struct Worth {
+    us: u32,
+    part: u32,
+    loss_250: u8,
+}
 
 /// See the module's documentation.
 pub(super) struct OwnRecord {
@@ -88,7 +104,8 @@ impl OwnRecord {
             last: Time::ZERO,
             last_loss: None,
             gain_hold: FIRST_GAIN,
-            tokens: 0.0,
+            // Full: filling is bounded by the bucket's depth.
+            tokens: f64::MAX,
             tokens_at: Time::ZERO,
             leaving: false,
             silenced: false,
@@ -247,7 +264,8 @@ impl Core {
 
     /// New measurements came in: tells them, where they are news and the budget allows.
     pub(super) fn consider_figures(&mut self, now: Time) {
-        if self.own.due.is_some() || self.leaving {
+        // While a network starts up, records change anyway.
+        if self.own.due.is_some() || self.leaving || now < self.grew + SHAPED {
             return;
         }
         let up = self.database.up_count();
@@ -257,15 +275,20 @@ impl Core {
             return;
         }
         let full = tokens >= cost * BUCKET_RECORDS * 0.99;
-        let refresh = full && now.saturating_sub(self.own.last) >= REFRESH;
-        if refresh || self.figures_moved() {
+        let old = now.saturating_sub(self.own.last) >= REFRESH;
+        if (full && (old || self.figures_moved(FINE))) || self.figures_moved(COARSE) {
             self.own.tokens -= cost;
             self.own.due_by(now);
         }
     }
 
-    fn figures_moved(&self) -> bool {
-        self.links.values().filter(|link| link.listed).any(|link| {
+    /// Whether a figure that is shown moved: the round-trip time and the loss of a link are those that its dialer measures.
+    fn figures_moved(&self, worth: Worth) -> bool {
+        let dialed = self
+            .links
+            .values()
+            .filter(|link| link.listed && link.direction == Direction::Dialer);
+        dialed.into_iter().any(|link| {
             let listed = self.own.record.link_to(&link.peer.abbreviated());
             let Some((listed, rtt)) = listed.zip(link.detector.rtt()) else {
                 return false;
@@ -274,8 +297,8 @@ impl Core {
                 return false;
             }
             let moved = rtt.smoothed_us.abs_diff(listed.rtt_us);
-            (moved > WORTH_US && moved > listed.rtt_us / 5)
-                || link.detector.loss_250().abs_diff(listed.loss) > WORTH_LOSS
+            (moved > worth.us && moved > listed.rtt_us / worth.part)
+                || link.detector.loss_250().abs_diff(listed.loss) > worth.loss_250
         })
     }
 

@@ -101,6 +101,9 @@ impl Core {
         let Some(&peer) = self.conns.get(&conn) else {
             return;
         };
+        if self.links.get(&peer).is_some_and(|link| link.conn == conn) {
+            self.confirm(now, peer);
+        }
         let Some(link) = self.links.get_mut(&peer) else {
             return;
         };

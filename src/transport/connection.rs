@@ -22,6 +22,8 @@ use crate::wire::{
 
 /// The largest Hello in bytes: a record and some numbers.
 const MAX_HELLO: usize = MAX_RECORD + 128;
+/// So many times more than the setting a dial may take where anything was heard from the other side.
+const MORE_FOR_SLOW: u32 = 2;
 /// Datagrams that a peer may send: as many as the fastest probing takes, four times over.
 const DATAGRAMS_PER_S: u32 = 40;
 const DATAGRAMS_BURST: u32 = 80;
@@ -68,9 +70,7 @@ pub(super) async fn dial(
 ) {
     let reached = tokio::select! {
         biased;
-        reached = timeout(shared.dial_timeout, reach(&shared, connecting, &request)) => {
-            reached.unwrap_or(Err(DialError::Timeout))
-        }
+        reached = reach_in_time(&shared, connecting, &request) => reached,
         () = nobody_there(&request) => Err(DialError::Unreachable),
     };
     let (established, hello) = match reached {
@@ -84,6 +84,23 @@ pub(super) async fn dial(
     let dialed = (request.dial, request.replaces);
     drop(request);
     serve(shared, established, hello, Some(dialed)).await;
+}
+
+/// Somebody who answers at all is only slow, or far away behind a narrow line, and gets more time.
+async fn reach_in_time(
+    shared: &Shared,
+    connecting: quinn::Connecting,
+    request: &DialRequest,
+) -> Result<(Established, Hello), DialError> {
+    let mut reached = std::pin::pin!(reach(shared, connecting, request));
+    if let Ok(reached) = timeout(shared.dial_timeout, &mut reached).await {
+        return reached;
+    }
+    if !request.watch.has_heard() {
+        return Err(DialError::Timeout);
+    }
+    let more = timeout(shared.dial_timeout * MORE_FOR_SLOW, reached).await;
+    more.unwrap_or(Err(DialError::Timeout))
 }
 
 /// Waits for the word that nobody listens there. Asking on would cost a full packet each time, and another one for each answer.

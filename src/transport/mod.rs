@@ -63,8 +63,8 @@ const UNPROVEN_HANDSHAKES: usize = 32;
 /// Handshakes under way at once from one remote host (an IPv4 address, or the /64 of an IPv6 one): one host must not take
 /// all the places. This machine's own nodes are not bounded so.
 const HANDSHAKES_A_HOST: usize = 8;
-/// How long a peer that dialed may take from its first packet to its Hello.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a peer that dialed may take from its first packet to its Hello: as long as a dialer tries on a slow path.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Events that wait for the event loop.
 const EVENTS: usize = 1024;
 

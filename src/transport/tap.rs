@@ -208,6 +208,11 @@ impl Watch {
         self.line.seen().arrived(bytes, now)
     }
 
+    /// Whether any packet came from there, and was not asked for since.
+    pub(super) fn has_heard(&self) -> bool {
+        !self.line.seen().arrivals.is_empty()
+    }
+
     /// How long an answer takes from being made to leaving.
     pub(super) fn answer_lag(&self) -> Duration {
         self.line.seen().lag.unwrap_or_default()

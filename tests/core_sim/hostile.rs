@@ -5,7 +5,7 @@ use std::sync::Arc;
 use area_net::identity::Identity;
 use area_net::membership::{Action, Closed, ConnId, Connected, Core, Event, Input, Time};
 use area_net::record::{Body, Record, Signer as _};
-use area_net::wire::{CloseCode, Hello, MAX_SYNC_ENTRIES, Message, ShortId, ViewDigest};
+use area_net::wire::{CloseCode, Hello, MAX_SYNC_ENTRIES, Message, Probe, ShortId, ViewDigest};
 
 use crate::net::{NETWORK, Net, ms, secs};
 
@@ -92,6 +92,17 @@ impl Desk {
         };
         self.give(Input::Connected(Box::new(connected)));
         self.give(Input::Flushed(conn));
+        // The dialer probes as soon as it has the Hello; from then on the link is listed.
+        let probe = Probe {
+            seq: 1,
+            heard: true,
+            rtt_us: 0,
+            loss: 0,
+            next_ms: 1500,
+            digest: ViewDigest([0; 8]),
+        };
+        self.core.handle(self.now, Input::Probe(conn, probe));
+        self.drain();
     }
 
     fn give(&mut self, input: Input) {
