@@ -274,10 +274,15 @@ struct Impaired {
 
 impl Impaired {
     /// Puts the rules right above the socket, if there are any.
-    fn new(socket: Arc<dyn AsyncUdpSocket>, rules: &Rules, seed: [u8; 32]) -> Option<Self> {
+    fn new(
+        socket: Arc<dyn AsyncUdpSocket>,
+        runtime: &dyn Runtime,
+        rules: &Rules,
+        seed: [u8; 32],
+    ) -> Option<Self> {
         (!rules.is_empty()).then(|| Self {
             words: rules.to_string().into(),
-            socket: Arc::new(ImpairedSocket::new(socket, rules.clone(), seed)),
+            socket: Arc::new(ImpairedSocket::new(socket, runtime, rules.clone(), seed)),
         })
     }
 }
@@ -292,7 +297,12 @@ impl Node {
         let config = core_config(&assembly);
         let core = Core::new(config, assembly.identity.clone());
         let socket = assembly.socket;
-        let impaired = Impaired::new(socket.clone(), &settings.impair, assembly.core_seed);
+        let impaired = Impaired::new(
+            socket.clone(),
+            &*assembly.runtime,
+            &settings.impair,
+            assembly.core_seed,
+        );
         let (transport, events) = Transport::open(Parts {
             identity: assembly.identity,
             network: settings.network.clone(),

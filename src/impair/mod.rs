@@ -53,7 +53,6 @@
 //! # Ok::<(), area_net::impair::ParseError>(())
 //! ```
 
-mod alarm;
 mod error;
 mod grammar;
 mod jitter;
@@ -102,13 +101,6 @@ impl Default for Impairment {
             reorder: None,
             rate: None,
         }
-    }
-}
-
-impl Impairment {
-    /// Whether packets may have to wait, so that somebody must keep them and the time.
-    fn delays(&self) -> bool {
-        self.delay.us > 0 || self.delay.jitter_us > 0 || self.rate.is_some()
     }
 }
 

@@ -63,11 +63,6 @@ impl Rules {
         let (_, rule) = matching.max_by_key(|(closeness, _)| *closeness)?;
         Some(&rule.impairment)
     }
-
-    /// Whether packets to anybody may have to wait.
-    pub(super) fn may_delay(&self) -> bool {
-        self.0.iter().any(|rule| rule.impairment.delays())
-    }
 }
 
 /// The rules in canonical words; reading these gives the same rules.

@@ -16,14 +16,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use quinn::udp::{EcnCodepoint, RecvMeta, Transmit};
-use quinn::{AsyncUdpSocket, UdpPoller};
+use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, UdpPoller};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
-use super::alarm::Alarm;
 use super::{Impairment, LinkModel, Rules};
 
 /// The most links that are remembered: four times as many as a node may hold. Beyond, the one that was used least recently
@@ -135,15 +134,21 @@ impl ImpairedSocket {
     /// Applies the rules to what is sent over `inner`. It needs a tokio runtime to be called in. The seed makes it repeat, given
     /// that the packets come at the same times.
     #[must_use]
-    pub fn new(inner: Arc<dyn AsyncUdpSocket>, rules: Rules, seed: [u8; 32]) -> Self {
-        let alarm = rules.may_delay().then(Alarm::start);
+    pub fn new(
+        inner: Arc<dyn AsyncUdpSocket>,
+        runtime: &dyn Runtime,
+        rules: Rules,
+        seed: [u8; 32],
+    ) -> Self {
+        let start = Instant::now();
+        let timer = runtime.new_timer(start.into_std());
         let mut rng = ChaCha8Rng::from_seed(seed);
         // Whoever has the same seed for another purpose draws other numbers.
         rng.set_stream(u64::from_be_bytes(*b"impaired"));
         let shared = Arc::new(Shared {
             inner,
             rules,
-            start: Instant::now(),
+            start,
             state: Mutex::new(State {
                 rng,
                 links: BTreeMap::new(),
@@ -156,7 +161,7 @@ impl ImpairedSocket {
             sooner: Notify::new(),
             emptied: Notify::new(),
         });
-        let carrier = tokio::spawn(carry(shared.clone(), alarm)).abort_handle();
+        let carrier = tokio::spawn(carry(shared.clone(), timer)).abort_handle();
         Self { shared, carrier }
     }
 
@@ -393,27 +398,17 @@ impl State {
 }
 
 /// Delivers what waits, each at its time, until it is aborted.
-async fn carry(shared: Arc<Shared>, alarm: Option<Alarm>) {
+async fn carry(shared: Arc<Shared>, mut timer: Pin<Box<dyn AsyncTimer>>) {
     let mut poller = shared.inner.clone().create_io_poller();
     loop {
         match shared.deliver() {
             Next::News => shared.sooner.notified().await,
             Next::Due(due) => {
-                let due = shared.start + due;
-                if let Some(alarm) = &alarm {
-                    alarm.set(due.saturating_duration_since(Instant::now()));
-                }
-                let rings = async {
-                    match &alarm {
-                        Some(alarm) => alarm.rings().await,
-                        None => std::future::pending().await,
-                    }
-                };
+                timer.as_mut().reset((shared.start + due).into_std());
                 tokio::select! {
                     biased;
                     () = shared.sooner.notified() => {}
-                    () = rings => {}
-                    () = sleep_until(due) => {}
+                    () = poll_fn(|cx| timer.as_mut().poll(cx)) => {}
                 }
             }
             Next::Room => {

@@ -27,8 +27,9 @@ use tokio::time::Instant;
 use super::kernel::{KernelSocket, own};
 use super::tap::Tap;
 
-/// Timers are due at whole milliseconds, so that those that are due together wake the program once.
-const GRAIN: Duration = Duration::from_millis(1);
+/// Timers are due at whole multiples of this, so that those that are due together wake the program once. An impaired packet
+/// is late by no more than this.
+const GRAIN: Duration = Duration::from_micros(250);
 
 /// quinn's runtime on tokio, with timers of our own.
 #[derive(Debug)]
@@ -153,8 +154,8 @@ impl Queue {
     fn grain_after(&self, at: Instant) -> Instant {
         let since = at.saturating_duration_since(self.start);
         let grains = since.as_nanos().div_ceil(GRAIN.as_nanos());
-        let ms = u64::try_from(grains).unwrap_or(u64::MAX);
-        self.start + Duration::from_millis(ms)
+        let us = u64::try_from(grains * GRAIN.as_micros()).unwrap_or(u64::MAX);
+        self.start + Duration::from_micros(us)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {

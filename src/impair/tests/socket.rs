@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use quinn::udp::{EcnCodepoint, RecvMeta, Transmit};
-use quinn::{AsyncUdpSocket, UdpPoller};
+use quinn::{AsyncUdpSocket, TokioRuntime, UdpPoller};
 use tokio::time::Instant;
 
 use crate::impair::ImpairedSocket;
@@ -153,7 +153,7 @@ fn transmit(to: SocketAddr, contents: &[u8]) -> Transmit<'_> {
 }
 
 fn impaired(wire: &Arc<Wire>, rules: &str) -> ImpairedSocket {
-    ImpairedSocket::new(wire.clone(), rules.parse().unwrap(), [7; 32])
+    ImpairedSocket::new(wire.clone(), &TokioRuntime, rules.parse().unwrap(), [7; 32])
 }
 
 async fn pass(ms: u64) {
