@@ -37,8 +37,8 @@ use story::Story;
 /// The most events that are handled between two looks at timers and requests.
 const EVENTS_AT_ONCE: usize = 256;
 /// Farewell: so long for the last record to leave, and so long for the connections to close. A second in all is promised.
-const FAREWELL: Duration = Duration::from_millis(300);
-const CLOSING: Duration = Duration::from_millis(150);
+const FAREWELL: Duration = Duration::from_millis(250);
+const CLOSING: Duration = Duration::from_millis(100);
 /// And so long for what an impairment still holds up; a real network would deliver it after the end, too.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 /// The memory is saved no more often than this, when something changed, and at least this often.

@@ -40,6 +40,8 @@ const FINE: Worth = Worth {
 };
 /// The bucket holds so many records: what a sudden change may cost.
 const BUCKET_RECORDS: f64 = 4.0;
+/// So many nodes start with a full bucket.
+const FEW: usize = 8;
 /// A record whose measurements are older than this is told anew when the bucket is full.
 const REFRESH: Duration = Duration::from_secs(60);
 /// How many copies of a record a node receives, for the reckoning of the budget.
@@ -71,7 +73,8 @@ pub(super) struct OwnRecord {
     last: Time,
     last_loss: Option<Time>,
     gain_hold: Duration,
-    tokens: f64,
+    /// Bytes; `None` until they are first counted.
+    tokens: Option<f64>,
     tokens_at: Time,
     leaving: bool,
     silenced: bool,
@@ -104,8 +107,7 @@ impl OwnRecord {
             last: Time::ZERO,
             last_loss: None,
             gain_hold: FIRST_GAIN,
-            // Full: filling is bounded by the bucket's depth.
-            tokens: f64::MAX,
+            tokens: None,
             tokens_at: Time::ZERO,
             leaving: false,
             silenced: false,
@@ -139,8 +141,11 @@ impl OwnRecord {
         let depth = BUCKET_RECORDS * self.record.encoded_len() as f64;
         let elapsed = now.saturating_sub(self.tokens_at).as_secs_f64();
         self.tokens_at = now;
-        self.tokens = (self.tokens + rate * elapsed).min(depth);
-        self.tokens
+        // A handful of nodes tells the first measurements at once; in a crowd that would be a storm.
+        let tokens = self.tokens.unwrap_or(if up <= FEW { depth } else { 0.0 });
+        let tokens = (tokens + rate * elapsed).min(depth);
+        self.tokens = Some(tokens);
+        tokens
     }
 }
 
@@ -277,7 +282,7 @@ impl Core {
         let full = tokens >= cost * BUCKET_RECORDS * 0.99;
         let old = now.saturating_sub(self.own.last) >= REFRESH;
         if (full && (old || self.figures_moved(FINE))) || self.figures_moved(COARSE) {
-            self.own.tokens -= cost;
+            self.own.tokens = Some(tokens - cost);
             self.own.due_by(now);
         }
     }
