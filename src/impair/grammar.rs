@@ -212,7 +212,7 @@ impl<'a, 'b> Parser<'a, 'b> {
         if let Some((_, why)) = UNSUPPORTED.iter().find(|(name, _)| *name == word.text) {
             return Fault::Unsupported(why);
         }
-        if word.text == "to" && !self.seen.is_empty() {
+        if word.text == "to" {
             return Fault::NeedsSemicolon;
         }
         if UNITS.contains(&word.text) {
@@ -225,7 +225,7 @@ impl<'a, 'b> Parser<'a, 'b> {
         }
         let known = KEYWORDS.iter().map(|(_, name, _)| *name);
         Fault::Unknown {
-            nearest: nearest(word.text, known.chain(["to"])),
+            nearest: nearest(word.text, known),
         }
     }
 

@@ -98,20 +98,13 @@ impl FromStr for Rules {
         if words.is_empty() {
             return Ok(rules);
         }
-        let mut end = Word {
+        let end = Word {
             column: text.chars().count() + 1,
             text: "",
         };
-        // Backwards there is always a word that tells where a missing rule would have been.
-        let mut parts: Vec<(&[Word<'_>], Word<'_>)> = Vec::new();
-        let mut rest = &words[..];
-        while let Some(at) = rest.iter().rposition(|word| word.text == ";") {
-            parts.push((&rest[at + 1..], end));
-            end = rest[at];
-            rest = &rest[..at];
-        }
-        parts.push((rest, end));
-        for (words, end) in parts.into_iter().rev() {
+        let semicolon = |word: &Word<'_>| word.text == ";";
+        let ends = words.iter().copied().filter(semicolon).chain([end]);
+        for (words, end) in words.split(semicolon).zip(ends) {
             rules.add(words, end)?;
         }
         Ok(rules)

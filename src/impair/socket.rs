@@ -258,9 +258,10 @@ impl Shared {
 
     /// Sends each datagram of a transmit over its link, and on what is not delayed.
     fn send(&self, transmit: &Transmit<'_>) {
-        let now = self.start.elapsed();
         let size = transmit.segment_size.unwrap_or(transmit.contents.len());
         let mut state = self.state();
+        // Read under the lock, so that it never goes back.
+        let now = self.start.elapsed();
         let (before, was_blocked) = (state.first_due(), state.blocked);
         for datagram in transmit.contents.chunks(size.max(1)) {
             state.send(&self.rules, now, transmit, datagram);
@@ -357,7 +358,8 @@ impl State {
                 self.told_of_overflow = true;
                 tracing::warn!(
                     packets = self.queue.len(),
-                    "the impairment holds up too much: more is dropped from now on, each time this happens"
+                    "the impairment holds up {} MiB: what comes beyond that is dropped, and not told of again",
+                    MAX_WAITING_BYTES >> 20
                 );
             }
             return;

@@ -25,6 +25,8 @@ const LONGEST_GAIN_HOLD: Duration = Duration::from_secs(1);
 /// A network that grew no more for this long has made most of its links; and links to nodes in view wait no longer than that.
 const SHAPED: Duration = Duration::from_millis(1500);
 const LONGEST_SHORTCUT_HOLD: Duration = Duration::from_secs(4);
+/// A network that grew no more for this long is no crowd that starts.
+const STEADY: Duration = Duration::from_secs(5);
 /// A quiet time after which gains are first ones again.
 const QUIET: Duration = Duration::from_secs(2);
 /// What is worth telling as soon as the bucket holds a record, and what is when it is full.
@@ -152,7 +154,7 @@ impl OwnRecord {
 impl Core {
     /// A link came, came back, or has a new connection.
     pub(super) fn own_links_changed(&mut self, now: Time, gain: bool) {
-        let first = self.first_gain();
+        let first = self.first_gain(now);
         let own = &mut self.own;
         if now.saturating_sub(own.last) > QUIET {
             own.gain_hold = first;
@@ -182,7 +184,11 @@ impl Core {
         }
     }
 
-    fn first_gain(&self) -> Duration {
+    fn first_gain(&self, now: Time) -> Duration {
+        if now > self.grew + STEADY {
+            // One node has come back to a network at rest: there is no crowd to wait for.
+            return FIRST_GAIN;
+        }
         // A newcomer has heard how many there are before it knows them.
         let readers = self.database.up_count().max(self.heard_of / 2);
         let readers = u64::try_from(readers).expect("MAX_NODES fits");
