@@ -25,8 +25,6 @@ const LONGEST_GAIN_HOLD: Duration = Duration::from_secs(1);
 /// A network that grew no more for this long has made most of its links; and links to nodes in view wait no longer than that.
 const SHAPED: Duration = Duration::from_millis(1500);
 const LONGEST_SHORTCUT_HOLD: Duration = Duration::from_secs(4);
-/// A network that grew no more for this long is no crowd that starts.
-const STEADY: Duration = Duration::from_secs(5);
 /// A quiet time after which gains are first ones again.
 const QUIET: Duration = Duration::from_secs(2);
 /// What is worth telling as soon as the bucket holds a record, and what is when it is full.
@@ -40,8 +38,9 @@ const FINE: Worth = Worth {
     part: 100,
     loss_250: 4,
 };
-/// The bucket holds so many records: what a sudden change may cost.
+/// The bucket holds so many records: what a sudden change may cost, more among a handful of nodes.
 const BUCKET_RECORDS: f64 = 4.0;
+const BUCKET_RECORDS_FEW: f64 = 8.0;
 /// So many nodes start with a full bucket.
 const FEW: usize = 8;
 /// A record whose measurements are older than this is told anew when the bucket is full.
@@ -140,7 +139,7 @@ impl OwnRecord {
     /// own share of the budget shrinks with the network.
     fn fill(&mut self, now: Time, budget: u32, up: usize) -> f64 {
         let rate = f64::from(budget) / COPIES / up as f64;
-        let depth = BUCKET_RECORDS * self.record.encoded_len() as f64;
+        let depth = bucket_records(up) * self.record.encoded_len() as f64;
         let elapsed = now.saturating_sub(self.tokens_at).as_secs_f64();
         self.tokens_at = now;
         // A handful of nodes tells the first measurements at once; in a crowd that would be a storm.
@@ -154,7 +153,7 @@ impl OwnRecord {
 impl Core {
     /// A link came, came back, or has a new connection.
     pub(super) fn own_links_changed(&mut self, now: Time, gain: bool) {
-        let first = self.first_gain(now);
+        let first = self.first_gain();
         let own = &mut self.own;
         if now.saturating_sub(own.last) > QUIET {
             own.gain_hold = first;
@@ -184,11 +183,7 @@ impl Core {
         }
     }
 
-    fn first_gain(&self, now: Time) -> Duration {
-        if now > self.grew + STEADY {
-            // One node has come back to a network at rest: there is no crowd to wait for.
-            return FIRST_GAIN;
-        }
+    fn first_gain(&self) -> Duration {
         // A newcomer has heard how many there are before it knows them.
         let readers = self.database.up_count().max(self.heard_of / 2);
         let readers = u64::try_from(readers).expect("MAX_NODES fits");
@@ -285,7 +280,7 @@ impl Core {
         if tokens < cost {
             return;
         }
-        let full = tokens >= cost * BUCKET_RECORDS * 0.99;
+        let full = tokens >= cost * bucket_records(up) * 0.99;
         let old = now.saturating_sub(self.own.last) >= REFRESH;
         if (full && (old || self.figures_moved(FINE))) || self.figures_moved(COARSE) {
             self.own.tokens = Some(tokens - cost);
@@ -404,6 +399,14 @@ impl Core {
                 });
             }
         }
+    }
+}
+
+fn bucket_records(up: usize) -> f64 {
+    if up <= FEW {
+        BUCKET_RECORDS_FEW
+    } else {
+        BUCKET_RECORDS
     }
 }
 
