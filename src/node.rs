@@ -41,7 +41,9 @@ const FAREWELL: Duration = Duration::from_millis(250);
 const CLOSING: Duration = Duration::from_millis(100);
 /// And so long for what an impairment still holds up; a real network would deliver it after the end, too.
 const LAST_WORDS: Duration = Duration::from_millis(250);
-/// The memory is saved no more often than this, when something changed, and at least this often.
+/// The memory is saved no more often than this, when something changed, and at least this often. A node that has just
+/// started learns all it will need, and may be killed before it is a second old: the first savings come sooner.
+const SAVE_FIRST: Duration = Duration::from_millis(100);
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 const SAVE_AT_LEAST: Duration = Duration::from_secs(3600);
 
@@ -350,6 +352,8 @@ impl Node {
         self.step(Input::Timeout);
         loop {
             let wake = self.start + self.core.poll_timeout();
+            let save = self.saver.as_ref().and_then(|it| it.due(&self.core));
+            let wake = save.map_or(wake, |save| wake.min(save));
             self.timer.as_mut().reset(wake.into_std());
             tokio::select! {
                 biased;
@@ -505,6 +509,7 @@ struct Saver {
     path: PathBuf,
     saved: Option<(u64, u64)>,
     at: Instant,
+    pause: Duration,
     under_way: Option<JoinHandle<()>>,
 }
 
@@ -514,23 +519,34 @@ impl Saver {
             path,
             saved: None,
             at: now,
+            pause: SAVE_FIRST,
             under_way: None,
         }
     }
 
-    fn consider(&mut self, core: &Core, now: bool) {
-        let state = (core.epoch(), core.changes().shape);
-        let age = self.at.elapsed();
-        let due = (self.saved != Some(state) && age >= SAVE_EVERY) || age >= SAVE_AT_LEAST;
+    /// When the next saving is due; `None` while one is under way.
+    fn due(&self, core: &Core) -> Option<Instant> {
         let busy = self
             .under_way
             .as_ref()
             .is_some_and(|task| !task.is_finished());
-        if !now && (!due || busy) {
+        let changed = self.saved != Some(Self::state(core));
+        let pause = if changed { self.pause } else { SAVE_AT_LEAST };
+        (!busy).then_some(self.at + pause)
+    }
+
+    fn state(core: &Core) -> (u64, u64) {
+        (core.epoch(), core.changes().shape)
+    }
+
+    fn consider(&mut self, core: &Core, now: bool) {
+        let due = self.due(core).is_some_and(|due| due <= Instant::now());
+        if !now && !due {
             return;
         }
-        self.saved = Some(state);
+        self.saved = Some(Self::state(core));
         self.at = Instant::now();
+        self.pause = (self.pause * 3).min(SAVE_EVERY);
         let bytes = Memory::encode(core.epoch(), core.remembered());
         let path = self.path.clone();
         let before = self.under_way.take();

@@ -267,15 +267,15 @@ mod tests {
         sleep_ms(5).await;
         node.change_shape();
         sleep_ms(945).await;
-        assert_eq!(drain(&mut writings), [1050, 1130]);
+        assert_eq!(drain(&mut writings), [1050, 1090]);
 
         for _ in 0..100 {
             node.change_figures();
             sleep_ms(50).await;
         }
-        assert_eq!(drain(&mut writings), [3130, 5130]);
+        assert_eq!(drain(&mut writings), [3090, 5090]);
         sleep_ms(100_000).await;
-        assert_eq!(drain(&mut writings), [7130]);
+        assert_eq!(drain(&mut writings), [7090]);
         assert_eq!(
             fs::read(temp.path().join("peers.json")).unwrap(),
             json::peers(&example::three())

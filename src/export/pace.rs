@@ -1,19 +1,17 @@
 //! When to write the files.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::snapshot::Changes;
 
-/// A change of nodes, states or links is written no sooner than this after the last writing. After a quiet time news comes in
-/// bursts, and the first writings follow each other quickly; within any second there are no more than ten.
-const SHAPE_INTERVALS: [Duration; 3] = [
-    Duration::from_millis(40),
-    Duration::from_millis(80),
-    Duration::from_millis(110),
-];
+/// A change of nodes, states or links is written no sooner than this after the last writing, for every writing of the last
+/// second: at once after a quiet time, quickly in a burst of news, and never more than ten times in any second, as eleven
+/// take (1 + 2 + … + 10) × 20 ms.
+const SHAPE_STEP: Duration = Duration::from_millis(20);
 
-/// A writing that comes this long after the one before is the first after a quiet time.
-const QUIET: Duration = Duration::from_secs(1);
+/// How long a writing counts.
+const MEMORY: Duration = Duration::from_secs(1);
 
 /// Measurements and counters alone are written at most this often: whoever follows the files (such as `d2 --watch`)
 /// works far harder at a change than we do, and round-trip times change all the time.
@@ -42,8 +40,8 @@ pub struct Pace {
     known: Changes,
     /// The last writing begun: when, and what it contains. `None` before the first.
     last: Option<(Duration, Changes)>,
-    /// So many writings came before the last one without a quiet time between them.
-    in_a_row: usize,
+    /// When the writings began that counted as the last one began, itself included.
+    recent: VecDeque<Duration>,
     writing: bool,
     /// When all that the writings cost so far has been earned again; ahead of the time by no more than [`CREDIT`] allows, the
     /// next writing need not wait.
@@ -60,10 +58,8 @@ impl Pace {
 
     /// A writing begins, of a picture that contains everything up to `changes`.
     pub fn handle_begin(&mut self, now: Duration, changes: Changes) {
-        let quiet = self
-            .last
-            .is_none_or(|(begun_at, _)| now.saturating_sub(begun_at) >= QUIET);
-        self.in_a_row = if quiet { 0 } else { self.in_a_row + 1 };
+        self.recent.retain(|begun_at| now < *begun_at + MEMORY);
+        self.recent.push_back(now);
         self.known = changes;
         self.last = Some((now, changes));
         self.writing = true;
@@ -87,8 +83,8 @@ impl Pace {
             return Some(Duration::ZERO);
         };
         let due_at = if self.known.shape != written.shape {
-            let nth = self.in_a_row.min(SHAPE_INTERVALS.len() - 1);
-            Some(begun_at + SHAPE_INTERVALS[nth])
+            let recent = u32::try_from(self.recent.len()).expect("a second's writings");
+            Some(begun_at + SHAPE_STEP * recent)
         } else if self.known.figures != written.figures {
             Some(begun_at + FIGURES_INTERVAL)
         } else {
@@ -154,17 +150,20 @@ mod tests {
     #[test]
     fn a_restless_shape_is_written_ten_times_a_second() {
         let mut pace = begun_at(ms(0));
-        let mut writings = 0;
-        for now in (0..1000).map(ms) {
+        let mut begun = vec![ms(0)];
+        for now in (0..5000).map(ms) {
             pace.handle_changes(changes(now.as_micros() as u64 + 1, 0));
             if pace.poll_timeout().is_some_and(|due_at| due_at <= now) {
                 pace.handle_begin(now, pace.known);
                 pace.handle_end(now, CHEAP, true);
-                writings += 1;
+                begun.push(now);
             }
         }
-        assert_eq!(writings, 9);
-        assert_eq!(pace.poll_timeout(), Some(ms(1000)));
+        assert_eq!(begun[10], ms(1100), "the eleventh comes after a second");
+        assert!(
+            begun.windows(11).all(|eleven| eleven[10] - eleven[0] > ms(1000)),
+            "in any second: {begun:?}"
+        );
     }
 
     #[test]
@@ -173,7 +172,7 @@ mod tests {
         pace.handle_changes(changes(0, 7));
         assert_eq!(pace.poll_timeout(), Some(ms(2000)));
         pace.handle_changes(changes(1, 7));
-        assert_eq!(pace.poll_timeout(), Some(ms(40)));
+        assert_eq!(pace.poll_timeout(), Some(ms(20)));
         pace.handle_begin(ms(100), changes(1, 7));
         pace.handle_end(ms(100), CHEAP, true);
         assert_eq!(pace.poll_timeout(), None);
@@ -187,7 +186,7 @@ mod tests {
         pace.handle_changes(changes(2, 0));
         assert_eq!(pace.poll_timeout(), None);
         pace.handle_end(ms(501), CHEAP, true);
-        assert_eq!(pace.poll_timeout(), Some(ms(580)));
+        assert_eq!(pace.poll_timeout(), Some(ms(540)));
     }
 
     #[test]
@@ -202,7 +201,7 @@ mod tests {
                 times.push(now);
             }
         }
-        assert_eq!(times[6], ms(670), "the first few don't wait");
+        assert_eq!(times[6], ms(560), "the first few don't wait");
         let cost = 8 * times.len() as u64;
         assert!(
             (600..=680).contains(&cost),
@@ -227,7 +226,7 @@ mod tests {
         assert!(pace.is_behind());
         assert_eq!(pace.poll_timeout(), Some(ms(4000)));
         pace.handle_changes(changes(2, 0));
-        assert_eq!(pace.poll_timeout(), Some(ms(1040)));
+        assert_eq!(pace.poll_timeout(), Some(ms(1020)));
         pace.handle_begin(ms(1100), changes(2, 0));
         pace.handle_end(ms(1100), CHEAP, true);
         assert_eq!(pace.poll_timeout(), None);
