@@ -51,6 +51,20 @@ impl NodeId {
         ShortId(short)
     }
 
+    /// Whether this node is the one that probes its link with `other`: it leads those within the half of the ring of ids that
+    /// follows its own. So every node leads about half of its links, whoever dialed them, and of two nodes exactly one leads.
+    #[must_use]
+    pub fn leads(&self, other: &Self) -> bool {
+        let place = |id: &Self| {
+            let (first, _) = id.0.split_first_chunk().expect("32 bytes hold eight");
+            u64::from_be_bytes(*first)
+        };
+        match place(other).wrapping_sub(place(self)) {
+            0 | 0x8000_0000_0000_0000 => self < other,
+            ahead => ahead < 0x8000_0000_0000_0000,
+        }
+    }
+
     /// Reads 64 hex digits.
     ///
     /// # Errors

@@ -181,8 +181,9 @@ mod golden {
 
 #[cfg(test)]
 mod bytes {
+    use area_net::identity::Identity;
     use area_net::record::{Body, LinkState, MAX_ADDRS, MAX_LABEL, MAX_LINKS, MAX_RECORD};
-    use area_net::record::{Direction, Record, RecordError};
+    use area_net::record::{Direction, Record, RecordError, Signer as _};
     use area_net::wire::{
         BATCH_BYTES, CloseCode, Datagram, MAX_BUCKETS_LOG2, MAX_FRAME, MAX_SYNC_ENTRIES, Message,
         NodeId, ShortId, WireError, dialable,
@@ -502,6 +503,28 @@ mod bytes {
         assert_eq!(CloseCode::from_number(0), None);
         assert_eq!(CloseCode::from_number(13), None);
         assert_eq!(CloseCode::from_number(u64::MAX), None);
+    }
+
+    #[test]
+    fn of_two_nodes_exactly_one_leads_and_every_node_about_half_of_its_links() {
+        let ids: Vec<NodeId> = (0..100)
+            .map(|seed| Identity::from_seed(&[seed; 32]).node_id())
+            .collect();
+        for id in &ids {
+            assert!(!id.leads(id));
+            let led = ids.iter().filter(|other| id.leads(other)).count();
+            assert!((25..=74).contains(&led), "{id:?} leads {led} of 99");
+            let both = |other: &&NodeId| *other != id && id.leads(other) == other.leads(id);
+            assert_eq!(ids.iter().find(both), None);
+        }
+        let (low, high) = (NodeId([0; 32]), NodeId([128; 32]));
+        let opposite = {
+            let mut opposite = low;
+            opposite.0[0] = 128;
+            opposite
+        };
+        assert!(low.leads(&opposite) && !opposite.leads(&low));
+        assert_ne!(low.leads(&high), high.leads(&low));
     }
 
     #[test]

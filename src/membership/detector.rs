@@ -1,8 +1,9 @@
 //! Is this link alive, and how long is its path?
 //!
-//! Only an answer to something *we* sent is a sign of life; else one dead direction would go unseen. The end that
-//! dialed is the active one: it probes at an interval, and each probe announces when the next is due. The other end
-//! stays passive until a probe is overdue, or until probes say that its answers don't arrive; then it probes as well.
+//! Only an answer to something *we* sent is a sign of life; else one dead direction would go unseen. One end is the active
+//! one: it probes at an interval, and each probe announces when the next is due. The other end stays passive until a probe is
+//! overdue, or until probes say that its answers don't arrive; then it probes as well. Every node is the active end of about
+//! half of its links ([`NodeId::leads`](crate::wire::NodeId::leads)), so that some neighbour soon speaks to one that was killed.
 //!
 //! A link is down once so many exchanges were missed in a row that the loss measured on this very link explains the
 //! run with a probability under one in a million; `loss` has the arithmetic. Losses are assumed to be independent; under
@@ -28,7 +29,7 @@ const HINTS: u32 = 2;
 const STEP_SAMPLES: usize = 3;
 const STEP_PROBES: Duration = Duration::from_millis(100);
 /// How late an announced probe may be before the passive end probes by itself.
-const OVERDUE: Duration = Duration::from_millis(500);
+const OVERDUE: Duration = Duration::from_millis(300);
 /// The least time an answer is given: covers the scheduling of two busy machines.
 const LEAST_TIMEOUT: Duration = Duration::from_millis(150);
 /// The time an answer is given while the path is unknown; also the most that is ever given.
@@ -463,6 +464,11 @@ impl Detector {
         self.next_probe = self.next_probe.min(earliest);
     }
 
+    /// Routine can wait until then.
+    pub fn probe_no_sooner(&mut self, at: Time) {
+        self.next_probe = self.next_probe.max(at);
+    }
+
     /// A probe is wanted at this very time, whatever was sent before.
     pub fn probe_at(&mut self, now: Time) {
         self.next_probe = self.next_probe.min(now);
@@ -530,6 +536,8 @@ impl Detector {
             at: now,
             provisional: false,
         });
+        // The other end is waiting for the word.
+        self.next_probe = self.next_probe.min(now + STEP_PROBES);
     }
 
     fn smooth(&mut self, now: Time, us: u32) {
