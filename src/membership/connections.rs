@@ -261,7 +261,7 @@ impl Core {
 
     /// Begins to watch a new connection; what was learned on the one that it replaces still holds.
     fn detector(&self, now: Time, new: &Connected, old: Option<Detector>) -> Detector {
-        let (active, interval) = (self.me.leads(&new.peer), self.config.probe_interval);
+        let (active, interval) = (self.me.leads(&new.peer), self.probe_interval());
         let mut detector = Detector::new(now, active, interval, new.rtt_us);
         if new.dial.is_some() {
             // The first word, whoever probes from then on: it measures the link, and tells the listener that it stands.

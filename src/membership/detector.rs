@@ -28,6 +28,8 @@ const HINTS: u32 = 2;
 /// So many samples in a row that are far off make a new path; after the first, the others are asked for at this pace.
 const STEP_SAMPLES: usize = 3;
 const STEP_PROBES: Duration = Duration::from_millis(100);
+/// The longest pause between two probes that a peer may announce: twice the longest setting, and well under QUIC's idle timeout.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(20);
 /// How late an announced probe may be before the passive end probes by itself.
 const OVERDUE: Duration = Duration::from_millis(300);
 /// The least time an answer is given: covers the scheduling of two busy machines.
@@ -420,8 +422,7 @@ impl Detector {
         self.unheard = 0;
         self.probes_heard = self.probes_heard.saturating_add(1);
         // A probe may announce any time; a hostile one must not put us to sleep.
-        let announced = Duration::from_millis(u64::from(next_ms))
-            .min(self.interval.max(Duration::from_secs(10)));
+        let announced = Duration::from_millis(u64::from(next_ms)).min(LONGEST_INTERVAL);
         let changed = self.sign_of_life(now);
         self.next_probe = now + announced + OVERDUE;
         changed
@@ -462,6 +463,11 @@ impl Detector {
             .last_sent
             .map_or(now, |sent| (sent + FAST_PROBES).max(now));
         self.next_probe = self.next_probe.min(earliest);
+    }
+
+    /// From the next probe on, routine keeps this pace.
+    pub fn set_interval(&mut self, interval: Duration) {
+        self.interval = interval;
     }
 
     /// Routine can wait until then.

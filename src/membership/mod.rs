@@ -90,7 +90,8 @@ pub struct Config {
     pub seed: [u8; 32],
     /// Unix time in ms at time zero.
     pub start_unix_ms: u64,
-    /// The pause between two probes on a healthy link.
+    /// The pause between two probes on a healthy link, of a node that has no more than six; longer by as much as it has more,
+    /// up to twice as long.
     pub probe_interval: Duration,
     /// Up to so many nodes, everybody links with everybody.
     pub full_mesh: usize,
