@@ -84,6 +84,9 @@ mod golden {
             },
             Message::Want(vec![ShortId([5; 16])]),
             Message::Superfluous(true),
+            Message::Have(vec![(ShortId([6; 16]), version)]),
+            Message::Graft(vec![ShortId([7; 16])]),
+            Message::Prune,
         ]
     }
 
@@ -131,7 +134,7 @@ mod golden {
             .map(|message| hex(&message.to_frame()))
             .collect();
         let version = "ac0202ffffffff0f";
-        let (four, five) = ("04".repeat(16), "05".repeat(16));
+        let [four, five, six, seven] = ["04", "05", "06", "07"].map(|byte| byte.repeat(16));
         let golden = [
             format!("000000d60009ac0201007f000001933f050001020304050607{RECORD}"),
             format!("000001840102{RECORD}{RECORD}"),
@@ -139,6 +142,9 @@ mod golden {
             format!("0000001e030202000301{four}{version}"),
             format!("000000120401{five}"),
             "000000020501".to_owned(),
+            format!("0000001a0601{six}{version}"),
+            format!("000000120701{seven}"),
+            "0000000108".to_owned(),
         ];
         for (at, (body, golden)) in bodies.iter().zip(&golden).enumerate() {
             assert_eq!(body, golden, "message {at}");
@@ -404,7 +410,10 @@ mod bytes {
             "buckets"
         );
         let wanted = vec![ShortId([0; 16]); MAX_SYNC_ENTRIES + 1];
-        assert_eq!(refused(&Message::Want(wanted)), "wanted records");
+        assert_eq!(refused(&Message::Want(wanted.clone())), "wanted records");
+        assert_eq!(refused(&Message::Graft(wanted)), "records grafted for");
+        let had = vec![(ShortId([0; 16]), version); MAX_SYNC_ENTRIES + 1];
+        assert_eq!(refused(&Message::Have(had)), "records told of");
         for message in messages() {
             let mut body = message.to_frame().split_off(4);
             body.extend([0, 0, 0]);

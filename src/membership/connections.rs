@@ -228,6 +228,7 @@ impl Core {
             offered: false,
             tell_superfluous: false,
             superfluous_to_peer: false,
+            branch: self.new_branch(now, was_up),
             suspect: false,
             last_suspected: None,
             sync: super::spread::SyncState::new(now),

@@ -62,6 +62,7 @@ pub(super) struct Link {
     /// The peer has not been told of that yet.
     pub(super) tell_superfluous: bool,
     pub(super) superfluous_to_peer: bool,
+    pub(super) branch: super::tree::Branch,
     pub(super) suspect: bool,
     pub(super) last_suspected: Option<Time>,
     pub(super) sync: super::spread::SyncState,

@@ -31,6 +31,7 @@ mod picture;
 pub mod pool;
 mod publish;
 mod spread;
+mod tree;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -42,7 +43,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::record::{Direction, Record, Signer};
 use crate::snapshot::Changes;
-use crate::wire::{Answer, CloseCode, Hello, Message, NodeId, Probe, ViewDigest};
+use crate::wire::{Answer, CloseCode, Hello, Message, NodeId, Probe, ShortId, ViewDigest};
 use connections::{Contest, Flaps};
 use database::{Database, Index};
 use links::Link;
@@ -306,6 +307,8 @@ pub struct Core {
     unverified: BTreeMap<NodeId, Vec<(Arc<Record>, NodeId)>>,
     /// They are due at once, but behind the inputs that wait already.
     unverified_since: Option<Time>,
+    /// Records that a neighbour told of and that were asked for, and when.
+    asked: BTreeMap<ShortId, Time>,
     /// Who is up must be derived anew, at this time.
     derive_due: Option<Time>,
     derived: Option<Time>,
@@ -360,6 +363,7 @@ impl Core {
             },
             rejected: BTreeMap::new(),
             unverified: BTreeMap::new(),
+            asked: BTreeMap::new(),
             unverified_since: None,
             derive_due: None,
             derived: None,
@@ -534,6 +538,7 @@ impl Core {
             self.forget_due = now + Duration::from_secs(10);
             self.forget(now);
         }
+        self.keep_a_branch();
         self.flush_links(now);
     }
 

@@ -83,7 +83,7 @@ impl Core {
         self.start_dials(now);
     }
 
-    fn is_full_mesh(&self) -> bool {
+    pub(super) fn is_full_mesh(&self) -> bool {
         self.full_mesh
     }
 

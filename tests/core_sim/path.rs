@@ -492,7 +492,10 @@ impl Net {
             Message::Digests { .. }
             | Message::Versions { .. }
             | Message::Want(_)
-            | Message::Superfluous(_) => &[],
+            | Message::Superfluous(_)
+            | Message::Have(_)
+            | Message::Graft(_)
+            | Message::Prune => &[],
         };
         for record in records {
             record.verify(NETWORK).expect("only genuine records travel");
