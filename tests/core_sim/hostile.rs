@@ -320,8 +320,10 @@ fn words_about_the_tree_without_end_are_over_the_limit() {
     }
     assert_eq!(desk.closed(LIAR), None, "a start is that busy");
     for _ in 0..300 {
-        desk.say(Message::Prune);
+        let prune = Input::Message(LIAR, Message::Prune);
+        desk.core.handle(desk.now, prune);
     }
+    desk.drain();
     desk.turned_away(CloseCode::Limit, "over_limit");
 }
 
