@@ -16,6 +16,7 @@
 //! - `connections`: they come, go, and compete for being *the* link to a peer;
 //! - `links`: the link to a peer, while it stands;
 //! - `spread`: records and digests between neighbours;
+//! - `tree`: which links carry records, and which only words of them;
 //! - `publish`: our own record;
 //! - `neighbors`: whom to link with;
 //! - `picture`: the snapshot.
