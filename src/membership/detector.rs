@@ -30,6 +30,8 @@ const STEP_SAMPLES: usize = 3;
 const STEP_PROBES: Duration = Duration::from_millis(100);
 /// The longest pause between two probes that a peer may announce: twice the longest setting, and well under QUIC's idle timeout.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(20);
+/// Of the first samples the least counts: while a crowd starts up on a busy machine, some take far longer than the path.
+const FIRST_SAMPLES: u32 = 3;
 /// How late an announced probe may be before the passive end probes by itself.
 const OVERDUE: Duration = Duration::from_millis(300);
 /// The least time an answer is given: covers the scheduling of two busy machines.
@@ -86,6 +88,7 @@ pub struct Detector {
     late_floor: Duration,
     /// Samples far off the smoothed time, held back until it is clear whether the path has changed.
     strays: Vec<u32>,
+    samples: u32,
     /// Probes of the active end that said it hears us.
     probes_heard: u32,
     /// What the active end measured, for the passive one.
@@ -166,6 +169,7 @@ impl Detector {
             rtt,
             late_floor: Duration::ZERO,
             strays: Vec::new(),
+            samples: 0,
             probes_heard: 0,
             told: None,
         }
@@ -547,8 +551,10 @@ impl Detector {
     }
 
     fn smooth(&mut self, now: Time, us: u32) {
+        self.samples = self.samples.saturating_add(1);
+        let first = |old: Rtt| self.samples <= FIRST_SAMPLES && us < old.smoothed_us;
         self.rtt = Some(match self.rtt {
-            Some(old) if !old.provisional => {
+            Some(old) if !old.provisional && !first(old) => {
                 let deviation = old.smoothed_us.abs_diff(us);
                 Rtt {
                     smoothed_us: weigh(old.smoothed_us, us, 8),
@@ -723,6 +729,20 @@ mod tests {
         run(&mut detector, ms(10_000), ms(40_000), |_| Some(400));
         assert_eq!(detector.verdict(), Verdict::Alive);
         assert!(detector.timeout() > before && detector.timeout() >= ms(400));
+    }
+
+    #[test]
+    fn of_the_first_samples_the_least_counts() {
+        let mut detector = Detector::new(ms(0), true, INTERVAL, Some(90_000));
+        let mut rtts = [120_000, 400, 300, 310, 305].into_iter();
+        let mut now = ms(0);
+        for rtt_us in rtts.by_ref() {
+            let probe = detector.poll(now, 0).expect("due");
+            detector.handle_answer(now, probe.seq, Some(rtt_us));
+            now = detector.deadline();
+        }
+        let shown = detector.rtt().expect("measured").smoothed_us;
+        assert!((300..=302).contains(&shown), "{shown} µs");
     }
 
     #[test]

@@ -547,7 +547,8 @@ impl Core {
         }
     }
 
-    /// The links to give up first: to peers with many links, then the long ones. Ring links and young ones stay.
+    /// The links to give up first: to peers with many links, then the long ones. Ring links and young ones stay. Lengths are compared
+    /// by powers of two, so that the noise of measurements does not change anybody's mind.
     fn excess_links(&self, now: Time, excess: usize) -> BTreeSet<NodeId> {
         let ring = self.ring_neighbors();
         let mut candidates: Vec<(usize, u32, NodeId)> = self
@@ -558,7 +559,8 @@ impl Core {
             .filter(|link| now.saturating_sub(link.since) >= SETTLED)
             .map(|link| {
                 let rtt_us = link.detector.rtt().map_or(u32::MAX, |rtt| rtt.smoothed_us);
-                (self.published_degree(&link.peer), rtt_us, link.peer)
+                let length = rtt_us.max(1).ilog2();
+                (self.published_degree(&link.peer), length, link.peer)
             })
             .collect();
         candidates.sort_unstable();
