@@ -273,7 +273,9 @@ impl Scratch {
     }
 
     fn start(&self) -> Terminal {
-        self.start_as(PtyCommand::new("./start.sh").current_dir(self.root()))
+        // A shell that runs the tests in the background has them ignore Ctrl-C, and a script can't undo that.
+        let script = PtyCommand::new("env").args(["--default-signal=INT,QUIT", "./start.sh"]);
+        self.start_as(script.current_dir(self.root()))
     }
 
     fn start_as(&self, command: PtyCommand) -> Terminal {

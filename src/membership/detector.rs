@@ -9,7 +9,8 @@
 //! run with a probability under one in a million; `loss` has the arithmetic. Losses are assumed to be independent; under
 //! bursts a link may be dropped that was there, which is why a *node* is only down when no path leads to it.
 //!
-//! The round-trip time is smoothed as in RFC 6298, section 2.
+//! The round-trip time is smoothed as in RFC 6298, section 2, but with a gain that falls from 1/8 to 1/32 as samples come in: it is
+//! shown to people, and the jitter of a path should not move it. A path that changes is noticed by itself.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -32,6 +33,9 @@ const STEP_PROBES: Duration = Duration::from_millis(100);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(20);
 /// Of the first samples the least counts: while a crowd starts up on a busy machine, some take far longer than the path.
 const FIRST_SAMPLES: u32 = 3;
+/// What a sample counts against those before: one part in so many, at first and at last.
+const FIRST_GAIN: u32 = 8;
+const LAST_GAIN: u32 = 32;
 /// How late an announced probe may be before the passive end probes by itself.
 const OVERDUE: Duration = Duration::from_millis(300);
 /// The least time an answer is given: covers the scheduling of two busy machines.
@@ -546,18 +550,20 @@ impl Detector {
             at: now,
             provisional: false,
         });
+        self.samples = FIRST_SAMPLES;
         // The other end is waiting for the word.
         self.next_probe = self.next_probe.min(now + STEP_PROBES);
     }
 
     fn smooth(&mut self, now: Time, us: u32) {
         self.samples = self.samples.saturating_add(1);
+        let parts = self.samples.clamp(FIRST_GAIN, LAST_GAIN);
         let first = |old: Rtt| self.samples <= FIRST_SAMPLES && us < old.smoothed_us;
         self.rtt = Some(match self.rtt {
             Some(old) if !old.provisional && !first(old) => {
                 let deviation = old.smoothed_us.abs_diff(us);
                 Rtt {
-                    smoothed_us: weigh(old.smoothed_us, us, 8),
+                    smoothed_us: weigh(old.smoothed_us, us, parts.into()),
                     jitter_us: weigh(old.jitter_us, deviation, 4),
                     min_us: old.min_us.min(us),
                     last_us: us,
