@@ -161,7 +161,9 @@ mod tests {
         }
         assert_eq!(begun[10], ms(1100), "the eleventh comes after a second");
         assert!(
-            begun.windows(11).all(|eleven| eleven[10] - eleven[0] > ms(1000)),
+            begun
+                .windows(11)
+                .all(|eleven| eleven[10] - eleven[0] > ms(1000)),
             "in any second: {begun:?}"
         );
     }
