@@ -73,6 +73,8 @@ mod parse;
 )]
 #[path = "network/picture.rs"]
 mod picture;
+#[path = "lab/place.rs"]
+mod place;
 #[path = "lab/promises.rs"]
 mod promises;
 #[path = "lab/record.rs"]

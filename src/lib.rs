@@ -16,7 +16,7 @@
 //!   │     ├── database      newest signed record of every node; who is up; digests
 //!   │     ├── detector      is this link alive, and how long is its path
 //!   │     ├── pool          what is missing, and where it might be
-//!   │     └── connections, links, spread, publish, neighbors, picture: parts of the one `Core`
+//!   │     └── connections, links, spread, tree, publish, neighbors, picture: parts of the one `Core`
 //!   ├── impair          one link model: delay, jitter, loss, duplicates, reordering, rate; and the socket that applies it
 //!   ├── snapshot        immutable picture of the overlay; readers ask for it, changes are announced on a watch channel
 //!   │     └── export        peers.json, network.json, peers.d2

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::record::{Record, RecordError, Version};
 
 /// The protocol's version; part of the ALPN, so that two versions never get past the TLS handshake.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The largest control frame in bytes. Holds a batch of records or the version list of a few hundred nodes;
 /// a peer can make us buffer no more than this for a connection.
@@ -26,7 +26,7 @@ pub const BATCH_BYTES: usize = 32 * 1024;
 /// The largest number of digest buckets in one message: 1024 sums are 8 KiB.
 pub const MAX_BUCKETS_LOG2: u8 = 10;
 
-/// The largest number of entries in one `Versions` or `Want` message.
+/// The largest number of entries in one `Versions`, `Want`, `Have` or `Graft` message.
 pub const MAX_SYNC_ENTRIES: usize = 1024;
 
 /// The largest number of addresses a refusal offers instead.
@@ -49,6 +49,20 @@ impl NodeId {
         let mut short = [0; 16];
         short.copy_from_slice(&self.0[..16]);
         ShortId(short)
+    }
+
+    /// Whether this node is the one that probes its link with `other`: it leads those within the half of the ring of ids that
+    /// follows its own. So every node leads about half of its links, whoever dialed them, and of two nodes exactly one leads.
+    #[must_use]
+    pub fn leads(&self, other: &Self) -> bool {
+        let place = |id: &Self| {
+            let (first, _) = id.0.split_first_chunk().expect("32 bytes hold eight");
+            u64::from_be_bytes(*first)
+        };
+        match place(other).wrapping_sub(place(self)) {
+            0 | 0x8000_0000_0000_0000 => self < other,
+            ahead => ahead < 0x8000_0000_0000_0000,
+        }
     }
 
     /// Reads 64 hex digits.
@@ -154,6 +168,12 @@ pub enum Message {
     Want(Vec<ShortId>),
     /// The sender could do without this link (or could no longer); it goes when both ends say so.
     Superfluous(bool),
+    /// Records that the sender has, and sends only if the receiver asks: the link is not part of its tree.
+    Have(Vec<(ShortId, Version)>),
+    /// Records that the sender lacks, and which no link of its tree brought in time: this link is part of it from now on.
+    Graft(Vec<ShortId>),
+    /// What the receiver sent, another one had brought before: from now on it should tell of records only.
+    Prune,
 }
 
 /// An 8-byte digest of a view: equal digests mean equal sets of (node, version).
@@ -245,7 +265,7 @@ impl Message {
 
     fn check(&self) -> Result<(), WireError> {
         match self {
-            Self::Hello(_) | Self::Records(_) | Self::Superfluous(_) => Ok(()),
+            Self::Hello(_) | Self::Records(_) | Self::Superfluous(_) | Self::Prune => Ok(()),
             Self::Digests { log2, sums } => {
                 within(
                     "digest buckets, base-2 logarithm",
@@ -276,6 +296,8 @@ impl Message {
                 within("versions", entries.len(), MAX_SYNC_ENTRIES)
             }
             Self::Want(ids) => within("wanted records", ids.len(), MAX_SYNC_ENTRIES),
+            Self::Have(entries) => within("records told of", entries.len(), MAX_SYNC_ENTRIES),
+            Self::Graft(ids) => within("records grafted for", ids.len(), MAX_SYNC_ENTRIES),
         }
     }
 }

@@ -18,7 +18,9 @@ mod tests {
 
     use area_net::identity::Identity;
     use area_net::record::{Body, Direction, LinkState, Record};
-    use area_net::wire::{Answer, CloseCode, Datagram, MAX_FRAME, Message, NodeId, dialable};
+    use area_net::wire::{
+        Answer, CloseCode, Datagram, MAX_FRAME, Message, NodeId, PROTOCOL_VERSION, dialable,
+    };
     use quinn::{ConnectionError, TransportConfig, TransportErrorCode};
     use rand::{RngExt as _, SeedableRng as _};
     use rand_chacha::ChaCha8Rng;
@@ -132,8 +134,8 @@ mod tests {
             "h3".to_owned(),
             "area-net".to_owned(),
             format!("area-net/0/{network}"),
-            format!("area-net/2/{network}"),
-            "area-net/1/another".to_owned(),
+            format!("area-net/1/{network}"),
+            format!("area-net/{PROTOCOL_VERSION}/another"),
             format!("{ours} "),
         ] {
             assert_ne!(alpn, ours);

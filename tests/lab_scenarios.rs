@@ -250,8 +250,8 @@ const MISTAKES: &[(&str, &str)] = &[
         "line 6: invalid type: string \"soon\", expected seconds",
     ),
     (
-        "[must]\nrtt_over_ping_us = { least = 1, most = 2 }\n",
-        "rtt_over_ping_us needs `ping",
+        "[must]\nrtt_beside_ping_us = { least = 1, over_ping = 2 }\n",
+        "rtt_beside_ping_us needs `ping",
     ),
     ("[must\n", "line 5: "),
     (

@@ -84,6 +84,9 @@ mod golden {
             },
             Message::Want(vec![ShortId([5; 16])]),
             Message::Superfluous(true),
+            Message::Have(vec![(ShortId([6; 16]), version)]),
+            Message::Graft(vec![ShortId([7; 16])]),
+            Message::Prune,
         ]
     }
 
@@ -131,7 +134,7 @@ mod golden {
             .map(|message| hex(&message.to_frame()))
             .collect();
         let version = "ac0202ffffffff0f";
-        let (four, five) = ("04".repeat(16), "05".repeat(16));
+        let [four, five, six, seven] = ["04", "05", "06", "07"].map(|byte| byte.repeat(16));
         let golden = [
             format!("000000d60009ac0201007f000001933f050001020304050607{RECORD}"),
             format!("000001840102{RECORD}{RECORD}"),
@@ -139,6 +142,9 @@ mod golden {
             format!("0000001e030202000301{four}{version}"),
             format!("000000120401{five}"),
             "000000020501".to_owned(),
+            format!("0000001a0601{six}{version}"),
+            format!("000000120701{seven}"),
+            "0000000108".to_owned(),
         ];
         for (at, (body, golden)) in bodies.iter().zip(&golden).enumerate() {
             assert_eq!(body, golden, "message {at}");
@@ -181,8 +187,9 @@ mod golden {
 
 #[cfg(test)]
 mod bytes {
+    use area_net::identity::Identity;
     use area_net::record::{Body, LinkState, MAX_ADDRS, MAX_LABEL, MAX_LINKS, MAX_RECORD};
-    use area_net::record::{Direction, Record, RecordError};
+    use area_net::record::{Direction, Record, RecordError, Signer as _};
     use area_net::wire::{
         BATCH_BYTES, CloseCode, Datagram, MAX_BUCKETS_LOG2, MAX_FRAME, MAX_SYNC_ENTRIES, Message,
         NodeId, ShortId, WireError, dialable,
@@ -403,7 +410,10 @@ mod bytes {
             "buckets"
         );
         let wanted = vec![ShortId([0; 16]); MAX_SYNC_ENTRIES + 1];
-        assert_eq!(refused(&Message::Want(wanted)), "wanted records");
+        assert_eq!(refused(&Message::Want(wanted.clone())), "wanted records");
+        assert_eq!(refused(&Message::Graft(wanted)), "records grafted for");
+        let had = vec![(ShortId([0; 16]), version); MAX_SYNC_ENTRIES + 1];
+        assert_eq!(refused(&Message::Have(had)), "records told of");
         for message in messages() {
             let mut body = message.to_frame().split_off(4);
             body.extend([0, 0, 0]);
@@ -502,6 +512,28 @@ mod bytes {
         assert_eq!(CloseCode::from_number(0), None);
         assert_eq!(CloseCode::from_number(13), None);
         assert_eq!(CloseCode::from_number(u64::MAX), None);
+    }
+
+    #[test]
+    fn of_two_nodes_exactly_one_leads_and_every_node_about_half_of_its_links() {
+        let ids: Vec<NodeId> = (0..100)
+            .map(|seed| Identity::from_seed(&[seed; 32]).node_id())
+            .collect();
+        for id in &ids {
+            assert!(!id.leads(id));
+            let led = ids.iter().filter(|other| id.leads(other)).count();
+            assert!((25..=74).contains(&led), "{id:?} leads {led} of 99");
+            let both = |other: &&NodeId| *other != id && id.leads(other) == other.leads(id);
+            assert_eq!(ids.iter().find(both), None);
+        }
+        let (low, high) = (NodeId([0; 32]), NodeId([128; 32]));
+        let opposite = {
+            let mut opposite = low;
+            opposite.0[0] = 128;
+            opposite
+        };
+        assert!(low.leads(&opposite) && !opposite.leads(&low));
+        assert_ne!(low.leads(&high), high.leads(&low));
     }
 
     #[test]

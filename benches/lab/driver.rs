@@ -10,15 +10,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::cluster::project;
 use crate::judge;
 use crate::kernel::now_ns;
-use crate::machine::{Machine, Place, WORK, Wish, canonical};
+use crate::machine::{self, Wish, canonical};
 use crate::options::Options;
 use crate::parse;
+use crate::place::{Machine, Place, WORK, end};
 use crate::record::Event;
 use crate::run::{self, Found, Job};
 use crate::scenario::Scenario;
@@ -190,7 +190,7 @@ impl<'a> Driver<'a> {
     }
 
     fn add(&mut self, file: PathBuf, scenario: Scenario) {
-        let place = self.machine.place(&scenario, self.wish);
+        let place = machine::place(&self.machine, &scenario, self.wish);
         let entry = Entry {
             file,
             scenario,
@@ -325,7 +325,7 @@ impl<'a> Driver<'a> {
             entry.scenario.lasts_s,
             place.words()
         );
-        let worker = self.machine.start(place, &job, &self.lab)?;
+        let worker = machine::start(&self.machine, place, &job, &self.lab)?;
         Ok(Running {
             entry,
             worker,
@@ -390,13 +390,6 @@ impl<'a> Driver<'a> {
         print!("{}", table::lines(&row));
         self.rows.push(row);
     }
-}
-
-/// Ends a worker with all that it started: it leads a process group, and mostly lives in a process namespace as well.
-fn end(worker: &mut Child) -> Result<()> {
-    kill_process_group(Pid::from_child(worker), Signal::KILL).context("can't end a worker")?;
-    worker.wait().context("can't reap a worker")?;
-    Ok(())
 }
 
 /// The worker: plays one job, and leaves its result.

@@ -1,7 +1,7 @@
 //! Promises about what is measured: round-trip times and losses as they are shown.
 
 use crate::judge::{State, Times, Verdict, started};
-use crate::promises::{NearPing, Range};
+use crate::promises::{BesidePing, NearPing};
 use crate::record::{Event, What};
 use crate::scenario::{Action, Scenario};
 
@@ -40,8 +40,8 @@ pub(crate) fn judge(scenario: &Scenario, events: &[Event], guest: bool) -> Vec<V
     if let Some(near) = must.rtt_near_ping {
         verdicts.push(near_ping(scenario, events, near, guest));
     }
-    if let Some(range) = must.rtt_over_ping_us {
-        verdicts.push(over_ping(scenario, events, range, guest));
+    if let Some(bound) = must.rtt_beside_ping_us {
+        verdicts.push(beside_ping(scenario, events, bound, guest));
     }
     if let Some(points) = must.loss_shown_within_points {
         verdicts.push(loss_shown(scenario, events, points));
@@ -148,11 +148,12 @@ fn near_ping(scenario: &Scenario, events: &[Event], near: NearPing, guest: bool)
 }
 
 /// The RTT at rest.
-fn over_ping(scenario: &Scenario, events: &[Event], range: Range, guest: bool) -> Verdict {
-    let promised = format!("RTT: {} to {} µs over ping's", range.least, range.most);
+fn beside_ping(scenario: &Scenario, events: &[Event], bound: BesidePing, guest: bool) -> Verdict {
+    let BesidePing { least, over_ping } = bound;
+    let promised = format!("RTT: {least} µs to ping's and {over_ping} µs");
     let beside = Beside::of(scenario, events, SETTLING_S, scenario.lasts_s);
     let over_us = beside.over_ms() * 1000.0;
-    let held = (range.least..=range.most).contains(&over_us);
+    let held = median(&beside.shown) * 1000.0 >= least && over_us <= over_ping;
     let words = format!("{over_us:+.0} µs: {}", beside.words());
     Verdict::new(promised, words, (!guest).then_some(held))
 }

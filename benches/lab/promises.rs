@@ -71,14 +71,15 @@ pub(crate) struct NearPing {
     pub(crate) plus_ms: f64,
 }
 
-/// Between what and what.
+/// A bound on the RTT shown at rest, in µs.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Range {
-    /// Not less.
+pub(crate) struct BesidePing {
+    /// Not less than this, as nothing is that fast. It may well be less than ping's: a kernel's stamps leave out what the
+    /// schedulers take, and ping can't.
     pub(crate) least: f64,
-    /// Not more.
-    pub(crate) most: f64,
+    /// Not more than ping's and this.
+    pub(crate) over_ping: f64,
 }
 
 /// What must hold. A promise that a scenario doesn't name isn't judged. Times are in seconds, and end when a file was
@@ -106,8 +107,8 @@ pub(crate) struct Must {
     pub(crate) rtt_shown_within_s: Option<Bound>,
     /// The median of the RTTs shown is that near to the median of ping's.
     pub(crate) rtt_near_ping: Option<NearPing>,
-    /// The median of the RTTs shown is that much over the median of ping's, in µs. Not judged in User-Mode Linux.
-    pub(crate) rtt_over_ping_us: Option<Range>,
+    /// The median of the RTTs shown lies between those, beside the median of ping's, in µs. Not judged in User-Mode Linux.
+    pub(crate) rtt_beside_ping_us: Option<BesidePing>,
     /// From a minute after the qdisc, the median of the losses shown is that near to what the qdisc does to a probe
     /// and its answer, in points.
     pub(crate) loss_shown_within_points: Option<f64>,
@@ -171,8 +172,8 @@ impl Must {
             ),
             ("rtt_near_ping", self.rtt_near_ping.is_some(), pinged, ping),
             (
-                "rtt_over_ping_us",
-                self.rtt_over_ping_us.is_some(),
+                "rtt_beside_ping_us",
+                self.rtt_beside_ping_us.is_some(),
                 pinged,
                 ping,
             ),

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::{self, Cluster};
 use crate::follow::Follower;
 use crate::guard::Guard;
+use crate::isolate;
 use crate::judge::{self, Verdict};
 use crate::kernel::now_ns;
 use crate::net::Net;
@@ -295,7 +296,7 @@ impl<'a> Run<'a> {
         let address = self.net.address(to).to_string();
         let mut words = self.net.prefix(from);
         // Like the nodes, it ends with us.
-        if cluster::guard_works() {
+        if isolate::guard_works() {
             words.extend(["setpriv", "--pdeathsig", "KILL", "--"].map(String::from));
         }
         words.extend(["ping", "-n", "-D", "-i", PING_EVERY, &address].map(String::from));

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::isolate::guard_works;
 use crate::kernel::now_ns;
 
 /// The five profiles in the order in which `start.sh` starts them.
@@ -271,17 +272,6 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.stop_all();
     }
-}
-
-/// Whether `setpriv` is there and can tie a process's life to its parent's.
-pub(crate) fn guard_works() -> bool {
-    Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", "--", "true"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
 }
 
 /// Target files of the shipped profiles, at the path that their settings name.

@@ -57,3 +57,14 @@ pub(crate) fn enter() -> Result<bool> {
         .exec())
     .context("can't start again in a network namespace")
 }
+
+/// Whether `setpriv` is there and can tie a process's life to its parent's.
+pub(crate) fn guard_works() -> bool {
+    Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--", "true"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}

@@ -1,6 +1,7 @@
 //! What one neighbour may still lack: a set of nodes, whose newest records are encoded at the moment of sending.
 //!
-//! Beside what is to be sent it keeps, in a bit a node, what the neighbour is known to have in its newest version, so that
+//! Along the tree records are sent as they come; over all other links a node is only told of, and its record sent when the
+//! neighbour asks. Beside both it keeps, in a bit a node, what the neighbour is known to have in its newest version, so that
 //! nothing goes out twice.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,8 @@ use super::database::Index;
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     due: BTreeMap<Index, Time>,
+    /// To be told of.
+    told: BTreeMap<Index, Time>,
     has: Vec<u64>,
 }
 
@@ -27,6 +30,7 @@ impl Backlog {
     /// The neighbour has the node's newest record.
     pub(super) fn settle(&mut self, index: Index) {
         self.due.remove(&index);
+        self.told.remove(&index);
         let (word, bit) = place(index);
         if self.has.len() <= word {
             self.has.resize(word + 1, 0);
@@ -39,6 +43,17 @@ impl Backlog {
         let (word, bit) = place(index);
         if self.has.get(word).is_none_or(|word| word & bit == 0) {
             let due = self.due.entry(index).or_insert(by);
+            *due = (*due).min(by);
+            self.told.remove(&index);
+        }
+    }
+
+    /// To be told of by then, unless the neighbour has it or gets it.
+    pub(super) fn mention(&mut self, index: Index, by: Time) {
+        let (word, bit) = place(index);
+        let has = self.has.get(word).is_some_and(|word| word & bit != 0);
+        if !has && !self.due.contains_key(&index) {
+            let due = self.told.entry(index).or_insert(by);
             *due = (*due).min(by);
         }
     }
@@ -63,12 +78,24 @@ impl Backlog {
         }
     }
 
-    /// When something is due next.
-    pub(super) fn next_due(&self) -> Option<Time> {
-        self.due.values().min().copied()
+    /// Takes out whom to tell of, up to so many at once, if anybody is due: the others go with them.
+    pub(super) fn take_told(&mut self, now: Time, most: usize) -> Vec<Index> {
+        if self.told.values().all(|due| *due > now) {
+            return Vec::new();
+        }
+        let taken: Vec<Index> = self.told.keys().take(most).copied().collect();
+        for &index in &taken {
+            self.settle(index);
+        }
+        taken
     }
 
-    /// Whether nothing is to be sent.
+    /// When something is due next.
+    pub(super) fn next_due(&self) -> Option<Time> {
+        self.due.values().chain(self.told.values()).min().copied()
+    }
+
+    /// Whether no record is to be sent.
     pub(super) fn is_empty(&self) -> bool {
         self.due.is_empty()
     }
@@ -77,6 +104,7 @@ impl Backlog {
     pub(super) fn forget(&mut self, gone: &BTreeSet<Index>) {
         for &index in gone {
             self.due.remove(&index);
+            self.told.remove(&index);
             self.renew(index);
         }
     }
@@ -107,5 +135,22 @@ mod tests {
         assert!(backlog.is_empty(), "it came from there");
         backlog.require(node, at);
         assert_eq!(backlog.next_due(), Some(at), "it asked for it");
+    }
+
+    #[test]
+    fn a_neighbour_is_told_once_and_gets_what_it_asks_for() {
+        let (mut backlog, at) = (Backlog::default(), Duration::from_millis(5));
+        let (early, late) = (Index(1), Index(2));
+        backlog.mention(late, at * 2);
+        backlog.mention(early, at);
+        assert!(backlog.is_empty() && backlog.next_due() == Some(at));
+        assert_eq!(backlog.take_told(at / 2, 9), []);
+        assert_eq!(backlog.take_told(at, 9), [early, late], "in one message");
+        backlog.mention(early, at);
+        assert_eq!(backlog.next_due(), None, "it knows");
+        backlog.require(early, at);
+        backlog.mention(early, at);
+        assert_eq!(backlog.take_told(at, 9), [], "it gets the record itself");
+        assert!(!backlog.is_empty());
     }
 }

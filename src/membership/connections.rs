@@ -194,19 +194,16 @@ impl Core {
         } else {
             Direction::Listener
         };
-        let active = direction == Direction::Dialer;
+        let dialed = direction == Direction::Dialer;
         // Replacing a connection never unlists the link.
         let hold = if replaced {
             Duration::ZERO
         } else {
             self.flap_hold(now, peer, new.hello.run_id)
         };
-        let mut detector = Detector::new(now, active, self.config.probe_interval, new.rtt_us);
-        if let Some(old) = old {
-            detector.inherit(old.detector);
-        }
+        let detector = self.detector(now, &new, old.map(|old| old.detector));
         // Whoever dialed has our Hello only when it says something more; until then it may yet give up.
-        let confirmed = active || replaced;
+        let confirmed = dialed || replaced;
         let listed = hold.is_zero() && confirmed;
         let link = Link {
             peer,
@@ -231,6 +228,7 @@ impl Core {
             offered: false,
             tell_superfluous: false,
             superfluous_to_peer: false,
+            branch: self.new_branch(now, was_up),
             suspect: false,
             last_suspected: None,
             sync: super::spread::SyncState::new(now),
@@ -260,6 +258,22 @@ impl Core {
                 self.own_link_added(now, was_up);
             }
         }
+    }
+
+    /// Begins to watch a new connection; what was learned on the one that it replaces still holds.
+    fn detector(&self, now: Time, new: &Connected, old: Option<Detector>) -> Detector {
+        let (active, interval) = (self.me.leads(&new.peer), self.probe_interval());
+        let mut detector = Detector::new(now, active, interval, new.rtt_us);
+        if new.dial.is_some() {
+            // The first word, whoever probes from then on: it measures the link, and tells the listener that it stands.
+            detector.probe_at(now);
+        } else {
+            detector.probe_no_sooner(now + interval / 2);
+        }
+        if let Some(old) = old {
+            detector.inherit(old);
+        }
+        detector
     }
 
     /// The peer said something on a connection that it dialed, so it has our Hello: the link stands at both ends.

@@ -1,8 +1,9 @@
 //! Is this link alive, and how long is its path?
 //!
-//! Only an answer to something *we* sent is a sign of life; else one dead direction would go unseen. The end that
-//! dialed is the active one: it probes at an interval, and each probe announces when the next is due. The other end
-//! stays passive until a probe is overdue, or until probes say that its answers don't arrive; then it probes as well.
+//! Only an answer to something *we* sent is a sign of life; else one dead direction would go unseen. One end is the active
+//! one: it probes at an interval, and each probe announces when the next is due. The other end stays passive until a probe is
+//! overdue, or until probes say that its answers don't arrive; then it probes as well. Every node is the active end of about
+//! half of its links ([`NodeId::leads`](crate::wire::NodeId::leads)), so that some neighbour soon speaks to one that was killed.
 //!
 //! A link is down once so many exchanges were missed in a row that the loss measured on this very link explains the
 //! run with a probability under one in a million; `loss` has the arithmetic. Losses are assumed to be independent; under
@@ -27,8 +28,12 @@ const HINTS: u32 = 2;
 /// So many samples in a row that are far off make a new path; after the first, the others are asked for at this pace.
 const STEP_SAMPLES: usize = 3;
 const STEP_PROBES: Duration = Duration::from_millis(100);
+/// The longest pause between two probes that a peer may announce: twice the longest setting, and well under QUIC's idle timeout.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(20);
+/// Of the first samples the least counts: while a crowd starts up on a busy machine, some take far longer than the path.
+const FIRST_SAMPLES: u32 = 3;
 /// How late an announced probe may be before the passive end probes by itself.
-const OVERDUE: Duration = Duration::from_millis(500);
+const OVERDUE: Duration = Duration::from_millis(300);
 /// The least time an answer is given: covers the scheduling of two busy machines.
 const LEAST_TIMEOUT: Duration = Duration::from_millis(150);
 /// The time an answer is given while the path is unknown; also the most that is ever given.
@@ -83,6 +88,7 @@ pub struct Detector {
     late_floor: Duration,
     /// Samples far off the smoothed time, held back until it is clear whether the path has changed.
     strays: Vec<u32>,
+    samples: u32,
     /// Probes of the active end that said it hears us.
     probes_heard: u32,
     /// What the active end measured, for the passive one.
@@ -163,6 +169,7 @@ impl Detector {
             rtt,
             late_floor: Duration::ZERO,
             strays: Vec::new(),
+            samples: 0,
             probes_heard: 0,
             told: None,
         }
@@ -419,8 +426,7 @@ impl Detector {
         self.unheard = 0;
         self.probes_heard = self.probes_heard.saturating_add(1);
         // A probe may announce any time; a hostile one must not put us to sleep.
-        let announced = Duration::from_millis(u64::from(next_ms))
-            .min(self.interval.max(Duration::from_secs(10)));
+        let announced = Duration::from_millis(u64::from(next_ms)).min(LONGEST_INTERVAL);
         let changed = self.sign_of_life(now);
         self.next_probe = now + announced + OVERDUE;
         changed
@@ -461,6 +467,16 @@ impl Detector {
             .last_sent
             .map_or(now, |sent| (sent + FAST_PROBES).max(now));
         self.next_probe = self.next_probe.min(earliest);
+    }
+
+    /// From the next probe on, routine keeps this pace.
+    pub fn set_interval(&mut self, interval: Duration) {
+        self.interval = interval;
+    }
+
+    /// Routine can wait until then.
+    pub fn probe_no_sooner(&mut self, at: Time) {
+        self.next_probe = self.next_probe.max(at);
     }
 
     /// A probe is wanted at this very time, whatever was sent before.
@@ -530,11 +546,15 @@ impl Detector {
             at: now,
             provisional: false,
         });
+        // The other end is waiting for the word.
+        self.next_probe = self.next_probe.min(now + STEP_PROBES);
     }
 
     fn smooth(&mut self, now: Time, us: u32) {
+        self.samples = self.samples.saturating_add(1);
+        let first = |old: Rtt| self.samples <= FIRST_SAMPLES && us < old.smoothed_us;
         self.rtt = Some(match self.rtt {
-            Some(old) if !old.provisional => {
+            Some(old) if !old.provisional && !first(old) => {
                 let deviation = old.smoothed_us.abs_diff(us);
                 Rtt {
                     smoothed_us: weigh(old.smoothed_us, us, 8),
@@ -709,6 +729,20 @@ mod tests {
         run(&mut detector, ms(10_000), ms(40_000), |_| Some(400));
         assert_eq!(detector.verdict(), Verdict::Alive);
         assert!(detector.timeout() > before && detector.timeout() >= ms(400));
+    }
+
+    #[test]
+    fn of_the_first_samples_the_least_counts() {
+        let mut detector = Detector::new(ms(0), true, INTERVAL, Some(90_000));
+        let mut rtts = [120_000, 400, 300, 310, 305].into_iter();
+        let mut now = ms(0);
+        for rtt_us in rtts.by_ref() {
+            let probe = detector.poll(now, 0).expect("due");
+            detector.handle_answer(now, probe.seq, Some(rtt_us));
+            now = detector.deadline();
+        }
+        let shown = detector.rtt().expect("measured").smoothed_us;
+        assert!((300..=302).contains(&shown), "{shown} µs");
     }
 
     #[test]

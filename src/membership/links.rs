@@ -15,6 +15,8 @@ use rand::RngExt as _;
 const PARKED: Duration = Duration::from_secs(10);
 /// A peer that takes nothing from the control stream for this long has stopped reading.
 const STALLED: Duration = Duration::from_secs(10);
+/// Up to so many links are probed at the configured pace, up to twice as many a little slower.
+const AT_FULL_PACE: u32 = 6;
 /// A link is published as suspect at most once in this time.
 const SUSPECT_EVERY: Duration = Duration::from_secs(60);
 
@@ -60,6 +62,7 @@ pub(super) struct Link {
     /// The peer has not been told of that yet.
     pub(super) tell_superfluous: bool,
     pub(super) superfluous_to_peer: bool,
+    pub(super) branch: super::tree::Branch,
     pub(super) suspect: bool,
     pub(super) last_suspected: Option<Time>,
     pub(super) sync: super::spread::SyncState,
@@ -210,9 +213,17 @@ impl Core {
         }
     }
 
+    /// The pause between two probes on a healthy link. A node that has many links probes each of them less often: its own effort
+    /// stays the same, and the more neighbours a node has, the sooner one of them finds out what became of it.
+    pub(super) fn probe_interval(&self) -> Duration {
+        let links = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
+        let stretched = self.config.probe_interval * links.min(2 * AT_FULL_PACE) / AT_FULL_PACE;
+        stretched.max(self.config.probe_interval)
+    }
+
     /// Where one probe is due, those that are due soon go with it: a wake-up of the processor costs more than a probe.
     fn align_probes(&mut self, now: Time) {
-        let slack = self.config.probe_interval / 8;
+        let slack = self.probe_interval() / 8;
         if self.links.values().any(|link| link.detector.is_due(now)) {
             for link in self.links.values_mut() {
                 link.detector.join(now, slack);
@@ -222,6 +233,7 @@ impl Core {
 
     fn probe(&mut self, now: Time, peer: NodeId, digest: ViewDigest) {
         let jitter = self.rng.random();
+        let interval = self.probe_interval();
         let Some(link) = self.links.get_mut(&peer) else {
             return;
         };
@@ -229,6 +241,7 @@ impl Core {
             return;
         }
         let was = link.detector.verdict();
+        link.detector.set_interval(interval);
         if let Some(due) = link.detector.poll(now, jitter) {
             let rtt_us = link
                 .detector

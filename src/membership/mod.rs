@@ -16,6 +16,7 @@
 //! - `connections`: they come, go, and compete for being *the* link to a peer;
 //! - `links`: the link to a peer, while it stands;
 //! - `spread`: records and digests between neighbours;
+//! - `tree`: which links carry records, and which only words of them;
 //! - `publish`: our own record;
 //! - `neighbors`: whom to link with;
 //! - `picture`: the snapshot.
@@ -31,6 +32,7 @@ mod picture;
 pub mod pool;
 mod publish;
 mod spread;
+mod tree;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -42,7 +44,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::record::{Direction, Record, Signer};
 use crate::snapshot::Changes;
-use crate::wire::{Answer, CloseCode, Hello, Message, NodeId, Probe, ViewDigest};
+use crate::wire::{Answer, CloseCode, Hello, Message, NodeId, Probe, ShortId, ViewDigest};
 use connections::{Contest, Flaps};
 use database::{Database, Index};
 use links::Link;
@@ -91,7 +93,8 @@ pub struct Config {
     pub seed: [u8; 32],
     /// Unix time in ms at time zero.
     pub start_unix_ms: u64,
-    /// The pause between two probes on a healthy link.
+    /// The pause between two probes on a healthy link, of a node that has no more than six; longer by as much as it has more,
+    /// up to twice as long.
     pub probe_interval: Duration,
     /// Up to so many nodes, everybody links with everybody.
     pub full_mesh: usize,
@@ -323,6 +326,8 @@ pub struct Core {
     unverified: BTreeMap<NodeId, Vec<(Arc<Record>, NodeId)>>,
     /// They are due at once, but behind the inputs that wait already.
     unverified_since: Option<Time>,
+    /// Records that a neighbour told of and that were asked for, and when.
+    asked: BTreeMap<ShortId, Time>,
     /// Who is up must be derived anew, at this time.
     derive_due: Option<Time>,
     derived: Option<Time>,
@@ -377,6 +382,7 @@ impl Core {
             },
             rejected: BTreeMap::new(),
             unverified: BTreeMap::new(),
+            asked: BTreeMap::new(),
             unverified_since: None,
             derive_due: None,
             derived: None,
@@ -569,6 +575,7 @@ impl Core {
             self.forget_due = now + Duration::from_secs(10);
             self.forget(now);
         }
+        self.keep_a_branch();
         self.flush_links(now);
     }
 

@@ -21,8 +21,11 @@ use crate::wire::{CloseCode, MAX_ALTERNATIVES, NodeId, dialable};
 const SUCCESSORS: usize = 2;
 /// A node that is younger than this dials eagerly: others may be starting with it.
 const STARTING: Duration = Duration::from_secs(1);
-/// A network grows as long as nodes come into view within this time of each other; links are few until then.
+/// A network grows as long as nodes come into view within this time of each other; links are few until then, and one that dies may
+/// cut the others off. So a small network, which all see at once, waits less.
 const GROWING: Duration = Duration::from_millis(800);
+const GROWING_SMALL: Duration = Duration::from_millis(300);
+const SMALL: usize = 32;
 const LEAST_WHILE_GROWING: usize = 3;
 /// Up to so many nodes nobody waits: a handful of nodes is meshed at once.
 const FEW_NODES: usize = 6;
@@ -67,7 +70,7 @@ impl Core {
             self.choose_shape();
             if self.is_growing(now) {
                 self.plan_fill(now, LEAST_WHILE_GROWING, 1);
-                self.plan_by(self.grew + GROWING);
+                self.plan_by(self.grew + self.growing());
             } else if self.is_full_mesh() {
                 self.plan_mesh(now);
             } else {
@@ -83,7 +86,7 @@ impl Core {
         self.start_dials(now);
     }
 
-    fn is_full_mesh(&self) -> bool {
+    pub(super) fn is_full_mesh(&self) -> bool {
         self.full_mesh
     }
 
@@ -234,7 +237,15 @@ impl Core {
     /// Whether the network seems to be starting up around us: nodes still come into view, and more than a
     /// handful. The shape is made once they have come: links made before would mostly be given up again.
     fn is_growing(&self, now: Time) -> bool {
-        self.database.up_count() > FEW_NODES && now < self.grew + GROWING
+        self.database.up_count() > FEW_NODES && now < self.grew + self.growing()
+    }
+
+    fn growing(&self) -> Duration {
+        if self.database.up_count() <= SMALL {
+            GROWING_SMALL
+        } else {
+            GROWING
+        }
     }
 
     /// Links with random and near nodes until there are `least`, of which we dialed `dialed`.
@@ -547,7 +558,8 @@ impl Core {
         }
     }
 
-    /// The links to give up first: to peers with many links, then the long ones. Ring links and young ones stay.
+    /// The links to give up first: to peers with many links, then the long ones. Ring links and young ones stay. Lengths are compared
+    /// by powers of two, so that the noise of measurements does not change anybody's mind.
     fn excess_links(&self, now: Time, excess: usize) -> BTreeSet<NodeId> {
         let ring = self.ring_neighbors();
         let mut candidates: Vec<(usize, u32, NodeId)> = self
@@ -558,7 +570,8 @@ impl Core {
             .filter(|link| now.saturating_sub(link.since) >= SETTLED)
             .map(|link| {
                 let rtt_us = link.detector.rtt().map_or(u32::MAX, |rtt| rtt.smoothed_us);
-                (self.published_degree(&link.peer), rtt_us, link.peer)
+                let length = rtt_us.max(1).ilog2();
+                (self.published_degree(&link.peer), length, link.peer)
             })
             .collect();
         candidates.sort_unstable();

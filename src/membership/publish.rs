@@ -5,7 +5,8 @@
 //!   coming: a start makes few versions, and each costs everybody a signature to verify.
 //! - A link that was given up because nobody needed it is no loss: it waits like a gain that came late.
 //! - News of measurements alone goes out when a round-trip time moved by more than 20 % and 0.2 ms, or by 1 % when nothing was said
-//!   for long, out of a token bucket that keeps the idle traffic of the whole network within a budget.
+//!   for long, out of a token bucket that keeps the idle traffic of the whole network within a budget. Half of the bucket is kept for
+//!   moves by half and more: a link that is never at rest can't use up what tells of a new path.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,7 +28,13 @@ const SHAPED: Duration = Duration::from_millis(1500);
 const LONGEST_SHORTCUT_HOLD: Duration = Duration::from_secs(4);
 /// A quiet time after which gains are first ones again.
 const QUIET: Duration = Duration::from_secs(2);
-/// What is worth telling as soon as the bucket holds a record, and what is when it is full.
+/// What is worth telling as soon as the bucket holds a record; what is while it is at least half full, so that links that are never
+/// at rest leave enough for one that becomes another one; and what is when it is full.
+const GROSS: Worth = Worth {
+    us: 1000,
+    part: 2,
+    loss_250: 50,
+};
 const COARSE: Worth = Worth {
     us: 200,
     part: 5,
@@ -53,8 +60,8 @@ const LONGEST_JUMP: Duration = Duration::from_secs(64);
 /// So many foreign records of ours, each above what we had jumped to, and there is a second node with our key.
 const TWIN_AFTER: u32 = 3;
 
-/// A change of figures that is worth telling: of a round-trip time more than so many µs and more than that part of it, or of the
-/// loss more than so many 250ths.
+/// A change of figures that is worth telling: of a round-trip time more than so many µs, more than that part of it and more than
+/// the link's jitter explains, or of the loss more than so many 250ths.
 #[derive(Debug, Clone, Copy)]
 struct Worth {
     us: u32,
@@ -280,9 +287,14 @@ impl Core {
         if tokens < cost {
             return;
         }
-        let full = tokens >= cost * bucket_records(up) * 0.99;
+        let depth = cost * bucket_records(up);
+        let full = tokens >= depth * 0.99;
+        let half = tokens >= depth / 2.0;
         let old = now.saturating_sub(self.own.last) >= REFRESH;
-        if (full && (old || self.figures_moved(FINE))) || self.figures_moved(COARSE) {
+        if (full && (old || self.figures_moved(FINE)))
+            || (half && self.figures_moved(COARSE))
+            || self.figures_moved(GROSS)
+        {
             self.own.tokens = Some(tokens - cost);
             self.own.due_by(now);
         }
@@ -303,7 +315,8 @@ impl Core {
                 return false;
             }
             let moved = rtt.smoothed_us.abs_diff(listed.rtt_us);
-            (moved > worth.us && moved > listed.rtt_us / worth.part)
+            let noise = rtt.jitter_us.saturating_mul(2);
+            (moved > worth.us.max(listed.rtt_us / worth.part).max(noise))
                 || link.detector.loss_250().abs_diff(listed.loss) > worth.loss_250
         })
     }

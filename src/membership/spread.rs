@@ -1,9 +1,9 @@
 //! Records and digests between neighbours.
 //!
-//! A newer record goes to every neighbour not known to have it. What a neighbour may lack is a *set of nodes*, and the
+//! A newer record goes to every neighbour not known to have it: as a whole along a tree, as a word over the other links
+//! ([`tree`](super::tree)); in a full mesh everybody hears everything from the node itself. What a neighbour may lack is a *set of nodes*, and the
 //! newest record of each is encoded at the moment of sending: memory is bounded by the number of nodes, and a slow
-//! link gets fewer, newer records. A node's own neighbours hear it from itself, so they are left out unless the news is a
-//! loss. What floods miss, digests find: every probe carries eight bytes that stand for
+//! link gets fewer, newer records. What these miss, digests find: every probe carries eight bytes that stand for
 //! the view; where they keep differing, sums of ranges of ids are compared, then versions, then records are sent.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,13 +23,14 @@ use crate::wire::{
 /// How long a gain waits for company before it is passed on, the first time and when its node keeps changing.
 const FIRST_RELAY: Duration = Duration::from_millis(3);
 const NEXT_RELAY: Duration = Duration::from_millis(50);
-const LONGEST_RELAY: Duration = Duration::from_millis(200);
+/// The same along a tree, where each record comes but once.
+const NEXT_TREE_RELAY: Duration = Duration::from_millis(20);
 /// How long a loss waits for company in a network of more than 32 nodes.
 const LOSS_COMPANY: Duration = Duration::from_millis(5);
 /// How much later the end with the higher id passes a gain on.
 const SECOND_TURN: Duration = Duration::from_millis(20);
 /// Measurements alone are in no hurry.
-const FIGURES_RELAY: Duration = Duration::from_millis(200);
+const FIGURES_RELAY: Duration = Duration::from_millis(50);
 /// A node whose records keep coming is passed on no more often than this.
 const RELAY_SPACING: Duration = Duration::from_millis(100);
 /// A node that knows no more than this is sent everything at once.
@@ -50,12 +51,16 @@ const BATCH_RECORDS: usize = 64;
 /// Messages of the digest exchange that a neighbour may send: each costs a walk over the view.
 const SYNCS_BURST: f64 = 64.0;
 const SYNCS_PER_S: f64 = 8.0;
+/// Messages about the tree that a neighbour may send: each costs a look at as many nodes as it names.
+const TREE_BURST: f64 = 256.0;
+const TREE_PER_S: f64 = 64.0;
 
 /// What a neighbour may still send, and how its view compares with ours.
 #[derive(Debug)]
 pub(super) struct SyncState {
     records: Allowance,
     syncs: Allowance,
+    tree: Allowance,
     /// The digests differ: ours, since when it has been this one, since when they differ at all.
     differs: Option<(ViewDigest, Time, Time)>,
     pause: Duration,
@@ -88,6 +93,10 @@ impl SyncState {
                 left: SYNCS_BURST,
                 at: now,
             },
+            tree: Allowance {
+                left: TREE_BURST,
+                at: now,
+            },
             differs: None,
             pause: DIFFERS_FOR,
             next: now,
@@ -113,6 +122,9 @@ impl Core {
             | Message::Versions { .. }
             | Message::Want(_)
             | Message::Superfluous(_) => !link.sync.syncs.take(now, 1, SYNCS_PER_S, SYNCS_BURST),
+            Message::Have(_) | Message::Graft(_) | Message::Prune => {
+                !link.sync.tree.take(now, 1, TREE_PER_S, TREE_BURST)
+            }
         };
         if over {
             self.over_limit(now, peer, "digest exchanges");
@@ -134,6 +146,9 @@ impl Core {
             }
             Message::Want(ids) => self.handle_want(now, peer, &ids),
             Message::Superfluous(superfluous) => self.handle_superfluous(now, peer, superfluous),
+            Message::Have(entries) => self.handle_have(now, peer, &entries),
+            Message::Graft(ids) => self.handle_graft(now, peer, &ids),
+            Message::Prune => self.handle_prune(peer),
         }
     }
 
@@ -176,6 +191,9 @@ impl Core {
                 self.take_record(now, record, Some(peer));
             }
         }
+        if news == 0 {
+            self.prune_branch(peer);
+        }
     }
 
     /// Takes what came in since the last time, of each node the newest record first: the older ones then need no
@@ -196,13 +214,18 @@ impl Core {
         for batch in newest.chunks(BATCH_RECORDS) {
             Record::verify_all(batch.iter().copied(), &self.config.network, &mut self.rng);
         }
+        let mut bringers = BTreeSet::new();
         for records in unverified.into_values() {
             for (record, from) in records {
                 // A link that brought a forged one is gone, and what else it brought goes with it.
                 if self.links.contains_key(&from) {
                     self.take_record(now, record, Some(from));
+                    bringers.insert(from);
                 }
             }
+        }
+        for from in bringers {
+            self.prune_branch(from);
         }
     }
 
@@ -228,6 +251,10 @@ impl Core {
             .accept(record.clone(), now, from, self.is_over_loopback(from))
         {
             Outcome::Newer(index, change) => {
+                self.asked.remove(&id.abbreviated());
+                if let Some(link) = from.and_then(|from| self.links.get_mut(&from)) {
+                    link.branch.news += 1;
+                }
                 self.hear_hints(now, before.as_deref(), &record);
                 if before.is_some_and(|before| same_version(&before, &record)) {
                     self.reject(
@@ -240,8 +267,11 @@ impl Core {
                 self.relay(now, index, change, from);
             }
             Outcome::Same(index) => {
+                let leaving = record.body().leaving;
                 if let Some(link) = from.and_then(|from| self.links.get_mut(&from)) {
                     link.needs.settle(index);
+                    // Farewell goes to everybody at once.
+                    link.branch.repeats += u32::from(!leaving);
                 }
             }
             Outcome::Older(index) => self.needs(now, from, index),
@@ -279,10 +309,8 @@ impl Core {
                 spacing.max(company)
             }
             Change::Gain if since.is_none_or(|since| since > Duration::from_secs(1)) => FIRST_RELAY,
-            Change::Gain => {
-                let up = u64::try_from(self.database.up_count()).expect("MAX_NODES fits");
-                Duration::from_millis(up).clamp(NEXT_RELAY, LONGEST_RELAY)
-            }
+            Change::Gain if self.has_tree() => NEXT_TREE_RELAY,
+            Change::Gain => NEXT_RELAY,
             Change::Figures => FIGURES_RELAY,
         };
         match change {
@@ -315,18 +343,28 @@ impl Core {
     /// Offers our own new record to every neighbour, or a loss to all but the node that it is about.
     pub(super) fn offer(&mut self, now: Time, index: Index, from: Option<NodeId>, wait: Duration) {
         self.renew(index, from);
-        let subject = self.database.entry(index).record.id();
+        let record = &self.database.entry(index).record;
+        let subject = record.id();
+        // After farewell there is no time to be asked.
+        let has_tree = self.has_tree() && !record.body().leaving;
         for link in self.links.values_mut().filter(|link| link.peer != subject) {
-            link.needs.offer(index, now + wait);
+            link.hand_on(now, index, wait, has_tree);
         }
     }
 
-    /// Offers a gain or new measurements to those neighbours that won't hear them from the node itself. Of the two ends of a
-    /// link the lower id goes first: mostly the other then has nothing left to say.
+    /// Offers a gain or new measurements to the neighbours; in a full mesh to those that won't hear them from the node itself, where
+    /// of the two ends of a link the lower id goes first: mostly the other then has nothing left to say.
     pub(super) fn pass_on(&mut self, now: Time, index: Index, wait: Duration) {
         let record = &self.database.entry(index).record;
         if record.body().links.is_empty() {
             // A newcomer that lists no link yet can be reached by nobody else; its next record is on its way.
+            return;
+        }
+        if self.has_tree() {
+            let subject = record.id();
+            for link in self.links.values_mut().filter(|link| link.peer != subject) {
+                link.hand_on(now, index, wait, true);
+            }
             return;
         }
         for link in self.links.values_mut() {
@@ -469,7 +507,7 @@ impl Core {
         }
     }
 
-    fn handle_want(&mut self, now: Time, peer: NodeId, ids: &[ShortId]) {
+    pub(super) fn handle_want(&mut self, now: Time, peer: NodeId, ids: &[ShortId]) {
         let indices: Vec<Index> = ids
             .iter()
             .filter_map(|id| self.database.index(id))
@@ -482,14 +520,15 @@ impl Core {
     }
 
     /// Puts a message that is not a batch of records into a neighbour's outbox. More than a few waiting mean a slow peer: the
-    /// exchange will be repeated, so the message may be dropped.
-    pub(super) fn post(&mut self, peer: NodeId, message: Message) {
+    /// exchange will be repeated, so the message may be dropped. Returns whether it was not.
+    pub(super) fn post(&mut self, peer: NodeId, message: Message) -> bool {
         const OUTBOX: usize = 8;
-        if let Some(link) = self.links.get_mut(&peer)
-            && link.outbox.len() < OUTBOX
-        {
-            link.outbox.push_back(message);
-        }
+        let link = self.links.get_mut(&peer);
+        let Some(link) = link.filter(|link| link.outbox.len() < OUTBOX) else {
+            return false;
+        };
+        link.outbox.push_back(message);
+        true
     }
 
     pub(super) fn handle_flushed(&mut self, conn: ConnId) {
@@ -527,6 +566,7 @@ impl Core {
                 });
                 (!batch.is_empty()).then_some(Message::Records(batch))
             });
+            let message = message.or_else(|| link.tell(now, database));
             if let Some(message) = message {
                 link.in_flight = Some(now);
                 actions.push_back(Action::Send(link.conn, message));

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::record::{Record, Version};
-use crate::wire::{Answer, Message, Probe};
+use crate::wire::{Answer, Message, Probe, ShortId};
 
 /// What a frame on the control stream takes in a packet beside the message: its length, and QUIC's STREAM frame header.
 const FRAME_OVERHEAD: usize = 4 + 7;
@@ -34,7 +34,10 @@ pub(super) fn records(message: &Message) -> usize {
         | Message::Digests { .. }
         | Message::Versions { .. }
         | Message::Want(_)
-        | Message::Superfluous(_) => 0,
+        | Message::Superfluous(_)
+        | Message::Have(_)
+        | Message::Graft(_)
+        | Message::Prune => 0,
     }
 }
 
@@ -52,12 +55,12 @@ fn body(message: &Message) -> usize {
         Message::Versions {
             buckets, entries, ..
         } => {
-            let buckets_len = length(buckets.len());
-            let buckets: usize = buckets.iter().map(|&bucket| varint(bucket.into())).sum();
-            let versions: usize = entries.iter().map(|(_, one)| 16 + version(one)).sum();
-            1 + buckets_len + buckets + length(entries.len()) + versions
+            let numbers: usize = buckets.iter().map(|&bucket| varint(bucket.into())).sum();
+            1 + length(buckets.len()) + numbers + versions(entries)
         }
-        Message::Want(ids) => length(ids.len()) + 16 * ids.len(),
+        Message::Have(entries) => versions(entries),
+        Message::Want(ids) | Message::Graft(ids) => length(ids.len()) + 16 * ids.len(),
+        Message::Prune => 0,
         Message::Superfluous(_) => 1,
     }
 }
@@ -65,6 +68,11 @@ fn body(message: &Message) -> usize {
 fn record(record: &Record) -> usize {
     let signed = record.signed_len();
     length(signed) + signed + 1 + 64
+}
+
+fn versions(entries: &[(ShortId, Version)]) -> usize {
+    let entries_len: usize = entries.iter().map(|(_, one)| 16 + version(one)).sum();
+    length(entries.len()) + entries_len
 }
 
 fn version(version: &Version) -> usize {
@@ -91,7 +99,7 @@ mod tests {
     use super::*;
     use crate::record::{Body, Signer as _};
     use crate::sim::key::Key;
-    use crate::wire::{Datagram, Hello, ShortId, ViewDigest};
+    use crate::wire::{Datagram, Hello, ViewDigest};
 
     #[test]
     fn sizes_are_those_of_the_real_encoding() {
@@ -130,6 +138,9 @@ mod tests {
             },
             Message::Want(vec![ShortId([3; 16]); 3]),
             Message::Superfluous(true),
+            Message::Have(vec![(ShortId([3; 16]), version); 5]),
+            Message::Graft(vec![ShortId([3; 16]); 3]),
+            Message::Prune,
         ];
         for message in messages {
             assert_eq!(body(&message), message.to_frame().len() - 4, "{message:?}");

@@ -256,7 +256,10 @@ async fn read_hello(recv: &mut RecvStream) -> Result<Hello, FrameError> {
         | Message::Digests { .. }
         | Message::Versions { .. }
         | Message::Want(_)
-        | Message::Superfluous(_) => Err(FrameError::Violation(
+        | Message::Superfluous(_)
+        | Message::Have(_)
+        | Message::Graft(_)
+        | Message::Prune => Err(FrameError::Violation(
             "its first message was no Hello".to_owned(),
             CloseCode::Protocol,
         )),

@@ -305,6 +305,29 @@ fn digest_exchanges_without_end_are_over_the_limit() {
 }
 
 #[test]
+fn words_about_the_tree_without_end_are_over_the_limit() {
+    let mut desk = Desk::new();
+    let liar = identity(2);
+    let version = Record::sign(body(&liar), NETWORK, &liar).version();
+    let unknown = |at: u16| {
+        let mut id = [0; 16];
+        id[..2].copy_from_slice(&at.to_be_bytes());
+        (ShortId(id), version)
+    };
+    for round in 0..32 {
+        let told = (0..32).map(|at| unknown(round * 32 + at)).collect();
+        desk.say(Message::Have(told));
+    }
+    assert_eq!(desk.closed(LIAR), None, "a start is that busy");
+    for _ in 0..300 {
+        let prune = Input::Message(LIAR, Message::Prune);
+        desk.core.handle(desk.now, prune);
+    }
+    desk.drain();
+    desk.turned_away(CloseCode::Limit, "over_limit");
+}
+
+#[test]
 fn what_the_transport_turns_away_is_counted_under_its_name() {
     for (code, counter) in [
         (CloseCode::Limit, "over_limit"),

@@ -1,0 +1,176 @@
+//! The tree along which records travel, in a network that is no full mesh.
+//!
+//! Flooding brings every record over nearly every link: in a network of degree eight, six times to each node. So most links are
+//! *lazy*: over those a node only tells which records it has, a moment later, and the neighbour asks for what it lacks. The others are
+//! *eager*, and form a tree without anybody planning one, as in Plumtree (Leitão, Pereira, Rodrigues: Epidemic Broadcast Trees,
+//! 2007): a link that brings what another one brought before is pruned, at both its ends; one over which a record is told of that did
+//! not come is grafted. So the tree follows the quickest ways, and mends itself when a node on it dies. Both ends
+//! may disagree for a moment on what a link is; then a record comes twice, or is told of, and that settles it.
+
+use std::time::Duration;
+
+use super::database::{Database, Index};
+use super::links::{Link, LinkPhase};
+use super::{Core, Time};
+use crate::record::Version;
+use crate::wire::{MAX_SYNC_ENTRIES, Message, NodeId, ShortId};
+
+/// How long a neighbour off the tree waits to be told: the tree should have brought the record by then.
+const LAZY: Duration = Duration::from_millis(100);
+/// What was asked for is not asked for again in this time: several neighbours tell of it.
+const ASKED: Duration = Duration::from_millis(500);
+/// So many records may be asked for at a time.
+const MOST_ASKED: usize = 4 * MAX_SYNC_ENTRIES;
+
+/// A link's part in the tree.
+#[derive(Debug, Default)]
+pub(super) struct Branch {
+    /// Off the tree: records are told of, and sent on demand.
+    lazy: bool,
+    /// Records that came over it lately: new ones, and those that another link had brought.
+    pub(super) news: u32,
+    pub(super) repeats: u32,
+}
+
+impl Link {
+    fn is_branch(&self) -> bool {
+        !self.branch.lazy && matches!(self.phase, LinkPhase::Live { .. })
+    }
+
+    /// The neighbour shall get a node's newest record: at once, or in a network that has a tree as this link's part in it is.
+    pub(super) fn hand_on(&mut self, now: Time, index: Index, wait: Duration, has_tree: bool) {
+        if has_tree && self.branch.lazy {
+            self.needs.mention(index, now + wait + LAZY);
+        } else {
+            self.needs.offer(index, now + wait);
+        }
+    }
+
+    /// The message that tells which records we have, if it is time for one.
+    pub(super) fn tell(&mut self, now: Time, database: &Database) -> Option<Message> {
+        let told = self.needs.take_told(now, MAX_SYNC_ENTRIES);
+        let version = |index| {
+            let record = &database.entry(index).record;
+            (record.id().abbreviated(), record.version())
+        };
+        (!told.is_empty()).then(|| Message::Have(told.into_iter().map(version).collect()))
+    }
+}
+
+impl Core {
+    /// Whether records travel along a tree; in a full mesh everybody is one step away.
+    pub(super) fn has_tree(&self) -> bool {
+        !self.is_full_mesh()
+    }
+
+    /// A new link's part: one to a node that was in view already has yet to show that it is quicker than the way by which it was.
+    pub(super) fn new_branch(&self, _now: Time, was_up: bool) -> Branch {
+        let lazy = was_up && self.has_tree() && self.links.values().any(Link::is_branch);
+        Branch {
+            lazy,
+            news: 0,
+            repeats: 0,
+        }
+    }
+
+    /// A neighbour whose last records another one had all brought before leaves the tree, unless it is our last one on it.
+    pub(super) fn prune_branch(&mut self, peer: NodeId) {
+        let branches = self.links.values().filter(|link| link.is_branch()).count();
+        let has_tree = self.has_tree();
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
+        let Branch { news, repeats, .. } = link.branch;
+        (link.branch.news, link.branch.repeats) = (0, 0);
+        let useless = news == 0 && repeats > 0;
+        if has_tree
+            && useless
+            && link.is_branch()
+            && branches > 1
+            && self.post(peer, Message::Prune)
+        {
+            self.set_lazy(peer, true);
+        }
+    }
+
+    /// The neighbour hears what we have from somebody else.
+    pub(super) fn handle_prune(&mut self, peer: NodeId) {
+        self.set_lazy(peer, true);
+    }
+
+    /// The neighbour lacks those, and wants to be on the tree.
+    pub(super) fn handle_graft(&mut self, now: Time, peer: NodeId, ids: &[ShortId]) {
+        self.set_lazy(peer, false);
+        self.handle_want(now, peer, ids);
+    }
+
+    /// The neighbour has those: what we lack did not come along the tree, so it is broken, or this is the quicker way.
+    pub(super) fn handle_have(&mut self, now: Time, peer: NodeId, entries: &[(ShortId, Version)]) {
+        let mut missing = Vec::new();
+        for (short, version) in entries {
+            let have = self.database.index(short);
+            let ours = have.map(|index| self.database.entry(index).record.version());
+            if ours.is_none_or(|ours| ours < *version) && !self.is_on_its_way(now, short, *version)
+            {
+                missing.push(*short);
+            } else if let Some((index, link)) = have.zip(self.links.get_mut(&peer))
+                && ours == Some(*version)
+            {
+                link.needs.settle(index);
+            }
+        }
+        if missing.is_empty() {
+            return;
+        }
+        self.asked.retain(|_, at| now < *at + ASKED);
+        missing.truncate(MOST_ASKED.saturating_sub(self.asked.len()));
+        if self.post(peer, Message::Graft(missing.clone())) {
+            self.asked
+                .extend(missing.into_iter().map(|short| (short, now)));
+            self.set_lazy(peer, false);
+        }
+    }
+
+    /// Whether a record was asked for just now, or came and waits to be verified.
+    fn is_on_its_way(&self, now: Time, short: &ShortId, version: Version) -> bool {
+        let asked = self.asked.get(short).is_some_and(|at| now < *at + ASKED);
+        asked || {
+            let mut least = NodeId([0; 32]);
+            least.0[..16].copy_from_slice(&short.0);
+            self.unverified
+                .range(least..)
+                .next()
+                .filter(|(id, _)| id.abbreviated() == *short)
+                .is_some_and(|(_, records)| {
+                    records
+                        .iter()
+                        .any(|(record, _)| record.version() >= version)
+                })
+        }
+    }
+
+    fn set_lazy(&mut self, peer: NodeId, lazy: bool) {
+        if let Some(link) = self.links.get_mut(&peer) {
+            link.branch.lazy = lazy;
+        }
+    }
+
+    /// A node that is on no branch of the tree goes back to one neighbour.
+    pub(super) fn keep_a_branch(&mut self) {
+        if !self.has_tree() || self.links.values().any(Link::is_branch) {
+            return;
+        }
+        let live = self
+            .links
+            .values()
+            .filter(|link| matches!(link.phase, LinkPhase::Live { .. }));
+        // The nearest one; its word comes soonest.
+        let nearest =
+            live.min_by_key(|link| (link.detector.rtt().map(|rtt| rtt.smoothed_us), link.peer));
+        if let Some(peer) = nearest.map(|link| link.peer)
+            && self.post(peer, Message::Graft(Vec::new()))
+        {
+            self.set_lazy(peer, false);
+        }
+    }
+}
