@@ -391,6 +391,7 @@ mod reporting {
         assert_eq!(json["format"], 1);
         for path in [
             "/events/0/all_exact_after_ms",
+            "/events/0/stays_exact_after_ms",
             "/known/median_ms",
             "/at_end/exact",
             "/traffic/idle_bytes_per_s",

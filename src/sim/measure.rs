@@ -37,9 +37,11 @@ pub struct Mark {
     pub words: Arc<str>,
     /// When all showed exactly the right nodes again.
     pub all_known: Option<Time>,
-    /// When all views were exact again.
+    /// When all views were exact again, for the first time.
     pub all_exact: Option<Time>,
-    /// What all nodes had sent until then, and when all was exact again.
+    /// Since when they stayed exact, until the next thing was done.
+    pub stays_exact: Option<Time>,
+    /// What all nodes had sent until then, and when views began to stay exact.
     pub bytes: u64,
     /// See `bytes`.
     pub bytes_exact: Option<u64>,
@@ -114,6 +116,7 @@ impl Measure {
             words: words.into(),
             all_known: None,
             all_exact: None,
+            stays_exact: None,
             bytes: 0,
             bytes_exact: None,
         });
@@ -128,6 +131,7 @@ impl Measure {
             words: words.clone(),
             all_known: None,
             all_exact: None,
+            stays_exact: None,
             bytes,
             bytes_exact: None,
         });
@@ -204,13 +208,15 @@ impl Measure {
         // Only for the last one: what is done later undoes what was waited for.
         if let Some(mark) = self.marks.last_mut()
             && mark.at <= now
-            && mark.all_exact.is_none()
         {
             if mark.all_known.is_none() && standing.all_known() {
                 mark.all_known = Some(now);
             }
-            if standing.all_exact() {
-                mark.all_exact = Some(now);
+            if !standing.all_exact() {
+                mark.stays_exact = None;
+            } else if mark.stays_exact.is_none() {
+                mark.stays_exact = Some(now);
+                mark.all_exact.get_or_insert(now);
                 mark.bytes_exact = Some(bytes);
             }
         }

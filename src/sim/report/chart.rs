@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 const WIDTH: f64 = 960.0;
 /// The room for the numbers of the axes.
 const LEFT: f64 = 56.0;
-const RIGHT: f64 = 16.0;
+const RIGHT: f64 = 28.0;
 const TOP: f64 = 26.0;
 const BOTTOM: f64 = 34.0;
 

@@ -82,7 +82,7 @@ fn lay_out(count: usize, links: &[(usize, usize, u32)]) -> Vec<(f64, f64)> {
         for (a, b, rtt) in links {
             let (dx, dy) = (at[*a].0 - at[*b].0, at[*a].1 - at[*b].1);
             // Short paths pull harder, so that regions show.
-            let weight = (mean / f64::from(*rtt).max(mean * 0.1)).sqrt();
+            let weight = (mean / f64::from(*rtt).max(mean * 0.1)).min(5.0);
             let force = weight * dx.hypot(dy) / ideal * 0.12;
             push[*a].0 -= dx * force;
             push[*a].1 -= dy * force;

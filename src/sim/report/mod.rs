@@ -10,7 +10,7 @@ pub mod summary;
 
 use serde::Serialize;
 
-use super::measure::{Measure, total};
+use super::measure::{Measure, Sample, total};
 use super::play::Ended;
 use super::scenario::Scenario;
 use super::world::World;
@@ -89,9 +89,11 @@ pub struct EventReport {
     pub what: String,
     /// How long until all nodes showed exactly the right nodes; null if that came only after the next event, or never.
     pub all_known_after_ms: Option<f64>,
-    /// How long until all views were exact, links and all.
+    /// How long until all views were exact, links and all, for the first time: new links may change them again.
     pub all_exact_after_ms: Option<f64>,
-    /// What a node sent for it on average until then, in bytes.
+    /// How long until they were, and stayed so until the next event or the end.
+    pub stays_exact_after_ms: Option<f64>,
+    /// What a node sent on average until then, in bytes.
     pub bytes_a_node: Option<f64>,
 }
 
@@ -228,6 +230,7 @@ fn events(measure: &Measure, nodes: usize) -> Vec<EventReport> {
             what: mark.words.to_string(),
             all_known_after_ms: since(mark.all_known, mark.at),
             all_exact_after_ms: since(mark.all_exact, mark.at),
+            stays_exact_after_ms: since(mark.stays_exact, mark.at),
             bytes_a_node: mark
                 .bytes_exact
                 .map(|bytes| round((bytes - mark.bytes) as f64 / nodes as f64, 10.0)),
@@ -251,35 +254,45 @@ fn times(all: &[Time]) -> Times {
     }
 }
 
-/// The samples, thinned out to what a curve can show; none between whose neighbours nothing is missing.
+/// The samples, thinned out to what a curve can show: of neighbours the worst stands for all, and the last is always there.
 fn awareness(measure: &Measure) -> Vec<Awareness> {
     let samples = &measure.samples;
     let step = samples.len().div_ceil(POINTS).max(1);
-    let last = samples.len().saturating_sub(1);
-    let kept = samples.iter().enumerate();
-    let kept = kept.filter(|(at, _)| at % step == 0 || *at == last);
+    let share = |part: f64, whole: f64| if whole == 0.0 { 1.0 } else { part / whole };
+    let exact = |sample: &Sample| share(sample.standing.exact as f64, sample.standing.up as f64);
+    let worst = |group: &[Sample]| {
+        let by_exact = |a: &&Sample, b: &&Sample| exact(a).total_cmp(&exact(b));
+        group.iter().min_by(by_exact).copied()
+    };
+    let mut kept: Vec<Sample> = samples.chunks(step).filter_map(worst).collect();
+    kept.extend(
+        samples
+            .last()
+            .filter(|last| Some(*last) != kept.last())
+            .copied(),
+    );
     let mut before = (0.0, 0);
-    kept.map(|(_, sample)| {
-        let at_ms = ms(sample.at);
-        let share = |part: f64, whole: f64| if whole == 0.0 { 1.0 } else { part / whole };
-        let standing = &sample.standing;
-        let node_s = (at_ms - before.0) / 1000.0 * standing.up as f64;
-        let sent = (sample.bytes - before.1) as f64;
-        before = (at_ms, sample.bytes);
-        Awareness {
-            at_ms,
-            up: standing.up,
-            known: round(share(standing.known as f64, standing.pairs as f64), 1e6),
-            wrong: standing.wrong,
-            exact: round(share(standing.exact as f64, standing.up as f64), 1e6),
-            bytes_per_s: if node_s > 0.0 {
-                round(sent / node_s, 10.0)
-            } else {
-                0.0
-            },
-        }
-    })
-    .collect()
+    kept.iter()
+        .map(|sample| {
+            let at_ms = ms(sample.at);
+            let standing = &sample.standing;
+            let node_s = (at_ms - before.0) / 1000.0 * standing.up as f64;
+            let sent = (sample.bytes - before.1) as f64;
+            before = (at_ms, sample.bytes);
+            Awareness {
+                at_ms,
+                up: standing.up,
+                known: round(share(standing.known as f64, standing.pairs as f64), 1e6),
+                wrong: standing.wrong,
+                exact: round(exact(sample), 1e6),
+                bytes_per_s: if node_s > 0.0 {
+                    round(sent / node_s, 10.0)
+                } else {
+                    0.0
+                },
+            }
+        })
+        .collect()
 }
 
 fn round(number: f64, parts: f64) -> f64 {

@@ -20,16 +20,19 @@ pub fn render(report: &Report) -> String {
         time(report.ran_ms)
     ));
     line("");
-    line("at          what was done                       all nodes known  all views exact");
+    line(
+        "at          what was done                       all know all     all exact        stays so",
+    );
     for event in &report.events {
         let after =
             |ms: Option<f64>| ms.map_or("—".to_owned(), |ms| format!("after {}", time(ms)));
         line(&format!(
-            "{:<11} {:<35} {:<16} {}",
+            "{:<11} {:<35} {:<16} {:<16} {}",
             time(event.at_ms),
             shortened(&event.what, 35),
             after(event.all_known_after_ms),
             after(event.all_exact_after_ms),
+            after(event.stays_exact_after_ms),
         ));
     }
     line("");
