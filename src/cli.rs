@@ -1,28 +1,34 @@
 //! The command line, and a help text that teaches it.
 //!
-//! `area-net -c <CONFIG DIR> [-p <PROFILE>] [-s KEY=VALUE]...` runs a node, and keeps doing so as it stands: there are
-//! no positional arguments, so a subcommand can be added as an `Option` beside these without touching this line.
+//! `area-net -c <CONFIG DIR> [-p <PROFILE>] [-s KEY=VALUE]...` runs a node, and keeps doing so as it stands. Subcommands stand
+//! beside it: whoever names one gives none of these arguments.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use crate::settings::KEYS;
+use crate::sim::command::SimArgs;
 
 /// What the command line says.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(
     name = "area-net",
     version,
     about = ABOUT,
-    override_usage = "area-net -c <CONFIG DIR> [-p <PROFILE>] [-s KEY=VALUE]...",
+    override_usage = "area-net -c <CONFIG DIR> [-p <PROFILE>] [-s KEY=VALUE]...\n       area-net sim [SCENARIO] [OPTIONS]",
     after_help = teaching(),
 )]
 pub struct Cli {
+    /// What to do in place of running a node.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// The configuration folder; its settings are in network/default.toml and network/PROFILE.toml
-    #[arg(short, long, value_name = "CONFIG DIR")]
-    pub config_dir: PathBuf,
+    #[arg(short, long, value_name = "CONFIG DIR", required = true)]
+    pub config_dir: Option<PathBuf>,
 
     /// The profile to run; it also names the folders that the node writes to ["default" without]
     #[arg(short, long, value_name = "PROFILE")]
@@ -31,6 +37,13 @@ pub struct Cli {
     /// Override one setting; repeatable, and the last one of a key wins
     #[arg(short, long = "setting", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
+}
+
+/// What can be done beside running a node.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Simulate a network in virtual time: `area-net sim -h` explains it
+    Sim(Box<SimArgs>),
 }
 
 // Paragraphs are single lines: clap wraps them at the terminal's width.
@@ -118,7 +131,8 @@ mod tests {
         Cli::command().debug_assert();
         let cli = parse("area-net -c config -p bob -s label=zoe -s network.controller.d2=true");
         let expected = Cli {
-            config_dir: "config".into(),
+            command: None,
+            config_dir: Some("config".into()),
             profile: Some("bob".into()),
             settings: vec!["label=zoe".into(), "network.controller.d2=true".into()],
         };
@@ -131,6 +145,9 @@ mod tests {
             "area-net -p bob",
             "area-net -c a -c b",
             "area-net -c a b",
+            "area-net -c a sim",
+            "area-net sim --nodes",
+            "area-net sim --delay 1ms --links x",
         ] {
             assert_eq!(parse(bad).unwrap_err().exit_code(), 2, "{bad}");
         }

@@ -2,12 +2,15 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
-use area_net::cli::Cli;
+use area_net::cli::{Cli, Command};
 use area_net::log::{self, LogError};
 use area_net::node::{self, NodeError};
 use area_net::settings::{Settings, SettingsError};
+use area_net::sim::command::{self, SimArgs, SimError};
 use clap::Parser as _;
 
 fn main() -> ExitCode {
@@ -20,7 +23,42 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<()> {
-    let settings = Settings::load(&cli.config_dir, cli.profile.as_deref(), &cli.settings)?;
+    match &cli.command {
+        Some(Command::Sim(args)) => simulate(args),
+        None => run_node(cli),
+    }
+}
+
+/// Simulates on a thread of its own, and waits for it or for Ctrl-C.
+fn simulate(args: &SimArgs) -> anyhow::Result<()> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (args, told) = (args.clone(), stop.clone());
+    let (over, mut ended) = tokio::sync::oneshot::channel();
+    let run = std::thread::spawn(move || {
+        let result = command::run(&args, &told);
+        // Nobody else holds the other end.
+        let _ = over.send(());
+        result
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("can't start the runtime")?;
+    runtime.block_on(async {
+        tokio::select! {
+            biased;
+            _ = &mut ended => {}
+            _ = tokio::signal::ctrl_c() => stop.store(true, Ordering::Relaxed),
+        }
+    });
+    run.join()
+        .expect("a simulation that panics says so itself")?;
+    Ok(())
+}
+
+fn run_node(cli: &Cli) -> anyhow::Result<()> {
+    let config_dir = cli.config_dir.as_ref().context("-c is missing")?;
+    let settings = Settings::load(config_dir, cli.profile.as_deref(), &cli.settings)?;
     log::init(settings.log_level, settings.log_format)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -34,5 +72,6 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
 fn is_bad_input(error: &anyhow::Error) -> bool {
     let log = error.downcast_ref().is_some_and(LogError::is_bad_input);
     let node = error.downcast_ref().is_some_and(NodeError::is_bad_input);
-    error.is::<SettingsError>() || log || node
+    let sim = error.downcast_ref().is_some_and(SimError::is_bad_input);
+    error.is::<SettingsError>() || log || node || sim
 }

@@ -224,6 +224,12 @@ impl Record {
         self.signed.len() + 64 + 2
     }
 
+    /// How many of its bytes are signed.
+    #[must_use]
+    pub fn signed_len(&self) -> usize {
+        self.signed.len()
+    }
+
     /// Checks the signature, once; later calls repeat the verdict. A process is a node of one network, so the verdict
     /// needs no note of which. By the rules of [ZIP 215](https://zips.z.cash/zip-0215), under which all nodes
     /// come to the same verdict, one by one or in batches.

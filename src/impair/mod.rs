@@ -115,6 +115,34 @@ impl Default for Impairment {
     }
 }
 
+impl Impairment {
+    /// How long packets are delayed, jitter aside.
+    #[must_use]
+    pub fn delay(&self) -> std::time::Duration {
+        std::time::Duration::from_micros(self.delay.us.into())
+    }
+
+    /// The part of the packets that is lost in the long run, whatever the correlation.
+    #[must_use]
+    pub fn mean_loss(&self) -> f64 {
+        let part = |share: Share| f64::from(share.parts()) / f64::from(Share::ALL.parts());
+        match self.loss {
+            Loss::Random(chance) => part(chance.share),
+            // Of the time, so much is spent in bursts; what is lost singly comes on top.
+            Loss::State { p13, p31, p14, .. } => {
+                let (to, from) = (part(p13), part(p31));
+                let burst = if to == 0.0 { 0.0 } else { to / (to + from) };
+                (burst + part(p14)).min(1.0)
+            }
+            Loss::Gemodel { p, r, bad, good } => {
+                let (p, r) = (part(p), part(r));
+                let in_bad = if p == 0.0 { 0.0 } else { p / (p + r) };
+                in_bad * part(bad) + (1.0 - in_bad) * part(good)
+            }
+        }
+    }
+}
+
 /// Something that happens to a share of the packets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Chance {

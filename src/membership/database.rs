@@ -193,6 +193,17 @@ impl Database {
         self.in_order().filter(|(_, entry)| entry.up)
     }
 
+    /// The records of the nodes that are up, in the order of their places: for whoever wants them all, and in no order.
+    pub(super) fn records_up(&self) -> impl Iterator<Item = &Arc<Record>> {
+        let there = self.entries.iter().flatten();
+        there.filter(|entry| entry.up).map(|entry| &entry.record)
+    }
+
+    /// How many nodes there are, up or not.
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
     /// Whether a record would be news.
     #[must_use]
     pub fn would_be_news(&self, record: &Record) -> bool {

@@ -48,6 +48,7 @@ use crate::wire::{Answer, CloseCode, Hello, Message, NodeId, Probe, ShortId, Vie
 use connections::{Contest, Flaps};
 use database::{Database, Index};
 use links::Link;
+pub use neighbors::MAX_QUEUE as MAX_DIAL_QUEUE;
 use pool::{Candidate, Pool, Remembered};
 use publish::OwnRecord;
 
@@ -272,6 +273,23 @@ pub enum Event {
     },
 }
 
+/// How much there is in a core's tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tables {
+    /// Nodes in the database, at most [`database::MAX_NODES`].
+    pub nodes: usize,
+    /// Nodes remembered, at most [`pool::MAX_REMEMBERED`].
+    pub remembered: usize,
+    /// Links, those that were judged down and are kept for a while among them.
+    pub links: usize,
+    /// Connections, those that compete among them.
+    pub conns: usize,
+    /// Dials under way, at most [`Config::dials_at_once`].
+    pub dials: usize,
+    /// Dials that wait for their turn, at most [`MAX_DIAL_QUEUE`].
+    pub dial_queue: usize,
+}
+
 /// A dial under way.
 #[derive(Debug)]
 struct Dialing {
@@ -480,6 +498,24 @@ impl Core {
     #[must_use]
     pub fn up_count(&self) -> usize {
         self.database.up_count()
+    }
+
+    /// The records of all nodes that are up in this node's view, its own among them, in no order that means anything.
+    pub fn records_up(&self) -> impl Iterator<Item = &Arc<Record>> {
+        self.database.records_up()
+    }
+
+    /// How much there is in the core's tables, each of which has a limit.
+    #[must_use]
+    pub fn tables(&self) -> Tables {
+        Tables {
+            nodes: self.database.len(),
+            remembered: self.pool.nodes().len(),
+            links: self.links.len(),
+            conns: self.conns.len(),
+            dials: self.dials.len(),
+            dial_queue: self.dial_queue.len(),
+        }
     }
 
     /// The highest epoch in use, to be kept on disk.

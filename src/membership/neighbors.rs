@@ -45,7 +45,7 @@ const PRUNE_EVERY: Duration = Duration::from_millis(300);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// The most dials that wait for their turn.
-const MAX_QUEUE: usize = 256;
+pub const MAX_QUEUE: usize = 256;
 /// How many random nodes are looked at to find one with few links.
 const SAMPLE: usize = 3;
 

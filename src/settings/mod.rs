@@ -107,6 +107,20 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The built-in defaults under the profile [`DEFAULT_PROFILE`], with the arguments of every `-s` over them, in order.
+    ///
+    /// # Errors
+    /// When an argument is unknown, of the wrong type or out of range, or they contradict each other.
+    pub fn from_arguments(arguments: &[String]) -> Result<Self, SettingsError> {
+        let layers: Result<Vec<Layer>, SettingsError> = arguments
+            .iter()
+            .map(|text| Layer::from_argument(text))
+            .collect();
+        Merged::from_layers(layers?).into_settings(DEFAULT_PROFILE)
+    }
+}
+
 impl Default for Settings {
     /// The built-in defaults under the profile [`DEFAULT_PROFILE`].
     fn default() -> Self {

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use area_net::membership::Event;
+use area_net::record::Record;
+use area_net::sim::world::Node;
 use area_net::snapshot::{NodeState, Snapshot};
 use area_net::wire::NodeId;
 
-use crate::net::{Net, ms};
+use crate::net::{NETWORK, Net, ms};
 
 /// In this time a network is down to the links that it wants.
 const SHEDDING: Duration = Duration::from_secs(40);
@@ -18,23 +20,24 @@ type View = (BTreeSet<NodeId>, BTreeSet<(NodeId, NodeId)>);
 impl Net {
     /// Takes note of what a node tells, and checks it against the truth.
     pub(crate) fn hear(&mut self, place: usize, event: Event) {
-        let now = self.now;
+        let now = self.now();
         match &event {
             Event::Up(id) => {
-                self.nodes[place].shown.insert(*id);
-                let stopped = self.nodes.iter().filter(|node| node.id == *id);
-                let lives = stopped.clone().any(|node| node.core.is_some());
-                let last = stopped.map(|node| node.stopped).max().unwrap_or_default();
+                self.shown[place].insert(*id);
+                let stopped = self.nodes.iter().filter(|node| node.id() == *id);
+                let lives = stopped.clone().any(Node::is_running);
+                let last = stopped.map(Node::stopped).max().unwrap_or_default();
                 assert!(
                     lives || now < last + self.bound,
                     "a ghost: {place} sees {id:?} at {now:?}"
                 );
             }
             Event::Unreachable(id) | Event::Left(id) => {
-                self.nodes[place].shown.remove(id);
+                self.shown[place].remove(id);
                 if self.strict {
                     let runs = self.nodes.iter().position(|node| {
-                        node.id == *id && node.core.is_some() && !node.paused && !node.leaving
+                        let there = node.is_running() && !node.is_paused() && !node.is_leaving();
+                        node.id() == *id && there
                     });
                     let reached = runs.is_some_and(|other| self.group(other) == self.group(place));
                     assert!(
@@ -44,8 +47,8 @@ impl Net {
                 }
             }
             Event::CutOff => {
-                self.nodes[place].shown.clear();
-                let alone = self.running().len() < 2 || self.nodes[place].leaving;
+                self.shown[place].clear();
+                let alone = self.running().len() < 2 || self.nodes[place].is_leaving();
                 assert!(!self.strict || alone, "{place} is cut off at {now:?}");
             }
             Event::Rejected { what, peer, why } => {
@@ -64,15 +67,8 @@ impl Net {
     }
 
     /// A node's own record: newer each time, and never with more links than the cap.
-    pub(crate) fn check_own(&mut self, place: usize) {
-        let node = &mut self.nodes[place];
-        let core = node.core.as_ref().expect("it runs");
-        let own = core.own_record();
-        let cap = node.config.degree_cap;
-        if let Some(before) = &node.own {
-            if std::sync::Arc::ptr_eq(before, &own) {
-                return;
-            }
+    pub(crate) fn check_own(&self, place: usize, own: &Record, before: Option<&Record>) {
+        if let Some(before) = before {
             assert!(
                 before.version() < own.version(),
                 "node {place} signs an older record"
@@ -85,33 +81,32 @@ impl Net {
                 );
             }
         }
+        own.verify(NETWORK).expect("only genuine records travel");
         let degree = own.body().links.len();
         assert!(
-            degree <= cap,
+            degree <= self.nodes[place].config.degree_cap,
             "node {place} lists {degree} links at {:?}",
-            self.now
+            self.now()
         );
-        node.own = Some(own);
     }
 
     /// Nobody shows a node that has been gone for longer than the bound.
     pub(crate) fn check_ghosts(&self) {
-        for gone in self.nodes.iter().filter(|node| node.core.is_none()) {
+        let now = self.now();
+        for gone in self.nodes.iter().filter(|node| !node.is_running()) {
+            let id = gone.id();
             let another = self
                 .nodes
                 .iter()
-                .any(|node| node.id == gone.id && node.core.is_some());
-            if another || gone.life == 0 || self.now <= gone.stopped + self.bound {
+                .any(|node| node.id() == id && node.is_running());
+            if another || gone.life() == 0 || now <= gone.stopped() + self.bound {
                 continue;
             }
             for place in self.running() {
-                let node = &self.nodes[place];
                 assert!(
-                    node.paused || !node.shown.contains(&gone.id),
-                    "{place} still shows {:?} at {:?}, gone since {:?}",
-                    gone.id,
-                    self.now,
-                    gone.stopped
+                    self.nodes[place].is_paused() || !self.shown[place].contains(&id),
+                    "{place} still shows {id:?} at {now:?}, gone since {:?}",
+                    gone.stopped()
                 );
             }
         }
@@ -119,8 +114,8 @@ impl Net {
 
     pub(crate) fn snapshot(&self, place: usize) -> Snapshot {
         let node = &self.nodes[place];
-        let core = node.core.as_ref().expect("it runs");
-        core.snapshot(self.now - node.started)
+        let core = node.core().expect("it runs");
+        core.snapshot(self.now() - node.started())
     }
 
     /// What a node shows.
@@ -138,8 +133,8 @@ impl Net {
             .map(|link| (id(link.dialer), id(link.listener)));
         let links: BTreeSet<_> = links.collect();
         assert_eq!(links.len(), snapshot.links.len(), "a link is shown twice");
-        let mut shown = self.nodes[place].shown.clone();
-        shown.insert(self.nodes[place].id);
+        let mut shown = self.shown[place].clone();
+        shown.insert(self.nodes[place].id());
         assert_eq!(up, shown, "events and snapshot of {place} differ");
         (up, links)
     }
@@ -151,34 +146,32 @@ impl Net {
             .into_iter()
             .filter(|&place| self.group(place) == group)
             .collect();
-        let up = there.iter().map(|&place| self.nodes[place].id).collect();
+        let up = there.iter().map(|&place| self.nodes[place].id()).collect();
         let mut links = BTreeSet::new();
-        let mut held: BTreeMap<(usize, usize), usize> = BTreeMap::new();
-        for (number, pair) in self.pairs.iter().enumerate() {
-            let [dialer, listener] = &pair.ends;
-            let alive = |end: &crate::path::End| end.is_open() && self.runs(end.node, end.life);
-            let (a, b) = (dialer.node, listener.node);
+        let mut held: BTreeMap<(usize, usize), u32> = BTreeMap::new();
+        for conn in self.connections() {
+            let (a, b, number) = (conn.dialer, conn.listener, conn.number);
             if !there.contains(&a) && !there.contains(&b) {
                 continue;
             }
-            let under_way = dialer.conn.is_none() && !dialer.ended && self.runs(a, dialer.life);
-            if under_way && a != b && self.is_running(b) && self.group(a) == self.group(b) {
+            if conn.under_way && a != b && self.is_running(b) && self.group(a) == self.group(b) {
                 return Err(format!("a dial {a}-{b} is under way"));
             }
             // Whose other end has died is kept for a while, but is no link.
-            if !self.runs(a, dialer.life) || !self.runs(b, listener.life) {
+            if !self.is_running(a) || !self.is_running(b) {
                 continue;
             }
-            if !alive(dialer) && !alive(listener) {
-                continue;
-            }
-            if alive(dialer) != alive(listener) {
-                return Err(format!("only one end of {a}-{b} holds connection {number}"));
+            match (conn.dialer_has, conn.listener_has) {
+                (None, None) => continue,
+                (Some(_), Some(_)) => {}
+                (Some(_), None) | (None, Some(_)) => {
+                    return Err(format!("only one end of {a}-{b} holds connection {number}"));
+                }
             }
             if let Some(other) = held.insert((a.min(b), a.max(b)), number) {
                 return Err(format!("{a} and {b} hold connections {other} and {number}"));
             }
-            links.insert((self.nodes[a].id, self.nodes[b].id));
+            links.insert((self.nodes[a].id(), self.nodes[b].id()));
         }
         Ok((up, links))
     }
@@ -192,7 +185,7 @@ impl Net {
             if let std::collections::btree_map::Entry::Vacant(entry) = truths.entry(group) {
                 entry.insert(self.truth(group)?);
             }
-            let core = self.nodes[place].core.as_ref().expect("it runs");
+            let core = self.nodes[place].core().expect("it runs");
             let truth = &truths[&group];
             if core.up_count() != truth.0.len() {
                 let (up, all) = (core.up_count(), truth.0.len());
@@ -240,17 +233,17 @@ impl Net {
 
     /// Runs until all is at rest, and tells how long that took.
     pub(crate) fn settle(&mut self, within: Duration) -> Duration {
-        let from = self.now;
+        let from = self.now();
         let mut why = self.agreed();
         while let Err(reason) = why {
             assert!(
-                self.now < from + within,
+                self.now() < from + within,
                 "not settled within {within:?}: {reason}"
             );
             self.run(ms(100));
             why = self.agreed();
         }
-        self.now - from
+        self.now() - from
     }
 
     /// Runs until links that are too many are given up; all is at rest then.
@@ -261,19 +254,19 @@ impl Net {
 
     /// Runs at rest: every view stays right, no link goes, and nobody does more than it has to.
     pub(crate) fn rest(&mut self, seconds: u64) {
-        let before: Vec<u64> = self.nodes.iter().map(|node| node.actions).collect();
+        let before: Vec<u64> = self.nodes.iter().map(|node| node.traffic.actions).collect();
         for _ in 0..seconds {
             self.run(ms(1000));
             if let Err(reason) = self.correct() {
-                panic!("at rest, {:?}: {reason}", self.now);
+                panic!("at rest, {:?}: {reason}", self.now());
             }
         }
         for place in self.running() {
             let node = &self.nodes[place];
             // Each link: at most one probe a second, and news of the others' figures; and a dial now and then.
-            let links = node.conns.len() as u64;
+            let links = self.degree(place) as u64;
             let most = (2 * links + 4) * seconds;
-            let did = node.actions - before[place];
+            let did = node.traffic.actions - before[place];
             assert!(
                 did <= most,
                 "{place} does {did} things in {seconds} s with {links} links"

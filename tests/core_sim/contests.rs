@@ -93,7 +93,8 @@ fn two_networks_meet_and_one_key_is_in_both() {
             "their peers see both"
         );
         let others: Vec<usize> = (0..9).filter(|place| ![2, 6].contains(place)).collect();
-        let actions = |net: &Net| -> u64 { others.iter().map(|&at| net.nodes[at].actions).sum() };
+        let actions =
+            |net: &Net| -> u64 { others.iter().map(|&at| net.nodes[at].traffic.actions).sum() };
         let before = actions(&net);
         for _ in 0..60 {
             net.run(secs(1));
@@ -144,7 +145,7 @@ fn a_target_that_is_the_node_itself() {
         net.rest(60);
         for place in [0, 1] {
             let addr = net.nodes[place].config.addrs[0];
-            let dials = net.nodes[place].dials.iter().filter(|dial| dial.1 == addr);
+            let dials = net.dials[place].iter().filter(|dial| dial.1 == addr);
             assert_eq!(dials.count(), 1, "it dials itself once");
         }
         assert_eq!(net.told(|event| matches!(event, Event::OwnTarget(_))), 2);

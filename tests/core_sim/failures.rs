@@ -24,7 +24,7 @@ fn a_killed_node_is_gone_from_every_view_and_comes_back_when_restarted() {
     with_seeds(0..6, |seed| {
         let mut net = settled(seed, 10);
         net.encoded = true;
-        let id = net.nodes[4].id;
+        let id = net.nodes[4].id();
         net.kill(4);
         net.settle(ms(3500));
         net.rest(60);
@@ -69,7 +69,7 @@ fn a_leaver_is_gone_at_once_and_nobody_dials_it() {
     with_seeds(0..6, |seed| {
         // Number 9 is nobody's target.
         let mut net = settled(seed, 10);
-        let id = net.nodes[9].id;
+        let id = net.nodes[9].id();
         net.leave(9);
         net.run(ms(300));
         assert_eq!(net.told(|event| *event == Event::Left(id)), 9);
@@ -77,13 +77,12 @@ fn a_leaver_is_gone_at_once_and_nobody_dials_it() {
         let calm = |event: &Event| matches!(event, Event::Unlinked { peer, calm: true, .. } if *peer == id);
         assert_eq!(net.told(calm), 9);
         net.settle(secs(1));
-        let from = net.now;
+        let from = net.now();
         net.rest(120);
         let addr = net.nodes[9].config.addrs[0];
-        for node in &net.nodes[..9] {
+        for dials in &net.dials[..9] {
             assert!(
-                !node
-                    .dials
+                !dials
                     .iter()
                     .any(|dial| *dial > (from, addr) && dial.1 == addr)
             );
@@ -210,10 +209,10 @@ fn a_paused_node_blames_nobody() {
     with_seeds(0..8, |seed| {
         let mut net = settled(seed, 6);
         net.strict = false;
-        let id = net.nodes[2].id;
+        let id = net.nodes[2].id();
         net.pause(2);
         net.run(secs(10));
-        assert!((0..6).all(|place| place == 2 || !net.nodes[place].shown.contains(&id)));
+        assert!((0..6).all(|place| place == 2 || !net.shown[place].contains(&id)));
         net.resume(2);
         net.settle(secs(8));
         let blames = net

@@ -53,7 +53,7 @@ impl Desk {
         let mut net = Net::new(0);
         net.add(&[]);
         let node = &net.nodes[0];
-        let core = Core::new(node.config.clone(), node.identity.clone());
+        let core = Core::new(node.config.clone(), node.signer());
         let mut desk = Self {
             core,
             now: ms(0),
@@ -381,7 +381,7 @@ fn a_peer_that_stops_reading_is_dropped() {
     let mut net = Net::new(1);
     net.add(&[]);
     let node = &net.nodes[0];
-    let mut core = Core::new(node.config.clone(), node.identity.clone());
+    let mut core = Core::new(node.config.clone(), node.signer());
     let peer = identity(2);
     let hello = Hello {
         run_id: 1,

@@ -1,5 +1,5 @@
-//! The core in a simulator: many cores in one process, virtual time, a simulated transport between them, faults, and
-//! everything from one seed. Invariants are checked at every step; see `check`. A test that fails names its seed.
+//! The core in the library's simulator: many cores in one process, virtual time, faults, and everything from one seed.
+//! Invariants are checked at every step; see `check`. A test that fails names its seed.
 
 #[cfg(test)]
 mod check;
@@ -13,7 +13,5 @@ mod growth;
 mod hostile;
 #[cfg(test)]
 mod net;
-#[cfg(test)]
-mod path;
 #[cfg(test)]
 mod repeat;

@@ -5,7 +5,7 @@ use crate::net::{ms, secs};
 
 fn trace(seed: u64) -> u64 {
     let mut net = profiles(seed);
-    net.trace = Some(0xcbf2_9ce4_8422_2325);
+    let trace = net.trace();
     net.path.loss = 0.1;
     net.strict = false;
     net.start_all();
@@ -19,7 +19,7 @@ fn trace(seed: u64) -> u64 {
     net.run(secs(10));
     net.leave(0);
     net.run(secs(10));
-    net.trace.expect("set above")
+    trace.get()
 }
 
 #[test]
@@ -34,14 +34,14 @@ fn the_same_seed_gives_the_same_trace() {
 fn a_larger_run_repeats_as_well() {
     let run = || {
         let mut net = chain(5, 18);
-        net.trace = Some(0xcbf2_9ce4_8422_2325);
+        let trace = net.trace();
         net.start_all();
         net.run(secs(6));
         (
-            net.trace,
+            trace.get(),
             net.nodes
                 .iter()
-                .map(|node| node.actions)
+                .map(|node| node.traffic.actions)
                 .collect::<Vec<_>>(),
         )
     };

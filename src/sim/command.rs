@@ -1,0 +1,378 @@
+//! `area-net sim`: reads what it was given, plays it, and says what came of it.
+
+use std::fs;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+use tokio::time::Instant;
+
+use super::parse::{self, Flags, ScenarioError, words_time};
+use super::{Play, Progress, Report, Scenario, fuzz, report};
+use crate::membership::Time;
+
+/// The bytes that the simulator takes for each ordered pair of nodes, measured, and for each node besides.
+const BYTES_A_PAIR: u64 = 420;
+const BYTES_A_NODE: u64 = 60_000;
+/// What else must fit beside it.
+const BYTES_BESIDE: u64 = 64 << 20;
+/// Progress is shown so often.
+const SHOW_EVERY: Duration = Duration::from_millis(500);
+
+/// What `area-net sim` is given.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(
+    about = "Simulates a network: the real core of every node, in virtual time, in one process",
+    long_about = ABOUT,
+    after_help = EXAMPLES,
+)]
+pub struct SimArgs {
+    /// A scenario, as a TOML file; without it, flags alone say what happens
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: Option<PathBuf>,
+
+    #[command(
+        flatten,
+        next_help_heading = "What happens (before what the file says)"
+    )]
+    #[allow(missing_docs, reason = "clap takes a comment for a help text")]
+    pub flags: Flags,
+
+    /// Write the report as JSON; "-" is standard output, in place of the summary
+    #[arg(long, value_name = "FILE", help_heading = "What comes of it")]
+    pub json: Option<PathBuf>,
+
+    /// Write the report as one HTML page with pictures
+    #[arg(long, value_name = "FILE", help_heading = "What comes of it")]
+    pub html: Option<PathBuf>,
+
+    /// From this virtual time on, write all that cores do and tell to stderr
+    #[arg(long, value_name = "TIME", help_heading = "What comes of it")]
+    pub log_from: Option<String>,
+
+    /// In place of a scenario: so many random ones, of up to --nodes nodes, from --seed on; what fails is made small and shown
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["scenario", "json", "html"], help_heading = "What comes of it")]
+    pub fuzz: Option<u64>,
+
+    /// Show no progress
+    #[arg(long, help_heading = "What comes of it")]
+    pub quiet: bool,
+}
+
+const ABOUT: &str = "\
+Simulates a network: the real core of every node, the very code that runs on the wire, in virtual time, in one process. \
+A scenario is a file, or flags, or a file with flags that hold before it. The same scenario with the same seed gives \
+the same report, to the byte. Invariants are watched all the while; a violation stops the run.";
+
+const EXAMPLES: &str = "\
+WHO is a node (7), a range (0..10), all, a share by lot (30%), so many by lot (any 5), the node with the most links (hub), \
+those that are down (down), or a group of the scenario. TIME is 1500ms, 60s, 10min or 1h.
+
+Examples:
+  area-net sim --nodes 1000 --introduction chain
+      a thousand nodes, each told of the one before it, started at once
+  area-net sim --nodes 300 --loss 5% --delay 40ms --kill 30%@60s --html report.html
+      a third dies at once, at 5 % loss each way; with pictures
+  area-net sim --nodes 100 --partition 50%@60s --heal 11min --json -
+      half and half for ten minutes; the report for programs
+  area-net sim config/sim/hub.toml --seed 7
+      a scenario that ships, with another seed
+  area-net sim --fuzz 100 --nodes 30
+      a hundred random scenarios; one that goes wrong is made small, and shown as a file
+
+A scenario that says the same as the second one:
+  nodes = 300
+  links = \"delay 40ms loss 5%\"     # the words of tc netem
+  lasts = \"2min\"
+  [[step]]
+  at = \"60s\"
+  kill = \"30%\"
+
+Exit status: 0 the run ended, or was interrupted; 1 an invariant was violated; 2 bad input, nothing was run.";
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum SimError {
+    /// The scenario is wrong.
+    #[error("the scenario can't be run")]
+    Scenario(#[from] ScenarioError),
+    /// A time among the flags is wrong.
+    #[error("{flag}: {what}")]
+    Flag {
+        /// Which, as it was given.
+        flag: String,
+        /// What, in words.
+        what: String,
+    },
+    /// It wouldn't fit.
+    #[error(
+        "{nodes} nodes need about {} MiB, and {} MiB are available; run fewer",
+        needed >> 20,
+        available >> 20
+    )]
+    Memory {
+        /// How many nodes.
+        nodes: usize,
+        /// The estimate, in bytes.
+        needed: u64,
+        /// What the system says, in bytes.
+        available: u64,
+    },
+    /// A file can't be written.
+    #[error("can't write {}", file.display())]
+    Unwritable {
+        /// Which.
+        file: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An invariant was violated.
+    #[error("{0}")]
+    Violated(String),
+}
+
+impl SimError {
+    /// Whether the input is at fault, and nothing was run.
+    #[must_use]
+    pub fn is_bad_input(&self) -> bool {
+        match self {
+            Self::Scenario(_) | Self::Flag { .. } | Self::Memory { .. } => true,
+            Self::Unwritable { .. } | Self::Violated(_) => false,
+        }
+    }
+}
+
+/// Does what the command line says; `stop` ends the run early.
+///
+/// # Errors
+/// When the input is bad, a file can't be written, or an invariant was violated.
+pub fn run(args: &SimArgs, stop: &Arc<AtomicBool>) -> Result<(), SimError> {
+    if let Some(count) = args.fuzz {
+        return search(args, count, stop);
+    }
+    let scenario = parse::read(args.scenario.as_deref(), &args.flags)?;
+    let log_from = args.log_from.as_ref().map(|text| {
+        words_time(text).map_err(|what| SimError::Flag {
+            flag: format!("--log-from {text}"),
+            what,
+        })
+    });
+    let log_from = log_from.transpose()?;
+    check_memory(scenario.nodes, available())?;
+    for file in [&args.json, &args.html].into_iter().flatten() {
+        check_writable(file)?;
+    }
+    let mut play = Play::new(&scenario);
+    if let Some(from) = log_from {
+        play.world.tap = Some(Box::new(move |now, place, what| {
+            log(from, now, place, what)
+        }));
+    }
+    let mut show = Show::new(!args.quiet && log_from.is_none() && io::stderr().is_terminal());
+    let report = super::report_of(&scenario, play, |progress| {
+        show.show(progress);
+        !stop.load(Ordering::Relaxed)
+    });
+    show.clear();
+    write(args, &report)?;
+    match &report.violation {
+        None => Ok(()),
+        Some(violation) => Err(SimError::Violated(format!(
+            "after {} of virtual time, seed {}: {} ({}); to replay it with logs: {} --seed {} --log-from {}ms",
+            seconds(violation.at_ms),
+            scenario.seed,
+            violation.what,
+            violation.rule,
+            again(args),
+            scenario.seed,
+            (violation.at_ms - 10_000.0).max(0.0).floor(),
+        ))),
+    }
+}
+
+/// Plays random scenarios, and shows those that go wrong.
+fn search(args: &SimArgs, count: u64, stop: &Arc<AtomicBool>) -> Result<(), SimError> {
+    let flags = Flags {
+        nodes: args.flags.nodes.clone().or(Some("30".to_owned())),
+        seed: args.flags.seed.clone(),
+        ..Flags::default()
+    };
+    let Scenario { seed, nodes, .. } = parse::read(None, &flags)?;
+    let go_on = || !stop.load(Ordering::Relaxed);
+    let (mut tried, mut found) = (0, 0);
+    for seed in (seed..).take(usize::try_from(count).unwrap_or(usize::MAX)) {
+        let finding = fuzz::fuzz(seed, nodes, |_| go_on());
+        if !go_on() {
+            break;
+        }
+        tried += 1;
+        if let Some(finding) = finding {
+            found += 1;
+            say(&format!("{}\n", finding.toml))?;
+        }
+        if !args.quiet {
+            let _ = writeln!(
+                io::stderr(),
+                "seed {seed}: {tried} of {count} tried, {found} went wrong"
+            );
+        }
+    }
+    if found == 0 {
+        return say(&format!("{tried} scenarios, and nothing went wrong\n"));
+    }
+    let what =
+        format!("{found} of {tried} scenarios went wrong; save one as a file to run it again");
+    Err(SimError::Violated(what))
+}
+
+fn say(text: &str) -> Result<(), SimError> {
+    let written = io::stdout().write_all(text.as_bytes());
+    written.map_err(|source| SimError::Unwritable {
+        file: PathBuf::from("standard output"),
+        source,
+    })
+}
+
+fn seconds(ms: f64) -> String {
+    format!("{:.3} s", ms / 1000.0)
+}
+
+/// The command line that does it again.
+fn again(args: &SimArgs) -> String {
+    match &args.scenario {
+        Some(file) => format!("area-net sim {}", file.display()),
+        None => "area-net sim (the same flags)".to_owned(),
+    }
+}
+
+fn log(from: Time, now: Time, place: usize, what: &std::fmt::Arguments<'_>) {
+    if now >= from {
+        // Where nobody reads, nothing is lost.
+        let _ = writeln!(
+            io::stderr(),
+            "{:>12.6} {place:>5} {what}",
+            now.as_secs_f64()
+        );
+    }
+}
+
+fn write(args: &SimArgs, report: &Report) -> Result<(), SimError> {
+    let json = args.json.as_ref();
+    let to_stdout = json.is_some_and(|file| file == Path::new("-"));
+    let text = if to_stdout {
+        report::json::render(report)
+    } else {
+        report::summary::render(report)
+    };
+    say(&text)?;
+    if let Some(file) = json.filter(|_| !to_stdout) {
+        write_file(file, &report::json::render(report))?;
+    }
+    if let Some(file) = &args.html {
+        write_file(file, &report::html::render(report))?;
+    }
+    Ok(())
+}
+
+fn write_file(file: &Path, text: &str) -> Result<(), SimError> {
+    fs::write(file, text).map_err(|source| SimError::Unwritable {
+        file: file.to_owned(),
+        source,
+    })
+}
+
+/// A run of minutes must not be lost to a folder that isn't there.
+fn check_writable(file: &Path) -> Result<(), SimError> {
+    if file == Path::new("-") {
+        return Ok(());
+    }
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    match folder {
+        Some(folder) if !folder.is_dir() => Err(SimError::Flag {
+            flag: file.display().to_string(),
+            what: format!("there is no folder {}", folder.display()),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What the run will take, in bytes.
+fn needed(nodes: usize) -> u64 {
+    let nodes = nodes as u64;
+    nodes * nodes * BYTES_A_PAIR + nodes * BYTES_A_NODE + BYTES_BESIDE
+}
+
+/// What the system says is available, where it says so.
+fn available() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("MemAvailable:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+fn check_memory(nodes: usize, available: Option<u64>) -> Result<(), SimError> {
+    let needed = needed(nodes);
+    match available {
+        Some(available) if needed > available => Err(SimError::Memory {
+            nodes,
+            needed,
+            available,
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Shows how far a run is, on one line.
+struct Show {
+    on: bool,
+    begun: Instant,
+    shown: Instant,
+    happened: u64,
+}
+
+impl Show {
+    fn new(on: bool) -> Self {
+        let now = Instant::now();
+        Self {
+            on,
+            begun: now,
+            shown: now,
+            happened: 0,
+        }
+    }
+
+    fn show(&mut self, progress: &Progress) {
+        if !self.on || self.shown.elapsed() < SHOW_EVERY {
+            return;
+        }
+        let spell = self.shown.elapsed().as_secs_f64();
+        let rate = (progress.happened - self.happened) as f64 / spell;
+        self.shown = Instant::now();
+        self.happened = progress.happened;
+        let done = progress.now.as_secs_f64() / progress.lasts.as_secs_f64();
+        let left = self.begun.elapsed().as_secs_f64() * (1.0 - done) / done.max(1e-6);
+        let standing = &progress.standing;
+        let exact = 100.0 * standing.exact as f64 / standing.up.max(1) as f64;
+        let _ = write!(
+            io::stderr(),
+            "\r\x1b[K{:.1} of {:.0} s, {} nodes up, {exact:.1} % of views exact, {:.0} k events/s, about {left:.0} s left",
+            progress.now.as_secs_f64(),
+            progress.lasts.as_secs_f64(),
+            standing.up,
+            rate / 1000.0,
+        );
+    }
+
+    fn clear(&self) {
+        if self.on {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}

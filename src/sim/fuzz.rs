@@ -1,0 +1,291 @@
+//! Many random scenarios, and the smallest one that still goes wrong.
+//!
+//! A scenario is made up as text, from a seed: its introduction, its links, and a dozen troubles. So what fails is a file
+//! that anybody can run again. It is made smaller by leaving out one part after the other, as long as the same rule is
+//! broken.
+
+use std::fmt::Write as _;
+
+use rand::seq::IndexedRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+use super::parse::read_text;
+use super::report::ViolationReport;
+use super::{Progress, run};
+
+/// So many smaller scenarios are tried at most.
+const MOST_TRIES: usize = 80;
+
+/// A scenario in parts that can be left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    seed: u64,
+    nodes: usize,
+    introduction: &'static str,
+    links: String,
+    clocks: bool,
+    /// Each with its time in ms, and a trouble with what ends it, if anything does.
+    troubles: Vec<(u64, Trouble)>,
+}
+
+/// Something that is done to a network, and, after so many ms, undone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Trouble {
+    does: String,
+    undoes: Option<(u64, String)>,
+}
+
+/// A scenario that goes wrong, as small as it could be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// The seed that it was found with.
+    pub seed: u64,
+    /// What goes wrong in it.
+    pub violation: ViolationReport,
+    /// The scenario, as a file.
+    pub toml: String,
+}
+
+/// Plays the scenario of a seed; where it goes wrong, tells of the smallest one that does.
+///
+/// # Panics
+/// When a scenario that was made up here can't be read, which a test rules out.
+pub fn fuzz(
+    seed: u64,
+    most_nodes: usize,
+    mut go_on: impl FnMut(&Progress) -> bool,
+) -> Option<Finding> {
+    let mut draft = Draft::of(seed, most_nodes);
+    let mut violation = violated(&draft, &mut go_on)?;
+    let mut tries = 0;
+    'smaller: loop {
+        for smaller in draft.smaller() {
+            tries += 1;
+            if tries > MOST_TRIES {
+                break 'smaller;
+            }
+            if let Some(found) = violated(&smaller, &mut go_on)
+                && found.rule == violation.rule
+            {
+                (draft, violation) = (smaller, found);
+                continue 'smaller;
+            }
+        }
+        break;
+    }
+    let mut toml = format!("# {}: {}\n", violation.rule, violation.what);
+    toml.push_str(&draft.to_toml());
+    Some(Finding {
+        seed,
+        violation,
+        toml,
+    })
+}
+
+fn violated(draft: &Draft, go_on: &mut impl FnMut(&Progress) -> bool) -> Option<ViolationReport> {
+    let scenario = read_text("a made-up scenario", &draft.to_toml());
+    let scenario = scenario.expect("what is made up here can be read");
+    run(&scenario, go_on).violation
+}
+
+impl Draft {
+    /// The scenario that follows from a seed.
+    #[must_use]
+    pub fn of(seed: u64, most_nodes: usize) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let rng = &mut rng;
+        let nodes = rng.random_range(4..=most_nodes.max(5));
+        let mut at = 60_000;
+        let mut troubles = Vec::new();
+        for _ in 0..rng.random_range(1..=8) {
+            troubles.push((at, Trouble::by_lot(nodes, rng)));
+            at += rng.random_range(200..40_000);
+        }
+        Self {
+            seed,
+            nodes,
+            introduction: one_of(&["chain", "star", "random 1", "random 2", "random 4"], rng),
+            links: links(rng),
+            clocks: rng.random_bool(0.3),
+            troubles,
+        }
+    }
+
+    /// The scenario as a file. In the end all is well again, and time enough is left for every view to become right.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut steps: Vec<(u64, &str)> = Vec::new();
+        for (at, trouble) in &self.troubles {
+            steps.push((*at, &trouble.does));
+            if let Some((after, undoes)) = &trouble.undoes {
+                steps.push((at + after, undoes));
+            }
+        }
+        steps.sort_by_key(|(at, _)| *at);
+        let last = steps.last().map_or(60_000, |(at, _)| *at) + 10_000;
+        for end in ["heal = true", "continue = \"all\"", "start = \"down\""] {
+            steps.push((last, end));
+        }
+        let clocks = if self.clocks {
+            "clocks = \"10min\"\n"
+        } else {
+            ""
+        };
+        let mut text = format!(
+            "title = \"Found by trying, seed {seed}\"\nseed = {seed}\nnodes = {}\nintroduction = \"{}\"\n\
+             links = \"{}\"\n{clocks}lasts = \"{}ms\"\n",
+            self.nodes,
+            self.introduction,
+            self.links,
+            last + 240_000,
+            seed = self.seed,
+        );
+        for (at, words) in steps {
+            write!(text, "\n[[step]]\nat = \"{at}ms\"\n{words}\n").expect("a String takes all");
+        }
+        text
+    }
+
+    /// Scenarios that are a little smaller, those first that leave out most.
+    fn smaller(&self) -> Vec<Self> {
+        let mut all = Vec::new();
+        let half = self.troubles.len() / 2;
+        if half > 0 {
+            for troubles in [&self.troubles[..half], &self.troubles[half..]] {
+                let troubles = troubles.to_vec();
+                all.push(Self {
+                    troubles,
+                    ..self.clone()
+                });
+            }
+        }
+        for nodes in [self.nodes / 2, self.nodes * 3 / 4, self.nodes - 1] {
+            // Nodes that troubles name must be there.
+            if nodes >= 4 && nodes < self.nodes {
+                all.push(Self {
+                    nodes,
+                    ..self.clone()
+                });
+            }
+        }
+        for at in 0..self.troubles.len() {
+            let mut smaller = self.clone();
+            smaller.troubles.remove(at);
+            all.push(smaller);
+        }
+        let plain = [
+            Self {
+                links: "delay 20ms".to_owned(),
+                ..self.clone()
+            },
+            Self {
+                introduction: "chain",
+                ..self.clone()
+            },
+            Self {
+                clocks: false,
+                ..self.clone()
+            },
+        ];
+        all.extend(plain);
+        all.retain(|smaller| smaller != self);
+        all
+    }
+}
+
+impl Trouble {
+    fn by_lot(nodes: usize, rng: &mut ChaCha8Rng) -> Self {
+        let share = rng.random_range(5..80);
+        let after = rng.random_range(100..60_000);
+        let undone = |does: String, undoes: &str| Self {
+            does,
+            undoes: Some((after, undoes.to_owned())),
+        };
+        let half = nodes / 2;
+        match rng.random_range(0..10) {
+            0 => undone(format!("kill = \"{share}%\""), "start = \"down\""),
+            1 => Self {
+                does: format!("kill = \"{share}%\""),
+                undoes: None,
+            },
+            2 => Self {
+                does: format!("restart = \"{share}%\"\ndown = \"{after}ms\""),
+                undoes: None,
+            },
+            3 => undone("kill = \"hub\"".to_owned(), "start = \"down\""),
+            4 => undone(format!("leave = \"{share}%\""), "start = \"down\""),
+            5 => undone(format!("stop = \"{share}%\""), "continue = \"all\""),
+            6 => undone(format!("partition = [\"{share}%\"]"), "heal = true"),
+            7 => undone("partition = [\"30%\", \"30%\"]".to_owned(), "heal = true"),
+            // Only the first few nodes are named, so that they are still there when there are fewer.
+            8 => {
+                let on = one_of(&["0->1", "0->", "->0", "1-2"], rng);
+                undone(
+                    format!("on = [\"{on}\"]\nlink = \"down\""),
+                    &format!("on = [\"{on}\"]\nlink = \"up\""),
+                )
+            }
+            _ => {
+                let worse = one_of(
+                    &["delay 300ms 50ms", "delay 20ms loss 30%", "rate 100kbit"],
+                    rng,
+                );
+                let on = if half > 4 { "0..4" } else { "0" };
+                undone(
+                    format!("on = [\"{on}\"]\nnetem = \"{worse}\""),
+                    &format!("on = [\"{on}\"]\nnetem = \"none\""),
+                )
+            }
+        }
+    }
+}
+
+fn links(rng: &mut ChaCha8Rng) -> String {
+    let delay = [
+        "delay 1ms",
+        "delay 10ms..50ms",
+        "delay 80ms 20ms",
+        "delay 5ms..200ms",
+    ];
+    let more = [
+        "",
+        "",
+        " loss 1%",
+        " loss 5%",
+        " loss 15%",
+        " duplicate 5% reorder 10%",
+    ];
+    format!("{}{}", one_of(&delay, rng), one_of(&more, rng))
+}
+
+fn one_of(all: &[&'static str], rng: &mut ChaCha8Rng) -> &'static str {
+    all.choose(rng).expect("there is something to choose from")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_made_up_can_be_read_and_so_can_all_that_is_smaller() {
+        for seed in 0..200 {
+            let draft = Draft::of(seed, 40);
+            for draft in draft.smaller().into_iter().chain([draft]) {
+                let text = draft.to_toml();
+                let read = read_text("x", &text);
+                assert!(read.is_ok(), "{:?} in\n{text}", read.err());
+            }
+        }
+    }
+
+    #[test]
+    fn smaller_is_smaller() {
+        let draft = Draft::of(1, 40);
+        let size = |draft: &Draft| (draft.nodes, draft.troubles.len());
+        for smaller in draft.smaller() {
+            assert!(size(&smaller) <= size(&draft));
+            assert_ne!(smaller, draft);
+        }
+    }
+}

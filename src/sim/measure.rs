@@ -1,0 +1,285 @@
+//! What is measured while a scenario is played.
+//!
+//! Nodes that go and come are followed one by one, to the event. Views are looked at every 100 ms while they change (more
+//! rarely above 500 nodes), and every second at rest: so exact are the times at which they became right.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::scenario::Scenario;
+use super::views::{Standing, Views};
+use super::world::{News, Told, Traffic, World};
+use crate::membership::{Event, Time};
+
+/// So long after the last thing that was done, traffic counts as idle, as long as all views are exact.
+const CALM: Duration = Duration::from_secs(20);
+/// A run has no more samples than this: then every other one goes.
+const MAX_SAMPLES: usize = 4096;
+
+/// How things stood at a time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample {
+    /// When.
+    pub at: Time,
+    /// How the views stood.
+    pub standing: Standing,
+    /// What all nodes had sent until then, in bytes.
+    pub bytes: u64,
+}
+
+/// Something that was done, and how views followed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mark {
+    /// When.
+    pub at: Time,
+    /// What, in words.
+    pub words: Arc<str>,
+    /// When all showed exactly the right nodes again.
+    pub all_known: Option<Time>,
+    /// When all views were exact again, for the first time.
+    pub all_exact: Option<Time>,
+    /// Since when they stayed exact, until the next thing was done.
+    pub stays_exact: Option<Time>,
+    /// What all nodes had sent until then, and when views began to stay exact.
+    pub bytes: u64,
+    /// See `bytes`.
+    pub bytes_exact: Option<u64>,
+}
+
+/// See the module's documentation.
+pub struct Measure {
+    /// How views stood, in the order of time.
+    pub samples: Vec<Sample>,
+    /// Every so many-th look is kept.
+    every: usize,
+    looks: usize,
+    /// What was done.
+    pub marks: Vec<Mark>,
+    /// Nodes that ended, while somebody shows them still: when.
+    dying: BTreeMap<usize, Time>,
+    /// How long it took until nobody showed a node that ended.
+    pub gone_after: Vec<Duration>,
+    /// How long until a single viewer showed it no longer.
+    pub gone_after_single: Vec<Duration>,
+    /// Nodes that were started, until all show them: when.
+    coming: BTreeMap<usize, Time>,
+    /// How long it took until all showed a node that was started.
+    pub known_after: Vec<Duration>,
+    /// Nodes that ran and were shown as down by one who could have reached them.
+    pub false_downs: u64,
+    /// Records that were signed, each times those that should have it.
+    pub wanted_copies: u64,
+    /// Links that were lost, and not because they were not needed.
+    pub links_lost: u64,
+    disturbed: Time,
+    calm_before: bool,
+    before: (Time, u64),
+    idle_bytes: u64,
+    idle_node_ns: u128,
+    node_ns: u128,
+    up: usize,
+    /// How views stood at the end.
+    pub last: Standing,
+}
+
+impl Measure {
+    /// Nothing is measured yet.
+    #[must_use]
+    pub fn new(scenario: &Scenario) -> Self {
+        let mut measure = Self {
+            samples: Vec::new(),
+            every: 1,
+            looks: 0,
+            marks: Vec::new(),
+            dying: BTreeMap::new(),
+            gone_after: Vec::new(),
+            gone_after_single: Vec::new(),
+            coming: BTreeMap::new(),
+            known_after: Vec::new(),
+            false_downs: 0,
+            wanted_copies: 0,
+            links_lost: 0,
+            disturbed: Duration::ZERO,
+            calm_before: false,
+            before: (Duration::ZERO, 0),
+            idle_bytes: 0,
+            idle_node_ns: 0,
+            node_ns: 0,
+            up: 0,
+            last: Standing::default(),
+        };
+        let words = format!("start of {}", scenario.nodes);
+        measure.marks.push(Mark {
+            // What is known before the last one is started is not what is asked for.
+            at: scenario.start_over,
+            words: words.into(),
+            all_known: None,
+            all_exact: None,
+            stays_exact: None,
+            bytes: 0,
+            bytes_exact: None,
+        });
+        measure
+    }
+
+    /// Something is done now.
+    pub fn mark(&mut self, at: Time, words: &Arc<str>) {
+        let bytes = self.before.1;
+        self.marks.push(Mark {
+            at,
+            words: words.clone(),
+            all_known: None,
+            all_exact: None,
+            stays_exact: None,
+            bytes,
+            bytes_exact: None,
+        });
+    }
+
+    /// Something was done to the network.
+    pub fn disturbed(&mut self, at: Time) {
+        self.disturbed = at;
+        self.calm_before = false;
+    }
+
+    /// Takes note of what a node tells, of which the views have taken note; `gone` is whom it shows no longer.
+    pub fn hear(&mut self, world: &World, views: &Views, news: &News, gone: &[usize]) {
+        let (at, place) = (news.at, news.place);
+        match &news.what {
+            Told::Started => {
+                self.up += 1;
+                self.dying.remove(&place);
+                self.coming.insert(place, at);
+            }
+            Told::Stopped => {
+                self.up -= 1;
+                self.coming.remove(&place);
+                self.dying.insert(place, at);
+            }
+            Told::Event(Event::Up(id)) => {
+                let Some(there) = views.place(id) else { return };
+                if let Some(since) = self.coming.get(&there)
+                    && views.shown_by(there) as usize + 1 >= self.up
+                {
+                    self.known_after.push(at - *since);
+                    self.coming.remove(&there);
+                }
+            }
+            Told::Event(Event::Unlinked { calm: false, .. }) => self.links_lost += 1,
+            Told::Event(Event::Unreachable(_)) => {
+                for other in gone {
+                    let node = &world.nodes[*other];
+                    if let Some(since) = self.dying.get(other) {
+                        self.gone_after_single.push(at - *since);
+                    }
+                    let there = node.is_running() && !node.is_paused() && !node.is_leaving();
+                    let reached = views.component(*other) == views.component(place);
+                    // Whoever was started a moment ago was down before.
+                    let old = at > node.started() + Duration::from_secs(5);
+                    self.false_downs += u64::from(there && reached && old);
+                }
+            }
+            Told::Event(_) | Told::Dialed(_) => {}
+            Told::Published(..) => self.wanted_copies += self.up.saturating_sub(1) as u64,
+        }
+        let over = |other: &usize| views.shown_by(*other) == 0;
+        let candidates = gone.iter().copied().chain([place]);
+        for other in candidates.filter(over) {
+            if let Some(since) = self.dying.remove(&other) {
+                self.gone_after.push(at - since);
+            }
+        }
+    }
+
+    /// Views were looked at.
+    pub fn look(&mut self, world: &World, standing: &Standing) {
+        let now = world.now();
+        let bytes = total(world).bytes;
+        let calm = standing.all_exact() && now > self.disturbed + CALM;
+        let node_ns = (now - self.before.0).as_nanos() * self.up as u128;
+        self.node_ns += node_ns;
+        if calm && self.calm_before {
+            self.idle_bytes += bytes - self.before.1;
+            self.idle_node_ns += node_ns;
+        }
+        self.calm_before = calm;
+        self.before = (now, bytes);
+        // Only for the last one: what is done later undoes what was waited for.
+        if let Some(mark) = self.marks.last_mut()
+            && mark.at <= now
+        {
+            if mark.all_known.is_none() && standing.all_known() {
+                mark.all_known = Some(now);
+            }
+            if !standing.all_exact() {
+                mark.stays_exact = None;
+            } else if mark.stays_exact.is_none() {
+                mark.stays_exact = Some(now);
+                mark.all_exact.get_or_insert(now);
+                mark.bytes_exact = Some(bytes);
+            }
+        }
+        if self.looks.is_multiple_of(self.every) {
+            self.samples.push(Sample {
+                at: now,
+                standing: *standing,
+                bytes,
+            });
+        }
+        self.looks += 1;
+        if self.samples.len() >= MAX_SAMPLES {
+            let mut keep = false;
+            self.samples.retain(|_| {
+                keep = !keep;
+                keep
+            });
+            self.every *= 2;
+        }
+    }
+
+    /// The run is over.
+    pub fn finish(&mut self, world: &World, standing: &Standing) {
+        self.last = *standing;
+        self.look(world, standing);
+    }
+
+    /// Nodes that ended long enough ago, and are still shown by somebody.
+    #[must_use]
+    pub fn still_shown(&self) -> usize {
+        self.dying.len()
+    }
+
+    /// Bytes that a node sent in a second, on average; and at rest, where there was rest.
+    #[must_use]
+    pub fn bytes_per_s(&self) -> (f64, Option<f64>) {
+        let rate = |bytes: u64, ns: u128| bytes as f64 * 1e9 / ns.max(1) as f64;
+        let idle = (self.idle_node_ns > 0).then(|| rate(self.idle_bytes, self.idle_node_ns));
+        (rate(self.before.1, self.node_ns), idle)
+    }
+}
+
+/// What all nodes did together.
+#[must_use]
+pub fn total(world: &World) -> Traffic {
+    let mut sum = Traffic::default();
+    for node in &world.nodes {
+        let Traffic {
+            bytes,
+            record_bytes,
+            messages,
+            records_in,
+            probes,
+            dials,
+            actions,
+        } = node.traffic;
+        sum.bytes += bytes;
+        sum.record_bytes += record_bytes;
+        sum.messages += messages;
+        sum.records_in += records_in;
+        sum.probes += probes;
+        sum.dials += dials;
+        sum.actions += actions;
+    }
+    sum
+}

@@ -1,0 +1,243 @@
+//! The common case, from flags: they are written down as the TOML that says the same.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+
+/// What a scenario says, as flags. They hold before what the file says; steps come on top of its steps.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Flags {
+    /// How many nodes [default: 100]
+    #[arg(long, value_name = "COUNT")]
+    pub nodes: Option<String>,
+
+    /// What all chance follows from; the same seed gives the same report, to the byte [default: 1]
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<String>,
+
+    /// Whom each node is told of: chain, star, or random K [default: random 2]
+    #[arg(long, value_name = "HOW")]
+    pub introduction: Option<String>,
+
+    /// How long the run lasts [default: 60s after the last step]
+    #[arg(long, value_name = "TIME")]
+    pub lasts: Option<String>,
+
+    /// Spread the starts over this time [default: all at once]
+    #[arg(long, value_name = "TIME")]
+    pub start_over: Option<String>,
+
+    /// What every link does, in the words of tc netem; in place of --delay, --jitter and --loss
+    #[arg(long, value_name = "NETEM", conflicts_with_all = ["delay", "jitter", "loss"])]
+    pub links: Option<String>,
+
+    /// One-way delay of every link; with .., each pair has its own [default: 10ms..50ms]
+    #[arg(long, value_name = "TIME")]
+    pub delay: Option<String>,
+
+    /// How much the delay varies from packet to packet
+    #[arg(long, value_name = "TIME")]
+    pub jitter: Option<String>,
+
+    /// Loss of every link, each way
+    #[arg(long, value_name = "PERCENT")]
+    pub loss: Option<String>,
+
+    /// A CSV file of one-way delays between sites, in ms
+    #[arg(long, value_name = "FILE")]
+    pub matrix: Option<String>,
+
+    /// Clocks are wrong by up to so much
+    #[arg(long, value_name = "TIME")]
+    pub clocks: Option<String>,
+
+    /// So many nodes are killed in a minute, and started again after 10 s
+    #[arg(long, value_name = "PER MINUTE")]
+    pub churn: Option<String>,
+
+    /// A setting for every node; repeatable
+    #[arg(short, long = "setting", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+
+    /// They end without a word
+    #[arg(long, value_name = "WHO@TIME")]
+    pub kill: Vec<String>,
+
+    /// They are started again
+    #[arg(long, value_name = "WHO@TIME")]
+    pub start: Vec<String>,
+
+    /// They say farewell
+    #[arg(long, value_name = "WHO@TIME")]
+    pub leave: Vec<String>,
+
+    /// They are killed, and started again 1 s later
+    #[arg(long, value_name = "WHO@TIME")]
+    pub restart: Vec<String>,
+
+    /// They stand still
+    #[arg(long, value_name = "WHO@TIME")]
+    pub stop: Vec<String>,
+
+    /// They go on
+    #[arg(long = "continue", value_name = "WHO@TIME")]
+    pub go_on: Vec<String>,
+
+    /// They and the others don't reach each other any more
+    #[arg(long, value_name = "WHO@TIME")]
+    pub partition: Vec<String>,
+
+    /// Everybody reaches everybody again
+    #[arg(long, value_name = "TIME")]
+    pub heal: Vec<String>,
+}
+
+/// The scenario that the flags make, as a file.
+#[must_use]
+pub fn toml_of_flags(flags: &Flags) -> String {
+    flags.to_toml().0
+}
+
+impl Flags {
+    /// Whether nothing is said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The text, and for each of its lines the flag that it comes from.
+    pub(super) fn to_toml(&self) -> (String, Vec<String>) {
+        let mut lines = Lines::default();
+        lines.number("nodes", "--nodes", self.nodes.as_ref());
+        lines.number("seed", "--seed", self.seed.as_ref());
+        lines.text("introduction", "--introduction", self.introduction.as_ref());
+        lines.text("lasts", "--lasts", self.lasts.as_ref());
+        lines.text("start_over", "--start-over", self.start_over.as_ref());
+        lines.text("links", "--links", self.links.as_ref());
+        self.ways(&mut lines);
+        lines.text("matrix", "--matrix", self.matrix.as_ref());
+        lines.text("clocks", "--clocks", self.clocks.as_ref());
+        if !self.settings.is_empty() {
+            lines.push("settings = [", "-s");
+            for setting in &self.settings {
+                lines.push(&format!("  {},", quoted(setting)), &format!("-s {setting}"));
+            }
+            lines.push("]", "-s");
+        }
+        for (word, flag, values) in [
+            ("kill", "--kill", &self.kill),
+            ("start", "--start", &self.start),
+            ("leave", "--leave", &self.leave),
+            ("restart", "--restart", &self.restart),
+            ("stop", "--stop", &self.stop),
+            ("continue", "--continue", &self.go_on),
+        ] {
+            for value in values {
+                lines.step(flag, value, |who| format!("{word} = {}", quoted(who)));
+            }
+        }
+        for value in &self.partition {
+            let parts = |who: &str| format!("partition = [{}]", quoted(who));
+            lines.step("--partition", value, parts);
+        }
+        for value in &self.heal {
+            let value = format!("@{}", value.trim_start_matches('@'));
+            lines.step("--heal", &value, |_| "heal = true".to_owned());
+        }
+        if let Some(churn) = &self.churn {
+            let flag = format!("--churn {churn}");
+            lines.push("", &flag);
+            lines.push("[churn]", &flag);
+            let point = if churn.contains('.') { "" } else { ".0" };
+            lines.push(&format!("per_min = {}", bare(churn, point)), &flag);
+        }
+        (lines.text, lines.flags)
+    }
+
+    fn ways(&self, lines: &mut Lines) {
+        let Self {
+            delay,
+            jitter,
+            loss,
+            ..
+        } = self;
+        let said: Vec<String> = [("--delay", delay), ("--jitter", jitter), ("--loss", loss)]
+            .into_iter()
+            .filter_map(|(flag, value)| Some(format!("{flag} {}", value.as_ref()?)))
+            .collect();
+        if said.is_empty() {
+            return;
+        }
+        let mut words = match delay {
+            Some(delay) => format!("delay {delay}"),
+            None if self.matrix.is_some() && jitter.is_none() => String::new(),
+            None => super::DEFAULT_LINKS.to_owned(),
+        };
+        for (before, value) in [("", jitter), ("loss ", loss)] {
+            if let Some(value) = value {
+                write!(words, " {before}{value}").expect("a String takes every write");
+            }
+        }
+        let line = format!("links = {}", quoted(words.trim()));
+        lines.push(&line, &said.join(" "));
+    }
+}
+
+#[derive(Default)]
+struct Lines {
+    text: String,
+    flags: Vec<String>,
+}
+
+impl Lines {
+    fn push(&mut self, line: &str, flag: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+        self.flags.push(flag.to_owned());
+    }
+
+    fn text(&mut self, key: &str, flag: &str, value: Option<&String>) {
+        if let Some(value) = value {
+            self.push(
+                &format!("{key} = {}", quoted(value)),
+                &format!("{flag} {value}"),
+            );
+        }
+    }
+
+    fn number(&mut self, key: &str, flag: &str, value: Option<&String>) {
+        if let Some(value) = value {
+            self.push(
+                &format!("{key} = {}", bare(value, "")),
+                &format!("{flag} {value}"),
+            );
+        }
+    }
+
+    fn step(&mut self, flag: &str, value: &str, line: impl Fn(&str) -> String) {
+        let flag = format!("{flag} {value}");
+        let (who, at) = value.rsplit_once('@').unwrap_or((value, ""));
+        self.push("", &flag);
+        self.push("[[step]]", &flag);
+        self.push(&format!("at = {}", quoted(at)), &flag);
+        self.push(&line(who), &flag);
+    }
+}
+
+/// A text, as TOML writes it.
+fn quoted(text: &str) -> String {
+    // JSON's escapes are among those of TOML.
+    serde_json::Value::from(text.replace(['\n', '\r'], " ")).to_string()
+}
+
+/// A number as it is, and everything else as a text, which is then refused for not being a number.
+fn bare(text: &str, point: &str) -> String {
+    let number = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if number && !text.is_empty() {
+        format!("{text}{point}")
+    } else {
+        quoted(text)
+    }
+}

@@ -1,0 +1,464 @@
+//! From a TOML file, or from flags, to a [`Scenario`]: everything that can be wrong with it is found here, before anything
+//! runs.
+//!
+//! Flags are written down as the TOML that says the same, and read like a file; so both ways give the same type, and mean
+//! the same. The words are those of the lab's scenarios where the meaning is the same.
+//!
+//! ```toml
+//! title = "A third of them dies at once"
+//! nodes = 300
+//! introduction = "random 2"       # chain, star, random K; or [targets]
+//! links = "delay 10ms..50ms loss 1%"  # netem's words; with .., each pair has a delay of its own
+//! lasts = "2min"
+//!
+//! [groups]
+//! east = "0..100"                 # these nodes; more in the same way
+//!
+//! [[link]]                        # a part of the ways is different
+//! on = ["east->all"]              # a->b, a-b (both ways), a (all from and to)
+//! netem = "delay 150ms"
+//!
+//! [[step]]
+//! at = "60s"
+//! kill = "30%"                    # 7, 0..10, east, all, 30%, any 5, hub, down
+//! ```
+
+mod flags;
+mod ground;
+mod steps;
+mod words;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Range as Span;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::lines::Terrain;
+use super::places::Places;
+use super::scenario::{Bounds, Churn, Group, Introduction, NodeSettings, Scenario};
+use super::world::MAX_PLACES;
+use crate::settings::{Settings, SettingsError};
+pub use flags::{Flags, toml_of_flags};
+use steps::RawStep;
+use words::{Names, Source, Wrong, duration, explain};
+pub use words::{ScenarioError, duration as words_time};
+
+/// What the ways are like where nothing is said: each pair has a delay of its own, between these.
+pub const DEFAULT_LINKS: &str = "delay 10ms..50ms";
+/// How long a run lasts where nothing is said: so long after the last step.
+const LASTS: Duration = Duration::from_secs(60);
+/// The longest run: ten days.
+const LONGEST: Duration = Duration::from_secs(864_000);
+const DEFAULT_NODES: usize = 100;
+/// The largest scenario file.
+const MAX_FILE: u64 = 1 << 20;
+
+/// A scenario as it is written. Every part may be missing: what flags say holds before what the file says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    title: Option<String>,
+    nodes: Option<Spanned<usize>>,
+    seed: Option<u64>,
+    introduction: Option<Spanned<String>>,
+    targets: Option<BTreeMap<String, Spanned<Vec<Spanned<String>>>>>,
+    start_over: Option<Spanned<String>>,
+    lasts: Option<Spanned<String>>,
+    links: Option<Spanned<String>>,
+    matrix: Option<Spanned<String>>,
+    clocks: Option<Spanned<String>>,
+    #[serde(default)]
+    settings: Vec<Spanned<String>>,
+    #[serde(default)]
+    groups: BTreeMap<String, Spanned<String>>,
+    #[serde(default)]
+    link: Vec<Spanned<RawLink>>,
+    #[serde(default)]
+    step: Vec<Spanned<RawStep>>,
+    churn: Option<Spanned<RawChurn>>,
+    bounds: Option<RawBounds>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLink {
+    on: Spanned<Vec<String>>,
+    netem: Spanned<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawChurn {
+    per_min: Spanned<f64>,
+    down: Option<Spanned<String>>,
+    from: Option<Spanned<String>>,
+    until: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawBounds {
+    gone: Option<Spanned<String>>,
+    exact: Option<Spanned<String>>,
+}
+
+/// Reads a scenario from a file, with flags that hold before what it says; or from flags alone.
+///
+/// # Errors
+/// When anything in it is wrong; nothing was run.
+pub fn read(file: Option<&Path>, flags: &Flags) -> Result<Scenario, ScenarioError> {
+    let mut layers = Vec::new();
+    let mut folder = PathBuf::new();
+    if let Some(path) = file {
+        let text = read_file(path)?;
+        folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        layers.push(Layer::new(Source {
+            name: path.display().to_string(),
+            text,
+            flags: None,
+        })?);
+    }
+    let (text, names) = flags.to_toml();
+    layers.push(Layer::new(Source {
+        name: "the flags".to_owned(),
+        text,
+        flags: Some(names),
+    })?);
+    Builder { layers, folder }.build()
+}
+
+/// Reads a scenario from a text; `name` is what errors call it.
+///
+/// # Errors
+/// When anything in it is wrong.
+pub fn read_text(name: &str, text: &str) -> Result<Scenario, ScenarioError> {
+    let source = Source {
+        name: name.to_owned(),
+        text: text.to_owned(),
+        flags: None,
+    };
+    let layers = vec![Layer::new(source)?];
+    let folder = PathBuf::new();
+    Builder { layers, folder }.build()
+}
+
+fn read_file(path: &Path) -> Result<String, ScenarioError> {
+    let unreadable = |source| ScenarioError::Unreadable {
+        file: path.to_owned(),
+        source,
+    };
+    let size = fs::metadata(path).map_err(unreadable)?.len();
+    if size > MAX_FILE {
+        let large = format!("it has {size} bytes, and the limit is {MAX_FILE}");
+        return Err(unreadable(std::io::Error::other(large)));
+    }
+    fs::read_to_string(path).map_err(unreadable)
+}
+
+struct Layer {
+    source: Source,
+    file: File,
+}
+
+impl Layer {
+    fn new(source: Source) -> Result<Self, ScenarioError> {
+        let read = toml::from_str(&source.text);
+        let file = read.map_err(|error: toml::de::Error| {
+            let at = error.span().unwrap_or(0..0);
+            source.refuse(Wrong::new(at, explain(error.message())))
+        })?;
+        Ok(Self { source, file })
+    }
+
+    fn refuse(&self, at: Span<usize>, what: impl Into<String>) -> ScenarioError {
+        self.source.refuse(Wrong::new(at, what))
+    }
+
+    fn time(&self, text: &Spanned<String>) -> Result<Duration, ScenarioError> {
+        duration(text.get_ref()).map_err(|what| self.refuse(text.span(), what))
+    }
+}
+
+/// Puts the layers together.
+struct Builder {
+    layers: Vec<Layer>,
+    folder: PathBuf,
+}
+
+impl Builder {
+    /// The last layer that says it, and what it says.
+    fn last<'a, T>(
+        &'a self,
+        get: impl Fn(&'a File) -> Option<&'a T>,
+    ) -> Option<(&'a Layer, &'a T)> {
+        let mut from_last = self.layers.iter().rev();
+        from_last.find_map(|layer| Some((layer, get(&layer.file)?)))
+    }
+
+    fn time<'a>(
+        &'a self,
+        get: impl Fn(&'a File) -> Option<&'a Spanned<String>>,
+    ) -> Result<Option<Duration>, ScenarioError> {
+        let last = self.last(get);
+        last.map(|(layer, text)| layer.time(text)).transpose()
+    }
+
+    fn build(self) -> Result<Scenario, ScenarioError> {
+        let nodes = self.nodes()?;
+        let seed = self
+            .last(|file| file.seed.as_ref())
+            .map_or(1, |(_, seed)| *seed);
+        let ground = self.ground(nodes)?;
+        let mut groups = ground.groups;
+        self.groups(nodes, &mut groups)?;
+        let names = Names {
+            nodes,
+            groups: &groups,
+        };
+        let mut terrain = Terrain {
+            default: ground.default,
+            ..Terrain::default()
+        };
+        let mut steps = Vec::new();
+        for layer in &self.layers {
+            for link in &layer.file.link {
+                let wrong = |wrong| layer.source.refuse(wrong);
+                let link = link.get_ref();
+                let impairment = steps::netem(&link.netem).map_err(wrong)?;
+                for way in names.ways(&link.on).map_err(wrong)? {
+                    terrain.ways.push((way, impairment.clone()));
+                }
+            }
+            let read = names.steps(&layer.file.step);
+            steps.extend(read.map_err(|wrong| layer.source.refuse(wrong))?);
+        }
+        steps.sort_by_key(|step| step.at);
+        let over = steps.last().map_or(Duration::ZERO, |step| step.at);
+        let lasts = self.time(|file| file.lasts.as_ref())?;
+        let lasts = lasts.unwrap_or(over + LASTS);
+        self.check_time(&steps, lasts)?;
+        let introduction = self.introduction(&names, seed)?;
+        let churn = self.churn(lasts)?;
+        let bounds = self.bounds(nodes, &terrain, &steps)?;
+        Ok(Scenario {
+            title: self.title(nodes),
+            seed,
+            nodes,
+            introduction,
+            start_over: self
+                .time(|file| file.start_over.as_ref())?
+                .unwrap_or_default(),
+            lasts,
+            terrain,
+            steps,
+            churn,
+            settings: self.settings()?,
+            clocks: self.time(|file| file.clocks.as_ref())?.unwrap_or_default(),
+            bounds,
+            groups,
+        })
+    }
+
+    fn title(&self, nodes: usize) -> String {
+        let title = self.last(|file| file.title.as_ref());
+        title.map_or_else(|| format!("{nodes} nodes"), |(_, title)| title.clone())
+    }
+
+    fn nodes(&self) -> Result<usize, ScenarioError> {
+        let Some((layer, nodes)) = self.last(|file| file.nodes.as_ref()) else {
+            return Ok(DEFAULT_NODES);
+        };
+        let count = *nodes.get_ref();
+        if (2..=MAX_PLACES).contains(&count) {
+            Ok(count)
+        } else {
+            let what = format!("nodes is between 2 and {MAX_PLACES}, and not {count}");
+            Err(layer.refuse(nodes.span(), what))
+        }
+    }
+
+    fn groups(&self, nodes: usize, groups: &mut Vec<Group>) -> Result<(), ScenarioError> {
+        for layer in &self.layers {
+            for (name, text) in &layer.file.groups {
+                let names = Names { nodes, groups };
+                let places = names.places(text.get_ref());
+                let places = places.map_err(|what| layer.refuse(text.span(), what))?;
+                let odd = name.is_empty() || name.contains(['-', '>', '.', '%', ' ']);
+                if odd || names.who(name).is_ok() {
+                    let what = format!("`{name}` can't be a group's name: it means something else");
+                    return Err(layer.refuse(text.span(), what));
+                }
+                groups.push(Group {
+                    name: name.clone(),
+                    places,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn introduction(&self, names: &Names<'_>, seed: u64) -> Result<Introduction, ScenarioError> {
+        if let Some((layer, targets)) = self.last(|file| file.targets.as_ref()) {
+            return targets_of(layer, targets, names, seed).map(Introduction::Targets);
+        }
+        let Some((layer, text)) = self.last(|file| file.introduction.as_ref()) else {
+            return Ok(Introduction::Random(2));
+        };
+        let words: Vec<&str> = text.get_ref().split_whitespace().collect();
+        match words[..] {
+            ["chain"] => Ok(Introduction::Chain),
+            ["star"] => Ok(Introduction::Star),
+            ["random", count] => match count.parse() {
+                Ok(count @ 1..=32) => Ok(Introduction::Random(count)),
+                Ok(_) | Err(_) => {
+                    Err(layer.refuse(text.span(), "random takes a number from 1 to 32"))
+                }
+            },
+            _ => {
+                let hint = words::nearest(text.get_ref(), ["chain", "star", "random 2"]);
+                let what = format!("there is no introduction `{}`{hint}", text.get_ref());
+                Err(layer.refuse(text.span(), what))
+            }
+        }
+    }
+
+    fn churn(&self, lasts: Duration) -> Result<Option<Churn>, ScenarioError> {
+        let Some((layer, churn)) = self.last(|file| file.churn.as_ref()) else {
+            return Ok(None);
+        };
+        let raw = churn.get_ref();
+        let per_min = *raw.per_min.get_ref();
+        if !(per_min > 0.0 && per_min <= 60_000.0) {
+            let what = "per_min is above 0, and at most 60000";
+            return Err(layer.refuse(raw.per_min.span(), what));
+        }
+        let time = |text: &Option<Spanned<String>>, or: Duration| {
+            text.as_ref().map_or(Ok(or), |text| layer.time(text))
+        };
+        Ok(Some(Churn {
+            per_min,
+            down: time(&raw.down, Duration::from_secs(10))?,
+            from: time(&raw.from, Duration::from_secs(30))?,
+            until: time(&raw.until, lasts)?,
+        }))
+    }
+
+    fn bounds(
+        &self,
+        nodes: usize,
+        terrain: &Terrain,
+        steps: &[super::scenario::Step],
+    ) -> Result<Bounds, ScenarioError> {
+        let usual = ground::usual_bounds(nodes, terrain, steps);
+        let gone = self.time(|file| file.bounds.as_ref()?.gone.as_ref())?;
+        let exact = self.time(|file| file.bounds.as_ref()?.exact.as_ref())?;
+        Ok(Bounds {
+            gone: gone.unwrap_or(usual.gone),
+            exact: exact.unwrap_or(usual.exact),
+        })
+    }
+
+    fn check_time(
+        &self,
+        steps: &[super::scenario::Step],
+        lasts: Duration,
+    ) -> Result<(), ScenarioError> {
+        let late = steps.iter().find(|step| step.at >= lasts);
+        let what = if let Some(step) = late {
+            format!("a step at {:?}, but all is over at {lasts:?}", step.at)
+        } else if lasts > LONGEST || lasts.is_zero() {
+            "a run lasts up to ten days".to_owned()
+        } else {
+            return Ok(());
+        };
+        match self.last(|file| file.lasts.as_ref()) {
+            Some((layer, text)) => Err(layer.refuse(text.span(), what)),
+            None => Err(self.layers[0].refuse(0..0, what)),
+        }
+    }
+
+    fn settings(&self) -> Result<NodeSettings, ScenarioError> {
+        let mut all = Vec::new();
+        for layer in &self.layers {
+            for text in &layer.file.settings {
+                let setting = |source| ScenarioError::Setting {
+                    place: layer.source.place(&text.span()),
+                    source: Box::new(source),
+                };
+                let key = text.get_ref().split('=').next().unwrap_or_default();
+                match Settings::from_arguments(std::slice::from_ref(text.get_ref())) {
+                    // Whether they contradict each other is seen at the end, when all are there.
+                    Ok(_) | Err(SettingsError::Contradiction { .. }) => {}
+                    Err(source) => return Err(setting(source)),
+                }
+                let key = key.trim().trim_matches('"');
+                if !MEANT.contains(&key) {
+                    let hint = words::nearest(key, MEANT);
+                    let what = format!("`{key}` means nothing to a simulated node{hint}");
+                    return Err(layer.refuse(text.span(), what));
+                }
+                all.push(text.get_ref().clone());
+            }
+        }
+        let settings = Settings::from_arguments(&all);
+        let settings = settings.map_err(|source| ScenarioError::Setting {
+            place: "the settings".to_owned(),
+            source: Box::new(source),
+        })?;
+        Ok(NodeSettings {
+            probe_interval: Duration::from_millis(settings.probe_interval_ms.into()),
+            full_mesh: settings.full_mesh,
+            degree_target: settings.degree_target,
+            degree_cap: settings.degree_cap,
+            dials_at_once: settings.dials_at_once,
+            dial_timeout: Duration::from_millis(settings.dial_timeout_ms),
+            refresh_bytes_per_s: settings.refresh_bytes_per_s,
+            forget_after: Duration::from_secs(settings.forget_after_s),
+        })
+    }
+}
+
+/// The settings that mean something to a core.
+const MEANT: [&str; 8] = [
+    "network.controller.probe.interval_ms",
+    "network.controller.degree.full_mesh",
+    "network.controller.degree.target",
+    "network.controller.degree.cap",
+    "network.controller.dial.at_once",
+    "network.controller.dial.timeout_ms",
+    "network.controller.refresh.bytes_per_s",
+    "network.controller.memory.forget_after_s",
+];
+
+/// Whom each node is told of: of a range or group, one by lot.
+fn targets_of(
+    layer: &Layer,
+    targets: &BTreeMap<String, Spanned<Vec<Spanned<String>>>>,
+    names: &Names<'_>,
+    seed: u64,
+) -> Result<Vec<Vec<usize>>, ScenarioError> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut told = vec![Vec::new(); names.nodes];
+    for (who, list) in targets {
+        let places = names.places(who);
+        let places = places.map_err(|what| layer.refuse(list.span(), what))?;
+        for place in (0..names.nodes).filter(|place| places.contains(*place)) {
+            for target in list.get_ref() {
+                let target_places = names.places(target.get_ref());
+                let among = target_places.map_err(|what| layer.refuse(target.span(), what))?;
+                let (from, to) = match among {
+                    Places::All => (0, names.nodes),
+                    Places::Range(from, to) => (from, to),
+                };
+                told[place].push(rng.random_range(from..to));
+            }
+        }
+    }
+    Ok(told)
+}

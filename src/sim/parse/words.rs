@@ -1,0 +1,200 @@
+//! What can be wrong with a scenario, and the words that it is made of: times, shares, nodes.
+
+use std::ops::Range as Span;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::super::places::{Places, Who};
+use super::super::scenario::Group;
+use crate::settings::SettingsError;
+
+/// A scenario that can't be run as it is. Nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// A file can't be read.
+    #[error("can't read {}", file.display())]
+    Unreadable {
+        /// Which.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Something in it is wrong.
+    #[error("{place}: {what}")]
+    Wrong {
+        /// The file and the line, or the flag.
+        place: String,
+        /// What, in words.
+        what: String,
+    },
+    /// A setting is wrong.
+    #[error("{place}")]
+    Setting {
+        /// The file and the line, or the flag.
+        place: String,
+        /// Which setting, and what is wrong with it.
+        source: Box<SettingsError>,
+    },
+}
+
+/// Something wrong, and where.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    /// The bytes of the text.
+    pub(super) at: Span<usize>,
+    /// In words.
+    pub(super) what: String,
+}
+
+impl Wrong {
+    pub(super) fn new(at: Span<usize>, what: impl Into<String>) -> Self {
+        let what = what.into();
+        Self { at, what }
+    }
+}
+
+/// A text that scenarios are read from: a file, or flags, of which each has a line of its own.
+pub(super) struct Source {
+    pub(super) name: String,
+    pub(super) text: String,
+    pub(super) flags: Option<Vec<String>>,
+}
+
+impl Source {
+    /// The error in words, with the file and the line, or the flag.
+    pub(super) fn refuse(&self, wrong: Wrong) -> ScenarioError {
+        ScenarioError::Wrong {
+            place: self.place(&wrong.at),
+            what: wrong.what,
+        }
+    }
+
+    pub(super) fn place(&self, at: &Span<usize>) -> String {
+        let before = self.text.as_bytes().iter().take(at.start);
+        let line = before.filter(|byte| **byte == b'\n').count();
+        match &self.flags {
+            Some(flags) => flags.get(line).unwrap_or(&self.name).clone(),
+            None => format!("{}, line {}", self.name, line + 1),
+        }
+    }
+}
+
+/// `; did you mean …?`, with the nearest of the valid words.
+pub(super) fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> String {
+    valid
+        .into_iter()
+        .min_by_key(|valid| strsim::damerau_levenshtein(word, valid))
+        .map_or_else(String::new, |valid| format!("; did you mean `{valid}`?"))
+}
+
+/// What serde says of an unknown word, with the nearest valid one first.
+pub(super) fn explain(message: &str) -> String {
+    let Some(rest) = message.strip_prefix("unknown ") else {
+        return message.to_owned();
+    };
+    let mut quoted = rest.split('`').skip(1).step_by(2);
+    let Some(word) = quoted.next() else {
+        return message.to_owned();
+    };
+    let valid: Vec<&str> = quoted.collect();
+    let hint = nearest(word, valid.iter().copied());
+    format!(
+        "there is no `{word}` here{hint} (there is: {})",
+        valid.join(", ")
+    )
+}
+
+/// A time with its unit: `1500ms`, `60s`, `10min`, `1h`, `0.5s`.
+///
+/// # Errors
+/// When it is none, in words.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no time; write 1500ms, 60s, 10min or 1h");
+    let end = text
+        .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let scale = match unit.trim() {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "min" => 60.0,
+        "h" => 3600.0,
+        "" if !number.is_empty() => {
+            return Err(format!("`{text}` needs a unit: {text}s, or ms, min, h"));
+        }
+        _ => return Err(wrong()),
+    };
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    let seconds = number * scale;
+    if seconds > 1e6 {
+        return Err(format!("`{text}` is longer than any run"));
+    }
+    Ok(Duration::from_nanos((seconds * 1e9).round() as u64))
+}
+
+/// A percentage, as a part of one.
+pub(super) fn share(text: &str) -> Option<f64> {
+    let percent: f64 = text.strip_suffix('%')?.trim().parse().ok()?;
+    (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
+}
+
+/// What names mean in a scenario.
+pub(super) struct Names<'a> {
+    pub(super) nodes: usize,
+    pub(super) groups: &'a [Group],
+}
+
+impl Names<'_> {
+    /// Whom a step is about.
+    pub(super) fn who(&self, text: &str) -> Result<Who, String> {
+        let text = text.trim();
+        if let Some(count) = text.strip_prefix("any ") {
+            let count = count.trim().parse::<usize>().ok();
+            return match count.filter(|count| (1..=self.nodes).contains(count)) {
+                Some(count) => Ok(Who::Some(count)),
+                None => Err(format!(
+                    "`{text}`: `any` takes a number up to {}",
+                    self.nodes
+                )),
+            };
+        }
+        match text {
+            "hub" => Ok(Who::Hub),
+            "down" => Ok(Who::Down),
+            percent if percent.ends_with('%') => share(percent)
+                .map(Who::Share)
+                .ok_or_else(|| format!("`{percent}` is no share: it is between 0% and 100%")),
+            other => self.places(other).map(Who::Places),
+        }
+    }
+
+    /// Nodes that are known by name.
+    pub(super) fn places(&self, text: &str) -> Result<Places, String> {
+        let text = text.trim();
+        if text == "all" {
+            return Ok(Places::All);
+        }
+        if let Some(group) = self.groups.iter().find(|group| group.name == text) {
+            return Ok(group.places.clone());
+        }
+        let number = |text: &str| text.trim().parse::<usize>().ok();
+        let (from, to) = match text.split_once("..") {
+            Some((from, to)) => (number(from), number(to)),
+            None => (number(text), number(text).map(|one| one + 1)),
+        };
+        match from.zip(to) {
+            Some((from, to)) if from < to && to <= self.nodes => Ok(Places::Range(from, to)),
+            Some(_) => Err(format!(
+                "there is no node `{text}`: they are 0 to {}, and a range is 0..{}",
+                self.nodes - 1,
+                self.nodes
+            )),
+            None => {
+                let names = self.groups.iter().map(|group| group.name.as_str());
+                let hint = nearest(text, names.chain(["all", "hub", "down", "any 1", "10%"]));
+                Err(format!("there is no node or group `{text}`{hint}"))
+            }
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! Plays a scenario: starts the nodes, does what is to be done when its time comes, looks at all views at short intervals.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use rand::seq::SliceRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+use super::lines::{Terrain, Way};
+use super::measure::Measure;
+use super::places::{Places, Who};
+use super::scenario::{Action, Introduction, Scenario};
+use super::views::{Standing, Views, counts};
+use super::watch::{Violation, Watch};
+use super::world::{Told, World, addr, default_config};
+use crate::membership::Time;
+
+/// Views are judged so often while they change, and at rest; in a large network, where that is dear, more rarely.
+const LOOK: Duration = Duration::from_millis(100);
+const LARGE: usize = 500;
+const LOOK_AT_REST: Duration = Duration::from_secs(1);
+/// After something was done, views are expected to change for so long at least.
+const UNREST: Duration = Duration::from_secs(5);
+/// So many things happen between two looks at whether to go on.
+const SPELL: u64 = 4096;
+
+/// What is to be done at a time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Deed {
+    Look,
+    Start(Vec<usize>),
+    Step(usize),
+    ChurnKill,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// Virtual time.
+    pub now: Time,
+    /// When it will be over.
+    pub lasts: Time,
+    /// How many things have happened.
+    pub happened: u64,
+    /// How views stood when they were looked at last.
+    pub standing: Standing,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// It ran to its end.
+    Done,
+    /// It was told to stop.
+    Interrupted,
+    /// Something happened that must never happen.
+    Violated(Violation),
+}
+
+/// A scenario that is being played.
+pub struct Play<'a> {
+    scenario: &'a Scenario,
+    /// The world that it is played in.
+    pub world: World,
+    views: Views,
+    watch: Watch,
+    measure: Measure,
+    agenda: BinaryHeap<Reverse<(Time, u64, Deed)>>,
+    deeds: u64,
+    rng: ChaCha8Rng,
+    standing: Standing,
+    disturbed: Time,
+}
+
+impl<'a> Play<'a> {
+    /// All is ready, and nothing has happened.
+    #[must_use]
+    pub fn new(scenario: &'a Scenario) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(scenario.seed);
+        // Chance in the world and chance in what is done to it are kept apart.
+        rng.set_stream(1);
+        let mut world = World::new(scenario.seed);
+        world.dial_timeout = scenario.settings.dial_timeout;
+        world.change_terrain(|terrain| *terrain = scenario.terrain.clone());
+        people(scenario, &mut world, &mut rng);
+        let mut play = Self {
+            views: Views::new(&world),
+            watch: Watch::new(scenario.nodes, scenario.bounds),
+            measure: Measure::new(scenario),
+            agenda: BinaryHeap::new(),
+            deeds: 0,
+            rng,
+            standing: Standing::default(),
+            disturbed: Duration::ZERO,
+            world,
+            scenario,
+        };
+        play.plan();
+        play
+    }
+
+    fn plan(&mut self) {
+        let (nodes, over) = (self.scenario.nodes, self.scenario.start_over);
+        if over.is_zero() {
+            self.at(Duration::ZERO, Deed::Start((0..nodes).collect()));
+        } else {
+            for place in 0..nodes {
+                let at = over.mul_f64(place as f64 / nodes as f64);
+                self.at(at, Deed::Start(vec![place]));
+            }
+        }
+        for (number, step) in self.scenario.steps.iter().enumerate() {
+            self.at(step.at, Deed::Step(number));
+        }
+        if let Some(churn) = self.scenario.churn {
+            self.at(churn.from, Deed::ChurnKill);
+        }
+        self.at(LOOK, Deed::Look);
+    }
+
+    fn at(&mut self, at: Time, deed: Deed) {
+        self.deeds += 1;
+        self.agenda.push(Reverse((at, self.deeds, deed)));
+    }
+
+    /// Plays to the end, or as long as `go_on` says; it is asked now and then.
+    pub fn run(mut self, mut go_on: impl FnMut(&Progress) -> bool) -> (Ended, Measure, World) {
+        let ended = self.run_on(&mut go_on);
+        let Self {
+            world,
+            mut measure,
+            mut views,
+            ..
+        } = self;
+        let standing = views.judge(&world);
+        measure.finish(&world, &standing);
+        (ended, measure, world)
+    }
+
+    fn run_on(&mut self, go_on: &mut impl FnMut(&Progress) -> bool) -> Ended {
+        while let Some(Reverse((at, _, deed))) = self.agenda.pop() {
+            if at > self.scenario.lasts {
+                break;
+            }
+            match self.run_until(at, go_on) {
+                Ok(true) => {}
+                Ok(false) => return Ended::Interrupted,
+                Err(violation) => return Ended::Violated(violation),
+            }
+            let done = self.perform(deed).and_then(|()| self.hear());
+            if let Err(violation) = done {
+                return Ended::Violated(violation);
+            }
+        }
+        match self.run_until(self.scenario.lasts, go_on) {
+            Ok(true) => Ended::Done,
+            Ok(false) => Ended::Interrupted,
+            Err(violation) => Ended::Violated(violation),
+        }
+    }
+
+    /// Lets the world go on; `false` if it was told to stop.
+    fn run_until(
+        &mut self,
+        at: Time,
+        go_on: &mut impl FnMut(&Progress) -> bool,
+    ) -> Result<bool, Violation> {
+        while self.world.step(at) {
+            self.hear()?;
+            if self.world.steps().is_multiple_of(SPELL) && !go_on(&self.progress()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn progress(&self) -> Progress {
+        Progress {
+            now: self.world.now(),
+            lasts: self.scenario.lasts,
+            happened: self.world.steps(),
+            standing: self.standing,
+        }
+    }
+
+    /// Takes note of all that nodes tell.
+    fn hear(&mut self) -> Result<(), Violation> {
+        while let Some(news) = self.world.poll_news() {
+            let place = news.place;
+            let gone = match &news.what {
+                Told::Started | Told::Stopped => self.views.clear(place),
+                Told::Event(event) => self.views.hear(place, event),
+                Told::Published(..) | Told::Dialed(_) => Vec::new(),
+            };
+            self.measure.hear(&self.world, &self.views, &news, &gone);
+            self.watch.hear(&self.world, &self.views, &news)?;
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, deed: Deed) -> Result<(), Violation> {
+        match deed {
+            Deed::Look => return self.look(),
+            Deed::Start(places) => {
+                for place in places {
+                    if !self.world.is_running(place) {
+                        self.world.start(place);
+                        self.hear()?;
+                    }
+                }
+                self.disturb();
+            }
+            Deed::Step(number) => self.step(number)?,
+            Deed::ChurnKill => self.churn(),
+        }
+        Ok(())
+    }
+
+    fn disturb(&mut self) {
+        self.disturbed = self.world.now();
+        self.watch.disturbed(self.disturbed);
+        self.measure.disturbed(self.disturbed);
+    }
+
+    fn look(&mut self) -> Result<(), Violation> {
+        self.standing = self.views.judge(&self.world);
+        self.measure.look(&self.world, &self.standing);
+        self.watch.look(&self.world, &self.views, &self.standing)?;
+        let now = self.world.now();
+        let restless = !self.standing.all_exact() || now < self.disturbed + UNREST;
+        let look =
+            LOOK * u32::try_from(self.scenario.nodes.div_ceil(LARGE)).expect("fewer than ports");
+        let pause = if restless {
+            look
+        } else {
+            LOOK_AT_REST.max(look)
+        };
+        self.at(now + pause, Deed::Look);
+        Ok(())
+    }
+
+    fn churn(&mut self) {
+        let Some(churn) = self.scenario.churn else {
+            return;
+        };
+        let now = self.world.now();
+        if now < churn.until {
+            // Times between them as a Poisson process has them.
+            let chance: f64 = self.rng.random();
+            let pause = -(1.0 - chance).ln() * 60.0 / churn.per_min;
+            self.at(now + Duration::from_secs_f64(pause), Deed::ChurnKill);
+            let victims = self.pick(&Who::Some(1), |play, place| play.world.is_running(place));
+            for &place in &victims {
+                self.world.kill(place);
+            }
+            self.at(now + churn.down, Deed::Start(victims));
+            self.disturb();
+        }
+    }
+
+    fn step(&mut self, number: usize) -> Result<(), Violation> {
+        let step = &self.scenario.steps[number];
+        self.measure.mark(self.world.now(), &step.words);
+        match &step.action {
+            Action::Kill(who) => {
+                self.kill(who)?;
+            }
+            Action::Restart(who, down) => {
+                let killed = self.kill(who)?;
+                let at = self.world.now() + *down;
+                self.at(at, Deed::Start(killed));
+            }
+            Action::Start(who) => {
+                let all = self.pick(who, |play, place| !play.world.is_running(place));
+                return self.perform(Deed::Start(all));
+            }
+            Action::Leave(who) => {
+                for place in self.pick(who, |play, place| counts(&play.world.nodes[place])) {
+                    self.world.leave(place);
+                    self.hear()?;
+                }
+            }
+            Action::Stop(who) => {
+                for place in self.pick(who, |play, place| counts(&play.world.nodes[place])) {
+                    self.world.pause(place);
+                }
+            }
+            Action::Continue(who) => {
+                let paused = |play: &Self, place: usize| play.world.nodes[place].is_paused();
+                for place in self.pick(who, paused) {
+                    self.world.resume(place);
+                    self.hear()?;
+                }
+            }
+            Action::Partition(parts) => self.partition(parts),
+            Action::Heal => self.change_terrain(|terrain| {
+                terrain.parts.clear();
+                terrain.cuts.clear();
+            }),
+            Action::Netem(ways, impairment) => self.netem(ways, impairment.as_ref()),
+            Action::Link(ways, up) => self.change_terrain(|terrain| {
+                for way in ways {
+                    // What was said of the very same ways before holds no longer.
+                    terrain.cuts.retain(|(other, _)| other != way);
+                    terrain.cuts.push((way.clone(), !up));
+                }
+                if terrain.cuts.iter().all(|(_, cut)| !cut) {
+                    terrain.cuts.clear();
+                }
+            }),
+        }
+        self.disturb();
+        Ok(())
+    }
+
+    fn kill(&mut self, who: &Who) -> Result<Vec<usize>, Violation> {
+        let all = self.pick(who, |play, place| play.world.is_running(place));
+        for &place in &all {
+            self.world.kill(place);
+        }
+        self.hear()?;
+        Ok(all)
+    }
+
+    fn netem(
+        &mut self,
+        ways: &[Way],
+        impairment: Option<&std::sync::Arc<crate::impair::Impairment>>,
+    ) {
+        let first = &self.scenario.terrain;
+        self.world.change_terrain(|terrain| match impairment {
+            Some(impairment) => {
+                for way in ways {
+                    terrain.ways.retain(|(other, _)| other != way);
+                    terrain.ways.push((way.clone(), impairment.clone()));
+                }
+            }
+            None => {
+                terrain.ways.retain(|(other, _)| !ways.contains(other));
+                let mut back = first.ways.clone();
+                back.retain(|(way, _)| ways.contains(way));
+                terrain.ways.splice(0..0, back);
+            }
+        });
+    }
+
+    fn partition(&mut self, parts: &[Who]) {
+        let mut part_of = std::collections::BTreeMap::new();
+        for (number, who) in parts.iter().enumerate() {
+            let free = |_: &Self, place: usize| !part_of.contains_key(&place);
+            let part = u32::try_from(number + 1).expect("there are fewer parts than nodes");
+            let places = self.pick(who, free);
+            part_of.extend(places.into_iter().map(|place| (place, part)));
+        }
+        self.change_terrain(|terrain| terrain.parts = part_of);
+    }
+
+    fn change_terrain(&mut self, change: impl FnOnce(&mut Terrain)) {
+        self.world.change_terrain(change);
+        self.views.terrain_changed(self.world.terrain());
+    }
+
+    /// Those that are meant, of those that it can be done to, in the order of their places.
+    fn pick(&mut self, who: &Who, can: impl Fn(&Self, usize) -> bool) -> Vec<usize> {
+        let all = 0..self.scenario.nodes;
+        let able: Vec<usize> = all.filter(|&place| can(self, place)).collect();
+        let by_lot = |play: &mut Self, mut able: Vec<usize>, count: usize| {
+            able.shuffle(&mut play.rng);
+            able.truncate(count);
+            able.sort_unstable();
+            able
+        };
+        match who {
+            Who::Places(Places::All) => able,
+            Who::Places(places) => able
+                .into_iter()
+                .filter(|place| places.contains(*place))
+                .collect(),
+            Who::Share(share) => {
+                let count = (able.len() as f64 * share).round() as usize;
+                by_lot(self, able, count)
+            }
+            Who::Some(count) => by_lot(self, able, *count),
+            Who::Hub => {
+                let degree = |place: &usize| (self.world.degree(*place), Reverse(*place));
+                able.iter()
+                    .copied()
+                    .max_by_key(degree)
+                    .into_iter()
+                    .collect()
+            }
+            Who::Down => able
+                .into_iter()
+                .filter(|&place| !self.world.is_running(place))
+                .collect(),
+        }
+    }
+}
+
+/// Puts a node at every place, and tells it whom to dial.
+fn people(scenario: &Scenario, world: &mut World, rng: &mut ChaCha8Rng) {
+    let skew = u64::try_from(scenario.clocks.as_millis()).expect("it was read as a time of a run");
+    for place in 0..scenario.nodes {
+        let targets = match &scenario.introduction {
+            Introduction::Chain => place.checked_sub(1).into_iter().collect(),
+            Introduction::Star if place > 0 => vec![0],
+            Introduction::Star => Vec::new(),
+            Introduction::Random(count) => {
+                let mut before: Vec<usize> = Vec::new();
+                for _ in 0..(*count).min(place) {
+                    let target = rng.random_range(0..place);
+                    if !before.contains(&target) {
+                        before.push(target);
+                    }
+                }
+                before
+            }
+            Introduction::Targets(all) => all[place].clone(),
+        };
+        let settings = &scenario.settings;
+        let config = crate::membership::Config {
+            addrs: vec![addr(place)],
+            probe_interval: settings.probe_interval,
+            full_mesh: settings.full_mesh,
+            degree_target: settings.degree_target,
+            degree_cap: settings.degree_cap,
+            dials_at_once: settings.dials_at_once,
+            refresh_bytes_per_s: settings.refresh_bytes_per_s,
+            forget_after: settings.forget_after,
+            ..default_config(place, &targets)
+        };
+        let key = scenario
+            .seed
+            .wrapping_mul(1 << 20)
+            .wrapping_add(place as u64);
+        world.add(key, config);
+        let clock = &mut world.nodes[place].clock_ms;
+        *clock = *clock - skew.min(*clock) + rng.random_range(0..=2 * skew);
+    }
+}

@@ -1,0 +1,14 @@
+//! The report for programs.
+
+use super::Report;
+
+/// The report as JSON, indented, with a newline at its end.
+///
+/// # Panics
+/// Never: the report has no maps and no numbers that JSON hasn't.
+#[must_use]
+pub fn render(report: &Report) -> String {
+    let mut text = serde_json::to_string_pretty(report).expect("the report is plain data");
+    text.push('\n');
+    text
+}

@@ -1,0 +1,374 @@
+//! What came of a run: for people ([`summary`]), for programs ([`json`]), and as a picture ([`html`]).
+//!
+//! A report says nothing about the machine that it was made on, so the same scenario gives the same report, to the byte.
+
+mod chart;
+mod graph;
+pub mod html;
+pub mod json;
+pub mod summary;
+
+use serde::Serialize;
+
+use super::measure::{Measure, Sample, total};
+use super::play::Ended;
+use super::scenario::Scenario;
+use super::world::World;
+use crate::membership::Time;
+use crate::record::Direction;
+
+/// Counts changes that break readers of the JSON.
+pub const FORMAT: u32 = 1;
+/// Curves have no more points than this.
+const POINTS: usize = 400;
+
+/// What came of a run. The names of the fields are those of the JSON, and stable; new ones may be added.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// Counts changes that break readers.
+    pub format: u32,
+    /// The scenario's title.
+    pub title: String,
+    /// The scenario's seed.
+    pub seed: u64,
+    /// Nodes in the scenario.
+    pub nodes: usize,
+    /// How long the run lasted, in virtual ms.
+    pub ran_ms: f64,
+    /// How long it was to last.
+    pub lasts_ms: f64,
+    /// `done`, `interrupted` or `violated`.
+    pub ended: &'static str,
+    /// What must never happen, and did.
+    pub violation: Option<ViolationReport>,
+    /// How many things happened in the simulator.
+    pub happened: u64,
+    /// What was done, and how long views took to follow.
+    pub events: Vec<EventReport>,
+    /// From a node's end to when nobody showed it any more.
+    pub gone: Times,
+    /// The same for each single viewer, by its own verdict or by what it heard.
+    pub gone_single: Times,
+    /// From a node's start to when everybody showed it.
+    pub known: Times,
+    /// Nodes that ended, and were still shown by somebody at the end.
+    pub still_shown: usize,
+    /// How often a node showed one as down that ran and could be reached.
+    pub false_downs: u64,
+    /// Links that were lost, but for those that were not needed.
+    pub links_lost: u64,
+    /// How views stood at the end.
+    pub at_end: Awareness,
+    /// What nodes sent.
+    pub traffic: TrafficReport,
+    /// How many links nodes had at the end.
+    pub degree: DegreeReport,
+    /// How views stood over time.
+    pub awareness: Vec<Awareness>,
+    /// The network at the end.
+    pub graph: Graph,
+}
+
+/// Something that must never happen.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ViolationReport {
+    /// When, in virtual ms.
+    pub at_ms: f64,
+    /// Which rule.
+    pub rule: String,
+    /// What happened, in words.
+    pub what: String,
+}
+
+/// Something that was done.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EventReport {
+    /// When.
+    pub at_ms: f64,
+    /// What, in words.
+    pub what: String,
+    /// How long until all nodes showed exactly the right nodes; null if that came only after the next event, or never.
+    pub all_known_after_ms: Option<f64>,
+    /// How long until all views were exact, links and all, for the first time: new links may change them again.
+    pub all_exact_after_ms: Option<f64>,
+    /// How long until they were, and stayed so until the next event or the end.
+    pub stays_exact_after_ms: Option<f64>,
+    /// What a node sent on average until then, in bytes.
+    pub bytes_a_node: Option<f64>,
+}
+
+/// A distribution of times.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Times {
+    /// How many.
+    pub count: usize,
+    /// The median.
+    pub median_ms: f64,
+    /// The 99th percentile.
+    pub p99_ms: f64,
+    /// The longest.
+    pub max_ms: f64,
+}
+
+/// How views stood at a time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Awareness {
+    /// When.
+    pub at_ms: f64,
+    /// Nodes that ran.
+    pub up: usize,
+    /// Of the ordered pairs of which one should show the other, the share that does.
+    pub known: f64,
+    /// Pairs of which one showed the other, and should not.
+    pub wrong: u64,
+    /// The share of views that were exact.
+    pub exact: f64,
+    /// Bytes that a node sent a second, since the point before.
+    pub bytes_per_s: f64,
+}
+
+/// What nodes sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct TrafficReport {
+    /// Bytes a node a second over the whole run, with headers down to IPv6.
+    pub bytes_per_s: f64,
+    /// The same at rest: all views exact, and nothing done for 20 s. Null where there was no rest.
+    pub idle_bytes_per_s: Option<f64>,
+    /// All bytes.
+    pub bytes: u64,
+    /// The share of them that records took.
+    pub record_share: f64,
+    /// Copies of a record that a node received, on average over all records and nodes.
+    pub copies: f64,
+    /// Control messages.
+    pub messages: u64,
+    /// Probes.
+    pub probes: u64,
+    /// Dials.
+    pub dials: u64,
+    /// What the busiest node sent, over what the middle one did.
+    pub busiest_over_median: f64,
+}
+
+/// How many links nodes had.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct DegreeReport {
+    /// The fewest.
+    pub min: usize,
+    /// The median.
+    pub median: usize,
+    /// The 99th percentile.
+    pub p99: usize,
+    /// The most.
+    pub max: usize,
+    /// How many nodes had none, one, two … links.
+    pub histogram: Vec<usize>,
+}
+
+/// The network, by numbers of places.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Graph {
+    /// Those that ran.
+    pub up: Vec<usize>,
+    /// Links that both ends listed: dialer, listener, the dialer's round-trip time in µs.
+    pub links: Vec<(usize, usize, u32)>,
+}
+
+impl Report {
+    /// The report of a run.
+    #[must_use]
+    pub fn new(scenario: &Scenario, ended: &Ended, measure: &Measure, world: &World) -> Self {
+        let graph = graph(world);
+        let (word, violation) = match ended {
+            Ended::Done => ("done", None),
+            Ended::Interrupted => ("interrupted", None),
+            Ended::Violated(violation) => ("violated", Some(violation)),
+        };
+        let awareness = awareness(measure);
+        let at_end = awareness.last().copied().unwrap_or_default();
+        Self {
+            format: FORMAT,
+            title: scenario.title.clone(),
+            seed: scenario.seed,
+            nodes: scenario.nodes,
+            ran_ms: ms(world.now()),
+            lasts_ms: ms(scenario.lasts),
+            ended: word,
+            violation: violation.map(|violation| ViolationReport {
+                at_ms: ms(violation.at),
+                rule: violation.rule.to_string(),
+                what: violation.what.clone(),
+            }),
+            happened: world.steps(),
+            events: events(measure, scenario.nodes),
+            gone: times(&measure.gone_after),
+            gone_single: times(&measure.gone_after_single),
+            known: times(&measure.known_after),
+            still_shown: measure.still_shown(),
+            false_downs: measure.false_downs,
+            links_lost: measure.links_lost,
+            at_end,
+            traffic: traffic(measure, world),
+            degree: degree(&graph, world.nodes.len()),
+            awareness,
+            graph,
+        }
+    }
+}
+
+/// Milliseconds, to the microsecond.
+fn ms(time: Time) -> f64 {
+    time.as_micros() as f64 / 1000.0
+}
+
+fn events(measure: &Measure, nodes: usize) -> Vec<EventReport> {
+    let marks = measure.marks.iter();
+    let since = |later: Option<Time>, at: Time| later.map(|later| ms(later - at));
+    marks
+        .map(|mark| EventReport {
+            at_ms: ms(mark.at),
+            what: mark.words.to_string(),
+            all_known_after_ms: since(mark.all_known, mark.at),
+            all_exact_after_ms: since(mark.all_exact, mark.at),
+            stays_exact_after_ms: since(mark.stays_exact, mark.at),
+            bytes_a_node: mark
+                .bytes_exact
+                .map(|bytes| round((bytes - mark.bytes) as f64 / nodes as f64, 10.0)),
+        })
+        .collect()
+}
+
+fn times(all: &[Time]) -> Times {
+    let mut sorted = all.to_vec();
+    sorted.sort_unstable();
+    let at = |share: f64| {
+        let last = sorted.len().saturating_sub(1);
+        let at = (last as f64 * share).ceil() as usize;
+        sorted.get(at).map_or(0.0, |time| ms(*time))
+    };
+    Times {
+        count: sorted.len(),
+        median_ms: at(0.5),
+        p99_ms: at(0.99),
+        max_ms: at(1.0),
+    }
+}
+
+/// The samples, thinned out to what a curve can show: of neighbours the worst stands for all, and the last is always there.
+fn awareness(measure: &Measure) -> Vec<Awareness> {
+    let samples = &measure.samples;
+    let step = samples.len().div_ceil(POINTS).max(1);
+    let share = |part: f64, whole: f64| if whole == 0.0 { 1.0 } else { part / whole };
+    let exact = |sample: &Sample| share(sample.standing.exact as f64, sample.standing.up as f64);
+    let worst = |group: &[Sample]| {
+        let by_exact = |a: &&Sample, b: &&Sample| exact(a).total_cmp(&exact(b));
+        group.iter().min_by(by_exact).copied()
+    };
+    let mut kept: Vec<Sample> = samples.chunks(step).filter_map(worst).collect();
+    kept.extend(
+        samples
+            .last()
+            .filter(|last| Some(*last) != kept.last())
+            .copied(),
+    );
+    let mut before = (0.0, 0);
+    kept.iter()
+        .map(|sample| {
+            let at_ms = ms(sample.at);
+            let standing = &sample.standing;
+            let node_s = (at_ms - before.0) / 1000.0 * standing.up as f64;
+            let sent = (sample.bytes - before.1) as f64;
+            before = (at_ms, sample.bytes);
+            Awareness {
+                at_ms,
+                up: standing.up,
+                known: round(share(standing.known as f64, standing.pairs as f64), 1e6),
+                wrong: standing.wrong,
+                exact: round(exact(sample), 1e6),
+                bytes_per_s: if node_s > 0.0 {
+                    round(sent / node_s, 10.0)
+                } else {
+                    0.0
+                },
+            }
+        })
+        .collect()
+}
+
+fn round(number: f64, parts: f64) -> f64 {
+    (number * parts).round() / parts
+}
+
+fn traffic(measure: &Measure, world: &World) -> TrafficReport {
+    let sum = total(world);
+    let (all, idle) = measure.bytes_per_s();
+    let mut each: Vec<u64> = world.nodes.iter().map(|node| node.traffic.bytes).collect();
+    each.sort_unstable();
+    let median = each[each.len() / 2].max(1);
+    let most = each[each.len() - 1];
+    TrafficReport {
+        bytes_per_s: round(all, 10.0),
+        idle_bytes_per_s: idle.map(|idle| round(idle, 10.0)),
+        bytes: sum.bytes,
+        record_share: round(sum.record_bytes as f64 / sum.bytes.max(1) as f64, 1000.0),
+        copies: round(
+            sum.records_in as f64 / measure.wanted_copies.max(1) as f64,
+            1000.0,
+        ),
+        messages: sum.messages,
+        probes: sum.probes,
+        dials: sum.dials,
+        busiest_over_median: round(most as f64 / median as f64, 100.0),
+    }
+}
+
+/// Links that both ends list in their own newest records.
+fn graph(world: &World) -> Graph {
+    let up: Vec<usize> = world.running().collect();
+    let mut short: Vec<_> = up
+        .iter()
+        .map(|&place| (world.nodes[place].id().abbreviated(), place))
+        .collect();
+    short.sort_unstable();
+    let mut links = Vec::new();
+    for &place in &up {
+        let node = &world.nodes[place];
+        let Some(own) = node.own() else { continue };
+        for link in &own.body().links {
+            let Ok(at) = short.binary_search_by(|(id, _)| id.cmp(&link.peer)) else {
+                continue;
+            };
+            let other = short[at].1;
+            let back = world.nodes[other].own();
+            let mutual = back.and_then(|own| own.link_to(&node.id().abbreviated()));
+            if link.direction == Direction::Dialer && mutual.is_some() {
+                links.push((place, other, link.rtt_us));
+            }
+        }
+    }
+    Graph { up, links }
+}
+
+fn degree(graph: &Graph, nodes: usize) -> DegreeReport {
+    let mut count = vec![0_usize; nodes];
+    for (a, b, _) in &graph.links {
+        count[*a] += 1;
+        count[*b] += 1;
+    }
+    let mut of: Vec<usize> = graph.up.iter().map(|&place| count[place]).collect();
+    of.sort_unstable();
+    let (Some(&min), Some(&max)) = (of.first(), of.last()) else {
+        return DegreeReport::default();
+    };
+    let mut histogram = vec![0; max + 1];
+    for degree in &of {
+        histogram[*degree] += 1;
+    }
+    DegreeReport {
+        min,
+        median: of[of.len() / 2],
+        p99: of[((of.len() - 1) as f64 * 0.99).ceil() as usize],
+        max,
+        histogram,
+    }
+}

@@ -1,0 +1,130 @@
+//! The report for people, in a terminal.
+
+use std::fmt::Write as _;
+
+use super::{Report, Times};
+
+/// The summary.
+#[must_use]
+pub fn render(report: &Report) -> String {
+    let mut text = String::new();
+    let mut line = |what: &str| {
+        text.push_str(what.trim_end());
+        text.push('\n');
+    };
+    line(&format!(
+        "{} — {} nodes, seed {}, {} of virtual time",
+        report.title,
+        report.nodes,
+        report.seed,
+        time(report.ran_ms)
+    ));
+    line("");
+    line(
+        "at          what was done                       all know all     all exact        stays so",
+    );
+    for event in &report.events {
+        let after =
+            |ms: Option<f64>| ms.map_or("—".to_owned(), |ms| format!("after {}", time(ms)));
+        line(&format!(
+            "{:<11} {:<35} {:<16} {:<16} {}",
+            time(event.at_ms),
+            shortened(&event.what, 35),
+            after(event.all_known_after_ms),
+            after(event.all_exact_after_ms),
+            after(event.stays_exact_after_ms),
+        ));
+    }
+    line("");
+    for (what, times) in [
+        ("a node ended: nobody shows it", &report.gone),
+        ("a node started: all show it", &report.known),
+    ] {
+        if times.count > 0 {
+            line(&format!("{what:<34} {}", spread(times)));
+        }
+    }
+    let end = &report.at_end;
+    line(&format!(
+        "{:<34} {} of {} nodes up, {} % of pairs known, {} % of views exact",
+        "at the end",
+        end.up,
+        report.nodes,
+        percent(end.known),
+        percent(end.exact),
+    ));
+    line(&format!(
+        "{:<34} {} false, {} of the dead still shown; {} links lost",
+        "shown as down", report.false_downs, report.still_shown, report.links_lost
+    ));
+    let traffic = &report.traffic;
+    let idle = traffic.idle_bytes_per_s;
+    line(&format!(
+        "{:<34} {} in all, {} at rest; the busiest {} times the median",
+        "bytes a node a second",
+        traffic.bytes_per_s.round(),
+        idle.map_or("no rest,".to_owned(), |idle| idle.round().to_string()),
+        traffic.busiest_over_median,
+    ));
+    line(&format!(
+        "{:<34} {} copies a node; {} % of all bytes",
+        "records",
+        traffic.copies,
+        percent(traffic.record_share)
+    ));
+    line(&format!(
+        "{:<34} {} messages, {} probes, {} dials",
+        "sent", traffic.messages, traffic.probes, traffic.dials
+    ));
+    let degree = &report.degree;
+    line(&format!(
+        "{:<34} {} to {}, median {}, p99 {}",
+        "links a node", degree.min, degree.max, degree.median, degree.p99
+    ));
+    text
+}
+
+/// A time in the unit that people would use.
+pub(super) fn time(ms: f64) -> String {
+    let mut text = String::new();
+    let write = |text: &mut String| {
+        if ms < 1000.0 {
+            write!(text, "{} ms", ms.round())
+        } else if ms < 120_000.0 {
+            write!(text, "{:.1} s", ms / 1000.0)
+        } else {
+            write!(text, "{:.1} min", ms / 60_000.0)
+        }
+    };
+    write(&mut text).expect("a String takes every write");
+    text
+}
+
+/// To two places, but never 100 where something is missing.
+pub(super) fn percent(share: f64) -> String {
+    let percent = (share * 10_000.0).floor() / 100.0;
+    percent.to_string()
+}
+
+fn spread(times: &Times) -> String {
+    let Times {
+        count,
+        median_ms,
+        p99_ms,
+        max_ms,
+    } = *times;
+    format!(
+        "median {}, p99 {}, worst {} ({count})",
+        time(median_ms),
+        time(p99_ms),
+        time(max_ms)
+    )
+}
+
+pub(super) fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(most - 1).collect();
+    format!("{kept}…")
+}

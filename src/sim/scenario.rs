@@ -1,0 +1,161 @@
+//! What a simulation is to do, once it was read and found to be sound.
+//!
+//! [`parse::read`](super::parse::read) makes one from a file, from flags, or from both. Whoever holds a [`Scenario`] needs no further check.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::lines::{Terrain, Way};
+use super::places::{Places, Who};
+use crate::impair::Impairment;
+
+/// See the module's documentation.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// What it is about, in a line.
+    pub title: String,
+    /// Everything that is left to chance follows from it.
+    pub seed: u64,
+    /// How many places there are; all of their nodes are started.
+    pub nodes: usize,
+    /// Whom each node is told of.
+    pub introduction: Introduction,
+    /// The starts are spread evenly over this time; zero: all at once.
+    pub start_over: Duration,
+    /// From the first start to the end.
+    pub lasts: Duration,
+    /// What the ways are like at the beginning.
+    pub terrain: Terrain,
+    /// Names for sets of places.
+    pub groups: Vec<Group>,
+    /// What is done, in the order of time.
+    pub steps: Vec<Step>,
+    /// Nodes that come and go all the while.
+    pub churn: Option<Churn>,
+    /// What holds for every node.
+    pub settings: NodeSettings,
+    /// Each node's clock is wrong by up to so much, either way.
+    pub clocks: Duration,
+    /// What must hold.
+    pub bounds: Bounds,
+}
+
+/// A name for a set of places.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// As it is written.
+    pub name: String,
+    /// Which places.
+    pub places: Places,
+}
+
+/// Whom each node is told of before it starts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Introduction {
+    /// The one before it.
+    Chain,
+    /// The first one.
+    Star,
+    /// So many others, by lot; the first node is told of none, and nobody of one that comes after it.
+    Random(usize),
+    /// For each node, those that were written down.
+    Targets(Vec<Vec<usize>>),
+}
+
+/// Something that is done at a time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// Since the first start.
+    pub at: Duration,
+    /// What.
+    pub action: Action,
+    /// In words, for people.
+    pub words: Arc<str>,
+}
+
+/// What can be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// They end without a word.
+    Kill(Who),
+    /// They are started again.
+    Start(Who),
+    /// They say farewell.
+    Leave(Who),
+    /// They end without a word, and are started again after a while.
+    Restart(Who, Duration),
+    /// Nothing happens in them until they are told to go on.
+    Stop(Who),
+    /// They go on.
+    Continue(Who),
+    /// Only nodes of one part reach each other. Those that are in no part are one more.
+    Partition(Vec<Who>),
+    /// Everything that was cut reaches each other again.
+    Heal,
+    /// These directions are like that from now on; `None`: as they were at the beginning.
+    Netem(Vec<Way>, Option<Arc<Impairment>>),
+    /// Nothing passes there, or passes again.
+    Link(Vec<Way>, bool),
+}
+
+impl Action {
+    /// Whether views have to change because of it.
+    #[must_use]
+    pub fn disturbs(&self) -> bool {
+        match self {
+            Self::Kill(_)
+            | Self::Start(_)
+            | Self::Leave(_)
+            | Self::Restart(..)
+            | Self::Stop(_)
+            | Self::Continue(_)
+            | Self::Partition(_)
+            | Self::Heal
+            | Self::Netem(..)
+            | Self::Link(..) => true,
+        }
+    }
+}
+
+/// Nodes that come and go.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Churn {
+    /// So many nodes are killed in a minute, at random times.
+    pub per_min: f64,
+    /// Each is started again after so long.
+    pub down: Duration,
+    /// When it begins.
+    pub from: Duration,
+    /// When it ends.
+    pub until: Duration,
+}
+
+/// The settings of a node that mean something to its core, from the names and bounds that the program's settings have.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NodeSettings {
+    /// `network.controller.probe.interval_ms`.
+    pub probe_interval: Duration,
+    /// `network.controller.degree.full_mesh`.
+    pub full_mesh: usize,
+    /// `network.controller.degree.target`.
+    pub degree_target: usize,
+    /// `network.controller.degree.cap`.
+    pub degree_cap: usize,
+    /// `network.controller.dial.at_once`.
+    pub dials_at_once: usize,
+    /// `network.controller.dial.timeout_ms`.
+    pub dial_timeout: Duration,
+    /// `network.controller.refresh.bytes_per_s`.
+    pub refresh_bytes_per_s: u32,
+    /// `network.controller.memory.forget_after_s`.
+    pub forget_after: Duration,
+}
+
+/// What must hold; a run in which it doesn't is stopped.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bounds {
+    /// After so long nobody shows a node that is gone.
+    pub gone: Duration,
+    /// No view stays wrong for longer than this, once nothing is done any more.
+    pub exact: Duration,
+}

@@ -1,0 +1,317 @@
+//! Who shows whom, and whether that is right: the truth, and every node's view held against it.
+//!
+//! A node's view is its set of nodes that are up, and the links between them. The first is followed change by change, as a
+//! bitset. The second is compared by a *shape*: a sum over the records of a view, of who and which links, figures aside. Views
+//! with one digest are one view, and judged once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
+
+use super::lines::Terrain;
+use super::world::{Node, World};
+use crate::membership::Event;
+use crate::record::{Direction, Record};
+use crate::wire::{NodeId, ViewDigest};
+
+/// See the module's documentation.
+pub struct Views {
+    /// Words of a row.
+    row: usize,
+    /// A row for each viewer: whom it shows as up.
+    shown: Vec<u64>,
+    places: BTreeMap<NodeId, usize>,
+    /// How many viewers that run show a node.
+    shown_by: Vec<u32>,
+    /// Nodes of different components don't reach each other.
+    component: Vec<u32>,
+    shapes: Shapes,
+    /// For each viewer, the digest that was judged last, and the shape that it stands for.
+    judged: Vec<Option<(ViewDigest, u128)>>,
+    exact: Vec<bool>,
+}
+
+/// How views stand to the truth at a time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Nodes that run.
+    pub up: usize,
+    /// Ordered pairs of them of which one should show the other.
+    pub pairs: u64,
+    /// Of these, those that do.
+    pub known: u64,
+    /// Pairs of which one shows the other, and should not.
+    pub wrong: u64,
+    /// Views that are exact: exactly the right nodes, and the newest list of links of each.
+    pub exact: usize,
+}
+
+impl Standing {
+    /// Every node shows exactly the nodes that it should.
+    #[must_use]
+    pub fn all_known(&self) -> bool {
+        self.known == self.pairs && self.wrong == 0
+    }
+
+    /// Every view is exact.
+    #[must_use]
+    pub fn all_exact(&self) -> bool {
+        self.exact == self.up
+    }
+}
+
+impl Views {
+    /// The views of a world in which nobody knows anybody yet.
+    #[must_use]
+    pub fn new(world: &World) -> Self {
+        let nodes = world.nodes.len();
+        let row = nodes.div_ceil(64);
+        let ids = world.nodes.iter().enumerate();
+        Self {
+            row,
+            shown: vec![0; nodes * row],
+            places: ids.map(|(place, node)| (node.id(), place)).collect(),
+            shown_by: vec![0; nodes],
+            component: vec![0; nodes],
+            shapes: Shapes::default(),
+            judged: vec![None; nodes],
+            exact: vec![false; nodes],
+        }
+    }
+
+    /// The place of a node.
+    #[must_use]
+    pub fn place(&self, id: &NodeId) -> Option<usize> {
+        self.places.get(id).copied()
+    }
+
+    /// Whether a viewer shows a node as up.
+    #[must_use]
+    pub fn shows(&self, viewer: usize, place: usize) -> bool {
+        self.shown[viewer * self.row + place / 64] >> (place % 64) & 1 == 1
+    }
+
+    /// How many viewers that run show a node as up.
+    #[must_use]
+    pub fn shown_by(&self, place: usize) -> u32 {
+        self.shown_by[place]
+    }
+
+    /// Nodes with the same number reach each other, if not directly.
+    #[must_use]
+    pub fn component(&self, place: usize) -> u32 {
+        self.component[place]
+    }
+
+    /// Whether a node's view was exact when it was judged last.
+    #[must_use]
+    pub fn is_exact(&self, viewer: usize) -> bool {
+        self.exact[viewer]
+    }
+
+    /// A viewer shows nobody any more: it ended, or was cut off. Tells whom it showed.
+    pub fn clear(&mut self, viewer: usize) -> Vec<usize> {
+        let mut gone = Vec::new();
+        for word in 0..self.row {
+            let bits = std::mem::take(&mut self.shown[viewer * self.row + word]);
+            let set = (0..64).filter(|bit| bits >> bit & 1 == 1);
+            gone.extend(set.map(|bit| word * 64 + bit));
+        }
+        for place in &gone {
+            self.shown_by[*place] -= 1;
+        }
+        self.judged[viewer] = None;
+        gone
+    }
+
+    /// Takes note of what a node tells; returns which nodes it shows as up no longer.
+    pub fn hear(&mut self, viewer: usize, event: &Event) -> Vec<usize> {
+        match event {
+            Event::Up(id) => {
+                if let Some(place) = self.place(id)
+                    && !self.shows(viewer, place)
+                {
+                    self.shown[viewer * self.row + place / 64] |= 1 << (place % 64);
+                    self.shown_by[place] += 1;
+                }
+                Vec::new()
+            }
+            Event::Unreachable(id) | Event::Left(id) => match self.place(id) {
+                Some(place) if self.shows(viewer, place) => {
+                    self.shown[viewer * self.row + place / 64] &= !(1 << (place % 64));
+                    self.shown_by[place] -= 1;
+                    vec![place]
+                }
+                Some(_) | None => Vec::new(),
+            },
+            Event::CutOff => self.clear(viewer),
+            Event::Linked { .. }
+            | Event::Unlinked { .. }
+            | Event::Restored(_)
+            | Event::Suspected(_)
+            | Event::DialFailed(..)
+            | Event::OwnTarget(_)
+            | Event::Twin { .. }
+            | Event::PeerTwin(..)
+            | Event::Rejected { .. } => Vec::new(),
+        }
+    }
+
+    /// Finds anew who reaches whom.
+    pub fn terrain_changed(&mut self, terrain: &Terrain) {
+        let nodes = self.component.len();
+        if terrain.cut.is_empty() && terrain.cuts.is_empty() {
+            for place in 0..nodes {
+                self.component[place] = terrain.part(place);
+            }
+            return;
+        }
+        // A search over the ways that are open in both directions.
+        self.component.fill(u32::MAX);
+        let mut next = 0;
+        for first in 0..nodes {
+            if self.component[first] != u32::MAX {
+                continue;
+            }
+            self.component[first] = next;
+            let mut queue = vec![first];
+            while let Some(one) = queue.pop() {
+                for other in 0..nodes {
+                    let open = self.component[other] == u32::MAX
+                        && !terrain.is_cut((one, other))
+                        && !terrain.is_cut((other, one));
+                    if open {
+                        self.component[other] = next;
+                        queue.push(other);
+                    }
+                }
+            }
+            next += 1;
+        }
+    }
+
+    /// Holds all views against the truth.
+    pub fn judge(&mut self, world: &World) -> Standing {
+        let there: Vec<usize> = (0..world.nodes.len())
+            .filter(|&place| counts(&world.nodes[place]))
+            .collect();
+        let mut truth: BTreeMap<u32, (Vec<u64>, u64, u128)> = BTreeMap::new();
+        for &place in &there {
+            let empty = || (vec![0; self.row], 0, 0);
+            let part = truth.entry(self.component[place]).or_insert_with(empty);
+            part.0[place / 64] |= 1 << (place % 64);
+            part.1 += 1;
+            if let Some(own) = world.nodes[place].own() {
+                part.2 = part.2.wrapping_add(self.shapes.of(own));
+            }
+        }
+        let mut standing = Standing {
+            up: there.len(),
+            ..Standing::default()
+        };
+        let mut seen = HashMap::<u64, u128, PassThrough>::default();
+        self.exact.fill(false);
+        for &viewer in &there {
+            let (mask, count, shape) = &truth[&self.component[viewer]];
+            let row = &self.shown[viewer * self.row..(viewer + 1) * self.row];
+            let (mut known, mut shown) = (0, 0);
+            for (bits, mask) in row.iter().zip(mask) {
+                known += u64::from((bits & mask).count_ones());
+                shown += u64::from(bits.count_ones());
+            }
+            standing.pairs += count - 1;
+            standing.known += known;
+            standing.wrong += shown - known;
+            if known == count - 1 && shown == known {
+                let view = self.shape(world, viewer, &mut seen);
+                self.exact[viewer] = view == *shape;
+                standing.exact += usize::from(self.exact[viewer]);
+            }
+        }
+        self.shapes.shrink(8 * world.nodes.len() + 1024);
+        standing
+    }
+
+    fn shape(
+        &mut self,
+        world: &World,
+        viewer: usize,
+        seen: &mut HashMap<u64, u128, PassThrough>,
+    ) -> u128 {
+        let core = world.nodes[viewer].core().expect("it runs");
+        let digest = core.digest();
+        if let Some((before, shape)) = self.judged[viewer]
+            && before == digest
+        {
+            return shape;
+        }
+        let key = u64::from_le_bytes(digest.0);
+        let shape = *seen.entry(key).or_insert_with(|| {
+            core.records_up().fold(0_u128, |sum, record| {
+                sum.wrapping_add(self.shapes.of(record))
+            })
+        });
+        self.judged[viewer] = Some((digest, shape));
+        shape
+    }
+}
+
+/// Whether a node belongs into the views of others: it runs, and neither stands still nor leaves.
+#[must_use]
+pub fn counts(node: &Node) -> bool {
+    node.is_running() && !node.is_paused() && !node.is_leaving()
+}
+
+/// What records say but for figures, as numbers; made once a record.
+#[derive(Default)]
+struct Shapes(HashMap<u64, u128, PassThrough>);
+
+impl Shapes {
+    fn of(&mut self, record: &Record) -> u128 {
+        let key = record.fingerprint() as u64;
+        *self.0.entry(key).or_insert_with(|| shape(record))
+    }
+
+    /// Forgets all, where there are more than anybody can hold: they are made again when asked for.
+    fn shrink(&mut self, most: usize) {
+        if self.0.len() > most {
+            self.0.clear();
+        }
+    }
+}
+
+/// FNV-1a, of 128 bits.
+fn shape(record: &Record) -> u128 {
+    let body = record.body();
+    let links = body.links.iter();
+    let links = links.flat_map(|link| {
+        let dialer = u8::from(link.direction == Direction::Dialer);
+        link.peer.0.into_iter().chain([dialer])
+    });
+    let mut hash = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128;
+    for byte in body.id.0.into_iter().chain(links) {
+        hash = (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+    }
+    hash
+}
+
+/// A hash of what is a hash already.
+type PassThrough = BuildHasherDefault<Passed>;
+
+#[derive(Default)]
+struct Passed(u64);
+
+impl Hasher for Passed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 << 8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+}

@@ -1,0 +1,297 @@
+//! What must always hold. It is checked in every run, at every change of a view; a violation stops the run.
+//!
+//! - Nobody shows a node that has been gone for longer than the bound, and nobody begins to.
+//! - No view stays wrong for longer than its bound, once nothing is done to the network any more.
+//! - Two nodes have one connection, contests aside.
+//! - No record lists more links than the cap; each is newer than the one before it, and its signature is good.
+//! - No table is over its limit.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+
+use super::scenario::Bounds;
+use super::views::{Standing, Views, counts};
+use super::world::{NETWORK, News, Told, World};
+use crate::membership::database::MAX_NODES;
+use crate::membership::pool::MAX_REMEMBERED;
+use crate::membership::{Event, MAX_DIAL_QUEUE, Time};
+use crate::record::{MAX_LINKS, Record};
+
+/// Two connections between two nodes are one too many after this time; a contest is over long before.
+const CONTEST: Duration = Duration::from_secs(10);
+/// So many signatures are looked at together: half the price of one by one.
+const BATCH: usize = 64;
+
+/// Something that must never happen did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// When, in virtual time.
+    pub at: Time,
+    /// Which rule.
+    pub rule: Rule,
+    /// What happened, in words.
+    pub what: String,
+}
+
+/// The rules by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// A node that is gone is still shown.
+    StillShown,
+    /// A node that is gone is shown again.
+    Ghost,
+    /// A view stays wrong.
+    WrongView,
+    /// Two nodes have two connections.
+    TwoConnections,
+    /// A record lists more links than a node may have.
+    Degree,
+    /// A record that is not newer than the one before, or whose signature is not good.
+    BadRecord,
+    /// A table is over its limit.
+    Limit,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::StillShown => "still_shown",
+            Self::Ghost => "ghost",
+            Self::WrongView => "wrong_view",
+            Self::TwoConnections => "two_connections",
+            Self::Degree => "degree",
+            Self::BadRecord => "bad_record",
+            Self::Limit => "limit",
+        })
+    }
+}
+
+/// See the module's documentation.
+pub struct Watch {
+    bounds: Bounds,
+    /// When something was done to the network last.
+    disturbed: Time,
+    /// Since when each view is wrong.
+    wrong_since: Vec<Option<Time>>,
+    /// Nodes that are gone, and when, while somebody may still show them.
+    gone: BTreeMap<usize, Time>,
+    /// Pairs with two connections, and since when.
+    doubled: BTreeMap<(usize, usize), Time>,
+    unverified: Vec<Arc<Record>>,
+    rng: ChaCha8Rng,
+}
+
+impl Watch {
+    /// A watch over so many places.
+    #[must_use]
+    pub fn new(places: usize, bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            disturbed: Duration::ZERO,
+            wrong_since: vec![None; places],
+            gone: BTreeMap::new(),
+            doubled: BTreeMap::new(),
+            unverified: Vec::new(),
+            rng: ChaCha8Rng::seed_from_u64(0),
+        }
+    }
+
+    /// Something was done to the network: views need time to follow.
+    pub fn disturbed(&mut self, at: Time) {
+        self.disturbed = at;
+    }
+
+    /// Looks at what a node tells. The views have taken note of it.
+    ///
+    /// # Errors
+    /// When it must not be.
+    pub fn hear(&mut self, world: &World, views: &Views, news: &News) -> Result<(), Violation> {
+        let (at, place) = (news.at, news.place);
+        match &news.what {
+            Told::Started => {
+                self.gone.remove(&place);
+                self.wrong_since[place] = None;
+            }
+            Told::Stopped => {
+                self.gone.insert(place, at);
+            }
+            Told::Event(Event::Up(id)) => {
+                let there = views.place(id).map(|other| (other, &world.nodes[other]));
+                if let Some((other, node)) = there
+                    && !node.is_running()
+                    && at > node.stopped() + self.bounds.gone
+                {
+                    let since = node.stopped();
+                    let what =
+                        format!("node {place} shows node {other}, which is gone since {since:?}");
+                    return violation(at, Rule::Ghost, what);
+                }
+            }
+            Told::Published(own, before) => self.published(world, news, own, before.as_deref())?,
+            Told::Event(_) | Told::Dialed(_) => {}
+        }
+        Ok(())
+    }
+
+    fn published(
+        &mut self,
+        world: &World,
+        news: &News,
+        own: &Arc<Record>,
+        before: Option<&Record>,
+    ) -> Result<(), Violation> {
+        let (at, place) = (news.at, news.place);
+        let (links, cap) = (own.body().links.len(), world.nodes[place].config.degree_cap);
+        if links > cap.min(MAX_LINKS) {
+            let what = format!("node {place} lists {links} links, and may have {cap}");
+            return violation(at, Rule::Degree, what);
+        }
+        if before.is_some_and(|before| before.version() >= own.version()) {
+            let what = format!("node {place} signs a record that is not newer than the one before");
+            return violation(at, Rule::BadRecord, what);
+        }
+        self.unverified.push(own.clone());
+        if self.unverified.len() >= BATCH {
+            self.verify(at)?;
+        }
+        Ok(())
+    }
+
+    /// Looks at the signatures, of what the bytes say and not of what the signer remembers.
+    fn verify(&mut self, at: Time) -> Result<(), Violation> {
+        let read = |record: Arc<Record>| -> Option<Record> {
+            let bytes = postcard::to_stdvec(&*record).ok()?;
+            postcard::from_bytes(&bytes).ok()
+        };
+        let all: Option<Vec<Record>> = self.unverified.drain(..).map(read).collect();
+        let Some(all) = all else {
+            return violation(at, Rule::BadRecord, "a record doesn't decode".to_owned());
+        };
+        Record::verify_all(&all, NETWORK, &mut self.rng);
+        match all.iter().find(|record| record.verify(NETWORK).is_err()) {
+            None => Ok(()),
+            Some(bad) => {
+                let what = format!("a record of {:?} has a bad signature", bad.id());
+                violation(at, Rule::BadRecord, what)
+            }
+        }
+    }
+
+    /// Looks at everything that only time makes wrong.
+    ///
+    /// # Errors
+    /// When something must not be.
+    pub fn look(
+        &mut self,
+        world: &World,
+        views: &Views,
+        standing: &Standing,
+    ) -> Result<(), Violation> {
+        let now = world.now();
+        self.look_for_gone(world, views)?;
+        self.look_at_views(world, views, standing)?;
+        self.look_at_connections(world)?;
+        for place in world.running() {
+            self.look_at_tables(world, place)?;
+        }
+        self.verify(now)
+    }
+
+    fn look_for_gone(&mut self, world: &World, views: &Views) -> Result<(), Violation> {
+        let (now, bound) = (world.now(), self.bounds.gone);
+        for (&place, &since) in &self.gone {
+            if now <= since + bound || views.shown_by(place) == 0 {
+                continue;
+            }
+            // One that stood still could not know, nor one that has just gone on.
+            let shows =
+                |viewer: &usize| counts(&world.nodes[*viewer]) && views.shows(*viewer, place);
+            let early = now <= self.disturbed + bound;
+            if let Some(viewer) = world.running().find(shows)
+                && !early
+            {
+                let what = format!("node {viewer} still shows node {place}, gone since {since:?}");
+                return violation(now, Rule::StillShown, what);
+            }
+        }
+        self.gone
+            .retain(|place, since| now <= *since + bound || views.shown_by(*place) > 0);
+        Ok(())
+    }
+
+    fn look_at_views(
+        &mut self,
+        world: &World,
+        views: &Views,
+        standing: &Standing,
+    ) -> Result<(), Violation> {
+        let now = world.now();
+        if standing.all_exact() {
+            self.wrong_since.fill(None);
+            return Ok(());
+        }
+        for place in world.running() {
+            if !counts(&world.nodes[place]) || views.is_exact(place) {
+                self.wrong_since[place] = None;
+                continue;
+            }
+            let since = *self.wrong_since[place].get_or_insert(now);
+            if now > since.max(self.disturbed) + self.bounds.exact {
+                let what = format!("the view of node {place} is wrong since {since:?}");
+                return violation(now, Rule::WrongView, what);
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at_connections(&mut self, world: &World) -> Result<(), Violation> {
+        let now = world.now();
+        let mut held: BTreeMap<(usize, usize), u32> = BTreeMap::new();
+        for conn in world.connections() {
+            let both = conn.dialer_has.is_some() && conn.listener_has.is_some();
+            let (a, b) = (conn.dialer, conn.listener);
+            if both && counts(&world.nodes[a]) && counts(&world.nodes[b]) {
+                *held.entry((a.min(b), a.max(b))).or_default() += 1;
+            }
+        }
+        let double = |pair: &(usize, usize)| held.get(pair).is_some_and(|count| *count > 1);
+        self.doubled.retain(|pair, _| double(pair));
+        for pair in held.keys().filter(|pair| double(pair)) {
+            let since = *self.doubled.entry(*pair).or_insert(now);
+            if now > since.max(self.disturbed) + CONTEST {
+                let what = format!(
+                    "nodes {} and {} have two connections since {since:?}",
+                    pair.0, pair.1
+                );
+                return violation(now, Rule::TwoConnections, what);
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at_tables(&self, world: &World, place: usize) -> Result<(), Violation> {
+        let node = &world.nodes[place];
+        let tables = node.core().expect("it runs").tables();
+        for (name, count, limit) in [
+            ("nodes", tables.nodes, MAX_NODES),
+            ("remembered nodes", tables.remembered, MAX_REMEMBERED),
+            ("dials", tables.dials, node.config.dials_at_once),
+            ("waiting dials", tables.dial_queue, MAX_DIAL_QUEUE),
+        ] {
+            if count > limit {
+                let what = format!("node {place} has {count} {name}, and the limit is {limit}");
+                return violation(world.now(), Rule::Limit, what);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn violation(at: Time, rule: Rule, what: String) -> Result<(), Violation> {
+    Err(Violation { at, rule, what })
+}

@@ -1,0 +1,475 @@
+//! `area-net sim`: what it reads and refuses, that it repeats, what it reports, and that its watch sees what must not be.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use area_net::membership::Event;
+use area_net::sim::command::{SimArgs, SimError};
+use area_net::sim::parse::{Flags, read, read_text, toml_of_flags};
+use area_net::sim::scenario::Bounds;
+use area_net::sim::views::{Standing, Views};
+use area_net::sim::watch::{Rule, Watch};
+use area_net::sim::world::{News, Told, World, default_config};
+use area_net::sim::{Report, Scenario, report, run};
+
+fn scenario(text: &str) -> Scenario {
+    match read_text("test.toml", text) {
+        Ok(scenario) => scenario,
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+fn play(text: &str) -> Report {
+    let report = run(&scenario(text), |_| true);
+    assert_eq!(report.violation, None);
+    assert_eq!(report.ended, "done");
+    report
+}
+
+fn flags(give: impl FnOnce(&mut Flags)) -> Flags {
+    let mut flags = Flags::default();
+    give(&mut flags);
+    flags
+}
+
+mod reading {
+    use super::*;
+
+    #[test]
+    fn a_mistake_is_told_with_its_line_and_the_nearest_word() {
+        for (text, said) in [
+            (
+                "nods = 5",
+                "test.toml, line 1: there is no `nods` here; did you mean `nodes`?",
+            ),
+            (
+                "nodes = 1",
+                "test.toml, line 1: nodes is between 2 and 32768, and not 1",
+            ),
+            (
+                "introduction = \"chian\"",
+                "test.toml, line 1: there is no introduction `chian`; did you mean `chain`?",
+            ),
+            (
+                "nodes = 5\n[[step]]\nat = \"60s\"\nkil = \"3\"",
+                "test.toml, line 4: there is no `kil` here; did you mean `kill`?",
+            ),
+            (
+                "nodes = 5\n[[step]]\nat = \"60s\"\nkill = \"5\"",
+                "test.toml, line 4: there is no node `5`: they are 0 to 4, and a range is 0..5",
+            ),
+            (
+                "[groups]\neast = \"0..10\"\n[[step]]\nat = \"6s\"\nkill = \"est\"",
+                "test.toml, line 5: there is no node or group `est`; did you mean `east`?",
+            ),
+            (
+                "[[step]]\nat = \"60\"\nkill = \"3\"",
+                "test.toml, line 2: `60` needs a unit: 60s, or ms, min, h",
+            ),
+            (
+                "links = \"delay 40ms lss 5%\"",
+                "test.toml, line 1: `lss` at column 12 is no word of netem; did you mean `loss`?",
+            ),
+            (
+                "[[step]]\nat = \"1s\"\nkill = \"3\"\nleave = \"4\"",
+                "test.toml, line 1: a step does one thing, and this does 2",
+            ),
+            (
+                "lasts = \"1min\"\n[[step]]\nat = \"90s\"\nkill = \"3\"",
+                "test.toml, line 1: a step at 90s, but all is over at 60s",
+            ),
+            (
+                "settings = [\"network.controller.degree.tagret=9\"]",
+                "test.toml, line 1",
+            ),
+            (
+                "settings = [\"label=zoe\"]",
+                "test.toml, line 1: `label` means nothing to a simulated node",
+            ),
+            ("nodes = 5\nnodes = 6", "test.toml, line 2: "),
+        ] {
+            let error = read_text("test.toml", text).unwrap_err().to_string();
+            assert!(error.starts_with(said), "{text}\nsays: {error}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_in_a_flag_is_told_with_the_flag() {
+        for (flags, said) in [
+            (
+                flags(|it| it.kill = vec!["30x%@60s".into()]),
+                "--kill 30x%@60s: `30x%` is no share: it is between 0% and 100%",
+            ),
+            (
+                flags(|it| it.kill = vec!["5".into()]),
+                "--kill 5: `` is no time",
+            ),
+            (flags(|it| it.nodes = Some("many".into())), "--nodes many: "),
+            (
+                flags(|it| it.loss = Some("5x".into())),
+                "--loss 5x: `5x` at column ",
+            ),
+            (
+                flags(|it| it.settings = vec!["network.controller.degree.cap=1".into()]),
+                "-s network.controller.degree.cap=1",
+            ),
+        ] {
+            let error = read(None, &flags).unwrap_err().to_string();
+            assert!(error.starts_with(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn flags_and_a_file_mean_the_same() {
+        let flags = flags(|it| {
+            it.nodes = Some("40".into());
+            it.loss = Some("5%".into());
+            it.delay = Some("40ms".into());
+            it.kill = vec!["30%@60s".into()];
+            it.heal = vec!["90s".into()];
+        });
+        let text = "nodes = 40\nlinks = \"delay 40ms loss 5%\"\n[[step]]\nat = \"60s\"\nkill = \"30%\"\n\
+                    [[step]]\nat = \"90s\"\nheal = true\n";
+        let (one, other) = (read(None, &flags).unwrap(), scenario(text));
+        assert_eq!(format!("{one:?}"), format!("{other:?}"));
+        let third = scenario(&toml_of_flags(&flags));
+        assert_eq!(format!("{one:?}"), format!("{third:?}"));
+    }
+
+    #[test]
+    fn what_ships_can_be_read() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/sim");
+        let mut count = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|end| end == "toml") {
+                let scenario = read(Some(&path), &Flags::default());
+                assert!(scenario.is_ok(), "{}: {:?}", path.display(), scenario.err());
+                count += 1;
+            }
+        }
+        assert!(count >= 12);
+    }
+}
+
+#[test]
+fn a_run_that_does_not_fit_is_refused_before_it_starts() {
+    let args = SimArgs {
+        scenario: None,
+        flags: flags(|it| it.nodes = Some("32768".into())),
+        json: None,
+        html: None,
+        log_from: None,
+        fuzz: None,
+        quiet: true,
+    };
+    let stop = Arc::new(AtomicBool::new(true));
+    let error = area_net::sim::command::run(&args, &stop).unwrap_err();
+    assert!(
+        matches!(error, SimError::Memory { nodes: 32768, .. }),
+        "{error}"
+    );
+    assert!(error.is_bad_input());
+}
+
+const THIRD: &str = "nodes = 30\nlasts = \"60s\"\n[[step]]\nat = \"40s\"\nkill = \"30%\"\n";
+
+#[test]
+fn the_same_seed_gives_the_same_report_to_the_byte() {
+    let text = format!("links = \"delay 10ms..50ms 3ms loss 3%\"\n{THIRD}");
+    let (one, other) = (play(&text), play(&text));
+    assert_eq!(report::json::render(&one), report::json::render(&other));
+    assert_eq!(report::html::render(&one), report::html::render(&other));
+    let another = play(&format!("seed = 2\n{text}"));
+    assert_ne!(report::json::render(&one), report::json::render(&another));
+}
+
+#[test]
+fn a_third_dies_and_the_others_know_within_seconds() {
+    let report = play(THIRD);
+    assert_eq!(report.at_end.up, 21);
+    assert!((report.at_end.exact - 1.0).abs() < 1e-9);
+    assert_eq!(report.gone.count, 9);
+    assert!(report.gone.max_ms < 8000.0, "{:?}", report.gone);
+    assert_eq!((report.false_downs, report.still_shown), (0, 0));
+    let killed = &report.events[1];
+    assert_eq!(killed.what, "kill 30%");
+    assert!(killed.all_exact_after_ms.unwrap() < 15_000.0);
+    assert!(report.degree.max <= 16);
+}
+
+#[test]
+fn a_partition_shows_as_two_networks_and_heals() {
+    let report = play(
+        "nodes = 24\nlasts = \"3min\"\n[[step]]\nat = \"40s\"\npartition = [\"0..12\"]\n\
+         [[step]]\nat = \"100s\"\nheal = true\n",
+    );
+    assert!(
+        report.events[1].all_known_after_ms.is_some(),
+        "{:?}",
+        report.events
+    );
+    assert!(
+        report.events[2].all_exact_after_ms.is_some(),
+        "{:?}",
+        report.events
+    );
+}
+
+#[test]
+fn nodes_stop_go_on_leave_restart_and_come_and_go() {
+    let report = play(
+        "nodes = 20\nlasts = \"4min\"\nclocks = \"1h\"\n[[step]]\nat = \"40s\"\nstop = \"any 2\"\n\
+         [[step]]\nat = \"60s\"\ncontinue = \"all\"\n[[step]]\nat = \"80s\"\nleave = \"3\"\n\
+         [[step]]\nat = \"100s\"\nstart = \"down\"\n[[step]]\nat = \"120s\"\nrestart = \"50%\"\n\
+         [churn]\nper_min = 20.0\nfrom = \"140s\"\nuntil = \"180s\"\n",
+    );
+    assert_eq!(report.at_end.up, 20);
+    assert!(
+        (report.at_end.exact - 1.0).abs() < 1e-9,
+        "{:?}",
+        report.at_end
+    );
+}
+
+#[test]
+fn a_run_that_is_interrupted_reports_what_ran() {
+    let scenario = scenario("nodes = 20\nlasts = \"1h\"");
+    let mut spells = 0;
+    let report = run(&scenario, |_| {
+        spells += 1;
+        spells < 5
+    });
+    assert_eq!(report.ended, "interrupted");
+    assert!(report.ran_ms > 0.0 && report.ran_ms < 3_600_000.0);
+    assert!(report::summary::render(&report).contains("20 nodes"));
+}
+
+#[test]
+fn five_nodes_at_rest_send_about_what_real_ones_do() {
+    // `cargo bench --bench network` measures 424 bytes a node a second on loopback.
+    let report = play("nodes = 5\nlinks = \"delay 100us\"\nlasts = \"3min\"\n");
+    let idle = report.traffic.idle_bytes_per_s.expect("there is rest");
+    assert!((300.0..550.0).contains(&idle), "{idle}");
+}
+
+mod watching {
+    use super::*;
+
+    fn world() -> World {
+        let mut world = World::new(1);
+        for place in 0..3 {
+            world.add(place as u64, default_config(place, &[0]));
+        }
+        for place in 0..3 {
+            world.start(place);
+        }
+        run_on(&mut world, 5);
+        world
+    }
+
+    fn run_on(world: &mut World, seconds: u64) {
+        let until = world.now() + Duration::from_secs(seconds);
+        while world.step(until) {
+            while world.poll_news().is_some() {}
+        }
+    }
+
+    const BOUNDS: Bounds = Bounds {
+        gone: Duration::from_secs(5),
+        exact: Duration::from_secs(20),
+    };
+
+    fn up(world: &World, place: usize, of: usize) -> News {
+        News {
+            at: world.now(),
+            place,
+            what: Told::Event(Event::Up(world.nodes[of].id())),
+        }
+    }
+
+    #[test]
+    fn a_node_shown_long_after_its_death_is_a_violation() {
+        let mut world = world();
+        let (mut views, mut watch) = (Views::new(&world), Watch::new(3, BOUNDS));
+        let Told::Event(seen) = up(&world, 0, 2).what else {
+            unreachable!()
+        };
+        views.hear(0, &seen);
+        world.kill(2);
+        let stopped = News {
+            at: world.now(),
+            place: 2,
+            what: Told::Stopped,
+        };
+        watch.hear(&world, &views, &stopped).unwrap();
+        run_on(&mut world, 4);
+        watch.look(&world, &views, &Standing::default()).unwrap();
+        run_on(&mut world, 4);
+        let found = watch
+            .look(&world, &views, &Standing::default())
+            .unwrap_err();
+        assert_eq!(found.rule, Rule::StillShown);
+        assert_eq!(found.at, world.now());
+    }
+
+    #[test]
+    fn a_node_that_comes_up_long_after_its_death_is_a_ghost() {
+        let mut world = world();
+        let (views, mut watch) = (Views::new(&world), Watch::new(3, BOUNDS));
+        world.kill(2);
+        run_on(&mut world, 10);
+        let found = watch.hear(&world, &views, &up(&world, 0, 2)).unwrap_err();
+        assert_eq!(found.rule, Rule::Ghost);
+        watch.hear(&world, &views, &up(&world, 0, 1)).unwrap();
+    }
+
+    #[test]
+    fn a_view_that_stays_wrong_is_a_violation() {
+        let mut world = world();
+        // These views were told nothing, so they show nobody.
+        let (mut views, mut watch) = (Views::new(&world), Watch::new(3, BOUNDS));
+        let standing = views.judge(&world);
+        assert!(!standing.all_known());
+        watch.look(&world, &views, &standing).unwrap();
+        run_on(&mut world, 21);
+        let found = watch.look(&world, &views, &standing).unwrap_err();
+        assert_eq!(found.rule, Rule::WrongView);
+    }
+
+    #[test]
+    fn more_links_than_the_cap_are_a_violation() {
+        let mut world = world();
+        let (views, mut watch) = (Views::new(&world), Watch::new(3, BOUNDS));
+        world.nodes[1].config.degree_cap = 1;
+        let own = world.nodes[1].own().unwrap().clone();
+        let news = News {
+            at: world.now(),
+            place: 1,
+            what: Told::Published(own, None),
+        };
+        let found = watch.hear(&world, &views, &news).unwrap_err();
+        assert_eq!(found.rule, Rule::Degree);
+    }
+}
+
+mod reporting {
+    use super::*;
+
+    #[test]
+    fn the_json_has_its_documented_names() {
+        let report = play("nodes = 4\nlasts = \"20s\"");
+        let text = report::json::render(&report);
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for name in [
+            "format",
+            "title",
+            "seed",
+            "nodes",
+            "ran_ms",
+            "lasts_ms",
+            "ended",
+            "violation",
+            "happened",
+            "events",
+            "gone",
+            "gone_single",
+            "known",
+            "still_shown",
+            "false_downs",
+            "links_lost",
+            "at_end",
+            "traffic",
+            "degree",
+            "awareness",
+            "graph",
+        ] {
+            assert!(json.get(name).is_some(), "{name}");
+        }
+        assert_eq!(json["format"], 1);
+        for path in [
+            "/events/0/all_exact_after_ms",
+            "/events/0/stays_exact_after_ms",
+            "/known/median_ms",
+            "/at_end/exact",
+            "/traffic/idle_bytes_per_s",
+            "/traffic/copies",
+            "/degree/p99",
+            "/awareness/0/known",
+            "/graph/links/0/2",
+        ] {
+            assert!(json.pointer(path).is_some(), "{path}");
+        }
+    }
+
+    /// Every element that is opened is closed, in order; a parser of its own, so that no tool is needed.
+    fn check_nesting(page: &str) {
+        const VOID: [&str; 1] = ["meta"];
+        let mut open: Vec<&str> = Vec::new();
+        for tag in page.split('<').skip(1) {
+            let tag = tag.split('>').next().expect("a split has a first part");
+            if tag.starts_with('!') || tag.ends_with('/') {
+                continue;
+            }
+            let name = tag.split_whitespace().next().expect("a tag has a name");
+            match name.strip_prefix('/') {
+                Some(name) => assert_eq!(open.pop(), Some(name)),
+                None if VOID.contains(&name) => {}
+                None => open.push(name),
+            }
+        }
+        assert_eq!(open, Vec::<&str>::new());
+    }
+
+    #[test]
+    fn the_page_is_whole_and_needs_nothing_else() {
+        let report = play(
+            "title = '<b>\"& done'\nnodes = 20\nlasts = \"60s\"\n[[step]]\nat = \"40s\"\nkill = \"any 3\"\n",
+        );
+        let page = report::html::render(&report);
+        check_nesting(&page);
+        for never in [
+            "http", "<script", "src=", "url(", "@import", "href=", "<b>\"", "NaN", "inf",
+        ] {
+            assert!(!page.contains(never), "{never}");
+        }
+        assert!(page.contains("&lt;b&gt;&quot;&amp; done"));
+        assert!(page.contains("prefers-color-scheme: dark"));
+        assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
+    }
+
+    #[test]
+    fn files_are_written_where_they_are_wanted() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| -> PathBuf { folder.path().join(name) };
+        assert_cmd::Command::cargo_bin("area-net")
+            .unwrap()
+            .args(["sim", "--nodes", "4", "--lasts", "10s", "--quiet", "--json"])
+            .arg(file("report.json"))
+            .arg("--html")
+            .arg(file("report.html"))
+            .timeout(Duration::from_secs(60))
+            .assert()
+            .success();
+        assert!(
+            std::fs::read(file("report.json"))
+                .unwrap()
+                .starts_with(b"{")
+        );
+        assert!(
+            std::fs::read(file("report.html"))
+                .unwrap()
+                .starts_with(b"<!DOCTYPE")
+        );
+        let bad = assert_cmd::Command::cargo_bin("area-net")
+            .unwrap()
+            .args(["sim", "--nodes", "4", "--kill", "9@10s"])
+            .timeout(Duration::from_secs(60))
+            .assert()
+            .code(2);
+        let said = String::from_utf8_lossy(&bad.get_output().stderr).into_owned();
+        assert!(said.contains("there is no node `9`"), "{said}");
+    }
+}
