@@ -328,6 +328,7 @@ pub struct Core {
     unverified_since: Option<Time>,
     /// Records that a neighbour told of and that were asked for, and when.
     asked: BTreeMap<ShortId, Time>,
+    flood: tree::Flood,
     /// Who is up must be derived anew, at this time.
     derive_due: Option<Time>,
     derived: Option<Time>,
@@ -383,6 +384,7 @@ impl Core {
             rejected: BTreeMap::new(),
             unverified: BTreeMap::new(),
             asked: BTreeMap::new(),
+            flood: tree::Flood::new(),
             unverified_since: None,
             derive_due: None,
             derived: None,
@@ -619,7 +621,7 @@ impl Core {
                 self.grew = now;
                 // What failed while it was away says nothing about now.
                 self.retries.remove(&id);
-                self.pass_on(now, flip.index, Duration::from_millis(50));
+                self.pass_on(now, flip.index, Duration::from_millis(50), false);
                 self.remember(now, flip.index);
                 self.events.push_back(Event::Up(id));
             } else if left {

@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::database::Outcome;
 use super::{Config, Core, Event, Time};
 use crate::record::{Body, Direction, LinkState, MAX_ADDRS, MAX_LINKS, Record, Signer};
 use crate::wire::dialable;
@@ -336,9 +337,12 @@ impl Core {
         own.record = Record::sign(body, &self.config.network, &*self.signer);
         let record = own.record.clone();
         let me = self.database.me();
-        self.database.accept(record, now, None, false);
+        let floods = match self.database.accept(record, now, None, false) {
+            Outcome::Newer(index, change) => self.floods(now, index, change),
+            Outcome::Same(_) | Outcome::Older(_) | Outcome::Full => false,
+        };
         self.changes.shape += 1;
-        self.offer(now, me, None, Duration::ZERO);
+        self.offer(now, me, None, Duration::ZERO, floods);
         self.derive_soon(now, false);
     }
 

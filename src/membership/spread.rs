@@ -267,11 +267,11 @@ impl Core {
                 self.relay(now, index, change, from);
             }
             Outcome::Same(index) => {
-                let leaving = record.body().leaving;
+                // What floods comes by many ways, farewell among it.
+                let flooded = record.body().leaving || self.flood.is_under_way(now, index);
                 if let Some(link) = from.and_then(|from| self.links.get_mut(&from)) {
                     link.needs.settle(index);
-                    // Farewell goes to everybody at once.
-                    link.branch.repeats += u32::from(!leaving);
+                    link.branch.repeats += u32::from(!flooded);
                 }
             }
             Outcome::Older(index) => self.needs(now, from, index),
@@ -313,11 +313,12 @@ impl Core {
             Change::Gain => NEXT_RELAY,
             Change::Figures => FIGURES_RELAY,
         };
+        let floods = self.floods(now, index, change);
         match change {
-            Change::Loss => self.offer(now, index, from, wait),
+            Change::Loss => self.offer(now, index, from, wait, floods),
             Change::Gain | Change::Figures => {
                 self.renew(index, from);
-                self.pass_on(now, index, wait);
+                self.pass_on(now, index, wait, floods);
             }
         }
         match change {
@@ -341,20 +342,27 @@ impl Core {
     }
 
     /// Offers our own new record to every neighbour, or a loss to all but the node that it is about.
-    pub(super) fn offer(&mut self, now: Time, index: Index, from: Option<NodeId>, wait: Duration) {
+    pub(super) fn offer(
+        &mut self,
+        now: Time,
+        index: Index,
+        from: Option<NodeId>,
+        wait: Duration,
+        floods: bool,
+    ) {
         self.renew(index, from);
         let record = &self.database.entry(index).record;
         let subject = record.id();
         // After farewell there is no time to be asked.
-        let has_tree = self.has_tree() && !record.body().leaving;
+        let by_tree = self.has_tree() && !floods && !record.body().leaving;
         for link in self.links.values_mut().filter(|link| link.peer != subject) {
-            link.hand_on(now, index, wait, has_tree);
+            link.hand_on(now, index, wait, by_tree);
         }
     }
 
     /// Offers a gain or new measurements to the neighbours; in a full mesh to those that won't hear them from the node itself, where
     /// of the two ends of a link the lower id goes first: mostly the other then has nothing left to say.
-    pub(super) fn pass_on(&mut self, now: Time, index: Index, wait: Duration) {
+    pub(super) fn pass_on(&mut self, now: Time, index: Index, wait: Duration, floods: bool) {
         let record = &self.database.entry(index).record;
         if record.body().links.is_empty() {
             // A newcomer that lists no link yet can be reached by nobody else; its next record is on its way.
@@ -363,7 +371,9 @@ impl Core {
         if self.has_tree() {
             let subject = record.id();
             for link in self.links.values_mut().filter(|link| link.peer != subject) {
-                link.hand_on(now, index, wait, true);
+                // A neighbour of the node itself hears what floods from it.
+                let by_tree = !floods || record.link_to(&link.peer.abbreviated()).is_some();
+                link.hand_on(now, index, wait, by_tree);
             }
             return;
         }

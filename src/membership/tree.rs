@@ -6,10 +6,14 @@
 //! 2007): a link that brings what another one brought before is pruned, at both its ends; one over which a record is told of that did
 //! not come is grafted. So the tree follows the quickest ways, and mends itself when a node on it dies. Both ends
 //! may disagree for a moment on what a link is; then a record comes twice, or is told of, and that settles it.
+//!
+//! A tree saves most where much happens at once, and costs a little time: it has more hops than the shortest ways. So while little
+//! happens, gains and losses *flood* after all ([`Flood`]), and only storms and measurements take the tree.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::database::{Database, Index};
+use super::database::{Change, Database, Index};
 use super::links::{Link, LinkPhase};
 use super::{Core, Time};
 use crate::record::Version;
@@ -21,6 +25,54 @@ const LAZY: Duration = Duration::from_millis(100);
 const ASKED: Duration = Duration::from_millis(500);
 /// So many records may be asked for at a time.
 const MOST_ASKED: usize = 4 * MAX_SYNC_ENTRIES;
+
+/// So many gains and losses flood at once, then so many a second: as many as one node's restart brings in a network of degree eight,
+/// with its neighbours' losses and gains.
+const FLOOD_BURST: f64 = 32.0;
+const FLOODS_PER_S: f64 = 8.0;
+/// What flooded that long ago has arrived by every way.
+const FLOODED: Duration = Duration::from_secs(1);
+
+/// Which news goes over every link, tree or not: gains and losses, as long as they are few. In a storm each of them, flooding or
+/// not, keeps the bucket empty.
+#[derive(Debug)]
+pub(super) struct Flood {
+    left: f64,
+    at: Time,
+    /// What flooded lately: its copies say nothing about the ways they came by.
+    recent: VecDeque<(Time, Index)>,
+}
+
+impl Flood {
+    pub(super) fn new() -> Self {
+        Self {
+            // A start is a storm.
+            left: 0.0,
+            at: Time::ZERO,
+            recent: VecDeque::new(),
+        }
+    }
+
+    /// One more gain or loss: does it flood?
+    fn take(&mut self, now: Time, index: Index) -> bool {
+        let elapsed = now.saturating_sub(self.at).as_secs_f64();
+        self.at = now;
+        let left = self.left + elapsed * FLOODS_PER_S - 1.0;
+        self.left = left.clamp(-FLOOD_BURST, FLOOD_BURST);
+        let old = self.recent.iter().take_while(|(at, _)| *at + FLOODED < now);
+        self.recent.drain(..old.count());
+        let floods = self.left >= 0.0;
+        if floods {
+            self.recent.push_back((now, index));
+        }
+        floods
+    }
+
+    pub(super) fn is_under_way(&self, now: Time, index: Index) -> bool {
+        let lately = |&(at, which): &(Time, Index)| which == index && now <= at + FLOODED;
+        self.recent.iter().any(lately)
+    }
+}
 
 /// A link's part in the tree.
 #[derive(Debug, Default)]
@@ -37,9 +89,9 @@ impl Link {
         !self.branch.lazy && matches!(self.phase, LinkPhase::Live { .. })
     }
 
-    /// The neighbour shall get a node's newest record: at once, or in a network that has a tree as this link's part in it is.
-    pub(super) fn hand_on(&mut self, now: Time, index: Index, wait: Duration, has_tree: bool) {
-        if has_tree && self.branch.lazy {
+    /// The neighbour shall get a node's newest record: at once, or as this link's part in the tree is.
+    pub(super) fn hand_on(&mut self, now: Time, index: Index, wait: Duration, by_tree: bool) {
+        if by_tree && self.branch.lazy {
             self.needs.mention(index, now + wait + LAZY);
         } else {
             self.needs.offer(index, now + wait);
@@ -61,6 +113,14 @@ impl Core {
     /// Whether records travel along a tree; in a full mesh everybody is one step away.
     pub(super) fn has_tree(&self) -> bool {
         !self.is_full_mesh()
+    }
+
+    /// Whether a node's new record goes over every link.
+    pub(super) fn floods(&mut self, now: Time, index: Index, change: Change) -> bool {
+        match change {
+            Change::Gain | Change::Loss => self.flood.take(now, index),
+            Change::Figures => false,
+        }
     }
 
     /// A new link's part: one to a node that was in view already has yet to show that it is quicker than the way by which it was.
