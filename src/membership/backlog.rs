@@ -1,117 +1,173 @@
-//! What one neighbour may still lack: a set of nodes, whose newest records are encoded at the moment of sending.
+//! What neighbours may still lack: sets of nodes, whose newest records are encoded at the moment of sending.
 //!
-//! Along the tree records are sent as they come; over all other links a node is only told of, and its record sent when the
-//! neighbour asks. Beside both it keeps, in a bit a node, what the neighbour is known to have in its newest version, so that
-//! nothing goes out twice.
+//! A newer record first waits a moment for company in one queue of the core ([`Waiting`]). When its time has come, every neighbour that
+//! was not found to have it by then gets it into its own [`Backlog`]: three bits a node, so that memory is bounded by
+//! the number of nodes and a slow link gets fewer, newer records. Along the tree records are sent as they come; over all other links a
+//! node is only told of, and its record sent when the neighbour asks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+
+use fixedbitset::FixedBitSet;
 
 use super::Time;
 use super::database::Index;
 
-/// See the module's documentation.
+/// By which links a record is passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Way {
+    /// All of them: a loss that floods, a farewell.
+    Everywhere,
+    /// All of them but to neighbours of the node itself, who hear it from there: a gain that floods.
+    Around,
+    /// Those of the tree, the others being told of it.
+    Tree,
+    /// In a full mesh: to those who don't hear it from the node itself, and only to those that come after us.
+    FirstTurn,
+    /// The same, to those that come before us.
+    SecondTurn,
+}
+
+/// New records that wait for company, or for their turn.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(BinaryHeap<Reverse<(Time, Index, Way)>>);
+
+impl Waiting {
+    pub(super) fn push(&mut self, at: Time, index: Index, way: Way) {
+        self.0.push(Reverse((at, index, way)));
+    }
+
+    /// When the next one's time comes.
+    pub(super) fn next_due(&self) -> Option<Time> {
+        self.0.peek().map(|Reverse((at, _, _))| *at)
+    }
+
+    /// One whose time has come.
+    pub(super) fn pop_due(&mut self, now: Time) -> Option<(Index, Way)> {
+        if self.next_due()? > now {
+            return None;
+        }
+        self.0.pop().map(|Reverse((_, index, way))| (index, way))
+    }
+}
+
+/// What one neighbour may still lack.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
-    due: BTreeMap<Index, Time>,
-    /// To be told of.
-    told: BTreeMap<Index, Time>,
-    has: Vec<u64>,
+    /// It has the newest record.
+    has: FixedBitSet,
+    /// To be sent.
+    due: FixedBitSet,
+    /// To be told of, all of them at that time.
+    told: FixedBitSet,
+    told_at: Option<Time>,
+    /// Where the next batch begins: low places must not always go first.
+    cursor: usize,
 }
 
 impl Backlog {
     /// The node has a new record: whatever the neighbour has is old.
     pub(super) fn renew(&mut self, index: Index) {
-        let (word, bit) = place(index);
-        if let Some(word) = self.has.get_mut(word) {
-            *word &= !bit;
-        }
+        remove(&mut self.has, index);
     }
 
     /// The neighbour has the node's newest record.
     pub(super) fn settle(&mut self, index: Index) {
-        self.due.remove(&index);
-        self.told.remove(&index);
-        let (word, bit) = place(index);
-        if self.has.len() <= word {
-            self.has.resize(word + 1, 0);
-        }
-        self.has[word] |= bit;
+        remove(&mut self.due, index);
+        remove(&mut self.told, index);
+        insert(&mut self.has, index);
     }
 
-    /// To be sent by then, unless the neighbour has it.
-    pub(super) fn offer(&mut self, index: Index, by: Time) {
-        let (word, bit) = place(index);
-        if self.has.get(word).is_none_or(|word| word & bit == 0) {
-            let due = self.due.entry(index).or_insert(by);
-            *due = (*due).min(by);
-            self.told.remove(&index);
+    /// To be sent, unless the neighbour has it.
+    pub(super) fn offer(&mut self, index: Index) {
+        if !self.has.contains(place(index)) {
+            remove(&mut self.told, index);
+            insert(&mut self.due, index);
         }
     }
 
-    /// To be told of by then, unless the neighbour has it or gets it.
+    /// To be told of, and by then, unless the neighbour has it or gets it.
     pub(super) fn mention(&mut self, index: Index, by: Time) {
-        let (word, bit) = place(index);
-        let has = self.has.get(word).is_some_and(|word| word & bit != 0);
-        if !has && !self.due.contains_key(&index) {
-            let due = self.told.entry(index).or_insert(by);
-            *due = (*due).min(by);
+        if !self.has.contains(place(index)) && !self.due.contains(place(index)) {
+            insert(&mut self.told, index);
+            let at = self.told_at.get_or_insert(by);
+            *at = by.min(*at);
         }
     }
 
-    /// To be sent by then: the neighbour said that it lacks it.
-    pub(super) fn require(&mut self, index: Index, by: Time) {
+    /// To be sent: the neighbour said that it lacks it.
+    pub(super) fn require(&mut self, index: Index) {
         self.renew(index);
-        self.offer(index, by);
+        self.offer(index);
     }
 
-    /// Takes out what is due, as long as `fits` says so.
-    pub(super) fn take_due(&mut self, now: Time, mut fits: impl FnMut(Index) -> bool) {
-        let mut taken = Vec::new();
-        for (&index, _) in self.due.iter().filter(|(_, due)| **due <= now) {
+    /// Takes out what is to be sent, as long as `fits` says so.
+    pub(super) fn take_due(&mut self, mut fits: impl FnMut(Index) -> bool) {
+        if self.due.is_clear() {
+            return;
+        }
+        let (before, after): (Vec<usize>, Vec<usize>) =
+            self.due.ones().partition(|at| *at < self.cursor);
+        for at in after.into_iter().chain(before) {
+            let index = Index(u32::try_from(at).expect("it was an index"));
             if !fits(index) {
+                self.cursor = at;
                 break;
             }
-            taken.push(index);
-        }
-        for index in taken {
             self.settle(index);
         }
     }
 
-    /// Takes out whom to tell of, up to so many at once, if anybody is due: the others go with them.
+    /// Takes out whom to tell of, up to so many at once, if it is time to.
     pub(super) fn take_told(&mut self, now: Time, most: usize) -> Vec<Index> {
-        if self.told.values().all(|due| *due > now) {
+        if self.told_at.is_none_or(|at| at > now) {
             return Vec::new();
         }
-        let taken: Vec<Index> = self.told.keys().take(most).copied().collect();
+        let told = self.told.ones().take(most);
+        let taken: Vec<Index> = told
+            .map(|at| Index(u32::try_from(at).expect("it was an index")))
+            .collect();
         for &index in &taken {
             self.settle(index);
+        }
+        if self.told.is_clear() {
+            self.told_at = None;
         }
         taken
     }
 
-    /// When something is due next.
-    pub(super) fn next_due(&self) -> Option<Time> {
-        self.due.values().chain(self.told.values()).min().copied()
+    /// When somebody is to be told of.
+    pub(super) fn told_due(&self) -> Option<Time> {
+        self.told_at
     }
 
     /// Whether no record is to be sent.
     pub(super) fn is_empty(&self) -> bool {
-        self.due.is_empty()
+        self.due.is_clear()
     }
 
     /// Those nodes are forgotten.
     pub(super) fn forget(&mut self, gone: &BTreeSet<Index>) {
         for &index in gone {
-            self.due.remove(&index);
-            self.told.remove(&index);
+            remove(&mut self.due, index);
+            remove(&mut self.told, index);
             self.renew(index);
         }
     }
 }
 
-fn place(index: Index) -> (usize, u64) {
-    (index.0 as usize / 64, 1 << (index.0 % 64))
+fn place(index: Index) -> usize {
+    index.0 as usize
+}
+
+fn insert(bits: &mut FixedBitSet, index: Index) {
+    bits.grow_and_insert(place(index));
+}
+
+fn remove(bits: &mut FixedBitSet, index: Index) {
+    if place(index) < bits.len() {
+        bits.remove(place(index));
+    }
 }
 
 #[cfg(test)]
@@ -120,21 +176,45 @@ mod tests {
 
     use super::*;
 
+    fn sent(backlog: &mut Backlog, most: usize) -> Vec<u32> {
+        let mut sent = Vec::new();
+        backlog.take_due(|index| {
+            let fits = sent.len() < most;
+            sent.extend(fits.then_some(index.0));
+            fits
+        });
+        sent
+    }
+
     #[test]
     fn a_neighbour_gets_a_record_once_and_its_successor_once() {
-        let (mut backlog, node, at) = (Backlog::default(), Index(70), Duration::from_millis(5));
-        backlog.offer(node, at);
-        assert_eq!(backlog.next_due(), Some(at));
-        backlog.take_due(at, |_| true);
-        backlog.offer(node, at);
+        let (mut backlog, node) = (Backlog::default(), Index(70));
+        backlog.offer(node);
+        assert_eq!(sent(&mut backlog, 9), [70]);
+        backlog.offer(node);
         assert!(backlog.is_empty(), "it has that version");
         backlog.renew(node);
-        backlog.offer(node, at);
-        assert_eq!(backlog.next_due(), Some(at));
+        backlog.offer(node);
+        assert!(!backlog.is_empty());
         backlog.settle(node);
         assert!(backlog.is_empty(), "it came from there");
-        backlog.require(node, at);
-        assert_eq!(backlog.next_due(), Some(at), "it asked for it");
+        backlog.require(node);
+        assert!(!backlog.is_empty(), "it asked for it");
+    }
+
+    #[test]
+    fn batches_go_round_so_that_no_node_waits_for_ever() {
+        let mut backlog = Backlog::default();
+        for node in 0..5 {
+            backlog.offer(Index(node));
+        }
+        assert_eq!(sent(&mut backlog, 2), [0, 1]);
+        for node in 0..2 {
+            backlog.require(Index(node));
+        }
+        assert_eq!(sent(&mut backlog, 2), [2, 3]);
+        assert_eq!(sent(&mut backlog, 9), [4, 0, 1]);
+        assert!(backlog.is_empty());
     }
 
     #[test]
@@ -143,14 +223,25 @@ mod tests {
         let (early, late) = (Index(1), Index(2));
         backlog.mention(late, at * 2);
         backlog.mention(early, at);
-        assert!(backlog.is_empty() && backlog.next_due() == Some(at));
+        assert!(backlog.is_empty() && backlog.told_due() == Some(at));
         assert_eq!(backlog.take_told(at / 2, 9), []);
         assert_eq!(backlog.take_told(at, 9), [early, late], "in one message");
         backlog.mention(early, at);
-        assert_eq!(backlog.next_due(), None, "it knows");
-        backlog.require(early, at);
+        assert_eq!(backlog.told_due(), None, "it knows");
+        backlog.require(early);
         backlog.mention(early, at);
         assert_eq!(backlog.take_told(at, 9), [], "it gets the record itself");
         assert!(!backlog.is_empty());
+    }
+
+    #[test]
+    fn records_wait_for_their_time() {
+        let (mut waiting, at) = (Waiting::default(), Duration::from_millis(5));
+        waiting.push(at * 2, Index(1), Way::Tree);
+        waiting.push(at, Index(2), Way::Everywhere);
+        assert_eq!(waiting.next_due(), Some(at));
+        assert_eq!(waiting.pop_due(at / 2), None);
+        assert_eq!(waiting.pop_due(at), Some((Index(2), Way::Everywhere)));
+        assert_eq!(waiting.pop_due(at), None);
     }
 }

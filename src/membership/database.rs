@@ -495,7 +495,8 @@ impl<I: Iterator> CycleFrom for I {
     }
 }
 
-fn compare(old: &Record, new: &Record) -> Change {
+/// What a newer record of a node changes.
+pub(super) fn compare(old: &Record, new: &Record) -> Change {
     let (a, b) = (old.body(), new.body());
     let lost = a.links.iter().any(|link| new.link_to(&link.peer).is_none());
     let suspects = b

@@ -51,7 +51,7 @@ pub(super) struct Link {
     /// Where the peer sees us.
     pub(super) observed: SocketAddr,
     pub(super) detector: Detector,
-    /// Nodes whose newest record this neighbour may lack, and when to send it.
+    /// Nodes whose newest record this neighbour may lack.
     pub(super) needs: Backlog,
     /// The last message is not with the transport yet, since then.
     pub(super) in_flight: Option<Time>,
@@ -84,7 +84,7 @@ impl Link {
             (!matches!(self.phase, LinkPhase::Orphaned { .. })).then(|| self.detector.deadline());
         let flush = match (self.in_flight, self.phase) {
             (Some(since), _) => Some(since + STALLED),
-            (None, LinkPhase::Live { .. }) => self.needs.next_due(),
+            (None, LinkPhase::Live { .. }) => self.needs.told_due(),
             // What is kept waits for the link to come back.
             (None, LinkPhase::Parked { .. } | LinkPhase::Orphaned { .. }) => None,
         };
@@ -192,7 +192,7 @@ impl Core {
                 if hold.is_zero() {
                     self.own_links_changed(now, true);
                 }
-                self.offer_all(now, peer);
+                self.offer_all(peer);
             }
         }
     }

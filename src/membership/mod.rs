@@ -45,8 +45,9 @@ use rand_chacha::ChaCha8Rng;
 use crate::record::{Direction, Record, Signer};
 use crate::snapshot::Changes;
 use crate::wire::{Answer, CloseCode, Hello, Message, NodeId, Probe, ShortId, ViewDigest};
+use backlog::Waiting;
 use connections::{Contest, Flaps};
-use database::{Database, Index};
+use database::{Change, Database, Index};
 use links::Link;
 pub use neighbors::MAX_QUEUE as MAX_DIAL_QUEUE;
 use pool::{Candidate, Pool, Remembered};
@@ -60,6 +61,9 @@ const TOO_LATE: Duration = Duration::from_millis(500);
 
 /// In a network that is not small, who is up is derived no more often than this: a walk over all links each time.
 const DERIVE_SPACING: Duration = Duration::from_millis(100);
+
+/// A node that came into view has its record passed on after this time: most likely that was done when it came.
+const CAME_UP: Duration = Duration::from_millis(50);
 
 /// How late it may run before what is pending is given that much more time.
 const RATHER_LATE: Duration = Duration::from_millis(30);
@@ -329,6 +333,8 @@ pub struct Core {
     /// Records that a neighbour told of and that were asked for, and when.
     asked: BTreeMap<ShortId, Time>,
     flood: tree::Flood,
+    /// Records that are to be passed on.
+    waiting: Waiting,
     /// Who is up must be derived anew, at this time.
     derive_due: Option<Time>,
     derived: Option<Time>,
@@ -385,6 +391,7 @@ impl Core {
             unverified: BTreeMap::new(),
             asked: BTreeMap::new(),
             flood: tree::Flood::new(),
+            waiting: Waiting::default(),
             unverified_since: None,
             derive_due: None,
             derived: None,
@@ -457,6 +464,7 @@ impl Core {
             look,
             links,
             self.own.deadline(),
+            self.waiting.next_due(),
             self.derive_due,
             self.plan_due.filter(|_| !self.leaving),
             Some(self.forget_due),
@@ -578,6 +586,7 @@ impl Core {
             self.forget(now);
         }
         self.keep_a_branch();
+        self.release(now);
         self.flush_links(now);
     }
 
@@ -621,7 +630,7 @@ impl Core {
                 self.grew = now;
                 // What failed while it was away says nothing about now.
                 self.retries.remove(&id);
-                self.pass_on(now, flip.index, Duration::from_millis(50), false);
+                self.pass_on(now, flip.index, Change::Figures, CAME_UP);
                 self.remember(now, flip.index);
                 self.events.push_back(Event::Up(id));
             } else if left {

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::database::Outcome;
+use super::database::compare;
 use super::{Config, Core, Event, Time};
 use crate::record::{Body, Direction, LinkState, MAX_ADDRS, MAX_LINKS, Record, Signer};
 use crate::wire::dialable;
@@ -335,14 +335,12 @@ impl Core {
             leaving: own.leaving,
         };
         own.record = Record::sign(body, &self.config.network, &*self.signer);
-        let record = own.record.clone();
-        let me = self.database.me();
-        let floods = match self.database.accept(record, now, None, false) {
-            Outcome::Newer(index, change) => self.floods(now, index, change),
-            Outcome::Same(_) | Outcome::Older(_) | Outcome::Full => false,
-        };
+        let (me, record) = (self.database.me(), own.record.clone());
+        let change = compare(&self.database.entry(me).record, &record);
+        self.database.accept(record, now, None, false);
         self.changes.shape += 1;
-        self.offer(now, me, None, Duration::ZERO, floods);
+        self.renew(me, None);
+        self.pass_on(now, me, change, Duration::ZERO);
         self.derive_soon(now, false);
     }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 
+use super::backlog::Way;
 use super::database::{Change, Index, Outcome, bucket};
 use super::links::LinkPhase;
 use super::{Action, ConnId, Core, Time};
@@ -144,10 +145,10 @@ impl Core {
             } => {
                 self.handle_versions(now, peer, log2, &buckets, &entries);
             }
-            Message::Want(ids) => self.handle_want(now, peer, &ids),
+            Message::Want(ids) => self.handle_want(peer, &ids),
             Message::Superfluous(superfluous) => self.handle_superfluous(now, peer, superfluous),
             Message::Have(entries) => self.handle_have(now, peer, &entries),
-            Message::Graft(ids) => self.handle_graft(now, peer, &ids),
+            Message::Graft(ids) => self.handle_graft(peer, &ids),
             Message::Prune => self.handle_prune(peer),
         }
     }
@@ -238,7 +239,7 @@ impl Core {
             {
                 self.heard_own(now, &record);
             } else if record.version() < self.own.record().version() {
-                self.needs(now, from, self.database.me());
+                self.needs(from, self.database.me());
             }
             return;
         }
@@ -274,7 +275,7 @@ impl Core {
                     link.branch.repeats += u32::from(!flooded);
                 }
             }
-            Outcome::Older(index) => self.needs(now, from, index),
+            Outcome::Older(index) => self.needs(from, index),
             Outcome::Full => self.reject("database_full", id, "no room for more nodes".to_owned()),
         }
     }
@@ -313,14 +314,8 @@ impl Core {
             Change::Gain => NEXT_RELAY,
             Change::Figures => FIGURES_RELAY,
         };
-        let floods = self.floods(now, index, change);
-        match change {
-            Change::Loss => self.offer(now, index, from, wait, floods),
-            Change::Gain | Change::Figures => {
-                self.renew(index, from);
-                self.pass_on(now, index, wait, floods);
-            }
-        }
+        self.renew(index, from);
+        self.pass_on(now, index, change, wait);
         match change {
             Change::Loss | Change::Gain => {
                 self.changes.shape += u64::from(self.database.entry(index).up);
@@ -331,7 +326,7 @@ impl Core {
     }
 
     /// A node has a new record, which this neighbour brought: nobody else is known to have it.
-    fn renew(&mut self, index: Index, from: Option<NodeId>) {
+    pub(super) fn renew(&mut self, index: Index, from: Option<NodeId>) {
         for link in self.links.values_mut() {
             if Some(link.peer) == from {
                 link.needs.settle(index);
@@ -341,68 +336,70 @@ impl Core {
         }
     }
 
-    /// Offers our own new record to every neighbour, or a loss to all but the node that it is about.
-    pub(super) fn offer(
-        &mut self,
-        now: Time,
-        index: Index,
-        from: Option<NodeId>,
-        wait: Duration,
-        floods: bool,
-    ) {
-        self.renew(index, from);
-        let record = &self.database.entry(index).record;
-        let subject = record.id();
+    /// Offers a record to the neighbours, after a wait. In a full mesh, gains and measurements go to those that won't hear them from the
+    /// node itself, where of the two ends of a link the lower id goes first: mostly the other then has nothing left to say.
+    pub(super) fn pass_on(&mut self, now: Time, index: Index, change: Change, wait: Duration) {
+        let at = now + wait;
+        let floods = self.floods(now, index, change);
+        let is_own = index == self.database.me();
+        let body = self.database.entry(index).record.body();
         // After farewell there is no time to be asked.
-        let by_tree = self.has_tree() && !floods && !record.body().leaving;
-        for link in self.links.values_mut().filter(|link| link.peer != subject) {
-            link.hand_on(now, index, wait, by_tree);
+        if body.leaving {
+            self.waiting.push(at, index, Way::Everywhere);
+        } else if !is_own && body.links.is_empty() && change != Change::Loss {
+            // A newcomer that lists no link yet can be reached by nobody else; its next record is on its way.
+        } else if self.has_tree() {
+            let way = match (floods, change) {
+                (false, _) => Way::Tree,
+                (true, Change::Gain) if !is_own => Way::Around,
+                (true, Change::Gain | Change::Loss | Change::Figures) => Way::Everywhere,
+            };
+            self.waiting.push(at, index, way);
+        } else if is_own || change == Change::Loss {
+            self.waiting.push(at, index, Way::Everywhere);
+        } else {
+            self.waiting.push(at, index, Way::FirstTurn);
+            self.waiting.push(at + SECOND_TURN, index, Way::SecondTurn);
         }
     }
 
-    /// Offers a gain or new measurements to the neighbours; in a full mesh to those that won't hear them from the node itself, where
-    /// of the two ends of a link the lower id goes first: mostly the other then has nothing left to say.
-    pub(super) fn pass_on(&mut self, now: Time, index: Index, wait: Duration, floods: bool) {
-        let record = &self.database.entry(index).record;
-        if record.body().links.is_empty() {
-            // A newcomer that lists no link yet can be reached by nobody else; its next record is on its way.
-            return;
-        }
-        if self.has_tree() {
+    /// Gives every neighbour what waited for its time, unless it has it by now.
+    pub(super) fn release(&mut self, now: Time) {
+        while let Some((index, way)) = self.waiting.pop_due(now) {
+            let Some(entry) = self.database.get(index) else {
+                continue;
+            };
+            let (me, record) = (self.me, &entry.record);
             let subject = record.id();
             for link in self.links.values_mut().filter(|link| link.peer != subject) {
-                // A neighbour of the node itself hears what floods from it.
-                let by_tree = !floods || record.link_to(&link.peer.abbreviated()).is_some();
-                link.hand_on(now, index, wait, by_tree);
-            }
-            return;
-        }
-        for link in self.links.values_mut() {
-            if link.peer != record.id() && record.link_to(&link.peer.abbreviated()).is_none() {
-                let turn = if self.me < link.peer {
-                    wait
-                } else {
-                    wait + SECOND_TURN
-                };
-                link.needs.offer(index, now + turn);
+                let hears = || record.link_to(&link.peer.abbreviated()).is_some();
+                match way {
+                    Way::Everywhere => link.needs.offer(index),
+                    Way::Around if hears() => link.hand_on(now, index),
+                    Way::Around => link.needs.offer(index),
+                    Way::Tree => link.hand_on(now, index),
+                    Way::FirstTurn if me < link.peer && !hears() => link.needs.offer(index),
+                    Way::SecondTurn if link.peer < me && !hears() => link.needs.offer(index),
+                    Way::FirstTurn | Way::SecondTurn => {}
+                }
             }
         }
     }
 
-    fn needs(&mut self, now: Time, from: Option<NodeId>, index: Index) {
+    fn needs(&mut self, from: Option<NodeId>, index: Index) {
         if let Some(link) = from.and_then(|from| self.links.get_mut(&from)) {
-            link.needs.require(index, now + FIRST_RELAY);
+            link.needs.require(index);
         }
     }
 
     /// Offers everybody that is up to one neighbour.
-    pub(super) fn offer_all(&mut self, now: Time, peer: NodeId) {
+    pub(super) fn offer_all(&mut self, peer: NodeId) {
         let Some(link) = self.links.get_mut(&peer) else {
             return;
         };
         for (index, entry) in self.database.up_in_order() {
             if entry.record.id() != peer {
-                link.needs.offer(index, now);
+                link.needs.offer(index);
             }
         }
     }
@@ -410,7 +407,7 @@ impl Core {
     /// The first exchange on a new link: everything to one that knows little, else a comparison of the views.
     pub(super) fn greet(&mut self, now: Time, peer: NodeId, known: u32, digest: ViewDigest) {
         if known <= FEW {
-            self.offer_all(now, peer);
+            self.offer_all(peer);
         } else if digest != self.database.digest() {
             self.start_sync(now, peer);
         }
@@ -509,7 +506,7 @@ impl Core {
                 link.sync.next = now + NEXT_SYNC;
             }
             for index in newer {
-                link.needs.require(index, now);
+                link.needs.require(index);
             }
         }
         if !wanted.is_empty() {
@@ -517,14 +514,14 @@ impl Core {
         }
     }
 
-    pub(super) fn handle_want(&mut self, now: Time, peer: NodeId, ids: &[ShortId]) {
+    pub(super) fn handle_want(&mut self, peer: NodeId, ids: &[ShortId]) {
         let indices: Vec<Index> = ids
             .iter()
             .filter_map(|id| self.database.index(id))
             .collect();
         if let Some(link) = self.links.get_mut(&peer) {
             for index in indices {
-                link.needs.require(index, now);
+                link.needs.require(index);
             }
         }
     }
@@ -565,7 +562,7 @@ impl Core {
             let message = told.or_else(|| link.outbox.pop_front()).or_else(|| {
                 let mut bytes = 0;
                 let mut batch = Vec::new();
-                link.needs.take_due(now, |index| {
+                link.needs.take_due(|index| {
                     if bytes >= BATCH_BYTES {
                         return false;
                     }

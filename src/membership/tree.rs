@@ -89,12 +89,12 @@ impl Link {
         !self.branch.lazy && matches!(self.phase, LinkPhase::Live { .. })
     }
 
-    /// The neighbour shall get a node's newest record: at once, or as this link's part in the tree is.
-    pub(super) fn hand_on(&mut self, now: Time, index: Index, wait: Duration, by_tree: bool) {
-        if by_tree && self.branch.lazy {
-            self.needs.mention(index, now + wait + LAZY);
+    /// The neighbour shall get a node's newest record as this link's part in the tree is.
+    pub(super) fn hand_on(&mut self, now: Time, index: Index) {
+        if self.branch.lazy {
+            self.needs.mention(index, now + LAZY);
         } else {
-            self.needs.offer(index, now + wait);
+            self.needs.offer(index);
         }
     }
 
@@ -159,9 +159,9 @@ impl Core {
     }
 
     /// The neighbour lacks those, and wants to be on the tree.
-    pub(super) fn handle_graft(&mut self, now: Time, peer: NodeId, ids: &[ShortId]) {
+    pub(super) fn handle_graft(&mut self, peer: NodeId, ids: &[ShortId]) {
         self.set_lazy(peer, false);
-        self.handle_want(now, peer, ids);
+        self.handle_want(peer, ids);
     }
 
     /// The neighbour has those: what we lack did not come along the tree, so it is broken, or this is the quicker way.
