@@ -173,6 +173,12 @@ impl Record {
         self.body.id
     }
 
+    /// Whether its signature was found to be good: copies of a record share the verdict.
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        self.verdict.get() == Some(&true)
+    }
+
     /// How new it is.
     #[must_use]
     pub fn version(&self) -> Version {

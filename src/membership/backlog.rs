@@ -56,8 +56,9 @@ impl Waiting {
 pub(super) struct Backlog {
     /// It has the newest record.
     has: FixedBitSet,
-    /// To be sent.
+    /// To be sent, and how many.
     due: FixedBitSet,
+    due_count: usize,
     /// To be told of, all of them at that time.
     told: FixedBitSet,
     told_at: Option<Time>,
@@ -73,7 +74,7 @@ impl Backlog {
 
     /// The neighbour has the node's newest record.
     pub(super) fn settle(&mut self, index: Index) {
-        remove(&mut self.due, index);
+        self.drop_due(index);
         remove(&mut self.told, index);
         insert(&mut self.has, index);
     }
@@ -82,8 +83,14 @@ impl Backlog {
     pub(super) fn offer(&mut self, index: Index) {
         if !self.has.contains(place(index)) {
             remove(&mut self.told, index);
+            self.due_count += usize::from(!self.due.contains(place(index)));
             insert(&mut self.due, index);
         }
+    }
+
+    fn drop_due(&mut self, index: Index) {
+        self.due_count -= usize::from(self.due.contains(place(index)));
+        remove(&mut self.due, index);
     }
 
     /// To be told of, and by then, unless the neighbour has it or gets it.
@@ -103,15 +110,11 @@ impl Backlog {
 
     /// Takes out what is to be sent, as long as `fits` says so.
     pub(super) fn take_due(&mut self, mut fits: impl FnMut(Index) -> bool) {
-        if self.due.is_clear() {
-            return;
-        }
-        let (before, after): (Vec<usize>, Vec<usize>) =
-            self.due.ones().partition(|at| *at < self.cursor);
-        for at in after.into_iter().chain(before) {
-            let index = Index(u32::try_from(at).expect("it was an index"));
+        while self.due_count > 0 {
+            let next = next_one(&self.due, self.cursor).or_else(|| next_one(&self.due, 0));
+            let index = next.expect("there is one, by the count");
+            self.cursor = place(index);
             if !fits(index) {
-                self.cursor = at;
                 break;
             }
             self.settle(index);
@@ -143,13 +146,13 @@ impl Backlog {
 
     /// Whether no record is to be sent.
     pub(super) fn is_empty(&self) -> bool {
-        self.due.is_clear()
+        self.due_count == 0
     }
 
     /// Those nodes are forgotten.
     pub(super) fn forget(&mut self, gone: &BTreeSet<Index>) {
         for &index in gone {
-            remove(&mut self.due, index);
+            self.drop_due(index);
             remove(&mut self.told, index);
             self.renew(index);
         }
@@ -158,6 +161,19 @@ impl Backlog {
 
 fn place(index: Index) -> usize {
     index.0 as usize
+}
+
+/// The first one from there on.
+fn next_one(bits: &FixedBitSet, from: usize) -> Option<Index> {
+    let word_bits = usize::BITS as usize;
+    let words = bits.as_slice();
+    let first = from / word_bits;
+    let rest = words.get(first)? & (usize::MAX << (from % word_bits));
+    let later = (first + 1..words.len()).map(|at| (at, words[at]));
+    let found = std::iter::once((first, rest)).chain(later);
+    let (at, word) = found.into_iter().find(|(_, word)| *word != 0)?;
+    let place = at * word_bits + word.trailing_zeros() as usize;
+    Some(Index(u32::try_from(place).expect("it was an index")))
 }
 
 fn insert(bits: &mut FixedBitSet, index: Index) {

@@ -283,6 +283,7 @@ impl Core {
             return;
         };
         link.confirmed = true;
+        self.stirred = true;
         self.events.push_back(Event::Linked {
             peer,
             remote: link.remote,

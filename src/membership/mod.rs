@@ -335,6 +335,10 @@ pub struct Core {
     flood: tree::Flood,
     /// Records that are to be passed on.
     waiting: Waiting,
+    /// Something happened that links may have to look at: a deadline may have moved, something may be there to send.
+    stirred: bool,
+    /// The first deadline of the links, while it is known.
+    links_due: Option<Option<Time>>,
     /// Who is up must be derived anew, at this time.
     derive_due: Option<Time>,
     derived: Option<Time>,
@@ -392,6 +396,8 @@ impl Core {
             asked: BTreeMap::new(),
             flood: tree::Flood::new(),
             waiting: Waiting::default(),
+            stirred: true,
+            links_due: None,
             unverified_since: None,
             derive_due: None,
             derived: None,
@@ -422,6 +428,12 @@ impl Core {
                 link.detector.extend(late);
             }
         }
+        // Records and what is about them touch no link but their own, or say so: a large network's start is made of them.
+        let of_records = matches!(
+            input,
+            Input::Message(_, Message::Records(_) | Message::Have(_))
+        );
+        self.stirred |= !of_records;
         match input {
             Input::Timeout => self.take_unverified(now),
             Input::Connected(connected) => self.handle_connected(now, *connected),
@@ -453,7 +465,9 @@ impl Core {
 
     /// When to call [`Self::handle`] with [`Input::Timeout`], if nothing else happens before.
     pub fn poll_timeout(&mut self) -> Time {
-        let links = self.links.values().map(Link::deadline).min();
+        let links = *self
+            .links_due
+            .get_or_insert_with(|| self.links.values().map(Link::deadline).min());
         // After farewell nobody is looked for any more.
         let look = if self.leaving {
             None
@@ -573,7 +587,10 @@ impl Core {
     /// Everything that is due.
     fn advance(&mut self, now: Time) {
         self.advance_contests(now);
-        self.advance_links(now);
+        if self.stirred || self.links_due.flatten().is_some_and(|due| due <= now) {
+            self.stirred = true;
+            self.advance_links(now);
+        }
         if self.derive_due.is_some_and(|due| due <= now) {
             self.derive(now);
         }
@@ -585,9 +602,12 @@ impl Core {
             self.forget_due = now + Duration::from_secs(10);
             self.forget(now);
         }
-        self.keep_a_branch();
         self.release(now);
-        self.flush_links(now);
+        if std::mem::take(&mut self.stirred) {
+            self.keep_a_branch();
+            self.flush_links(now);
+            self.links_due = None;
+        }
     }
 
     /// This node was away (stopped, starved, asleep): nothing that was pending counts against anybody.

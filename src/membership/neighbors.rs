@@ -377,7 +377,8 @@ impl Core {
 
     fn start_dials(&mut self, now: Time) {
         // At the cap, what waits for its turn waits for a slot.
-        while self.dials.len() < self.config.dials_at_once
+        while !self.dial_queue.is_empty()
+            && self.dials.len() < self.config.dials_at_once
             && self.slots_taken(None) < self.config.degree_cap
         {
             let Some((candidate, hops)) = self.dial_queue.pop_front() else {
@@ -536,6 +537,7 @@ impl Core {
             let superfluous = marked.contains(&link.peer);
             if std::mem::replace(&mut link.superfluous, superfluous) != superfluous {
                 link.tell_superfluous = true;
+                self.stirred = true;
             }
         }
         if excess == 0 {

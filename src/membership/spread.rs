@@ -30,6 +30,10 @@ const NEXT_TREE_RELAY: Duration = Duration::from_millis(20);
 const LOSS_COMPANY: Duration = Duration::from_millis(5);
 /// How much later the end with the higher id passes a gain on.
 const SECOND_TURN: Duration = Duration::from_millis(20);
+/// Along a tree, in a network of more nodes than this, records go in rounds, so much longer for every node.
+const NO_ROUNDS: u32 = 32;
+const ROUND_PER_NODE: Duration = Duration::from_micros(100);
+const LONGEST_ROUND: Duration = Duration::from_millis(100);
 /// Measurements alone are in no hurry.
 const FIGURES_RELAY: Duration = Duration::from_millis(50);
 /// A node whose records keep coming is passed on no more often than this.
@@ -181,18 +185,20 @@ impl Core {
             self.over_limit(now, peer, "new records");
             return;
         }
+        let mut deferred = false;
         for record in records {
-            if self.database.would_be_news(&record) {
+            if !record.is_verified() && self.database.would_be_news(&record) {
                 self.unverified
                     .entry(record.id())
                     .or_default()
                     .push((record, peer));
                 self.unverified_since.get_or_insert(now);
+                deferred = true;
             } else {
                 self.take_record(now, record, Some(peer));
             }
         }
-        if news == 0 {
+        if !deferred {
             self.prune_branch(peer);
         }
     }
@@ -354,6 +360,11 @@ impl Core {
                 (true, Change::Gain) if !is_own => Way::Around,
                 (true, Change::Gain | Change::Loss | Change::Figures) => Way::Everywhere,
             };
+            let at = if way == Way::Tree {
+                self.next_round(at)
+            } else {
+                at
+            };
             self.waiting.push(at, index, way);
         } else if is_own || change == Change::Loss {
             self.waiting.push(at, index, Way::Everywhere);
@@ -363,9 +374,23 @@ impl Core {
         }
     }
 
+    /// Along the tree a large network's records go in rounds: at the start of ten thousand nodes each of them reads some forty thousand
+    /// records, and one message for each would cost many times more than what it carries.
+    fn next_round(&self, at: Time) -> Time {
+        let nodes = u32::try_from(self.database.up_count()).expect("MAX_NODES fits");
+        let round = (ROUND_PER_NODE * nodes).min(LONGEST_ROUND);
+        if nodes <= NO_ROUNDS {
+            return at;
+        }
+        let over = at.as_nanos() % round.as_nanos();
+        let rest = round.as_nanos() - over;
+        at + Duration::from_nanos(u64::try_from(rest).expect("less than a round"))
+    }
+
     /// Gives every neighbour what waited for its time, unless it has it by now.
     pub(super) fn release(&mut self, now: Time) {
         while let Some((index, way)) = self.waiting.pop_due(now) {
+            self.stirred = true;
             let Some(entry) = self.database.get(index) else {
                 continue;
             };
@@ -389,6 +414,7 @@ impl Core {
     fn needs(&mut self, from: Option<NodeId>, index: Index) {
         if let Some(link) = from.and_then(|from| self.links.get_mut(&from)) {
             link.needs.require(index);
+            self.stirred = true;
         }
     }
 
@@ -535,6 +561,7 @@ impl Core {
             return false;
         };
         link.outbox.push_back(message);
+        self.stirred = true;
         true
     }
 
@@ -596,6 +623,7 @@ impl Core {
             };
             if worse {
                 link.detector.probe_now(now);
+                self.stirred = true;
             }
         }
     }

@@ -142,7 +142,7 @@ impl Core {
         };
         let Branch { news, repeats, .. } = link.branch;
         (link.branch.news, link.branch.repeats) = (0, 0);
-        let useless = news == 0 && repeats > 0;
+        let useless = repeats > news;
         if has_tree
             && useless
             && link.is_branch()
