@@ -13,10 +13,12 @@
 //!   ├── transport       quinn: endpoint, accept, dial, control stream, probe datagrams
 //!   │     └── identity      key, certificate, the verifier that pins a key to a node id
 //!   ├── membership      the core, no I/O: inputs in, actions out
-//!   │     ├── database      newest signed record of every node; who is up; digests
+//!   │     ├── database      newest signed record of every node; digests
+//!   │     ├── reach         who is up, derived from the records as they change
+//!   │     ├── ids           where nodes stand in tables
 //!   │     ├── detector      is this link alive, and how long is its path
 //!   │     ├── pool          what is missing, and where it might be
-//!   │     └── connections, links, spread, tree, publish, neighbors, picture: parts of the one `Core`
+//!   │     └── addresses, connections, links, spread, tree, publish, neighbors, picture: parts of the one `Core`
 //!   ├── impair          one link model: delay, jitter, loss, duplicates, reordering, rate; and the socket that applies it
 //!   ├── snapshot        immutable picture of the overlay; readers ask for it, changes are announced on a watch channel
 //!   │     └── export        peers.json, network.json, peers.d2

@@ -492,6 +492,7 @@ fn core_config(assembly: &Assembly) -> Config {
         dials_at_once: settings.dials_at_once,
         refresh_bytes_per_s: settings.refresh_bytes_per_s,
         forget_after: Duration::from_secs(settings.forget_after_s),
+        ids: None,
     }
 }
 
@@ -547,7 +548,7 @@ impl Saver {
         self.saved = Some(Self::state(core));
         self.at = Instant::now();
         self.pause = (self.pause * 3).min(SAVE_EVERY);
-        let bytes = Memory::encode(core.epoch(), core.remembered());
+        let bytes = Memory::encode(core.epoch(), &core.remembered());
         let path = self.path.clone();
         let before = self.under_way.take();
         self.under_way = Some(tokio::spawn(async move {

@@ -6,6 +6,7 @@
 
 use std::cmp::Ordering;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering as Memory};
 use std::sync::{Arc, OnceLock};
 
 use ed25519_zebra::{Signature, VerificationKey, VerificationKeyBytes, batch};
@@ -116,6 +117,33 @@ pub struct Record {
     hash: OnceLock<[u8; 16]>,
     /// The verdict on the signature, for the network it was asked for.
     verdict: OnceLock<bool>,
+    /// Where the node stands in the tables of this process, and where the peers of its links do.
+    place: Hint,
+    peer_places: Box<[Hint]>,
+}
+
+/// Where a node was seen last in a table. Whoever uses it looks whether it is still true.
+#[derive(Debug)]
+pub(crate) struct Hint(AtomicU32);
+
+impl Hint {
+    pub(crate) fn get(&self) -> u32 {
+        self.0.load(Memory::Relaxed)
+    }
+
+    pub(crate) fn set(&self, place: u32) {
+        // A record is shared by many: what is there already is not written again.
+        if self.get() != place {
+            self.0.store(place, Memory::Relaxed);
+        }
+    }
+}
+
+impl Default for Hint {
+    /// Nowhere.
+    fn default() -> Self {
+        Self(AtomicU32::new(u32::MAX))
+    }
 }
 
 /// A record that is not acceptable.
@@ -154,6 +182,8 @@ impl Record {
         let verdict = OnceLock::from(true);
         Arc::new(Self {
             hash: OnceLock::new(),
+            place: Hint::default(),
+            peer_places: body.links.iter().map(|_| Hint::default()).collect(),
             body,
             signed,
             signature,
@@ -211,6 +241,22 @@ impl Record {
                 self.hash().cmp(other.hash())
             }
         })
+    }
+
+    /// Where the node was seen last in the tables of this process.
+    pub(crate) fn place(&self) -> &Hint {
+        &self.place
+    }
+
+    /// The links that count for who can be reached, with where their peers were seen last: those of a node that leaves don't.
+    pub(crate) fn standing_links(&self) -> impl Iterator<Item = (&LinkState, &Hint)> {
+        let count = if self.body.leaving {
+            0
+        } else {
+            self.body.links.len()
+        };
+        let links = self.body.links[..count].iter();
+        links.zip(&self.peer_places)
     }
 
     /// The link to `peer`, where the record lists one.
@@ -315,6 +361,8 @@ impl Record {
             return Err(RecordError::BadLinks);
         }
         Ok(Arc::new(Self {
+            place: Hint::default(),
+            peer_places: body.links.iter().map(|_| Hint::default()).collect(),
             body,
             signed,
             signature,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::record::{Record, RecordError, Version};
 
 /// The protocol's version; part of the ALPN, so that two versions never get past the TLS handshake.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// The largest control frame in bytes. Holds a batch of records or the version list of a few hundred nodes;
 /// a peer can make us buffer no more than this for a connection.
@@ -152,7 +152,7 @@ pub enum Message {
     Digests {
         /// The base-2 logarithm of the number of buckets, at most [`MAX_BUCKETS_LOG2`].
         log2: u8,
-        /// One sum a bucket, in the order of the ids.
+        /// One sum a bucket, in the order of the ids: of the upper halves of its records' fingerprints.
         sums: Vec<u64>,
     },
     /// The versions that the sender has in the ranges that differed; the receiver sends what is newer and asks for the rest.

@@ -185,7 +185,7 @@ mod database {
         for number in 0..most + 50 {
             take(&mut database, record(1000 + number, 1, &[]), 1);
         }
-        let known = |database: &Database| database.in_order().count();
+        let known = |database: &Database| database.count();
         assert_eq!(known(&database), 4 + most as usize);
         assert_eq!(database.up_count(), 4, "those that are up stay");
         // Another neighbour has its own share, and takes from nobody else's.
@@ -206,7 +206,7 @@ mod database {
         take(&mut database, record(1, 2, &[0, 2, 1000]), 1);
         assert_eq!(ups(&database.derive_up(at(2), &live)), (1, 0));
         take(&mut database, record(9000, 1, &[]), 1);
-        let known = database.in_order().count();
+        let known = database.count();
         assert_eq!(
             known,
             5 + MAX_DOWN_PER_NEIGHBOUR as usize,

@@ -51,8 +51,10 @@ impl Core {
             return;
         }
         if let Some(dialing) = dialing {
+            self.keep(new.peer);
             self.pool
                 .worked(new.peer, dialing.candidate.addr, self.unix_ms(now));
+            self.let_go(new.peer);
         }
         if let Err(error) = self.check_hello(&new) {
             self.reject("bad_hello", new.peer, error);
@@ -278,10 +280,10 @@ impl Core {
 
     /// The peer said something on a connection that it dialed, so it has our Hello: the link stands at both ends.
     pub(super) fn confirm(&mut self, now: Time, peer: NodeId) {
-        let was_up = self.database.is_up(&peer);
         let Some(link) = self.links.get_mut(&peer).filter(|link| !link.confirmed) else {
             return;
         };
+        let was_up = self.database.is_up(&peer);
         link.confirmed = true;
         self.stirred = true;
         self.events.push_back(Event::Linked {
@@ -397,6 +399,7 @@ impl Core {
         }
         if link.listed {
             self.note_flap(now, peer, link.run_id);
+            self.keep(peer);
             self.pool.lost(peer, now);
         }
     }

@@ -1,21 +1,25 @@
 //! The newest signed record of every node, who is up, and the digests that compare two such views.
 //!
-//! Ids are interned to dense indices; an index is reused only after its node was forgotten. Being up is *derived*: a
-//! node is up when it can be reached over links that both their ends list, starting at this node's own live links. So
-//! there is nothing to refute and nothing to expire: when a region dies, the survivors at its border drop their own
-//! side, and it is gone.
+//! Nodes stand at dense places ([`ids`](super::ids)), and a core of a large network spends less than thirty bytes on each: its
+//! record, which all cores of a simulator share, in one table, what is looked at less often in a second one, and a bit that says
+//! whether it is up. Who is up is derived from the records ([`reach`](super::reach)). Sums over ranges of ids are kept as
+//! records come and go, so that no comparison of views has to walk over one.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
 
 use super::Time;
-use crate::record::{Record, Version};
-use crate::wire::{MAX_SYNC_ENTRIES, NodeId, ShortId, ViewDigest};
+use super::bits::Bits;
+use super::ids::Ids;
+pub use super::ids::{Index, ring_position};
+use super::reach::Pending;
+use crate::record::{Hint, Record, Version};
+use crate::wire::{MAX_BUCKETS_LOG2, MAX_SYNC_ENTRIES, NodeId, ShortId, ViewDigest};
 
 /// The largest number of nodes in the database: above the ten thousand that area-net is made for, at about 1 kB each.
 pub const MAX_NODES: usize = 32_768;
@@ -23,36 +27,19 @@ pub const MAX_NODES: usize = 32_768;
 /// nodes.
 pub const MAX_DOWN_PER_NEIGHBOUR: u32 = 2048;
 
-/// A node's place in the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Index(pub u32);
-
-impl Index {
-    fn at(self) -> usize {
-        self.0 as usize
-    }
-}
-
 /// What is known of a node.
-#[derive(Debug)]
-pub struct Entry {
+#[derive(Debug, Clone, Copy)]
+pub struct Entry<'a> {
     /// Its newest record.
-    pub record: Arc<Record>,
+    pub record: &'a Arc<Record>,
     /// Whether it can be reached.
     pub up: bool,
     /// When `up` last changed (or the node was first heard of), or it said that it leaves.
     pub since: Time,
     /// When the record came.
     pub received: Time,
-    /// When the node last turned unreachable, for forgetting.
-    pub down_since: Time,
     /// Whether the record came from a neighbour on this very machine.
     pub over_loopback: bool,
-    /// Where the node stands on the ring: a hash of its id.
-    pub ring: u64,
-    /// The neighbour that brought a node that was never up so far.
-    brought_by: Option<NodeId>,
-    relayed: Option<Time>,
 }
 
 /// What a record changed.
@@ -79,20 +66,6 @@ pub enum Outcome {
     Full,
 }
 
-/// See the module's documentation.
-#[derive(Debug)]
-pub struct Database {
-    entries: Vec<Option<Entry>>,
-    free: Vec<u32>,
-    by_id: BTreeMap<ShortId, Index>,
-    me: Index,
-    /// The sum of the fingerprints of all nodes that are up, and the digest made of it last.
-    sum: u128,
-    digest: Cell<Option<(u128, ViewDigest)>>,
-    up: usize,
-    down_by: BTreeMap<NodeId, u32>,
-}
-
 /// A node that went up or down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flip {
@@ -102,30 +75,129 @@ pub struct Flip {
     pub up: bool,
 }
 
-/// Where a node stands on the ring of all nodes.
-#[must_use]
-pub fn ring_position(id: &NodeId) -> u64 {
-    let hash = digest(&SHA256, &id.0);
-    u64::from_be_bytes(hash.as_ref()[..8].try_into().expect("SHA-256 has 32 bytes"))
+/// What is known of a node beside its record: twenty bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Notes {
+    /// Of a node that is up: the one before it on the way by which it was found, in the tables of `reach`. Of one that never was: who
+    /// brought it, in the table of [`Bringers`]. Else [`NOBODY`].
+    pub(super) way: u32,
+    pub(super) since: Stamp,
+    received: Stamp,
+    relayed: Stamp,
+    over_loopback: bool,
+}
+
+/// No way, or no bringer.
+pub(super) const NOBODY: u32 = u32::MAX;
+
+/// A time in ms, in five bytes: that is 34 years. Later ones stand still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp([u8; 5]);
+
+impl Stamp {
+    const NEVER: Self = Self([u8::MAX; 5]);
+
+    pub(super) fn of(time: Time) -> Self {
+        let ms = time.as_secs().saturating_mul(1000) + u64::from(time.subsec_millis());
+        let [a, b, c, d, e, ..] = ms.min((1 << 40) - 2).to_le_bytes();
+        Self([a, b, c, d, e])
+    }
+
+    fn time(self) -> Time {
+        let [a, b, c, d, e] = self.0;
+        Duration::from_millis(u64::from_le_bytes([a, b, c, d, e, 0, 0, 0]))
+    }
+}
+
+/// The neighbours that brought nodes which were never up, and how many of these there are.
+#[derive(Debug, Default)]
+struct Bringers {
+    places: BTreeMap<NodeId, u32>,
+    counts: Vec<(Option<NodeId>, u32)>,
+}
+
+impl Bringers {
+    fn count(&self, id: &NodeId) -> u32 {
+        let place = self.places.get(id);
+        place.map_or(0, |&place| self.counts[place as usize].1)
+    }
+
+    fn add(&mut self, id: NodeId) -> u32 {
+        let counts = &mut self.counts;
+        let place = *self.places.entry(id).or_insert_with(|| {
+            let free = counts.iter().position(|(id, _)| id.is_none());
+            let place = free.unwrap_or(counts.len());
+            if place == counts.len() {
+                counts.push((None, 0));
+            }
+            counts[place].0 = Some(id);
+            u32::try_from(place).expect("no more than nodes")
+        });
+        counts[place as usize].1 += 1;
+        place
+    }
+
+    /// One of the nodes that it brought is up, or forgotten.
+    fn remove(&mut self, place: u32) {
+        let (id, count) = &mut self.counts[place as usize];
+        *count -= 1;
+        if *count == 0
+            && let Some(id) = id.take()
+        {
+            self.places.remove(&id);
+        }
+    }
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Database {
+    pub(super) ids: Arc<Ids>,
+    pub(super) me: Index,
+    pub(super) records: Vec<Option<Arc<Record>>>,
+    pub(super) notes: Vec<Notes>,
+    pub(super) up: Bits,
+    count: usize,
+    up_count: usize,
+    /// The sum of the fingerprints of all nodes that are up, and the digest made of it last.
+    sum: u128,
+    digest: Cell<Option<(u128, ViewDigest)>>,
+    /// The sums of the upper halves of these fingerprints, for each of the finest ranges of ids.
+    sums: Box<[u64]>,
+    bringers: Bringers,
+    /// When a node turned unreachable, where it said farewell, or took it back, after that.
+    down_since: BTreeMap<Index, Stamp>,
+    pub(super) pending: Pending,
 }
 
 impl Database {
-    /// A database that holds this node's own record, which is always up.
+    /// A database that holds this node's own record, which is always up, with a table of ids of its own.
     #[must_use]
     pub fn new(own: Arc<Record>) -> Self {
-        let me = Index(0);
+        Self::with_ids(own, Arc::new(Ids::new(0)))
+    }
+
+    /// The same with a table of ids that others may share.
+    #[must_use]
+    pub fn with_ids(own: Arc<Record>, ids: Arc<Ids>) -> Self {
         let mut database = Self {
-            entries: Vec::new(),
-            free: Vec::new(),
-            by_id: BTreeMap::new(),
-            me,
-            sum: own.fingerprint(),
+            ids,
+            me: Index(0),
+            records: Vec::new(),
+            notes: Vec::new(),
+            up: Bits::default(),
+            count: 0,
+            up_count: 0,
+            sum: 0,
             digest: Cell::new(None),
-            up: 1,
-            down_by: BTreeMap::new(),
+            sums: vec![0; 1 << MAX_BUCKETS_LOG2].into(),
+            bringers: Bringers::default(),
+            down_since: BTreeMap::new(),
+            pending: Pending::default(),
         };
-        database.insert(own, Duration::ZERO, None);
-        database.entry_mut(me).up = true;
+        database.me = database.insert(own, Duration::ZERO, None, false);
+        database.up.insert(database.me);
+        database.note_flip(Duration::ZERO, database.me);
         database
     }
 
@@ -138,77 +210,148 @@ impl Database {
     /// How many nodes are up, this one included.
     #[must_use]
     pub fn up_count(&self) -> usize {
-        self.up
+        self.up_count
+    }
+
+    /// How many nodes there are, up or not.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
     }
 
     /// The place of a node.
     #[must_use]
     pub fn index(&self, id: &ShortId) -> Option<Index> {
-        self.by_id.get(id).copied()
+        let index = self.ids.read().find(id, &Hint::default())?;
+        self.has(index).then_some(index)
     }
 
-    /// The node at that place.
+    fn has(&self, index: Index) -> bool {
+        self.records.get(index.at()).is_some_and(Option::is_some)
+    }
+
+    /// The record of the node at that place.
     ///
     /// # Panics
     /// When nobody is there: indices are only held for nodes that are.
     #[must_use]
-    pub fn entry(&self, index: Index) -> &Entry {
+    pub fn record_at(&self, index: Index) -> &Arc<Record> {
+        self.records[index.at()]
+            .as_ref()
+            .expect("an index is held only while its node is")
+    }
+
+    /// Whether the node at that place is up.
+    #[must_use]
+    pub fn is_up_at(&self, index: Index) -> bool {
+        self.up.has(index)
+    }
+
+    /// What is known of the node at that place.
+    ///
+    /// # Panics
+    /// When nobody is there.
+    #[must_use]
+    pub fn entry(&self, index: Index) -> Entry<'_> {
         self.get(index)
             .expect("an index is held only while its node is")
     }
 
-    /// The node at that place, if one is.
+    /// What is known of the node at that place, if one is.
     #[must_use]
-    pub fn get(&self, index: Index) -> Option<&Entry> {
-        self.entries.get(index.at()).and_then(Option::as_ref)
+    pub fn get(&self, index: Index) -> Option<Entry<'_>> {
+        let record = self.records.get(index.at())?.as_ref()?;
+        let notes = &self.notes[index.at()];
+        Some(Entry {
+            record,
+            up: self.up.has(index),
+            since: notes.since.time(),
+            received: notes.received.time(),
+            over_loopback: notes.over_loopback,
+        })
     }
 
-    fn entry_mut(&mut self, index: Index) -> &mut Entry {
-        self.entries[index.at()]
-            .as_mut()
-            .expect("an index is held only while its node is")
+    /// Where on the ring of all nodes the one at that place stands.
+    #[must_use]
+    pub fn ring(&self, index: Index) -> u64 {
+        self.ids.read().ring(index)
     }
 
     /// The record of a node.
     #[must_use]
     pub fn record(&self, id: &NodeId) -> Option<&Arc<Record>> {
         self.index(&id.abbreviated())
-            .map(|index| &self.entry(index).record)
+            .map(|index| self.record_at(index))
     }
 
     /// Whether a node is up.
     #[must_use]
     pub fn is_up(&self, id: &NodeId) -> bool {
         self.index(&id.abbreviated())
-            .is_some_and(|index| self.entry(index).up)
+            .is_some_and(|index| self.up.has(index))
     }
 
-    /// All nodes in the order of their ids.
-    pub fn in_order(&self) -> impl Iterator<Item = (Index, &Entry)> {
-        self.by_id.values().map(|&index| (index, self.entry(index)))
+    /// All nodes, in the order of their places.
+    pub fn nodes(&self) -> impl Iterator<Item = (Index, Entry<'_>)> {
+        let places = 0..self.records.len();
+        places.filter_map(|place| {
+            let index = Index::from_place(place);
+            Some((index, self.get(index)?))
+        })
     }
 
-    /// The nodes that are up, in the order of their ids.
-    pub fn up_in_order(&self) -> impl Iterator<Item = (Index, &Entry)> {
-        self.in_order().filter(|(_, entry)| entry.up)
+    /// The nodes that are up, in the order of their places.
+    pub fn nodes_up(&self) -> impl Iterator<Item = (Index, Entry<'_>)> {
+        self.up.iter().map(|index| (index, self.entry(index)))
     }
 
-    /// The records of the nodes that are up, in the order of their places: for whoever wants them all, and in no order.
-    pub(super) fn records_up(&self) -> impl Iterator<Item = &Arc<Record>> {
-        let there = self.entries.iter().flatten();
-        there.filter(|entry| entry.up).map(|entry| &entry.record)
+    /// The records of the nodes that are up, in the order of their places.
+    pub fn records_up(&self) -> impl Iterator<Item = &Arc<Record>> {
+        self.up.iter().map(|index| self.record_at(index))
     }
 
-    /// How many nodes there are, up or not.
-    pub(super) fn len(&self) -> usize {
-        self.by_id.len()
+    /// The nodes that are up in some of the view's `2^log2` buckets, in the order of their places.
+    pub fn nodes_in(&self, log2: u8, wanted: &[u16]) -> Vec<(u16, Index)> {
+        let mut within = vec![false; 1 << log2];
+        for &place in wanted {
+            if let Some(one) = within.get_mut(usize::from(place)) {
+                *one = true;
+            }
+        }
+        let ids = self.ids.read();
+        let place = |index: Index| bucket(ids.id(index), log2);
+        let up = self.up.iter().map(|index| (place(index), index));
+        up.filter(|(place, _)| within[*place])
+            .map(|(place, index)| (u16::try_from(place).expect("at most 1024 buckets"), index))
+            .collect()
+    }
+
+    /// Where a record's node stands, if it is here: first where the record says, which needs no look at the shared table.
+    fn find(&self, record: &Arc<Record>) -> Option<Index> {
+        let hinted = Index(record.place().get());
+        if let Some(Some(have)) = self.records.get(hinted.at())
+            && (Arc::ptr_eq(have, record) || have.id() == record.id())
+        {
+            return Some(hinted);
+        }
+        let short = record.id().abbreviated();
+        let index = self.ids.read().find(&short, record.place())?;
+        self.has(index).then_some(index)
     }
 
     /// Whether a record would be news.
     #[must_use]
-    pub fn would_be_news(&self, record: &Record) -> bool {
-        self.record(&record.id())
-            .is_none_or(|have| have.compare(record).is_lt())
+    pub fn would_be_news(&self, record: &Arc<Record>) -> bool {
+        self.find(record).is_none_or(|index| {
+            let have = self.record_at(index);
+            !Arc::ptr_eq(have, record) && have.compare(record).is_lt()
+        })
+    }
+
+    /// The record that this one takes the place of, or would.
+    #[must_use]
+    pub fn before(&self, record: &Arc<Record>) -> Option<Entry<'_>> {
+        self.find(record).map(|index| self.entry(index))
     }
 
     /// Takes a verified record if it is newer than what is here. `over_loopback`: the neighbour that brought it is on this
@@ -220,111 +363,146 @@ impl Database {
         from: Option<NodeId>,
         over_loopback: bool,
     ) -> Outcome {
-        let Some(&index) = self.by_id.get(&record.id().abbreviated()) else {
+        let Some(index) = self.find(&record) else {
             if !self.make_room(from) {
                 return Outcome::Full;
             }
-            let index = self.insert(record, now, from);
-            self.entry_mut(index).over_loopback = over_loopback;
+            let index = self.insert(record, now, from, over_loopback);
             return Outcome::Newer(index, Change::Gain);
         };
-        let entry = self.entry_mut(index);
-        match entry.record.compare(&record) {
-            Ordering::Less if entry.record.id() == record.id() => {}
+        let have = self.record_at(index);
+        if Arc::ptr_eq(have, &record) {
+            return Outcome::Same(index);
+        }
+        match have.compare(&record) {
+            Ordering::Less if have.id() == record.id() => {}
             Ordering::Equal => return Outcome::Same(index),
             Ordering::Less | Ordering::Greater => return Outcome::Older(index),
         }
-        let change = compare(&entry.record, &record);
-        if entry.record.body().leaving != record.body().leaving {
-            entry.since = now;
+        let difference = Difference::between(have, &record);
+        let change = difference.change(have, &record);
+        let farewell = have.body().leaving != record.body().leaving;
+        let up = self.up.has(index);
+        if up {
+            let (old, new) = (have.fingerprint(), record.fingerprint());
+            self.shift_sums(&record.id(), old, new);
         }
-        let sums = (entry.record.fingerprint(), record.fingerprint());
-        entry.record = record;
-        entry.received = now;
-        entry.over_loopback = over_loopback;
-        if entry.up {
-            self.sum = self.sum.wrapping_sub(sums.0).wrapping_add(sums.1);
+        if difference.lost || difference.gained || farewell {
+            self.note_links(index, &record, difference);
         }
+        let notes = &mut self.notes[index.at()];
+        if farewell {
+            if !up {
+                self.down_since.entry(index).or_insert(notes.since);
+            }
+            notes.since = Stamp::of(now);
+        }
+        notes.received = Stamp::of(now);
+        notes.over_loopback = over_loopback;
+        self.records[index.at()] = Some(record);
         Outcome::Newer(index, change)
     }
 
-    fn insert(&mut self, record: Arc<Record>, now: Time, from: Option<NodeId>) -> Index {
-        let short = record.id().abbreviated();
-        let entry = Entry {
-            ring: ring_position(&record.id()),
-            record,
-            up: false,
-            since: now,
-            received: now,
-            down_since: now,
-            brought_by: from,
-            relayed: None,
+    fn insert(
+        &mut self,
+        record: Arc<Record>,
+        now: Time,
+        from: Option<NodeId>,
+        over_loopback: bool,
+    ) -> Index {
+        let index = self.ids.hold_hinted(&record.id(), record.place());
+        self.reach_place(index);
+        self.notes[index.at()] = Notes {
+            way: from.map_or(NOBODY, |from| self.bringers.add(from)),
+            since: Stamp::of(now),
+            received: Stamp::of(now),
+            relayed: Stamp::NEVER,
+            over_loopback,
+        };
+        self.records[index.at()] = Some(record);
+        self.count += 1;
+        self.pending.gained(index);
+        index
+    }
+
+    /// Makes the tables long enough. Where there are more places already, those of other cores, they are made for all of these and no
+    /// more: ten thousand cores have ten thousand tables.
+    fn reach_place(&mut self, index: Index) {
+        if index.at() < self.records.len() {
+            return;
+        }
+        let places = self.ids.places();
+        let room = if places > index.at() + 1 {
+            places
+        } else {
+            places + places / 8
+        };
+        self.records.reserve_exact(room - self.records.len());
+        self.notes.reserve_exact(room - self.notes.len());
+        self.records.resize(places, None);
+        let nothing = Notes {
+            way: NOBODY,
+            since: Stamp::NEVER,
+            received: Stamp::NEVER,
+            relayed: Stamp::NEVER,
             over_loopback: false,
         };
-        if let Some(from) = from {
-            *self.down_by.entry(from).or_default() += 1;
-        }
-        let index = if let Some(free) = self.free.pop() {
-            self.entries[free as usize] = Some(entry);
-            Index(free)
-        } else {
-            self.entries.push(Some(entry));
-            Index(u32::try_from(self.entries.len() - 1).expect("MAX_NODES fits"))
-        };
-        self.by_id.insert(short, index);
-        index
+        self.notes.resize(places, nothing);
+        self.up.reach(places);
     }
 
     /// Whether one more unknown node from this neighbour fits; a full database makes room by forgetting the one that is down
     /// longest.
     fn make_room(&mut self, from: Option<NodeId>) -> bool {
-        let over = from.is_some_and(|from| {
-            self.down_by
-                .get(&from)
-                .is_some_and(|&n| n >= MAX_DOWN_PER_NEIGHBOUR)
-        });
-        if over {
+        if from.is_some_and(|from| self.bringers.count(&from) >= MAX_DOWN_PER_NEIGHBOUR) {
             // What it brought before is forgotten in its own time; a search for the oldest would let it keep us busy.
             return false;
         }
-        if self.by_id.len() < MAX_NODES {
+        if self.count < MAX_NODES {
             return true;
         }
-        self.oldest_down().is_some_and(|index| self.forget(index))
+        let oldest = self.down().min_by_key(|(_, since)| *since);
+        oldest.is_some_and(|(index, _)| self.forget(index))
     }
 
-    fn oldest_down(&self) -> Option<Index> {
-        self.in_order()
-            .filter(|(_, entry)| !entry.up)
-            .min_by_key(|(_, entry)| entry.down_since)
-            .map(|(index, _)| index)
+    /// The nodes that are not up, and since when.
+    fn down(&self) -> impl Iterator<Item = (Index, Time)> + '_ {
+        let places = (0..self.records.len()).map(Index::from_place);
+        let down = places.filter(|&index| self.has(index) && !self.up.has(index));
+        down.map(|index| {
+            let moved = self.down_since.get(&index).copied();
+            let since = moved.unwrap_or(self.notes[index.at()].since);
+            (index, since.time())
+        })
     }
 
     fn forget(&mut self, index: Index) -> bool {
-        let Some(entry) = self.entries[index.at()].take() else {
+        if self.records[index.at()].take().is_none() {
             return false;
-        };
-        self.uncount(entry.brought_by);
-        self.by_id.remove(&entry.record.id().abbreviated());
-        self.free.push(index.0);
+        }
+        self.take_bringer(index);
+        self.down_since.remove(&index);
+        self.count -= 1;
+        self.ids.release([index]);
         true
     }
 
-    fn uncount(&mut self, from: Option<NodeId>) {
-        let Some(from) = from else { return };
-        if let Some(count) = self.down_by.get_mut(&from) {
-            *count -= 1;
-            if *count == 0 {
-                self.down_by.remove(&from);
-            }
+    /// A node that was never up is, or is forgotten: it no longer counts against who brought it.
+    pub(super) fn take_bringer(&mut self, index: Index) {
+        let way = std::mem::replace(&mut self.notes[index.at()].way, NOBODY);
+        if way != NOBODY {
+            self.bringers.remove(way);
         }
     }
 
     /// Forgets the nodes that have been down for `after`, and tells which.
     pub fn forget_older(&mut self, now: Time, after: Duration) -> Vec<Index> {
+        if self.count == self.up_count {
+            return Vec::new();
+        }
         let old: Vec<Index> = self
-            .in_order()
-            .filter(|(_, entry)| !entry.up && now.saturating_sub(entry.down_since) >= after)
+            .down()
+            .filter(|(_, since)| now.saturating_sub(*since) >= after)
             .map(|(index, _)| index)
             .collect();
         for &index in &old {
@@ -335,77 +513,32 @@ impl Database {
 
     /// Notes that a node's record is passed on now; returns when one was before.
     pub fn note_relay(&mut self, index: Index, now: Time) -> Option<Time> {
-        self.entry_mut(index).relayed.replace(now)
+        let relayed = &mut self.notes[index.at()].relayed;
+        let before = std::mem::replace(relayed, Stamp::of(now));
+        (before != Stamp::NEVER).then(|| before.time())
     }
 
-    /// Derives who is up, from this node's own live links, and tells who changed. A breadth-first walk over the links
-    /// that both their ends list.
-    pub fn derive_up(&mut self, now: Time, live: &[Index]) -> Vec<Flip> {
-        let mut reached = vec![false; self.entries.len()];
-        let mut queue = VecDeque::from([self.me]);
-        reached[self.me.at()] = true;
-        for &index in live {
-            let leaving = self.entry(index).record.body().leaving;
-            if !leaving && !std::mem::replace(&mut reached[index.at()], true) {
-                queue.push_back(index);
-            }
-        }
-        while let Some(index) = queue.pop_front() {
-            if index == self.me {
-                continue;
-            }
-            for peer in self.mutual_links(index) {
-                if !std::mem::replace(&mut reached[peer.at()], true) {
-                    queue.push_back(peer);
-                }
-            }
-        }
-        let flips: Vec<Flip> = self
-            .in_order()
-            .filter(|(index, entry)| entry.up != reached[index.at()])
-            .map(|(index, entry)| Flip {
-                index,
-                up: !entry.up,
-            })
-            .collect();
-        for flip in &flips {
-            self.flip(now, *flip);
-        }
-        flips
-    }
-
-    fn flip(&mut self, now: Time, flip: Flip) {
-        let entry = self.entry_mut(flip.index);
-        entry.up = flip.up;
-        entry.since = now;
-        let fingerprint = entry.record.fingerprint();
-        let brought_by = entry.brought_by.take();
-        if flip.up {
-            self.sum = self.sum.wrapping_add(fingerprint);
-            self.up += 1;
-            self.uncount(brought_by);
+    /// The node at that place has just come up or gone down.
+    pub(super) fn note_flip(&mut self, now: Time, index: Index) {
+        self.notes[index.at()].since = Stamp::of(now);
+        self.down_since.remove(&index);
+        let record = self.record_at(index);
+        let (id, fingerprint) = (record.id(), record.fingerprint());
+        if self.up.has(index) {
+            self.up_count += 1;
+            self.shift_sums(&id, 0, fingerprint);
         } else {
-            entry.down_since = now;
-            self.sum = self.sum.wrapping_sub(fingerprint);
-            self.up -= 1;
+            self.up_count -= 1;
+            self.shift_sums(&id, fingerprint, 0);
         }
     }
 
-    /// The nodes to which a link is listed by both ends, none of them leaving.
-    pub fn mutual_links(&self, index: Index) -> impl Iterator<Item = Index> + '_ {
-        let record = &self.entry(index).record;
-        let me = record.id().abbreviated();
-        let links = if record.body().leaving {
-            &[][..]
-        } else {
-            &record.body().links[..]
-        };
-        links.iter().filter_map(move |link| {
-            let peer = self.index(&link.peer)?;
-            let other = &self.entry(peer).record;
-            let mutual = !other.body().leaving && other.link_to(&me).is_some();
-            mutual.then_some(peer)
-        })
+    /// Another fingerprint, or none, stands for a node that is, or was, up.
+    fn shift_sums(&mut self, id: &NodeId, old: u128, new: u128) {
+        self.sum = self.sum.wrapping_sub(old).wrapping_add(new);
+        let half = |fingerprint: u128| (fingerprint >> 64) as u64;
+        let sum = &mut self.sums[bucket(&id.abbreviated(), MAX_BUCKETS_LOG2)];
+        *sum = sum.wrapping_sub(half(old)).wrapping_add(half(new));
     }
 
     /// The digest that probes carry: of (node, version) for every node that is up.
@@ -426,21 +559,20 @@ impl Database {
     /// How finely to compare a view of this size: about eight nodes a bucket.
     #[must_use]
     pub fn bucket_log2(&self) -> u8 {
-        let buckets = (self.up / 8).max(1);
+        let buckets = (self.up_count / 8).max(1);
         u8::try_from(buckets.ilog2())
             .expect("at most 31")
-            .min(crate::wire::MAX_BUCKETS_LOG2)
+            .min(MAX_BUCKETS_LOG2)
     }
 
     /// The sums of the view's `2^log2` buckets.
     #[must_use]
     pub fn bucket_sums(&self, log2: u8) -> Vec<u64> {
-        let mut sums = vec![0_u128; 1 << log2];
-        for (_, entry) in self.up_in_order() {
-            let sum = &mut sums[bucket(&entry.record.id().abbreviated(), log2)];
-            *sum = sum.wrapping_add(entry.record.fingerprint());
-        }
-        sums.into_iter().map(|sum| (sum >> 64) as u64).collect()
+        let finest = 1 << (MAX_BUCKETS_LOG2 - log2);
+        let ranges = self.sums.chunks(finest);
+        ranges
+            .map(|range| range.iter().copied().fold(0, u64::wrapping_add))
+            .collect()
     }
 
     /// The versions of all nodes that are up in some of those buckets, and the buckets for which the list is complete: as many as
@@ -454,22 +586,29 @@ impl Database {
     ) -> (Vec<u16>, Vec<(ShortId, Version)>) {
         let mut lists: BTreeMap<u16, Vec<(ShortId, Version)>> =
             wanted.iter().map(|&b| (b, Vec::new())).collect();
-        for (_, entry) in self.up_in_order() {
-            let short = entry.record.id().abbreviated();
-            let place = u16::try_from(bucket(&short, log2)).expect("at most 1024 buckets");
-            if let Some(list) = lists.get_mut(&place) {
-                list.push((short, entry.record.version()));
-            }
+        for (place, index) in self.nodes_in(log2, wanted) {
+            let record = self.record_at(index);
+            let list = lists.get_mut(&place).expect("only those were looked for");
+            list.push((record.id().abbreviated(), record.version()));
         }
         let (mut buckets, mut versions) = (Vec::new(), Vec::new());
         let count = lists.len();
-        for (place, list) in lists.into_iter().cycle_from(start, count) {
+        for (place, mut list) in lists.into_iter().cycle_from(start, count) {
             if versions.len() + list.len() <= MAX_SYNC_ENTRIES {
+                list.sort_unstable_by_key(|(id, _)| *id);
                 buckets.push(place);
                 versions.extend(list);
             }
         }
         (buckets, versions)
+    }
+}
+
+impl Drop for Database {
+    /// Other cores may use the table of ids after this one.
+    fn drop(&mut self) {
+        let places = (0..self.records.len()).map(Index::from_place);
+        self.ids.release(places.filter(|&index| self.has(index)));
     }
 }
 
@@ -497,20 +636,42 @@ impl<I: Iterator> CycleFrom for I {
 
 /// What a newer record of a node changes.
 pub(super) fn compare(old: &Record, new: &Record) -> Change {
-    let (a, b) = (old.body(), new.body());
-    let lost = a.links.iter().any(|link| new.link_to(&link.peer).is_none());
-    let suspects = b
-        .links
-        .iter()
-        .any(|link| link.suspect && old.link_to(&link.peer).is_none_or(|before| !before.suspect));
-    if b.leaving || lost || suspects {
-        return Change::Loss;
+    Difference::between(old, new).change(old, new)
+}
+
+/// How the links of two records of a node differ.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Difference {
+    pub(super) lost: bool,
+    pub(super) gained: bool,
+    suspects: bool,
+}
+
+impl Difference {
+    /// One walk along both lists, which are in the same order.
+    fn between(old: &Record, new: &Record) -> Self {
+        let mut difference = Self::default();
+        let mut before = old.body().links.iter().peekable();
+        for link in &new.body().links {
+            while before.next_if(|old| old.peer < link.peer).is_some() {
+                difference.lost = true;
+            }
+            let same = before.next_if(|old| old.peer == link.peer);
+            difference.gained |= same.is_none();
+            difference.suspects |= link.suspect && same.is_none_or(|same| !same.suspect);
+        }
+        difference.lost |= before.next().is_some();
+        difference
     }
-    let gained = b.links.iter().any(|link| old.link_to(&link.peer).is_none());
-    let restarted = a.run_id != b.run_id;
-    if gained || restarted {
-        Change::Gain
-    } else {
-        Change::Figures
+
+    fn change(self, old: &Record, new: &Record) -> Change {
+        let (a, b) = (old.body(), new.body());
+        if b.leaving || self.lost || self.suspects {
+            Change::Loss
+        } else if self.gained || a.run_id != b.run_id {
+            Change::Gain
+        } else {
+            Change::Figures
+        }
     }
 }

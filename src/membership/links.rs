@@ -313,6 +313,7 @@ impl Core {
             self.note_flap(now, peer, run_id);
             self.own_links_lost(now);
         }
+        self.keep(peer);
         self.pool.lost(peer, now);
         self.plan_soon(now);
     }

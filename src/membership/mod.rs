@@ -8,10 +8,13 @@
 //! Use it in one way: mutate, then drain to empty.
 //!
 //! The parts, each an own module:
-//! - [`database`]: the newest record of every node, who is up, digests;
+//! - [`database`]: the newest record of every node, and digests;
+//! - [`ids`]: where nodes stand in tables;
+//! - `reach`: who is up;
 //! - [`detector`]: is this link alive, and how long is its path;
 //! - `loss`: how many misses in a row a link's loss explains;
 //! - [`pool`]: what is missing, and where it might be;
+//! - `addresses`: where nodes can be dialed;
 //! - `backlog`: what a neighbour may still lack;
 //! - `connections`: they come, go, and compete for being *the* link to a peer;
 //! - `links`: the link to a peer, while it stands;
@@ -21,16 +24,20 @@
 //! - `neighbors`: whom to link with;
 //! - `picture`: the snapshot.
 
+mod addresses;
 mod backlog;
+mod bits;
 mod connections;
 pub mod database;
 pub mod detector;
+pub mod ids;
 mod links;
 mod loss;
 mod neighbors;
 mod picture;
 pub mod pool;
 mod publish;
+mod reach;
 mod spread;
 mod tree;
 
@@ -48,6 +55,7 @@ use crate::wire::{Answer, CloseCode, Hello, Message, NodeId, Probe, ShortId, Vie
 use backlog::Waiting;
 use connections::{Contest, Flaps};
 use database::{Change, Database, Index};
+use ids::Ids;
 use links::Link;
 pub use neighbors::MAX_QUEUE as MAX_DIAL_QUEUE;
 use pool::{Candidate, Pool, Remembered};
@@ -112,6 +120,8 @@ pub struct Config {
     pub refresh_bytes_per_s: u32,
     /// How long the record of a node that is not up is kept.
     pub forget_after: Duration,
+    /// Where nodes stand in tables, if all cores of a simulator are to share that; else the core has a table of its own.
+    pub ids: Option<Arc<Ids>>,
 }
 
 /// A connection after both Hellos.
@@ -282,7 +292,7 @@ pub enum Event {
 pub struct Tables {
     /// Nodes in the database, at most [`database::MAX_NODES`].
     pub nodes: usize,
-    /// Nodes remembered, at most [`pool::MAX_REMEMBERED`].
+    /// Nodes remembered beside what their records say, at most [`pool::MAX_REMEMBERED`].
     pub remembered: usize,
     /// Links, those that were judged down and are kept for a while among them.
     pub links: usize,
@@ -364,6 +374,10 @@ impl Core {
     pub fn new(config: Config, signer: Arc<dyn Signer>) -> Self {
         let me = signer.node_id();
         let own = OwnRecord::new(&config, &*signer);
+        let ids = config.ids.clone().unwrap_or_else(|| {
+            let secret = config.seed.first_chunk().expect("32 bytes hold eight");
+            Arc::new(Ids::new(u64::from_le_bytes(*secret)))
+        });
         let pool = Pool::new(&config.targets, config.remembered.clone());
         let dial_queue = pool
             .first_dials()
@@ -373,7 +387,7 @@ impl Core {
         Self {
             rng: ChaCha8Rng::from_seed(config.seed),
             me,
-            database: Database::new(own.record()),
+            database: Database::with_ids(own.record(), ids),
             own,
             links: BTreeMap::new(),
             conns: BTreeMap::new(),
@@ -533,7 +547,7 @@ impl Core {
     #[must_use]
     pub fn tables(&self) -> Tables {
         Tables {
-            nodes: self.database.len(),
+            nodes: self.database.count(),
             remembered: self.pool.nodes().len(),
             links: self.links.len(),
             conns: self.conns.len(),
@@ -546,12 +560,6 @@ impl Core {
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.own.epoch()
-    }
-
-    /// What is remembered of nodes, to be kept on disk.
-    #[must_use]
-    pub fn remembered(&self) -> &BTreeMap<NodeId, Remembered> {
-        self.pool.nodes()
     }
 
     /// A node's label, where it is known, for the log.
@@ -644,14 +652,14 @@ impl Core {
             self.events.push_back(Event::CutOff);
         }
         for flip in flips {
-            let record = self.database.entry(flip.index).record.clone();
+            let record = self.database.record_at(flip.index).clone();
             let (id, left) = (record.id(), record.body().leaving);
+            self.remember_flip(now, flip.index);
             if flip.up {
                 self.grew = now;
                 // What failed while it was away says nothing about now.
                 self.retries.remove(&id);
                 self.pass_on(now, flip.index, Change::Figures, CAME_UP);
-                self.remember(now, flip.index);
                 self.events.push_back(Event::Up(id));
             } else if left {
                 self.events.push_back(Event::Left(id));

@@ -163,7 +163,7 @@ impl Core {
             let up = match id {
                 Some(id) => database.is_up(&id),
                 None => database
-                    .up_in_order()
+                    .nodes_up()
                     .any(|(_, entry)| entry.record.body().addrs.contains(&addr)),
             };
             !linked && !under_way && !up
@@ -176,7 +176,7 @@ impl Core {
     fn plan_mesh(&mut self, now: Time) {
         let others: Vec<(NodeId, Time)> = self
             .database
-            .up_in_order()
+            .nodes_up()
             .map(|(_, entry)| (entry.record.id(), entry.since))
             .filter(|(id, _)| *id != self.me && !self.is_linked(id))
             .collect();
@@ -207,9 +207,12 @@ impl Core {
         let own = ring_position(&self.me);
         let mut around: Vec<(u64, NodeId)> = self
             .database
-            .up_in_order()
+            .nodes_up()
             .filter(|(_, entry)| entry.record.id() != self.me)
-            .map(|(_, entry)| (entry.ring.wrapping_sub(own), entry.record.id()))
+            .map(|(index, entry)| {
+                let ring = self.database.ring(index);
+                (ring.wrapping_sub(own), entry.record.id())
+            })
             .collect();
         if around.len() > SUCCESSORS {
             around.select_nth_unstable(SUCCESSORS - 1);
@@ -225,9 +228,12 @@ impl Core {
         let mut ring: BTreeSet<NodeId> = self.successors().into_iter().collect();
         let mut before: Vec<(u64, NodeId)> = self
             .database
-            .up_in_order()
+            .nodes_up()
             .filter(|(_, entry)| entry.record.id() != self.me)
-            .map(|(_, entry)| (own.wrapping_sub(entry.ring), entry.record.id()))
+            .map(|(index, entry)| {
+                let ring = self.database.ring(index);
+                (own.wrapping_sub(ring), entry.record.id())
+            })
             .collect();
         before.sort_unstable();
         ring.extend(before.into_iter().take(SUCCESSORS).map(|(_, id)| id));
@@ -308,7 +314,7 @@ impl Core {
     fn random_with_room(&mut self, now: Time) -> Option<NodeId> {
         let mut ids: Vec<NodeId> = self
             .database
-            .up_in_order()
+            .nodes_up()
             .map(|(_, entry)| entry.record.id())
             .filter(|id| self.is_pickable(now, id))
             .collect();
@@ -359,12 +365,7 @@ impl Core {
         if self.is_under_way(&id) {
             return;
         }
-        let known = self
-            .pool
-            .nodes()
-            .get(&id)
-            .and_then(|node| node.addrs.first().copied());
-        if let Some(addr) = known {
+        if let Some(addr) = self.address(&id) {
             self.enqueue(Candidate { id: Some(id), addr }, 0);
         }
     }
@@ -418,7 +419,7 @@ impl Core {
         self.plan_soon(now);
         match why {
             DialError::Myself => {
-                if self.pool.is_own(candidate.addr) {
+                if self.unlearn_own(candidate.addr) {
                     self.events.push_back(Event::OwnTarget(candidate.addr));
                 }
                 return;
@@ -442,6 +443,9 @@ impl Core {
             | DialError::Unreachable
             | DialError::OtherKey
             | DialError::Failed(_) => {}
+        }
+        if let Some(id) = candidate.id {
+            self.keep(id);
         }
         self.pool
             .failed(candidate, now, *why == DialError::OtherKey);
@@ -496,11 +500,11 @@ impl Core {
     pub(super) fn alternatives(&mut self, peer: &NodeId) -> Vec<SocketAddr> {
         let mut with_room: Vec<(usize, u64, NodeId)> = self
             .database
-            .up_in_order()
-            .map(|(_, entry)| {
+            .nodes_up()
+            .map(|(index, entry)| {
                 (
                     entry.record.body().links.len(),
-                    entry.ring,
+                    self.database.ring(index),
                     entry.record.id(),
                 )
             })
@@ -511,7 +515,7 @@ impl Core {
         with_room.sort_unstable_by_key(|(degree, ring, _)| (*degree, ring.wrapping_sub(position)));
         with_room
             .into_iter()
-            .filter_map(|(_, _, id)| self.pool.nodes().get(&id)?.addrs.first().copied())
+            .filter_map(|(_, _, id)| self.address(&id))
             .take(MAX_ALTERNATIVES)
             .collect()
     }

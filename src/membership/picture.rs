@@ -16,7 +16,8 @@ impl Core {
     /// Builds the picture; its cost grows with the number of links, so it is made only when somebody asks.
     #[must_use]
     pub fn snapshot(&self, now: Time) -> Snapshot {
-        let shown: Vec<(Index, &Entry)> = self.database.in_order().collect();
+        let mut shown: Vec<(Index, Entry<'_>)> = self.database.nodes().collect();
+        shown.sort_unstable_by_key(|(_, entry)| entry.record.id());
         let places: BTreeMap<Index, usize> = shown
             .iter()
             .enumerate()
@@ -31,11 +32,11 @@ impl Core {
             for peer in self.database.mutual_links(*index) {
                 let other = places[&peer];
                 // Each pair once, from its lower end.
-                if place < other && self.database.entry(peer).up {
+                if place < other && self.database.is_up_at(peer) {
                     links.push(self.link_view(
                         now,
                         (place, entry),
-                        (other, self.database.entry(peer)),
+                        (other, &self.database.entry(peer)),
                     ));
                 }
             }
@@ -58,7 +59,7 @@ impl Core {
         }
     }
 
-    fn node_view(&self, index: Index, entry: &Entry) -> NodeView {
+    fn node_view(&self, index: Index, entry: &Entry<'_>) -> NodeView {
         let body = entry.record.body();
         let state = match (entry.up, body.leaving) {
             (true, _) => NodeState::Up,
@@ -91,8 +92,13 @@ impl Core {
         }
     }
 
-    fn link_view(&self, now: Time, low: (usize, &Entry), high: (usize, &Entry)) -> LinkView {
-        let side = |from: &Entry, to: &Entry| -> LinkState {
+    fn link_view(
+        &self,
+        now: Time,
+        low: (usize, &Entry<'_>),
+        high: (usize, &Entry<'_>),
+    ) -> LinkView {
+        let side = |from: &Entry<'_>, to: &Entry<'_>| -> LinkState {
             *from
                 .record
                 .link_to(&to.record.id().abbreviated())
@@ -131,6 +137,6 @@ impl Core {
     }
 }
 
-fn nodes_known(shown: &[(Index, &Entry)]) -> usize {
+fn nodes_known(shown: &[(Index, Entry<'_>)]) -> usize {
     shown.len()
 }

@@ -3,6 +3,8 @@
 //! A lost neighbour is redialed by its former neighbours at once and then after 1, 2 and 4 s. After that it joins the pool of what
 //! is missing, from which a node draws every N seconds, N being the number of nodes it can reach: so each part of
 //! a split network makes about one attempt a second, whatever its size, and halves find each other without a storm.
+//!
+//! Of a node that is up the pool holds nothing that its record says as well ([`addresses`](super::addresses)).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -145,7 +147,7 @@ impl Pool {
         candidates
     }
 
-    /// Notes where a node that is up can be dialed.
+    /// Notes where a node that is, or was, up can be dialed.
     pub fn learn(&mut self, id: NodeId, addrs: &[SocketAddr], now_ms: u64, left: bool) {
         if !self.nodes.contains_key(&id) && self.nodes.len() >= MAX_REMEMBERED {
             let oldest = self
@@ -170,6 +172,16 @@ impl Pool {
         all.retain(|addr| seen.insert(*addr));
         all.truncate(MAX_ADDRS_REMEMBERED);
         node.addrs = all;
+    }
+
+    /// Forgets a node that is up, where nothing is remembered of it but the addresses that it publishes.
+    pub fn let_go(&mut self, id: &NodeId, published: &[SocketAddr]) {
+        let plain = self.nodes.get(id).is_some_and(|node| {
+            node.addrs == published && node.lost_at.is_none() && node.failures == 0 && !node.left
+        });
+        if plain {
+            self.nodes.remove(id);
+        }
     }
 
     /// An address worked for this node: it comes first from now on.
@@ -275,7 +287,7 @@ impl Pool {
         let mut candidates = self.due_redials(now, rng, &missing);
         if self.next_draw <= now {
             self.next_draw = now + pace(up, rng);
-            candidates.extend(self.draw(now, rng, &missing));
+            candidates.extend(self.draw(now, up, rng, &missing));
         }
         candidates
     }
@@ -315,6 +327,7 @@ impl Pool {
     fn draw(
         &mut self,
         now: Time,
+        up: usize,
         rng: &mut ChaCha8Rng,
         missing: impl Fn(Option<NodeId>, SocketAddr) -> bool,
     ) -> Option<Candidate> {
@@ -335,6 +348,13 @@ impl Pool {
             dear.push((candidate, if given_up { 0.1 } else { 1.0 }));
         }
         let mut rest: Vec<(Candidate, f64)> = Vec::new();
+        // Whoever is up was seen last of all, and most of them are not in here.
+        let there = |(id, node): &(&NodeId, &Remembered)| {
+            let addr = node.addrs.first();
+            addr.is_some_and(|&addr| !missing(Some(**id), addr))
+        };
+        let here = self.nodes.iter().filter(there).count();
+        let ahead = up.saturating_sub(1 + here);
         for (rank, (id, node)) in self.by_recency().into_iter().enumerate() {
             let Some(&addr) = node.addrs.first() else {
                 continue;
@@ -352,7 +372,7 @@ impl Pool {
             {
                 dear.push((candidate, 0.5_f64.powi(node.failures.min(6).cast_signed())));
             } else {
-                let recency = 1.0 / (1.0 + rank as f64);
+                let recency = 1.0 / (1.0 + (ahead + rank) as f64);
                 rest.push((
                     candidate,
                     recency * 0.5_f64.powi(node.failures.min(30).cast_signed()),

@@ -336,7 +336,7 @@ impl Core {
         };
         own.record = Record::sign(body, &self.config.network, &*self.signer);
         let (me, record) = (self.database.me(), own.record.clone());
-        let change = compare(&self.database.entry(me).record, &record);
+        let change = compare(self.database.record_at(me), &record);
         self.database.accept(record, now, None, false);
         self.changes.shape += 1;
         self.renew(me, None);

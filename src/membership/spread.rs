@@ -13,13 +13,11 @@ use std::time::Duration;
 use rand::RngExt as _;
 
 use super::backlog::Way;
-use super::database::{Change, Index, Outcome, bucket};
+use super::database::{Change, Index, Outcome};
 use super::links::LinkPhase;
 use super::{Action, ConnId, Core, Time};
 use crate::record::{Record, Version};
-use crate::wire::{
-    BATCH_BYTES, CloseCode, MAX_SYNC_ENTRIES, Message, NodeId, ShortId, ViewDigest, dialable,
-};
+use crate::wire::{BATCH_BYTES, CloseCode, MAX_SYNC_ENTRIES, Message, NodeId, ShortId, ViewDigest};
 
 /// How long a gain waits for company before it is passed on, the first time and when its node keeps changing.
 const FIRST_RELAY: Duration = Duration::from_millis(3);
@@ -252,7 +250,10 @@ impl Core {
         if self.database.would_be_news(&record) && !self.is_genuine(now, &record, from) {
             return;
         }
-        let before = self.database.record(&id).cloned();
+        let before = self
+            .database
+            .before(&record)
+            .map(|entry| (entry.record.clone(), entry.over_loopback));
         match self
             .database
             .accept(record.clone(), now, from, self.is_over_loopback(from))
@@ -262,15 +263,16 @@ impl Core {
                 if let Some(link) = from.and_then(|from| self.links.get_mut(&from)) {
                     link.branch.news += 1;
                 }
-                self.hear_hints(now, before.as_deref(), &record);
-                if before.is_some_and(|before| same_version(&before, &record)) {
+                let old = before.as_ref().map(|(before, _)| &**before);
+                self.hear_hints(now, old, &record);
+                if old.is_some_and(|old| same_version(old, &record)) {
                     self.reject(
                         "two_bodies",
                         id,
                         "signed two records under one version".to_owned(),
                     );
                 }
-                self.remember(now, index);
+                self.remember(now, index, before);
                 self.relay(now, index, change, from);
             }
             Outcome::Same(index) => {
@@ -324,7 +326,7 @@ impl Core {
         self.pass_on(now, index, change, wait);
         match change {
             Change::Loss | Change::Gain => {
-                self.changes.shape += u64::from(self.database.entry(index).up);
+                self.changes.shape += u64::from(self.database.is_up_at(index));
                 self.derive_soon(now, change == Change::Loss);
             }
             Change::Figures => self.changes.figures += 1,
@@ -348,7 +350,7 @@ impl Core {
         let at = now + wait;
         let floods = self.floods(now, index, change);
         let is_own = index == self.database.me();
-        let body = self.database.entry(index).record.body();
+        let body = self.database.record_at(index).body();
         // After farewell there is no time to be asked.
         if body.leaving {
             self.waiting.push(at, index, Way::Everywhere);
@@ -423,7 +425,7 @@ impl Core {
         let Some(link) = self.links.get_mut(&peer) else {
             return;
         };
-        for (index, entry) in self.database.up_in_order() {
+        for (index, entry) in self.database.nodes_up() {
             if entry.record.id() != peer {
                 link.needs.offer(index);
             }
@@ -507,24 +509,21 @@ impl Core {
             .iter()
             .filter(|(id, version)| match self.database.index(id) {
                 None => true,
-                Some(index) => self.database.entry(index).record.version() < **version,
+                Some(index) => self.database.record_at(index).version() < **version,
             })
             .map(|(id, _)| *id)
             .take(MAX_SYNC_ENTRIES)
             .collect();
-        let within: BTreeSet<u16> = buckets.iter().copied().collect();
-        let newer: Vec<Index> = self
-            .database
-            .up_in_order()
-            .filter(|(_, entry)| {
-                let short = entry.record.id().abbreviated();
-                let place = u16::try_from(bucket(&short, log2)).expect("at most 1024 buckets");
-                within.contains(&place)
-                    && theirs
-                        .get(&short)
-                        .is_none_or(|version| *version < entry.record.version())
+        let within = self.database.nodes_in(log2, buckets);
+        let newer: Vec<Index> = within
+            .into_iter()
+            .map(|(_, index)| index)
+            .filter(|&index| {
+                let record = self.database.record_at(index);
+                theirs
+                    .get(&record.id().abbreviated())
+                    .is_none_or(|version| *version < record.version())
             })
-            .map(|(index, _)| index)
             .collect();
         if let Some(link) = self.links.get_mut(&peer) {
             if !(newer.is_empty() && wanted.is_empty()) {
@@ -593,7 +592,7 @@ impl Core {
                     if bytes >= BATCH_BYTES {
                         return false;
                     }
-                    let record = &database.entry(index).record;
+                    let record = database.record_at(index);
                     bytes += record.encoded_len();
                     batch.push(record.clone());
                     true
@@ -631,23 +630,6 @@ impl Core {
     fn is_over_loopback(&self, from: Option<NodeId>) -> bool {
         from.and_then(|from| self.links.get(&from))
             .is_some_and(|link| link.remote.ip().is_loopback())
-    }
-
-    /// Keeps the addresses of a node that is up for later dials: those that may be dialed from here.
-    pub(super) fn remember(&mut self, now: Time, index: Index) {
-        let entry = self.database.entry(index);
-        let body = entry.record.body();
-        if body.leaving {
-            self.pool.left(&body.id);
-        } else if entry.up {
-            let addrs: Vec<_> = body
-                .addrs
-                .iter()
-                .filter(|addr| dialable(addr, entry.over_loopback))
-                .copied()
-                .collect();
-            self.pool.learn(body.id, &addrs, self.unix_ms(now), false);
-        }
     }
 }
 

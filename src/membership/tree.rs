@@ -102,7 +102,7 @@ impl Link {
     pub(super) fn tell(&mut self, now: Time, database: &Database) -> Option<Message> {
         let told = self.needs.take_told(now, MAX_SYNC_ENTRIES);
         let version = |index| {
-            let record = &database.entry(index).record;
+            let record = database.record_at(index);
             (record.id().abbreviated(), record.version())
         };
         (!told.is_empty()).then(|| Message::Have(told.into_iter().map(version).collect()))
@@ -169,7 +169,7 @@ impl Core {
         let mut missing = Vec::new();
         for (short, version) in entries {
             let have = self.database.index(short);
-            let ours = have.map(|index| self.database.entry(index).record.version());
+            let ours = have.map(|index| self.database.record_at(index).version());
             if ours.is_none_or(|ours| ours < *version) && !self.is_on_its_way(now, short, *version)
             {
                 missing.push(*short);

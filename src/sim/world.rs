@@ -17,6 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use super::key::Key;
 use super::lines::{Lines, Terrain};
 use super::path::{Conn, ConnRef, Flight, Side};
+use crate::membership::ids::Ids;
 use crate::membership::{Action, Config, ConnId, Core, DialId, Event, Input, Time};
 use crate::record::{Record, Signer};
 use crate::wire::{CloseCode, NodeId};
@@ -62,6 +63,7 @@ pub fn default_config(place: usize, targets: &[usize]) -> Config {
         dials_at_once: 8,
         refresh_bytes_per_s: 64,
         forget_after: Duration::from_secs(600),
+        ids: None,
     }
 }
 
@@ -251,6 +253,8 @@ pub struct World {
     count: u64,
     /// The places.
     pub nodes: Vec<Node>,
+    /// Where nodes stand in the tables of all cores: those of this world at the places that they have in it.
+    ids: Arc<Ids>,
     pub(super) conns: Vec<Option<Conn>>,
     pub(super) free_conns: Vec<u32>,
     pub(super) dial_count: u32,
@@ -277,6 +281,7 @@ impl World {
             queue: BinaryHeap::new(),
             count: 0,
             nodes: Vec::new(),
+            ids: Arc::new(Ids::new(seed)),
             conns: Vec::new(),
             free_conns: Vec::new(),
             dial_count: 0,
@@ -318,10 +323,12 @@ impl World {
     ///
     /// # Panics
     /// When there are [`MAX_PLACES`] already.
-    pub fn add(&mut self, key: u64, config: Config) -> usize {
+    pub fn add(&mut self, key: u64, mut config: Config) -> usize {
         let place = self.nodes.len();
         assert!(place < MAX_PLACES, "there are no more ports");
         let key = Arc::new(Key::new(key));
+        self.ids.hold(&key.node_id());
+        config.ids = Some(self.ids.clone());
         self.nodes.push(Node {
             id: key.node_id(),
             key,
@@ -377,11 +384,7 @@ impl World {
         let node = &mut self.nodes[place];
         let core = node.core.take().expect("only a running node is killed");
         node.config.epoch = core.epoch();
-        let remembered = core.remembered();
-        node.config.remembered = remembered
-            .iter()
-            .map(|(id, node)| (*id, node.clone()))
-            .collect();
+        node.config.remembered = core.remembered().into_iter().collect();
         node.stopped = now;
         node.paused = false;
         let held = std::mem::take(&mut node.held);

@@ -1,8 +1,9 @@
 //! How networks come to be, grow and shrink.
 
+use area_net::sim::world::Node;
 use rand::RngExt as _;
 
-use crate::net::{Net, Path, ms, secs, with_seeds};
+use crate::net::{Net, Path, addr, ms, secs, with_seeds};
 
 /// The five profiles: bob knows alice and carol, carol knows erin, dave knows alice, erin knows dave.
 pub(crate) fn profiles(seed: u64) -> Net {
@@ -179,5 +180,38 @@ fn clocks_don_t_matter() {
         net.start(7);
         net.settle(secs(8));
         net.rest(20);
+    });
+}
+
+#[test]
+fn a_node_remembers_where_all_others_are_and_its_pool_only_what_records_do_not_say() {
+    with_seeds(0..3, |seed| {
+        let mut net = chain(seed, 24);
+        net.start_all();
+        net.settle(secs(20));
+        let everybody: Vec<_> = net.nodes.iter().map(Node::id).collect();
+        for (place, node) in net.nodes.iter().enumerate() {
+            let core = node.core().unwrap();
+            assert_eq!(core.tables().remembered, 0, "node {place}");
+            let remembered = core.remembered();
+            for (other, id) in everybody.iter().enumerate().filter(|one| one.0 != place) {
+                let known = &remembered[id];
+                assert_eq!(known.addrs, [addr(other)]);
+                assert!(!known.left && known.last_seen_ms >= 1_700_000_000_000);
+            }
+            assert_eq!(remembered.len(), everybody.len() - 1);
+        }
+        // One dies, one leaves: of these the records will be forgotten, and the addresses are not.
+        net.kill(5);
+        net.leave(6);
+        net.settle(secs(20));
+        for place in [0, 4, 7, 23] {
+            let core = net.nodes[place].core().unwrap();
+            let remembered = core.remembered();
+            assert_eq!(remembered.len(), everybody.len() - 1);
+            assert_eq!(remembered[&everybody[5]].addrs, [addr(5)]);
+            assert!(!remembered[&everybody[5]].left && remembered[&everybody[6]].left);
+            assert_eq!(core.tables().remembered, 2);
+        }
     });
 }

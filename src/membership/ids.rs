@@ -1,0 +1,207 @@
+//! Who stands where: the ids of nodes, interned to small numbers that tables are indexed by.
+//!
+//! A node makes one table of ids for itself. In a simulator all cores share one, so that a record, which they share as well, can
+//! remember where its node and the peers of its links stand. What a record remembers is a [`Hint`]: it is held against the
+//! table whenever it is used, so one that is out of date costs a look-up and does no harm.
+//!
+//! Anybody can invent ids, so only nodes that some core keeps an entry of have a place; it is given to another one after the
+//! last core has forgotten them.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, DefaultHasher, Hasher as _};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use ring::digest::{SHA256, digest};
+
+use crate::record::Hint;
+use crate::wire::{NodeId, ShortId};
+
+/// A node's place in the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Index(pub u32);
+
+impl Index {
+    pub(super) fn at(self) -> usize {
+        self.0 as usize
+    }
+
+    pub(super) fn from_place(place: usize) -> Self {
+        Self(u32::try_from(place).expect("tables are far smaller"))
+    }
+}
+
+/// See the module's documentation.
+pub struct Ids(RwLock<Table>);
+
+struct Table {
+    ids: Vec<ShortId>,
+    /// Where the nodes stand on the ring.
+    rings: Vec<u64>,
+    /// How many cores keep an entry of the node.
+    holders: Vec<u32>,
+    free: Vec<Index>,
+    /// Never iterated: its order is nobody's.
+    by_id: HashMap<ShortId, Index, Keyed>,
+}
+
+impl Ids {
+    /// An empty table. The secret keeps others from choosing ids that collide in it.
+    #[must_use]
+    pub fn new(secret: u64) -> Self {
+        Self(RwLock::new(Table {
+            ids: Vec::new(),
+            rings: Vec::new(),
+            holders: Vec::new(),
+            free: Vec::new(),
+            by_id: HashMap::with_hasher(Keyed(secret)),
+        }))
+    }
+
+    /// How many places there are, those that are free among them.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.read().0.ids.len()
+    }
+
+    /// Gives a node a place, unless it has one, and keeps it there until [`Self::release`] was called as often.
+    pub fn hold(&self, id: &NodeId) -> Index {
+        self.hold_hinted(id, &Hint::default())
+    }
+
+    pub(super) fn hold_hinted(&self, id: &NodeId, hint: &Hint) -> Index {
+        let short = id.abbreviated();
+        let mut table = self.write();
+        let index = table
+            .find(&short, hint)
+            .unwrap_or_else(|| table.insert(short, ring_position(id)));
+        hint.set(index.0);
+        table.holders[index.at()] += 1;
+        index
+    }
+
+    /// Takes back one [`Self::hold`] of each of those places.
+    pub(super) fn release(&self, indices: impl IntoIterator<Item = Index>) {
+        let mut table = self.write();
+        for index in indices {
+            let holders = &mut table.holders[index.at()];
+            *holders -= 1;
+            if *holders == 0 {
+                let id = table.ids[index.at()];
+                table.by_id.remove(&id);
+                table.free.push(index);
+            }
+        }
+    }
+
+    /// The table, to look things up in.
+    pub(super) fn read(&self) -> Places<'_> {
+        // Nothing panics half-way through a change, so a poisoned lock still guards a sound table.
+        Places(self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Ids {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ids({} places)", self.places())
+    }
+}
+
+/// The table as it stands.
+pub(super) struct Places<'a>(RwLockReadGuard<'a, Table>);
+
+impl Places<'_> {
+    /// Where a node stands, if it has a place.
+    pub(super) fn find(&self, id: &ShortId, hint: &Hint) -> Option<Index> {
+        let index = self.0.find(id, hint)?;
+        hint.set(index.0);
+        Some(index)
+    }
+
+    /// Who stands there, or stood there last.
+    pub(super) fn id(&self, index: Index) -> &ShortId {
+        &self.0.ids[index.at()]
+    }
+
+    /// Where on the ring of all nodes the one at that place stands.
+    pub(super) fn ring(&self, index: Index) -> u64 {
+        self.0.rings[index.at()]
+    }
+}
+
+impl Table {
+    fn find(&self, id: &ShortId, hint: &Hint) -> Option<Index> {
+        let hinted = Index(hint.get());
+        if self.ids.get(hinted.at()) == Some(id) && self.holders[hinted.at()] > 0 {
+            return Some(hinted);
+        }
+        self.by_id.get(id).copied()
+    }
+
+    fn insert(&mut self, id: ShortId, ring: u64) -> Index {
+        let index = if let Some(free) = self.free.pop() {
+            self.ids[free.at()] = id;
+            self.rings[free.at()] = ring;
+            free
+        } else {
+            self.ids.push(id);
+            self.rings.push(ring);
+            self.holders.push(0);
+            Index::from_place(self.ids.len() - 1)
+        };
+        self.by_id.insert(id, index);
+        index
+    }
+}
+
+/// Where a node stands on the ring of all nodes.
+#[must_use]
+pub fn ring_position(id: &NodeId) -> u64 {
+    let hash = digest(&SHA256, &id.0);
+    u64::from_be_bytes(hash.as_ref()[..8].try_into().expect("SHA-256 has 32 bytes"))
+}
+
+/// SipHash, begun with a secret.
+struct Keyed(u64);
+
+impl BuildHasher for Keyed {
+    type Hasher = DefaultHasher;
+
+    fn build_hasher(&self) -> DefaultHasher {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.0);
+        hasher
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u8) -> NodeId {
+        NodeId([number; 32])
+    }
+
+    #[test]
+    fn a_place_is_given_away_only_after_everybody_has_forgotten_the_node() {
+        let ids = Ids::new(1);
+        let hint = Hint::default();
+        let one = ids.hold_hinted(&id(1), &hint);
+        assert_eq!(ids.hold(&id(1)), one, "another core knows it too");
+        assert_eq!(ids.hold(&id(2)), Index(1));
+        ids.release([one]);
+        assert_eq!(ids.hold(&id(3)), Index(2));
+        ids.release([one]);
+        assert_eq!(ids.read().find(&id(1).abbreviated(), &hint), None);
+        assert_eq!(ids.hold(&id(4)), one);
+        // What a record remembers of the first one is of no use any more.
+        assert_eq!(hint.get(), one.0);
+        assert_eq!(ids.read().find(&id(1).abbreviated(), &hint), None);
+        let again = ids.hold_hinted(&id(1), &hint);
+        assert_eq!((again, hint.get(), ids.places()), (Index(3), 3, 4));
+    }
+}

@@ -1,0 +1,476 @@
+//! Who is up: who can be reached, from this node's own live links, over links that both their ends list.
+//!
+//! So there is nothing to refute and nothing to expire: when a region dies, the survivors at its border drop their own side,
+//! and it is gone. A walk over the whole network for every change would be dear, so each node that is up remembers its *way*, the
+//! node before it on the path by which it was found; together these are a tree. A new link can only extend it. A lost one matters only
+//! where it was part of a way: then what hung from it looks for another one among its own links, and whoever finds none is down.
+
+use super::Time;
+use super::database::{Database, Difference, Flip, NOBODY};
+use super::ids::{Index, Places};
+use crate::record::Record;
+
+/// What changed since who is up was derived last.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    /// Nodes that list new links.
+    gained: Vec<Index>,
+    /// Nodes whose way may be gone.
+    strained: Vec<Index>,
+    /// This node's own live links as they were then.
+    live: Vec<Index>,
+}
+
+impl Pending {
+    pub(super) fn gained(&mut self, index: Index) {
+        if self.gained.last() != Some(&index) {
+            self.gained.push(index);
+        }
+    }
+}
+
+impl Database {
+    /// Takes note of what a node's next record means for who can be reached.
+    pub(super) fn note_links(&mut self, index: Index, next: &Record, difference: Difference) {
+        let (left, leaves) = (self.is_leaving(index), next.body().leaving);
+        if !leaves && (difference.gained || left) {
+            self.pending.gained(index);
+        }
+        if left || !(leaves || difference.lost) {
+            return;
+        }
+        if leaves {
+            self.pending.strained.push(index);
+        }
+        let record = self.record_at(index).clone();
+        let ids = self.ids.read();
+        for (link, hint) in record.standing_links() {
+            let lost = leaves || next.link_to(&link.peer).is_none();
+            let Some(peer) = ids.find(&link.peer, hint).filter(|_| lost) else {
+                continue;
+            };
+            if self.leads(index, peer) {
+                self.pending.strained.push(peer);
+            } else if self.leads(peer, index) {
+                self.pending.strained.push(index);
+            }
+        }
+    }
+
+    /// Whether one node is the last before another one on the way to it.
+    fn leads(&self, one: Index, other: Index) -> bool {
+        self.up.has(other) && self.notes[other.at()].way == one.0
+    }
+
+    /// Derives who is up, from this node's own live links, and tells who changed, in the order of their places.
+    pub fn derive_up(&mut self, now: Time, live: &[Index]) -> Vec<Flip> {
+        let ids = std::sync::Arc::clone(&self.ids);
+        let ids = ids.read();
+        let before = self.up.clone();
+        let mut gained = std::mem::take(&mut self.pending.gained);
+        let lost = self.cut_off(&ids, live);
+        let mut found = Vec::new();
+        for &index in live {
+            if !self.up.has(index) && !self.is_leaving(index) {
+                self.take_way(index, self.me);
+                found.push(index);
+            }
+        }
+        gained.sort_unstable();
+        gained.dedup();
+        for &index in lost.iter().chain(&gained) {
+            if self.up.has(index) {
+                found.push(index);
+            } else if let Some(way) = self.look_for_way(&ids, index) {
+                self.take_way(index, way);
+                found.push(index);
+            }
+        }
+        self.walk(&ids, found);
+        self.pending.live.clear();
+        self.pending.live.extend_from_slice(live);
+        gained.clear();
+        self.pending.gained = gained;
+        let flips: Vec<Flip> = self
+            .up
+            .differences(&before)
+            .map(|index| Flip {
+                index,
+                up: self.up.has(index),
+            })
+            .collect();
+        for flip in &flips {
+            self.note_flip(now, flip.index);
+        }
+        flips
+    }
+
+    /// Takes down all whose way is gone, and tells whom: those may yet find another one.
+    fn cut_off(&mut self, ids: &Places<'_>, live: &[Index]) -> Vec<Index> {
+        let mut strained = std::mem::take(&mut self.pending.strained);
+        let was_live = self.pending.live.iter();
+        strained.extend(was_live.filter(|&&index| self.leads(self.me, index)));
+        let mut lost = Vec::new();
+        for index in strained {
+            if self.up.has(index) && index != self.me && !self.holds(index, live) {
+                self.fell(ids, index, &mut lost);
+            }
+        }
+        lost
+    }
+
+    /// Whether the last step on the way to a node can still be gone.
+    fn holds(&self, index: Index, live: &[Index]) -> bool {
+        let way = Index(self.notes[index.at()].way);
+        if way == self.me {
+            !self.is_leaving(index) && live.contains(&index)
+        } else {
+            self.up.has(way) && self.are_linked(way, index)
+        }
+    }
+
+    /// Takes down a node and all whose way leads through it.
+    fn fell(&mut self, ids: &Places<'_>, index: Index, lost: &mut Vec<Index>) {
+        let first = lost.len();
+        lost.push(index);
+        let mut next = first;
+        while let Some(&index) = lost.get(next) {
+            next += 1;
+            self.up.remove(index);
+            self.notes[index.at()].way = NOBODY;
+            let record = self.record_at(index).clone();
+            for (link, hint) in record.standing_links() {
+                if let Some(peer) = ids.find(&link.peer, hint)
+                    && self.leads(index, peer)
+                {
+                    lost.push(peer);
+                }
+            }
+        }
+    }
+
+    /// A neighbour of the node that is up, and to which it has a link that both list.
+    fn look_for_way(&self, ids: &Places<'_>, index: Index) -> Option<Index> {
+        let record = self.records.get(index.at())?.as_ref()?;
+        let mut peers = record
+            .standing_links()
+            .filter_map(|(link, hint)| ids.find(&link.peer, hint));
+        peers.find(|&peer| {
+            peer != self.me && self.up.has(peer) && self.lists(peer, &record.id().abbreviated())
+        })
+    }
+
+    /// From those that were found, goes on to all that are not up yet.
+    fn walk(&mut self, ids: &Places<'_>, mut found: Vec<Index>) {
+        let mut next = 0;
+        while let Some(&index) = found.get(next) {
+            next += 1;
+            if index == self.me {
+                continue;
+            }
+            let record = self.record_at(index).clone();
+            let short = record.id().abbreviated();
+            for (link, hint) in record.standing_links() {
+                if let Some(peer) = ids.find(&link.peer, hint)
+                    && !self.up.has(peer)
+                    && self.lists(peer, &short)
+                {
+                    self.take_way(peer, index);
+                    found.push(peer);
+                }
+            }
+        }
+    }
+
+    fn take_way(&mut self, index: Index, way: Index) {
+        self.take_bringer(index);
+        self.notes[index.at()].way = way.0;
+        self.up.insert(index);
+    }
+
+    fn is_leaving(&self, index: Index) -> bool {
+        self.record_at(index).body().leaving
+    }
+
+    /// Whether a node is known, and lists a link that counts.
+    fn lists(&self, index: Index, peer: &crate::wire::ShortId) -> bool {
+        let record = self.records.get(index.at()).and_then(Option::as_ref);
+        record.is_some_and(|record| !record.body().leaving && record.link_to(peer).is_some())
+    }
+
+    fn are_linked(&self, one: Index, other: Index) -> bool {
+        let id = |index| self.record_at(index).id().abbreviated();
+        self.lists(one, &id(other)) && self.lists(other, &id(one))
+    }
+
+    /// The nodes to which a link is listed by both ends, none of them leaving.
+    pub fn mutual_links(&self, index: Index) -> impl Iterator<Item = Index> + '_ {
+        let record = self.record_at(index);
+        let me = record.id().abbreviated();
+        let ids = self.ids.read();
+        let links = record.standing_links();
+        let peers = links.filter_map(move |(link, hint)| ids.find(&link.peer, hint));
+        peers.filter(move |&peer| self.lists(peer, &me))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::super::database::Outcome;
+    use super::super::ids::Ids;
+    use super::*;
+    use crate::record::{Body, Direction, LinkState, Signer};
+    use crate::wire::{MAX_BUCKETS_LOG2, NodeId};
+
+    /// Whoever hands a record over has verified it, so any signature will do.
+    struct Nobody;
+
+    impl Signer for Nobody {
+        fn node_id(&self) -> NodeId {
+            NodeId([0; 32])
+        }
+
+        fn sign(&self, _message: &[u8]) -> [u8; 64] {
+            [0; 64]
+        }
+    }
+
+    const NODES: u8 = 12;
+
+    fn id(number: u8) -> NodeId {
+        // Spread over all ranges of ids.
+        NodeId([number.wrapping_mul(91); 32])
+    }
+
+    fn record(number: u8, seq: u32, links: &BTreeSet<u8>, leaving: bool) -> Arc<Record> {
+        let link = |&peer: &u8| LinkState {
+            peer: id(peer).abbreviated(),
+            direction: Direction::Dialer,
+            rtt_us: 100,
+            rtt_age_s: 0,
+            loss: 0,
+            suspect: false,
+        };
+        let mut links: Vec<LinkState> = links.iter().map(link).collect();
+        links.sort_by_key(|link| link.peer);
+        let body = Body {
+            id: id(number),
+            label: "".into(),
+            run_id: 1,
+            epoch: 1,
+            seq,
+            addrs: Vec::new(),
+            links,
+            leaving,
+        };
+        Record::sign(body, "", &Nobody)
+    }
+
+    /// What is done to a network of which node 0 is this one.
+    #[derive(Debug, Clone)]
+    enum Step {
+        /// A node lists other links, or leaves.
+        Publish(u8, BTreeSet<u8>, bool),
+        /// A link is listed by both its ends, or by neither.
+        Link(u8, u8, bool),
+        /// This node's own live links are those.
+        Live(BTreeSet<u8>),
+        Derive,
+        /// Another core forgets a node, or hears of one, so that places change hands.
+        Other(u8, bool),
+        /// Time passes, and nodes that were down for long are forgotten.
+        Forget,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let other = 1..NODES;
+        let links = prop::collection::btree_set(0..NODES, 0..5);
+        prop_oneof![
+            2 => (other.clone(), links.clone(), prop::bool::weighted(0.2))
+                .prop_map(|(node, links, leaving)| Step::Publish(node, links, leaving)),
+            8 => (other.clone(), other.clone(), prop::bool::weighted(0.6))
+                .prop_map(|(one, other, linked)| Step::Link(one, other, linked)),
+            2 => prop::collection::btree_set(other, 0..4).prop_map(Step::Live),
+            6 => Just(Step::Derive),
+            1 => (NODES..NODES + 4, any::<bool>()).prop_map(|(node, hears)| Step::Other(node, hears)),
+            1 => Just(Step::Forget),
+        ]
+    }
+
+    /// The same network, told as plainly as can be.
+    #[derive(Default)]
+    struct Plain {
+        now: u64,
+        seq: u32,
+        links: BTreeMap<u8, (BTreeSet<u8>, bool)>,
+        live: BTreeSet<u8>,
+        up: BTreeSet<u8>,
+        down_since: BTreeMap<u8, u64>,
+    }
+
+    impl Plain {
+        fn lists(&self, one: u8, other: u8) -> bool {
+            let links = self.links.get(&one);
+            links.is_some_and(|(links, leaving)| !leaving && links.contains(&other))
+        }
+
+        /// Whom a breadth-first walk over links that both ends list comes to.
+        fn reached(&self) -> BTreeSet<u8> {
+            let there = |node: &u8| self.links.get(node).is_some_and(|(_, leaving)| !leaving);
+            let mut reached: BTreeSet<u8> = self.live.iter().copied().filter(there).collect();
+            let mut queue: Vec<u8> = reached.iter().copied().collect();
+            while let Some(node) = queue.pop() {
+                for other in 1..NODES {
+                    if self.lists(node, other) && self.lists(other, node) && reached.insert(other) {
+                        queue.push(other);
+                    }
+                }
+            }
+            reached.insert(0);
+            reached
+        }
+    }
+
+    struct Both {
+        database: Database,
+        ids: Arc<Ids>,
+        plain: Plain,
+        /// What the other core holds.
+        other: Vec<Index>,
+    }
+
+    impl Both {
+        fn new() -> Self {
+            let ids = Arc::new(Ids::new(5));
+            let own = record(0, 1, &BTreeSet::new(), false);
+            let mut plain = Plain::default();
+            plain.up.insert(0);
+            Self {
+                database: Database::with_ids(own, ids.clone()),
+                ids,
+                plain,
+                other: Vec::new(),
+            }
+        }
+
+        fn now(&self) -> Duration {
+            Duration::from_secs(self.plain.now)
+        }
+
+        fn index(&self, node: u8) -> Option<Index> {
+            self.database.index(&id(node).abbreviated())
+        }
+
+        fn publish(&mut self, node: u8, links: BTreeSet<u8>, leaving: bool) {
+            let links: BTreeSet<u8> = links.into_iter().filter(|peer| *peer != node).collect();
+            self.plain.seq += 1;
+            let made = record(node, self.plain.seq, &links, leaving);
+            let taken = self.database.accept(made, self.now(), None, false);
+            assert!(matches!(taken, Outcome::Newer(..)));
+            let now = self.plain.now;
+            if self.plain.links.insert(node, (links, leaving)).is_none() {
+                self.plain.down_since.insert(node, now);
+            }
+        }
+
+        fn link(&mut self, one: u8, other: u8, linked: bool) {
+            for (node, peer) in [(one, other), (other, one)] {
+                let (mut links, leaving) = self.plain.links.get(&node).cloned().unwrap_or_default();
+                let changed = if linked {
+                    links.insert(peer)
+                } else {
+                    links.remove(&peer)
+                };
+                if changed {
+                    self.publish(node, links, leaving);
+                }
+            }
+        }
+
+        fn derive(&mut self) {
+            let live = self.plain.live.iter();
+            let live: Vec<Index> = live.filter_map(|node| self.index(*node)).collect();
+            let flips = self.database.derive_up(self.now(), &live);
+            let reached = self.plain.reached();
+            let changed = reached.symmetric_difference(&self.plain.up);
+            let flip = |node: &u8| Flip {
+                index: self.index(*node).expect("it is known"),
+                up: reached.contains(node),
+            };
+            let mut expected: Vec<Flip> = changed.map(flip).collect();
+            expected.sort_by_key(|flip| flip.index);
+            assert_eq!(flips, expected);
+            for node in self.plain.up.difference(&reached) {
+                self.plain.down_since.insert(*node, self.plain.now);
+            }
+            self.plain.up = reached;
+            self.compare();
+        }
+
+        fn forget(&mut self) {
+            let (now, up) = (self.plain.now, &self.plain.up);
+            let old = |node: &u8| !up.contains(node) && now >= self.plain.down_since[node] + 10;
+            let mut gone: Vec<Index> = Vec::new();
+            let nodes: Vec<u8> = self.plain.links.keys().copied().filter(old).collect();
+            for node in nodes {
+                gone.extend(self.index(node));
+                self.plain.links.remove(&node);
+            }
+            gone.sort_unstable();
+            let after = Duration::from_secs(10);
+            assert_eq!(self.database.forget_older(self.now(), after), gone);
+        }
+
+        fn step(&mut self, step: Step) {
+            self.plain.now += 1;
+            match step {
+                Step::Publish(node, links, leaving) => self.publish(node, links, leaving),
+                Step::Link(one, other, linked) if one != other => self.link(one, other, linked),
+                Step::Link(..) => {}
+                Step::Live(live) => self.plain.live = live,
+                Step::Derive => self.derive(),
+                Step::Other(node, true) => self.other.push(self.ids.hold(&id(node))),
+                Step::Other(..) => self.ids.release(self.other.pop()),
+                Step::Forget => self.forget(),
+            }
+        }
+
+        /// Holds the sums against those that a walk over the view finds.
+        fn compare(&self) {
+            let up: Vec<Index> = self.database.nodes_up().map(|(index, _)| index).collect();
+            assert_eq!(up.len(), self.plain.up.len());
+            assert_eq!(self.database.up_count(), up.len());
+            assert_eq!(self.database.count(), self.plain.links.len() + 1);
+            for log2 in [0, 3, MAX_BUCKETS_LOG2] {
+                let mut sums = vec![0_u64; 1 << log2];
+                for &index in &up {
+                    let record = self.database.record_at(index);
+                    let place = super::super::database::bucket(&record.id().abbreviated(), log2);
+                    let half = (record.fingerprint() >> 64) as u64;
+                    sums[place] = sums[place].wrapping_add(half);
+                }
+                assert_eq!(self.database.bucket_sums(log2), sums);
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        /// Whatever nodes publish, leave, forget: who is up, who flips and what the sums are is what a walk over everything finds.
+        #[test]
+        fn who_is_up_is_who_can_be_reached(steps in prop::collection::vec(step(), 1..120)) {
+            let mut both = Both::new();
+            for step in steps {
+                both.step(step);
+            }
+            both.derive();
+        }
+    }
+}
