@@ -21,6 +21,7 @@
 //!   ├── snapshot        immutable picture of the overlay; readers ask for it, changes are announced on a watch channel
 //!   │     └── export        peers.json, network.json, peers.d2
 //!   ├── sim             a network of cores in virtual time: `area-net sim`; beside the node, and above membership and impair
+//!   ├── clock           time and tasks, from whoever runs the node: the system, or a simulator
 //!   ├── memory          what outlives a run: the epoch, addresses that worked
 //!   └── wire, record    vocabulary: node id, messages, datagrams, limits; the signed record
 //! ```
@@ -55,6 +56,7 @@
 //! - Whatever shows the overlay reads [`snapshot::SnapshotReader`].
 
 pub mod cli;
+pub mod clock;
 pub mod export;
 pub mod identity;
 pub mod impair;
