@@ -27,7 +27,7 @@ use crate::identity::{Allow, Identity, IdentityError};
 use crate::impair::{ImpairedSocket, Rules};
 use crate::membership::{Action, Config, Core, Event, Input, Time};
 use crate::memory::{self, Memory};
-use crate::record::Signer as _;
+use crate::record::{Record, Signer as _};
 use crate::settings::Settings;
 use crate::snapshot::{Changes, Snapshot, SnapshotReader, SnapshotRequests};
 use crate::transport::{Greeting, Parts, Tap, Transport, TransportEvent};
@@ -262,6 +262,8 @@ pub enum Word<'a> {
     Action(&'a Action),
     /// What it has for the log.
     Event(&'a Event),
+    /// It has signed a new record of its own.
+    Published(&'a Arc<Record>),
 }
 
 /// Is told every word that passes between the core and the node, at once.
@@ -304,7 +306,12 @@ impl Impaired {
     ) -> Option<Self> {
         (!rules.is_empty()).then(|| Self {
             words: rules.to_string().into(),
-            socket: Arc::new(ImpairedSocket::new(socket, clock.clone(), rules.clone(), seed)),
+            socket: Arc::new(ImpairedSocket::new(
+                socket,
+                clock.clone(),
+                rules.clone(),
+                seed,
+            )),
         })
     }
 }
@@ -320,12 +327,7 @@ impl Node {
         let core = Core::new(config, assembly.identity.clone());
         let socket = assembly.socket;
         let clock = Clock::new(assembly.runtime);
-        let impaired = Impaired::new(
-            socket.clone(),
-            &clock,
-            &settings.impair,
-            assembly.core_seed,
-        );
+        let impaired = Impaired::new(socket.clone(), &clock, &settings.impair, assembly.core_seed);
         let (transport, events) = Transport::open(Parts {
             identity: assembly.identity,
             network: settings.network.clone(),
@@ -453,8 +455,7 @@ impl Node {
                 Ok(input) => self.handle(input),
                 Err((remote, what, why)) => {
                     *self.strangers.entry(what).or_default() += 1;
-                    self.story
-                        .stranger(self.clock.now(), remote, what, &why);
+                    self.story.stranger(self.clock.now(), remote, what, &why);
                 }
             }
             self.act();
@@ -496,6 +497,9 @@ impl Node {
     fn publish(&mut self) {
         let greeting = greeting(&self.core);
         if greeting != self.greeting {
+            if !Arc::ptr_eq(&greeting.record, &self.greeting.record) {
+                self.show(Word::Published(&greeting.record));
+            }
             self.transport.greet_with(greeting.clone());
             self.greeting = greeting;
         }

@@ -6,8 +6,8 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap};
-use std::fmt;
 use std::convert::Infallible;
+use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
@@ -135,12 +135,7 @@ enum Next {
 impl ImpairedSocket {
     /// Applies the rules to what is sent over `inner`. The seed makes it repeat, given that the packets come at the same times.
     #[must_use]
-    pub fn new(
-        inner: Arc<dyn AsyncUdpSocket>,
-        clock: Clock,
-        rules: Rules,
-        seed: [u8; 32],
-    ) -> Self {
+    pub fn new(inner: Arc<dyn AsyncUdpSocket>, clock: Clock, rules: Rules, seed: [u8; 32]) -> Self {
         let start = clock.now();
         let mut rng = ChaCha8Rng::from_seed(seed);
         // Whoever has the same seed for another purpose draws other numbers.

@@ -18,6 +18,7 @@
 //! Nothing in here reads a clock, but for the progress that [`command`] shows.
 
 pub mod command;
+mod executor;
 pub mod fuzz;
 mod key;
 pub mod lines;
@@ -29,8 +30,10 @@ pub mod play;
 pub mod report;
 pub mod scenario;
 mod size;
+mod socket;
 pub mod views;
 pub mod watch;
+mod whole;
 pub mod world;
 
 pub use play::{Ended, Play, Progress};

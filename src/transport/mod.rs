@@ -186,8 +186,7 @@ impl Transport {
         let socket = Arc::new(socket);
         let config = endpoint_config(&parts.identity, parts.seed);
         let runtime = parts.clock.runtime().clone();
-        let endpoint =
-            Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime)?;
+        let endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime)?;
         let shared = Arc::new(Shared {
             network: parts.network,
             greeting: watch::Sender::new(parts.greeting),
