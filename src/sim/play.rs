@@ -69,6 +69,7 @@ pub struct Play<'a> {
     measure: Measure,
     agenda: BinaryHeap<Reverse<(Time, u64, Deed)>>,
     deeds: u64,
+    turns: u64,
     rng: ChaCha8Rng,
     standing: Standing,
     disturbed: Time,
@@ -94,6 +95,7 @@ impl<'a> Play<'a> {
             measure: Measure::new(scenario),
             agenda: BinaryHeap::new(),
             deeds: 0,
+            turns: 0,
             rng,
             standing: Standing::default(),
             disturbed: Duration::ZERO,
@@ -172,7 +174,8 @@ impl<'a> Play<'a> {
     ) -> Result<bool, Violation> {
         while self.world.step(at) {
             self.hear()?;
-            if self.world.steps().is_multiple_of(SPELL) && !go_on(&self.progress()) {
+            self.turns += 1;
+            if self.turns.is_multiple_of(SPELL) && !go_on(&self.progress()) {
                 return Ok(false);
             }
         }

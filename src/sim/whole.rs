@@ -65,6 +65,8 @@ struct Ledger {
 struct Turn {
     news: Vec<Told>,
     traffic: Traffic,
+    /// What its core was told.
+    inputs: u64,
     /// It has left, and is no more.
     over: bool,
     /// What its core did and told, where somebody reads it.
@@ -216,7 +218,6 @@ impl World {
         let whole = self.whole.as_mut().expect("whole nodes run here");
         if let Some(host) = whole.executor.run_one() {
             let place = whole.places[&host];
-            self.steps += 1;
             self.settle(place);
             return true;
         }
@@ -246,6 +247,8 @@ impl World {
         let turn = whole.take_turn(self.tap.is_some());
         let sent = std::mem::take(&mut *lock(&whole.outbox));
         self.nodes[place].traffic.add(&turn.traffic);
+        // How often a task is looked at may differ between two runs that are otherwise the same, as connection ids are random.
+        self.steps += turn.inputs;
         for line in turn.log {
             self.note(place, format_args!("{line}"));
         }
@@ -372,6 +375,7 @@ fn witness(ledger: Shared<Ledger>) -> Witness {
 impl Ledger {
     /// What a core is told.
     fn hear(&mut self, input: &mut Input) {
+        self.turn.inputs += 1;
         match input {
             Input::Connected(connected) => {
                 // Our own Hello was before it.
