@@ -8,7 +8,7 @@ use area_net::sim::{Report, report, run};
 
 fn play(fidelity: &str, text: &str) -> Report {
     let text = format!("fidelity = \"{fidelity}\"\n{text}");
-    let scenario = read_text("test.toml", &text).unwrap();
+    let scenario = read_text("test.toml", &text).expect("the scenario is sound");
     let report = run(&scenario, |_| true);
     assert_eq!(report.violation, None, "{report:?}");
     assert_eq!((report.ended, report.fidelity), ("done", fidelity));

@@ -1,4 +1,5 @@
-//! The world: places and the nodes that run there, virtual time, and the queue of what happens next.
+//! The world: places and the nodes that run there, virtual time, and the queue of what happens next. Of the nodes, either the cores
+//! are real, or all of them is.
 //!
 //! [`World::step`] lets one thing happen and says when; what nodes tell meanwhile waits in [`World::poll_news`]. Everything
 //! that is left to chance comes from one generator, and of two things at one time the one that was thought of first
