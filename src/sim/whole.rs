@@ -218,9 +218,6 @@ impl World {
         let whole = self.whole.as_mut().expect("whole nodes run here");
         if let Some(host) = whole.executor.run_one() {
             let place = whole.places[&host];
-            #[allow(clippy::print_stderr)]
-            if self.trace {
-                eprintln!("{:?} {place}", self.now);
             self.settle(place);
             return true;
         }
