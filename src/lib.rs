@@ -22,7 +22,8 @@
 //!   ├── impair          one link model: delay, jitter, loss, duplicates, reordering, rate; and the socket that applies it
 //!   ├── snapshot        immutable picture of the overlay; readers ask for it, changes are announced on a watch channel
 //!   │     └── export        peers.json, network.json, peers.d2
-//!   ├── sim             a network of cores in virtual time: `area-net sim`; beside the node, and above membership and impair
+//!   ├── sim             a network in virtual time, of cores or of whole nodes: `area-net sim`; above all of these
+//!   ├── clock           time and tasks, from whoever runs the node: the system, or a simulator
 //!   ├── memory          what outlives a run: the epoch, addresses that worked
 //!   └── wire, record    vocabulary: node id, messages, datagrams, limits; the signed record
 //! ```
@@ -51,12 +52,13 @@
 //! # Seams
 //!
 //! - Simulation: quinn's own `AsyncUdpSocket` and `Runtime`, passed in with [`node::Assembly`]; or
-//!   [`membership::Core`] alone, for thousands of nodes: that is [`sim`].
+//!   [`membership::Core`] alone, for thousands of nodes. [`sim`] does both.
 //! - The socket: what is seen of single packets (time stamps, ICMP) goes through [`transport::Tap`]; what is done to them on
 //!   their way is an [`impair::LinkModel`]'s, in an [`impair::ImpairedSocket`] around the real socket, or in a simulator.
 //! - Whatever shows the overlay reads [`snapshot::SnapshotReader`].
 
 pub mod cli;
+pub mod clock;
 pub mod export;
 pub mod identity;
 pub mod impair;

@@ -12,21 +12,22 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use quinn::{AsyncTimer, AsyncUdpSocket, Runtime};
 use rand::TryRng as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
 
+use crate::clock::Clock;
 use crate::export::{Exporter, Files};
 use crate::identity::{Allow, Identity, IdentityError};
 use crate::impair::{ImpairedSocket, Rules};
-use crate::membership::{Config, Core, Input, Time};
+use crate::membership::{Action, Config, Core, Event, Input, Time};
 use crate::memory::{self, Memory};
-use crate::record::Signer as _;
+use crate::record::{Record, Signer as _};
 use crate::settings::Settings;
 use crate::snapshot::{Changes, Snapshot, SnapshotReader, SnapshotRequests};
 use crate::transport::{Greeting, Parts, Tap, Transport, TransportEvent};
@@ -124,6 +125,7 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
         socket,
         tap,
         runtime,
+        witness: None,
     };
     let node = Node::assemble(assembly).map_err(system("can't open the endpoint"))?;
     let exporter = Exporter::start(
@@ -247,7 +249,25 @@ pub struct Assembly {
     pub state: Option<PathBuf>,
     /// What an earlier run remembered.
     pub memory: Memory,
+    /// Who looks on, if anybody does.
+    pub witness: Option<Witness>,
 }
+
+/// What passes between a core and the node around it.
+#[derive(Debug)]
+pub enum Word<'a> {
+    /// What the core is about to be told.
+    Input(&'a mut Input),
+    /// What it wants done.
+    Action(&'a Action),
+    /// What it has for the log.
+    Event(&'a Event),
+    /// It has signed a new record of its own.
+    Published(&'a Arc<Record>),
+}
+
+/// Is told every word that passes between the core and the node, at once.
+pub type Witness = Box<dyn FnMut(Word<'_>) + Send>;
 
 /// A node that runs.
 pub struct Node {
@@ -259,6 +279,7 @@ pub struct Node {
     changes: watch::Sender<Changes>,
     /// What the transport greets with at present.
     greeting: Greeting,
+    clock: Clock,
     start: Instant,
     /// Goes off when the core has something to do.
     timer: Pin<Box<dyn AsyncTimer>>,
@@ -266,6 +287,7 @@ pub struct Node {
     strangers: BTreeMap<&'static str, u64>,
     impaired: Option<Impaired>,
     saver: Option<Saver>,
+    witness: Option<Witness>,
 }
 
 /// What this node does to what it sends.
@@ -278,13 +300,18 @@ impl Impaired {
     /// Puts the rules right above the socket, if there are any.
     fn new(
         socket: Arc<dyn AsyncUdpSocket>,
-        runtime: &dyn Runtime,
+        clock: &Clock,
         rules: &Rules,
         seed: [u8; 32],
     ) -> Option<Self> {
         (!rules.is_empty()).then(|| Self {
             words: rules.to_string().into(),
-            socket: Arc::new(ImpairedSocket::new(socket, runtime, rules.clone(), seed)),
+            socket: Arc::new(ImpairedSocket::new(
+                socket,
+                clock.clone(),
+                rules.clone(),
+                seed,
+            )),
         })
     }
 }
@@ -299,27 +326,23 @@ impl Node {
         let config = core_config(&assembly);
         let core = Core::new(config, assembly.identity.clone());
         let socket = assembly.socket;
-        let impaired = Impaired::new(
-            socket.clone(),
-            &*assembly.runtime,
-            &settings.impair,
-            assembly.core_seed,
-        );
+        let clock = Clock::new(assembly.runtime);
+        let impaired = Impaired::new(socket.clone(), &clock, &settings.impair, assembly.core_seed);
         let (transport, events) = Transport::open(Parts {
             identity: assembly.identity,
             network: settings.network.clone(),
             allow: Allow::new(&settings.allow),
             socket: impaired.as_ref().map_or(socket, |it| it.socket.clone()),
             tap: assembly.tap,
-            runtime: assembly.runtime.clone(),
+            clock: clock.clone(),
             seed: assembly.quinn_seed,
             dial_timeout: Duration::from_millis(settings.dial_timeout_ms),
             greeting: greeting(&core),
         })?;
         let (asker, requests) = mpsc::channel(16);
-        let start = Instant::now();
+        let start = clock.now();
         Ok(Self {
-            timer: assembly.runtime.new_timer(start.into_std()),
+            timer: clock.runtime().new_timer(start),
             changes: watch::Sender::new(core.changes()),
             greeting: greeting(&core),
             core,
@@ -327,11 +350,13 @@ impl Node {
             events,
             requests,
             asker,
+            clock,
             start,
             story: Story::default(),
             strangers: BTreeMap::new(),
             impaired,
             saver: assembly.state.map(|path| Saver::new(path, start)),
+            witness: assembly.witness,
         })
     }
 
@@ -339,6 +364,12 @@ impl Node {
     #[must_use]
     pub fn reader(&self) -> SnapshotReader {
         SnapshotReader::new(self.changes.subscribe(), self.asker.clone())
+    }
+
+    /// The core, to look at.
+    #[must_use]
+    pub fn core(&self) -> &Core {
+        &self.core
     }
 
     /// Runs until `leave` is ready, then says farewell.
@@ -349,22 +380,35 @@ impl Node {
         if let Some(saver) = &mut self.saver {
             saver.settle().await;
         }
-        self.step(Input::Timeout);
+        poll_fn(|cx| {
+            let asked = leave.as_mut().poll(cx);
+            if asked.is_pending() {
+                self.poll(cx);
+            }
+            asked
+        })
+        .await;
+        self.leave().await;
+    }
+
+    /// Does all that there is to do. The task is woken when there is more.
+    pub fn poll(&mut self, cx: &mut Context<'_>) {
         loop {
             let wake = self.start + self.core.poll_timeout();
             let save = self.saver.as_ref().and_then(|it| it.due(&self.core));
             let wake = save.map_or(wake, |save| wake.min(save));
-            self.timer.as_mut().reset(wake.into_std());
-            tokio::select! {
-                biased;
-                () = &mut leave => break,
-                Some(request) = self.requests.recv() => self.answer(request),
-                Some(event) = self.events.recv() => self.take(event),
-                () = poll_fn(|cx| self.timer.as_mut().poll(cx)) => self.step(Input::Timeout),
+            self.timer.as_mut().reset(wake);
+            if let Poll::Ready(Some(request)) = self.requests.poll_recv(cx) {
+                self.answer(request);
+            } else if let Poll::Ready(Some(event)) = self.events.poll_recv(cx) {
+                self.take(event);
+            } else if self.timer.as_mut().poll(cx).is_ready() {
+                self.step(Input::Timeout);
+            } else {
+                return;
             }
             self.save(false);
         }
-        self.farewell().await;
     }
 
     /// Runs no further, and says nothing: as if the process had been killed.
@@ -372,25 +416,25 @@ impl Node {
         drop(self);
     }
 
-    async fn farewell(mut self) {
+    /// Says farewell, and ends.
+    pub async fn leave(mut self) {
         tracing::info!("asked to stop: saying farewell");
         self.step(Input::Leave);
-        let until = Instant::now() + FAREWELL;
+        let clock = self.clock.clone();
+        let until = clock.now() + FAREWELL;
         while !self.core.is_flushed() {
             tokio::select! {
                 biased;
                 Some(event) = self.events.recv() => self.take(event),
-                () = sleep_until(until) => break,
+                () = clock.sleep_until(until) => break,
             }
         }
-        tokio::time::sleep(self.core.farewell_patience()).await;
+        clock.sleep(self.core.farewell_patience()).await;
         self.save(true);
         let saver = self.saver.take();
         self.transport.leave(CLOSING).await;
         if let Some(impaired) = &self.impaired {
-            tokio::time::timeout(LAST_WORDS, impaired.socket.drained())
-                .await
-                .ok();
+            clock.timeout(LAST_WORDS, impaired.socket.drained()).await;
         }
         if let Some(mut saver) = saver {
             saver.settle().await;
@@ -399,7 +443,7 @@ impl Node {
     }
 
     fn now(&self) -> Time {
-        self.start.elapsed()
+        self.clock.now().saturating_duration_since(self.start)
     }
 
     /// Takes an event, and those that wait behind it.
@@ -408,10 +452,10 @@ impl Node {
         for _ in 0..EVENTS_AT_ONCE {
             let Some(event) = next else { break };
             match self.transport.translate(event) {
-                Ok(input) => self.core.handle(self.start.elapsed(), input),
+                Ok(input) => self.handle(input),
                 Err((remote, what, why)) => {
                     *self.strangers.entry(what).or_default() += 1;
-                    self.story.stranger(remote, what, &why);
+                    self.story.stranger(self.clock.now(), remote, what, &why);
                 }
             }
             self.act();
@@ -421,18 +465,31 @@ impl Node {
     }
 
     fn step(&mut self, input: Input) {
-        self.core.handle(self.now(), input);
+        self.handle(input);
         self.act();
         self.publish();
+    }
+
+    fn handle(&mut self, mut input: Input) {
+        self.show(Word::Input(&mut input));
+        self.core.handle(self.now(), input);
+    }
+
+    fn show(&mut self, word: Word<'_>) {
+        if let Some(witness) = &mut self.witness {
+            witness(word);
+        }
     }
 
     /// Drains the core.
     fn act(&mut self) {
         while let Some(action) = self.core.poll_action() {
+            self.show(Word::Action(&action));
             self.transport.perform(action);
         }
         while let Some(event) = self.core.poll_event() {
-            self.story.tell(&self.core, &event);
+            self.show(Word::Event(&event));
+            self.story.tell(self.clock.now(), &self.core, &event);
         }
     }
 
@@ -440,6 +497,9 @@ impl Node {
     fn publish(&mut self) {
         let greeting = greeting(&self.core);
         if greeting != self.greeting {
+            if !Arc::ptr_eq(&greeting.record, &self.greeting.record) {
+                self.show(Word::Published(&greeting.record));
+            }
             self.transport.greet_with(greeting.clone());
             self.greeting = greeting;
         }
@@ -466,7 +526,7 @@ impl Node {
 
     fn save(&mut self, now: bool) {
         if let Some(saver) = &mut self.saver {
-            saver.consider(&self.core, now);
+            saver.consider(&self.core, self.clock.now(), now);
         }
     }
 }
@@ -540,13 +600,13 @@ impl Saver {
         (core.epoch(), core.changes().shape)
     }
 
-    fn consider(&mut self, core: &Core, now: bool) {
-        let due = self.due(core).is_some_and(|due| due <= Instant::now());
-        if !now && !due {
+    fn consider(&mut self, core: &Core, now: Instant, at_once: bool) {
+        let due = self.due(core).is_some_and(|due| due <= now);
+        if !at_once && !due {
             return;
         }
         self.saved = Some(Self::state(core));
-        self.at = Instant::now();
+        self.at = now;
         self.pause = (self.pause * 3).min(SAVE_EVERY);
         let bytes = Memory::encode(core.epoch(), &core.remembered());
         let path = self.path.clone();

@@ -367,6 +367,7 @@ mod reporting {
             "format",
             "title",
             "seed",
+            "fidelity",
             "nodes",
             "ran_ms",
             "lasts_ms",

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use area_net::clock::Clock;
 use area_net::impair::{ImpairedSocket, Impairment, LinkModel, Rules};
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -163,7 +164,8 @@ fn send(to: SocketAddr, scenario: &Scenario, impaired: bool) -> Result<()> {
     let here = handle.enter();
     let plain = TokioRuntime.wrap_udp_socket(UdpSocket::bind("[::1]:0")?)?;
     let seed = seed(scenario.words, MODEL_RUNS);
-    let socket = Arc::new(ImpairedSocket::new(plain, &TokioRuntime, rules, seed));
+    let clock = Clock::new(Arc::new(TokioRuntime));
+    let socket = Arc::new(ImpairedSocket::new(plain, clock, rules, seed));
     let start = now_ns() + 50_000_000;
     for number in 0..scenario.packets {
         let planned_ns = start + u64::from(number) * scenario.spacing_us * 1000;

@@ -6,6 +6,7 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap};
+use std::convert::Infallible;
 use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSliceMut};
@@ -13,17 +14,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quinn::udp::{EcnCodepoint, RecvMeta, Transmit};
-use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, UdpPoller};
+use quinn::{AsyncUdpSocket, UdpPoller};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
-use tokio::sync::Notify;
-use tokio::task::AbortHandle;
-use tokio::time::Instant;
+use tokio::sync::{Notify, oneshot};
 
 use super::{Impairment, LinkModel, Rules};
+use crate::clock::Clock;
 
 /// The most links that are remembered: four times as many as a node may hold. Beyond, the one that was used least recently
 /// begins anew when it is used again.
@@ -42,13 +42,15 @@ const IPV6_HEADER: usize = 40;
 /// See the module's documentation. Dropping it drops what waits.
 pub struct ImpairedSocket {
     shared: Arc<Shared>,
-    carrier: AbortHandle,
+    /// The task ends when this is dropped.
+    _alive: oneshot::Sender<Infallible>,
 }
 
 /// What the socket and the task that delivers have in common.
 struct Shared {
     inner: Arc<dyn AsyncUdpSocket>,
     rules: Rules,
+    clock: Clock,
     start: Instant,
     state: Mutex<State>,
     /// Something has to leave sooner than the task thinks.
@@ -131,23 +133,17 @@ enum Next {
 }
 
 impl ImpairedSocket {
-    /// Applies the rules to what is sent over `inner`. It needs a tokio runtime to be called in. The seed makes it repeat, given
-    /// that the packets come at the same times.
+    /// Applies the rules to what is sent over `inner`. The seed makes it repeat, given that the packets come at the same times.
     #[must_use]
-    pub fn new(
-        inner: Arc<dyn AsyncUdpSocket>,
-        runtime: &dyn Runtime,
-        rules: Rules,
-        seed: [u8; 32],
-    ) -> Self {
-        let start = Instant::now();
-        let timer = runtime.new_timer(start.into_std());
+    pub fn new(inner: Arc<dyn AsyncUdpSocket>, clock: Clock, rules: Rules, seed: [u8; 32]) -> Self {
+        let start = clock.now();
         let mut rng = ChaCha8Rng::from_seed(seed);
         // Whoever has the same seed for another purpose draws other numbers.
         rng.set_stream(u64::from_be_bytes(*b"impaired"));
         let shared = Arc::new(Shared {
             inner,
             rules,
+            clock,
             start,
             state: Mutex::new(State {
                 rng,
@@ -161,8 +157,19 @@ impl ImpairedSocket {
             sooner: Notify::new(),
             emptied: Notify::new(),
         });
-        let carrier = tokio::spawn(carry(shared.clone(), timer)).abort_handle();
-        Self { shared, carrier }
+        let (alive, over) = oneshot::channel();
+        let carrier = carry(shared.clone());
+        shared.clock.spawn(async move {
+            tokio::select! {
+                biased;
+                _ = over => {}
+                () = carrier => {}
+            }
+        });
+        Self {
+            shared,
+            _alive: alive,
+        }
     }
 
     /// Waits until nothing waits to be sent.
@@ -196,12 +203,6 @@ impl fmt::Debug for ImpairedSocket {
             .field("inner", &self.shared.inner)
             .field("rules", &self.shared.rules)
             .finish_non_exhaustive()
-    }
-}
-
-impl Drop for ImpairedSocket {
-    fn drop(&mut self) {
-        self.carrier.abort();
     }
 }
 
@@ -256,12 +257,16 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn elapsed(&self) -> Duration {
+        self.clock.now().saturating_duration_since(self.start)
+    }
+
     /// Sends each datagram of a transmit over its link, and on what is not delayed.
     fn send(&self, transmit: &Transmit<'_>) {
         let size = transmit.segment_size.unwrap_or(transmit.contents.len());
         let mut state = self.state();
         // Read under the lock, so that it never goes back.
-        let now = self.start.elapsed();
+        let now = self.elapsed();
         let (before, was_blocked) = (state.first_due(), state.blocked);
         for datagram in transmit.contents.chunks(size.max(1)) {
             state.send(&self.rules, now, transmit, datagram);
@@ -285,7 +290,7 @@ impl Shared {
     /// Hands over what is due, for the task.
     fn deliver(&self) -> Next {
         let mut state = self.state();
-        state.deliver(self.start.elapsed(), &*self.inner);
+        state.deliver(self.elapsed(), &*self.inner);
         let next = match state.first_due() {
             None => Next::News,
             Some(_) if state.blocked => Next::Room,
@@ -400,13 +405,14 @@ impl State {
 }
 
 /// Delivers what waits, each at its time, until it is aborted.
-async fn carry(shared: Arc<Shared>, mut timer: Pin<Box<dyn AsyncTimer>>) {
+async fn carry(shared: Arc<Shared>) {
+    let mut timer = shared.clock.runtime().new_timer(shared.start);
     let mut poller = shared.inner.clone().create_io_poller();
     loop {
         match shared.deliver() {
             Next::News => shared.sooner.notified().await,
             Next::Due(due) => {
-                timer.as_mut().reset((shared.start + due).into_std());
+                timer.as_mut().reset(shared.start + due);
                 tokio::select! {
                     biased;
                     () = shared.sooner.notified() => {}

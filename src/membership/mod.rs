@@ -556,6 +556,11 @@ impl Core {
         }
     }
 
+    /// The peers of all connections, those that compete among them: a peer with two connections comes twice.
+    pub fn connected(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.conns.values().copied()
+    }
+
     /// The highest epoch in use, to be kept on disk.
     #[must_use]
     pub fn epoch(&self) -> u64 {

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::membership::{Core, DialError, Event};
 use crate::record::Direction;
@@ -71,8 +69,7 @@ impl Named {
 
 impl Story {
     /// How many lines of this kind were held back since the last one, if one may be said now.
-    fn pass(&mut self, what: &'static str) -> Option<u64> {
-        let now = Instant::now();
+    fn pass(&mut self, now: Instant, what: &'static str) -> Option<u64> {
         let Some(gate) = self.gates.get_mut(what) else {
             self.gates.insert(
                 what,
@@ -92,14 +89,20 @@ impl Story {
     }
 
     /// A stranger was turned away.
-    pub(super) fn stranger(&mut self, remote: SocketAddr, what: &'static str, why: &str) {
-        if let Some(more) = self.pass(what) {
+    pub(super) fn stranger(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        what: &'static str,
+        why: &str,
+    ) {
+        if let Some(more) = self.pass(now, what) {
             tracing::warn!(from = %remote, counter = what, more, "turned a stranger away: {why}");
         }
     }
 
     /// Tells one event.
-    pub(super) fn tell(&mut self, core: &Core, event: &Event) {
+    pub(super) fn tell(&mut self, now: Instant, core: &Core, event: &Event) {
         match event {
             Event::Linked {
                 peer,
@@ -150,20 +153,20 @@ impl Story {
                 silenced,
             } => {
                 // That this node falls silent is said in any case.
-                let pass = self.pass("twin");
+                let pass = self.pass(now, "twin");
                 if let Some(more) = pass.or(silenced.then_some(0)) {
                     twin(*run_id, *remote, *silenced, more);
                 }
             }
             Event::PeerTwin(peer, remote) => {
-                if let Some(more) = self.pass("peer_twin") {
+                if let Some(more) = self.pass(now, "peer_twin") {
                     let named = Named::of(core, peer);
                     tracing::error!(peer = ?named.label, id = %named.id, addr = %remote, more,
                         "a second node runs with this peer's key; its connection was refused");
                 }
             }
             Event::Rejected { what, peer, why } => {
-                if let Some(more) = self.pass(what) {
+                if let Some(more) = self.pass(now, what) {
                     let named = Named::of(core, peer);
                     tracing::warn!(peer = ?named.label, id = %named.id, counter = what, more, "turned away: {why}");
                 }

@@ -11,12 +11,14 @@ use clap::Args;
 use tokio::time::Instant;
 
 use super::parse::{self, Flags, ScenarioError, words_time};
+use super::scenario::Fidelity;
 use super::{Play, Progress, Report, Scenario, fuzz, report};
 use crate::membership::Time;
 
-/// The bytes that the simulator takes for each ordered pair of nodes, measured, and for each node besides.
-const BYTES_A_PAIR: u64 = 420;
-const BYTES_A_NODE: u64 = 60_000;
+/// The bytes that the simulator takes for each ordered pair of nodes, measured, and for each node besides: of cores, and of whole
+/// nodes.
+const BYTES_OF_CORES: [u64; 2] = [420, 60_000];
+const BYTES_OF_WHOLE_NODES: [u64; 2] = [1000, 600_000];
 /// What else must fit beside it.
 const BYTES_BESIDE: u64 = 64 << 20;
 /// Progress is shown so often.
@@ -25,7 +27,7 @@ const SHOW_EVERY: Duration = Duration::from_millis(500);
 /// What `area-net sim` is given.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(
-    about = "Simulates a network: the real core of every node, in virtual time, in one process",
+    about = "Simulates a network of real cores or whole real nodes, in virtual time, in one process",
     long_about = ABOUT,
     after_help = EXAMPLES,
 )]
@@ -65,7 +67,8 @@ pub struct SimArgs {
 const ABOUT: &str = "\
 Simulates a network: the real core of every node, the very code that runs on the wire, in virtual time, in one process. \
 A scenario is a file, or flags, or a file with flags that hold before it. The same scenario with the same seed gives \
-the same report, to the byte. Invariants are watched all the while; a violation stops the run.";
+the same report, to the byte. With --fidelity whole the nodes are real down to their datagrams: QUIC, TLS, the event loop; \
+that takes several times as long. Invariants are watched all the while; a violation stops the run.";
 
 const EXAMPLES: &str = "\
 WHO is a node (7), a range (0..10), all, a share by lot (30%), so many by lot (any 5), the node with the most links (hub), \
@@ -80,6 +83,8 @@ Examples:
       half and half for ten minutes; the report for programs
   area-net sim config/sim/hub.toml --seed 7
       a scenario that ships, with another seed
+  area-net sim --fidelity whole --nodes 30 --loss 5% --kill 30%@30s
+      the same with whole nodes, QUIC and all
   area-net sim --fuzz 100 --nodes 30
       a hundred random scenarios; one that goes wrong is made small, and shown as a file
 
@@ -161,7 +166,7 @@ pub fn run(args: &SimArgs, stop: &Arc<AtomicBool>) -> Result<(), SimError> {
         })
     });
     let log_from = log_from.transpose()?;
-    check_memory(scenario.nodes, available())?;
+    check_memory(&scenario, available())?;
     for file in [&args.json, &args.html].into_iter().flatten() {
         check_writable(file)?;
     }
@@ -198,13 +203,19 @@ fn search(args: &SimArgs, count: u64, stop: &Arc<AtomicBool>) -> Result<(), SimE
     let flags = Flags {
         nodes: args.flags.nodes.clone().or(Some("30".to_owned())),
         seed: args.flags.seed.clone(),
+        fidelity: args.flags.fidelity.clone(),
         ..Flags::default()
     };
-    let Scenario { seed, nodes, .. } = parse::read(None, &flags)?;
+    let Scenario {
+        seed,
+        nodes,
+        fidelity,
+        ..
+    } = parse::read(None, &flags)?;
     let go_on = || !stop.load(Ordering::Relaxed);
     let (mut tried, mut found) = (0, 0);
     for seed in (seed..).take(usize::try_from(count).unwrap_or(usize::MAX)) {
-        let finding = fuzz::fuzz(seed, nodes, |_| go_on());
+        let finding = fuzz::fuzz(seed, nodes, fidelity, |_| go_on());
         if !go_on() {
             break;
         }
@@ -302,9 +313,13 @@ fn check_writable(file: &Path) -> Result<(), SimError> {
 }
 
 /// What the run will take, in bytes.
-fn needed(nodes: usize) -> u64 {
-    let nodes = nodes as u64;
-    nodes * nodes * BYTES_A_PAIR + nodes * BYTES_A_NODE + BYTES_BESIDE
+fn needed(scenario: &Scenario) -> u64 {
+    let nodes = scenario.nodes as u64;
+    let [a_pair, a_node] = match scenario.fidelity {
+        Fidelity::Core => BYTES_OF_CORES,
+        Fidelity::Whole => BYTES_OF_WHOLE_NODES,
+    };
+    nodes * nodes * a_pair + nodes * a_node + BYTES_BESIDE
 }
 
 /// What the system says is available, where it says so.
@@ -317,11 +332,11 @@ fn available() -> Option<u64> {
     Some(kib * 1024)
 }
 
-fn check_memory(nodes: usize, available: Option<u64>) -> Result<(), SimError> {
-    let needed = needed(nodes);
+fn check_memory(scenario: &Scenario, available: Option<u64>) -> Result<(), SimError> {
+    let needed = needed(scenario);
     match available {
         Some(available) if needed > available => Err(SimError::Memory {
-            nodes,
+            nodes: scenario.nodes,
             needed,
             available,
         }),

@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::parse::read_text;
 use super::report::ViolationReport;
+use super::scenario::Fidelity;
 use super::{Progress, run};
 
 /// So many smaller scenarios are tried at most.
@@ -20,6 +21,7 @@ const MOST_TRIES: usize = 80;
 /// A scenario in parts that can be left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
+    fidelity: Fidelity,
     seed: u64,
     nodes: usize,
     introduction: &'static str,
@@ -54,9 +56,13 @@ pub struct Finding {
 pub fn fuzz(
     seed: u64,
     most_nodes: usize,
+    fidelity: Fidelity,
     mut go_on: impl FnMut(&Progress) -> bool,
 ) -> Option<Finding> {
-    let mut draft = Draft::of(seed, most_nodes);
+    let mut draft = Draft {
+        fidelity,
+        ..Draft::of(seed, most_nodes)
+    };
     let mut violation = violated(&draft, &mut go_on)?;
     let mut tries = 0;
     'smaller: loop {
@@ -90,7 +96,7 @@ fn violated(draft: &Draft, go_on: &mut impl FnMut(&Progress) -> bool) -> Option<
 }
 
 impl Draft {
-    /// The scenario that follows from a seed.
+    /// The scenario that follows from a seed, for cores.
     #[must_use]
     pub fn of(seed: u64, most_nodes: usize) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -103,6 +109,7 @@ impl Draft {
             at += rng.random_range(200..40_000);
         }
         Self {
+            fidelity: Fidelity::Core,
             seed,
             nodes,
             introduction: one_of(&["chain", "star", "random 1", "random 2", "random 4"], rng),
@@ -133,8 +140,9 @@ impl Draft {
             ""
         };
         let mut text = format!(
-            "title = \"Found by trying, seed {seed}\"\nseed = {seed}\nnodes = {}\nintroduction = \"{}\"\n\
+            "title = \"Found by trying, seed {seed}\"\nseed = {seed}\nfidelity = \"{}\"\nnodes = {}\nintroduction = \"{}\"\n\
              links = \"{}\"\n{clocks}lasts = \"{}ms\"\n",
+            self.fidelity.word(),
             self.nodes,
             self.introduction,
             self.links,

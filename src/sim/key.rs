@@ -2,11 +2,13 @@
 
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
+use crate::identity::Identity;
 use crate::record::Signer;
 use crate::wire::NodeId;
 
 /// The key of a simulated node.
 pub(super) struct Key {
+    seed: [u8; 32],
     pair: Ed25519KeyPair,
     id: NodeId,
 }
@@ -19,7 +21,12 @@ impl Key {
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed).expect("32 bytes are a seed");
         let id = pair.public_key().as_ref();
         let id = NodeId(id.try_into().expect("an Ed25519 key has 32 bytes"));
-        Self { pair, id }
+        Self { seed, pair, id }
+    }
+
+    /// The same key with the certificate for a real handshake.
+    pub(super) fn identity(&self) -> Identity {
+        Identity::from_seed(&self.seed)
     }
 }
 

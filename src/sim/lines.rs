@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 
 use super::places::Places;
-use crate::impair::{Impairment, LinkModel};
+use crate::impair::{Delivery, Fate, Impairment, LinkModel};
 use crate::membership::Time;
 
 /// From one place to another.
@@ -209,6 +209,19 @@ impl Lines {
         bytes: usize,
         rng: &mut ChaCha8Rng,
     ) -> Option<Time> {
+        let all = self.toss_whole(line, now, bytes, rng);
+        let whole = all.filter(|delivery| delivery.flip.is_none());
+        whole.map(|delivery| delivery.at).min()
+    }
+
+    /// The same for a packet that is really there: with its copy, and what is damaged in it.
+    pub(super) fn toss_whole(
+        &mut self,
+        line: LineId,
+        now: Time,
+        bytes: usize,
+        rng: &mut ChaCha8Rng,
+    ) -> impl Iterator<Item = Delivery> + use<> {
         let Self {
             terrain,
             epoch,
@@ -225,13 +238,16 @@ impl Lines {
                 line.model = LinkModel::new(impairment.clone(), rng);
             }
         }
-        if line.cut {
-            return None;
-        }
-        let fate = line.model.handle_packet(now, bytes, rng);
-        let whole = fate.into_iter().filter(|delivery| delivery.flip.is_none());
+        let fate = if line.cut {
+            Fate::default()
+        } else {
+            line.model.handle_packet(now, bytes, rng)
+        };
         // A packet takes some time even on the shortest way: nothing is answered before it was asked.
-        whole.map(|delivery| delivery.at.max(now + LEAST)).min()
+        fate.into_iter().map(move |delivery| Delivery {
+            at: delivery.at.max(now + LEAST),
+            ..delivery
+        })
     }
 }
 

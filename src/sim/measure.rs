@@ -264,22 +264,7 @@ impl Measure {
 pub fn total(world: &World) -> Traffic {
     let mut sum = Traffic::default();
     for node in &world.nodes {
-        let Traffic {
-            bytes,
-            record_bytes,
-            messages,
-            records_in,
-            probes,
-            dials,
-            actions,
-        } = node.traffic;
-        sum.bytes += bytes;
-        sum.record_bytes += record_bytes;
-        sum.messages += messages;
-        sum.records_in += records_in;
-        sum.probes += probes;
-        sum.dials += dials;
-        sum.actions += actions;
+        sum.add(&node.traffic);
     }
     sum
 }

@@ -1,12 +1,15 @@
-//! A network of cores in virtual time, in one process: `area-net sim`.
+//! A network in virtual time, in one process: `area-net sim`.
 //!
-//! What runs here is [`membership::Core`](crate::membership::Core), the very code that runs on the wire. Only what is around it
-//! is simulated: clocks, the transport, the ways between nodes. Everything follows from a seed: the same scenario gives
-//! the same report, to the byte.
+//! It has two fidelities. At the lower one what runs here is [`membership::Core`](crate::membership::Core), the very code that runs on
+//! the wire, and what is around it is simulated: clocks, the transport, the ways between nodes. At the higher one it is the whole
+//! [`node::Node`](crate::node::Node), with QUIC, TLS and its event loop, and only clocks, sockets and the ways between them are
+//! simulated. Scenarios, invariants, measures and reports are the same. Everything follows from a seed: the same scenario
+//! gives the same report, to the byte.
 //!
 //! From the bottom:
 //! - [`world`]: places and nodes, virtual time, the queue of what happens next;
-//! - [`path`]: connections between them: handshakes, streams, datagrams. It says what is modelled, and what isn't;
+//! - `whole`: whole nodes at those places; `executor` runs their tasks, and `socket` is what quinn takes for a UDP socket;
+//! - [`path`]: at the lower fidelity, connections between them: handshakes, streams, datagrams. It says what is modelled, and what isn't;
 //! - [`lines`]: who reaches whom, and what happens to packets on the way ([`impair`](crate::impair) decides it);
 //! - [`scenario`]: what to do, as values that are sound; [`parse`] reads them from files and flags;
 //! - [`views`]: the truth, and every node's view held against it;
@@ -18,6 +21,7 @@
 //! Nothing in here reads a clock, but for the progress that [`command`] shows.
 
 pub mod command;
+mod executor;
 pub mod fuzz;
 mod key;
 pub mod lines;
@@ -29,8 +33,10 @@ pub mod play;
 pub mod report;
 pub mod scenario;
 mod size;
+mod socket;
 pub mod views;
 pub mod watch;
+mod whole;
 pub mod world;
 
 pub use play::{Ended, Play, Progress};

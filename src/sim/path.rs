@@ -11,7 +11,7 @@
 //!   the real one's window never falls under 16 packets, and what nodes say to each other seldom fills that.
 //! - A node takes no time to think, and a killed node's host is silent: there is no ICMP.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -225,9 +225,31 @@ impl World {
         })
     }
 
+    /// Pairs of nodes that both have connections with each other, and how many; `place_of` finds a node by its id.
+    pub fn linked_pairs(
+        &self,
+        place_of: impl Fn(&NodeId) -> Option<usize>,
+    ) -> BTreeMap<(usize, usize), u32> {
+        if self.whole.is_some() {
+            return self.pairs_of_whole_nodes(place_of);
+        }
+        let mut held = BTreeMap::new();
+        for conn in self.connections() {
+            if conn.dialer_has.is_some() && conn.listener_has.is_some() {
+                let (a, b) = (conn.dialer, conn.listener);
+                *held.entry((a.min(b), a.max(b))).or_default() += 1;
+            }
+        }
+        held
+    }
+
     /// How many connections a node's core has.
     #[must_use]
     pub fn degree(&self, place: usize) -> usize {
+        if self.whole.is_some() {
+            let core = self.nodes[place].core();
+            return core.map_or(0, |core| core.connected().count());
+        }
         let ends = self.ends_of(place);
         ends.filter(|(_, end)| end.is_open()).count()
     }
@@ -290,7 +312,8 @@ impl World {
             | What::Flushed(..)
             | What::DialTimeout(_)
             | What::Idle(..)
-            | What::Gone(..) => {}
+            | What::Gone(..)
+            | What::Packet(_) => {}
         }
     }
 
@@ -604,6 +627,7 @@ impl World {
             digest: core.digest(),
             record: core.own_record(),
         };
+        drop(core);
         self.stream(conn, Side::Listener, Message::Hello(hello));
     }
 

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use super::lines::{Terrain, Way};
 use super::measure::Measure;
 use super::places::{Places, Who};
-use super::scenario::{Action, Introduction, Scenario};
+use super::scenario::{Action, Fidelity, Introduction, Scenario};
 use super::views::{Standing, Views, counts};
 use super::watch::{Violation, Watch};
 use super::world::{Told, World, addr, default_config};
@@ -69,6 +69,7 @@ pub struct Play<'a> {
     measure: Measure,
     agenda: BinaryHeap<Reverse<(Time, u64, Deed)>>,
     deeds: u64,
+    turns: u64,
     rng: ChaCha8Rng,
     standing: Standing,
     disturbed: Time,
@@ -81,7 +82,10 @@ impl<'a> Play<'a> {
         let mut rng = ChaCha8Rng::seed_from_u64(scenario.seed);
         // Chance in the world and chance in what is done to it are kept apart.
         rng.set_stream(1);
-        let mut world = World::new(scenario.seed);
+        let mut world = match scenario.fidelity {
+            Fidelity::Core => World::new(scenario.seed),
+            Fidelity::Whole => World::of_whole_nodes(scenario.seed),
+        };
         world.dial_timeout = scenario.settings.dial_timeout;
         world.change_terrain(|terrain| *terrain = scenario.terrain.clone());
         people(scenario, &mut world, &mut rng);
@@ -91,6 +95,7 @@ impl<'a> Play<'a> {
             measure: Measure::new(scenario),
             agenda: BinaryHeap::new(),
             deeds: 0,
+            turns: 0,
             rng,
             standing: Standing::default(),
             disturbed: Duration::ZERO,
@@ -169,7 +174,8 @@ impl<'a> Play<'a> {
     ) -> Result<bool, Violation> {
         while self.world.step(at) {
             self.hear()?;
-            if self.world.steps().is_multiple_of(SPELL) && !go_on(&self.progress()) {
+            self.turns += 1;
+            if self.turns.is_multiple_of(SPELL) && !go_on(&self.progress()) {
                 return Ok(false);
             }
         }

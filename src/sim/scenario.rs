@@ -14,6 +14,8 @@ use crate::impair::Impairment;
 pub struct Scenario {
     /// What it is about, in a line.
     pub title: String,
+    /// How much of each node is real.
+    pub fidelity: Fidelity,
     /// Everything that is left to chance follows from it.
     pub seed: u64,
     /// How many places there are; all of their nodes are started.
@@ -38,6 +40,27 @@ pub struct Scenario {
     pub clocks: Duration,
     /// What must hold.
     pub bounds: Bounds,
+}
+
+/// How much of each node is real.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Fidelity {
+    /// The core; connections are modelled.
+    #[default]
+    Core,
+    /// All of it, down to the datagrams: QUIC, TLS, the event loop. Only sockets and clocks are simulated.
+    Whole,
+}
+
+impl Fidelity {
+    /// As it is written.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Core => "core",
+            Self::Whole => "whole",
+        }
+    }
 }
 
 /// A name for a set of places.

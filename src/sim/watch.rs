@@ -195,7 +195,7 @@ impl Watch {
         let now = world.now();
         self.look_for_gone(world, views)?;
         self.look_at_views(world, views, standing)?;
-        self.look_at_connections(world)?;
+        self.look_at_connections(world, views)?;
         for place in world.running() {
             self.look_at_tables(world, place)?;
         }
@@ -249,16 +249,10 @@ impl Watch {
         Ok(())
     }
 
-    fn look_at_connections(&mut self, world: &World) -> Result<(), Violation> {
+    fn look_at_connections(&mut self, world: &World, views: &Views) -> Result<(), Violation> {
         let now = world.now();
-        let mut held: BTreeMap<(usize, usize), u32> = BTreeMap::new();
-        for conn in world.connections() {
-            let both = conn.dialer_has.is_some() && conn.listener_has.is_some();
-            let (a, b) = (conn.dialer, conn.listener);
-            if both && counts(&world.nodes[a]) && counts(&world.nodes[b]) {
-                *held.entry((a.min(b), a.max(b))).or_default() += 1;
-            }
-        }
+        let mut held = world.linked_pairs(|id| views.place(id));
+        held.retain(|(a, b), _| counts(&world.nodes[*a]) && counts(&world.nodes[*b]));
         let double = |pair: &(usize, usize)| held.get(pair).is_some_and(|count| *count > 1);
         self.doubled.retain(|pair, _| double(pair));
         for pair in held.keys().filter(|pair| double(pair)) {
@@ -276,7 +270,10 @@ impl Watch {
 
     fn look_at_tables(&self, world: &World, place: usize) -> Result<(), Violation> {
         let node = &world.nodes[place];
-        let tables = node.core().expect("it runs").tables();
+        // A whole node that says farewell shows nothing any more.
+        let Some(tables) = node.core().map(|core| core.tables()) else {
+            return Ok(());
+        };
         for (name, count, limit) in [
             ("nodes", tables.nodes, MAX_NODES),
             ("remembered nodes", tables.remembered, MAX_REMEMBERED),

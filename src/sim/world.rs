@@ -1,4 +1,5 @@
-//! The world: places and the nodes that run there, virtual time, and the queue of what happens next.
+//! The world: places and the nodes that run there, virtual time, and the queue of what happens next. Of the nodes, either the cores
+//! are real, or all of them is.
 //!
 //! [`World::step`] lets one thing happen and says when; what nodes tell meanwhile waits in [`World::poll_news`]. Everything
 //! that is left to chance comes from one generator, and of two things at one time the one that was thought of first
@@ -17,9 +18,11 @@ use rand_chacha::ChaCha8Rng;
 use super::key::Key;
 use super::lines::{Lines, Terrain};
 use super::path::{Conn, ConnRef, Flight, Side};
+use super::whole::{CoreRef, Running, Whole};
 use crate::membership::ids::Ids;
 use crate::membership::{Action, Config, ConnId, Core, DialId, Event, Input, Time};
 use crate::record::{Record, Signer};
+use crate::settings::Settings;
 use crate::wire::{CloseCode, NodeId};
 
 /// The name of every simulated network.
@@ -84,14 +87,16 @@ pub(super) enum What {
     Idle(ConnRef, Side),
     /// A node that leaves goes, flushed or not.
     Gone(u32, u32),
+    /// A datagram of a whole node arrives.
+    Packet(u32),
 }
 
 /// Something that happens at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Due {
-    at: Time,
+    pub(super) at: Time,
     number: u64,
-    what: What,
+    pub(super) what: What,
 }
 
 impl Ord for Due {
@@ -112,7 +117,7 @@ pub struct Node {
     id: NodeId,
     /// What its core is told at the next start.
     pub config: Config,
-    core: Option<Core>,
+    pub(super) body: Option<Body>,
     /// Counts the starts.
     life: u32,
     started: Time,
@@ -134,6 +139,12 @@ pub struct Node {
     pub traffic: Traffic,
 }
 
+/// What runs at a place.
+pub(super) enum Body {
+    Core(Box<Core>),
+    Whole(Running),
+}
+
 /// What a node did since the world began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Traffic {
@@ -153,6 +164,28 @@ pub struct Traffic {
     pub actions: u64,
 }
 
+impl Traffic {
+    /// Adds what another one did.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            bytes,
+            record_bytes,
+            messages,
+            records_in,
+            probes,
+            dials,
+            actions,
+        } = other;
+        self.bytes += bytes;
+        self.record_bytes += record_bytes;
+        self.messages += messages;
+        self.records_in += records_in;
+        self.probes += probes;
+        self.dials += dials;
+        self.actions += actions;
+    }
+}
+
 impl Node {
     /// Who is at home here.
     #[must_use]
@@ -166,10 +199,41 @@ impl Node {
         self.key.clone()
     }
 
-    /// The core, while it runs.
+    /// The core, while it runs. That of a whole node is not to be seen any more once the node says farewell.
     #[must_use]
-    pub fn core(&self) -> Option<&Core> {
-        self.core.as_ref()
+    pub fn core(&self) -> Option<CoreRef<'_>> {
+        match self.body.as_ref()? {
+            Body::Core(core) => Some(CoreRef::Bare(core)),
+            Body::Whole(running) => running.core(),
+        }
+    }
+
+    /// The core, where it runs by itself.
+    fn bare(&mut self) -> Option<&mut Core> {
+        match self.body.as_mut()? {
+            Body::Core(core) => Some(core),
+            Body::Whole(_) => None,
+        }
+    }
+
+    /// The settings of a whole node.
+    fn settings(&self, dial_timeout: Duration) -> Settings {
+        let config = &self.config;
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Settings {
+            label: config.label.to_string(),
+            network: config.network.to_string(),
+            targets: config.targets.clone(),
+            probe_interval_ms: u16::try_from(ms(config.probe_interval)).unwrap_or(u16::MAX),
+            full_mesh: config.full_mesh,
+            degree_target: config.degree_target,
+            degree_cap: config.degree_cap,
+            dials_at_once: config.dials_at_once,
+            dial_timeout_ms: ms(dial_timeout),
+            refresh_bytes_per_s: config.refresh_bytes_per_s,
+            forget_after_s: config.forget_after.as_secs(),
+            ..Settings::default()
+        }
     }
 
     /// Its newest record, or its last one.
@@ -181,7 +245,7 @@ impl Node {
     /// Whether it runs.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.core.is_some()
+        self.body.is_some()
     }
 
     /// How often it was started.
@@ -249,7 +313,7 @@ pub struct World {
     pub(super) now: Time,
     /// All chance comes from here.
     pub rng: ChaCha8Rng,
-    queue: BinaryHeap<Reverse<Due>>,
+    pub(super) queue: BinaryHeap<Reverse<Due>>,
     count: u64,
     /// The places.
     pub nodes: Vec<Node>,
@@ -262,7 +326,9 @@ pub struct World {
     pub(super) free_flights: Vec<u32>,
     pub(super) lines: Lines,
     news: VecDeque<News>,
-    steps: u64,
+    pub(super) steps: u64,
+    /// Where whole nodes run, if they do.
+    pub(super) whole: Option<Whole>,
     /// When a dial is given up.
     pub dial_timeout: Duration,
     /// Every message goes through its bytes, which a test may want.
@@ -272,7 +338,16 @@ pub struct World {
 }
 
 impl World {
-    /// An empty world.
+    /// An empty world for whole nodes.
+    #[must_use]
+    pub fn of_whole_nodes(seed: u64) -> Self {
+        Self {
+            whole: Some(Whole::new()),
+            ..Self::new(seed)
+        }
+    }
+
+    /// An empty world for cores.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self {
@@ -290,6 +365,7 @@ impl World {
             lines: Lines::default(),
             news: VecDeque::new(),
             steps: 0,
+            whole: None,
             dial_timeout: Duration::from_millis(2900),
             encoded: false,
             tap: None,
@@ -333,7 +409,7 @@ impl World {
             id: key.node_id(),
             key,
             config,
-            core: None,
+            body: None,
             life: 0,
             started: Duration::ZERO,
             stopped: Duration::ZERO,
@@ -359,7 +435,7 @@ impl World {
         let (run_id, seed) = (self.rng.random(), self.rng.random());
         let now = self.now;
         let node = &mut self.nodes[place];
-        assert!(node.core.is_none(), "node {place} runs already");
+        assert!(node.body.is_none(), "node {place} runs already");
         let since = u64::try_from(now.as_millis()).expect("a run is shorter than the world");
         let unix_ms = node.clock_ms + since;
         node.config.run_id = run_id;
@@ -370,9 +446,17 @@ impl World {
         node.started = now;
         node.leaving = false;
         node.own = None;
-        node.core = Some(Core::new(node.config.clone(), node.key.clone()));
+        let Some(whole) = &mut self.whole else {
+            let core = Core::new(node.config.clone(), node.key.clone());
+            node.body = Some(Body::Core(Box::new(core)));
+            self.tell(place, Told::Started);
+            return self.give(place, Input::Timeout);
+        };
+        let settings = node.settings(self.dial_timeout);
+        let running = whole.start(place, node.key.identity(), settings, &node.config);
+        node.body = Some(Body::Whole(running));
         self.tell(place, Told::Started);
-        self.give(place, Input::Timeout);
+        self.settle(place);
     }
 
     /// Stops a node without a word. Its host is silent from then on.
@@ -381,10 +465,12 @@ impl World {
     /// When it doesn't run.
     pub fn kill(&mut self, place: usize) {
         let now = self.now;
+        self.keep_memory(place);
         let node = &mut self.nodes[place];
-        let core = node.core.take().expect("only a running node is killed");
-        node.config.epoch = core.epoch();
-        node.config.remembered = core.remembered().into_iter().collect();
+        let body = node.body.take().expect("only a running node is killed");
+        if let (Body::Whole(running), Some(whole)) = (body, &mut self.whole) {
+            whole.kill(running);
+        }
         node.stopped = now;
         node.paused = false;
         let held = std::mem::take(&mut node.held);
@@ -398,9 +484,23 @@ impl World {
         self.tell(place, Told::Stopped);
     }
 
+    /// What a node has on disk.
+    fn keep_memory(&mut self, place: usize) {
+        let node = &mut self.nodes[place];
+        let Some(core) = node.core() else { return };
+        let (epoch, remembered) = (core.epoch(), core.remembered().into_iter().collect());
+        drop(core);
+        node.config.epoch = epoch;
+        node.config.remembered = remembered;
+    }
+
     /// A node says farewell, and goes when that has left.
     pub fn leave(&mut self, place: usize) {
+        self.keep_memory(place);
         self.nodes[place].leaving = true;
+        if let Some(Body::Whole(running)) = &mut self.nodes[place].body {
+            return running.leave();
+        }
         let life = self.nodes[place].life;
         self.at(FAREWELL, What::Gone(small(place), life));
         self.give(place, Input::Leave);
@@ -408,13 +508,21 @@ impl World {
 
     /// A node stands still; what would happen to it waits.
     pub fn pause(&mut self, place: usize) {
-        self.nodes[place].paused = true;
+        let node = &mut self.nodes[place];
+        node.paused = true;
+        if let (Some(Body::Whole(running)), Some(whole)) = (&node.body, &self.whole) {
+            whole.executor.pause(running.host);
+        }
     }
 
     /// A node goes on.
     pub fn resume(&mut self, place: usize) {
         let mut held = std::mem::take(&mut self.nodes[place].held);
-        self.nodes[place].paused = false;
+        let node = &mut self.nodes[place];
+        node.paused = false;
+        if let (Some(Body::Whole(running)), Some(whole)) = (&node.body, &self.whole) {
+            return whole.executor.resume(running.host);
+        }
         // Whether a program that goes on sees its timers or its packets first is anybody's guess.
         if self.rng.random_bool(0.5) {
             held.sort_by_key(|due| !matches!(due.what, What::Wake(_)));
@@ -433,7 +541,7 @@ impl World {
     /// Whether a node runs in the life of that number.
     pub(super) fn runs(&self, place: u32, life: u32) -> bool {
         let node = &self.nodes[place as usize];
-        node.core.is_some() && node.life == life
+        node.body.is_some() && node.life == life
     }
 
     /// The places whose nodes run.
@@ -446,7 +554,7 @@ impl World {
         self.news.pop_front()
     }
 
-    fn tell(&mut self, place: usize, what: Told) {
+    pub(super) fn tell(&mut self, place: usize, what: Told) {
         let at = self.now;
         self.news.push_back(News { at, place, what });
     }
@@ -464,6 +572,9 @@ impl World {
 
     /// Lets the next thing happen, if that is not after `until`; if it is, time goes on to `until`, and `false` is returned.
     pub fn step(&mut self, until: Time) -> bool {
+        if self.whole.is_some() {
+            return self.step_whole(until);
+        }
         match self.queue.peek() {
             Some(Reverse(first)) if first.at <= until => {}
             Some(_) | None => {
@@ -478,8 +589,11 @@ impl World {
         true
     }
 
-    fn happen(&mut self, due: Due) {
+    pub(super) fn happen(&mut self, due: Due) {
         let what = due.what;
+        if let What::Packet(packet) = what {
+            return self.land(packet);
+        }
         match self.whose(what) {
             Some(place) if self.nodes[place as usize].paused => {
                 self.nodes[place as usize].held.push(due);
@@ -495,6 +609,7 @@ impl World {
             What::Flushed(conn, side) => self.flushed(conn, side),
             What::DialTimeout(conn) => self.dial_timeout(conn),
             What::Idle(conn, side) => self.idle(conn, side),
+            What::Packet(_) => {}
             What::Gone(place, life) => {
                 if self.runs(place, life) {
                     self.go(place as usize);
@@ -507,6 +622,8 @@ impl World {
     fn whose(&self, what: What) -> Option<u32> {
         let end = |conn, side: Side| Some(self.conn(conn)?.ends[side.at()].node);
         match what {
+            // It is a matter of the socket, which the kernel keeps for a node that stands still.
+            What::Packet(_) => None,
             What::Wake(place) | What::Gone(place, _) => Some(place),
             What::Transmit(flight) => {
                 let flight = self.flight(flight);
@@ -524,7 +641,7 @@ impl World {
     fn wake(&mut self, place: u32, at: Time) {
         let node = &mut self.nodes[place as usize];
         // A wake-up that was queued before an earlier one, or for an earlier life.
-        if node.armed != Some(at) || node.core.is_none() {
+        if node.armed != Some(at) || node.body.is_none() {
             return;
         }
         node.armed = None;
@@ -551,25 +668,27 @@ impl World {
     pub(super) fn give(&mut self, place: usize, input: Input) {
         let now = self.now;
         let node = &mut self.nodes[place];
-        let Some(core) = node.core.as_mut() else {
+        let started = node.started;
+        let Some(core) = node.bare() else {
             return;
         };
-        core.handle(now - node.started, input);
-        while let Some(action) = self.nodes[place].core.as_mut().and_then(Core::poll_action) {
+        core.handle(now - started, input);
+        while let Some(action) = self.nodes[place].bare().and_then(Core::poll_action) {
             self.nodes[place].traffic.actions += 1;
             self.note(place, format_args!("{action:?}"));
             self.perform(place, action);
         }
-        while let Some(event) = self.nodes[place].core.as_mut().and_then(Core::poll_event) {
+        while let Some(event) = self.nodes[place].bare().and_then(Core::poll_event) {
             self.note(place, format_args!("{event:?}"));
             self.tell(place, Told::Event(event));
         }
         self.note_record(place);
         let node = &mut self.nodes[place];
-        let core = node.core.as_mut().expect("it runs");
-        let due = (core.poll_timeout() + node.started).max(now);
+        let core = node.bare().expect("it runs");
+        let due = (core.poll_timeout() + started).max(now);
+        let flushed = core.is_flushed();
+        let gone = flushed && node.leaving;
         node.due = due;
-        let gone = node.leaving && core.is_flushed();
         let life = node.life;
         if node.armed.is_none_or(|armed| due < armed) {
             node.armed = Some(due);
@@ -611,14 +730,15 @@ impl World {
     /// The node's own record, where it is another one than before.
     fn note_record(&mut self, place: usize) {
         let node = &mut self.nodes[place];
-        let own = node.core.as_ref().expect("it runs").own_record();
-        if node
-            .own
-            .as_ref()
-            .is_some_and(|before| Arc::ptr_eq(before, &own))
-        {
-            return;
+        let own = node.core().expect("it runs").own_record();
+        let known = node.own.as_ref();
+        if known.is_none_or(|before| !Arc::ptr_eq(before, &own)) {
+            self.published(place, own);
         }
+    }
+
+    pub(super) fn published(&mut self, place: usize, own: Arc<Record>) {
+        let node = &mut self.nodes[place];
         let before = node.own.replace(own.clone());
         self.tell(place, Told::Published(own, before));
     }
@@ -630,7 +750,7 @@ impl World {
     }
 
     /// Writes to the log, where one is kept.
-    fn note(&mut self, place: usize, what: fmt::Arguments<'_>) {
+    pub(super) fn note(&mut self, place: usize, what: fmt::Arguments<'_>) {
         if let Some(tap) = &mut self.tap {
             tap(self.now, place, &what);
         }

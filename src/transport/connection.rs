@@ -2,12 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
 use rustls_pki_types::CertificateDer;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
 
 use super::{
     FrameError, HELLO_TIMEOUT, Handle, Place, Shared, TransportEvent, Watch, closed, read_frame,
@@ -93,14 +92,16 @@ async fn reach_in_time(
     request: &DialRequest,
 ) -> Result<(Established, Hello), DialError> {
     let mut reached = std::pin::pin!(reach(shared, connecting, request));
-    if let Ok(reached) = timeout(shared.dial_timeout, &mut reached).await {
+    let clock = &shared.clock;
+    if let Some(reached) = clock.timeout(shared.dial_timeout, &mut reached).await {
         return reached;
     }
     if !request.watch.has_heard() {
         return Err(DialError::Timeout);
     }
-    let more = timeout(shared.dial_timeout * MORE_FOR_SLOW, reached).await;
-    more.unwrap_or(Err(DialError::Timeout))
+    let more = shared.dial_timeout * MORE_FOR_SLOW;
+    let reached = clock.timeout(more, reached).await;
+    reached.unwrap_or(Err(DialError::Timeout))
 }
 
 /// Waits for the word that nobody listens there. Asking on would cost a full packet each time, and another one for each answer.
@@ -206,12 +207,12 @@ fn refused(error: ConnectionError) -> DialError {
 /// Takes a stranger's connection as far as its Hello, and then serves it. The place bounds how many get that far at once.
 pub(super) async fn accept(shared: Arc<Shared>, incoming: quinn::Incoming, place: Place) {
     let remote = incoming.remote_address();
-    let arrived = timeout(HELLO_TIMEOUT, arrive(incoming)).await;
+    let arrived = shared.clock.timeout(HELLO_TIMEOUT, arrive(incoming)).await;
     drop(place);
     match arrived {
-        Ok(Ok((established, hello))) => serve(shared, established, hello, None).await,
-        Ok(Err((what, why))) => stranger(&shared, remote, what, why).await,
-        Err(_) => {
+        Some(Ok((established, hello))) => serve(shared, established, hello, None).await,
+        Some(Err((what, why))) => stranger(&shared, remote, what, why).await,
+        None => {
             let why = format!("no Hello within {} s", HELLO_TIMEOUT.as_secs());
             stranger(&shared, remote, "hello_timeout", why).await;
         }
@@ -382,7 +383,7 @@ async fn write(
 async fn answer(shared: &Shared, conn: ConnId, connection: &Connection, watch: &Watch) -> Closed {
     let mut allowance = Allowance {
         left: DATAGRAMS_BURST,
-        at: Instant::now(),
+        at: shared.clock.now(),
     };
     loop {
         let bytes = match connection.read_datagram().await {
@@ -390,14 +391,14 @@ async fn answer(shared: &Shared, conn: ConnId, connection: &Connection, watch: &
             // The reader says why, once it has delivered what came before the end.
             Err(_) => return std::future::pending().await,
         };
-        let read = Instant::now();
+        let read = shared.clock.now();
         let received = watch.arrived(bytes.len(), read);
         if !allowance.take(read) {
             continue;
         }
         let event = match Datagram::from_bytes(&bytes) {
             Ok(Datagram::Probe(probe)) => {
-                let made = Instant::now();
+                let made = shared.clock.now();
                 // Where it is not known how long the probe waited, the asker takes the wait for a part of the path.
                 let hold = made.duration_since(received.unwrap_or(read)) + watch.answer_lag();
                 let answer = Answer {

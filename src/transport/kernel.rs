@@ -146,6 +146,7 @@ impl Bound {
         let mut left = meta.len;
         while left > 0 {
             let bytes = left.min(meta.stride.max(1));
+            let (at, now) = (at.into_std(), now.into_std());
             self.tap.arrives(meta.addr, bytes, at, now);
             left -= bytes;
         }
@@ -385,7 +386,7 @@ mod tests {
         let (socket, friend) = (open(&tap), open(&Arc::default()));
         let watch = tap.watch(nobody);
         let packet = [0x55; 60];
-        tap.leaves(nobody, &packet, Instant::now());
+        tap.leaves(nobody, &packet, Instant::now().into_std());
         send(&socket, nobody, &packet);
         // The error of the first send would fail this one.
         send(&socket, friend.local_addr().unwrap(), b"still here");
@@ -400,10 +401,10 @@ mod tests {
         let tap = Arc::new(Tap::default());
         let (here, there) = (open(&tap), open(&Arc::default()));
         let watch = tap.watch(there.local_addr().unwrap());
-        let before = Instant::now();
+        let before = Instant::now().into_std();
         send(&there, here.local_addr().unwrap(), &[0x55; 60]);
         assert_eq!(receive(&here).await, [0x55; 60]);
-        let read = Instant::now();
+        let read = Instant::now().into_std();
         let arrived = watch.arrived(20, read).expect("one packet came");
         // The two clocks are read one after the other.
         let slack = Duration::from_millis(1);

@@ -26,14 +26,14 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{AsyncUdpSocket, Endpoint, EndpointConfig, Runtime, TransportConfig, VarInt};
+use quinn::{AsyncUdpSocket, Endpoint, EndpointConfig, TransportConfig, VarInt};
 use quinn_proto::HashedConnectionIdGenerator;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::time::Instant;
 
+use crate::clock::Clock;
 use crate::identity::{Allow, Identity};
 use crate::membership::{Action, Closed, ConnId, Connected, DialError, Input};
 use crate::record::Record;
@@ -121,6 +121,7 @@ struct Shared {
     by_host: Mutex<BTreeMap<IpAddr, usize>>,
     dial_timeout: Duration,
     tap: Arc<Tap>,
+    clock: Clock,
 }
 
 /// What a transport is made of. The socket and the runtime are quinn's own seams: the real ones, or simulated ones.
@@ -136,7 +137,7 @@ pub struct Parts {
     /// What the socket tells of single packets; a new one for a socket that tells nothing.
     pub tap: Arc<Tap>,
     /// Timers and tasks.
-    pub runtime: Arc<dyn Runtime>,
+    pub clock: Clock,
     /// Seeds quinn, so that a simulated run repeats; `None` for entropy.
     pub seed: Option<[u8; 32]>,
     /// When a dial is given up.
@@ -171,15 +172,21 @@ impl Transport {
         let mut server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
         server
             .transport_config(transport_configs[0].clone())
+            .time_source(Arc::new(parts.clock.clone()))
             .max_incoming(MAX_HANDSHAKES)
             .incoming_buffer_size(16 * 1024)
             .incoming_buffer_size_total(1024 * 1024);
         let garbage = Arc::new(AtomicU64::new(0));
-        let socket = socket::ObservedSocket::new(parts.socket, garbage.clone(), parts.tap.clone());
+        let socket = socket::ObservedSocket::new(
+            parts.socket,
+            garbage.clone(),
+            parts.tap.clone(),
+            parts.clock.clone(),
+        );
         let socket = Arc::new(socket);
         let config = endpoint_config(&parts.identity, parts.seed);
-        let endpoint =
-            Endpoint::new_with_abstract_socket(config, Some(server), socket, parts.runtime)?;
+        let runtime = parts.clock.runtime().clone();
+        let endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime)?;
         let shared = Arc::new(Shared {
             network: parts.network,
             greeting: watch::Sender::new(parts.greeting),
@@ -189,8 +196,10 @@ impl Transport {
             by_host: Mutex::default(),
             dial_timeout: parts.dial_timeout,
             tap: parts.tap,
+            clock: parts.clock,
         });
-        tokio::spawn(accept(endpoint.clone(), shared.clone()));
+        let accepts = accept(endpoint.clone(), shared.clone());
+        shared.clock.spawn(accepts);
         let transport = Self {
             endpoint,
             identity: parts.identity,
@@ -293,9 +302,8 @@ impl Transport {
     pub async fn leave(self, patience: Duration) {
         self.endpoint
             .close(VarInt::from_u32(CloseCode::Leaving.number()), &[]);
-        tokio::time::timeout(patience, self.endpoint.wait_idle())
-            .await
-            .ok();
+        let clock = &self.shared.clock;
+        clock.timeout(patience, self.endpoint.wait_idle()).await;
     }
 
     fn dial(&self, request: DialRequest) {
@@ -313,18 +321,16 @@ impl Transport {
         match connecting {
             Ok(connecting) => {
                 let me = crate::record::Signer::node_id(&*self.identity);
-                tokio::spawn(connection::dial(
-                    shared,
-                    connecting,
-                    request,
-                    connection::Seen { me, seen },
-                ));
+                let seen = connection::Seen { me, seen };
+                let dial = connection::dial(shared.clone(), connecting, request, seen);
+                shared.clock.spawn(dial);
             }
             Err(error) => {
                 let failed = Input::DialFailed(request.dial, DialError::Failed(error.to_string()));
-                tokio::spawn(
-                    async move { shared.events.send(TransportEvent::Input(failed)).await },
-                );
+                let events = shared.events.clone();
+                shared.clock.spawn(async move {
+                    events.send(TransportEvent::Input(failed)).await.ok();
+                });
             }
         }
     }
@@ -424,7 +430,8 @@ async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
         }
         match Place::take(&shared, remote.ip()) {
             Ok(place) => {
-                tokio::spawn(connection::accept(shared.clone(), incoming, place));
+                let accepted = connection::accept(shared.clone(), incoming, place);
+                shared.clock.spawn(accepted);
             }
             Err(why) => {
                 incoming.refuse();

@@ -9,12 +9,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
-use tokio::time::Instant;
 
 use super::tap::Tap;
+use crate::clock::Clock;
 
 /// The shortest packet that any QUIC endpoint takes for one of its own (RFC 9000, section 10.3: a stateless reset).
 const SHORTEST_PACKET: usize = 21;
@@ -27,6 +28,7 @@ pub(super) struct ObservedSocket {
     inner: Arc<dyn AsyncUdpSocket>,
     garbage: Arc<AtomicU64>,
     tap: Arc<Tap>,
+    clock: Clock,
 }
 
 impl ObservedSocket {
@@ -34,11 +36,13 @@ impl ObservedSocket {
         inner: Arc<dyn AsyncUdpSocket>,
         garbage: Arc<AtomicU64>,
         tap: Arc<Tap>,
+        clock: Clock,
     ) -> Self {
         Self {
             inner,
             garbage,
             tap,
+            clock,
         }
     }
 
@@ -66,7 +70,7 @@ impl AsyncUdpSocket for ObservedSocket {
         self.tap.leaves(
             transmit.destination,
             &transmit.contents[..first],
-            Instant::now(),
+            self.clock.now(),
         );
         let sent = self.inner.try_send(transmit);
         if sent.is_err() {
@@ -83,7 +87,7 @@ impl AsyncUdpSocket for ObservedSocket {
     ) -> Poll<io::Result<usize>> {
         let received = self.inner.poll_recv(cx, bufs, meta);
         if let Poll::Ready(Ok(count)) = &received {
-            let now = (!self.tap.is_by_kernel()).then(Instant::now);
+            let now = (!self.tap.is_by_kernel()).then(|| self.clock.now());
             for (buf, meta) in bufs.iter().zip(meta.iter()).take(*count) {
                 self.look_at(buf, meta, now);
             }

@@ -12,10 +12,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 /// What a short-header packet takes beside a datagram's bytes, at the least: flags, connection id, packet number, frame
 /// type and authentication tag (RFC 9000, section 17.3.1; RFC 9221, section 4).
@@ -334,7 +333,7 @@ mod tests {
     fn scene() -> (Arc<Tap>, Watch, SocketAddr, Instant) {
         let (tap, peer) = (Arc::new(Tap::default()), PEER.parse().unwrap());
         let watch = tap.watch(peer);
-        (tap, watch, peer, Instant::now())
+        (tap, watch, peer, tokio::time::Instant::now().into_std())
     }
 
     #[tokio::test]

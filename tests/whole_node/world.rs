@@ -292,6 +292,7 @@ impl World {
             },
             state: None,
             memory: Memory::default(),
+            witness: None,
         })
         .unwrap();
         let reader = node.reader();

@@ -11,6 +11,7 @@ use quinn::udp::{EcnCodepoint, RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, TokioRuntime, UdpPoller};
 use tokio::time::Instant;
 
+use crate::clock::Clock;
 use crate::impair::ImpairedSocket;
 use crate::impair::socket::{MAX_LINKS, MAX_WAITING_BYTES};
 
@@ -153,7 +154,8 @@ fn transmit(to: SocketAddr, contents: &[u8]) -> Transmit<'_> {
 }
 
 fn impaired(wire: &Arc<Wire>, rules: &str) -> ImpairedSocket {
-    ImpairedSocket::new(wire.clone(), &TokioRuntime, rules.parse().unwrap(), [7; 32])
+    let clock = Clock::new(Arc::new(TokioRuntime));
+    ImpairedSocket::new(wire.clone(), clock, rules.parse().unwrap(), [7; 32])
 }
 
 async fn pass(ms: u64) {

@@ -11,6 +11,10 @@ pub struct Flags {
     #[arg(long, value_name = "COUNT")]
     pub nodes: Option<String>,
 
+    /// How much of each node is real: core, with connections that are modelled; or whole, down to the datagrams [default: core]
+    #[arg(long, value_name = "HOW")]
+    pub fidelity: Option<String>,
+
     /// What all chance follows from; the same seed gives the same report, to the byte [default: 1]
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<String>,
@@ -109,6 +113,7 @@ impl Flags {
     pub(super) fn to_toml(&self) -> (String, Vec<String>) {
         let mut lines = Lines::default();
         lines.number("nodes", "--nodes", self.nodes.as_ref());
+        lines.text("fidelity", "--fidelity", self.fidelity.as_ref());
         lines.number("seed", "--seed", self.seed.as_ref());
         lines.text("introduction", "--introduction", self.introduction.as_ref());
         lines.text("lasts", "--lasts", self.lasts.as_ref());

@@ -41,7 +41,7 @@ use toml::Spanned;
 
 use super::lines::Terrain;
 use super::places::Places;
-use super::scenario::{Bounds, Churn, Group, Introduction, NodeSettings, Scenario};
+use super::scenario::{Bounds, Churn, Fidelity, Group, Introduction, NodeSettings, Scenario};
 use super::world::MAX_PLACES;
 use crate::settings::{Settings, SettingsError};
 pub use flags::{Flags, toml_of_flags};
@@ -65,6 +65,7 @@ const MAX_FILE: u64 = 1 << 20;
 struct File {
     title: Option<String>,
     nodes: Option<Spanned<usize>>,
+    fidelity: Option<Spanned<String>>,
     seed: Option<u64>,
     introduction: Option<Spanned<String>>,
     targets: Option<BTreeMap<String, Spanned<Vec<Spanned<String>>>>>,
@@ -248,6 +249,7 @@ impl Builder {
         let bounds = self.bounds(nodes, &terrain, &steps)?;
         Ok(Scenario {
             title: self.title(nodes),
+            fidelity: self.fidelity()?,
             seed,
             nodes,
             introduction,
@@ -268,6 +270,19 @@ impl Builder {
     fn title(&self, nodes: usize) -> String {
         let title = self.last(|file| file.title.as_ref());
         title.map_or_else(|| format!("{nodes} nodes"), |(_, title)| title.clone())
+    }
+
+    fn fidelity(&self) -> Result<Fidelity, ScenarioError> {
+        let Some((layer, text)) = self.last(|file| file.fidelity.as_ref()) else {
+            return Ok(Fidelity::default());
+        };
+        let all = [Fidelity::Core, Fidelity::Whole];
+        let word = text.get_ref().as_str();
+        all.into_iter().find(|it| it.word() == word).ok_or_else(|| {
+            let hint = words::nearest(word, all.map(Fidelity::word));
+            let what = format!("fidelity is core or whole, and not `{word}`{hint}");
+            layer.refuse(text.span(), what)
+        })
     }
 
     fn nodes(&self) -> Result<usize, ScenarioError> {

@@ -31,6 +31,8 @@ pub struct Report {
     pub title: String,
     /// The scenario's seed.
     pub seed: u64,
+    /// `core` or `whole`: how much of each node was real.
+    pub fidelity: &'static str,
     /// Nodes in the scenario.
     pub nodes: usize,
     /// How long the run lasted, in virtual ms.
@@ -190,6 +192,7 @@ impl Report {
             format: FORMAT,
             title: scenario.title.clone(),
             seed: scenario.seed,
+            fidelity: scenario.fidelity.word(),
             nodes: scenario.nodes,
             ran_ms: ms(world.now()),
             lasts_ms: ms(scenario.lasts),

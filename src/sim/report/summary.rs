@@ -13,9 +13,14 @@ pub fn render(report: &Report) -> String {
         text.push('\n');
     };
     line(&format!(
-        "{} — {} nodes, seed {}, {} of virtual time",
+        "{} — {} {}, seed {}, {} of virtual time",
         report.title,
         report.nodes,
+        if report.fidelity == "whole" {
+            "whole nodes"
+        } else {
+            "nodes"
+        },
         report.seed,
         time(report.ran_ms)
     ));

@@ -1,0 +1,159 @@
+//! The simulated UDP socket under a whole node: the other side of quinn's own seam, [`AsyncUdpSocket`].
+//!
+//! What is sent lies in the world's outbox until the world takes it to the lines; what arrives lies here until the node reads it, in
+//! no more room than a real socket has.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use quinn::udp::{RecvMeta, Transmit};
+use quinn::{AsyncUdpSocket, UdpPoller};
+
+/// What a socket of Linux holds for a program that doesn't read: `net.core.rmem_default`.
+const ROOM: usize = 212_992;
+/// What a packet takes of it beside its bytes, about: the kernel's own notes.
+const BESIDE: usize = 768;
+
+/// A datagram that was sent, and has not been taken to the lines yet.
+pub(super) struct Sent {
+    pub(super) from: u32,
+    pub(super) to: SocketAddr,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// What all nodes have sent, in order.
+pub(super) type Outbox = Arc<Mutex<Vec<Sent>>>;
+
+/// See the module's documentation.
+pub(super) struct SimSocket {
+    place: u32,
+    local: SocketAddr,
+    outbox: Outbox,
+    inbox: Mutex<Inbox>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    packets: VecDeque<(SocketAddr, Vec<u8>)>,
+    taken: usize,
+    waker: Option<Waker>,
+    closed: bool,
+}
+
+impl SimSocket {
+    /// The socket of a place, bound to an address.
+    pub(super) fn new(place: u32, local: SocketAddr, outbox: Outbox) -> Self {
+        Self {
+            place,
+            local,
+            outbox,
+            inbox: Mutex::default(),
+        }
+    }
+
+    /// A datagram arrives, if there is room for it.
+    pub(super) fn deliver(&self, from: SocketAddr, bytes: Vec<u8>) {
+        let mut inbox = self.inbox();
+        let takes = bytes.len() + BESIDE;
+        if inbox.taken + takes > ROOM {
+            return;
+        }
+        inbox.taken += takes;
+        inbox.packets.push_back((from, bytes));
+        let waker = inbox.waker.take();
+        drop(inbox);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// From now on nothing is sent: whoever had it is gone.
+    pub(super) fn close(&self) {
+        self.inbox().closed = true;
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for SimSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SimSocket({})", self.local)
+    }
+}
+
+impl AsyncUdpSocket for SimSocket {
+    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+        Box::pin(AlwaysWritable)
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        if self.inbox().closed {
+            return Ok(());
+        }
+        let size = transmit.segment_size.unwrap_or(transmit.contents.len());
+        let mut outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
+        let datagrams = transmit.contents.chunks(size.max(1));
+        outbox.extend(datagrams.map(|bytes| Sent {
+            from: self.place,
+            to: transmit.destination,
+            bytes: bytes.to_vec(),
+        }));
+        Ok(())
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let mut inbox = self.inbox();
+        let mut count = 0;
+        for (buf, meta) in bufs.iter_mut().zip(meta) {
+            let Some((from, bytes)) = inbox.packets.pop_front() else {
+                break;
+            };
+            inbox.taken -= bytes.len() + BESIDE;
+            let len = bytes.len().min(buf.len());
+            buf[..len].copy_from_slice(&bytes[..len]);
+            *meta = RecvMeta {
+                addr: from,
+                len,
+                stride: len,
+                ecn: None,
+                dst_ip: Some(self.local.ip()).filter(|ip| !ip.is_unspecified()),
+            };
+            count += 1;
+        }
+        if count > 0 {
+            return Poll::Ready(Ok(count));
+        }
+        inbox.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.local)
+    }
+
+    fn may_fragment(&self) -> bool {
+        false
+    }
+}
+
+/// The line takes whatever it is given.
+#[derive(Debug)]
+struct AlwaysWritable;
+
+impl UdpPoller for AlwaysWritable {
+    fn poll_writable(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
