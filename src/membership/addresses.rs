@@ -104,16 +104,17 @@ impl Core {
             self.keep(id);
             self.pool.left(&id);
         } else if entry.up {
-            let (addrs, at) = (published_in(entry), self.unix_ms(now));
             let known = self.pool.nodes().contains_key(&id);
             let moved = before.filter(|(before, over_loopback)| {
                 before.body().addrs != body.addrs || *over_loopback != entry.over_loopback
             });
+            if !known && moved.is_none() {
+                return;
+            }
+            let (addrs, at) = (published_in(entry), self.unix_ms(now));
             if let Some((before, over_loopback)) = moved.filter(|_| !known) {
                 let old = published(&before, over_loopback);
                 self.pool.learn(id, &old, at, false);
-            } else if !known {
-                return;
             }
             self.pool.learn(id, &addrs, at, false);
             self.pool.let_go(&id, &addrs);
@@ -125,13 +126,12 @@ impl Core {
         let entry = self.database.entry(index);
         let id = entry.record.id();
         let known = self.pool.nodes().contains_key(&id);
-        let addrs = published_in(entry);
         if entry.up && known {
-            let at = self.unix_ms(now);
+            let (addrs, at) = (published_in(entry), self.unix_ms(now));
             self.pool.learn(id, &addrs, at, false);
             self.pool.let_go(&id, &addrs);
         } else if !entry.up && !known && !entry.record.body().leaving {
-            let at = self.unix_ms(entry.received);
+            let (addrs, at) = (published_in(entry), self.unix_ms(entry.received));
             self.pool.learn(id, &addrs, at, false);
         }
     }

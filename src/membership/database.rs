@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fixedbitset::FixedBitSet;
 use ring::digest::{SHA256, digest};
 
 use super::Time;
-use super::bits::Bits;
 use super::ids::Ids;
 pub use super::ids::{Index, ring_position};
 use super::reach::Pending;
@@ -156,7 +156,7 @@ pub struct Database {
     pub(super) me: Index,
     pub(super) records: Vec<Option<Arc<Record>>>,
     pub(super) notes: Vec<Notes>,
-    pub(super) up: Bits,
+    pub(super) up: FixedBitSet,
     count: usize,
     up_count: usize,
     /// The sum of the fingerprints of all nodes that are up, and the digest made of it last.
@@ -185,7 +185,7 @@ impl Database {
             me: Index(0),
             records: Vec::new(),
             notes: Vec::new(),
-            up: Bits::default(),
+            up: FixedBitSet::new(),
             count: 0,
             up_count: 0,
             sum: 0,
@@ -196,7 +196,7 @@ impl Database {
             pending: Pending::default(),
         };
         database.me = database.insert(own, Duration::ZERO, None, false);
-        database.up.insert(database.me);
+        database.up.insert(database.me.at());
         database.note_flip(Duration::ZERO, database.me);
         database
     }
@@ -244,7 +244,7 @@ impl Database {
     /// Whether the node at that place is up.
     #[must_use]
     pub fn is_up_at(&self, index: Index) -> bool {
-        self.up.has(index)
+        self.up.contains(index.at())
     }
 
     /// What is known of the node at that place.
@@ -264,7 +264,7 @@ impl Database {
         let notes = &self.notes[index.at()];
         Some(Entry {
             record,
-            up: self.up.has(index),
+            up: self.up.contains(index.at()),
             since: notes.since.time(),
             received: notes.received.time(),
             over_loopback: notes.over_loopback,
@@ -288,7 +288,7 @@ impl Database {
     #[must_use]
     pub fn is_up(&self, id: &NodeId) -> bool {
         self.index(&id.abbreviated())
-            .is_some_and(|index| self.up.has(index))
+            .is_some_and(|index| self.up.contains(index.at()))
     }
 
     /// All nodes, in the order of their places.
@@ -302,12 +302,18 @@ impl Database {
 
     /// The nodes that are up, in the order of their places.
     pub fn nodes_up(&self) -> impl Iterator<Item = (Index, Entry<'_>)> {
-        self.up.iter().map(|index| (index, self.entry(index)))
+        self.up
+            .ones()
+            .map(Index::from_place)
+            .map(|index| (index, self.entry(index)))
     }
 
     /// The records of the nodes that are up, in the order of their places.
     pub fn records_up(&self) -> impl Iterator<Item = &Arc<Record>> {
-        self.up.iter().map(|index| self.record_at(index))
+        self.up
+            .ones()
+            .map(Index::from_place)
+            .map(|index| self.record_at(index))
     }
 
     /// The nodes that are up in some of the view's `2^log2` buckets, in the order of their places.
@@ -320,7 +326,11 @@ impl Database {
         }
         let ids = self.ids.read();
         let place = |index: Index| bucket(ids.id(index), log2);
-        let up = self.up.iter().map(|index| (place(index), index));
+        let up = self
+            .up
+            .ones()
+            .map(Index::from_place)
+            .map(|index| (place(index), index));
         up.filter(|(place, _)| within[*place])
             .map(|(place, index)| (u16::try_from(place).expect("at most 1024 buckets"), index))
             .collect()
@@ -344,7 +354,7 @@ impl Database {
     pub fn would_be_news(&self, record: &Arc<Record>) -> bool {
         self.find(record).is_none_or(|index| {
             let have = self.record_at(index);
-            !Arc::ptr_eq(have, record) && have.compare(record).is_lt()
+            is_newer(record, have)
         })
     }
 
@@ -382,7 +392,7 @@ impl Database {
         let difference = Difference::between(have, &record);
         let change = difference.change(have, &record);
         let farewell = have.body().leaving != record.body().leaving;
-        let up = self.up.has(index);
+        let up = self.up.contains(index.at());
         if up {
             let (old, new) = (have.fingerprint(), record.fingerprint());
             self.shift_sums(&record.id(), old, new);
@@ -448,7 +458,7 @@ impl Database {
             over_loopback: false,
         };
         self.notes.resize(places, nothing);
-        self.up.reach(places);
+        self.up.grow(places);
     }
 
     /// Whether one more unknown node from this neighbour fits; a full database makes room by forgetting the one that is down
@@ -468,7 +478,7 @@ impl Database {
     /// The nodes that are not up, and since when.
     fn down(&self) -> impl Iterator<Item = (Index, Time)> + '_ {
         let places = (0..self.records.len()).map(Index::from_place);
-        let down = places.filter(|&index| self.has(index) && !self.up.has(index));
+        let down = places.filter(|&index| self.has(index) && !self.up.contains(index.at()));
         down.map(|index| {
             let moved = self.down_since.get(&index).copied();
             let since = moved.unwrap_or(self.notes[index.at()].since);
@@ -524,7 +534,7 @@ impl Database {
         self.down_since.remove(&index);
         let record = self.record_at(index);
         let (id, fingerprint) = (record.id(), record.fingerprint());
-        if self.up.has(index) {
+        if self.up.contains(index.at()) {
             self.up_count += 1;
             self.shift_sums(&id, 0, fingerprint);
         } else {
@@ -632,6 +642,11 @@ impl<I: Iterator> CycleFrom for I {
         }
         items.into_iter()
     }
+}
+
+/// Whether a record is newer than another one of the same node. In a simulator most are the same one.
+pub(super) fn is_newer(record: &Arc<Record>, before: &Arc<Record>) -> bool {
+    !Arc::ptr_eq(before, record) && before.compare(record).is_lt()
 }
 
 /// What a newer record of a node changes.

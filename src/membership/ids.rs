@@ -72,9 +72,9 @@ impl Ids {
     pub(super) fn hold_hinted(&self, id: &NodeId, hint: &Hint) -> Index {
         let short = id.abbreviated();
         let mut table = self.write();
-        let index = table
-            .find(&short, hint)
-            .unwrap_or_else(|| table.insert(short, ring_position(id)));
+        let known = table.find(&short, hint);
+        let held = known.filter(|index| table.holders[index.at()] > 0);
+        let index = held.unwrap_or_else(|| table.insert(short, ring_position(id)));
         hint.set(index.0);
         table.holders[index.at()] += 1;
         index
@@ -115,7 +115,7 @@ impl fmt::Debug for Ids {
 pub(super) struct Places<'a>(RwLockReadGuard<'a, Table>);
 
 impl Places<'_> {
-    /// Where a node stands, if it has a place.
+    /// Where a node stands, if it has a place. By its hint one may be found that has lost it: no core has an entry there.
     pub(super) fn find(&self, id: &ShortId, hint: &Hint) -> Option<Index> {
         let index = self.0.find(id, hint)?;
         hint.set(index.0);
@@ -136,7 +136,7 @@ impl Places<'_> {
 impl Table {
     fn find(&self, id: &ShortId, hint: &Hint) -> Option<Index> {
         let hinted = Index(hint.get());
-        if self.ids.get(hinted.at()) == Some(id) && self.holders[hinted.at()] > 0 {
+        if self.ids.get(hinted.at()) == Some(id) {
             return Some(hinted);
         }
         self.by_id.get(id).copied()
@@ -196,7 +196,10 @@ mod tests {
         ids.release([one]);
         assert_eq!(ids.hold(&id(3)), Index(2));
         ids.release([one]);
-        assert_eq!(ids.read().find(&id(1).abbreviated(), &hint), None);
+        assert_eq!(
+            ids.read().find(&id(1).abbreviated(), &Hint::default()),
+            None
+        );
         assert_eq!(ids.hold(&id(4)), one);
         // What a record remembers of the first one is of no use any more.
         assert_eq!(hint.get(), one.0);

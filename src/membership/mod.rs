@@ -26,7 +26,6 @@
 
 mod addresses;
 mod backlog;
-mod bits;
 mod connections;
 pub mod database;
 pub mod detector;

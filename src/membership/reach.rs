@@ -59,7 +59,7 @@ impl Database {
 
     /// Whether one node is the last before another one on the way to it.
     fn leads(&self, one: Index, other: Index) -> bool {
-        self.up.has(other) && self.notes[other.at()].way == one.0
+        self.up.contains(other.at()) && self.notes[other.at()].way == one.0
     }
 
     /// Derives who is up, from this node's own live links, and tells who changed, in the order of their places.
@@ -71,7 +71,7 @@ impl Database {
         let lost = self.cut_off(&ids, live);
         let mut found = Vec::new();
         for &index in live {
-            if !self.up.has(index) && !self.is_leaving(index) {
+            if !self.up.contains(index.at()) && !self.is_leaving(index) {
                 self.take_way(index, self.me);
                 found.push(index);
             }
@@ -79,7 +79,7 @@ impl Database {
         gained.sort_unstable();
         gained.dedup();
         for &index in lost.iter().chain(&gained) {
-            if self.up.has(index) {
+            if self.up.contains(index.at()) {
                 found.push(index);
             } else if let Some(way) = self.look_for_way(&ids, index) {
                 self.take_way(index, way);
@@ -91,12 +91,13 @@ impl Database {
         self.pending.live.extend_from_slice(live);
         gained.clear();
         self.pending.gained = gained;
-        let flips: Vec<Flip> = self
-            .up
-            .differences(&before)
-            .map(|index| Flip {
-                index,
-                up: self.up.has(index),
+        let mut changed = before;
+        changed.symmetric_difference_with(&self.up);
+        let flips: Vec<Flip> = changed
+            .ones()
+            .map(|place| Flip {
+                index: Index::from_place(place),
+                up: self.up.contains(place),
             })
             .collect();
         for flip in &flips {
@@ -112,7 +113,7 @@ impl Database {
         strained.extend(was_live.filter(|&&index| self.leads(self.me, index)));
         let mut lost = Vec::new();
         for index in strained {
-            if self.up.has(index) && index != self.me && !self.holds(index, live) {
+            if self.up.contains(index.at()) && index != self.me && !self.holds(index, live) {
                 self.fell(ids, index, &mut lost);
             }
         }
@@ -125,7 +126,7 @@ impl Database {
         if way == self.me {
             !self.is_leaving(index) && live.contains(&index)
         } else {
-            self.up.has(way) && self.are_linked(way, index)
+            self.up.contains(way.at()) && self.are_linked(way, index)
         }
     }
 
@@ -136,7 +137,7 @@ impl Database {
         let mut next = first;
         while let Some(&index) = lost.get(next) {
             next += 1;
-            self.up.remove(index);
+            self.up.remove(index.at());
             self.notes[index.at()].way = NOBODY;
             let record = self.record_at(index).clone();
             for (link, hint) in record.standing_links() {
@@ -156,7 +157,9 @@ impl Database {
             .standing_links()
             .filter_map(|(link, hint)| ids.find(&link.peer, hint));
         peers.find(|&peer| {
-            peer != self.me && self.up.has(peer) && self.lists(peer, &record.id().abbreviated())
+            peer != self.me
+                && self.up.contains(peer.at())
+                && self.lists(peer, &record.id().abbreviated())
         })
     }
 
@@ -172,7 +175,7 @@ impl Database {
             let short = record.id().abbreviated();
             for (link, hint) in record.standing_links() {
                 if let Some(peer) = ids.find(&link.peer, hint)
-                    && !self.up.has(peer)
+                    && !self.up.contains(peer.at())
                     && self.lists(peer, &short)
                 {
                     self.take_way(peer, index);
@@ -185,7 +188,7 @@ impl Database {
     fn take_way(&mut self, index: Index, way: Index) {
         self.take_bringer(index);
         self.notes[index.at()].way = way.0;
-        self.up.insert(index);
+        self.up.insert(index.at());
     }
 
     fn is_leaving(&self, index: Index) -> bool {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 
 use super::backlog::Way;
-use super::database::{Change, Index, Outcome};
+use super::database::{Change, Index, Outcome, is_newer};
 use super::links::LinkPhase;
 use super::{Action, ConnId, Core, Time};
 use crate::record::{Record, Version};
@@ -168,10 +168,9 @@ impl Core {
     }
 
     fn handle_records(&mut self, now: Time, peer: NodeId, records: Vec<Arc<Record>>) {
-        let news = records
-            .iter()
-            .filter(|record| self.database.would_be_news(record))
-            .count();
+        let is_news = |record| self.database.would_be_news(record);
+        let is_news: Vec<bool> = records.iter().map(is_news).collect();
+        let news = is_news.iter().filter(|is_news| **is_news).count();
         let within = self.links.get_mut(&peer).is_none_or(|link| {
             news == 0
                 || link
@@ -184,8 +183,8 @@ impl Core {
             return;
         }
         let mut deferred = false;
-        for record in records {
-            if !record.is_verified() && self.database.would_be_news(&record) {
+        for (record, is_news) in records.into_iter().zip(is_news) {
+            if is_news && !record.is_verified() {
                 self.unverified
                     .entry(record.id())
                     .or_default()
@@ -247,13 +246,16 @@ impl Core {
             }
             return;
         }
-        if self.database.would_be_news(&record) && !self.is_genuine(now, &record, from) {
-            return;
-        }
         let before = self
             .database
             .before(&record)
             .map(|entry| (entry.record.clone(), entry.over_loopback));
+        let news = before
+            .as_ref()
+            .is_none_or(|(before, _)| is_newer(&record, before));
+        if news && !self.is_genuine(now, &record, from) {
+            return;
+        }
         match self
             .database
             .accept(record.clone(), now, from, self.is_over_loopback(from))
