@@ -1,7 +1,7 @@
 //! Who stands where: the ids of nodes, interned to small numbers that tables are indexed by.
 //!
 //! A node makes one table of ids for itself. In a simulator all cores share one, so that a record, which they share as well, can
-//! remember where its node and the peers of its links stand. What a record remembers is a [`Hint`]: it is held against the
+//! remember where its node and the peers of its links stand. What a record remembers is a `Hint`: it is held against the
 //! table whenever it is used, so one that is out of date costs a look-up and does no harm.
 //!
 //! Anybody can invent ids, so only nodes that some core keeps an entry of have a place; it is given to another one after the
@@ -64,7 +64,7 @@ impl Ids {
         self.read().0.ids.len()
     }
 
-    /// Gives a node a place, unless it has one, and keeps it there until [`Self::release`] was called as often.
+    /// Gives a node a place, unless it has one, and keeps it there until `Self::release` was called as often.
     pub fn hold(&self, id: &NodeId) -> Index {
         self.hold_hinted(id, &Hint::default())
     }

@@ -4,7 +4,7 @@
 //! is missing, from which a node draws every N seconds, N being the number of nodes it can reach: so each part of
 //! a split network makes about one attempt a second, whatever its size, and halves find each other without a storm.
 //!
-//! Of a node that is up the pool holds nothing that its record says as well ([`addresses`](super::addresses)).
+//! Of a node that is up the pool holds nothing that its record says as well (`addresses`).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
