@@ -73,8 +73,7 @@ impl Ids {
         let short = id.abbreviated();
         let mut table = self.write();
         let known = table.find(&short, hint);
-        let held = known.filter(|index| table.holders[index.at()] > 0);
-        let index = held.unwrap_or_else(|| table.insert(short, ring_position(id)));
+        let index = known.unwrap_or_else(|| table.insert(short, ring_position(id)));
         hint.set(index.0);
         table.holders[index.at()] += 1;
         index
@@ -115,7 +114,7 @@ impl fmt::Debug for Ids {
 pub(super) struct Places<'a>(RwLockReadGuard<'a, Table>);
 
 impl Places<'_> {
-    /// Where a node stands, if it has a place. By its hint one may be found that has lost it: no core has an entry there.
+    /// Where a node stands, if it has a place.
     pub(super) fn find(&self, id: &ShortId, hint: &Hint) -> Option<Index> {
         let index = self.0.find(id, hint)?;
         hint.set(index.0);
@@ -136,7 +135,8 @@ impl Places<'_> {
 impl Table {
     fn find(&self, id: &ShortId, hint: &Hint) -> Option<Index> {
         let hinted = Index(hint.get());
-        if self.ids.get(hinted.at()) == Some(id) {
+        // A place that was given back still shows who stood there; whoever comes again stands elsewhere.
+        if self.ids.get(hinted.at()) == Some(id) && self.holders[hinted.at()] > 0 {
             return Some(hinted);
         }
         self.by_id.get(id).copied()
@@ -206,5 +206,11 @@ mod tests {
         assert_eq!(ids.read().find(&id(1).abbreviated(), &hint), None);
         let again = ids.hold_hinted(&id(1), &hint);
         assert_eq!((again, hint.get(), ids.places()), (Index(3), 3, 4));
+        // Nor is it once nobody stands where it points.
+        ids.release([Index(2), again]);
+        let elsewhere = ids.hold(&id(3));
+        assert_eq!(elsewhere, Index(3));
+        assert_eq!(ids.hold(&id(1)), Index(2));
+        assert_eq!(ids.read().find(&id(1).abbreviated(), &hint), Some(Index(2)));
     }
 }

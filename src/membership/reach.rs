@@ -463,6 +463,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_node_that_was_forgotten_and_stands_elsewhere_now_goes_down_with_its_neighbour() {
+        let mut both = Both::new();
+        both.step(Step::Link(6, 2, true));
+        both.step(Step::Publish(4, BTreeSet::new(), false));
+        both.step(Step::Live([6].into()));
+        both.step(Step::Derive);
+        both.step(Step::Publish(2, BTreeSet::new(), true));
+        both.step(Step::Derive);
+        both.plain.now += 10;
+        both.step(Step::Forget);
+        // It gets the place of the other one that was forgotten, while its neighbour's record remembers the former one.
+        both.step(Step::Publish(2, [6].into(), false));
+        both.step(Step::Derive);
+        assert!(both.plain.up.contains(&2));
+        both.step(Step::Live(BTreeSet::new()));
+        both.step(Step::Derive);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
 
