@@ -28,7 +28,8 @@ pub(super) enum Way {
     SecondTurn,
 }
 
-/// New records that wait for company, or for their turn.
+/// New records that wait for company, or for their turn. It holds what came within the longest wait, a tenth of a second or so: as much as
+/// neighbours may bring in that time.
 #[derive(Debug, Default)]
 pub(super) struct Waiting(BinaryHeap<Reverse<(Time, Index, Way)>>);
 

@@ -230,7 +230,7 @@ impl Core {
             offered: false,
             tell_superfluous: false,
             superfluous_to_peer: false,
-            branch: self.new_branch(now, was_up),
+            branch: self.new_branch(was_up),
             suspect: false,
             last_suspected: None,
             sync: super::spread::SyncState::new(now),
@@ -244,7 +244,7 @@ impl Core {
         }
         self.learn_own_addrs(now);
         self.take_record(now, new.hello.record.clone(), Some(peer));
-        self.greet(now, peer, new.hello.known, new.hello.digest);
+        self.greet(peer, new.hello.known, new.hello.digest);
         if confirmed {
             self.events.push_back(Event::Linked {
                 peer,
@@ -413,6 +413,7 @@ impl Core {
             .collect();
         for peer in due {
             let contest = self.contests.remove(&peer).expect("just listed");
+            self.stirred = true;
             self.adopt(now, contest.challenger);
         }
         let (due, rest) = self.closing.iter().partition(|(due, _)| *due <= now);

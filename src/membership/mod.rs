@@ -66,11 +66,14 @@ pub type Time = Duration;
 /// How late our own loop may run before nothing that was pending counts against a link any more.
 const TOO_LATE: Duration = Duration::from_millis(500);
 
-/// In a network that is not small, who is up is derived no more often than this: a walk over all links each time.
+/// In a network that is not small, who is up is derived no more often than this: changes that come together make one picture.
 const DERIVE_SPACING: Duration = Duration::from_millis(100);
 
 /// A node that came into view has its record passed on after this time: most likely that was done when it came.
 const CAME_UP: Duration = Duration::from_millis(50);
+
+/// A queue that is empty keeps room for so many.
+const ROOM_KEPT: usize = 32;
 
 /// How late it may run before what is pending is given that much more time.
 const RATHER_LATE: Duration = Duration::from_millis(30);
@@ -303,6 +306,16 @@ pub struct Tables {
     pub dial_queue: usize,
 }
 
+/// Takes the first thing out of a queue, and gives the room of a large one back once it is empty: when a network comes into view, there
+/// is an event for every node, and never again as many.
+fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
+    let first = queue.pop_front();
+    if first.is_none() && queue.capacity() > ROOM_KEPT {
+        *queue = VecDeque::new();
+    }
+    first
+}
+
 /// A dial under way.
 #[derive(Debug)]
 struct Dialing {
@@ -346,8 +359,8 @@ pub struct Core {
     waiting: Waiting,
     /// Something happened that links may have to look at: a deadline may have moved, something may be there to send.
     stirred: bool,
-    /// The first deadline of the links, while it is known.
-    links_due: Option<Option<Time>>,
+    /// The first deadline of the links, while it is known; without links, never.
+    links_due: Option<Time>,
     /// Who is up must be derived anew, at this time.
     derive_due: Option<Time>,
     derived: Option<Time>,
@@ -468,19 +481,23 @@ impl Core {
 
     /// The next thing to do, until there is none.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        pop(&mut self.actions)
     }
 
     /// The next thing to tell a person, until there is none.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        pop(&mut self.events)
     }
 
     /// When to call [`Self::handle`] with [`Input::Timeout`], if nothing else happens before.
     pub fn poll_timeout(&mut self) -> Time {
-        let links = *self
-            .links_due
-            .get_or_insert_with(|| self.links.values().map(Link::deadline).min());
+        let links = *self.links_due.get_or_insert_with(|| {
+            self.links
+                .values()
+                .map(Link::deadline)
+                .min()
+                .unwrap_or(Time::MAX)
+        });
         // After farewell nobody is looked for any more.
         let look = if self.leaving {
             None
@@ -489,7 +506,7 @@ impl Core {
         };
         let rest = [
             look,
-            links,
+            Some(links),
             self.own.deadline(),
             self.waiting.next_due(),
             self.derive_due,
@@ -599,7 +616,7 @@ impl Core {
     /// Everything that is due.
     fn advance(&mut self, now: Time) {
         self.advance_contests(now);
-        if self.stirred || self.links_due.flatten().is_some_and(|due| due <= now) {
+        if self.stirred || self.links_due.is_some_and(|due| due <= now) {
             self.stirred = true;
             self.advance_links(now);
         }
@@ -685,7 +702,7 @@ impl Core {
         }
     }
 
-    /// Asks for a new derivation of who is up. Losses are looked at now, gains may wait for company where a walk is dear.
+    /// Asks for a new derivation of who is up. Losses are looked at now, gains may wait for company where there are many of them.
     fn derive_soon(&mut self, now: Time, loss: bool) {
         let (wait, spacing) = match self.database.up_count() {
             0..=32 => (Duration::ZERO, Duration::ZERO),

@@ -89,8 +89,6 @@ impl Database {
         self.walk(&ids, found);
         self.pending.live.clear();
         self.pending.live.extend_from_slice(live);
-        gained.clear();
-        self.pending.gained = gained;
         let mut changed = before;
         changed.symmetric_difference_with(&self.up);
         let flips: Vec<Flip> = changed

@@ -435,11 +435,11 @@ impl Core {
     }
 
     /// The first exchange on a new link: everything to one that knows little, else a comparison of the views.
-    pub(super) fn greet(&mut self, now: Time, peer: NodeId, known: u32, digest: ViewDigest) {
+    pub(super) fn greet(&mut self, peer: NodeId, known: u32, digest: ViewDigest) {
         if known <= FEW {
             self.offer_all(peer);
         } else if digest != self.database.digest() {
-            self.start_sync(now, peer);
+            self.start_sync(peer);
         }
     }
 
@@ -466,11 +466,11 @@ impl Core {
         if (settled || overdue) && link.sync.next <= now {
             link.sync.next = now + link.sync.pause;
             link.sync.pause = (link.sync.pause * 2).min(LONGEST_SYNC_PAUSE);
-            self.start_sync(now, peer);
+            self.start_sync(peer);
         }
     }
 
-    fn start_sync(&mut self, _now: Time, peer: NodeId) {
+    fn start_sync(&mut self, peer: NodeId) {
         let log2 = self.database.bucket_log2();
         let sums = self.database.bucket_sums(log2);
         self.post(peer, Message::Digests { log2, sums });

@@ -57,8 +57,8 @@ impl Flood {
     fn take(&mut self, now: Time, index: Index) -> bool {
         let elapsed = now.saturating_sub(self.at).as_secs_f64();
         self.at = now;
-        let left = self.left + elapsed * FLOODS_PER_S - 1.0;
-        self.left = left.clamp(-FLOOD_BURST, FLOOD_BURST);
+        let filled = (self.left + elapsed * FLOODS_PER_S).min(FLOOD_BURST);
+        self.left = (filled - 1.0).max(-FLOOD_BURST);
         let old = self.recent.iter().take_while(|(at, _)| *at + FLOODED < now);
         self.recent.drain(..old.count());
         let floods = self.left >= 0.0;
@@ -124,7 +124,7 @@ impl Core {
     }
 
     /// A new link's part: one to a node that was in view already has yet to show that it is quicker than the way by which it was.
-    pub(super) fn new_branch(&self, _now: Time, was_up: bool) -> Branch {
+    pub(super) fn new_branch(&self, was_up: bool) -> Branch {
         let lazy = was_up && self.has_tree() && self.links.values().any(Link::is_branch);
         Branch {
             lazy,
@@ -231,6 +231,42 @@ impl Core {
             && self.post(peer, Message::Graft(Vec::new()))
         {
             self.set_lazy(peer, false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floods(flood: &mut Flood, at: Duration, news: u32) -> usize {
+        let one = |index| flood.take(at, Index(index));
+        (0..news).map(one).filter(|floods| *floods).count()
+    }
+
+    #[test]
+    fn a_few_gains_and_losses_flood_and_a_storm_takes_the_tree() {
+        let second = Duration::from_secs(1);
+        let mut flood = Flood::new();
+        assert_eq!(floods(&mut flood, Time::ZERO, 100), 0, "a start is a storm");
+        assert_eq!(floods(&mut flood, 60 * second, 20), 20, "a restart is not");
+        assert!(flood.is_under_way(60 * second, Index(19)));
+        assert!(!flood.is_under_way(62 * second, Index(19)));
+        assert_eq!(floods(&mut flood, 120 * second, 1000), 32);
+        assert_eq!(
+            floods(&mut flood, 121 * second, 1),
+            0,
+            "it is paid off first"
+        );
+        assert_eq!(floods(&mut flood, 180 * second, 1), 1);
+    }
+
+    #[test]
+    fn what_is_kept_of_floods_is_bounded() {
+        let mut flood = Flood::new();
+        for ms in 0..100_000 {
+            flood.take(Duration::from_millis(ms), Index(0));
+            assert!(flood.recent.len() <= 64);
         }
     }
 }
