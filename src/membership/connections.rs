@@ -244,7 +244,7 @@ impl Core {
         }
         self.learn_own_addrs(now);
         self.take_record(now, new.hello.record.clone(), Some(peer));
-        self.greet(peer, new.hello.known, new.hello.digest);
+        self.greet(peer, was_up, new.hello.known, new.hello.digest);
         if confirmed {
             self.events.push_back(Event::Linked {
                 peer,
@@ -362,6 +362,9 @@ impl Core {
         let Some(link) = self.links.remove(&peer) else {
             return;
         };
+        if link.is_branch() {
+            self.add_branch();
+        }
         // What the peer claims is believed where it signed it, or where both had agreed.
         let leaving = self
             .database

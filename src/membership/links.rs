@@ -298,11 +298,15 @@ impl Core {
         let Some(link) = self.links.get_mut(&peer) else {
             return;
         };
+        let was_branch = link.is_branch();
         link.phase = LinkPhase::Parked {
             until: now + PARKED,
         };
         link.suspect = false;
         let (was_listed, run_id) = (std::mem::replace(&mut link.listed, false), link.run_id);
+        if was_branch {
+            self.add_branch();
+        }
         if was_listed {
             let why = "no answer to any probe".to_owned();
             self.events.push_back(Event::Unlinked {

@@ -25,6 +25,9 @@ const STARTING: Duration = Duration::from_secs(1);
 /// cut the others off. So a small network, which all see at once, waits less.
 const GROWING: Duration = Duration::from_millis(800);
 const GROWING_SMALL: Duration = Duration::from_millis(300);
+/// In a large one news travels in rounds: links that are made before all news has come would be made knowing too little, and would keep
+/// views from becoming right for a while.
+const GROWING_ROUNDS: u32 = 10;
 const SMALL: usize = 32;
 const LEAST_WHILE_GROWING: usize = 3;
 /// Up to so many nodes nobody waits: a handful of nodes is meshed at once.
@@ -37,6 +40,8 @@ const MAX_FOLLOWED: usize = 8;
 const RING_SLOTS: usize = 2 * SUCCESSORS;
 /// In a full mesh the node with the lower id dials; the other waits this long for it.
 const COURTESY: Duration = Duration::from_millis(400);
+/// A node gives links up when it has so many more than it aims at: fewer are not worth the records that tell of it.
+const TOO_MANY: usize = 3;
 /// A link younger than this is not given up as superfluous.
 const SETTLED: Duration = Duration::from_secs(3);
 /// No more than one link is given up in this time.
@@ -246,11 +251,12 @@ impl Core {
         self.database.up_count() > FEW_NODES && now < self.grew + self.growing()
     }
 
-    fn growing(&self) -> Duration {
+    /// See [`GROWING`].
+    pub(super) fn growing(&self) -> Duration {
         if self.database.up_count() <= SMALL {
             GROWING_SMALL
         } else {
-            GROWING
+            GROWING + GROWING_ROUNDS * self.round()
         }
     }
 
@@ -531,7 +537,10 @@ impl Core {
     /// Marks links that this node could do without, and gives one up that the other end has marked as well. The lower
     /// id does the closing, so the two ends never give up two links for one.
     fn prune(&mut self, now: Time) {
-        let excess = self.degree().saturating_sub(self.config.degree_target);
+        let excess = match self.degree().saturating_sub(self.config.degree_target) {
+            few if few < TOO_MANY => 0,
+            many => many,
+        };
         let marked: BTreeSet<NodeId> = if excess == 0 {
             BTreeSet::new()
         } else {

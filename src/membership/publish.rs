@@ -1,9 +1,10 @@
 //! Our own record: when it is signed anew, and under which version.
 //!
 //! - Losses are told at once, and never held for more than 100 ms.
-//! - Gains wait 10 to 100 ms for company, by the size of the network, then two to four times as long each time, to 1 s, while they keep
-//!   coming: a start makes few versions, and each costs everybody a signature to verify.
-//! - A link that was given up because nobody needed it is no loss: it waits like a gain that came late.
+//! - Gains wait for company, 10 to 100 ms by the size of the network and by how long a dial takes on our links, then two to four times as
+//!   long each time, to 1 s, while they keep coming: a start makes few versions, and each costs everybody a signature to verify.
+//! - Links that change only the shape of a network of more than 32 nodes, to nodes in view anyway or given up as nobody needed them, wait
+//!   until no more of them come.
 //! - News of measurements alone goes out when a round-trip time moved by half and 1 ms, or by 1 % when nothing was said for ten
 //!   seconds, out of a token bucket that keeps the idle traffic of the whole network within a budget. Half of the bucket is kept for
 //!   the large moves: a link that is never at rest can't use up what tells of a new path.
@@ -19,14 +20,19 @@ use crate::record::{Body, Direction, LinkState, MAX_ADDRS, MAX_LINKS, Record, Si
 use crate::wire::dialable;
 
 const LOSS_SPACING: Duration = Duration::from_millis(100);
-/// The first gain after a quiet time waits a millisecond for every node that will have to read it, within these bounds.
+/// The first gain after a quiet time waits a millisecond for every node that will have to read it, and as long as a dial over our longest
+/// link takes, two round trips, as dials that begin together end together. Within these bounds.
 const FIRST_GAIN: Duration = Duration::from_millis(10);
 const LONGEST_FIRST_GAIN: Duration = Duration::from_millis(100);
+const DIAL_ROUND_TRIPS: u32 = 2;
 const GAIN_HOLD: Duration = Duration::from_millis(50);
 const LONGEST_GAIN_HOLD: Duration = Duration::from_secs(1);
-/// A network that grew no more for this long has made most of its links; and links to nodes in view wait no longer than that.
+/// A network that grew no more for this long has made most of its links: so long after it began to, and no sooner than that.
+const SHAPED_AFTER: Duration = Duration::from_millis(700);
 const SHAPED: Duration = Duration::from_millis(1500);
-const LONGEST_SHORTCUT_HOLD: Duration = Duration::from_secs(4);
+/// A change of the shape alone waits so long for the next one, and no longer than that in all.
+const SHAPE_HOLD: Duration = Duration::from_secs(1);
+const LONGEST_SHAPE_HOLD: Duration = Duration::from_secs(4);
 /// A quiet time after which gains are first ones again.
 const QUIET: Duration = Duration::from_secs(2);
 /// What is worth telling as soon as the bucket holds a record, and what is while it is at least half full, now and then: links that
@@ -74,8 +80,8 @@ pub(super) struct OwnRecord {
     seq: u32,
     addrs: Vec<SocketAddr>,
     due: Option<Time>,
-    /// Links to nodes that were in view already wait since then, and until then.
-    shortcuts: Option<(Time, Time)>,
+    /// Changes of the shape alone wait since then, and until then.
+    shape: Option<(Time, Time)>,
     last: Time,
     last_loss: Option<Time>,
     gain_hold: Duration,
@@ -109,7 +115,7 @@ impl OwnRecord {
             seq: 1,
             addrs,
             due: None,
-            shortcuts: None,
+            shape: None,
             last: Time::ZERO,
             last_loss: None,
             gain_hold: FIRST_GAIN,
@@ -132,12 +138,19 @@ impl OwnRecord {
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
-        let shortcuts = self.shortcuts.map(|(_, due)| due);
-        self.due.into_iter().chain(shortcuts).min()
+        let shape = self.shape.map(|(_, due)| due);
+        self.due.into_iter().chain(shape).min()
     }
 
     fn due_by(&mut self, at: Time) {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
+    /// A link came or went that others need not know of soon. Most often it is one of several.
+    fn shape_changed(&mut self, now: Time) {
+        let due = now + SHAPE_HOLD;
+        let (since, _) = self.shape.unwrap_or((now, due));
+        self.shape = Some((since, due.min(since + LONGEST_SHAPE_HOLD)));
     }
 
     /// Fills the bucket and tells how many bytes it holds. One record of each of `up` nodes costs every node its copies, so a node's
@@ -178,9 +191,7 @@ impl Core {
     pub(super) fn own_link_added(&mut self, now: Time, was_up: bool) {
         let placed = self.own.record.body().links.len() >= 2;
         if was_up && placed && self.database.up_count() > 32 {
-            self.own
-                .shortcuts
-                .get_or_insert((now, now + LONGEST_GAIN_HOLD));
+            self.own.shape_changed(now);
             self.derive_soon(now, false);
             self.plan_soon(now);
         } else {
@@ -188,16 +199,26 @@ impl Core {
         }
     }
 
+    /// When the network will have made most of its links, if it grows no more.
+    fn shaped(&self) -> Time {
+        self.grew + (self.growing() + SHAPED_AFTER).max(SHAPED)
+    }
+
     fn first_gain(&self) -> Duration {
         // A newcomer has heard how many there are before it knows them.
         let readers = self.database.up_count().max(self.heard_of / 2);
         let readers = u64::try_from(readers).expect("MAX_NODES fits");
-        Duration::from_millis(readers).clamp(FIRST_GAIN, LONGEST_FIRST_GAIN)
+        let rtts = self.links.values().filter_map(|link| link.detector.rtt());
+        let longest = rtts.map(|rtt| rtt.smoothed_us).max().unwrap_or_default();
+        let dial = Duration::from_micros(longest.into()) * DIAL_ROUND_TRIPS;
+        Duration::from_millis(readers)
+            .max(dial)
+            .clamp(FIRST_GAIN, LONGEST_FIRST_GAIN)
     }
 
     /// A link was given up by both ends, as neither needs it.
     pub(super) fn own_link_given_up(&mut self, now: Time) {
-        self.own.due_by(now + LONGEST_GAIN_HOLD);
+        self.own.shape_changed(now);
         self.derive_soon(now, false);
     }
 
@@ -254,13 +275,13 @@ impl Core {
     }
 
     pub(super) fn advance_own_record(&mut self, now: Time) {
-        if let Some((since, due)) = self.own.shortcuts
+        if let Some((since, due)) = self.own.shape
             && due <= now
         {
             // While a network starts up, links come all the time, and each version costs every node a verification.
-            let calm = (self.grew + SHAPED).min(since + LONGEST_SHORTCUT_HOLD);
+            let calm = self.shaped().min(since + LONGEST_SHAPE_HOLD);
             if calm > now {
-                self.own.shortcuts = Some((since, calm));
+                self.own.shape = Some((since, calm));
             } else {
                 self.own.due_by(now);
             }
@@ -276,7 +297,7 @@ impl Core {
     /// New measurements came in: tells them, where they are news and the budget allows.
     pub(super) fn consider_figures(&mut self, now: Time) {
         // While a network starts up, records change anyway.
-        if self.own.due.is_some() || self.leaving || now < self.grew + SHAPED {
+        if self.own.due.is_some() || self.leaving || now < self.shaped() {
             return;
         }
         let up = self.database.up_count();
@@ -316,7 +337,7 @@ impl Core {
 
     fn publish(&mut self, now: Time) {
         self.own.due = None;
-        self.own.shortcuts = None;
+        self.own.shape = None;
         if self.own.silenced {
             return;
         }

@@ -32,6 +32,9 @@ const SECOND_TURN: Duration = Duration::from_millis(20);
 const NO_ROUNDS: u32 = 32;
 const ROUND_PER_NODE: Duration = Duration::from_micros(100);
 const LONGEST_ROUND: Duration = Duration::from_millis(100);
+/// How long a neighbour off the tree waits to be told: the tree should have brought the record by then.
+const LAZY: Duration = Duration::from_millis(100);
+const LAZY_ROUNDS: u32 = 5;
 /// Measurements alone are in no hurry.
 const FIGURES_RELAY: Duration = Duration::from_millis(50);
 /// A node whose records keep coming is passed on no more often than this.
@@ -381,9 +384,8 @@ impl Core {
     /// Along the tree a large network's records go in rounds: at the start of ten thousand nodes each of them reads some forty thousand
     /// records, and one message for each would cost many times more than what it carries.
     fn next_round(&self, at: Time) -> Time {
-        let nodes = u32::try_from(self.database.up_count()).expect("MAX_NODES fits");
-        let round = (ROUND_PER_NODE * nodes).min(LONGEST_ROUND);
-        if nodes <= NO_ROUNDS {
+        let round = self.round();
+        if round.is_zero() {
             return at;
         }
         let over = at.as_nanos() % round.as_nanos();
@@ -391,8 +393,19 @@ impl Core {
         at + Duration::from_nanos(u64::try_from(rest).expect("less than a round"))
     }
 
+    /// How long a round is; zero where there are none.
+    pub(super) fn round(&self) -> Duration {
+        let nodes = u32::try_from(self.database.up_count()).expect("MAX_NODES fits");
+        if nodes <= NO_ROUNDS {
+            Duration::ZERO
+        } else {
+            (ROUND_PER_NODE * nodes).min(LONGEST_ROUND)
+        }
+    }
+
     /// Gives every neighbour what waited for its time, unless it has it by now.
     pub(super) fn release(&mut self, now: Time) {
+        let lazy = LAZY + LAZY_ROUNDS * self.round();
         while let Some((index, way)) = self.waiting.pop_due(now) {
             self.stirred = true;
             let Some(entry) = self.database.get(index) else {
@@ -404,9 +417,9 @@ impl Core {
                 let hears = || record.link_to(&link.peer.abbreviated()).is_some();
                 match way {
                     Way::Everywhere => link.needs.offer(index),
-                    Way::Around if hears() => link.hand_on(now, index),
+                    Way::Around if hears() => link.hand_on(index, now + lazy),
                     Way::Around => link.needs.offer(index),
-                    Way::Tree => link.hand_on(now, index),
+                    Way::Tree => link.hand_on(index, now + lazy),
                     Way::FirstTurn if me < link.peer && !hears() => link.needs.offer(index),
                     Way::SecondTurn if link.peer < me && !hears() => link.needs.offer(index),
                     Way::FirstTurn | Way::SecondTurn => {}
@@ -415,9 +428,10 @@ impl Core {
         }
     }
 
+    /// The neighbour had an older record. If ours was sent to it, that crossed with its own.
     fn needs(&mut self, from: Option<NodeId>, index: Index) {
         if let Some(link) = from.and_then(|from| self.links.get_mut(&from)) {
-            link.needs.require(index);
+            link.needs.offer(index);
             self.stirred = true;
         }
     }
@@ -434,11 +448,12 @@ impl Core {
         }
     }
 
-    /// The first exchange on a new link: everything to one that knows little, else a comparison of the views.
-    pub(super) fn greet(&mut self, peer: NodeId, known: u32, digest: ViewDigest) {
+    /// The first exchange on a new link: everything to one that knows little, else a comparison of the views. With a node that was in view
+    /// already, that can wait until views stand still: where news is under way, it comes by itself.
+    pub(super) fn greet(&mut self, peer: NodeId, was_up: bool, known: u32, digest: ViewDigest) {
         if known <= FEW {
             self.offer_all(peer);
-        } else if digest != self.database.digest() {
+        } else if !was_up && digest != self.database.digest() {
             self.start_sync(peer);
         }
     }

@@ -19,10 +19,11 @@ use super::{Core, Time};
 use crate::record::Version;
 use crate::wire::{MAX_SYNC_ENTRIES, Message, NodeId, ShortId};
 
-/// How long a neighbour off the tree waits to be told: the tree should have brought the record by then.
-const LAZY: Duration = Duration::from_millis(100);
 /// What was asked for is not asked for again in this time: several neighbours tell of it.
 const ASKED: Duration = Duration::from_millis(500);
+/// What a neighbour brings is judged by no fewer records: of a few, chance says which way is the quicker one, and where many nodes cut
+/// links by chance, the tree falls apart.
+const LEAST_JUDGED: u32 = 8;
 /// So many records may be asked for at a time.
 const MOST_ASKED: usize = 4 * MAX_SYNC_ENTRIES;
 
@@ -85,14 +86,14 @@ pub(super) struct Branch {
 }
 
 impl Link {
-    fn is_branch(&self) -> bool {
+    pub(super) fn is_branch(&self) -> bool {
         !self.branch.lazy && matches!(self.phase, LinkPhase::Live { .. })
     }
 
-    /// The neighbour shall get a node's newest record as this link's part in the tree is.
-    pub(super) fn hand_on(&mut self, now: Time, index: Index) {
+    /// The neighbour shall get a node's newest record as this link's part in the tree is: now, or be told of it by then.
+    pub(super) fn hand_on(&mut self, index: Index, by: Time) {
         if self.branch.lazy {
-            self.needs.mention(index, now + LAZY);
+            self.needs.mention(index, by);
         } else {
             self.needs.offer(index);
         }
@@ -141,6 +142,9 @@ impl Core {
             return;
         };
         let Branch { news, repeats, .. } = link.branch;
+        if news + repeats < LEAST_JUDGED {
+            return;
+        }
         (link.branch.news, link.branch.repeats) = (0, 0);
         let useless = repeats > news;
         if has_tree
@@ -217,16 +221,23 @@ impl Core {
 
     /// A node that is on no branch of the tree goes back to one neighbour.
     pub(super) fn keep_a_branch(&mut self) {
-        if !self.has_tree() || self.links.values().any(Link::is_branch) {
+        if !self.links.values().any(Link::is_branch) {
+            self.add_branch();
+        }
+    }
+
+    /// Takes one more link into the tree, in place of one that broke or was given up.
+    pub(super) fn add_branch(&mut self) {
+        if !self.has_tree() {
             return;
         }
-        let live = self
+        let lazy = self
             .links
             .values()
-            .filter(|link| matches!(link.phase, LinkPhase::Live { .. }));
+            .filter(|link| matches!(link.phase, LinkPhase::Live { .. }) && link.branch.lazy);
         // The nearest one; its word comes soonest.
         let nearest =
-            live.min_by_key(|link| (link.detector.rtt().map(|rtt| rtt.smoothed_us), link.peer));
+            lazy.min_by_key(|link| (link.detector.rtt().map(|rtt| rtt.smoothed_us), link.peer));
         if let Some(peer) = nearest.map(|link| link.peer)
             && self.post(peer, Message::Graft(Vec::new()))
         {
