@@ -5,8 +5,7 @@
 //! the number of nodes and a slow link gets fewer, newer records. Along the tree records are sent as they come; over all other links a
 //! node is only told of, and its record sent when the neighbour asks.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use fixedbitset::FixedBitSet;
 
@@ -14,7 +13,7 @@ use super::Time;
 use super::database::Index;
 
 /// By which links a record is passed on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
     /// All of them: a loss that floods, a farewell.
     Everywhere,
@@ -28,27 +27,25 @@ pub(super) enum Way {
     SecondTurn,
 }
 
-/// New records that wait for company, or for their turn. It holds what came within the longest wait, a tenth of a second or so: as much as
-/// neighbours may bring in that time.
+/// New records that wait for company, or for their turn: what goes at one time together, as it came. It holds what came within the longest
+/// wait, a tenth of a second or so: as much as neighbours may bring in that time.
 #[derive(Debug, Default)]
-pub(super) struct Waiting(BinaryHeap<Reverse<(Time, Index, Way)>>);
+pub(super) struct Waiting(BTreeMap<Time, Vec<(Index, Way)>>);
 
 impl Waiting {
     pub(super) fn push(&mut self, at: Time, index: Index, way: Way) {
-        self.0.push(Reverse((at, index, way)));
+        self.0.entry(at).or_default().push((index, way));
     }
 
-    /// When the next one's time comes.
+    /// When the next ones' time comes.
     pub(super) fn next_due(&self) -> Option<Time> {
-        self.0.peek().map(|Reverse((at, _, _))| *at)
+        self.0.first_key_value().map(|(at, _)| *at)
     }
 
-    /// One whose time has come.
-    pub(super) fn pop_due(&mut self, now: Time) -> Option<(Index, Way)> {
-        if self.next_due()? > now {
-            return None;
-        }
-        self.0.pop().map(|Reverse((_, index, way))| (index, way))
+    /// Those whose time has come first.
+    pub(super) fn pop_due(&mut self, now: Time) -> Option<Vec<(Index, Way)>> {
+        let first = self.0.first_entry().filter(|first| *first.key() <= now)?;
+        Some(first.remove())
     }
 }
 
@@ -256,9 +253,11 @@ mod tests {
         let (mut waiting, at) = (Waiting::default(), Duration::from_millis(5));
         waiting.push(at * 2, Index(1), Way::Tree);
         waiting.push(at, Index(2), Way::Everywhere);
+        waiting.push(at, Index(1), Way::Tree);
         assert_eq!(waiting.next_due(), Some(at));
         assert_eq!(waiting.pop_due(at / 2), None);
-        assert_eq!(waiting.pop_due(at), Some((Index(2), Way::Everywhere)));
+        let together = vec![(Index(2), Way::Everywhere), (Index(1), Way::Tree)];
+        assert_eq!(waiting.pop_due(at), Some(together));
         assert_eq!(waiting.pop_due(at), None);
     }
 }

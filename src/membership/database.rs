@@ -226,7 +226,7 @@ impl Database {
         self.has(index).then_some(index)
     }
 
-    fn has(&self, index: Index) -> bool {
+    pub(super) fn has(&self, index: Index) -> bool {
         self.records.get(index.at()).is_some_and(Option::is_some)
     }
 

@@ -82,17 +82,21 @@ impl Link {
         };
         let probe =
             (!matches!(self.phase, LinkPhase::Orphaned { .. })).then(|| self.detector.deadline());
-        let flush = match (self.in_flight, self.phase) {
-            (Some(since), _) => Some(since + STALLED),
-            (None, LinkPhase::Live { .. }) => self.needs.told_due(),
-            // What is kept waits for the link to come back.
-            (None, LinkPhase::Parked { .. } | LinkPhase::Orphaned { .. }) => None,
-        };
-        [phase, probe, flush]
+        [phase, probe, self.send_deadline()]
             .into_iter()
             .flatten()
             .min()
             .unwrap_or(Time::MAX)
+    }
+
+    /// When there is something to send, or what was sent must have left.
+    pub(super) fn send_deadline(&self) -> Option<Time> {
+        match (self.in_flight, self.phase) {
+            (Some(since), _) => Some(since + STALLED),
+            (None, LinkPhase::Live { .. }) => self.needs.told_due(),
+            // What is kept waits for the link to come back.
+            (None, LinkPhase::Parked { .. } | LinkPhase::Orphaned { .. }) => None,
+        }
     }
 }
 

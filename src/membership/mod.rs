@@ -357,8 +357,10 @@ pub struct Core {
     flood: tree::Flood,
     /// Records that are to be passed on.
     waiting: Waiting,
-    /// Something happened that links may have to look at: a deadline may have moved, something may be there to send.
+    /// Something happened that links may have to look at: a deadline may have moved.
     stirred: bool,
+    /// Something may be there to send.
+    to_send: bool,
     /// The first deadline of the links, while it is known; without links, never.
     links_due: Option<Time>,
     /// Who is up must be derived anew, at this time.
@@ -423,6 +425,7 @@ impl Core {
             flood: tree::Flood::new(),
             waiting: Waiting::default(),
             stirred: true,
+            to_send: true,
             links_due: None,
             unverified_since: None,
             derive_due: None,
@@ -457,7 +460,7 @@ impl Core {
         // Records and what is about them touch no link but their own, or say so: a large network's start is made of them.
         let of_records = matches!(
             input,
-            Input::Message(_, Message::Records(_) | Message::Have(_))
+            Input::Message(_, Message::Records(_) | Message::Have(_)) | Input::Flushed(_)
         );
         self.stirred |= !of_records;
         match input {
@@ -632,11 +635,17 @@ impl Core {
             self.forget(now);
         }
         self.release(now);
-        if std::mem::take(&mut self.stirred) {
+        let (stirred, to_send) = (
+            std::mem::take(&mut self.stirred),
+            std::mem::take(&mut self.to_send),
+        );
+        if stirred || to_send {
             self.keep_a_branch();
-            self.flush_links(now);
-            self.links_due = None;
+            let due = self.flush_links(now);
+            self.links_due = self.links_due.filter(|_| !stirred).map(|at| at.min(due));
         }
+        // Keeping a branch posts a message, which has been sent by now.
+        self.to_send = false;
     }
 
     /// This node was away (stopped, starved, asleep): nothing that was pending counts against anybody.

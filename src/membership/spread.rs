@@ -249,13 +249,11 @@ impl Core {
             }
             return;
         }
-        let before = self
-            .database
-            .before(&record)
+        let before = self.database.before(&record);
+        let news = before.is_none_or(|before| is_newer(&record, before.record));
+        let before = before
+            .filter(|_| news)
             .map(|entry| (entry.record.clone(), entry.over_loopback));
-        let news = before
-            .as_ref()
-            .is_none_or(|(before, _)| is_newer(&record, before));
         if news && !self.is_genuine(now, &record, from) {
             return;
         }
@@ -269,7 +267,9 @@ impl Core {
                     link.branch.news += 1;
                 }
                 let old = before.as_ref().map(|(before, _)| &**before);
-                self.hear_hints(now, old, &record);
+                if change == Change::Loss {
+                    self.hear_hints(now, old, &record);
+                }
                 if old.is_some_and(|old| same_version(old, &record)) {
                     self.reject(
                         "two_bodies",
@@ -406,23 +406,14 @@ impl Core {
     /// Gives every neighbour what waited for its time, unless it has it by now.
     pub(super) fn release(&mut self, now: Time) {
         let lazy = LAZY + LAZY_ROUNDS * self.round();
-        while let Some((index, way)) = self.waiting.pop_due(now) {
-            self.stirred = true;
-            let Some(entry) = self.database.get(index) else {
-                continue;
-            };
-            let (me, record) = (self.me, &entry.record);
-            let subject = record.id();
-            for link in self.links.values_mut().filter(|link| link.peer != subject) {
-                let hears = || record.link_to(&link.peer.abbreviated()).is_some();
-                match way {
-                    Way::Everywhere => link.needs.offer(index),
-                    Way::Around if hears() => link.hand_on(index, now + lazy),
-                    Way::Around => link.needs.offer(index),
-                    Way::Tree => link.hand_on(index, now + lazy),
-                    Way::FirstTurn if me < link.peer && !hears() => link.needs.offer(index),
-                    Way::SecondTurn if link.peer < me && !hears() => link.needs.offer(index),
-                    Way::FirstTurn | Way::SecondTurn => {}
+        while let Some(mut together) = self.waiting.pop_due(now) {
+            self.to_send = true;
+            together.retain(|(index, _)| self.database.has(*index));
+            for link in self.links.values_mut() {
+                // The peer's own place is looked up once: to ask each record for its id would be to read all of them.
+                let peer = self.database.index(&link.peer.abbreviated());
+                for &(index, way) in together.iter().filter(|(of, _)| Some(*of) != peer) {
+                    link.pass_on(self.me, &self.database, index, way, now + lazy);
                 }
             }
         }
@@ -432,7 +423,7 @@ impl Core {
     fn needs(&mut self, from: Option<NodeId>, index: Index) {
         if let Some(link) = from.and_then(|from| self.links.get_mut(&from)) {
             link.needs.offer(index);
-            self.stirred = true;
+            self.to_send = true;
         }
     }
 
@@ -577,18 +568,20 @@ impl Core {
             return false;
         };
         link.outbox.push_back(message);
-        self.stirred = true;
+        self.to_send = true;
         true
     }
 
     pub(super) fn handle_flushed(&mut self, conn: ConnId) {
         if let Some(link) = self.link_of(conn) {
             link.in_flight = None;
+            self.to_send = true;
         }
     }
 
-    /// Hands the transport the next message for every link that has one to send and nothing under way.
-    pub(super) fn flush_links(&mut self, now: Time) {
+    /// Hands the transport the next message for every link that has one to send and nothing under way. Returns when to look again.
+    pub(super) fn flush_links(&mut self, now: Time) -> Time {
+        let mut due = Time::MAX;
         let Self {
             links,
             database,
@@ -597,6 +590,7 @@ impl Core {
         } = self;
         for link in links.values_mut() {
             if link.in_flight.is_some() || !matches!(link.phase, LinkPhase::Live { .. }) {
+                due = link.send_deadline().map_or(due, |at| due.min(at));
                 continue;
             }
             let told = std::mem::take(&mut link.tell_superfluous)
@@ -621,7 +615,9 @@ impl Core {
                 link.in_flight = Some(now);
                 actions.push_back(Action::Send(link.conn, message));
             }
+            due = link.send_deadline().map_or(due, |at| due.min(at));
         }
+        due
     }
 
     /// Whoever hears that a neighbour of X suspects or lost its link to X looks at its own link to X at once.

@@ -13,6 +13,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::backlog::Way;
 use super::database::{Change, Database, Index};
 use super::links::{Link, LinkPhase};
 use super::{Core, Time};
@@ -90,8 +91,30 @@ impl Link {
         !self.branch.lazy && matches!(self.phase, LinkPhase::Live { .. })
     }
 
+    /// The neighbour shall get a node's newest record, which goes that way, unless it has it or will hear it from the node itself.
+    pub(super) fn pass_on(
+        &mut self,
+        me: NodeId,
+        database: &Database,
+        index: Index,
+        way: Way,
+        by: Time,
+    ) {
+        let short = self.peer.abbreviated();
+        let hears = || database.record_at(index).link_to(&short).is_some();
+        match way {
+            Way::Everywhere => self.needs.offer(index),
+            Way::Around if hears() => self.hand_on(index, by),
+            Way::Around => self.needs.offer(index),
+            Way::Tree => self.hand_on(index, by),
+            Way::FirstTurn if me < self.peer && !hears() => self.needs.offer(index),
+            Way::SecondTurn if self.peer < me && !hears() => self.needs.offer(index),
+            Way::FirstTurn | Way::SecondTurn => {}
+        }
+    }
+
     /// The neighbour shall get a node's newest record as this link's part in the tree is: now, or be told of it by then.
-    pub(super) fn hand_on(&mut self, index: Index, by: Time) {
+    fn hand_on(&mut self, index: Index, by: Time) {
         if self.branch.lazy {
             self.needs.mention(index, by);
         } else {
