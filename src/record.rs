@@ -24,7 +24,7 @@ pub const MAX_ADDRS: usize = 4;
 /// The largest number of links in a record: above every cap on the degree that a setting allows.
 pub const MAX_LINKS: usize = 64;
 /// The largest record in bytes, signature and all; what the limits above add up to, rounded up.
-pub const MAX_RECORD: usize = 2304;
+pub const MAX_RECORD: usize = 2432;
 
 /// Fewer signatures than this are as dear in a batch as one by one.
 const LEAST_BATCH: usize = 3;
@@ -60,11 +60,26 @@ impl Direction {
     }
 }
 
+/// Which run of a node is meant: the first two bytes of its run id. A link that was told of one run says nothing about the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShortRun(pub [u8; 2]);
+
+impl ShortRun {
+    /// Of a run id.
+    #[must_use]
+    pub fn of(run_id: u64) -> Self {
+        let [first, second, ..] = run_id.to_be_bytes();
+        Self([first, second])
+    }
+}
+
 /// A link in a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkState {
     /// The other end.
     pub peer: ShortId,
+    /// Its run that the link is to.
+    pub run: ShortRun,
     /// Who dialed.
     pub direction: Direction,
     /// Smoothed round-trip time in µs; 0 while unknown.
@@ -268,6 +283,14 @@ impl Record {
             .binary_search_by(|link| link.peer.cmp(peer))
             .ok()?;
         Some(&self.body.links[at])
+    }
+
+    /// Whether the record lists a link to the other record's node, and in the very run that the other record is of: one that both list
+    /// like this counts.
+    #[must_use]
+    pub fn lists(&self, other: &Self) -> bool {
+        let link = self.link_to(&other.body.id.abbreviated());
+        !self.body.leaving && link.is_some_and(|link| link.run == ShortRun::of(other.body.run_id))
     }
 
     /// How many bytes the record takes in a message, about.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::record::{Record, RecordError, Version};
 
 /// The protocol's version; part of the ALPN, so that two versions never get past the TLS handshake.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// The largest control frame in bytes. Holds a batch of records or the version list of a few hundred nodes;
 /// a peer can make us buffer no more than this for a connection.

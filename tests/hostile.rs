@@ -17,7 +17,7 @@ mod tests {
     use std::time::Duration;
 
     use area_net::identity::Identity;
-    use area_net::record::{Body, Direction, LinkState, Record};
+    use area_net::record::{Body, Direction, LinkState, Record, ShortRun};
     use area_net::wire::{
         Answer, CloseCode, Datagram, MAX_FRAME, Message, NodeId, PROTOCOL_VERSION, dialable,
     };
@@ -332,6 +332,7 @@ mod tests {
     fn link_to(peer: NodeId, direction: Direction) -> LinkState {
         LinkState {
             peer: peer.abbreviated(),
+            run: ShortRun::of(1),
             direction,
             rtt_us: 100,
             rtt_age_s: 0,

@@ -10,7 +10,7 @@ mod database {
     use area_net::membership::database::{
         Change, Database, Flip, Index, MAX_DOWN_PER_NEIGHBOUR, Outcome, bucket,
     };
-    use area_net::record::{Body, Direction, LinkState, Record, Signer};
+    use area_net::record::{Body, Direction, LinkState, Record, ShortRun, Signer};
     use area_net::wire::{MAX_SYNC_ENTRIES, NodeId, ShortId};
     use proptest::prelude::*;
 
@@ -34,6 +34,7 @@ mod database {
             .iter()
             .map(|&peer| LinkState {
                 peer: id(peer).abbreviated(),
+                run: ShortRun::of(1),
                 direction: Direction::Dialer,
                 rtt_us: 100,
                 rtt_age_s: 0,

@@ -6,7 +6,7 @@ mod golden {
     use std::sync::Arc;
 
     use area_net::identity::Identity;
-    use area_net::record::{Body, Direction, LinkState, Record, Signer as _, Version};
+    use area_net::record::{Body, Direction, LinkState, Record, ShortRun, Signer as _, Version};
     use area_net::wire::{Answer, Datagram, Hello, Message, NodeId, Probe, ShortId, ViewDigest};
 
     pub(crate) const NETWORK: &str = "golden";
@@ -29,6 +29,7 @@ mod golden {
             links: vec![
                 LinkState {
                     peer: ShortId([2; 16]),
+                    run: ShortRun([4, 5]),
                     direction: Direction::Dialer,
                     rtt_us: 214,
                     rtt_age_s: 3,
@@ -37,6 +38,7 @@ mod golden {
                 },
                 LinkState {
                     peer: ShortId([3; 16]),
+                    run: ShortRun([255, 0]),
                     direction: Direction::Listener,
                     rtt_us: 0,
                     rtt_age_s: 65535,
@@ -136,8 +138,8 @@ mod golden {
         let version = "ac0202ffffffff0f";
         let [four, five, six, seven] = ["04", "05", "06", "07"].map(|byte| byte.repeat(16));
         let golden = [
-            format!("000000d60009ac0201007f000001933f050001020304050607{RECORD}"),
-            format!("000001840102{RECORD}{RECORD}"),
+            format!("000000db0009ac0201007f000001933f050001020304050607{RECORD}"),
+            format!("0000018e0102{RECORD}{RECORD}"),
             "0000000e02010201ffffffffffffffffff01".to_owned(),
             format!("0000001e030202000301{four}{version}"),
             format!("000000120401{five}"),
@@ -175,13 +177,13 @@ mod golden {
 
     const ID: &str = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
     const RECORD: &str = concat!(
-        "7f8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f",
-        "5c047a6fc3ab888e98a8c0e080810180d095ffbc310702010000000000000000",
-        "00000000000000019a3f00c0000207bb03020202020202020202020202020202",
-        "020200d601030000030303030303030303030303030303030100ffff03fa0100",
-        "4082b23d12f91560f0fe6b0fdc4e32f42fcc84fdbc34688a824b8959dee982e8",
-        "46cc609c7b3c24562e14df79e41d48371c7f428195f697cfd1320895fc5ee0d9",
-        "00",
+        "83018a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f",
+        "6f5c047a6fc3ab888e98a8c0e080810180d095ffbc3107020100000000000000",
+        "0000000000000000019a3f00c0000207bb030202020202020202020202020202",
+        "020202040500d60103000003030303030303030303030303030303ff000100ff",
+        "ff03fa010040848b816c7d16fae25dc304fddcfcafe3051777e301c597d490b5",
+        "04fb3baa8ab70cfb649299c8cdfdcc965a61a5f3882271e8dcaf19bb7572df2e",
+        "104447476600",
     );
 }
 
@@ -189,7 +191,7 @@ mod golden {
 mod bytes {
     use area_net::identity::Identity;
     use area_net::record::{Body, LinkState, MAX_ADDRS, MAX_LABEL, MAX_LINKS, MAX_RECORD};
-    use area_net::record::{Direction, Record, RecordError, Signer as _};
+    use area_net::record::{Direction, Record, RecordError, ShortRun, Signer as _};
     use area_net::wire::{
         BATCH_BYTES, CloseCode, Datagram, MAX_BUCKETS_LOG2, MAX_FRAME, MAX_SYNC_ENTRIES, Message,
         NodeId, ShortId, WireError, dialable,
@@ -203,6 +205,7 @@ mod bytes {
     fn link(peer: u8) -> LinkState {
         LinkState {
             peer: ShortId([peer; 16]),
+            run: ShortRun([255; 2]),
             direction: Direction::Dialer,
             rtt_us: u32::MAX,
             rtt_age_s: u16::MAX,

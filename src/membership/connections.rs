@@ -184,6 +184,9 @@ impl Core {
         let was_up = self.database.is_up(&peer);
         let old = self.links.remove(&peer);
         let replaced = old.as_ref().is_some_and(|old| old.listed);
+        let new_run = old
+            .as_ref()
+            .is_some_and(|old| old.run_id != new.hello.run_id);
         if let Some(old) = &old
             && !matches!(old.phase, LinkPhase::Orphaned { .. })
         {
@@ -255,7 +258,8 @@ impl Core {
         }
         if listed {
             if replaced {
-                self.own_links_changed(now, false);
+                // The link is to another run of the peer, then: it counts again only when that is told.
+                self.own_links_changed(now, new_run);
             } else {
                 self.own_link_added(now, was_up);
             }

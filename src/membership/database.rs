@@ -390,14 +390,14 @@ impl Database {
             Ordering::Less | Ordering::Greater => return Outcome::Older(index),
         }
         let difference = Difference::between(have, &record);
-        let change = difference.change(have, &record);
+        let change = difference.change(&record);
         let farewell = have.body().leaving != record.body().leaving;
         let up = self.up.contains(index.at());
         if up {
             let (old, new) = (have.fingerprint(), record.fingerprint());
             self.shift_sums(&record.id(), old, new);
         }
-        if difference.lost || difference.gained || farewell {
+        if difference.lost || difference.gained || difference.renewed || farewell {
             self.note_links(index, &record, difference);
         }
         let notes = &mut self.notes[index.at()];
@@ -651,7 +651,7 @@ pub(super) fn is_newer(record: &Arc<Record>, before: &Arc<Record>) -> bool {
 
 /// What a newer record of a node changes.
 pub(super) fn compare(old: &Record, new: &Record) -> Change {
-    Difference::between(old, new).change(old, new)
+    Difference::between(old, new).change(new)
 }
 
 /// How the links of two records of a node differ.
@@ -659,13 +659,18 @@ pub(super) fn compare(old: &Record, new: &Record) -> Change {
 pub(super) struct Difference {
     pub(super) lost: bool,
     pub(super) gained: bool,
+    /// A link is to another run of its peer, or all of them are of another run of the node: as good as new ones.
+    pub(super) renewed: bool,
     suspects: bool,
 }
 
 impl Difference {
     /// One walk along both lists, which are in the same order.
     fn between(old: &Record, new: &Record) -> Self {
-        let mut difference = Self::default();
+        let mut difference = Self {
+            renewed: old.body().run_id != new.body().run_id,
+            ..Self::default()
+        };
         let mut before = old.body().links.iter().peekable();
         for link in &new.body().links {
             while before.next_if(|old| old.peer < link.peer).is_some() {
@@ -673,17 +678,17 @@ impl Difference {
             }
             let same = before.next_if(|old| old.peer == link.peer);
             difference.gained |= same.is_none();
+            difference.renewed |= same.is_some_and(|same| same.run != link.run);
             difference.suspects |= link.suspect && same.is_none_or(|same| !same.suspect);
         }
         difference.lost |= before.next().is_some();
         difference
     }
 
-    fn change(self, old: &Record, new: &Record) -> Change {
-        let (a, b) = (old.body(), new.body());
-        if b.leaving || self.lost || self.suspects {
+    fn change(self, new: &Record) -> Change {
+        if new.body().leaving || self.lost || self.suspects {
             Change::Loss
-        } else if self.gained || a.run_id != b.run_id {
+        } else if self.gained || self.renewed {
             Change::Gain
         } else {
             Change::Figures

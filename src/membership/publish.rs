@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::database::compare;
 use super::{Config, Core, Event, Time};
-use crate::record::{Body, Direction, LinkState, MAX_ADDRS, MAX_LINKS, Record, Signer};
+use crate::record::{Body, Direction, LinkState, MAX_ADDRS, MAX_LINKS, Record, ShortRun, Signer};
 use crate::wire::dialable;
 
 const LOSS_SPACING: Duration = Duration::from_millis(100);
@@ -374,6 +374,7 @@ impl Core {
                 let rtt = link.detector.rtt();
                 LinkState {
                     peer: link.peer.abbreviated(),
+                    run: ShortRun::of(link.run_id),
                     direction: link.direction,
                     rtt_us: rtt.map_or(0, |rtt| rtt.smoothed_us.max(1)),
                     rtt_age_s: rtt.map_or(0, |rtt| saturating_s(now.saturating_sub(rtt.at))),

@@ -1,5 +1,8 @@
 //! Who is up: who can be reached, from this node's own live links, over links that both their ends list.
 //!
+//! A link names the run of its peer that it is to, and counts while that is the run of the peer's record: two nodes that died together
+//! and list each other for ever in their last records would else come back both with whoever links with the next run of one of them.
+//!
 //! So there is nothing to refute and nothing to expire: when a region dies, the survivors at its border drop their own side,
 //! and it is gone. A walk over the whole network for every change would be dear, so each node that is up remembers its *way*, the
 //! node before it on the path by which it was found; together these are a tree. A new link can only extend it. A lost one matters only
@@ -33,10 +36,10 @@ impl Database {
     /// Takes note of what a node's next record means for who can be reached.
     pub(super) fn note_links(&mut self, index: Index, next: &Record, difference: Difference) {
         let (left, leaves) = (self.is_leaving(index), next.body().leaving);
-        if !leaves && (difference.gained || left) {
+        if !leaves && (difference.gained || difference.renewed || left) {
             self.pending.gained(index);
         }
-        if left || !(leaves || difference.lost) {
+        if left || !(leaves || difference.lost || difference.renewed) {
             return;
         }
         if leaves {
@@ -44,8 +47,10 @@ impl Database {
         }
         let record = self.record_at(index).clone();
         let ids = self.ids.read();
+        let renewed = record.body().run_id != next.body().run_id;
         for (link, hint) in record.standing_links() {
-            let lost = leaves || next.link_to(&link.peer).is_none();
+            let after = next.link_to(&link.peer);
+            let lost = leaves || renewed || after.is_none_or(|after| after.run != link.run);
             let Some(peer) = ids.find(&link.peer, hint).filter(|_| lost) else {
                 continue;
             };
@@ -155,9 +160,7 @@ impl Database {
             .standing_links()
             .filter_map(|(link, hint)| ids.find(&link.peer, hint));
         peers.find(|&peer| {
-            peer != self.me
-                && self.up.contains(peer.at())
-                && self.lists(peer, &record.id().abbreviated())
+            peer != self.me && self.up.contains(peer.at()) && self.are_linked(peer, index)
         })
     }
 
@@ -170,11 +173,10 @@ impl Database {
                 continue;
             }
             let record = self.record_at(index).clone();
-            let short = record.id().abbreviated();
             for (link, hint) in record.standing_links() {
                 if let Some(peer) = ids.find(&link.peer, hint)
                     && !self.up.contains(peer.at())
-                    && self.lists(peer, &short)
+                    && self.are_linked(peer, index)
                 {
                     self.take_way(peer, index);
                     found.push(peer);
@@ -193,25 +195,20 @@ impl Database {
         self.record_at(index).body().leaving
     }
 
-    /// Whether a node is known, and lists a link that counts.
-    fn lists(&self, index: Index, peer: &crate::wire::ShortId) -> bool {
-        let record = self.records.get(index.at()).and_then(Option::as_ref);
-        record.is_some_and(|record| !record.body().leaving && record.link_to(peer).is_some())
-    }
-
+    /// Whether two nodes are known, and list a link with each other that counts.
     fn are_linked(&self, one: Index, other: Index) -> bool {
-        let id = |index| self.record_at(index).id().abbreviated();
-        self.lists(one, &id(other)) && self.lists(other, &id(one))
+        let record = |index: Index| self.records.get(index.at()).and_then(Option::as_ref);
+        record(one)
+            .zip(record(other))
+            .is_some_and(|(one, other)| one.lists(other) && other.lists(one))
     }
 
     /// The nodes to which a link is listed by both ends, none of them leaving.
     pub fn mutual_links(&self, index: Index) -> impl Iterator<Item = Index> + '_ {
-        let record = self.record_at(index);
-        let me = record.id().abbreviated();
         let ids = self.ids.read();
-        let links = record.standing_links();
+        let links = self.record_at(index).standing_links();
         let peers = links.filter_map(move |(link, hint)| ids.find(&link.peer, hint));
-        peers.filter(move |&peer| self.lists(peer, &me))
+        peers.filter(move |&peer| self.are_linked(peer, index))
     }
 }
 
@@ -226,7 +223,7 @@ mod tests {
     use super::super::database::Outcome;
     use super::super::ids::Ids;
     use super::*;
-    use crate::record::{Body, Direction, LinkState, Signer};
+    use crate::record::{Body, Direction, LinkState, ShortRun, Signer};
     use crate::wire::{MAX_BUCKETS_LOG2, NodeId};
 
     /// Whoever hands a record over has verified it, so any signature will do.
@@ -249,9 +246,17 @@ mod tests {
         NodeId([number.wrapping_mul(91); 32])
     }
 
-    fn record(number: u8, seq: u32, links: &BTreeSet<u8>, leaving: bool) -> Arc<Record> {
-        let link = |&peer: &u8| LinkState {
+    /// Which nodes are linked with, and to which of their runs.
+    type Links = BTreeMap<u8, u8>;
+
+    fn run_id(run: u8) -> u64 {
+        u64::from(run) << 56
+    }
+
+    fn record(number: u8, run: u8, seq: u32, links: &Links, leaving: bool) -> Arc<Record> {
+        let link = |(&peer, &run): (&u8, &u8)| LinkState {
             peer: id(peer).abbreviated(),
+            run: ShortRun::of(run_id(run)),
             direction: Direction::Dialer,
             rtt_us: 100,
             rtt_age_s: 0,
@@ -263,7 +268,7 @@ mod tests {
         let body = Body {
             id: id(number),
             label: "".into(),
-            run_id: 1,
+            run_id: run_id(run),
             epoch: 1,
             seq,
             addrs: Vec::new(),
@@ -276,9 +281,9 @@ mod tests {
     /// What is done to a network of which node 0 is this one.
     #[derive(Debug, Clone)]
     enum Step {
-        /// A node lists other links, or leaves.
-        Publish(u8, BTreeSet<u8>, bool),
-        /// A link is listed by both its ends, or by neither.
+        /// A node, in one run or another, lists other links, or leaves.
+        Publish(u8, u8, Links, bool),
+        /// A link is listed by both its ends, in their present runs, or by neither.
         Link(u8, u8, bool),
         /// This node's own live links are those.
         Live(BTreeSet<u8>),
@@ -291,10 +296,11 @@ mod tests {
 
     fn step() -> impl Strategy<Value = Step> {
         let other = 1..NODES;
-        let links = prop::collection::btree_set(0..NODES, 0..5);
+        let runs = 0..2_u8;
+        let links = prop::collection::btree_map(0..NODES, runs.clone(), 0..5);
         prop_oneof![
-            2 => (other.clone(), links.clone(), prop::bool::weighted(0.2))
-                .prop_map(|(node, links, leaving)| Step::Publish(node, links, leaving)),
+            2 => (other.clone(), runs, links, prop::bool::weighted(0.2))
+                .prop_map(|(node, run, links, leaving)| Step::Publish(node, run, links, leaving)),
             8 => (other.clone(), other.clone(), prop::bool::weighted(0.6))
                 .prop_map(|(one, other, linked)| Step::Link(one, other, linked)),
             2 => prop::collection::btree_set(other, 0..4).prop_map(Step::Live),
@@ -309,7 +315,8 @@ mod tests {
     struct Plain {
         now: u64,
         seq: u32,
-        links: BTreeMap<u8, (BTreeSet<u8>, bool)>,
+        runs: BTreeMap<u8, u8>,
+        links: BTreeMap<u8, (Links, bool)>,
         live: BTreeSet<u8>,
         up: BTreeSet<u8>,
         down_since: BTreeMap<u8, u64>,
@@ -318,7 +325,13 @@ mod tests {
     impl Plain {
         fn lists(&self, one: u8, other: u8) -> bool {
             let links = self.links.get(&one);
-            links.is_some_and(|(links, leaving)| !leaving && links.contains(&other))
+            links.is_some_and(|(links, leaving)| {
+                !leaving && links.get(&other) == Some(&self.run(other))
+            })
+        }
+
+        fn run(&self, node: u8) -> u8 {
+            self.runs.get(&node).copied().unwrap_or_default()
         }
 
         /// Whom a breadth-first walk over links that both ends list comes to.
@@ -349,7 +362,7 @@ mod tests {
     impl Both {
         fn new() -> Self {
             let ids = Arc::new(Ids::new(5));
-            let own = record(0, 1, &BTreeSet::new(), false);
+            let own = record(0, 0, 1, &Links::new(), false);
             let mut plain = Plain::default();
             plain.up.insert(0);
             Self {
@@ -368,10 +381,11 @@ mod tests {
             self.database.index(&id(node).abbreviated())
         }
 
-        fn publish(&mut self, node: u8, links: BTreeSet<u8>, leaving: bool) {
-            let links: BTreeSet<u8> = links.into_iter().filter(|peer| *peer != node).collect();
+        fn publish(&mut self, node: u8, run: u8, mut links: Links, leaving: bool) {
+            links.remove(&node);
             self.plain.seq += 1;
-            let made = record(node, self.plain.seq, &links, leaving);
+            self.plain.runs.insert(node, run);
+            let made = record(node, run, self.plain.seq, &links, leaving);
             let taken = self.database.accept(made, self.now(), None, false);
             assert!(matches!(taken, Outcome::Newer(..)));
             let now = self.plain.now;
@@ -383,13 +397,14 @@ mod tests {
         fn link(&mut self, one: u8, other: u8, linked: bool) {
             for (node, peer) in [(one, other), (other, one)] {
                 let (mut links, leaving) = self.plain.links.get(&node).cloned().unwrap_or_default();
-                let changed = if linked {
-                    links.insert(peer)
+                let run = self.plain.run(peer);
+                let before = if linked {
+                    links.insert(peer, run)
                 } else {
                     links.remove(&peer)
                 };
-                if changed {
-                    self.publish(node, links, leaving);
+                if before != linked.then_some(run) {
+                    self.publish(node, self.plain.run(node), links, leaving);
                 }
             }
         }
@@ -431,7 +446,7 @@ mod tests {
         fn step(&mut self, step: Step) {
             self.plain.now += 1;
             match step {
-                Step::Publish(node, links, leaving) => self.publish(node, links, leaving),
+                Step::Publish(node, run, links, leaving) => self.publish(node, run, links, leaving),
                 Step::Link(one, other, linked) if one != other => self.link(one, other, linked),
                 Step::Link(..) => {}
                 Step::Live(live) => self.plain.live = live,
@@ -465,19 +480,38 @@ mod tests {
     fn a_node_that_was_forgotten_and_stands_elsewhere_now_goes_down_with_its_neighbour() {
         let mut both = Both::new();
         both.step(Step::Link(6, 2, true));
-        both.step(Step::Publish(4, BTreeSet::new(), false));
+        both.step(Step::Publish(4, 0, Links::new(), false));
         both.step(Step::Live([6].into()));
         both.step(Step::Derive);
-        both.step(Step::Publish(2, BTreeSet::new(), true));
+        both.step(Step::Publish(2, 0, Links::new(), true));
         both.step(Step::Derive);
         both.plain.now += 10;
         both.step(Step::Forget);
         // It gets the place of the other one that was forgotten, while its neighbour's record remembers the former one.
-        both.step(Step::Publish(2, [6].into(), false));
+        both.step(Step::Publish(2, 0, [(6, 0)].into(), false));
         both.step(Step::Derive);
         assert!(both.plain.up.contains(&2));
         both.step(Step::Live(BTreeSet::new()));
         both.step(Step::Derive);
+    }
+
+    #[test]
+    fn two_that_died_together_don_t_come_back_with_the_next_run_of_one_of_them() {
+        let mut both = Both::new();
+        both.step(Step::Link(1, 2, true));
+        both.step(Step::Link(2, 3, true));
+        both.step(Step::Live([1].into()));
+        both.step(Step::Derive);
+        assert_eq!(both.plain.up, [0, 1, 2, 3].into());
+        // 2 and 3 die. 2 is started again and links with 1, whose record comes first.
+        both.step(Step::Publish(1, 0, Links::new(), false));
+        both.step(Step::Derive);
+        both.step(Step::Publish(1, 0, [(2, 1)].into(), false));
+        both.step(Step::Derive);
+        assert_eq!(both.plain.up, [0, 1].into());
+        both.step(Step::Publish(2, 1, [(1, 0)].into(), false));
+        both.step(Step::Derive);
+        assert_eq!(both.plain.up, [0, 1, 2].into());
     }
 
     proptest! {

@@ -355,6 +355,7 @@ fn invented_nodes_are_never_up_and_never_dialed() {
         let mut claim = body(one);
         claim.links = vec![area_net::record::LinkState {
             peer: identity(1).node_id().abbreviated(),
+            run: area_net::record::ShortRun::of(1),
             direction: area_net::record::Direction::Dialer,
             rtt_us: 1,
             rtt_age_s: 0,

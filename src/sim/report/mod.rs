@@ -343,8 +343,8 @@ fn graph(world: &World) -> Graph {
             };
             let other = short[at].1;
             let back = world.nodes[other].own();
-            let mutual = back.and_then(|own| own.link_to(&node.id().abbreviated()));
-            if link.direction == Direction::Dialer && mutual.is_some() {
+            let mutual = back.is_some_and(|back| own.lists(back) && back.lists(own));
+            if link.direction == Direction::Dialer && mutual {
                 links.push((place, other, link.rtt_us));
             }
         }
