@@ -234,6 +234,14 @@ fn nodes_stop_go_on_leave_restart_and_come_and_go() {
     );
 }
 
+/// Where nodes come without a pause, that is no start any more, in which those that are there would wait with their links.
+#[test]
+fn nodes_make_their_links_where_others_come_all_the_time() {
+    let report = play("nodes = 160\nstart_over = \"32s\"\nlasts = \"32s\"");
+    let (median, p99) = (report.degree.median, report.degree.p99);
+    assert!(p99 * 2 < median * 3, "{:?}", report.degree);
+}
+
 #[test]
 fn a_run_that_is_interrupted_reports_what_ran() {
     let scenario = scenario("nodes = 20\nlasts = \"1h\"");

@@ -258,7 +258,7 @@ impl Core {
         }
         if listed {
             if replaced {
-                // The link is to another run of the peer, then: it counts again only when that is told.
+                // If it is to another run of the peer, it counts again only when that is told.
                 self.own_links_changed(now, new_run);
             } else {
                 self.own_link_added(now, was_up);

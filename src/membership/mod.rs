@@ -371,8 +371,9 @@ pub struct Core {
     prune_due: Time,
     /// The most nodes that the last Hello spoke of.
     heard_of: usize,
-    /// When a node last came into view.
+    /// When a node last came into view, and since when they come without a pause.
     grew: Time,
+    grows_since: Time,
     /// Everybody links with everybody, for now.
     full_mesh: bool,
     forget_due: Time,
@@ -434,6 +435,7 @@ impl Core {
             prune_due: Time::ZERO,
             heard_of: 0,
             grew: Time::ZERO,
+            grows_since: Time::ZERO,
             full_mesh: true,
             forget_due: Time::ZERO,
             promised: None,
@@ -681,12 +683,17 @@ impl Core {
         if cut_off {
             self.events.push_back(Event::CutOff);
         }
+        if flips.iter().any(|flip| flip.up) {
+            if now >= self.grew + self.growing() {
+                self.grows_since = now;
+            }
+            self.grew = now;
+        }
         for flip in flips {
             let record = self.database.record_at(flip.index).clone();
             let (id, left) = (record.id(), record.body().leaving);
             self.remember_flip(now, flip.index);
             if flip.up {
-                self.grew = now;
                 // What failed while it was away says nothing about now.
                 self.retries.remove(&id);
                 self.pass_on(now, flip.index, Change::Figures, CAME_UP);

@@ -28,6 +28,8 @@ const GROWING_SMALL: Duration = Duration::from_millis(300);
 /// In a large one news travels in rounds: links that are made before all news has come would be made knowing too little, and would keep
 /// views from becoming right for a while.
 const GROWING_ROUNDS: u32 = 10;
+/// Nodes that still come after this time are no start: in a large network some always come and go, and the others need their links.
+const LONGEST_GROWTH: Duration = Duration::from_secs(10);
 const SMALL: usize = 32;
 const LEAST_WHILE_GROWING: usize = 3;
 /// Up to so many nodes nobody waits: a handful of nodes is meshed at once.
@@ -75,7 +77,7 @@ impl Core {
             self.choose_shape();
             if self.is_growing(now) {
                 self.plan_fill(now, LEAST_WHILE_GROWING, 1);
-                self.plan_by(self.grew + self.growing());
+                self.plan_by(self.grown(self.growing()));
             } else if self.is_full_mesh() {
                 self.plan_mesh(now);
             } else {
@@ -248,7 +250,12 @@ impl Core {
     /// Whether the network seems to be starting up around us: nodes still come into view, and more than a
     /// handful. The shape is made once they have come: links made before would mostly be given up again.
     fn is_growing(&self, now: Time) -> bool {
-        self.database.up_count() > FEW_NODES && now < self.grew + self.growing()
+        self.database.up_count() > FEW_NODES && now < self.grown(self.growing())
+    }
+
+    /// When the network will have grown no more for so long, or no longer counts as one that starts up.
+    pub(super) fn grown(&self, calm: Duration) -> Time {
+        (self.grew + calm).min(self.grows_since + LONGEST_GROWTH)
     }
 
     /// See [`GROWING`].

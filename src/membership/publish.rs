@@ -201,7 +201,7 @@ impl Core {
 
     /// When the network will have made most of its links, if it grows no more.
     fn shaped(&self) -> Time {
-        self.grew + (self.growing() + SHAPED_AFTER).max(SHAPED)
+        self.grown((self.growing() + SHAPED_AFTER).max(SHAPED))
     }
 
     fn first_gain(&self) -> Duration {
