@@ -12,7 +12,7 @@ use area_net::sim::scenario::Bounds;
 use area_net::sim::views::{Standing, Views};
 use area_net::sim::watch::{Rule, Watch};
 use area_net::sim::world::{News, Told, World, default_config};
-use area_net::sim::{Report, Scenario, report, run};
+use area_net::sim::{Play, Report, Scenario, report, run};
 
 fn scenario(text: &str) -> Scenario {
     match read_text("test.toml", text) {
@@ -184,6 +184,28 @@ fn the_same_seed_gives_the_same_report_to_the_byte() {
     assert_eq!(report::html::render(&one), report::html::render(&other));
     let another = play(&format!("seed = 2\n{text}"));
     assert_ne!(report::json::render(&one), report::json::render(&another));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_report_on_any_number_of_threads() {
+    let scenario = scenario(
+        "nodes = 60\nlasts = \"40s\"\nlinks = \"delay 10ms..50ms 3ms loss 3% duplicate 2%\"\n\
+         [[step]]\nat = \"10s\"\nkill = \"20%\"\n[[step]]\nat = \"15s\"\npartition = [\"0..25\"]\n\
+         [[step]]\nat = \"20s\"\nleave = \"any 3\"\n[[step]]\nat = \"25s\"\nheal = true\n\
+         [[step]]\nat = \"30s\"\nstart = \"down\"\n",
+    );
+    let on = |threads| {
+        let mut play = Play::new(&scenario);
+        play.world.set_threads(threads);
+        let (ended, measure, world) = play.run(|_| true);
+        let report = Report::new(&scenario, &ended, &measure, &world);
+        assert_eq!(report.ended, "done", "{:?}", report.violation);
+        report::json::render(&report) + &report::html::render(&report)
+    };
+    let one = on(1);
+    for threads in [2, 4] {
+        assert!(on(threads) == one, "{threads} threads make a difference");
+    }
 }
 
 #[test]

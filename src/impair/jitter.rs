@@ -39,6 +39,12 @@ pub(super) fn deviation_ns(distribution: Distribution, jitter_ns: u32, random: u
     (factor * i64::from(jitter_ns) + SCALE / 2).div_euclid(SCALE)
 }
 
+/// The least of these deviations.
+pub(super) fn least_deviation_ns(distribution: Distribution, jitter_ns: u32) -> i64 {
+    // Even jitter counts from its least value on, and tables are in the order of their values.
+    deviation_ns(distribution, jitter_ns, 0)
+}
+
 fn table(value: impl Fn(usize) -> f64) -> Table {
     std::array::from_fn(|at| {
         let scaled = (value(at) * SCALE as f64).round();

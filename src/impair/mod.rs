@@ -122,6 +122,12 @@ impl Impairment {
         std::time::Duration::from_micros(self.delay.us.into())
     }
 
+    /// The least time that any packet takes: no jitter makes it shorter.
+    #[must_use]
+    pub fn least_delay(&self) -> std::time::Duration {
+        model::least_delay(self)
+    }
+
     /// The part of the packets that is lost in the long run, whatever the correlation.
     #[must_use]
     pub fn mean_loss(&self) -> f64 {

@@ -26,6 +26,13 @@ use super::{Chance, Delay, Impairment, Loss, Rate, Share, jitter};
 #[derive(Debug, Clone)]
 pub struct LinkModel {
     impairment: Arc<Impairment>,
+    state: State,
+}
+
+/// What a link remembers of the packets before. It is apart from the impairment, which many links share: a packet is decided on
+/// without a write to what is shared, not even to count its users.
+#[derive(Debug, Clone)]
+struct State {
     last: Last,
     chain: Chain,
     /// Packets delayed since the last one that overtook.
@@ -112,36 +119,55 @@ impl LinkModel {
         };
         Self {
             impairment,
-            last,
-            chain: Chain::default(),
-            delayed: 0,
-            latest_ns: 0,
-            waiting: BinaryHeap::new(),
+            state: State {
+                last,
+                chain: Chain::default(),
+                delayed: 0,
+                latest_ns: 0,
+                waiting: BinaryHeap::new(),
+            },
         }
+    }
+
+    /// What the link does to packets.
+    #[must_use]
+    pub fn impairment(&self) -> &Arc<Impairment> {
+        &self.impairment
     }
 
     /// Decides what becomes of a packet of so many bytes on the line (with all headers, if there is a rate) that comes in now.
     /// Time never goes back; where it begins doesn't matter. The same packets at the same times with the same random numbers
     /// have the same fates.
     pub fn handle_packet(&mut self, now: Duration, bytes: usize, rng: &mut ChaCha8Rng) -> Fate {
-        let now_ns = nanos(now);
+        self.state
+            .handle_packet(&self.impairment, nanos(now), bytes, rng)
+    }
+}
+
+impl State {
+    fn handle_packet(
+        &mut self,
+        what: &Impairment,
+        now_ns: u64,
+        bytes: usize,
+        rng: &mut ChaCha8Rng,
+    ) -> Fate {
         while self.waiting.peek().is_some_and(|due| due.0 <= now_ns) {
             self.waiting.pop();
         }
-        let what = Arc::clone(&self.impairment);
         let twice = happens(what.duplicate, &mut self.last.duplicate, rng);
-        let lost = self.is_lost(&what, rng);
+        let lost = self.is_lost(what, rng);
         match (twice, lost) {
             (false, true) => Fate::default(),
             (true, true) | (false, false) => {
-                let flip = self.flip(&what, rng);
-                if self.is_full(&what) {
+                let flip = self.flip(what, rng);
+                if self.is_full(what) {
                     return Fate::default();
                 }
-                let at = self.time_to_leave(&what, now_ns, bytes, rng);
+                let at = self.time_to_leave(what, now_ns, bytes, rng);
                 Fate([Some(delivery(at, flip)), None])
             }
-            (true, false) => self.both(&what, now_ns, bytes, rng),
+            (true, false) => self.both(what, now_ns, bytes, rng),
         }
     }
 
@@ -251,6 +277,25 @@ impl LinkModel {
         let random = correlated(delay.correlation, &mut self.last.delay, rng);
         mean + jitter::deviation_ns(delay.distribution, delay.jitter_us * 1000, random)
     }
+}
+
+/// See [`Impairment::least_delay`].
+pub(super) fn least_delay(what: &Impairment) -> Duration {
+    // It is not delayed at all if it overtakes.
+    if what.reorder.is_some() {
+        return Duration::ZERO;
+    }
+    let Delay {
+        us,
+        jitter_us,
+        correlation: _,
+        distribution,
+    } = what.delay;
+    let mut least = i64::from(us) * 1000;
+    if jitter_us > 0 {
+        least += jitter::least_deviation_ns(distribution, jitter_us * 1000);
+    }
+    Duration::from_nanos(u64::try_from(least).unwrap_or(0))
 }
 
 /// A random number that is like the last one of its kind, as much as the correlation says: netem's `get_crandom`. The mixture

@@ -1,5 +1,5 @@
 //! Who reaches whom, and what the way there does to packets: one [`LinkModel`] for each direction between two nodes that ever
-//! met, as a host's queueing discipline has.
+//! met, kept by the sender, as its host's queueing discipline is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -149,30 +149,26 @@ impl Terrain {
     }
 }
 
-/// A line's number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct LineId(u32);
-
+/// The terrain as it stands, which all nodes read.
 #[derive(Debug)]
-struct Line {
-    way: Direction,
-    impairment: Arc<Impairment>,
-    model: LinkModel,
-    cut: bool,
-    /// The terrain that the above were looked up in.
-    epoch: u64,
-}
-
-/// The lines that are in use.
-#[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(super) struct Land {
     terrain: Terrain,
+    /// Counts the changes.
     epoch: u64,
-    lines: Vec<Line>,
-    by_way: BTreeMap<Direction, LineId>,
+    least_delay: Duration,
 }
 
-impl Lines {
+impl Default for Land {
+    fn default() -> Self {
+        Self {
+            terrain: Terrain::default(),
+            epoch: 0,
+            least_delay: LEAST,
+        }
+    }
+}
+
+impl Land {
     pub(super) fn terrain(&self) -> &Terrain {
         &self.terrain
     }
@@ -180,36 +176,54 @@ impl Lines {
     pub(super) fn change(&mut self, change: impl FnOnce(&mut Terrain)) {
         change(&mut self.terrain);
         self.epoch += 1;
+        let mut least: Option<Duration> = None;
+        self.terrain.for_each(&mut |impairment| {
+            let delay = impairment.least_delay();
+            least = Some(least.map_or(delay, |least| least.min(delay)));
+        });
+        self.least_delay = least.unwrap_or_default().max(LEAST);
     }
 
-    /// The line in that direction.
-    pub(super) fn line(&mut self, way: Direction, rng: &mut ChaCha8Rng) -> LineId {
-        if let Some(line) = self.by_way.get(&way) {
-            return *line;
+    /// No packet takes less time than this, wherever it goes.
+    pub(super) fn least_delay(&self) -> Duration {
+        self.least_delay
+    }
+}
+
+#[derive(Debug)]
+struct Line {
+    model: LinkModel,
+    cut: bool,
+    /// The terrain that the above were looked up in.
+    epoch: u64,
+}
+
+/// The lines that lead away from a place, and are in use.
+#[derive(Debug)]
+pub(super) struct Lines {
+    from: usize,
+    lines: BTreeMap<u32, Line>,
+}
+
+impl Lines {
+    pub(super) fn new(from: usize) -> Self {
+        Self {
+            from,
+            lines: BTreeMap::new(),
         }
-        let impairment = self.terrain.impairment(way).clone();
-        let number = u32::try_from(self.lines.len()).expect("a world has fewer pairs that met");
-        self.lines.push(Line {
-            way,
-            model: LinkModel::new(impairment.clone(), rng),
-            impairment,
-            cut: self.terrain.is_cut(way),
-            epoch: self.epoch,
-        });
-        self.by_way.insert(way, LineId(number));
-        LineId(number)
     }
 
     /// When a packet arrives that is sent now; `None` if it never does. A copy is known by its number, and one that was damaged
     /// by its checksum: QUIC drops both.
     pub(super) fn toss(
         &mut self,
-        line: LineId,
+        land: &Land,
+        to: u32,
         now: Time,
         bytes: usize,
         rng: &mut ChaCha8Rng,
     ) -> Option<Time> {
-        let all = self.toss_whole(line, now, bytes, rng);
+        let all = self.toss_whole(land, to, now, bytes, rng);
         let whole = all.filter(|delivery| delivery.flip.is_none());
         whole.map(|delivery| delivery.at).min()
     }
@@ -217,24 +231,22 @@ impl Lines {
     /// The same for a packet that is really there: with its copy, and what is damaged in it.
     pub(super) fn toss_whole(
         &mut self,
-        line: LineId,
+        land: &Land,
+        to: u32,
         now: Time,
         bytes: usize,
         rng: &mut ChaCha8Rng,
     ) -> impl Iterator<Item = Delivery> + use<> {
-        let Self {
-            terrain,
-            epoch,
-            lines,
-            ..
-        } = self;
-        let line = &mut lines[line.0 as usize];
-        if line.epoch != *epoch {
-            line.epoch = *epoch;
-            line.cut = terrain.is_cut(line.way);
-            let impairment = terrain.impairment(line.way);
-            if !Arc::ptr_eq(impairment, &line.impairment) {
-                line.impairment = impairment.clone();
+        let way = (self.from, to as usize);
+        let line = self
+            .lines
+            .entry(to)
+            .or_insert_with(|| Line::new(land, way, rng));
+        if line.epoch != land.epoch {
+            line.epoch = land.epoch;
+            line.cut = land.terrain.is_cut(way);
+            let impairment = land.terrain.impairment(way);
+            if !Arc::ptr_eq(impairment, line.model.impairment()) {
                 line.model = LinkModel::new(impairment.clone(), rng);
             }
         }
@@ -251,11 +263,24 @@ impl Lines {
     }
 }
 
+impl Line {
+    fn new(land: &Land, way: Direction, rng: &mut ChaCha8Rng) -> Self {
+        let impairment = land.terrain.impairment(way).clone();
+        Self {
+            model: LinkModel::new(impairment, rng),
+            cut: land.terrain.is_cut(way),
+            epoch: land.epoch,
+        }
+    }
+}
+
 /// The shortest time that a packet takes.
 const LEAST: Duration = Duration::from_micros(20);
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng as _;
+
     use super::*;
 
     fn delay(ms: usize) -> Arc<Impairment> {
@@ -277,6 +302,33 @@ mod tests {
                     assert_eq!(there, &delay(site * sites + site), "{place} of {nodes}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_least_delay_is_that_of_the_shortest_way_and_never_nothing() {
+        let mut land = Land::default();
+        assert_eq!(land.least_delay(), LEAST);
+        let ways = [delay(30), delay(10), delay(50)];
+        land.change(|terrain| terrain.default = Ground::Spread(ways.into()));
+        assert_eq!(land.least_delay(), Duration::from_millis(10));
+        land.change(|terrain| {
+            terrain.single.insert((3, 9), delay(4));
+        });
+        assert_eq!(land.least_delay(), Duration::from_millis(4));
+        land.change(|terrain| {
+            let to = Places::Range(0, 2);
+            let from = Places::All;
+            let overtakes = "delay 10ms reorder 5%".parse().unwrap();
+            terrain.ways = vec![(Way { from, to }, Arc::new(overtakes))];
+        });
+        assert_eq!(land.least_delay(), LEAST);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut lines = Lines::new(0);
+        let now = Duration::from_secs(1);
+        for _ in 0..1000 {
+            let at = lines.toss(&land, 1, now, 100, &mut rng);
+            assert!(at.is_some_and(|at| at >= now + LEAST));
         }
     }
 

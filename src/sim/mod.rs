@@ -7,7 +7,8 @@
 //! gives the same report, to the byte.
 //!
 //! From the bottom:
-//! - [`world`]: places and nodes, virtual time, the queue of what happens next;
+//! - [`world`]: places and virtual time; it goes on `window` by window, on several threads where that pays;
+//! - `host`: one node with all that is its own, the `queue` of what happens to it next among that;
 //! - `whole`: whole nodes at those places; `executor` runs their tasks, and `socket` is what quinn takes for a UDP socket;
 //! - [`path`]: at the lower fidelity, connections between them: handshakes, streams, datagrams. It says what is modelled, and what isn't;
 //! - [`lines`]: who reaches whom, and what happens to packets on the way ([`impair`](crate::impair) decides it);
@@ -23,6 +24,7 @@
 pub mod command;
 mod executor;
 pub mod fuzz;
+mod host;
 mod key;
 pub mod lines;
 pub mod measure;
@@ -30,6 +32,7 @@ pub mod parse;
 pub mod path;
 pub mod places;
 pub mod play;
+mod queue;
 pub mod report;
 pub mod scenario;
 mod size;
@@ -37,6 +40,7 @@ mod socket;
 pub mod views;
 pub mod watch;
 mod whole;
+mod window;
 pub mod world;
 
 pub use play::{Ended, Play, Progress};

@@ -69,7 +69,8 @@ pub struct Play<'a> {
     measure: Measure,
     agenda: BinaryHeap<Reverse<(Time, u64, Deed)>>,
     deeds: u64,
-    turns: u64,
+    /// How much has to have happened when somebody looks next at whether to go on.
+    spell_over: u64,
     rng: ChaCha8Rng,
     standing: Standing,
     disturbed: Time,
@@ -95,7 +96,7 @@ impl<'a> Play<'a> {
             measure: Measure::new(scenario),
             agenda: BinaryHeap::new(),
             deeds: 0,
-            turns: 0,
+            spell_over: SPELL,
             rng,
             standing: Standing::default(),
             disturbed: Duration::ZERO,
@@ -174,9 +175,11 @@ impl<'a> Play<'a> {
     ) -> Result<bool, Violation> {
         while self.world.step(at) {
             self.hear()?;
-            self.turns += 1;
-            if self.turns.is_multiple_of(SPELL) && !go_on(&self.progress()) {
-                return Ok(false);
+            if self.world.steps() >= self.spell_over {
+                self.spell_over = self.world.steps() + SPELL;
+                if !go_on(&self.progress()) {
+                    return Ok(false);
+                }
             }
         }
         Ok(true)

@@ -8,7 +8,6 @@
 //! hold one copy of it, so its signature is verified once in all, and not once by each of them: otherwise that would be what a
 //! simulation spends its time on.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -20,9 +19,11 @@ use quinn::Runtime as _;
 use tokio::sync::oneshot;
 
 use super::executor::{Executor, HostId, HostRuntime};
+use super::host::{Body, Told, Traffic};
+use super::queue::{Due, Queue};
 use super::size;
 use super::socket::{Outbox, Sent, SimSocket};
-use super::world::{Body, Told, Traffic, What, World, small};
+use super::world::{World, small};
 use crate::identity::Identity;
 use crate::membership::{Action, Config, Core, Input, Time};
 use crate::memory::Memory;
@@ -41,8 +42,8 @@ pub(super) struct Whole {
     ledger: Shared<Ledger>,
     places: BTreeMap<HostId, usize>,
     /// On their way.
-    packets: Vec<Option<Sent>>,
-    free_packets: Vec<u32>,
+    packets: Queue<Sent>,
+    packet_count: u64,
 }
 
 type Shared<T> = Arc<Mutex<T>>;
@@ -111,8 +112,8 @@ impl Whole {
             outbox: Outbox::default(),
             ledger: Shared::default(),
             places: BTreeMap::new(),
-            packets: Vec::new(),
-            free_packets: Vec::new(),
+            packets: Queue::default(),
+            packet_count: 0,
         }
     }
 
@@ -173,14 +174,15 @@ impl Whole {
         self.places.remove(&running.host);
     }
 
-    /// Keeps a datagram for as long as it is on its way.
-    fn keep(&mut self, packet: Sent) -> u32 {
-        if let Some(slot) = self.free_packets.pop() {
-            self.packets[slot as usize] = Some(packet);
-            return slot;
-        }
-        self.packets.push(Some(packet));
-        u32::try_from(self.packets.len() - 1).expect("fewer are on their way than memory holds")
+    /// A datagram is on its way; of several that arrive at one time, the one that was sent first is the first.
+    fn carry(&mut self, at: Time, packet: Sent) {
+        self.packet_count += 1;
+        self.packets.push(Due {
+            at,
+            origin: 0,
+            number: self.packet_count,
+            what: packet,
+        });
     }
 
     /// What a node did just now.
@@ -213,6 +215,20 @@ impl Running {
 }
 
 impl World {
+    /// Starts a whole node in the life that has begun.
+    pub(super) fn start_whole(&mut self, place: usize) {
+        let timeout = self.dial_timeout;
+        let whole = self.whole.as_mut().expect("whole nodes run here");
+        let node = &mut self.nodes[place];
+        let settings = node.settings(timeout);
+        let running = whole.start(place, node.key.identity(), settings, &node.config);
+        self.deed(place, |node, _| {
+            node.body = Some(Body::Whole(running));
+            node.tell(Told::Started);
+        });
+        self.settle(place);
+    }
+
     /// [`World::step`] where whole nodes run: one task goes as far as it can, or else the next thing arrives that they wait for.
     pub(super) fn step_whole(&mut self, until: Time) -> bool {
         let whole = self.whole.as_mut().expect("whole nodes run here");
@@ -221,7 +237,7 @@ impl World {
             self.settle(place);
             return true;
         }
-        let packet = self.queue.peek().map(|Reverse(due)| due.at);
+        let packet = whole.packets.first();
         let alarm = whole.executor.next_alarm();
         let next = packet.into_iter().chain(alarm).min();
         self.now = next.map_or(until, |next| next.min(until)).max(self.now);
@@ -229,37 +245,41 @@ impl World {
         if next.is_none_or(|next| next > until) {
             return false;
         }
-        while let Some(Reverse(due)) = self.queue.peek()
-            && due.at <= self.now
-        {
-            let what = due.what;
-            self.queue.pop();
-            if let What::Packet(packet) = what {
-                self.land(packet);
+        while let Some(packet) = whole.packets.pop_by(self.now) {
+            self.steps += 1;
+            let Sent { from, to, bytes } = packet.what;
+            // What is not wanted there is lost: a host without the node is silent.
+            let there = self.listeners.get(&to).map(|&there| there as usize);
+            let there = there.and_then(|there| self.nodes[there].body.as_ref());
+            if let Some(Body::Whole(running)) = there {
+                running.deliver(self.nodes[from as usize].config.addrs[0], bytes);
             }
         }
+        whole.packets.trim();
         true
     }
 
     /// Takes note of what a node did just now, and takes to the lines what it sent.
-    pub(super) fn settle(&mut self, place: usize) {
+    fn settle(&mut self, place: usize) {
         let whole = self.whole.as_ref().expect("whole nodes run here");
         let turn = whole.take_turn(self.tap.is_some());
         let sent = std::mem::take(&mut *lock(&whole.outbox));
-        self.nodes[place].traffic.add(&turn.traffic);
         // How often a task is looked at may differ between two runs that are otherwise the same, as connection ids are random.
         self.steps += turn.inputs;
-        for line in turn.log {
-            self.note(place, format_args!("{line}"));
-        }
-        for told in turn.news {
-            match told {
-                Told::Published(own, _) => self.published(place, own),
-                Told::Started | Told::Stopped | Told::Event(_) | Told::Dialed(_) => {
-                    self.tell(place, told);
+        self.deed(place, |node, scene| {
+            node.traffic.add(&turn.traffic);
+            for line in turn.log {
+                node.note(scene, format_args!("{line}"));
+            }
+            for told in turn.news {
+                match told {
+                    Told::Published(own, _) => node.published(own),
+                    Told::Started | Told::Stopped | Told::Event(_) | Told::Dialed(_) => {
+                        node.tell(told);
+                    }
                 }
             }
-        }
+        });
         for packet in sent {
             self.send_packet(packet);
         }
@@ -269,39 +289,20 @@ impl World {
     }
 
     fn send_packet(&mut self, packet: Sent) {
-        let from = packet.from as usize;
+        let whole = self.whole.as_mut().expect("whole nodes run here");
+        let node = &mut self.nodes[packet.from as usize];
         let bytes = packet.bytes.len() + HEADERS;
-        self.nodes[from].traffic.bytes += bytes as u64;
-        let Some(to) = self.place_of(packet.to) else {
+        node.traffic.bytes += bytes as u64;
+        let Some(&to) = self.listeners.get(&packet.to) else {
             return;
         };
-        let line = self.lines.line((from, to), &mut self.rng);
-        let now = self.now;
-        for delivery in self.lines.toss_whole(line, now, bytes, &mut self.rng) {
+        let (lines, rng) = (&mut node.lines, &mut node.rng);
+        for delivery in lines.toss_whole(&self.land, to, self.now, bytes, rng) {
             let mut bytes = packet.bytes.clone();
             if let Some(flip) = delivery.flip {
                 flip.apply(&mut bytes);
             }
-            let copy = Sent { bytes, ..packet };
-            let whole = self.whole.as_mut().expect("whole nodes run here");
-            let slot = whole.keep(copy);
-            self.at_time(delivery.at, What::Packet(slot));
-        }
-    }
-
-    /// A datagram arrives. What is not wanted there is lost: a host without the node is silent.
-    pub(super) fn land(&mut self, slot: u32) {
-        let whole = self.whole.as_mut().expect("whole nodes run here");
-        let packet = whole.packets[slot as usize].take();
-        whole.free_packets.push(slot);
-        let Sent { from, to, bytes } = packet.expect("it was kept until now");
-        self.steps += 1;
-        let Some(place) = self.place_of(to) else {
-            return;
-        };
-        let from = self.nodes[from as usize].config.addrs[0];
-        if let Some(Body::Whole(running)) = &self.nodes[place].body {
-            running.deliver(from, bytes);
+            whole.carry(delivery.at, Sent { bytes, ..packet });
         }
     }
 

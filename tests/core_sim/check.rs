@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use area_net::membership::Event;
+use area_net::membership::{Event, Time};
 use area_net::record::Record;
-use area_net::sim::world::Node;
 use area_net::snapshot::{NodeState, Snapshot};
 use area_net::wire::NodeId;
 
@@ -18,15 +17,17 @@ const SHEDDING: Duration = Duration::from_secs(40);
 type View = (BTreeSet<NodeId>, BTreeSet<(NodeId, NodeId)>);
 
 impl Net {
-    /// Takes note of what a node tells, and checks it against the truth.
-    pub(crate) fn hear(&mut self, place: usize, event: Event) {
-        let now = self.now();
+    /// Takes note of what a node told, and checks it against the truth at that time. Deeds are done between the steps of the world, so
+    /// that of nodes only their ends need care: one that leaves goes within a step.
+    pub(crate) fn hear(&mut self, now: Time, place: usize, event: Event) {
         match &event {
             Event::Up(id) => {
                 self.shown[place].insert(*id);
-                let stopped = self.nodes.iter().filter(|node| node.id() == *id);
-                let lives = stopped.clone().any(Node::is_running);
-                let last = stopped.map(Node::stopped).max().unwrap_or_default();
+                let all = self.nodes.iter().enumerate();
+                let same = all.filter(|(_, node)| node.id() == *id);
+                let lives = same.clone().any(|(at, _)| self.alive.contains(&at));
+                let stopped = same.map(|(_, node)| node.stopped());
+                let last = stopped.max().unwrap_or_default();
                 assert!(
                     lives || now < last + self.bound,
                     "a ghost: {place} sees {id:?} at {now:?}"
@@ -35,9 +36,10 @@ impl Net {
             Event::Unreachable(id) | Event::Left(id) => {
                 self.shown[place].remove(id);
                 if self.strict {
-                    let runs = self.nodes.iter().position(|node| {
-                        let there = node.is_running() && !node.is_paused() && !node.is_leaving();
-                        node.id() == *id && there
+                    let mut all = self.nodes.iter().enumerate();
+                    let runs = all.position(|(at, node)| {
+                        let there = self.alive.contains(&at) && !node.is_paused();
+                        node.id() == *id && there && !node.is_leaving()
                     });
                     let reached = runs.is_some_and(|other| self.group(other) == self.group(place));
                     assert!(
@@ -48,7 +50,7 @@ impl Net {
             }
             Event::CutOff => {
                 self.shown[place].clear();
-                let alone = self.running().len() < 2 || self.nodes[place].is_leaving();
+                let alone = self.alive.len() < 2 || self.nodes[place].is_leaving();
                 assert!(!self.strict || alone, "{place} is cut off at {now:?}");
             }
             Event::Rejected { what, peer, why } => {
@@ -67,7 +69,7 @@ impl Net {
     }
 
     /// A node's own record: newer each time, and never with more links than the cap.
-    pub(crate) fn check_own(&self, place: usize, own: &Record, before: Option<&Record>) {
+    pub(crate) fn check_own(&self, now: Time, place: usize, own: &Record, before: Option<&Record>) {
         if let Some(before) = before {
             assert!(
                 before.version() < own.version(),
@@ -85,8 +87,7 @@ impl Net {
         let degree = own.body().links.len();
         assert!(
             degree <= self.nodes[place].config.degree_cap,
-            "node {place} lists {degree} links at {:?}",
-            self.now()
+            "node {place} lists {degree} links at {now:?}"
         );
     }
 

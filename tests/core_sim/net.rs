@@ -91,6 +91,8 @@ pub(crate) struct Net {
     /// Who is up in each node's view, as told by events.
     pub(crate) shown: Vec<BTreeSet<NodeId>>,
     pub(crate) dials: Vec<Vec<(Time, SocketAddr)>>,
+    /// Who runs at the time of the news that is heard: the world may be further on.
+    pub(crate) alive: BTreeSet<usize>,
 }
 
 impl Deref for Net {
@@ -126,6 +128,7 @@ impl Net {
             events: Vec::new(),
             shown: Vec::new(),
             dials: Vec::new(),
+            alive: BTreeSet::new(),
         }
     }
 
@@ -195,11 +198,16 @@ impl Net {
     fn hear_all(&mut self) {
         while let Some(news) = self.world.poll_news() {
             match news.what {
-                Told::Started => self.shown[news.place].clear(),
-                Told::Stopped => {}
-                Told::Event(event) => self.hear(news.place, event),
+                Told::Started => {
+                    self.alive.insert(news.place);
+                    self.shown[news.place].clear();
+                }
+                Told::Stopped => {
+                    self.alive.remove(&news.place);
+                }
+                Told::Event(event) => self.hear(news.at, news.place, event),
                 Told::Published(own, before) => {
-                    self.check_own(news.place, &own, before.as_deref());
+                    self.check_own(news.at, news.place, &own, before.as_deref());
                 }
                 Told::Dialed(addr) => self.dials[news.place].push((news.at, addr)),
             }

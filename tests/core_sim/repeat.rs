@@ -1,7 +1,9 @@
 //! The same seed gives the same run, to the byte.
 
+use std::time::Duration;
+
 use crate::growth::{chain, profiles};
-use crate::net::{ms, secs};
+use crate::net::{Path, ms, secs};
 
 fn trace(seed: u64) -> u64 {
     let mut net = profiles(seed);
@@ -46,4 +48,59 @@ fn a_larger_run_repeats_as_well() {
         )
     };
     assert_eq!(run(), run());
+}
+
+/// Sixty nodes on long ways, so that many of them do something within one window; all that can be done to them is done.
+fn troubled(threads: usize, spell: Duration) -> (u64, u64, u64) {
+    let mut net = chain(3, 60);
+    net.set_threads(threads);
+    let trace = net.trace();
+    net.path = Path {
+        delay: ms(10),
+        jitter: ms(30),
+        loss: 0.05,
+    };
+    net.strict = false;
+    net.bound = secs(100);
+    let run = |net: &mut crate::net::Net, span: Duration| {
+        let until = net.now() + span;
+        while net.now() < until {
+            net.run(spell.min(until - net.now()));
+        }
+    };
+    net.start_all();
+    run(&mut net, secs(4));
+    for place in [7, 8, 30] {
+        net.kill(place);
+    }
+    net.pause(20);
+    run(&mut net, ms(1500));
+    net.leave(40);
+    for place in 0..25 {
+        net.groups.insert(place, 1);
+    }
+    run(&mut net, secs(3));
+    net.start(8);
+    net.resume(20);
+    net.groups.clear();
+    // A way that is shorter than all others makes windows shorter.
+    let short = Path {
+        delay: Duration::from_micros(200),
+        ..net.path
+    };
+    net.paths.insert((50, 51), short);
+    run(&mut net, secs(2));
+    let bytes = net.nodes.iter().map(|node| node.traffic.bytes).sum();
+    (trace.get(), net.steps(), bytes)
+}
+
+#[test]
+fn a_run_is_the_same_on_any_number_of_threads_and_in_any_steps() {
+    let one = troubled(1, secs(100));
+    for threads in [2, 4] {
+        assert_eq!(troubled(threads, secs(100)), one, "{threads} threads");
+    }
+    for spell in [ms(7), ms(333)] {
+        assert_eq!(troubled(3, spell), one, "{spell:?} at a time");
+    }
 }

@@ -47,6 +47,33 @@ fn run(words: &str, packets: usize) -> Vec<Vec<Delivery>> {
     fates.collect()
 }
 
+#[test]
+fn no_packet_takes_less_than_the_least_time() {
+    for (words, least_us) in [
+        ("loss 5%", 0),
+        ("delay 40ms", 40_000),
+        ("delay 40ms 10ms", 30_000),
+        ("delay 40ms 10ms 60%", 30_000),
+        ("delay 5ms 20ms", 0),
+        ("delay 40ms 5ms distribution normal", 20_000),
+        ("delay 40ms 6ms distribution pareto", 36_000),
+        ("delay 40ms 8ms distribution paretonormal", 27_983),
+        ("delay 40ms 10ms duplicate 20%", 30_000),
+        ("delay 40ms reorder 20%", 0),
+        ("delay 10ms 2ms rate 1gbit", 8_000),
+    ] {
+        let impairment: Impairment = words.parse().unwrap();
+        let least = impairment.least_delay();
+        let us = u64::try_from(least.as_micros()).unwrap();
+        assert!(us.abs_diff(least_us) <= 1, "{words}: {least:?}");
+        let all = run(words, MANY).into_iter().flatten();
+        let seen = all.map(|delivery| delivery.at).min().unwrap();
+        assert!(seen >= least, "{words}: {seen:?} and not {least:?}");
+        // It is no guess on the safe side: a packet or other takes hardly more.
+        assert!(seen <= least + MS, "{words}: {seen:?} and not {least:?}");
+    }
+}
+
 fn losses(words: &str) -> Vec<bool> {
     let fates = run(words, MANY);
     fates.iter().map(Vec::is_empty).collect()

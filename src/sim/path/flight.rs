@@ -1,0 +1,249 @@
+//! What is on its way from one node to another, in one packet or several.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::PACKET_OVERHEAD;
+use super::end::{End, EndRef, Live, Side};
+use crate::membership::Time;
+use crate::sim::host::{Node, What};
+use crate::sim::size;
+use crate::sim::window::Scene;
+use crate::wire::{Answer, CloseCode, Message, NodeId, Probe};
+
+/// The pause after a first packet to an unknown path (RFC 9002, section 6.2.2), and where the other side may be starting up.
+const PATIENT_PTO: Duration = Duration::from_secs(1);
+const EAGER_PTO: Duration = Duration::from_millis(25);
+/// The longest pause before something is sent again.
+const LONGEST_PTO: Duration = Duration::from_secs(4);
+/// How long a receiver may hold an acknowledgement back (RFC 9000, section 18.2).
+const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
+
+/// What fits into a packet besides its headers.
+const PAYLOAD: usize = 1200 - 27 - 8;
+/// The dialer's first packet, an Initial, padded.
+const INITIAL_BYTES: usize = 1200 + 48;
+/// The listener's: an Initial, padded, and its certificate.
+const KEY_BYTES: usize = 1200 + 48 + 800 + 48;
+
+#[derive(Debug)]
+pub(super) enum Packet {
+    /// The dialer's first.
+    Initial(Box<Caller>),
+    /// The listener shows its key.
+    Key(NodeId),
+    /// A message of the stream, with its number and its size in bytes.
+    Stream(u32, usize, Message),
+    /// With the round-trip time as the sender knows it, which is on no real wire: a real end measures it by acknowledgements.
+    Probe(Probe, Option<Duration>),
+    Answer(Answer),
+    Close(CloseCode, Vec<SocketAddr>),
+    Reset,
+}
+
+/// Who dials.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    pub(super) id: NodeId,
+    pub(super) addr: SocketAddr,
+    /// It repeats itself soon, and so should we.
+    pub(super) eager: bool,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(in crate::sim) struct Flight {
+    /// The end that it is for, and where that and its own are.
+    end: EndRef,
+    to: u32,
+    from: u32,
+    packet: Packet,
+    attempt: u32,
+    /// Bytes of the packets that have not got through yet, without headers.
+    bytes: usize,
+    /// When the last one arrives of those that do.
+    arrives: Time,
+}
+
+impl Packet {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Stream(_, bytes, _) => *bytes,
+            Self::Probe(probe, _) => size::probe(probe),
+            Self::Answer(answer) => size::answer(answer),
+            Self::Initial(_) => INITIAL_BYTES - PACKET_OVERHEAD,
+            Self::Key(_) => KEY_BYTES - PACKET_OVERHEAD,
+            Self::Close(..) | Self::Reset => 32,
+        }
+    }
+
+    /// It ends a connection: it is sent though the end is gone, and never answered.
+    fn is_parting(&self) -> bool {
+        matches!(self, Self::Close(..) | Self::Reset)
+    }
+}
+
+impl Node {
+    /// Sends something: over the stream and in the handshake until it has arrived, else once.
+    pub(super) fn launch(&mut self, scene: &Scene<'_>, end: EndRef, to: u32, packet: Packet) {
+        let flight = Flight {
+            end,
+            to,
+            from: self.place,
+            bytes: packet.bytes(),
+            packet,
+            attempt: 0,
+            arrives: self.now,
+        };
+        self.transmit(scene, Box::new(flight));
+    }
+
+    /// The same where it may be that there is nobody.
+    pub(super) fn launch_if(
+        &mut self,
+        scene: &Scene<'_>,
+        end: EndRef,
+        to: Option<u32>,
+        packet: Packet,
+    ) {
+        if let Some(to) = to {
+            self.launch(scene, end, to, packet);
+        }
+    }
+
+    /// Sends what has not got through yet, for as long as this node lives and holds the connection.
+    pub(in crate::sim) fn transmit(&mut self, scene: &Scene<'_>, mut flight: Box<Flight>) {
+        let now = self.now;
+        let (mut rtt, mut eager) = (Duration::ZERO, false);
+        match self.live_mut(flight.end.other()) {
+            Some(live) => {
+                rtt = live.rtt.unwrap_or_default();
+                if let Some(opening) = &mut live.opening {
+                    eager = opening.eager;
+                    match flight.packet {
+                        // It was answered.
+                        Packet::Initial(_) if opening.peer.is_some() => return,
+                        Packet::Key(_) => opening.begun = now,
+                        _ => {}
+                    }
+                } else if matches!(flight.packet, Packet::Initial(_)) {
+                    return;
+                }
+            }
+            None if flight.packet.is_parting() => {}
+            None => return,
+        }
+        let whole = flight.bytes;
+        flight.bytes = self.toss(scene, &mut flight);
+        let timeout = match &flight.packet {
+            Packet::Initial(_) | Packet::Key(_) if eager => EAGER_PTO,
+            Packet::Initial(_) | Packet::Key(_) => PATIENT_PTO,
+            Packet::Stream(..) => rtt.mul_f64(1.5) + MAX_ACK_DELAY,
+            Packet::Probe(..) | Packet::Answer(_) | Packet::Close(..) | Packet::Reset => {
+                if flight.bytes == 0 {
+                    self.depart(flight);
+                }
+                return;
+            }
+        };
+        let arrived = flight.bytes == 0;
+        let pause = if flight.bytes < whole && !arrived {
+            rtt.mul_f64(1.125)
+        } else {
+            (timeout * (1 << flight.attempt.min(10))).min(LONGEST_PTO)
+        };
+        flight.attempt += 1;
+        match &flight.packet {
+            Packet::Initial(caller) => {
+                // Whether there is somebody is seen only by the answer.
+                let again = Flight {
+                    packet: Packet::Initial(caller.clone()),
+                    bytes: whole,
+                    arrives: now,
+                    ..*flight
+                };
+                self.at(pause, What::Transmit(Box::new(again)));
+                if arrived {
+                    self.depart(flight);
+                }
+            }
+            _ if arrived => self.depart(flight),
+            _ => self.at(pause, What::Transmit(flight)),
+        }
+    }
+
+    /// All of it has left, and will arrive.
+    fn depart(&mut self, flight: Box<Flight>) {
+        self.post(flight.to, flight.arrives, What::Arrive(flight));
+    }
+
+    /// Puts the packets of a flight onto the line; returns how many of their bytes get lost.
+    fn toss(&mut self, scene: &Scene<'_>, flight: &mut Flight) -> usize {
+        let (mut left, mut lost) = (flight.bytes, 0);
+        // A handshake's bytes are weighed as one packet.
+        let most = match flight.packet {
+            Packet::Initial(_) | Packet::Key(_) => usize::MAX,
+            Packet::Stream(..)
+            | Packet::Probe(..)
+            | Packet::Answer(_)
+            | Packet::Close(..)
+            | Packet::Reset => PAYLOAD,
+        };
+        while left > 0 {
+            let piece = left.min(most);
+            left -= piece;
+            let bytes = piece + PACKET_OVERHEAD;
+            self.traffic.bytes += bytes as u64;
+            let (to, now) = (flight.to, self.now);
+            match self.lines.toss(scene.land, to, now, bytes, &mut self.rng) {
+                Some(at) => flight.arrives = flight.arrives.max(at),
+                None => lost += piece,
+            }
+        }
+        lost
+    }
+
+    pub(in crate::sim) fn arrive(&mut self, scene: &Scene<'_>, flight: Flight) {
+        if !self.is_running() {
+            return;
+        }
+        let Flight {
+            end, from, packet, ..
+        } = flight;
+        let now = self.now;
+        match (self.ends.get_mut(&end), packet) {
+            (Some(End::Live(live)), packet) => {
+                live.hear(now, end.side, &packet);
+                let early = matches!(packet, Packet::Probe(..) | Packet::Answer(_));
+                match &mut live.opening {
+                    Some(opening) if early => opening.early.push(packet),
+                    Some(_) | None => self.take(scene, end, packet),
+                }
+            }
+            (None, Packet::Initial(caller)) => self.called(scene, end, from, &caller),
+            // What parts is not answered, or two would answer each other for ever.
+            (_, packet) if packet.is_parting() => {}
+            (Some(End::Over(None)), _) => {}
+            (Some(End::Over(Some(code))), _) => {
+                let close = Packet::Close(*code, Vec::new());
+                self.launch(scene, end.other(), from, close);
+            }
+            (None, _) => self.launch(scene, end.other(), from, Packet::Reset),
+        }
+    }
+}
+
+impl Live {
+    /// Something has arrived.
+    fn hear(&mut self, now: Time, side: Side, packet: &Packet) {
+        self.heard = now;
+        // The dialer's first word after our key tells the round-trip time.
+        let answers = side == Side::Listener && !matches!(packet, Packet::Initial(_));
+        if let Some(opening) = &self.opening
+            && answers
+            && self.rtt.is_none()
+        {
+            self.rtt = Some(now - opening.begun);
+        }
+    }
+}

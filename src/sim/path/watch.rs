@@ -1,0 +1,91 @@
+//! Connections as whoever looks on sees them: both ends together. Only between windows, when no node runs.
+
+use std::collections::BTreeMap;
+
+use super::end::{End, Live, Side};
+use crate::membership::Time;
+use crate::sim::world::World;
+use crate::wire::NodeId;
+
+/// A connection as a watcher sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connection {
+    /// Its number; a later one of the same dialer has a higher.
+    pub number: u32,
+    /// Who dialed.
+    pub dialer: usize,
+    /// Who was dialed.
+    pub listener: usize,
+    /// Since when the dialer's core has it, if it does.
+    pub dialer_has: Option<Time>,
+    /// Since when the listener's core has it, if it does.
+    pub listener_has: Option<Time>,
+    /// The dialer waits for an answer.
+    pub under_way: bool,
+}
+
+impl World {
+    /// All connections, and dials to places where somebody might be.
+    pub fn connections(&self) -> impl Iterator<Item = Connection> + '_ {
+        let ends = self.nodes.iter().enumerate().flat_map(|(place, node)| {
+            let ends = node.ends.iter();
+            ends.filter_map(move |(end, at)| Some((place, *end, live(at)?)))
+        });
+        ends.filter_map(|(place, end, one)| {
+            let there = one.peer? as usize;
+            let other = self.nodes[there].ends.get(&end.other());
+            let other = other.and_then(live);
+            let (dialer, listener) = match end.side {
+                Side::Dialer => ((place, Some(one)), (there, other)),
+                // Where both are there, the dialer's is looked at.
+                Side::Listener if other.is_some() => return None,
+                Side::Listener => ((there, other), (place, Some(one))),
+            };
+            let has = |live: Option<&Live>| live.and_then(|live| live.known);
+            Some(Connection {
+                number: end.number,
+                dialer: dialer.0,
+                listener: listener.0,
+                dialer_has: has(dialer.1),
+                listener_has: has(listener.1),
+                under_way: dialer.1.is_some_and(|live| live.known.is_none()),
+            })
+        })
+    }
+
+    /// Pairs of nodes that both have connections with each other, and how many; `place_of` finds a node by its id.
+    pub fn linked_pairs(
+        &self,
+        place_of: impl Fn(&NodeId) -> Option<usize>,
+    ) -> BTreeMap<(usize, usize), u32> {
+        if self.is_whole() {
+            return self.pairs_of_whole_nodes(place_of);
+        }
+        let mut held = BTreeMap::new();
+        for conn in self.connections() {
+            if conn.dialer_has.is_some() && conn.listener_has.is_some() {
+                let (a, b) = (conn.dialer, conn.listener);
+                *held.entry((a.min(b), a.max(b))).or_default() += 1;
+            }
+        }
+        held
+    }
+
+    /// How many connections a node's core has.
+    #[must_use]
+    pub fn degree(&self, place: usize) -> usize {
+        if self.is_whole() {
+            let core = self.nodes[place].core();
+            return core.map_or(0, |core| core.connected().count());
+        }
+        let ends = self.nodes[place].ends.values();
+        ends.filter(|end| end.is_open()).count()
+    }
+}
+
+fn live(end: &End) -> Option<&Live> {
+    match end {
+        End::Live(live) => Some(live),
+        End::Over(_) => None,
+    }
+}
