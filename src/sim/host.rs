@@ -15,11 +15,12 @@ use rand_chacha::ChaCha8Rng;
 
 use super::key::Key;
 use super::lines::Lines;
+use super::news::{Told, Traffic};
 use super::path::{End, EndRef, Flight, Wanted};
 use super::queue::{Due, Queue};
 use super::whole::{CoreRef, Running};
 use super::window::{NEVER, Scene, Window};
-use crate::membership::{Action, Config, Core, DialError, DialId, Event, Input, Time};
+use crate::membership::{Action, Config, Core, DialError, DialId, Input, Time};
 use crate::record::{Record, Signer};
 use crate::settings::Settings;
 use crate::wire::{CloseCode, NodeId};
@@ -97,73 +98,6 @@ pub struct Node {
 pub(super) enum Body {
     Core(Box<Core>),
     Whole(Running),
-}
-
-/// What a node did since the world began.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Bytes that it sent, with all headers down to IPv6.
-    pub bytes: u64,
-    /// Of these, what records took.
-    pub record_bytes: u64,
-    /// Control messages that it sent.
-    pub messages: u64,
-    /// Records that it was sent, its own in Hellos aside.
-    pub records_in: u64,
-    /// Probes that it sent.
-    pub probes: u64,
-    /// Dials that it began.
-    pub dials: u64,
-    /// All that its core wanted done.
-    pub actions: u64,
-}
-
-impl Traffic {
-    /// Adds what another one did.
-    pub fn add(&mut self, other: &Self) {
-        let Self {
-            bytes,
-            record_bytes,
-            messages,
-            records_in,
-            probes,
-            dials,
-            actions,
-        } = other;
-        self.bytes += bytes;
-        self.record_bytes += record_bytes;
-        self.messages += messages;
-        self.records_in += records_in;
-        self.probes += probes;
-        self.dials += dials;
-        self.actions += actions;
-    }
-}
-
-/// What a node tells.
-#[derive(Debug)]
-pub struct News {
-    /// When.
-    pub at: Time,
-    /// Which node.
-    pub place: usize,
-    /// What.
-    pub what: Told,
-}
-
-/// The kinds of [`News`].
-#[derive(Debug)]
-pub enum Told {
-    /// It was started.
-    Started,
-    /// It ended.
-    Stopped,
-    /// The core has something for the log.
-    Event(Event),
-    /// It signed a new record; with the one before, if there was one in this life.
-    Published(Arc<Record>, Option<Arc<Record>>),
-    /// It dials.
-    Dialed(SocketAddr),
 }
 
 impl Node {

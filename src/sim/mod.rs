@@ -28,6 +28,7 @@ mod host;
 mod key;
 pub mod lines;
 pub mod measure;
+mod news;
 pub mod parse;
 pub mod path;
 pub mod places;

@@ -19,7 +19,8 @@ use quinn::Runtime as _;
 use tokio::sync::oneshot;
 
 use super::executor::{Executor, HostId, HostRuntime};
-use super::host::{Body, Told, Traffic};
+use super::host::Body;
+use super::news::{Told, Traffic};
 use super::queue::{Due, Queue};
 use super::size;
 use super::socket::{Outbox, Sent, SimSocket};

@@ -1,6 +1,6 @@
 //! The world: places and the nodes that run there, and virtual time. Of the nodes, either the cores are real, or all of them is.
 //!
-//! [`World::step`] lets a [window](super::window) of time pass, and what happens in it; what nodes tell meanwhile waits in
+//! [`World::step`] lets a `window` of time pass, and what happens in it; what nodes tell meanwhile waits in
 //! [`World::poll_news`], in the order of time. Deeds, such as [`World::kill`], are done between windows.
 //!
 //! All chance follows from one seed: each node has a generator of its own for what it sends, and the world one for what it does to
@@ -24,7 +24,8 @@ use super::window::{Agenda, Crew, Scene, Window};
 use crate::membership::ids::Ids;
 use crate::membership::{Config, Time};
 
-pub use super::host::{News, Node, Told, Traffic};
+pub use super::host::Node;
+pub use super::news::{News, Told, Traffic};
 
 /// The name of every simulated network.
 pub const NETWORK: &str = "simulated";

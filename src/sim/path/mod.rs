@@ -13,7 +13,7 @@
 //! - A node takes no time to think, and a killed node's host is silent: there is no ICMP.
 //!
 //! A connection is nowhere as a whole: each node has its own end of it, and knows of the other only what arrives (the
-//! [flights](flight)). So nodes may run on different threads. Who looks on from outside sees both ends ([`watch`]).
+//! `flight`s). So nodes may run on different threads. Who looks on from outside sees both ends (`watch`).
 
 mod end;
 mod flight;
