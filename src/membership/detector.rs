@@ -38,6 +38,8 @@ const FIRST_GAIN: u32 = 8;
 const LAST_GAIN: u32 = 32;
 /// How late an announced probe may be before the passive end probes by itself.
 const OVERDUE: Duration = Duration::from_millis(300);
+/// A clean link loses fewer of the last 200 exchanges than this.
+const CLEAN_LOSSES: f64 = 4.0;
 /// The least time an answer is given: covers the scheduling of two busy machines.
 const LEAST_TIMEOUT: Duration = Duration::from_millis(150);
 /// The time an answer is given while the path is unknown; also the most that is ever given.
@@ -244,9 +246,10 @@ impl Detector {
         (f64::from(lost) + told * heard, f64::from(of) + heard)
     }
 
-    /// Whether nothing, or next to nothing, was lost on this link of late.
+    /// Whether nothing, or next to nothing, was lost on this link of late. A link that loses one exchange in ten has a lucky streak now
+    /// and then, and would be suspected, in words to the whole network, whenever that is over: so the long sample counts too.
     fn is_clean(&self) -> bool {
-        self.evidence(SHORT).0 < 1.5
+        self.evidence(SHORT).0 < 1.5 && self.evidence(LONG).0 < CLEAN_LOSSES
     }
 
     fn fast_pace(&self) -> Duration {
@@ -706,6 +709,23 @@ mod tests {
             "{}",
             detector.misses_needed()
         );
+    }
+
+    #[test]
+    fn a_lossy_link_is_not_suspected_after_a_lucky_streak() {
+        let mut detector = Detector::new(ms(0), true, INTERVAL, Some(200));
+        let mut count = 0;
+        let lucky = run(&mut detector, ms(0), ms(200_000), |_| {
+            count += 1;
+            (count % 10 > 0).then_some(1)
+        });
+        let over = run(&mut detector, lucky, lucky + ms(60_000), |_| Some(1));
+        assert_eq!(detector.outcomes.last(32).0, 0);
+        while detector.run < 3 {
+            let due = detector.deadline().max(over);
+            detector.poll(due, 7);
+            assert_eq!(detector.verdict(), Verdict::Alive);
+        }
     }
 
     /// The promise is one in a million of the runs of misses; a few in a million are left of it, as the loss is only measured.
