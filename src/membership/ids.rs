@@ -35,14 +35,20 @@ impl Index {
 pub struct Ids(RwLock<Table>);
 
 struct Table {
-    ids: Vec<ShortId>,
-    /// Where the nodes stand on the ring.
-    rings: Vec<u64>,
-    /// How many cores keep an entry of the node.
-    holders: Vec<u32>,
+    places: Vec<Place>,
     free: Vec<Index>,
     /// Never iterated: its order is nobody's.
     by_id: HashMap<ShortId, Index, Keyed>,
+}
+
+/// What is known of a place; a look at a place is a look at one line of the cache.
+struct Place {
+    /// Who stands there, or stood there last.
+    id: ShortId,
+    /// Where that node stands on the ring.
+    ring: u64,
+    /// How many cores keep an entry of the node.
+    holders: u32,
 }
 
 impl Ids {
@@ -50,9 +56,7 @@ impl Ids {
     #[must_use]
     pub fn new(secret: u64) -> Self {
         Self(RwLock::new(Table {
-            ids: Vec::new(),
-            rings: Vec::new(),
-            holders: Vec::new(),
+            places: Vec::new(),
             free: Vec::new(),
             by_id: HashMap::with_hasher(Keyed(secret)),
         }))
@@ -61,7 +65,7 @@ impl Ids {
     /// How many places there are, those that are free among them.
     #[must_use]
     pub fn places(&self) -> usize {
-        self.read().0.ids.len()
+        self.read().0.places.len()
     }
 
     /// Gives a node a place, unless it has one, and keeps it there until `Self::release` was called as often.
@@ -75,7 +79,7 @@ impl Ids {
         let known = table.find(&short, hint);
         let index = known.unwrap_or_else(|| table.insert(short, ring_position(id)));
         hint.set(index.0);
-        table.holders[index.at()] += 1;
+        table.places[index.at()].holders += 1;
         index
     }
 
@@ -83,10 +87,10 @@ impl Ids {
     pub(super) fn release(&self, indices: impl IntoIterator<Item = Index>) {
         let mut table = self.write();
         for index in indices {
-            let holders = &mut table.holders[index.at()];
-            *holders -= 1;
-            if *holders == 0 {
-                let id = table.ids[index.at()];
+            let place = &mut table.places[index.at()];
+            place.holders -= 1;
+            if place.holders == 0 {
+                let id = place.id;
                 table.by_id.remove(&id);
                 table.free.push(index);
             }
@@ -123,12 +127,12 @@ impl Places<'_> {
 
     /// Who stands there, or stood there last.
     pub(super) fn id(&self, index: Index) -> &ShortId {
-        &self.0.ids[index.at()]
+        &self.0.places[index.at()].id
     }
 
     /// Where on the ring of all nodes the one at that place stands.
     pub(super) fn ring(&self, index: Index) -> u64 {
-        self.0.rings[index.at()]
+        self.0.places[index.at()].ring
     }
 }
 
@@ -136,7 +140,10 @@ impl Table {
     fn find(&self, id: &ShortId, hint: &Hint) -> Option<Index> {
         let hinted = Index(hint.get());
         // A place that was given back still shows who stood there; whoever comes again stands elsewhere.
-        if self.ids.get(hinted.at()) == Some(id) && self.holders[hinted.at()] > 0 {
+        if let Some(place) = self.places.get(hinted.at())
+            && place.id == *id
+            && place.holders > 0
+        {
             return Some(hinted);
         }
         self.by_id.get(id).copied()
@@ -144,14 +151,16 @@ impl Table {
 
     fn insert(&mut self, id: ShortId, ring: u64) -> Index {
         let index = if let Some(free) = self.free.pop() {
-            self.ids[free.at()] = id;
-            self.rings[free.at()] = ring;
+            let place = &mut self.places[free.at()];
+            (place.id, place.ring) = (id, ring);
             free
         } else {
-            self.ids.push(id);
-            self.rings.push(ring);
-            self.holders.push(0);
-            Index::from_place(self.ids.len() - 1)
+            self.places.push(Place {
+                id,
+                ring,
+                holders: 0,
+            });
+            Index::from_place(self.places.len() - 1)
         };
         self.by_id.insert(id, index);
         index
