@@ -47,8 +47,10 @@ pub struct Entry<'a> {
 pub enum Change {
     /// The node is new here, or lists a new link.
     Gain,
-    /// A link less, a suspicion, or farewell.
+    /// A link less, or farewell.
     Loss,
+    /// A link whose probes go unanswered, and is not lost yet.
+    Suspicion,
     /// Measurements, label or addresses.
     Figures,
 }
@@ -686,8 +688,10 @@ impl Difference {
     }
 
     fn change(self, new: &Record) -> Change {
-        if new.body().leaving || self.lost || self.suspects {
+        if new.body().leaving || self.lost {
             Change::Loss
+        } else if self.suspects {
+            Change::Suspicion
         } else if self.gained || self.renewed {
             Change::Gain
         } else {

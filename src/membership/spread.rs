@@ -267,7 +267,7 @@ impl Core {
                     link.branch.news += 1;
                 }
                 let old = before.as_ref().map(|(before, _)| &**before);
-                if change == Change::Loss {
+                if matches!(change, Change::Loss | Change::Suspicion) {
                     self.hear_hints(now, old, &record);
                 }
                 if old.is_some_and(|old| same_version(old, &record)) {
@@ -311,7 +311,7 @@ impl Core {
         let recent = self.database.note_relay(index, now);
         let since = recent.map(|at| now.saturating_sub(at));
         let wait = match change {
-            Change::Loss => {
+            Change::Loss | Change::Suspicion => {
                 let spacing =
                     since.map_or(Duration::ZERO, |since| RELAY_SPACING.saturating_sub(since));
                 // In a large network a death is told by many at once: a moment's wait makes one batch of them.
@@ -330,7 +330,7 @@ impl Core {
         self.renew(index, from);
         self.pass_on(now, index, change, wait);
         match change {
-            Change::Loss | Change::Gain => {
+            Change::Loss | Change::Gain | Change::Suspicion => {
                 self.changes.shape += u64::from(self.database.is_up_at(index));
                 self.derive_soon(now, change == Change::Loss);
             }
@@ -359,13 +359,16 @@ impl Core {
         // After farewell there is no time to be asked.
         if body.leaving {
             self.waiting.push(at, index, Way::Everywhere);
-        } else if !is_own && body.links.is_empty() && change != Change::Loss {
+        } else if !is_own
+            && body.links.is_empty()
+            && matches!(change, Change::Gain | Change::Figures)
+        {
             // A newcomer that lists no link yet can be reached by nobody else; its next record is on its way.
         } else if self.has_tree() {
             let way = match (floods, change) {
                 (false, _) => Way::Tree,
                 (true, Change::Gain) if !is_own => Way::Around,
-                (true, Change::Gain | Change::Loss | Change::Figures) => Way::Everywhere,
+                (true, _) => Way::Everywhere,
             };
             let at = if way == Way::Tree {
                 self.next_round(at)
@@ -373,7 +376,7 @@ impl Core {
                 at
             };
             self.waiting.push(at, index, way);
-        } else if is_own || change == Change::Loss {
+        } else if is_own || matches!(change, Change::Loss | Change::Suspicion) {
             self.waiting.push(at, index, Way::Everywhere);
         } else {
             self.waiting.push(at, index, Way::FirstTurn);
@@ -522,10 +525,13 @@ impl Core {
             .map(|(id, _)| *id)
             .take(MAX_SYNC_ENTRIES)
             .collect();
-        let within = self.database.nodes_in(log2, buckets);
+        let within = self.database.nodes_in(log2, buckets).into_iter();
+        // A node that it shows as up, and that left or died for us, has a newer record too.
+        let down = theirs.keys().filter_map(|id| self.database.index(id));
+        let down = down.filter(|&index| !self.database.is_up_at(index));
         let newer: Vec<Index> = within
-            .into_iter()
             .map(|(_, index)| index)
+            .chain(down)
             .filter(|&index| {
                 let record = self.database.record_at(index);
                 theirs

@@ -30,40 +30,70 @@ const MOST_ASKED: usize = 4 * MAX_SYNC_ENTRIES;
 
 /// So many gains and losses flood at once, then so many a second: as many as one node's restart brings in a network of degree eight,
 /// with its neighbours' losses and gains.
-const FLOOD_BURST: f64 = 32.0;
-const FLOODS_PER_S: f64 = 8.0;
+const CHANGES: Rate = Rate {
+    burst: 32.0,
+    per_s: 8.0,
+};
+/// The same for suspicions: the first of a node's neighbours to have one tells all the others, and links that lose now and then bring
+/// them forth all the time.
+const SUSPICIONS: Rate = Rate {
+    burst: 4.0,
+    per_s: 0.25,
+};
 /// What flooded that long ago has arrived by every way.
 const FLOODED: Duration = Duration::from_secs(1);
 
-/// Which news goes over every link, tree or not: gains and losses, as long as they are few. In a storm each of them, flooding or
-/// not, keeps the bucket empty.
+#[derive(Debug, Clone, Copy)]
+struct Rate {
+    burst: f64,
+    per_s: f64,
+}
+
+/// Which news goes over every link, tree or not: gains, losses and suspicions, as long as they are few. In a storm each of them,
+/// flooding or not, keeps the bucket empty.
 #[derive(Debug)]
 pub(super) struct Flood {
-    left: f64,
-    at: Time,
+    changes: Bucket,
+    suspicions: Bucket,
     /// What flooded lately: its copies say nothing about the ways they came by.
     recent: VecDeque<(Time, Index)>,
 }
 
+#[derive(Debug, Default)]
+struct Bucket {
+    left: f64,
+    at: Time,
+}
+
+impl Bucket {
+    fn take(&mut self, now: Time, rate: Rate) -> bool {
+        let elapsed = now.saturating_sub(self.at).as_secs_f64();
+        self.at = now;
+        let filled = (self.left + elapsed * rate.per_s).min(rate.burst);
+        self.left = (filled - 1.0).max(-rate.burst);
+        self.left >= 0.0
+    }
+}
+
 impl Flood {
+    /// A start is a storm.
     pub(super) fn new() -> Self {
         Self {
-            // A start is a storm.
-            left: 0.0,
-            at: Time::ZERO,
+            changes: Bucket::default(),
+            suspicions: Bucket::default(),
             recent: VecDeque::new(),
         }
     }
 
-    /// One more gain or loss: does it flood?
-    fn take(&mut self, now: Time, index: Index) -> bool {
-        let elapsed = now.saturating_sub(self.at).as_secs_f64();
-        self.at = now;
-        let filled = (self.left + elapsed * FLOODS_PER_S).min(FLOOD_BURST);
-        self.left = (filled - 1.0).max(-FLOOD_BURST);
+    /// One more piece of news: does it flood?
+    fn take(&mut self, now: Time, index: Index, change: Change) -> bool {
+        let floods = match change {
+            Change::Gain | Change::Loss => self.changes.take(now, CHANGES),
+            Change::Suspicion => self.suspicions.take(now, SUSPICIONS),
+            Change::Figures => return false,
+        };
         let old = self.recent.iter().take_while(|(at, _)| *at + FLOODED < now);
         self.recent.drain(..old.count());
-        let floods = self.left >= 0.0;
         if floods {
             self.recent.push_back((now, index));
         }
@@ -141,10 +171,7 @@ impl Core {
 
     /// Whether a node's new record goes over every link.
     pub(super) fn floods(&mut self, now: Time, index: Index, change: Change) -> bool {
-        match change {
-            Change::Gain | Change::Loss => self.flood.take(now, index),
-            Change::Figures => false,
-        }
+        self.flood.take(now, index, change)
     }
 
     /// A new link's part: one to a node that was in view already has yet to show that it is quicker than the way by which it was.
@@ -274,7 +301,7 @@ mod tests {
     use super::*;
 
     fn floods(flood: &mut Flood, at: Duration, news: u32) -> usize {
-        let one = |index| flood.take(at, Index(index));
+        let one = |index| flood.take(at, Index(index), Change::Loss);
         (0..news).map(one).filter(|floods| *floods).count()
     }
 
@@ -296,10 +323,19 @@ mod tests {
     }
 
     #[test]
+    fn suspicions_flood_now_and_then_and_take_nothing_from_losses() {
+        let minute = Duration::from_secs(60);
+        let mut flood = Flood::new();
+        let one = |index| flood.take(minute, Index(index), Change::Suspicion);
+        assert_eq!((0..100).map(one).filter(|floods| *floods).count(), 4);
+        assert_eq!(floods(&mut flood, minute, 20), 20);
+    }
+
+    #[test]
     fn what_is_kept_of_floods_is_bounded() {
         let mut flood = Flood::new();
         for ms in 0..100_000 {
-            flood.take(Duration::from_millis(ms), Index(0));
+            flood.take(Duration::from_millis(ms), Index(0), Change::Loss);
             assert!(flood.recent.len() <= 64);
         }
     }
