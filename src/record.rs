@@ -290,7 +290,21 @@ impl Record {
     #[must_use]
     pub fn lists(&self, other: &Self) -> bool {
         let link = self.link_to(&other.body.id.abbreviated());
-        !self.body.leaving && link.is_some_and(|link| link.run == ShortRun::of(other.body.run_id))
+        link.is_some_and(|link| self.counts(link, other))
+    }
+
+    /// The same, where the other record's node is known to stand at that place: mostly this record remembers which link leads there.
+    pub(crate) fn lists_at(&self, other: &Self, place: u32) -> bool {
+        let peer = other.body.id.abbreviated();
+        let hinted = self.peer_places.iter().position(|hint| hint.get() == place);
+        let link = hinted.map(|at| &self.body.links[at]);
+        let link = link.filter(|link| link.peer == peer);
+        link.or_else(|| self.link_to(&peer))
+            .is_some_and(|link| self.counts(link, other))
+    }
+
+    fn counts(&self, link: &LinkState, other: &Self) -> bool {
+        !self.body.leaving && link.run == ShortRun::of(other.body.run_id)
     }
 
     /// How many bytes the record takes in a message, about.

@@ -342,7 +342,7 @@ impl Database {
     fn find(&self, record: &Arc<Record>) -> Option<Index> {
         let hinted = Index(record.place().get());
         if let Some(Some(have)) = self.records.get(hinted.at())
-            && (Arc::ptr_eq(have, record) || have.id() == record.id())
+            && (self.ids.is_settled(hinted) || have.id() == record.id())
         {
             return Some(hinted);
         }

@@ -2,7 +2,8 @@
 //!
 //! A node makes one table of ids for itself. In a simulator all cores share one, so that a record, which they share as well, can
 //! remember where its node and the peers of its links stand. What a record remembers is a `Hint`: it is held against the
-//! table whenever it is used, so one that is out of date costs a look-up and does no harm.
+//! table whenever it is used, so one that is out of date costs a look-up and does no harm. Only the places of *settlers*, the nodes that a
+//! simulator began with, are its own for good, in all tables alike: there, a hint is as good as the look.
 //!
 //! Anybody can invent ids, so only nodes that some core keeps an entry of have a place; it is given to another one after the
 //! last core has forgotten them.
@@ -32,7 +33,11 @@ impl Index {
 }
 
 /// See the module's documentation.
-pub struct Ids(RwLock<Table>);
+pub struct Ids {
+    table: RwLock<Table>,
+    /// The places before this one are those of settlers.
+    settled: u32,
+}
 
 struct Table {
     places: Vec<Place>,
@@ -55,17 +60,37 @@ impl Ids {
     /// An empty table. The secret keeps others from choosing ids that collide in it.
     #[must_use]
     pub fn new(secret: u64) -> Self {
-        Self(RwLock::new(Table {
+        Self::with_settlers(secret, [])
+    }
+
+    /// A table in which the first places are taken for good. Tables of one process that were made with the same settlers agree on where
+    /// these stand.
+    pub fn with_settlers(secret: u64, settlers: impl IntoIterator<Item = NodeId>) -> Self {
+        let table = Table {
             places: Vec::new(),
             free: Vec::new(),
             by_id: HashMap::with_hasher(Keyed(secret)),
-        }))
+        };
+        let mut ids = Self {
+            table: RwLock::new(table),
+            settled: 0,
+        };
+        for id in settlers {
+            ids.hold(&id);
+        }
+        ids.settled = Index::from_place(ids.places()).0;
+        ids
+    }
+
+    /// Whether a settler stands there, so that no table gives the place to anybody else.
+    pub(super) fn is_settled(&self, index: Index) -> bool {
+        index.0 < self.settled
     }
 
     /// How many places there are, those that are free among them.
     #[must_use]
     pub fn places(&self) -> usize {
-        self.read().0.places.len()
+        self.read().table.places.len()
     }
 
     /// Gives a node a place, unless it has one, and keeps it there until `Self::release` was called as often.
@@ -100,11 +125,14 @@ impl Ids {
     /// The table, to look things up in.
     pub(super) fn read(&self) -> Places<'_> {
         // Nothing panics half-way through a change, so a poisoned lock still guards a sound table.
-        Places(self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Places {
+            table: self.table.read().unwrap_or_else(PoisonError::into_inner),
+            settled: self.settled,
+        }
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Table> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,24 +143,30 @@ impl fmt::Debug for Ids {
 }
 
 /// The table as it stands.
-pub(super) struct Places<'a>(RwLockReadGuard<'a, Table>);
+pub(super) struct Places<'a> {
+    table: RwLockReadGuard<'a, Table>,
+    settled: u32,
+}
 
 impl Places<'_> {
     /// Where a node stands, if it has a place.
     pub(super) fn find(&self, id: &ShortId, hint: &Hint) -> Option<Index> {
-        let index = self.0.find(id, hint)?;
+        if hint.get() < self.settled {
+            return Some(Index(hint.get()));
+        }
+        let index = self.table.find(id, hint)?;
         hint.set(index.0);
         Some(index)
     }
 
     /// Who stands there, or stood there last.
     pub(super) fn id(&self, index: Index) -> &ShortId {
-        &self.0.places[index.at()].id
+        &self.table.places[index.at()].id
     }
 
     /// Where on the ring of all nodes the one at that place stands.
     pub(super) fn ring(&self, index: Index) -> u64 {
-        self.0.places[index.at()].ring
+        self.table.places[index.at()].ring
     }
 }
 
@@ -193,6 +227,25 @@ mod tests {
 
     fn id(number: u8) -> NodeId {
         NodeId([number; 32])
+    }
+
+    #[test]
+    fn settlers_stand_where_they_stand_in_all_tables() {
+        let settlers = [id(1), id(2)];
+        let tables = [1, 2].map(|secret| Ids::with_settlers(secret, settlers));
+        let (hint, one) = (Hint::default(), id(1).abbreviated());
+        assert_eq!(tables[0].read().find(&one, &hint), Some(Index(0)));
+        assert_eq!(tables[1].read().find(&one, &hint), Some(Index(0)));
+        // Others come and go, in one table or the other.
+        let guest = tables[1].hold(&id(3));
+        assert!(tables[1].is_settled(Index(1)) && !tables[1].is_settled(guest));
+        for place in [Index(1), guest] {
+            tables[1].hold(&id(2));
+            tables[1].release([place]);
+        }
+        assert_eq!(tables[1].hold(&id(4)), guest);
+        let two = id(2).abbreviated();
+        assert_eq!(tables[1].read().find(&two, &Hint::default()), Some(Index(1)));
     }
 
     #[test]

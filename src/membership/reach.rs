@@ -198,9 +198,10 @@ impl Database {
     /// Whether two nodes are known, and list a link with each other that counts.
     fn are_linked(&self, one: Index, other: Index) -> bool {
         let record = |index: Index| self.records.get(index.at()).and_then(Option::as_ref);
-        record(one)
-            .zip(record(other))
-            .is_some_and(|(one, other)| one.lists(other) && other.lists(one))
+        let both = record(one).zip(record(other));
+        both.is_some_and(|(first, second)| {
+            first.lists_at(second, other.0) && second.lists_at(first, one.0)
+        })
     }
 
     /// The nodes to which a link is listed by both ends, none of them leaving.

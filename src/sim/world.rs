@@ -114,7 +114,7 @@ impl World {
     /// An empty world for cores.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        let mut world = Self {
+        Self {
             seed,
             now: Duration::ZERO,
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -130,27 +130,32 @@ impl World {
             dial_timeout: Duration::from_millis(2900),
             encoded: false,
             tap: None,
-        };
-        world.share_ids();
-        world
-    }
-
-    /// Runs on so many threads from now on; otherwise, on as many as the machine runs at once. What happens is the same.
-    pub fn set_threads(&mut self, threads: usize) {
-        self.crew = Crew::new(threads);
-        self.share_ids();
-    }
-
-    /// Makes the tables of ids anew; a core has its table for life.
-    fn share_ids(&mut self) {
-        let shards = 0..self.crew.shards();
-        self.ids = shards.map(|_| Arc::new(Ids::new(self.seed))).collect();
-        for (place, node) in self.nodes.iter_mut().enumerate() {
-            for ids in &self.ids {
-                ids.hold(&node.id());
-            }
-            node.config.ids = Some(self.ids[place % self.ids.len()].clone());
         }
+    }
+
+    /// Runs on so many threads; otherwise, on as many as the machine runs at once. What happens is the same.
+    ///
+    /// # Panics
+    /// When a node was started before.
+    pub fn set_threads(&mut self, threads: usize) {
+        assert!(self.ids.is_empty(), "nodes were started on other threads");
+        self.crew = Crew::new(threads);
+    }
+
+    /// Makes the tables of ids that cores share, one for each thread. The nodes so far settle in them.
+    fn share_ids(&mut self) {
+        let settlers = || self.nodes.iter().map(Node::id);
+        let shards = 0..self.crew.shards();
+        let tables = shards.map(|_| Arc::new(Ids::with_settlers(self.seed, settlers())));
+        self.ids = tables.collect();
+        for place in 0..self.nodes.len() {
+            self.give_ids(place);
+        }
+    }
+
+    fn give_ids(&mut self, place: usize) {
+        let shards = self.ids.len();
+        self.nodes[place].config.ids = Some(self.ids[place % shards].clone());
     }
 
     /// The time since the world began.
@@ -187,12 +192,11 @@ impl World {
     pub fn add(&mut self, key: u64, config: Config) -> usize {
         let place = self.nodes.len();
         assert!(place < MAX_PLACES, "there are no more ports");
-        let mut node = Node::new(self.seed, small(place), key, config);
-        for ids in &self.ids {
-            ids.hold(&node.id());
-        }
-        node.config.ids = Some(self.ids[place % self.ids.len()].clone());
+        let node = Node::new(self.seed, small(place), key, config);
         self.nodes.push(node);
+        if !self.ids.is_empty() {
+            self.give_ids(place);
+        }
         self.agenda.add_place();
         self.listen(place);
         place
@@ -221,6 +225,9 @@ impl World {
         let (run_id, seed) = (self.rng.random(), self.rng.random());
         self.listen(place);
         if self.whole.is_none() {
+            if self.ids.is_empty() {
+                self.share_ids();
+            }
             return self.deed(place, |node, scene| {
                 node.begin(run_id, seed);
                 node.start_core(scene);
