@@ -13,6 +13,9 @@ use area_net::settings::{Settings, SettingsError};
 use area_net::sim::command::{self, SimArgs, SimError};
 use clap::Parser as _;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let Err(error) = run(&Cli::parse()) else {
         return ExitCode::SUCCESS;
