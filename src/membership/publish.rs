@@ -2,7 +2,8 @@
 //!
 //! - Losses are told at once, and never held for more than 100 ms.
 //! - Gains wait for company, 10 to 100 ms by the size of the network and by how long a dial takes on our links, then two to four times as
-//!   long each time, to 1 s, while they keep coming: a start makes few versions, and each costs everybody a signature to verify.
+//!   long each time, to 1 s, while they keep coming: a start makes few versions, and each costs everybody a signature to verify. Where
+//!   nobody knows anybody yet, a network starts, and the first links wait for those whose dials began with theirs, up to 400 ms.
 //! - Links that change only the shape of a network of more than 32 nodes, to nodes in view anyway or given up as nobody needed them, wait
 //!   until no more of them come.
 //! - News of measurements alone goes out when a round-trip time moved by half and 1 ms, or by 1 % when nothing was said for ten
@@ -25,6 +26,11 @@ const LOSS_SPACING: Duration = Duration::from_millis(100);
 const FIRST_GAIN: Duration = Duration::from_millis(10);
 const LONGEST_FIRST_GAIN: Duration = Duration::from_millis(100);
 const DIAL_ROUND_TRIPS: u32 = 2;
+/// The same where a network starts: the other links of its nodes may take as long as the longest of ours, and are dialed from both sides.
+const LONGEST_START_GAIN: Duration = Duration::from_millis(400);
+const START_ROUND_TRIPS: u32 = 4;
+/// A network of which we heard so few nodes, and have no link listed in, may be one that starts.
+const FEW_HEARD: usize = 8;
 const GAIN_HOLD: Duration = Duration::from_millis(50);
 const LONGEST_GAIN_HOLD: Duration = Duration::from_secs(1);
 /// A network that grew no more for this long has made most of its links: so long after it began to, and no sooner than that.
@@ -207,13 +213,18 @@ impl Core {
     fn first_gain(&self) -> Duration {
         // A newcomer has heard how many there are before it knows them.
         let readers = self.database.up_count().max(self.heard_of / 2);
-        let readers = u64::try_from(readers).expect("MAX_NODES fits");
         let rtts = self.links.values().filter_map(|link| link.detector.rtt());
         let longest = rtts.map(|rtt| rtt.smoothed_us).max().unwrap_or_default();
-        let dial = Duration::from_micros(longest.into()) * DIAL_ROUND_TRIPS;
-        Duration::from_millis(readers)
-            .max(dial)
-            .clamp(FIRST_GAIN, LONGEST_FIRST_GAIN)
+        let starts = self.own.record.body().links.is_empty() && readers <= FEW_HEARD;
+        let (round_trips, bound) = if starts {
+            (START_ROUND_TRIPS, LONGEST_START_GAIN)
+        } else {
+            (DIAL_ROUND_TRIPS, LONGEST_FIRST_GAIN)
+        };
+        let dial = (Duration::from_micros(longest.into()) * round_trips).min(bound);
+        let readers = u64::try_from(readers).expect("MAX_NODES fits");
+        let read = Duration::from_millis(readers).min(LONGEST_FIRST_GAIN);
+        dial.max(read).max(FIRST_GAIN)
     }
 
     /// A link was given up by both ends, as neither needs it.
