@@ -356,6 +356,30 @@ mod watching {
         watch.hear(&world, &views, &up(&world, 0, 1)).unwrap();
     }
 
+    /// Who dies before it missed a neighbour that died leaves word of it.
+    #[test]
+    fn a_chain_of_deaths_counts_from_the_last_one() {
+        let mut world = world();
+        let (views, mut watch) = (Views::new(&world), Watch::new(3, BOUNDS));
+        for place in 1..3 {
+            let own = world.nodes[place].own().unwrap().clone();
+            assert_eq!(own.body().links.len(), 2);
+            let what = Told::Published(own, None);
+            let at = world.now();
+            watch
+                .hear(&world, &views, &News { at, place, what })
+                .unwrap();
+        }
+        world.kill(2);
+        run_on(&mut world, 3);
+        world.kill(1);
+        run_on(&mut world, 4);
+        watch.hear(&world, &views, &up(&world, 0, 2)).unwrap();
+        run_on(&mut world, 2);
+        let found = watch.hear(&world, &views, &up(&world, 0, 2)).unwrap_err();
+        assert_eq!(found.rule, Rule::Ghost);
+    }
+
     #[test]
     fn a_view_that_stays_wrong_is_a_violation() {
         let mut world = world();

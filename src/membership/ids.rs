@@ -245,7 +245,10 @@ mod tests {
         }
         assert_eq!(tables[1].hold(&id(4)), guest);
         let two = id(2).abbreviated();
-        assert_eq!(tables[1].read().find(&two, &Hint::default()), Some(Index(1)));
+        assert_eq!(
+            tables[1].read().find(&two, &Hint::default()),
+            Some(Index(1))
+        );
     }
 
     #[test]

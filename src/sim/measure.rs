@@ -159,11 +159,10 @@ impl Measure {
             }
             Told::Event(Event::Up(id)) => {
                 let Some(there) = views.place(id) else { return };
-                if let Some(since) = self.coming.get(&there)
-                    && views.shown_by(there) as usize + 1 >= self.up
+                if views.shown_by(there) as usize + 1 >= self.up
+                    && let Some(since) = self.coming.remove(&there)
                 {
-                    self.known_after.push(at - *since);
-                    self.coming.remove(&there);
+                    self.known_after.push(at - since);
                 }
             }
             Told::Event(Event::Unlinked { calm: false, .. }) => self.links_lost += 1,

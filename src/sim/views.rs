@@ -11,7 +11,7 @@ use super::lines::Terrain;
 use super::world::{Node, World};
 use crate::membership::Event;
 use crate::record::{Direction, Record};
-use crate::wire::{NodeId, ViewDigest};
+use crate::wire::{NodeId, ShortId, ViewDigest};
 
 /// See the module's documentation.
 pub struct Views {
@@ -19,7 +19,8 @@ pub struct Views {
     row: usize,
     /// A row for each viewer: whom it shows as up.
     shown: Vec<u64>,
-    places: BTreeMap<NodeId, usize>,
+    /// By the first half of an id, which is as random as a hash. Never iterated.
+    places: HashMap<ShortId, usize, PassThrough>,
     /// How many viewers that run show a node.
     shown_by: Vec<u32>,
     /// Nodes of different components don't reach each other.
@@ -69,7 +70,9 @@ impl Views {
         Self {
             row,
             shown: vec![0; nodes * row],
-            places: ids.map(|(place, node)| (node.id(), place)).collect(),
+            places: ids
+                .map(|(place, node)| (node.id().abbreviated(), place))
+                .collect(),
             shown_by: vec![0; nodes],
             component: vec![0; nodes],
             shapes: Shapes::default(),
@@ -81,7 +84,13 @@ impl Views {
     /// The place of a node.
     #[must_use]
     pub fn place(&self, id: &NodeId) -> Option<usize> {
-        self.places.get(id).copied()
+        self.place_of(&id.abbreviated())
+    }
+
+    /// The place of a node whose id begins like that.
+    #[must_use]
+    pub fn place_of(&self, short: &ShortId) -> Option<usize> {
+        self.places.get(short).copied()
     }
 
     /// Whether a viewer shows a node as up.

@@ -1,12 +1,13 @@
 //! What must always hold. It is checked in every run, at every change of a view; a violation stops the run.
 //!
-//! - Nobody shows a node that has been gone for longer than the bound, and nobody begins to.
+//! - Nobody shows a node that has been gone for longer than the bound, and nobody begins to; but where one dies whose neighbour died
+//!   before it, and which had yet to miss it, the bound counts from the last death of such a chain.
 //! - No view stays wrong for longer than its bound, once nothing is done to the network any more.
 //! - Two nodes have one connection, contests aside.
 //! - No record lists more links than the cap; each is newer than the one before it, and its signature is good.
 //! - No table is over its limit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,8 +79,12 @@ pub struct Watch {
     disturbed: Time,
     /// Since when each view is wrong.
     wrong_since: Vec<Option<Time>>,
+    /// Which nodes run: asked at every change of a view.
+    runs: Vec<bool>,
     /// Nodes that are gone, and when, while somebody may still show them.
     gone: BTreeMap<usize, Time>,
+    /// The last records of each place. Others may never have got the very last one.
+    last_words: Vec<[Option<Arc<Record>>; 2]>,
     /// Pairs with two connections, and since when.
     doubled: BTreeMap<(usize, usize), Time>,
     unverified: Vec<Arc<Record>>,
@@ -94,7 +99,9 @@ impl Watch {
             bounds,
             disturbed: Duration::ZERO,
             wrong_since: vec![None; places],
+            runs: vec![false; places],
             gone: BTreeMap::new(),
+            last_words: vec![[None, None]; places],
             doubled: BTreeMap::new(),
             unverified: Vec::new(),
             rng: ChaCha8Rng::seed_from_u64(0),
@@ -114,28 +121,59 @@ impl Watch {
         let (at, place) = (news.at, news.place);
         match &news.what {
             Told::Started => {
+                self.runs[place] = true;
                 self.gone.remove(&place);
                 self.wrong_since[place] = None;
             }
             Told::Stopped => {
+                self.runs[place] = false;
                 self.gone.insert(place, at);
             }
             Told::Event(Event::Up(id)) => {
-                let there = views.place(id).map(|other| (other, &world.nodes[other]));
-                if let Some((other, node)) = there
+                // To look at the node itself is dear, at every change of ten thousand views.
+                let there = views.place(id).filter(|other| !self.runs[*other]);
+                if let Some(other) = there
+                    && let node = &world.nodes[other]
                     && !node.is_running()
-                    && at > node.stopped() + self.bounds.gone
+                    && let since = node.stopped()
+                    && at > since + self.bounds.gone
+                    && !self.may_be_shown(world, views, other, at)
                 {
-                    let since = node.stopped();
                     let what =
                         format!("node {place} shows node {other}, which is gone since {since:?}");
                     return violation(at, Rule::Ghost, what);
                 }
             }
-            Told::Published(own, before) => self.published(world, news, own, before.as_deref())?,
+            Told::Published(own, before) => {
+                self.last_words[place].swap(0, 1);
+                self.last_words[place][0] = Some(own.clone());
+                self.published(world, news, own, before.as_deref())?;
+            }
             Told::Event(_) | Told::Dialed(_) => {}
         }
         Ok(())
+    }
+
+    /// Whether a node that is gone for longer than the bound may be shown for all that: it is reached over last words of the dead, the
+    /// last one of whom is gone for less than the bound, and its neighbours have yet to miss it.
+    fn may_be_shown(&self, world: &World, views: &Views, gone: usize, at: Time) -> bool {
+        let mut chain = vec![gone];
+        let mut seen = BTreeSet::from([gone]);
+        while let Some(place) = chain.pop() {
+            let records = self.last_words[place].iter().flatten();
+            let peers = records.flat_map(|record| &record.body().links);
+            for peer in peers.filter_map(|link| views.place_of(&link.peer)) {
+                let node = &world.nodes[peer];
+                let ended = node.stopped() > Duration::ZERO;
+                if ended && at <= node.stopped() + self.bounds.gone {
+                    return true;
+                }
+                if !node.is_running() && seen.insert(peer) {
+                    chain.push(peer);
+                }
+            }
+        }
+        false
     }
 
     fn published(
@@ -214,6 +252,7 @@ impl Watch {
             let early = now <= self.disturbed + bound;
             if let Some(viewer) = world.running().find(shows)
                 && !early
+                && !self.may_be_shown(world, views, place, now)
             {
                 let what = format!("node {viewer} still shows node {place}, gone since {since:?}");
                 return violation(now, Rule::StillShown, what);
