@@ -256,6 +256,21 @@ fn nodes_stop_go_on_leave_restart_and_come_and_go() {
     );
 }
 
+#[test]
+fn the_new_delay_of_a_link_is_shown_by_all() {
+    let report = play(
+        "nodes = 40\nlinks = \"delay 10ms\"\nlasts = \"60s\"\n\
+         [[step]]\nat = \"20s\"\non = [\"3-all\"]\nnetem = \"delay 50ms\"\n\
+         [[step]]\nat = \"50s\"\non = [\"3-all\"]\nnetem = \"delay 50ms\"",
+    );
+    let after = report.events[1].delays_shown_after_ms.expect("all show it");
+    assert!(after > 100.0, "{after}");
+    assert_eq!(
+        report.events[2].delays_shown_after_ms, None,
+        "nothing changed"
+    );
+}
+
 /// Where nodes come without a pause, that is no start any more, in which those that are there would wait with their links.
 #[test]
 fn nodes_make_their_links_where_others_come_all_the_time() {

@@ -588,12 +588,16 @@ impl Core {
         self.own.epoch()
     }
 
+    /// The newest record of a node, where it is known.
+    #[must_use]
+    pub fn record(&self, id: &NodeId) -> Option<&Arc<Record>> {
+        self.database.record(id)
+    }
+
     /// A node's label, where it is known, for the log.
     #[must_use]
     pub fn label(&self, id: &NodeId) -> Option<Arc<str>> {
-        self.database
-            .record(id)
-            .map(|record| record.body().label.clone())
+        self.record(id).map(|record| record.body().label.clone())
     }
 
     /// Whether everything handed to the transport so far has left: after farewell, the node may go.

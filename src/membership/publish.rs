@@ -53,12 +53,15 @@ const FINE: Worth = Worth {
     part: 100,
     loss_250: 4,
 };
+/// The last record in the bucket waits until all links were probed: what changed the path of one may have changed others'. The slowest pace
+/// is half the configured one.
+const PROBE_ROUNDS: u32 = 2;
 /// So long after our last record, smaller moves may be told.
 const FINE_SPACING: Duration = Duration::from_secs(10);
 /// The bucket holds so many records: what a sudden change may cost, more among a handful of nodes.
 const BUCKET_RECORDS: f64 = 4.0;
 const BUCKET_RECORDS_FEW: f64 = 8.0;
-/// So many nodes start with a full bucket.
+/// So many nodes start with a full bucket; more start with one record.
 const FEW: usize = 8;
 /// A record whose measurements are older than this is told anew when the bucket is full.
 const REFRESH: Duration = Duration::from_secs(60);
@@ -90,8 +93,10 @@ pub(super) struct OwnRecord {
     shape: Option<(Time, Time)>,
     last: Time,
     last_loss: Option<Time>,
+    /// A round-trip time is not what our record says any more, since then.
+    moved: Option<Time>,
     gain_hold: Duration,
-    /// Bytes; `None` until they are first counted.
+    /// In records; `None` until they are first counted.
     tokens: Option<f64>,
     tokens_at: Time,
     leaving: bool,
@@ -124,6 +129,7 @@ impl OwnRecord {
             shape: None,
             last: Time::ZERO,
             last_loss: None,
+            moved: None,
             gain_hold: FIRST_GAIN,
             tokens: None,
             tokens_at: Time::ZERO,
@@ -159,16 +165,18 @@ impl OwnRecord {
         self.shape = Some((since, due.min(since + LONGEST_SHAPE_HOLD)));
     }
 
-    /// Fills the bucket and tells how many bytes it holds. One record of each of `up` nodes costs every node its copies, so a node's
+    /// Fills the bucket and tells how many records of ours it holds. One record of each of `up` nodes costs every node its copies, so a node's
     /// own share of the budget shrinks with the network.
     fn fill(&mut self, now: Time, budget: u32, up: usize) -> f64 {
-        let rate = f64::from(budget) / COPIES / up as f64;
-        let depth = bucket_records(up) * self.record.encoded_len() as f64;
+        let bytes_per_s = f64::from(budget) / COPIES / up as f64;
+        let per_s = bytes_per_s / self.record.encoded_len() as f64;
+        let depth = bucket_records(up);
         let elapsed = now.saturating_sub(self.tokens_at).as_secs_f64();
         self.tokens_at = now;
-        // A handful of nodes tells the first measurements at once; in a crowd that would be a storm.
-        let tokens = self.tokens.unwrap_or(if up <= FEW { depth } else { 0.0 });
-        let tokens = (tokens + rate * elapsed).min(depth);
+        // A handful of nodes tells the first measurements at once. In a crowd that would be a storm, and the one record is for a
+        // path that becomes another one.
+        let tokens = self.tokens.unwrap_or(if up <= FEW { depth } else { 1.0 });
+        let tokens = (tokens + per_s * elapsed).min(depth);
         self.tokens = Some(tokens);
         tokens
     }
@@ -313,17 +321,29 @@ impl Core {
         }
         let up = self.database.up_count();
         let tokens = self.own.fill(now, self.config.refresh_bytes_per_s, up);
-        let cost = self.own.record.encoded_len() as f64;
-        if tokens < cost {
+        if tokens < 1.0 {
             return;
         }
-        let depth = cost * bucket_records(up);
         let age = now.saturating_sub(self.own.last);
-        let fine = tokens >= depth / 2.0 && age >= FINE_SPACING;
-        if (fine && (age >= REFRESH || self.figures_moved(FINE))) || self.figures_moved(GROSS) {
-            self.own.tokens = Some(tokens - cost);
-            self.own.due_by(now);
+        let fine = tokens >= bucket_records(up) / 2.0 && age >= FINE_SPACING;
+        if fine && (age >= REFRESH || self.figures_moved(FINE)) {
+            self.tell_figures(now, tokens - 1.0);
+            return;
         }
+        if !self.figures_moved(GROSS) {
+            self.own.moved = None;
+            return;
+        }
+        let moved = *self.own.moved.get_or_insert(now);
+        let round = self.config.probe_interval * PROBE_ROUNDS;
+        if tokens >= 2.0 || now >= moved + round {
+            self.tell_figures(now, tokens - 1.0);
+        }
+    }
+
+    fn tell_figures(&mut self, now: Time, tokens: f64) {
+        self.own.tokens = Some(tokens);
+        self.own.due_by(now);
     }
 
     /// Whether a figure that is shown moved: the round-trip time and the loss of a link are those that its dialer measures.
@@ -349,6 +369,7 @@ impl Core {
     fn publish(&mut self, now: Time) {
         self.own.due = None;
         self.own.shape = None;
+        self.own.moved = None;
         if self.own.silenced {
             return;
         }

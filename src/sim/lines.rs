@@ -126,7 +126,7 @@ impl Terrain {
             || self.part(from) != self.part(to)
     }
 
-    fn impairment(&self, direction: Direction) -> &Arc<Impairment> {
+    pub(super) fn impairment(&self, direction: Direction) -> &Arc<Impairment> {
         if let Some(single) = self.single.get(&direction) {
             return single;
         }

@@ -41,6 +41,8 @@ pub struct Mark {
     pub all_exact: Option<Time>,
     /// Since when they stayed exact, until the next thing was done.
     pub stays_exact: Option<Time>,
+    /// When all showed the new round-trip times of links whose delay was changed.
+    pub delays_shown: Option<Time>,
     /// What all nodes had sent until then, and when views began to stay exact.
     pub bytes: u64,
     /// See `bytes`.
@@ -117,6 +119,7 @@ impl Measure {
             all_known: None,
             all_exact: None,
             stays_exact: None,
+            delays_shown: None,
             bytes: 0,
             bytes_exact: None,
         });
@@ -132,9 +135,17 @@ impl Measure {
             all_known: None,
             all_exact: None,
             stays_exact: None,
+            delays_shown: None,
             bytes,
             bytes_exact: None,
         });
+    }
+
+    /// All show the new round-trip times of the links whose delay was changed last.
+    pub fn delays_shown(&mut self, at: Time) {
+        if let Some(mark) = self.marks.last_mut() {
+            mark.delays_shown = Some(at);
+        }
     }
 
     /// Something was done to the network.

@@ -22,6 +22,7 @@
 //! Nothing in here reads a clock, but for the progress that [`command`] shows.
 
 pub mod command;
+mod delays;
 mod executor;
 pub mod fuzz;
 mod host;

@@ -8,6 +8,7 @@ use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
+use super::delays::Delays;
 use super::lines::{Terrain, Way};
 use super::measure::Measure;
 use super::places::{Places, Who};
@@ -67,6 +68,7 @@ pub struct Play<'a> {
     views: Views,
     watch: Watch,
     measure: Measure,
+    delays: Delays,
     agenda: BinaryHeap<Reverse<(Time, u64, Deed)>>,
     deeds: u64,
     /// How much has to have happened when somebody looks next at whether to go on.
@@ -94,6 +96,7 @@ impl<'a> Play<'a> {
             views: Views::new(&world),
             watch: Watch::new(scenario.nodes, scenario.bounds),
             measure: Measure::new(scenario),
+            delays: Delays::default(),
             agenda: BinaryHeap::new(),
             deeds: 0,
             spell_over: SPELL,
@@ -236,6 +239,10 @@ impl<'a> Play<'a> {
     fn look(&mut self) -> Result<(), Violation> {
         self.standing = self.views.judge(&self.world);
         self.measure.look(&self.world, &self.standing);
+        if self.delays.are_shown(&self.world, &self.views) {
+            self.measure.delays_shown(self.world.now());
+            self.delays = Delays::default();
+        }
         self.watch.look(&self.world, &self.views, &self.standing)?;
         let now = self.world.now();
         let restless = !self.standing.all_exact() || now < self.disturbed + UNREST;
@@ -272,6 +279,7 @@ impl<'a> Play<'a> {
     fn step(&mut self, number: usize) -> Result<(), Violation> {
         let step = &self.scenario.steps[number];
         self.measure.mark(self.world.now(), &step.words);
+        self.delays = Delays::default();
         match &step.action {
             Action::Kill(who) => {
                 self.kill(who)?;
@@ -338,6 +346,7 @@ impl<'a> Play<'a> {
         ways: &[Way],
         impairment: Option<&std::sync::Arc<crate::impair::Impairment>>,
     ) {
+        let mut delays = Delays::of(&self.world, &self.views, ways);
         let first = &self.scenario.terrain;
         self.world.change_terrain(|terrain| match impairment {
             Some(impairment) => {
@@ -353,6 +362,8 @@ impl<'a> Play<'a> {
                 terrain.ways.splice(0..0, back);
             }
         });
+        delays.follow_changed(self.world.terrain());
+        self.delays = delays;
     }
 
     fn partition(&mut self, parts: &[Who]) {

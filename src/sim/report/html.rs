@@ -183,7 +183,7 @@ fn events(report: &Report) -> String {
         let numbered = number > 0 && report.events.len() <= MOST_NUMBERS;
         writeln!(
             rows,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             if numbered {
                 number.to_string()
             } else {
@@ -194,6 +194,7 @@ fn events(report: &Report) -> String {
             after(event.all_known_after_ms),
             after(event.all_exact_after_ms),
             after(event.stays_exact_after_ms),
+            after(event.delays_shown_after_ms),
             event.bytes_a_node.map_or("—".to_owned(), bytes),
         )
         .expect("a String takes every write");
@@ -205,7 +206,7 @@ fn events(report: &Report) -> String {
         String::new()
     };
     format!(
-        "<table>\n<thead><tr><th></th><th>at</th><th>what</th><th>all know all after</th><th>all views exact after</th><th>and stay so after</th>\
+        "<table>\n<thead><tr><th></th><th>at</th><th>what</th><th>all know all after</th><th>all views exact after</th><th>and stay so after</th><th>new delays shown after</th>\
          <th>sent a node until then</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n{more}{}{}",
         strip("From a node's end until nobody shows it", &report.gone),
         strip("From a node's start until all show it", &report.known),

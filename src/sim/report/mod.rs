@@ -95,7 +95,10 @@ pub struct EventReport {
     pub all_exact_after_ms: Option<f64>,
     /// How long until they were, and stayed so until the next event or the end.
     pub stays_exact_after_ms: Option<f64>,
-    /// What a node sent on average until then, in bytes.
+    /// Where delays of links were changed: how long until every node showed their new round-trip times, to a fifth (of sixteen
+    /// such links at most).
+    pub delays_shown_after_ms: Option<f64>,
+    /// What a node sent on average until all views stayed exact, in bytes.
     pub bytes_a_node: Option<f64>,
 }
 
@@ -234,6 +237,7 @@ fn events(measure: &Measure, nodes: usize) -> Vec<EventReport> {
             all_known_after_ms: since(mark.all_known, mark.at),
             all_exact_after_ms: since(mark.all_exact, mark.at),
             stays_exact_after_ms: since(mark.stays_exact, mark.at),
+            delays_shown_after_ms: since(mark.delays_shown, mark.at),
             bytes_a_node: mark
                 .bytes_exact
                 .map(|bytes| round((bytes - mark.bytes) as f64 / nodes as f64, 10.0)),

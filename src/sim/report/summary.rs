@@ -25,20 +25,8 @@ pub fn render(report: &Report) -> String {
         time(report.ran_ms)
     ));
     line("");
-    line(
-        "at          what was done                       all know all     all exact        stays so",
-    );
-    for event in &report.events {
-        let after =
-            |ms: Option<f64>| ms.map_or("—".to_owned(), |ms| format!("after {}", time(ms)));
-        line(&format!(
-            "{:<11} {:<35} {:<16} {:<16} {}",
-            time(event.at_ms),
-            shortened(&event.what, 35),
-            after(event.all_known_after_ms),
-            after(event.all_exact_after_ms),
-            after(event.stays_exact_after_ms),
-        ));
+    for row in events(report) {
+        line(&row);
     }
     line("");
     for (what, times) in [
@@ -87,6 +75,32 @@ pub fn render(report: &Report) -> String {
         "links a node", degree.min, degree.max, degree.median, degree.p99
     ));
     text
+}
+
+/// What was done, and how long views took to follow.
+fn events(report: &Report) -> Vec<String> {
+    let head = "at          what was done                       all know all     all exact        stays so";
+    let mut rows = vec![head.to_owned()];
+    for event in &report.events {
+        let after =
+            |ms: Option<f64>| ms.map_or("—".to_owned(), |ms| format!("after {}", time(ms)));
+        rows.push(format!(
+            "{:<11} {:<35} {:<16} {:<16} {}",
+            time(event.at_ms),
+            shortened(&event.what, 35),
+            after(event.all_known_after_ms),
+            after(event.all_exact_after_ms),
+            after(event.stays_exact_after_ms),
+        ));
+        if let Some(shown) = event.delays_shown_after_ms {
+            let shown = time(shown);
+            rows.push(format!(
+                "{:<11} all show the new round-trip times after {shown}",
+                ""
+            ));
+        }
+    }
+    rows
 }
 
 /// A time in the unit that people would use.
