@@ -142,10 +142,11 @@ fn a_network_outgrows_the_full_mesh_and_shrinks_into_it_again() {
         }
         net.settle(secs(15));
         net.shed();
-        for place in 0..36 {
-            // With one seed in five, a node keeps 13.
-            assert!(net.degree(place) <= 13, "links are shed");
-        }
+        let mut degrees: Vec<usize> = (0..36).map(|place| net.degree(place)).collect();
+        degrees.sort_unstable();
+        // Two above the target, and three; a node or two keep more, as the others need them. Twelve seeds of 48 come to the last bound.
+        let (half, most, all) = (degrees[17], degrees[31], degrees[35]);
+        assert!(half <= 10 && most <= 11 && all <= 13, "{degrees:?}");
         // Down to ten nodes, a few at a time.
         net.strict = false;
         // What a node showed of another's death is lost when it dies itself.
