@@ -10,7 +10,9 @@ use crate::wire::ShortId;
 
 /// So many links are followed at most: the others fare like them.
 const MOST: usize = 16;
-/// What is shown may differ from what packets take by this part of it: what is left is told when the budget allows.
+/// Links are followed whose delay changed by more than half of it: what changed less is told when the budget allows.
+const MOVED: u32 = 2;
+/// What is shown may differ from what packets take by this part of it.
 const WITHIN: u32 = 5;
 
 /// Links, from dialer to listener, with what a packet takes there and back.
@@ -41,7 +43,7 @@ impl Delays {
     pub(super) fn follow_changed(&mut self, terrain: &Terrain) {
         self.0.retain_mut(|(link, delay)| {
             let before = std::mem::replace(delay, both_ways(terrain, *link));
-            !is_within(before, *delay)
+            before.abs_diff(*delay) > before / MOVED
         });
         self.0.truncate(MOST);
     }

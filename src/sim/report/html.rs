@@ -178,12 +178,17 @@ fn awareness(report: &Report) -> String {
 
 fn events(report: &Report) -> String {
     let after = |ms: Option<f64>| ms.map_or("—".to_owned(), time);
+    // A column that only some scenarios have something to say in.
+    let delays = report
+        .events
+        .iter()
+        .any(|event| event.delays_shown_after_ms.is_some());
     let mut rows = String::new();
     for (number, event) in report.events.iter().enumerate().take(MOST_LISTED) {
         let numbered = number > 0 && report.events.len() <= MOST_NUMBERS;
         writeln!(
             rows,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>{}<td>{}</td></tr>",
             if numbered {
                 number.to_string()
             } else {
@@ -194,7 +199,11 @@ fn events(report: &Report) -> String {
             after(event.all_known_after_ms),
             after(event.all_exact_after_ms),
             after(event.stays_exact_after_ms),
-            after(event.delays_shown_after_ms),
+            if delays {
+                format!("<td>{}</td>", after(event.delays_shown_after_ms))
+            } else {
+                String::new()
+            },
             event.bytes_a_node.map_or("—".to_owned(), bytes),
         )
         .expect("a String takes every write");
@@ -206,8 +215,13 @@ fn events(report: &Report) -> String {
         String::new()
     };
     format!(
-        "<table>\n<thead><tr><th></th><th>at</th><th>what</th><th>all know all after</th><th>all views exact after</th><th>and stay so after</th><th>new delays shown after</th>\
+        "<table>\n<thead><tr><th></th><th>at</th><th>what</th><th>all know all after</th><th>all views exact after</th><th>and stay so after</th>{}\
          <th>sent a node until then</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n{more}{}{}",
+        if delays {
+            "<th>new delays shown after</th>"
+        } else {
+            ""
+        },
         strip("From a node's end until nobody shows it", &report.gone),
         strip("From a node's start until all show it", &report.known),
     )

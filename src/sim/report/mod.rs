@@ -95,8 +95,8 @@ pub struct EventReport {
     pub all_exact_after_ms: Option<f64>,
     /// How long until they were, and stayed so until the next event or the end.
     pub stays_exact_after_ms: Option<f64>,
-    /// Where delays of links were changed: how long until every node showed their new round-trip times, to a fifth (of sixteen
-    /// such links at most).
+    /// Where delays of links were changed by more than half: how long until every node showed their new round-trip times, to a
+    /// fifth (of sixteen such links at most).
     pub delays_shown_after_ms: Option<f64>,
     /// What a node sent on average until all views stayed exact, in bytes.
     pub bytes_a_node: Option<f64>,
