@@ -164,10 +164,11 @@ impl Network {
             };
             core.handle(now, Input::Connected(Box::new(connected)));
         }
-        for batch in self.records[1..].chunks(64) {
-            now += Duration::from_millis(1);
+        // A neighbour may bring only so many nodes that are not in view yet.
+        for (nth, batch) in self.records[1..].chunks(64).enumerate() {
+            now += Duration::from_millis(5);
             let message = Message::Records(batch.to_vec());
-            core.handle(now, Input::Message(ConnId(0), message));
+            core.handle(now, Input::Message(ConnId(nth as u64 % 8), message));
             drain(&mut core);
         }
         while core.up_count() < self.ids.len() {
