@@ -18,7 +18,7 @@
 //!   │     ├── ids           where nodes stand in tables
 //!   │     ├── detector      is this link alive, and how long is its path
 //!   │     ├── pool          what is missing, and where it might be
-//!   │     └── addresses, connections, links, spread, tree, publish, neighbors, picture: parts of the one `Core`
+//!   │     └── addresses, connections, links, spread, tree, exchange, publish, neighbors, picture: parts of the one `Core`
 //!   ├── impair          one link model: delay, jitter, loss, duplicates, reordering, rate; and the socket that applies it
 //!   ├── snapshot        immutable picture of the overlay; readers ask for it, changes are announced on a watch channel
 //!   │     └── export        peers.json, network.json, peers.d2

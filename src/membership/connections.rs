@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::backlog::Backlog;
 use super::detector::Detector;
+use super::exchange::Exchange;
 use super::links::{Link, LinkPhase};
+use super::spread::Allowances;
 use super::{Action, Closed, ConnId, Connected, Core, Event, Time};
 use crate::record::Direction;
 use crate::wire::{CloseCode, Hello, Message, NodeId};
@@ -209,7 +211,6 @@ impl Core {
         let detector = self.detector(now, &new, old.map(|old| old.detector));
         // Whoever dialed has our Hello only when it says something more; until then it may yet give up.
         let confirmed = dialed || replaced;
-        let listed = hold.is_zero() && confirmed;
         let link = Link {
             peer,
             conn: new.conn,
@@ -221,7 +222,7 @@ impl Core {
                 listed_from: now + hold,
             },
             confirmed,
-            listed,
+            listed: replaced,
             since: now,
             adopted: now,
             observed: new.hello.observed,
@@ -236,7 +237,8 @@ impl Core {
             branch: self.new_branch(was_up),
             suspect: false,
             last_suspected: None,
-            sync: super::spread::SyncState::new(now),
+            allowances: Allowances::new(now),
+            exchange: Exchange::new(now),
         };
         self.conns.insert(new.conn, peer);
         self.links.insert(peer, link);
@@ -247,7 +249,7 @@ impl Core {
         }
         self.learn_own_addrs(now);
         self.take_record(now, new.hello.record.clone(), Some(peer));
-        self.greet(peer, was_up, new.hello.known, new.hello.digest);
+        self.greet(now, peer, was_up, new.hello.known, new.hello.digest);
         if confirmed {
             self.events.push_back(Event::Linked {
                 peer,
@@ -256,13 +258,11 @@ impl Core {
                 replaced,
             });
         }
-        if listed {
-            if replaced {
-                // If it is to another run of the peer, it counts again only when that is told.
-                self.own_links_changed(now, new_run);
-            } else {
-                self.own_link_added(now, was_up);
-            }
+        if replaced {
+            // If it is to another run of the peer, it counts again only when that is told.
+            self.own_links_changed(now, new_run);
+        } else {
+            self.list_new_if_due(now, peer, was_up);
         }
     }
 
@@ -296,7 +296,13 @@ impl Core {
             direction: link.direction,
             replaced: false,
         });
-        if matches!(link.phase, LinkPhase::Live { listed_from } if listed_from <= now) {
+        self.list_new_if_due(now, peer, was_up);
+    }
+
+    /// The same for a new link, to a node that may have been in view already.
+    fn list_new_if_due(&mut self, now: Time, peer: NodeId, was_up: bool) {
+        let link = self.links.get_mut(&peer);
+        if let Some(link) = link.filter(|link| link.listing_due().is_some_and(|due| due <= now)) {
             link.listed = true;
             self.own_link_added(now, was_up);
         }

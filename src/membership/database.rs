@@ -488,6 +488,15 @@ impl Database {
         })
     }
 
+    /// The nodes that were up, and can't be reached any more.
+    pub(super) fn lost(&self) -> impl Iterator<Item = Index> + '_ {
+        // At the start of a large network all that are not up have yet to be reached, and this is asked for every link.
+        let places = self.notes.iter().enumerate();
+        let lost = places.filter(|(place, notes)| notes.way == NOBODY && !self.up.contains(*place));
+        let lost = lost.map(|(place, _)| Index::from_place(place));
+        lost.filter(|&index| self.has(index) && !self.record_at(index).body().leaving)
+    }
+
     fn forget(&mut self, index: Index) -> bool {
         if self.records[index.at()].take().is_none() {
             return false;

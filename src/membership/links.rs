@@ -65,7 +65,8 @@ pub(super) struct Link {
     pub(super) branch: super::tree::Branch,
     pub(super) suspect: bool,
     pub(super) last_suspected: Option<Time>,
-    pub(super) sync: super::spread::SyncState,
+    pub(super) allowances: super::spread::Allowances,
+    pub(super) exchange: super::exchange::Exchange,
 }
 
 impl Link {
@@ -75,9 +76,7 @@ impl Link {
 
     pub(super) fn deadline(&self) -> Time {
         let phase = match self.phase {
-            LinkPhase::Live { listed_from } => {
-                (self.confirmed && !self.listed).then_some(listed_from)
-            }
+            LinkPhase::Live { .. } => self.listing_due(),
             LinkPhase::Parked { until } | LinkPhase::Orphaned { until } => Some(until),
         };
         let probe =
@@ -87,6 +86,16 @@ impl Link {
             .flatten()
             .min()
             .unwrap_or(Time::MAX)
+    }
+
+    /// When the link may be listed, where it stands and is not.
+    pub(super) fn listing_due(&self) -> Option<Time> {
+        match self.phase {
+            LinkPhase::Live { listed_from } if self.confirmed && !self.listed => {
+                Some(listed_from.max(self.exchange.holds_until().unwrap_or_default()))
+            }
+            LinkPhase::Live { .. } | LinkPhase::Parked { .. } | LinkPhase::Orphaned { .. } => None,
+        }
     }
 
     /// When there is something to send, or what was sent must have left.
@@ -180,8 +189,8 @@ impl Core {
             Verdict::Alive => {}
             Verdict::Suspect if was_published => self.own_links_changed(now, false),
             Verdict::Suspect => {}
-            Verdict::Down if self.degree() >= self.config.degree_cap => {
-                // Others have taken its slot.
+            Verdict::Down if self.slots_taken(Some(&peer)) >= self.config.degree_cap => {
+                // Others have taken its slot, or are being dialed for it.
                 self.close(now, peer, conn, CloseCode::Full);
             }
             Verdict::Down => {
@@ -190,13 +199,14 @@ impl Core {
                 link.phase = LinkPhase::Live {
                     listed_from: now + hold,
                 };
-                link.listed = hold.is_zero();
                 link.since = now;
                 self.events.push_back(Event::Restored(peer));
-                if hold.is_zero() {
-                    self.own_links_changed(now, true);
+                if !self.database.is_up(&peer) {
+                    self.hold_for_exchange(now, peer);
                 }
                 self.offer_all(peer);
+                self.offer_news_of_lost(peer);
+                self.list_if_due(now, peer);
             }
         }
     }
@@ -337,12 +347,7 @@ impl Core {
             return;
         }
         match link.phase {
-            LinkPhase::Live { listed_from }
-                if link.confirmed && !link.listed && listed_from <= now =>
-            {
-                link.listed = true;
-                self.own_links_changed(now, true);
-            }
+            LinkPhase::Live { .. } => self.list_if_due(now, peer),
             LinkPhase::Parked { until } if until <= now => {
                 let conn = link.conn;
                 self.close(now, peer, conn, CloseCode::Down);
@@ -350,7 +355,16 @@ impl Core {
             LinkPhase::Orphaned { until } if until <= now => {
                 self.drop_link(now, peer, &Closed::ByPeer(Some(CloseCode::Duplicate)));
             }
-            LinkPhase::Live { .. } | LinkPhase::Parked { .. } | LinkPhase::Orphaned { .. } => {}
+            LinkPhase::Parked { .. } | LinkPhase::Orphaned { .. } => {}
+        }
+    }
+
+    /// Lists a link that stands, unless it has something to wait for.
+    pub(super) fn list_if_due(&mut self, now: Time, peer: NodeId) {
+        let link = self.links.get_mut(&peer);
+        if let Some(link) = link.filter(|link| link.listing_due().is_some_and(|due| due <= now)) {
+            link.listed = true;
+            self.own_links_changed(now, true);
         }
     }
 }

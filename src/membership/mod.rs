@@ -18,7 +18,8 @@
 //! - `backlog`: what a neighbour may still lack;
 //! - `connections`: they come, go, and compete for being *the* link to a peer;
 //! - `links`: the link to a peer, while it stands;
-//! - `spread`: records and digests between neighbours;
+//! - `spread`: records between neighbours;
+//! - `exchange`: they compare their views;
 //! - `tree`: which links carry records, and which only words of them;
 //! - `publish`: our own record;
 //! - `neighbors`: whom to link with;
@@ -29,6 +30,7 @@ mod backlog;
 mod connections;
 pub mod database;
 pub mod detector;
+mod exchange;
 pub mod ids;
 mod links;
 mod loss;

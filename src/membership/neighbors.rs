@@ -131,7 +131,7 @@ impl Core {
 
     /// The slots under the cap that are taken: by links, and by dials under way, each of which may become one. A dial to
     /// a peer that is linked already, or to `peer` itself, takes no slot of its own.
-    fn slots_taken(&self, peer: Option<&NodeId>) -> usize {
+    pub(super) fn slots_taken(&self, peer: Option<&NodeId>) -> usize {
         let new = |id: &NodeId| {
             Some(id) != peer
                 && self

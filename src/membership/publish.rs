@@ -8,7 +8,8 @@
 //!   until no more of them come.
 //! - News of measurements alone goes out when a round-trip time moved by half and 1 ms, or by 1 % when nothing was said for ten
 //!   seconds, out of a token bucket that keeps the idle traffic of the whole network within a budget. Half of the bucket is kept for
-//!   the large moves: a link that is never at rest can't use up what tells of a new path.
+//!   the large moves: a link that is never at rest can't use up what tells of a new path. For one such move a node has a record from the
+//!   beginning, however large the network.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::database::compare;
+use super::links::Link;
 use super::{Config, Core, Event, Time};
 use crate::record::{Body, Direction, LinkState, MAX_ADDRS, MAX_LINKS, Record, ShortRun, Signer};
 use crate::wire::dialable;
@@ -244,6 +246,8 @@ impl Core {
     /// A link went, or is suspect.
     pub(super) fn own_links_lost(&mut self, now: Time) {
         let at = match self.own.last_loss {
+            // There is nobody left whom versions would cost anything, and whoever we meet next should hear of no links that are gone.
+            Some(_) if !self.links.values().any(Link::is_listed) => now,
             // One is planned already, and this loss goes with it.
             Some(at) if at > now => at,
             Some(at) => (at + LOSS_SPACING).max(now),

@@ -1,23 +1,20 @@
-//! Records and digests between neighbours.
+//! Records between neighbours.
 //!
 //! A newer record goes to every neighbour not known to have it: as a whole along a tree, as a word over the other links
 //! ([`tree`](super::tree)); in a full mesh everybody hears everything from the node itself. What a neighbour may lack is a *set of nodes*, and the
 //! newest record of each is encoded at the moment of sending: memory is bounded by the number of nodes, and a slow
-//! link gets fewer, newer records. What these miss, digests find: every probe carries eight bytes that stand for
-//! the view; where they keep differing, sums of ranges of ids are compared, then versions, then records are sent.
+//! link gets fewer, newer records. What these miss, a comparison of the views finds ([`exchange`](super::exchange)).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-
-use rand::RngExt as _;
 
 use super::backlog::Way;
 use super::database::{Change, Index, Outcome, is_newer};
 use super::links::LinkPhase;
 use super::{Action, ConnId, Core, Time};
-use crate::record::{Record, Version};
-use crate::wire::{BATCH_BYTES, CloseCode, MAX_SYNC_ENTRIES, Message, NodeId, ShortId, ViewDigest};
+use crate::record::Record;
+use crate::wire::{BATCH_BYTES, CloseCode, Message, NodeId};
 
 /// How long a gain waits for company before it is passed on, the first time and when its node keeps changing.
 const FIRST_RELAY: Duration = Duration::from_millis(3);
@@ -39,15 +36,6 @@ const LAZY_ROUNDS: u32 = 5;
 const FIGURES_RELAY: Duration = Duration::from_millis(50);
 /// A node whose records keep coming is passed on no more often than this.
 const RELAY_SPACING: Duration = Duration::from_millis(100);
-/// A node that knows no more than this is sent everything at once.
-const FEW: u32 = 8;
-/// Two views must differ for this long, unchanged on our side, before they are compared.
-const DIFFERS_FOR: Duration = Duration::from_millis(1200);
-/// Views that differ for this long are compared whatever ours does.
-const DIFFERS_LONG: Duration = Duration::from_secs(10);
-/// The pause after an exchange that found something: there may be more than fits into one.
-const NEXT_SYNC: Duration = Duration::from_millis(300);
-const LONGEST_SYNC_PAUSE: Duration = Duration::from_secs(30);
 /// New records that a neighbour may bring: the first fill of the largest network at once, then so many a second. A signature
 /// takes 50 µs to verify, so that is a twentieth of a core.
 const RECORDS_BURST: f64 = super::database::MAX_NODES as f64;
@@ -55,22 +43,18 @@ const RECORDS_PER_S: f64 = 1000.0;
 /// Signatures that are verified together: more are no cheaper, and one that is forged makes all of them dear.
 const BATCH_RECORDS: usize = 64;
 /// Messages of the digest exchange that a neighbour may send: each costs a walk over the view.
-const SYNCS_BURST: f64 = 64.0;
-const SYNCS_PER_S: f64 = 8.0;
+const EXCHANGES_BURST: f64 = 64.0;
+const EXCHANGES_PER_S: f64 = 8.0;
 /// Messages about the tree that a neighbour may send: each costs a look at as many nodes as it names.
 const TREE_BURST: f64 = 256.0;
 const TREE_PER_S: f64 = 64.0;
 
-/// What a neighbour may still send, and how its view compares with ours.
+/// What a neighbour may still send.
 #[derive(Debug)]
-pub(super) struct SyncState {
+pub(super) struct Allowances {
     records: Allowance,
-    syncs: Allowance,
+    exchanges: Allowance,
     tree: Allowance,
-    /// The digests differ: ours, since when it has been this one, since when they differ at all.
-    differs: Option<(ViewDigest, Time, Time)>,
-    pause: Duration,
-    next: Time,
 }
 
 #[derive(Debug)]
@@ -88,24 +72,21 @@ impl Allowance {
     }
 }
 
-impl SyncState {
+impl Allowances {
     pub(super) fn new(now: Time) -> Self {
         Self {
             records: Allowance {
                 left: RECORDS_BURST,
                 at: now,
             },
-            syncs: Allowance {
-                left: SYNCS_BURST,
+            exchanges: Allowance {
+                left: EXCHANGES_BURST,
                 at: now,
             },
             tree: Allowance {
                 left: TREE_BURST,
                 at: now,
             },
-            differs: None,
-            pause: DIFFERS_FOR,
-            next: now,
         }
     }
 }
@@ -127,9 +108,14 @@ impl Core {
             Message::Digests { .. }
             | Message::Versions { .. }
             | Message::Want(_)
-            | Message::Superfluous(_) => !link.sync.syncs.take(now, 1, SYNCS_PER_S, SYNCS_BURST),
+            | Message::Superfluous(_) => {
+                !link
+                    .allowances
+                    .exchanges
+                    .take(now, 1, EXCHANGES_PER_S, EXCHANGES_BURST)
+            }
             Message::Have(_) | Message::Graft(_) | Message::Prune => {
-                !link.sync.tree.take(now, 1, TREE_PER_S, TREE_BURST)
+                !link.allowances.tree.take(now, 1, TREE_PER_S, TREE_BURST)
             }
         };
         if over {
@@ -177,7 +163,7 @@ impl Core {
         let within = self.links.get_mut(&peer).is_none_or(|link| {
             news == 0
                 || link
-                    .sync
+                    .allowances
                     .records
                     .take(now, news, RECORDS_PER_S, RECORDS_BURST)
         });
@@ -200,6 +186,7 @@ impl Core {
         }
         if !deferred {
             self.prune_branch(peer);
+            self.go_on_with_first_exchanges();
         }
     }
 
@@ -234,6 +221,7 @@ impl Core {
         for from in bringers {
             self.prune_branch(from);
         }
+        self.go_on_with_first_exchanges();
     }
 
     /// Takes a record from a neighbour: verified if it is news, kept if it is newer, passed on to the others.
@@ -368,7 +356,9 @@ impl Core {
             let way = match (floods, change) {
                 (false, _) => Way::Tree,
                 (true, Change::Gain) if !is_own => Way::Around,
-                (true, _) => Way::Everywhere,
+                (true, Change::Gain | Change::Loss | Change::Suspicion | Change::Figures) => {
+                    Way::Everywhere
+                }
             };
             let at = if way == Way::Tree {
                 self.next_round(at)
@@ -427,141 +417,6 @@ impl Core {
         if let Some(link) = from.and_then(|from| self.links.get_mut(&from)) {
             link.needs.offer(index);
             self.to_send = true;
-        }
-    }
-
-    /// Offers everybody that is up to one neighbour.
-    pub(super) fn offer_all(&mut self, peer: NodeId) {
-        let Some(link) = self.links.get_mut(&peer) else {
-            return;
-        };
-        for (index, entry) in self.database.nodes_up() {
-            if entry.record.id() != peer {
-                link.needs.offer(index);
-            }
-        }
-    }
-
-    /// The first exchange on a new link: everything to one that knows little, else a comparison of the views. With a node that was in view
-    /// already, that can wait until views stand still: where news is under way, it comes by itself.
-    pub(super) fn greet(&mut self, peer: NodeId, was_up: bool, known: u32, digest: ViewDigest) {
-        if known <= FEW {
-            self.offer_all(peer);
-        } else if !was_up && digest != self.database.digest() {
-            self.start_sync(peer);
-        }
-    }
-
-    /// Compares a neighbour's view with ours; where they keep differing while ours stands still, starts the exchange.
-    pub(super) fn compare_digest(&mut self, now: Time, peer: NodeId, theirs: ViewDigest) {
-        let ours = self.database.digest();
-        let Some(link) = self.links.get_mut(&peer) else {
-            return;
-        };
-        if theirs == ours {
-            link.sync.differs = None;
-            link.sync.pause = DIFFERS_FOR;
-            return;
-        }
-        let (since, first) = match link.sync.differs {
-            Some((before, since, first)) if before == ours => (since, first),
-            Some((_, _, first)) => (now, first),
-            None => (now, now),
-        };
-        link.sync.differs = Some((ours, since, first));
-        let settled = now.saturating_sub(since) >= DIFFERS_FOR;
-        // Where news never ceases, waiting for a still moment would be waiting for ever.
-        let overdue = now.saturating_sub(first) >= DIFFERS_LONG;
-        if (settled || overdue) && link.sync.next <= now {
-            link.sync.next = now + link.sync.pause;
-            link.sync.pause = (link.sync.pause * 2).min(LONGEST_SYNC_PAUSE);
-            self.start_sync(peer);
-        }
-    }
-
-    fn start_sync(&mut self, peer: NodeId) {
-        let log2 = self.database.bucket_log2();
-        let sums = self.database.bucket_sums(log2);
-        self.post(peer, Message::Digests { log2, sums });
-    }
-
-    fn handle_digests(&mut self, peer: NodeId, log2: u8, theirs: &[u64]) {
-        let ours = self.database.bucket_sums(log2);
-        let differing: Vec<u16> = (0_u16..)
-            .zip(ours.iter().zip(theirs))
-            .filter(|(_, (ours, theirs))| ours != theirs)
-            .map(|(place, _)| place)
-            .collect();
-        if differing.is_empty() {
-            return;
-        }
-        let start = self.rng.random_range(0..differing.len());
-        let (buckets, entries) = self.database.versions_in(log2, &differing, start);
-        self.post(
-            peer,
-            Message::Versions {
-                log2,
-                buckets,
-                entries,
-            },
-        );
-    }
-
-    fn handle_versions(
-        &mut self,
-        now: Time,
-        peer: NodeId,
-        log2: u8,
-        buckets: &[u16],
-        entries: &[(ShortId, Version)],
-    ) {
-        let theirs: BTreeMap<ShortId, Version> = entries.iter().copied().collect();
-        let wanted: Vec<ShortId> = theirs
-            .iter()
-            .filter(|(id, version)| match self.database.index(id) {
-                None => true,
-                Some(index) => self.database.record_at(index).version() < **version,
-            })
-            .map(|(id, _)| *id)
-            .take(MAX_SYNC_ENTRIES)
-            .collect();
-        let within = self.database.nodes_in(log2, buckets).into_iter();
-        // A node that it shows as up, and that left or died for us, has a newer record too.
-        let down = theirs.keys().filter_map(|id| self.database.index(id));
-        let down = down.filter(|&index| !self.database.is_up_at(index));
-        let newer: Vec<Index> = within
-            .map(|(_, index)| index)
-            .chain(down)
-            .filter(|&index| {
-                let record = self.database.record_at(index);
-                theirs
-                    .get(&record.id().abbreviated())
-                    .is_none_or(|version| *version < record.version())
-            })
-            .collect();
-        if let Some(link) = self.links.get_mut(&peer) {
-            if !(newer.is_empty() && wanted.is_empty()) {
-                link.sync.pause = DIFFERS_FOR;
-                link.sync.next = now + NEXT_SYNC;
-            }
-            for index in newer {
-                link.needs.require(index);
-            }
-        }
-        if !wanted.is_empty() {
-            self.post(peer, Message::Want(wanted));
-        }
-    }
-
-    pub(super) fn handle_want(&mut self, peer: NodeId, ids: &[ShortId]) {
-        let indices: Vec<Index> = ids
-            .iter()
-            .filter_map(|id| self.database.index(id))
-            .collect();
-        if let Some(link) = self.links.get_mut(&peer) {
-            for index in indices {
-                link.needs.require(index);
-            }
         }
     }
 

@@ -1,0 +1,289 @@
+//! Two neighbours compare their views, and give each other what one of them lacks.
+//!
+//! Every probe carries eight bytes that stand for the view of its sender. Where they keep differing while ours stands still, sums over ranges
+//! of ids are compared, then the versions in those that differ, then records are sent. So what spreading missed is found, at a
+//! cost that does not grow with the network while nothing is missing.
+//!
+//! The same happens on a link to a node that was not in view, when it is new and when it comes back. Where two parts of a split network
+//! meet, what each remembers of the other is as old as the split, and whoever died or left since would be shown once more: the survivors'
+//! old records list the dead. So as in OSPF (RFC 2328, section 10.3, states Exchange and Loading) such a link is listed, and who is up is
+//! derived over it, only when that *first exchange* is through, or took too long. Who has lost nobody has nothing to wait for.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::RngExt as _;
+
+use super::database::Index;
+use super::{Core, Time};
+use crate::record::Version;
+use crate::wire::{MAX_SYNC_ENTRIES, Message, NodeId, ShortId, ViewDigest};
+
+/// A node that knows no more than this is sent everything at once.
+const FEW: u32 = 8;
+/// Two views must differ for this long, unchanged on our side, before they are compared.
+const DIFFERS_FOR: Duration = Duration::from_millis(1200);
+/// Views that differ for this long are compared whatever ours does.
+const DIFFERS_LONG: Duration = Duration::from_secs(10);
+/// The pause after an exchange that found something: there may be more than fits into one.
+const NEXT: Duration = Duration::from_millis(300);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A link that waits for its first exchange waits no longer than this: a neighbour that never answers is a neighbour after all.
+const FIRST: Duration = Duration::from_secs(2);
+
+/// How a neighbour's view compares with ours.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    /// The digests differ: ours, since when it has been this one, since when they differ at all.
+    differs: Option<(ViewDigest, Time, Time)>,
+    pause: Duration,
+    next: Time,
+    /// What the link waits for before it is listed.
+    first: Option<First>,
+}
+
+#[derive(Debug)]
+struct First {
+    until: Time,
+    /// Records that were asked for.
+    wanted: Vec<(ShortId, Version)>,
+}
+
+impl Exchange {
+    pub(super) fn new(now: Time) -> Self {
+        Self {
+            differs: None,
+            pause: DIFFERS_FOR,
+            next: now,
+            first: None,
+        }
+    }
+
+    /// Until when the link waits for its first exchange, where it does.
+    pub(super) fn holds_until(&self) -> Option<Time> {
+        self.first.as_ref().map(|first| first.until)
+    }
+}
+
+impl Core {
+    /// Offers everybody that is up to one neighbour.
+    pub(super) fn offer_all(&mut self, peer: NodeId) {
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
+        for (index, entry) in self.database.nodes_up() {
+            if entry.record.id() != peer {
+                link.needs.offer(index);
+            }
+        }
+    }
+
+    /// The first exchange on a new link: everything to one that knows little, else a comparison of the views. With a node that was in view
+    /// already, that can wait until views stand still: where news is under way, it comes by itself.
+    pub(super) fn greet(
+        &mut self,
+        now: Time,
+        peer: NodeId,
+        was_up: bool,
+        known: u32,
+        digest: ViewDigest,
+    ) {
+        if known <= FEW {
+            self.offer_all(peer);
+        }
+        self.offer_news_of_lost(peer);
+        if was_up || digest == self.database.digest() {
+            return;
+        }
+        // One that knows nobody else brings nobody else into view.
+        let held = known > 1 && self.hold_for_exchange(now, peer);
+        if known > FEW && !held {
+            self.start_exchange(peer);
+        }
+    }
+
+    /// Has a link wait for its first exchange, where we may remember what is no longer so. Tells whether it does.
+    pub(super) fn hold_for_exchange(&mut self, now: Time, peer: NodeId) -> bool {
+        let holds = self.has_lost(&peer) && self.start_exchange(peer);
+        if let Some(link) = self.links.get_mut(&peer) {
+            link.exchange.first = holds.then(|| First {
+                until: now + FIRST,
+                wanted: Vec::new(),
+            });
+        }
+        holds
+    }
+
+    /// Offers what came in about nodes that are not in view again, and may soon be, as another link waits: no comparison of views would tell.
+    pub(super) fn offer_news_of_lost(&mut self, peer: NodeId) {
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
+        for index in self.database.lost() {
+            let entry = self.database.entry(index);
+            if entry.received > entry.since && entry.record.id() != peer {
+                link.needs.offer(index);
+            }
+        }
+    }
+
+    /// Compares a neighbour's view with ours; where they keep differing while ours stands still, starts the exchange.
+    pub(super) fn compare_digest(&mut self, now: Time, peer: NodeId, theirs: ViewDigest) {
+        let ours = self.database.digest();
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
+        let exchange = &mut link.exchange;
+        if theirs == ours {
+            exchange.differs = None;
+            exchange.pause = DIFFERS_FOR;
+            return;
+        }
+        let (since, first) = match exchange.differs {
+            Some((before, since, first)) if before == ours => (since, first),
+            Some((_, _, first)) => (now, first),
+            None => (now, now),
+        };
+        exchange.differs = Some((ours, since, first));
+        let settled = now.saturating_sub(since) >= DIFFERS_FOR;
+        // Where news never ceases, waiting for a still moment would be waiting for ever.
+        let overdue = now.saturating_sub(first) >= DIFFERS_LONG;
+        if (settled || overdue) && exchange.next <= now {
+            exchange.next = now + exchange.pause;
+            exchange.pause = (exchange.pause * 2).min(LONGEST_PAUSE);
+            self.start_exchange(peer);
+        }
+    }
+
+    fn start_exchange(&mut self, peer: NodeId) -> bool {
+        let log2 = self.database.bucket_log2();
+        let sums = self.database.bucket_sums(log2);
+        self.post(peer, Message::Digests { log2, sums })
+    }
+
+    /// Answers with the versions of what may differ. Where nothing does, with none: the neighbour may wait for that.
+    pub(super) fn handle_digests(&mut self, peer: NodeId, log2: u8, theirs: &[u64]) {
+        let ours = self.database.bucket_sums(log2);
+        let differing: Vec<u16> = (0_u16..)
+            .zip(ours.iter().zip(theirs))
+            .filter(|(_, (ours, theirs))| ours != theirs)
+            .map(|(place, _)| place)
+            .collect();
+        let start = if differing.is_empty() {
+            0
+        } else {
+            self.rng.random_range(0..differing.len())
+        };
+        let (buckets, entries) = self.database.versions_in(log2, &differing, start);
+        self.post(
+            peer,
+            Message::Versions {
+                log2,
+                buckets,
+                entries,
+            },
+        );
+    }
+
+    pub(super) fn handle_versions(
+        &mut self,
+        now: Time,
+        peer: NodeId,
+        log2: u8,
+        buckets: &[u16],
+        entries: &[(ShortId, Version)],
+    ) {
+        let theirs: BTreeMap<ShortId, Version> = entries.iter().copied().collect();
+        let wanted: Vec<(ShortId, Version)> = theirs
+            .iter()
+            .filter(|(id, version)| self.lacks(id, **version))
+            .map(|(id, version)| (*id, *version))
+            .take(MAX_SYNC_ENTRIES)
+            .collect();
+        let within = self.database.nodes_in(log2, buckets).into_iter();
+        // A node that it shows as up, and that left or died for us, has a newer record too.
+        let down = theirs.keys().filter_map(|id| self.database.index(id));
+        let down = down.filter(|&index| !self.database.is_up_at(index));
+        let newer: Vec<Index> = within
+            .map(|(_, index)| index)
+            .chain(down)
+            .filter(|&index| {
+                let record = self.database.record_at(index);
+                theirs
+                    .get(&record.id().abbreviated())
+                    .is_none_or(|version| *version < record.version())
+            })
+            .collect();
+        let ids: Vec<ShortId> = wanted.iter().map(|(id, _)| *id).collect();
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
+        if !(newer.is_empty() && wanted.is_empty()) {
+            link.exchange.pause = DIFFERS_FOR;
+            link.exchange.next = now + NEXT;
+        }
+        for index in newer {
+            link.needs.require(index);
+        }
+        if let Some(first) = &mut link.exchange.first {
+            if wanted.is_empty() {
+                self.end_first_exchange(peer);
+            } else {
+                first.wanted = wanted;
+            }
+        }
+        if !ids.is_empty() {
+            self.post(peer, Message::Want(ids));
+        }
+    }
+
+    pub(super) fn handle_want(&mut self, peer: NodeId, ids: &[ShortId]) {
+        let indices: Vec<Index> = ids
+            .iter()
+            .filter_map(|id| self.database.index(id))
+            .collect();
+        if let Some(link) = self.links.get_mut(&peer) {
+            for index in indices {
+                link.needs.require(index);
+            }
+        }
+    }
+
+    /// Whether there is no record of that version here, nor a newer one.
+    fn lacks(&self, id: &ShortId, version: Version) -> bool {
+        let ours = self.database.index(id);
+        ours.is_none_or(|index| self.database.record_at(index).version() < version)
+    }
+
+    /// Records came in: where that is all that a first exchange asked for, it asks whether there is more than fits into one.
+    pub(super) fn go_on_with_first_exchanges(&mut self) {
+        let waiting = self.links.values_mut().filter_map(|link| {
+            let first = link.exchange.first.as_mut()?;
+            (!first.wanted.is_empty()).then(|| (link.peer, std::mem::take(&mut first.wanted)))
+        });
+        for (peer, mut wanted) in waiting.collect::<Vec<_>>() {
+            wanted.retain(|(id, version)| self.lacks(id, *version));
+            if wanted.is_empty() {
+                self.start_exchange(peer);
+            } else if let Some(link) = self.links.get_mut(&peer)
+                && let Some(first) = &mut link.exchange.first
+            {
+                first.wanted = wanted;
+            }
+        }
+    }
+
+    /// Nothing keeps the link from being listed any more, which the next look at the links does.
+    fn end_first_exchange(&mut self, peer: NodeId) {
+        if let Some(link) = self.links.get_mut(&peer) {
+            link.exchange.first = None;
+            self.stirred = true;
+        }
+    }
+
+    /// Whether records are kept of nodes that were lost sight of, that one aside: records that may have grown old.
+    fn has_lost(&self, peer: &NodeId) -> bool {
+        let peer = self.database.index(&peer.abbreviated());
+        self.database.lost().any(|index| Some(index) != peer)
+    }
+}
