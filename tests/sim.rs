@@ -271,6 +271,45 @@ fn the_new_delay_of_a_link_is_shown_by_all() {
     );
 }
 
+/// Links come back while others are being dialed in their place. The fuzz found it.
+#[test]
+fn the_cap_holds_when_a_split_network_heals() {
+    for (seed, start, split_ms, heal_ms) in [
+        (
+            915,
+            "nodes = 27\nintroduction = \"random 1\"\nlinks = \"delay 10ms..50ms\"",
+            60_000,
+            65_281,
+        ),
+        (
+            925,
+            "nodes = 26\nintroduction = \"chain\"\nlinks = \"delay 20ms\"",
+            82_075,
+            90_277,
+        ),
+    ] {
+        play(&format!(
+            "seed = {seed}\n{start}\nlasts = \"110s\"\n\
+             [[step]]\nat = \"{split_ms}ms\"\npartition = [\"30%\", \"30%\"]\n\
+             [[step]]\nat = \"{heal_ms}ms\"\nheal = true"
+        ));
+    }
+}
+
+/// Where the parts of a split network meet, each remembers the other as it was: the links of those that died or left since among them.
+/// The fuzz found it, too.
+#[test]
+fn who_left_a_split_network_is_not_shown_when_it_heals() {
+    for seed in [937, 1, 2, 3] {
+        play(&format!(
+            "seed = {seed}\nnodes = 5\nintroduction = \"chain\"\nlinks = \"delay 20ms\"\nlasts = \"130s\"\n\
+             [[step]]\nat = \"60s\"\npartition = [\"30%\", \"30%\"]\n\
+             [[step]]\nat = \"86978ms\"\nleave = \"46%\"\n\
+             [[step]]\nat = \"112622ms\"\nheal = true"
+        ));
+    }
+}
+
 /// Where nodes come without a pause, that is no start any more, in which those that are there would wait with their links.
 #[test]
 fn nodes_make_their_links_where_others_come_all_the_time() {
@@ -391,6 +430,25 @@ mod watching {
         run_on(&mut world, 4);
         watch.hear(&world, &views, &up(&world, 0, 2)).unwrap();
         run_on(&mut world, 2);
+        let found = watch.hear(&world, &views, &up(&world, 0, 2)).unwrap_err();
+        assert_eq!(found.rule, Rule::Ghost);
+    }
+
+    /// Who stands still can't miss a neighbour that dies meanwhile, and lists it until a moment after it went on.
+    #[test]
+    fn who_stood_still_has_the_bound_from_when_it_went_on() {
+        let mut world = world();
+        let (views, mut watch) = (Views::new(&world), Watch::new(3, BOUNDS));
+        let own = world.nodes[2].own().unwrap().clone();
+        let (at, what) = (world.now(), Told::Published(own, None));
+        let news = News { at, place: 2, what };
+        watch.hear(&world, &views, &news).unwrap();
+        world.pause(1);
+        world.kill(2);
+        run_on(&mut world, 30);
+        world.resume(1);
+        watch.hear(&world, &views, &up(&world, 0, 2)).unwrap();
+        run_on(&mut world, 6);
         let found = watch.hear(&world, &views, &up(&world, 0, 2)).unwrap_err();
         assert_eq!(found.rule, Rule::Ghost);
     }

@@ -68,6 +68,7 @@ pub struct Node {
     started: Time,
     stopped: Time,
     paused: bool,
+    went_on: Time,
     leaving: bool,
     /// When that happens which happens to it now, or happened last.
     pub(super) now: Time,
@@ -117,6 +118,7 @@ impl Node {
             started: Duration::ZERO,
             stopped: Duration::ZERO,
             paused: false,
+            went_on: Duration::ZERO,
             leaving: false,
             now: Duration::ZERO,
             queue: Queue::default(),
@@ -222,6 +224,12 @@ impl Node {
         self.paused
     }
 
+    /// When it went on last, after it had stood still.
+    #[must_use]
+    pub fn went_on(&self) -> Time {
+        self.went_on
+    }
+
     /// It has said farewell, and is about to go.
     #[must_use]
     pub fn is_leaving(&self) -> bool {
@@ -297,6 +305,7 @@ impl Node {
     pub(super) fn resume(&mut self, scene: &Scene<'_>, timers_first: bool) {
         self.paused = false;
         let now = self.now;
+        self.went_on = now;
         if timers_first && self.due <= now {
             self.wake(scene);
         }

@@ -1,7 +1,8 @@
 //! What must always hold. It is checked in every run, at every change of a view; a violation stops the run.
 //!
 //! - Nobody shows a node that has been gone for longer than the bound, and nobody begins to; but where one dies whose neighbour died
-//!   before it, and which had yet to miss it, the bound counts from the last death of such a chain.
+//!   before it, and which had yet to miss it, the bound counts from the last death of such a chain, and where a neighbour stood still
+//!   then, or the viewer itself, from when that went on.
 //! - No view stays wrong for longer than its bound, once nothing is done to the network any more.
 //! - Two nodes have one connection, contests aside.
 //! - No record lists more links than the cap; each is newer than the one before it, and its signature is good.
@@ -137,6 +138,7 @@ impl Watch {
                     && !node.is_running()
                     && let since = node.stopped()
                     && at > since + self.bounds.gone
+                    && !self.is_lately(world.nodes[place].went_on(), at)
                     && !self.may_be_shown(world, views, other, at)
                 {
                     let what =
@@ -154,8 +156,14 @@ impl Watch {
         Ok(())
     }
 
+    /// Whether something happened, and no longer ago than the bound.
+    fn is_lately(&self, then: Time, at: Time) -> bool {
+        then > Duration::ZERO && at <= then + self.bounds.gone
+    }
+
     /// Whether a node that is gone for longer than the bound may be shown for all that: it is reached over last words of the dead, the
-    /// last one of whom is gone for less than the bound, and its neighbours have yet to miss it.
+    /// last one of whom is gone for less than the bound, and its neighbours have yet to miss it; or over one of these that stood still, and
+    /// has had as little time to miss it.
     fn may_be_shown(&self, world: &World, views: &Views, gone: usize, at: Time) -> bool {
         let mut chain = vec![gone];
         let mut seen = BTreeSet::from([gone]);
@@ -164,8 +172,8 @@ impl Watch {
             let peers = records.flat_map(|record| &record.body().links);
             for peer in peers.filter_map(|link| views.place_of(&link.peer)) {
                 let node = &world.nodes[peer];
-                let ended = node.stopped() > Duration::ZERO;
-                if ended && at <= node.stopped() + self.bounds.gone {
+                let late = [node.stopped(), node.went_on()];
+                if node.is_paused() || late.iter().any(|then| self.is_lately(*then, at)) {
                     return true;
                 }
                 if !node.is_running() && seen.insert(peer) {
