@@ -18,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::scenario::Bounds;
 use super::views::{Standing, Views, counts};
-use super::world::{NETWORK, News, Told, World};
+use super::world::{NETWORK, News, Node, Told, World};
 use crate::membership::database::MAX_NODES;
 use crate::membership::pool::MAX_REMEMBERED;
 use crate::membership::{Event, MAX_DIAL_QUEUE, Time};
@@ -162,18 +162,29 @@ impl Watch {
     }
 
     /// Whether a node that is gone for longer than the bound may be shown for all that: it is reached over last words of the dead, the
-    /// last one of whom is gone for less than the bound, and its neighbours have yet to miss it; or over one of these that stood still, and
-    /// has had as little time to miss it.
+    /// last one of whom is gone for less than the bound, and its neighbours have yet to miss it; or over one that stood still, and
+    /// has had as little time to miss its own.
     fn may_be_shown(&self, world: &World, views: &Views, gone: usize, at: Time) -> bool {
+        let slept = |node: &Node| node.is_paused() || self.is_lately(node.went_on(), at);
+        let places = 0..world.nodes.len();
+        let sleepers: Vec<usize> = places.filter(|&one| slept(&world.nodes[one])).collect();
+        let lists = |one: usize, other: usize| {
+            let short = world.nodes[other].id().abbreviated();
+            let mut records = self.last_words[one].iter().flatten();
+            records.any(|record| record.link_to(&short).is_some())
+        };
         let mut chain = vec![gone];
         let mut seen = BTreeSet::from([gone]);
         while let Some(place) = chain.pop() {
+            // Whoever sees this may remember the dead as it was before it missed the sleeper.
+            if sleepers.iter().any(|&sleeper| lists(sleeper, place)) {
+                return true;
+            }
             let records = self.last_words[place].iter().flatten();
             let peers = records.flat_map(|record| &record.body().links);
             for peer in peers.filter_map(|link| views.place_of(&link.peer)) {
                 let node = &world.nodes[peer];
-                let late = [node.stopped(), node.went_on()];
-                if node.is_paused() || late.iter().any(|then| self.is_lately(*then, at)) {
+                if slept(node) || self.is_lately(node.stopped(), at) {
                     return true;
                 }
                 if !node.is_running() && seen.insert(peer) {
