@@ -342,6 +342,23 @@ mod pool {
         }
     }
 
+    /// The pace holds at once, though all nodes began together and none of them has made a whole turn.
+    #[test]
+    fn halves_of_a_network_that_was_split_early_look_for_each_other_from_the_first_second_on() {
+        let attempts: usize = (0..200)
+            .map(|seed| {
+                let mut rng = ChaCha8Rng::seed_from_u64(seed);
+                let mut pool = Pool::new(&[addr(1000)], remembered(40));
+                draw(&mut pool, s(0), s(1), 1, seed);
+                pool.reach_changed(s(1), 400, &mut rng);
+                draw(&mut pool, s(1), s(9), 400, seed);
+                pool.reach_changed(s(10), 200, &mut rng);
+                draw(&mut pool, s(10), s(20), 200, seed).len()
+            })
+            .sum();
+        assert!((12..=28).contains(&attempts), "{attempts} in 20 s");
+    }
+
     #[test]
     fn half_of_the_draws_go_to_what_is_configured() {
         let mut pool = Pool::new(&[addr(1000), addr(1001)], remembered(40));

@@ -4,6 +4,10 @@
 //! is missing, from which a node draws every N seconds, N being the number of nodes it can reach: so each part of
 //! a split network makes about one attempt a second, whatever its size, and halves find each other without a storm.
 //!
+//! That has to hold from the first second on, in networks whose nodes all started together, and were split a moment ago. So the way to the
+//! next draw is counted in turns, of which a node makes `1/N` a second while it reaches N nodes, and each begins at a random place of its
+//! first one.
+//!
 //! Of a node that is up the pool holds nothing that its record says as well (`addresses`).
 
 use std::collections::BTreeMap;
@@ -73,8 +77,44 @@ pub struct Pool {
     targets: Vec<Target>,
     nodes: BTreeMap<NodeId, Remembered>,
     redials: BTreeMap<NodeId, (usize, Time)>,
-    next_draw: Time,
+    wheel: Wheel,
     draws: u32,
+}
+
+/// When the next draw is due.
+#[derive(Debug, Default)]
+struct Wheel {
+    /// Turns until then, as they were; `None` before the first look.
+    left: Option<f64>,
+    since: Time,
+    /// How long a turn takes, in seconds: as many nodes as could be reached.
+    turn_s: f64,
+}
+
+impl Wheel {
+    /// Goes on by the time that passed, and from here at the pace of `up` nodes.
+    fn go_on(&mut self, now: Time, up: usize, rng: &mut ChaCha8Rng) -> f64 {
+        let turn_s = up.max(1) as f64;
+        let turned = now.saturating_sub(self.since).as_secs_f64() / self.turn_s.max(1.0);
+        let left = match self.left {
+            Some(left) => left - turned,
+            None => rng.random_range(0.0..1.0),
+        };
+        (self.left, self.since, self.turn_s) = (Some(left), now, turn_s);
+        left
+    }
+
+    /// One more turn, from where the last one ended; whoever comes late skips the turns that it missed.
+    fn turn(&mut self) {
+        self.left = self.left.map(|left| 1.0 - (-left).max(0.0).fract());
+    }
+
+    fn due(&self) -> Time {
+        let left = self.left.unwrap_or_default().max(0.0);
+        // Rounded up: who asks at that time finds it due.
+        let wait_us = (left * self.turn_s * 1e6).ceil() as u64;
+        self.since + Duration::from_micros(wait_us)
+    }
 }
 
 impl Pool {
@@ -96,7 +136,7 @@ impl Pool {
             targets,
             nodes,
             redials: BTreeMap::new(),
-            next_draw: Duration::ZERO,
+            wheel: Wheel::default(),
             draws: 0,
         }
     }
@@ -265,14 +305,15 @@ impl Pool {
     /// The number of nodes that can be reached changed, and with it the pace of the draws: a node that was just cut off must
     /// not wait as long as the network was large.
     pub fn reach_changed(&mut self, now: Time, up: usize, rng: &mut ChaCha8Rng) {
-        self.next_draw = self.next_draw.min(now + pace(up, rng));
+        self.wheel.go_on(now, up, rng);
     }
 
     /// When [`Self::poll`] has something to do.
     #[must_use]
     pub fn deadline(&self) -> Time {
         let redial = self.redials.values().map(|(_, due)| *due).min();
-        redial.map_or(self.next_draw, |redial| redial.min(self.next_draw))
+        let draw = self.wheel.due();
+        redial.map_or(draw, |redial| redial.min(draw))
     }
 
     /// Whom to dial now. `up` counts the nodes that can be reached, `missing` tells whether a node is one to look for (not up, or
@@ -285,8 +326,8 @@ impl Pool {
         missing: impl Fn(Option<NodeId>, SocketAddr) -> bool,
     ) -> Vec<Candidate> {
         let mut candidates = self.due_redials(now, rng, &missing);
-        if self.next_draw <= now {
-            self.next_draw = now + pace(up, rng);
+        if self.wheel.due() <= now && self.wheel.go_on(now, up, rng) <= 0.0 {
+            self.wheel.turn();
             candidates.extend(self.draw(now, up, rng, &missing));
         }
         candidates
@@ -393,12 +434,6 @@ impl Pool {
         nodes.sort_by_key(|(id, node)| (std::cmp::Reverse(node.last_seen_ms), **id));
         nodes
     }
-}
-
-/// The pause between two draws: N seconds for N reachable nodes, give or take a quarter, so that a part of a split network
-/// makes about one attempt a second, whatever its size.
-fn pace(up: usize, rng: &mut ChaCha8Rng) -> Duration {
-    Duration::from_secs(up.max(1) as u64).mul_f64(rng.random_range(0.75..1.25))
 }
 
 /// Draws by weight; where the weights add up to less than one, the rest of the probability is for nothing.
