@@ -354,8 +354,9 @@ pub struct Core {
     unverified: BTreeMap<NodeId, Vec<(Arc<Record>, NodeId)>>,
     /// They are due at once, but behind the inputs that wait already.
     unverified_since: Option<Time>,
-    /// Records that a neighbour told of and that were asked for, and when.
-    asked: BTreeMap<ShortId, Time>,
+    /// Records that neighbours told of and that were asked for, and when to look at them.
+    asked: BTreeMap<ShortId, tree::Asked>,
+    ask_due: Option<Time>,
     flood: tree::Flood,
     /// Records that are to be passed on.
     waiting: Waiting,
@@ -425,6 +426,7 @@ impl Core {
             rejected: BTreeMap::new(),
             unverified: BTreeMap::new(),
             asked: BTreeMap::new(),
+            ask_due: None,
             flood: tree::Flood::new(),
             waiting: Waiting::default(),
             stirred: true,
@@ -516,6 +518,7 @@ impl Core {
             Some(links),
             self.own.deadline(),
             self.waiting.next_due(),
+            self.ask_due,
             self.derive_due,
             self.plan_due.filter(|_| !self.leaving),
             Some(self.forget_due),
@@ -643,6 +646,9 @@ impl Core {
             self.forget(now);
         }
         self.release(now);
+        if self.ask_due.is_some_and(|due| due <= now) {
+            self.ask_again(now);
+        }
         let (stirred, to_send) = (
             std::mem::take(&mut self.stirred),
             std::mem::take(&mut self.to_send),

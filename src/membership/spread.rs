@@ -250,7 +250,7 @@ impl Core {
             .accept(record.clone(), now, from, self.is_over_loopback(from))
         {
             Outcome::Newer(index, change) => {
-                self.asked.remove(&id.abbreviated());
+                self.has_come(&record);
                 if let Some(link) = from.and_then(|from| self.links.get_mut(&from)) {
                     link.branch.news += 1;
                 }

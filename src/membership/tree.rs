@@ -10,23 +10,25 @@
 //! A tree saves most where much happens at once, and costs a little time: it has more hops than the shortest ways. So while little
 //! happens, gains and losses *flood* after all ([`Flood`]), and only storms and measurements take the tree.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::backlog::Way;
 use super::database::{Change, Database, Index};
 use super::links::{Link, LinkPhase};
-use super::{Core, Time};
-use crate::record::Version;
+use super::{ConnId, Core, Time};
+use crate::record::{Record, Version};
 use crate::wire::{MAX_SYNC_ENTRIES, Message, NodeId, ShortId};
 
-/// What was asked for is not asked for again in this time: several neighbours tell of it.
+/// What was asked for is not asked for again in this time: several neighbours tell of it. If it has not come by then, it is, so often.
 const ASKED: Duration = Duration::from_millis(500);
+const MOST_TRIES: u32 = 3;
 /// What a neighbour brings is judged by no fewer records: of a few, chance says which way is the quicker one, and where many nodes cut
 /// links by chance, the tree falls apart.
 const LEAST_JUDGED: u32 = 8;
-/// So many records may be asked for at a time.
-const MOST_ASKED: usize = 4 * MAX_SYNC_ENTRIES;
+/// So many records may be asked for at a time: half of the largest network. At the start of ten thousand nodes, a third of all
+/// records come by asking.
+const MOST_ASKED: usize = super::database::MAX_NODES / 2;
 
 /// So many gains and losses flood at once, then so many a second: as many as one node's restart brings in a network of degree eight,
 /// with its neighbours' losses and gains.
@@ -106,6 +108,17 @@ impl Flood {
     }
 }
 
+/// A record that neighbours told of, and that is not here yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    version: Version,
+    /// The link to the last of them.
+    of: ConnId,
+    /// When it is asked for again.
+    again: Time,
+    tries: u32,
+}
+
 /// A link's part in the tree.
 #[derive(Debug, Default)]
 pub(super) struct Branch {
@@ -118,7 +131,11 @@ pub(super) struct Branch {
 
 impl Link {
     pub(super) fn is_branch(&self) -> bool {
-        !self.branch.lazy && matches!(self.phase, LinkPhase::Live { .. })
+        !self.branch.lazy && self.is_live()
+    }
+
+    fn is_live(&self) -> bool {
+        matches!(self.phase, LinkPhase::Live { .. })
     }
 
     /// The neighbour shall get a node's newest record, which goes that way, unless it has it or will hear it from the node itself.
@@ -220,13 +237,21 @@ impl Core {
 
     /// The neighbour has those: what we lack did not come along the tree, so it is broken, or this is the quicker way.
     pub(super) fn handle_have(&mut self, now: Time, peer: NodeId, entries: &[(ShortId, Version)]) {
+        let Some(of) = self.links.get(&peer).map(|link| link.conn) else {
+            return;
+        };
         let mut missing = Vec::new();
         for (short, version) in entries {
             let have = self.database.index(short);
             let ours = have.map(|index| self.database.record_at(index).version());
-            if ours.is_none_or(|ours| ours < *version) && !self.is_on_its_way(now, short, *version)
-            {
-                missing.push(*short);
+            if ours.is_none_or(|ours| ours < *version) {
+                if let Some(asked) = self.asked.get_mut(short) {
+                    // Where the answer doesn't come, this neighbour is asked.
+                    asked.of = of;
+                    asked.version = asked.version.max(*version);
+                } else if !self.waits_to_be_verified(short, *version) {
+                    missing.push((*short, *version));
+                }
             } else if let Some((index, link)) = have.zip(self.links.get_mut(&peer))
                 && ours == Some(*version)
             {
@@ -236,31 +261,77 @@ impl Core {
         if missing.is_empty() {
             return;
         }
-        self.asked.retain(|_, at| now < *at + ASKED);
         missing.truncate(MOST_ASKED.saturating_sub(self.asked.len()));
-        if self.post(peer, Message::Graft(missing.clone())) {
-            self.asked
-                .extend(missing.into_iter().map(|short| (short, now)));
+        let ids = missing.iter().map(|(short, _)| *short).collect();
+        // What there was no room for in the outbox is asked for when that is due again.
+        if self.post(peer, Message::Graft(ids)) {
             self.set_lazy(peer, false);
+        }
+        let again = now + ASKED;
+        let ask = |(short, version)| {
+            let asked = Asked {
+                version,
+                of,
+                again,
+                tries: 1,
+            };
+            (short, asked)
+        };
+        self.asked.extend(missing.into_iter().map(ask));
+        self.ask_due = self.ask_due.or(Some(again));
+    }
+
+    /// Asks again for what was asked for and did not come: the link that should have brought it may be gone, or was no longer on the tree.
+    pub(super) fn ask_again(&mut self, now: Time) {
+        let mut again: BTreeMap<NodeId, Vec<ShortId>> = BTreeMap::new();
+        let links = self.links.values().filter(|link| link.is_live());
+        let peers: BTreeMap<ConnId, NodeId> = links.map(|link| (link.conn, link.peer)).collect();
+        self.asked.retain(|short, asked| {
+            if asked.again > now {
+                return true;
+            }
+            let peer = peers.get(&asked.of);
+            let Some(peer) = peer.filter(|_| asked.tries < MOST_TRIES) else {
+                // A comparison of the views will find it.
+                return false;
+            };
+            asked.tries += 1;
+            asked.again = now + ASKED;
+            again.entry(*peer).or_default().push(*short);
+            true
+        });
+        self.ask_due = self.asked.values().map(|asked| asked.again).min();
+        for (peer, ids) in again {
+            for ids in ids.chunks(MAX_SYNC_ENTRIES) {
+                if self.post(peer, Message::Graft(ids.to_vec())) {
+                    self.set_lazy(peer, false);
+                }
+            }
         }
     }
 
-    /// Whether a record was asked for just now, or came and waits to be verified.
-    fn is_on_its_way(&self, now: Time, short: &ShortId, version: Version) -> bool {
-        let asked = self.asked.get(short).is_some_and(|at| now < *at + ASKED);
-        asked || {
-            let mut least = NodeId([0; 32]);
-            least.0[..16].copy_from_slice(&short.0);
-            self.unverified
-                .range(least..)
-                .next()
-                .filter(|(id, _)| id.abbreviated() == *short)
-                .is_some_and(|(_, records)| {
-                    records
-                        .iter()
-                        .any(|(record, _)| record.version() >= version)
-                })
+    /// That record is here: nobody needs to be asked for it, or an older one, any more.
+    pub(super) fn has_come(&mut self, record: &Record) {
+        let short = record.id().abbreviated();
+        if let Some(asked) = self.asked.get(&short)
+            && asked.version <= record.version()
+        {
+            self.asked.remove(&short);
         }
+    }
+
+    fn waits_to_be_verified(&self, short: &ShortId, version: Version) -> bool {
+        let mut least = NodeId([0; 32]);
+        least.0[..16].copy_from_slice(&short.0);
+        self.unverified
+            .range(least..)
+            .next()
+            .filter(|(id, _)| id.abbreviated() == *short)
+            .is_some_and(|(_, records)| {
+                records
+                    .iter()
+                    .any(|(record, _)| record.version() >= version)
+            })
     }
 
     fn set_lazy(&mut self, peer: NodeId, lazy: bool) {

@@ -329,6 +329,33 @@ fn words_about_the_tree_without_end_are_over_the_limit() {
     desk.turned_away(CloseCode::Limit, "over_limit");
 }
 
+/// What is told of and never sent is asked for of whoever told of it last, and not for ever.
+#[test]
+fn who_tells_of_a_record_and_does_not_send_it_is_not_the_only_one_asked() {
+    let mut desk = Desk::new();
+    let liar = identity(2);
+    let version = Record::sign(body(&liar), NETWORK, &liar).version();
+    let unknown = ShortId([7; 16]);
+    for conn in [LIAR, HONEST] {
+        desk.give(Input::Message(
+            conn,
+            Message::Have(vec![(unknown, version)]),
+        ));
+    }
+    let asked = |desk: &Desk, conn| {
+        let graft = Action::Send(conn, Message::Graft(vec![unknown]));
+        desk.actions
+            .iter()
+            .filter(|action| **action == graft)
+            .count()
+    };
+    assert_eq!((asked(&desk, LIAR), asked(&desk, HONEST)), (1, 0));
+    for _ in 0..200 {
+        desk.give(Input::Timeout);
+    }
+    assert_eq!((asked(&desk, LIAR), asked(&desk, HONEST)), (1, 2));
+}
+
 #[test]
 fn what_the_transport_turns_away_is_counted_under_its_name() {
     for (code, counter) in [
