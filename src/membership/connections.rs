@@ -261,8 +261,8 @@ impl Core {
         if replaced {
             // If it is to another run of the peer, it counts again only when that is told.
             self.own_links_changed(now, new_run);
-        } else {
-            self.list_new_if_due(now, peer, was_up);
+        } else if self.list_if_due(now, peer) {
+            self.own_link_added(now, was_up);
         }
     }
 
@@ -296,14 +296,7 @@ impl Core {
             direction: link.direction,
             replaced: false,
         });
-        self.list_new_if_due(now, peer, was_up);
-    }
-
-    /// The same for a new link, to a node that may have been in view already.
-    fn list_new_if_due(&mut self, now: Time, peer: NodeId, was_up: bool) {
-        let link = self.links.get_mut(&peer);
-        if let Some(link) = link.filter(|link| link.listing_due().is_some_and(|due| due <= now)) {
-            link.listed = true;
+        if self.list_if_due(now, peer) {
             self.own_link_added(now, was_up);
         }
     }

@@ -31,6 +31,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A link that waits for its first exchange waits no longer than this: a neighbour that never answers is a neighbour after all.
 const FIRST: Duration = Duration::from_secs(2);
 
+/// A first exchange compares the views so often, as one message holds no more than the versions of a thousand nodes. Where news keeps coming,
+/// each time would find some, as fast as messages go to and fro; and a neighbour allows for a burst of 64 of them (`spread`).
+const FIRST_ROUNDS: u32 = 8;
+
 /// How a neighbour's view compares with ours.
 #[derive(Debug)]
 pub(super) struct Exchange {
@@ -45,6 +49,7 @@ pub(super) struct Exchange {
 #[derive(Debug)]
 struct First {
     until: Time,
+    rounds_left: u32,
     /// Records that were asked for.
     wanted: Vec<(ShortId, Version)>,
 }
@@ -57,6 +62,11 @@ impl Exchange {
             next: now,
             first: None,
         }
+    }
+
+    /// Nothing keeps the link from being listed any more.
+    pub(super) fn end_first(&mut self) {
+        self.first = None;
     }
 
     /// Until when the link waits for its first exchange, where it does.
@@ -108,6 +118,7 @@ impl Core {
         if let Some(link) = self.links.get_mut(&peer) {
             link.exchange.first = holds.then(|| First {
                 until: now + FIRST,
+                rounds_left: FIRST_ROUNDS,
                 wanted: Vec::new(),
             });
         }
@@ -226,6 +237,7 @@ impl Core {
             link.needs.require(index);
         }
         if let Some(first) = &mut link.exchange.first {
+            first.rounds_left = first.rounds_left.saturating_sub(1);
             if wanted.is_empty() {
                 self.end_first_exchange(peer);
             } else {
@@ -259,11 +271,14 @@ impl Core {
     pub(super) fn go_on_with_first_exchanges(&mut self) {
         let waiting = self.links.values_mut().filter_map(|link| {
             let first = link.exchange.first.as_mut()?;
-            (!first.wanted.is_empty()).then(|| (link.peer, std::mem::take(&mut first.wanted)))
+            let wanted = std::mem::take(&mut first.wanted);
+            (!wanted.is_empty()).then_some((link.peer, wanted, first.rounds_left))
         });
-        for (peer, mut wanted) in waiting.collect::<Vec<_>>() {
+        for (peer, mut wanted, rounds_left) in waiting.collect::<Vec<_>>() {
             wanted.retain(|(id, version)| self.lacks(id, *version));
-            if wanted.is_empty() {
+            if wanted.is_empty() && rounds_left == 0 {
+                self.end_first_exchange(peer);
+            } else if wanted.is_empty() {
                 self.start_exchange(peer);
             } else if let Some(link) = self.links.get_mut(&peer)
                 && let Some(first) = &mut link.exchange.first
@@ -273,10 +288,10 @@ impl Core {
         }
     }
 
-    /// Nothing keeps the link from being listed any more, which the next look at the links does.
+    /// The next look at the links lists that one.
     fn end_first_exchange(&mut self, peer: NodeId) {
         if let Some(link) = self.links.get_mut(&peer) {
-            link.exchange.first = None;
+            link.exchange.end_first();
             self.stirred = true;
         }
     }

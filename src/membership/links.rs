@@ -206,7 +206,9 @@ impl Core {
                 }
                 self.offer_all(peer);
                 self.offer_news_of_lost(peer);
-                self.list_if_due(now, peer);
+                if self.list_if_due(now, peer) {
+                    self.own_links_changed(now, true);
+                }
             }
         }
     }
@@ -347,7 +349,11 @@ impl Core {
             return;
         }
         match link.phase {
-            LinkPhase::Live { .. } => self.list_if_due(now, peer),
+            LinkPhase::Live { .. } => {
+                if self.list_if_due(now, peer) {
+                    self.own_links_changed(now, true);
+                }
+            }
             LinkPhase::Parked { until } if until <= now => {
                 let conn = link.conn;
                 self.close(now, peer, conn, CloseCode::Down);
@@ -359,12 +365,14 @@ impl Core {
         }
     }
 
-    /// Lists a link that stands, unless it has something to wait for.
-    pub(super) fn list_if_due(&mut self, now: Time, peer: NodeId) {
-        let link = self.links.get_mut(&peer);
-        if let Some(link) = link.filter(|link| link.listing_due().is_some_and(|due| due <= now)) {
-            link.listed = true;
-            self.own_links_changed(now, true);
-        }
+    /// Lists a link that stands, unless it has something to wait for; tells whether it did.
+    pub(super) fn list_if_due(&mut self, now: Time, peer: NodeId) -> bool {
+        let is_due = |link: &&mut Link| link.listing_due().is_some_and(|due| due <= now);
+        let Some(link) = self.links.get_mut(&peer).filter(is_due) else {
+            return false;
+        };
+        link.listed = true;
+        link.exchange.end_first();
+        true
     }
 }

@@ -72,12 +72,22 @@ impl Desk {
     }
 
     fn connect(&mut self, conn: ConnId, peer: &Identity, record: Arc<Record>) {
+        self.connect_to_one_that_knows(conn, peer, record, 1);
+    }
+
+    fn connect_to_one_that_knows(
+        &mut self,
+        conn: ConnId,
+        peer: &Identity,
+        record: Arc<Record>,
+        known: u32,
+    ) {
         let hello = Hello {
             run_id: 1,
             dial_counter: conn.0,
             replaces: false,
             observed: "[::1]:8000".parse().unwrap(),
-            known: 1,
+            known,
             digest: ViewDigest([0; 8]),
             record,
         };
@@ -327,6 +337,56 @@ fn words_about_the_tree_without_end_are_over_the_limit() {
     }
     desk.drain();
     desk.turned_away(CloseCode::Limit, "over_limit");
+}
+
+/// Where two parts of a split network meet, a link counts after a first exchange: which a peer can't draw out.
+#[test]
+fn a_peer_with_something_new_at_every_comparison_is_not_compared_with_for_ever() {
+    let mut desk = Desk::new();
+    // Who was lost sight of is why a link has to wait.
+    desk.give(Input::Closed(LIAR, Closed::Reset));
+    let drip = (ConnId(3), identity(3));
+    let record = Record::sign(body(&drip.1), NETWORK, &drip.1);
+    desk.connect_to_one_that_knows(drip.0, &drip.1, record, 2000);
+    let id = drip.1.node_id().abbreviated();
+    let (mut answered, mut key) = (0, 20);
+    loop {
+        let compared = desk.actions.iter().filter(
+            |action| matches!(action, Action::Send(conn, Message::Digests { .. }) if *conn == drip.0),
+        );
+        let compared = compared.count();
+        if compared == answered {
+            break;
+        }
+        answered = compared;
+        assert!(answered < 64, "over what a neighbour allows");
+        assert!(desk.core.own_record().link_to(&id).is_none(), "waits");
+        key += 1;
+        let new = identity(key);
+        let record = Record::sign(body(&new), NETWORK, &new);
+        desk.give(Input::Message(
+            drip.0,
+            Message::Versions {
+                log2: 0,
+                buckets: vec![0],
+                entries: vec![(new.node_id().abbreviated(), record.version())],
+            },
+        ));
+        desk.give(Input::Message(
+            drip.0,
+            Message::Records(vec![arrived(&record)]),
+        ));
+        desk.give(Input::Timeout);
+    }
+    assert_eq!(answered, 8);
+    for _ in 0..10 {
+        desk.give(Input::Timeout);
+    }
+    assert!(
+        desk.core.own_record().link_to(&id).is_some(),
+        "counts from then on"
+    );
+    assert_eq!(desk.closed(drip.0), None);
 }
 
 /// What is told of and never sent is asked for of whoever told of it last, and not for ever.
