@@ -8,7 +8,7 @@ mod database {
 
     use area_net::identity::Identity;
     use area_net::membership::database::{
-        Change, Database, Flip, Index, MAX_DOWN_PER_NEIGHBOUR, Outcome, bucket,
+        Before, Change, Database, Flip, Index, MAX_DOWN_PER_NEIGHBOUR, Outcome, bucket,
     };
     use area_net::record::{Body, Direction, LinkState, Record, ShortRun, Signer};
     use area_net::wire::{MAX_SYNC_ENTRIES, NodeId, ShortId};
@@ -123,34 +123,32 @@ mod database {
     fn only_newer_records_are_taken() {
         let mut database = Database::new(record(0, 1, &[]));
         let at_1 = Index(1);
-        assert_eq!(
-            take(&mut database, record(1, 5, &[]), 9),
-            Outcome::Newer(at_1, Change::Gain)
-        );
-        assert_eq!(
-            take(&mut database, record(1, 5, &[]), 9),
-            Outcome::Same(at_1)
-        );
-        assert_eq!(
-            take(&mut database, record(1, 4, &[7]), 9),
-            Outcome::Older(at_1)
-        );
-        assert_eq!(
-            take(&mut database, record(1, 6, &[7]), 9),
-            Outcome::Newer(at_1, Change::Gain)
-        );
-        assert_eq!(
-            take(&mut database, record(1, 7, &[7]), 9),
-            Outcome::Newer(at_1, Change::Figures)
-        );
-        assert_eq!(
-            take(&mut database, record(1, 8, &[]), 9),
-            Outcome::Newer(at_1, Change::Loss)
-        );
-        assert_eq!(
-            take(&mut database, leaving(1, 9), 9),
-            Outcome::Newer(at_1, Change::Loss)
-        );
+        let newer = |change, before: Option<Arc<Record>>| {
+            let before = before.map(|record| Before {
+                record,
+                over_loopback: false,
+            });
+            Outcome::Newer(at_1, change, before)
+        };
+        let records = [
+            (5, vec![]),
+            (4, vec![7]),
+            (6, vec![7]),
+            (7, vec![7]),
+            (8, vec![]),
+        ];
+        let [five, four, six, seven, eight] = records.map(|(seq, links)| record(1, seq, &links));
+        for (given, outcome) in [
+            (five.clone(), newer(Change::Gain, None)),
+            (five.clone(), Outcome::Same(at_1)),
+            (four, Outcome::Older(at_1)),
+            (six.clone(), newer(Change::Gain, Some(five))),
+            (seven.clone(), newer(Change::Figures, Some(six))),
+            (eight.clone(), newer(Change::Loss, Some(seven))),
+            (leaving(1, 9), newer(Change::Loss, Some(eight))),
+        ] {
+            assert_eq!(take(&mut database, given, 9), outcome);
+        }
         let (a, b) = (record(1, 9, &[]), leaving(1, 9));
         let lesser = if a.version() < b.version() { a } else { b };
         assert!(!database.would_be_news(&lesser));
@@ -169,7 +167,7 @@ mod database {
         assert!(database.record(&id(3)).is_none() && database.get(three).is_none());
         assert_eq!(
             take(&mut database, record(4, 1, &[]), 1),
-            Outcome::Newer(three, Change::Gain)
+            Outcome::Newer(three, Change::Gain, None)
         );
         assert_eq!(
             database.forget_older(at(10_000), at(600)),

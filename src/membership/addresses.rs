@@ -6,9 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use super::database::{Entry, Index};
+use super::database::{Before, Entry, Index};
 use super::pool::{MAX_ADDRS_REMEMBERED, MAX_REMEMBERED, Pool, Remembered};
 use super::{Core, Time};
 use crate::record::Record;
@@ -90,13 +89,8 @@ impl Core {
         }
     }
 
-    /// A node has a new record, in the place of `before` (and whether that had come over loopback).
-    pub(super) fn remember(
-        &mut self,
-        now: Time,
-        index: Index,
-        before: Option<(Arc<Record>, bool)>,
-    ) {
+    /// A node has a new record, in the place of the one before.
+    pub(super) fn remember(&mut self, now: Time, index: Index, before: Option<Before>) {
         let entry = self.database.entry(index);
         let body = entry.record.body();
         let id = body.id;
@@ -105,15 +99,16 @@ impl Core {
             self.pool.left(&id);
         } else if entry.up {
             let known = self.pool.nodes().contains_key(&id);
-            let moved = before.filter(|(before, over_loopback)| {
-                before.body().addrs != body.addrs || *over_loopback != entry.over_loopback
+            let moved = before.filter(|before| {
+                let addrs = &before.record.body().addrs;
+                *addrs != body.addrs || before.over_loopback != entry.over_loopback
             });
             if !known && moved.is_none() {
                 return;
             }
             let (addrs, at) = (published_in(entry), self.unix_ms(now));
-            if let Some((before, over_loopback)) = moved.filter(|_| !known) {
-                let old = published(&before, over_loopback);
+            if let Some(before) = moved.filter(|_| !known) {
+                let old = published(&before.record, before.over_loopback);
                 self.pool.learn(id, &old, at, false);
             }
             self.pool.learn(id, &addrs, at, false);

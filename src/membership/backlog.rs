@@ -1,9 +1,12 @@
-//! What neighbours may still lack: sets of nodes, whose newest records are encoded at the moment of sending.
+//! What neighbours may still lack: of every node, who has its newest record, who is to be sent it, and who is to be told of it.
 //!
 //! A newer record first waits a moment for company in one queue of the core ([`Waiting`]). When its time has come, every neighbour that
-//! was not found to have it by then gets it into its own [`Backlog`]: three bits a node, so that memory is bounded by
-//! the number of nodes and a slow link gets fewer, newer records. Along the tree records are sent as they come; over all other links a
-//! node is only told of, and its record sent when the neighbour asks.
+//! was not found to have it by then is to be sent it, along the tree, or to be told of it, over all other links, and is sent it when it asks
+//! ([`Backlog`]). That takes two bits for each node and neighbour, so memory is bounded by the number of nodes, and a slow
+//! link gets fewer, newer records, which are encoded at the moment of sending.
+//!
+//! The bits of a node stand together: what is new of it concerns all neighbours. Where they stood by neighbours, thirty places in memory
+//! were touched for every record, which is most of what a record costs where ten thousand cores share a cache.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +14,9 @@ use fixedbitset::FixedBitSet;
 
 use super::Time;
 use super::database::Index;
+
+/// Neighbours whose bits stand in one word.
+const LANE: usize = u16::BITS as usize;
 
 /// By which links a record is passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,116 +55,300 @@ impl Waiting {
     }
 }
 
-/// What one neighbour may still lack.
+/// A neighbour's place in the backlog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Slot(usize);
+
+impl Slot {
+    fn lane(self) -> usize {
+        self.0 / LANE
+    }
+
+    fn bit(self) -> u16 {
+        1 << (self.0 % LANE)
+    }
+}
+
+/// Some of the neighbours, as bits.
+#[derive(Debug)]
+pub(super) struct Slots(Vec<u16>);
+
+/// How a node's newest record stands with a neighbour: two bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stand {
+    /// It may lack it, and nothing is done about that yet.
+    Open,
+    /// To be told of.
+    Told,
+    /// To be sent.
+    Due,
+    /// It has it.
+    Has,
+}
+
+/// What neighbours may still lack.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
-    /// It has the newest record.
-    has: FixedBitSet,
-    /// To be sent, and how many.
+    /// Words that hold one bit for each neighbour.
+    width: usize,
+    /// A row for each node: `width` words with a bit where the record is due or had, then as many where it is told of or had.
+    rows: Vec<u16>,
+    neighbors: Vec<Option<Neighbor>>,
+}
+
+#[derive(Debug, Default)]
+struct Neighbor {
+    /// The nodes whose records are to be sent to it, and how many.
     due: FixedBitSet,
     due_count: usize,
-    /// To be told of, all of them at that time.
-    told: FixedBitSet,
+    /// When it is to be told of others.
     told_at: Option<Time>,
     /// Where the next batch begins: low places must not always go first.
     cursor: usize,
 }
 
-impl Backlog {
-    /// The node has a new record: whatever the neighbour has is old.
-    pub(super) fn renew(&mut self, index: Index) {
-        remove(&mut self.has, index);
-    }
-
-    /// The neighbour has the node's newest record.
-    pub(super) fn settle(&mut self, index: Index) {
-        self.drop_due(index);
-        remove(&mut self.told, index);
-        insert(&mut self.has, index);
-    }
-
-    /// To be sent, unless the neighbour has it.
-    pub(super) fn offer(&mut self, index: Index) {
-        if !self.has.contains(place(index)) {
-            remove(&mut self.told, index);
-            self.due_count += usize::from(!self.due.contains(place(index)));
-            insert(&mut self.due, index);
+impl Neighbor {
+    fn is_due(&mut self, index: Index, is_due: bool) {
+        if is_due {
+            self.due.grow_and_insert(place(index));
+            self.due_count += 1;
+        } else {
+            self.due.remove(place(index));
+            self.due_count -= 1;
         }
     }
 
-    fn drop_due(&mut self, index: Index) {
-        self.due_count -= usize::from(self.due.contains(place(index)));
-        remove(&mut self.due, index);
+    fn tell_by(&mut self, by: Time) {
+        let at = self.told_at.get_or_insert(by);
+        *at = by.min(*at);
+    }
+}
+
+impl Backlog {
+    /// A new neighbour, which may lack everything. It stays until [`Self::leave`].
+    pub(super) fn join(&mut self) -> Slot {
+        let free = self.neighbors.iter().position(Option::is_none);
+        let slot = Slot(free.unwrap_or(self.neighbors.len()));
+        if slot.0 == self.neighbors.len() {
+            self.neighbors.push(None);
+            self.widen();
+        }
+        self.neighbors[slot.0] = Some(Neighbor::default());
+        slot
+    }
+
+    /// A neighbour is gone, and its place free.
+    pub(super) fn leave(&mut self, slot: Slot) {
+        self.neighbors[slot.0] = None;
+        for word in self.rows.iter_mut().skip(slot.lane()).step_by(self.width) {
+            *word &= !slot.bit();
+        }
+    }
+
+    /// Makes room for all neighbours in each row.
+    fn widen(&mut self) {
+        let width = self.neighbors.len().div_ceil(LANE);
+        if width > self.width {
+            let halves = self.rows.chunks(self.width.max(1));
+            let wider = halves.flat_map(|half| {
+                let mut wide = half.to_vec();
+                wide.resize(width, 0);
+                wide
+            });
+            self.rows = wider.collect();
+            self.width = width;
+        }
+    }
+
+    /// Those neighbours.
+    pub(super) fn slots(&self, some: impl Iterator<Item = Slot>) -> Slots {
+        let mut slots = Slots(vec![0; self.width]);
+        for slot in some {
+            slots.0[slot.lane()] |= slot.bit();
+        }
+        slots
+    }
+
+    fn neighbor(&mut self, slot: Slot) -> &mut Neighbor {
+        let neighbor = self.neighbors[slot.0].as_mut();
+        neighbor.expect("a link gives its slot back only once")
+    }
+
+    /// The words of a node's row: due or had, and told of or had.
+    fn row(&mut self, index: Index) -> (&mut [u16], &mut [u16]) {
+        let at = place(index) * 2 * self.width;
+        let end = at + 2 * self.width;
+        if self.rows.len() < end {
+            // A little more than needed: but ten thousand cores have ten thousand tables.
+            let len = (place(index) + 1).next_multiple_of(256) * 2 * self.width;
+            self.rows.reserve_exact(len - self.rows.len());
+            self.rows.resize(len, 0);
+        }
+        self.rows[at..end].split_at_mut(self.width)
+    }
+
+    fn stand(&self, slot: Slot, index: Index) -> Stand {
+        let at = place(index) * 2 * self.width + slot.lane();
+        let is_set = |at: usize| self.rows.get(at).is_some_and(|word| word & slot.bit() != 0);
+        match (is_set(at), is_set(at + self.width)) {
+            (false, false) => Stand::Open,
+            (false, true) => Stand::Told,
+            (true, false) => Stand::Due,
+            (true, true) => Stand::Has,
+        }
+    }
+
+    fn set(&mut self, slot: Slot, index: Index, stand: Stand) {
+        let before = self.stand(slot, index);
+        if before == stand {
+            return;
+        }
+        let (due, told) = self.row(index);
+        let set = |word: &mut u16, on: bool| {
+            *word = if on {
+                *word | slot.bit()
+            } else {
+                *word & !slot.bit()
+            };
+        };
+        set(
+            &mut due[slot.lane()],
+            matches!(stand, Stand::Due | Stand::Has),
+        );
+        set(
+            &mut told[slot.lane()],
+            matches!(stand, Stand::Told | Stand::Has),
+        );
+        if (before == Stand::Due) != (stand == Stand::Due) {
+            self.neighbor(slot).is_due(index, stand == Stand::Due);
+        }
+    }
+
+    /// The node has a new record: whatever neighbours have is old.
+    pub(super) fn renew(&mut self, index: Index) {
+        let (due, told) = self.row(index);
+        for (due, told) in due.iter_mut().zip(told) {
+            let have = *due & *told;
+            *due ^= have;
+            *told ^= have;
+        }
+    }
+
+    /// The neighbour has the node's newest record.
+    pub(super) fn settle(&mut self, slot: Slot, index: Index) {
+        self.set(slot, index, Stand::Has);
+    }
+
+    /// To be sent, unless the neighbour has it.
+    pub(super) fn offer(&mut self, slot: Slot, index: Index) {
+        if self.stand(slot, index) != Stand::Has {
+            self.set(slot, index, Stand::Due);
+        }
     }
 
     /// To be told of, and by then, unless the neighbour has it or gets it.
-    pub(super) fn mention(&mut self, index: Index, by: Time) {
-        if !self.has.contains(place(index)) && !self.due.contains(place(index)) {
-            insert(&mut self.told, index);
-            let at = self.told_at.get_or_insert(by);
-            *at = by.min(*at);
+    pub(super) fn mention(&mut self, slot: Slot, index: Index, by: Time) {
+        if matches!(self.stand(slot, index), Stand::Open | Stand::Told) {
+            self.set(slot, index, Stand::Told);
+            self.neighbor(slot).tell_by(by);
+        }
+    }
+
+    /// Offers to some neighbours and mentions to others, at once.
+    pub(super) fn hand_on(&mut self, index: Index, send: &Slots, tell: &Slots, by: Time) {
+        for lane in 0..self.width {
+            let (due, told) = self.row(index);
+            let (due, told) = (&mut due[lane], &mut told[lane]);
+            let send = send.0[lane] & !(*due & *told);
+            let new = send & !*due;
+            *due |= send;
+            *told &= !send;
+            let tell = tell.0[lane] & !*due;
+            *told |= tell;
+            for slot in ones(lane, new) {
+                self.neighbor(slot).is_due(index, true);
+            }
+            for slot in ones(lane, tell) {
+                self.neighbor(slot).tell_by(by);
+            }
         }
     }
 
     /// To be sent: the neighbour said that it lacks it.
-    pub(super) fn require(&mut self, index: Index) {
-        self.renew(index);
-        self.offer(index);
+    pub(super) fn require(&mut self, slot: Slot, index: Index) {
+        self.set(slot, index, Stand::Due);
     }
 
     /// Takes out what is to be sent, as long as `fits` says so.
-    pub(super) fn take_due(&mut self, mut fits: impl FnMut(Index) -> bool) {
-        while self.due_count > 0 {
-            let next = next_one(&self.due, self.cursor).or_else(|| next_one(&self.due, 0));
+    pub(super) fn take_due(&mut self, slot: Slot, mut fits: impl FnMut(Index) -> bool) {
+        while self.neighbor(slot).due_count > 0 {
+            let Neighbor { due, cursor, .. } = self.neighbor(slot);
+            let next = next_one(due, *cursor).or_else(|| next_one(due, 0));
             let index = next.expect("there is one, by the count");
-            self.cursor = place(index);
+            *cursor = place(index);
             if !fits(index) {
                 break;
             }
-            self.settle(index);
+            self.settle(slot, index);
         }
     }
 
     /// Takes out whom to tell of, up to so many at once, if it is time to.
-    pub(super) fn take_told(&mut self, now: Time, most: usize) -> Vec<Index> {
-        if self.told_at.is_none_or(|at| at > now) {
+    pub(super) fn take_told(&mut self, slot: Slot, now: Time, most: usize) -> Vec<Index> {
+        if self.told_due(slot).is_none_or(|at| at > now) {
             return Vec::new();
         }
-        let told = self.told.ones().take(most);
-        let taken: Vec<Index> = told
-            .map(|at| Index(u32::try_from(at).expect("it was an index")))
+        let rows = self.rows.chunks_exact(2 * self.width).enumerate();
+        let told = rows.filter(|(_, row)| {
+            let (due, told) = (row[slot.lane()], row[self.width + slot.lane()]);
+            told & !due & slot.bit() != 0
+        });
+        let mut taken: Vec<Index> = told
+            .map(|(place, _)| Index::from_place(place))
+            .take(most + 1)
             .collect();
-        for &index in &taken {
-            self.settle(index);
+        if taken.len() <= most {
+            self.neighbor(slot).told_at = None;
         }
-        if self.told.is_clear() {
-            self.told_at = None;
+        taken.truncate(most);
+        for &index in &taken {
+            self.settle(slot, index);
         }
         taken
     }
 
-    /// When somebody is to be told of.
-    pub(super) fn told_due(&self) -> Option<Time> {
-        self.told_at
+    /// When the neighbour is to be told of somebody.
+    pub(super) fn told_due(&self, slot: Slot) -> Option<Time> {
+        self.neighbors[slot.0].as_ref()?.told_at
     }
 
-    /// Whether no record is to be sent.
-    pub(super) fn is_empty(&self) -> bool {
-        self.due_count == 0
+    /// Whether no record is to be sent to the neighbour.
+    pub(super) fn is_empty(&self, slot: Slot) -> bool {
+        let neighbor = self.neighbors[slot.0].as_ref();
+        neighbor.is_none_or(|neighbor| neighbor.due_count == 0)
     }
 
     /// Those nodes are forgotten.
     pub(super) fn forget(&mut self, gone: &BTreeSet<Index>) {
         for &index in gone {
-            self.drop_due(index);
-            remove(&mut self.told, index);
-            self.renew(index);
+            for slot in (0..self.neighbors.len()).map(Slot) {
+                self.set(slot, index, Stand::Open);
+            }
         }
     }
 }
 
 fn place(index: Index) -> usize {
     index.0 as usize
+}
+
+/// Whose bits are set in a word.
+fn ones(lane: usize, mut word: u16) -> impl Iterator<Item = Slot> {
+    std::iter::from_fn(move || {
+        let bit = word.trailing_zeros() as usize;
+        word &= word.checked_sub(1)?;
+        Some(Slot(lane * LANE + bit))
+    })
 }
 
 /// The first one from there on.
@@ -174,25 +364,17 @@ fn next_one(bits: &FixedBitSet, from: usize) -> Option<Index> {
     Some(Index(u32::try_from(place).expect("it was an index")))
 }
 
-fn insert(bits: &mut FixedBitSet, index: Index) {
-    bits.grow_and_insert(place(index));
-}
-
-fn remove(bits: &mut FixedBitSet, index: Index) {
-    if place(index) < bits.len() {
-        bits.remove(place(index));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn sent(backlog: &mut Backlog, most: usize) -> Vec<u32> {
+    fn sent(backlog: &mut Backlog, to: Slot, most: usize) -> Vec<u32> {
         let mut sent = Vec::new();
-        backlog.take_due(|index| {
+        backlog.take_due(to, |index| {
             let fits = sent.len() < most;
             sent.extend(fits.then_some(index.0));
             fits
@@ -203,49 +385,60 @@ mod tests {
     #[test]
     fn a_neighbour_gets_a_record_once_and_its_successor_once() {
         let (mut backlog, node) = (Backlog::default(), Index(70));
-        backlog.offer(node);
-        assert_eq!(sent(&mut backlog, 9), [70]);
-        backlog.offer(node);
-        assert!(backlog.is_empty(), "it has that version");
+        let to = backlog.join();
+        backlog.offer(to, node);
+        assert_eq!(sent(&mut backlog, to, 9), [70]);
+        backlog.offer(to, node);
+        assert!(backlog.is_empty(to), "it has that version");
         backlog.renew(node);
-        backlog.offer(node);
-        assert!(!backlog.is_empty());
-        backlog.settle(node);
-        assert!(backlog.is_empty(), "it came from there");
-        backlog.require(node);
-        assert!(!backlog.is_empty(), "it asked for it");
+        backlog.offer(to, node);
+        assert!(!backlog.is_empty(to));
+        backlog.settle(to, node);
+        assert!(backlog.is_empty(to), "it came from there");
+        backlog.require(to, node);
+        assert!(!backlog.is_empty(to), "it asked for it");
     }
 
     #[test]
     fn batches_go_round_so_that_no_node_waits_for_ever() {
         let mut backlog = Backlog::default();
+        let to = backlog.join();
         for node in 0..5 {
-            backlog.offer(Index(node));
+            backlog.offer(to, Index(node));
         }
-        assert_eq!(sent(&mut backlog, 2), [0, 1]);
+        assert_eq!(sent(&mut backlog, to, 2), [0, 1]);
         for node in 0..2 {
-            backlog.require(Index(node));
+            backlog.require(to, Index(node));
         }
-        assert_eq!(sent(&mut backlog, 2), [2, 3]);
-        assert_eq!(sent(&mut backlog, 9), [4, 0, 1]);
-        assert!(backlog.is_empty());
+        assert_eq!(sent(&mut backlog, to, 2), [2, 3]);
+        assert_eq!(sent(&mut backlog, to, 9), [4, 0, 1]);
+        assert!(backlog.is_empty(to));
     }
 
     #[test]
     fn a_neighbour_is_told_once_and_gets_what_it_asks_for() {
         let (mut backlog, at) = (Backlog::default(), Duration::from_millis(5));
+        let to = backlog.join();
         let (early, late) = (Index(1), Index(2));
-        backlog.mention(late, at * 2);
-        backlog.mention(early, at);
-        assert!(backlog.is_empty() && backlog.told_due() == Some(at));
-        assert_eq!(backlog.take_told(at / 2, 9), []);
-        assert_eq!(backlog.take_told(at, 9), [early, late], "in one message");
-        backlog.mention(early, at);
-        assert_eq!(backlog.told_due(), None, "it knows");
-        backlog.require(early);
-        backlog.mention(early, at);
-        assert_eq!(backlog.take_told(at, 9), [], "it gets the record itself");
-        assert!(!backlog.is_empty());
+        backlog.mention(to, late, at * 2);
+        backlog.mention(to, early, at);
+        assert!(backlog.is_empty(to) && backlog.told_due(to) == Some(at));
+        assert_eq!(backlog.take_told(to, at / 2, 9), []);
+        assert_eq!(
+            backlog.take_told(to, at, 9),
+            [early, late],
+            "in one message"
+        );
+        backlog.mention(to, early, at);
+        assert_eq!(backlog.told_due(to), None, "it knows");
+        backlog.require(to, early);
+        backlog.mention(to, early, at);
+        assert_eq!(
+            backlog.take_told(to, at, 9),
+            [],
+            "it gets the record itself"
+        );
+        assert!(!backlog.is_empty(to));
     }
 
     #[test]
@@ -259,5 +452,118 @@ mod tests {
         let together = vec![(Index(2), Way::Everywhere), (Index(1), Way::Tree)];
         assert_eq!(waiting.pop_due(at), Some(together));
         assert_eq!(waiting.pop_due(at), None);
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Join,
+        Leave(usize),
+        Renew(u32),
+        Settle(usize, u32),
+        Require(usize, u32),
+        /// To neighbours with the first bits it is offered, and mentioned to those with the second ones.
+        HandOn(u64, u64, u32),
+        Send(usize, usize),
+        Tell(usize, usize),
+        Forget(u32),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let (which, node) = (0..40_usize, 0..600_u32);
+        prop_oneof![
+            3 => Just(Step::Join),
+            1 => which.clone().prop_map(Step::Leave),
+            3 => node.clone().prop_map(Step::Renew),
+            3 => (which.clone(), node.clone()).prop_map(|(to, node)| Step::Settle(to, node)),
+            1 => (which.clone(), node.clone()).prop_map(|(to, node)| Step::Require(to, node)),
+            6 => (any::<u64>(), any::<u64>(), node.clone())
+                .prop_map(|(send, tell, node)| Step::HandOn(send, tell, node)),
+            2 => (which.clone(), 0..5_usize).prop_map(|(to, most)| Step::Send(to, most)),
+            2 => (which, 0..5_usize).prop_map(|(to, most)| Step::Tell(to, most)),
+            1 => node.prop_map(Step::Forget),
+        ]
+    }
+
+    proptest! {
+        /// However many neighbours come and go: each stands where a map of its own would have it.
+        #[test]
+        fn every_neighbour_has_a_backlog_of_its_own(steps in prop::collection::vec(step(), 1..200)) {
+            let mut backlog = Backlog::default();
+            let mut plain: Vec<(Slot, BTreeMap<u32, Stand>)> = Vec::new();
+            for step in steps {
+                let count = plain.len().max(1);
+                match step {
+                    Step::Join => plain.push((backlog.join(), BTreeMap::new())),
+                    Step::Leave(which) if which < plain.len() => {
+                        let (slot, _) = plain.swap_remove(which);
+                        backlog.leave(slot);
+                    }
+                    Step::Renew(node) => {
+                        backlog.renew(Index(node));
+                        for (_, stands) in &mut plain {
+                            stands.retain(|of, stand| *of != node || *stand != Stand::Has);
+                        }
+                    }
+                    Step::HandOn(send, tell, node) => {
+                        let pick = |bits: u64| {
+                            let some = plain.iter().enumerate();
+                            let some = some.filter(move |(nth, _)| bits >> (nth % 64) & 1 == 1);
+                            some.map(|(_, (slot, _))| *slot)
+                        };
+                        let slots = [send, tell].map(|bits| backlog.slots(pick(bits)));
+                        backlog.hand_on(Index(node), &slots[0], &slots[1], Duration::ZERO);
+                        for (nth, (_, stands)) in plain.iter_mut().enumerate() {
+                            let stand = stands.get(&node).copied().unwrap_or(Stand::Open);
+                            if send >> (nth % 64) & 1 == 1 && stand != Stand::Has {
+                                stands.insert(node, Stand::Due);
+                            } else if tell >> (nth % 64) & 1 == 1 && stand == Stand::Open {
+                                stands.insert(node, Stand::Told);
+                            }
+                        }
+                    }
+                    Step::Forget(node) => {
+                        backlog.forget(&[Index(node)].into());
+                        for (_, stands) in &mut plain {
+                            stands.remove(&node);
+                        }
+                    }
+                    Step::Settle(which, node) => if let Some((slot, stands)) = plain.get_mut(which % count) {
+                        backlog.settle(*slot, Index(node));
+                        stands.insert(node, Stand::Has);
+                    }
+                    Step::Require(which, node) => if let Some((slot, stands)) = plain.get_mut(which % count) {
+                        backlog.require(*slot, Index(node));
+                        stands.insert(node, Stand::Due);
+                    }
+                    Step::Send(which, most) => if let Some((slot, stands)) = plain.get_mut(which % count) {
+                        let due = stands.values().filter(|stand| **stand == Stand::Due).count();
+                        let sent = sent(&mut backlog, *slot, most);
+                        prop_assert_eq!(sent.len(), due.min(most));
+                        for node in sent {
+                            prop_assert_eq!(stands.insert(node, Stand::Has), Some(Stand::Due));
+                        }
+                    }
+                    Step::Tell(which, most) => if let Some((slot, stands)) = plain.get_mut(which % count) {
+                        let told = stands.iter().filter(|(_, stand)| **stand == Stand::Told);
+                        let told: Vec<Index> = told.map(|(node, _)| Index(*node)).take(most).collect();
+                        prop_assert_eq!(backlog.take_told(*slot, Duration::ZERO, most), told.clone());
+                        for Index(node) in told {
+                            stands.insert(node, Stand::Has);
+                        }
+                    }
+                    Step::Leave(_) => {}
+                }
+                for (slot, stands) in &plain {
+                    for node in 0..600 {
+                        let stand = stands.get(&node).copied().unwrap_or(Stand::Open);
+                        prop_assert_eq!(backlog.stand(*slot, Index(node)), stand);
+                    }
+                    let due = stands.values().any(|stand| *stand == Stand::Due);
+                    prop_assert_eq!(backlog.is_empty(*slot), !due);
+                    let told = stands.values().any(|stand| *stand == Stand::Told);
+                    prop_assert!(!told || backlog.told_due(*slot).is_some());
+                }
+            }
+        }
     }
 }

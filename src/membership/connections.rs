@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::backlog::Backlog;
 use super::detector::Detector;
 use super::exchange::Exchange;
 use super::links::{Link, LinkPhase};
@@ -184,7 +183,7 @@ impl Core {
     fn adopt(&mut self, now: Time, new: Connected) {
         let peer = new.peer;
         let was_up = self.database.is_up(&peer);
-        let old = self.links.remove(&peer);
+        let old = self.take_link(&peer);
         let replaced = old.as_ref().is_some_and(|old| old.listed);
         let new_run = old
             .as_ref()
@@ -227,7 +226,7 @@ impl Core {
             adopted: now,
             observed: new.hello.observed,
             detector,
-            needs: Backlog::default(),
+            slot: self.backlog.join(),
             in_flight,
             outbox: VecDeque::new(),
             superfluous: false,
@@ -248,7 +247,7 @@ impl Core {
                 .learn(peer, &[new.remote], self.unix_ms(now), false);
         }
         self.learn_own_addrs(now);
-        self.take_record(now, new.hello.record.clone(), Some(peer));
+        self.take_records(now, peer, [new.hello.record.clone()]);
         self.greet(now, peer, was_up, new.hello.known, new.hello.digest);
         if confirmed {
             self.events.push_back(Event::Linked {
@@ -360,9 +359,15 @@ impl Core {
         self.drop_link(now, peer, why);
     }
 
+    fn take_link(&mut self, peer: &NodeId) -> Option<Link> {
+        let link = self.links.remove(peer)?;
+        self.backlog.leave(link.slot);
+        Some(link)
+    }
+
     /// Removes a link whose connection is gone.
     pub(super) fn drop_link(&mut self, now: Time, peer: NodeId, why: &Closed) {
-        let Some(link) = self.links.remove(&peer) else {
+        let Some(link) = self.take_link(&peer) else {
             return;
         };
         if link.is_branch() {

@@ -56,16 +56,25 @@ pub enum Change {
 }
 
 /// The database's answer to a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub enum Outcome {
-    /// It is newer, and was taken.
-    Newer(Index, Change),
+    /// It is newer, and was taken, in the place of another one if there was one.
+    Newer(Index, Change, Option<Before>),
     /// We have this very record.
     Same(Index),
     /// Ours is newer.
     Older(Index),
     /// There is no room for it.
     Full,
+}
+
+/// The record that a newer one took the place of.
+#[derive(Debug, PartialEq)]
+pub struct Before {
+    /// The record.
+    pub record: Arc<Record>,
+    /// Whether it had come from a neighbour on this very machine.
+    pub over_loopback: bool,
 }
 
 /// A node that went up or down.
@@ -360,12 +369,6 @@ impl Database {
         })
     }
 
-    /// The record that this one takes the place of, or would.
-    #[must_use]
-    pub fn before(&self, record: &Arc<Record>) -> Option<Entry<'_>> {
-        self.find(record).map(|index| self.entry(index))
-    }
-
     /// Takes a verified record if it is newer than what is here. `over_loopback`: the neighbour that brought it is on this
     /// very machine, so loopback addresses in it mean something.
     pub fn accept(
@@ -380,7 +383,7 @@ impl Database {
                 return Outcome::Full;
             }
             let index = self.insert(record, now, from, over_loopback);
-            return Outcome::Newer(index, Change::Gain);
+            return Outcome::Newer(index, Change::Gain, None);
         };
         let have = self.record_at(index);
         if Arc::ptr_eq(have, &record) {
@@ -410,9 +413,14 @@ impl Database {
             notes.since = Stamp::of(now);
         }
         notes.received = Stamp::of(now);
-        notes.over_loopback = over_loopback;
-        self.records[index.at()] = Some(record);
-        Outcome::Newer(index, change)
+        let over_loopback = std::mem::replace(&mut notes.over_loopback, over_loopback);
+        let before = self.records[index.at()]
+            .replace(record)
+            .map(|record| Before {
+                record,
+                over_loopback,
+            });
+        Outcome::Newer(index, change, before)
     }
 
     fn insert(

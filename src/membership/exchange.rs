@@ -78,12 +78,12 @@ impl Exchange {
 impl Core {
     /// Offers everybody that is up to one neighbour.
     pub(super) fn offer_all(&mut self, peer: NodeId) {
-        let Some(link) = self.links.get_mut(&peer) else {
+        let Some(link) = self.links.get(&peer) else {
             return;
         };
         for (index, entry) in self.database.nodes_up() {
             if entry.record.id() != peer {
-                link.needs.offer(index);
+                self.backlog.offer(link.slot, index);
             }
         }
     }
@@ -127,13 +127,13 @@ impl Core {
 
     /// Offers what came in about nodes that are not in view again, and may soon be, as another link waits: no comparison of views would tell.
     pub(super) fn offer_news_of_lost(&mut self, peer: NodeId) {
-        let Some(link) = self.links.get_mut(&peer) else {
+        let Some(link) = self.links.get(&peer) else {
             return;
         };
         for index in self.database.lost() {
             let entry = self.database.entry(index);
             if entry.received > entry.since && entry.record.id() != peer {
-                link.needs.offer(index);
+                self.backlog.offer(link.slot, index);
             }
         }
     }
@@ -234,7 +234,7 @@ impl Core {
             link.exchange.next = now + NEXT;
         }
         for index in newer {
-            link.needs.require(index);
+            self.backlog.require(link.slot, index);
         }
         if let Some(first) = &mut link.exchange.first {
             first.rounds_left = first.rounds_left.saturating_sub(1);
@@ -254,9 +254,9 @@ impl Core {
             .iter()
             .filter_map(|id| self.database.index(id))
             .collect();
-        if let Some(link) = self.links.get_mut(&peer) {
+        if let Some(link) = self.links.get(&peer) {
             for index in indices {
-                link.needs.require(index);
+                self.backlog.require(link.slot, index);
             }
         }
     }

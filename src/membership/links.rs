@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::backlog::Backlog;
+use super::backlog::{Backlog, Slot};
 use super::detector::{Detector, Verdict};
 use super::{Action, Closed, ConnId, Core, Event, Time};
 use crate::record::Direction;
@@ -51,8 +51,8 @@ pub(super) struct Link {
     /// Where the peer sees us.
     pub(super) observed: SocketAddr,
     pub(super) detector: Detector,
-    /// Nodes whose newest record this neighbour may lack.
-    pub(super) needs: Backlog,
+    /// Its place in the backlog, where it stands which records this neighbour may lack.
+    pub(super) slot: Slot,
     /// The last message is not with the transport yet, since then.
     pub(super) in_flight: Option<Time>,
     pub(super) outbox: VecDeque<Message>,
@@ -74,14 +74,14 @@ impl Link {
         self.listed
     }
 
-    pub(super) fn deadline(&self) -> Time {
+    pub(super) fn deadline(&self, backlog: &Backlog) -> Time {
         let phase = match self.phase {
             LinkPhase::Live { .. } => self.listing_due(),
             LinkPhase::Parked { until } | LinkPhase::Orphaned { until } => Some(until),
         };
         let probe =
             (!matches!(self.phase, LinkPhase::Orphaned { .. })).then(|| self.detector.deadline());
-        [phase, probe, self.send_deadline()]
+        [phase, probe, self.send_deadline(backlog)]
             .into_iter()
             .flatten()
             .min()
@@ -99,10 +99,10 @@ impl Link {
     }
 
     /// When there is something to send, or what was sent must have left.
-    pub(super) fn send_deadline(&self) -> Option<Time> {
+    pub(super) fn send_deadline(&self, backlog: &Backlog) -> Option<Time> {
         match (self.in_flight, self.phase) {
             (Some(since), _) => Some(since + STALLED),
-            (None, LinkPhase::Live { .. }) => self.needs.told_due(),
+            (None, LinkPhase::Live { .. }) => backlog.told_due(self.slot),
             // What is kept waits for the link to come back.
             (None, LinkPhase::Parked { .. } | LinkPhase::Orphaned { .. }) => None,
         }
@@ -220,7 +220,7 @@ impl Core {
         let peers: Vec<NodeId> = self
             .links
             .values()
-            .filter(|link| link.deadline() <= now)
+            .filter(|link| link.deadline(&self.backlog) <= now)
             .map(|link| link.peer)
             .collect();
         for peer in peers {

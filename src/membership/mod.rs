@@ -15,7 +15,7 @@
 //! - `loss`: how many misses in a row a link's loss explains;
 //! - [`pool`]: what is missing, and where it might be;
 //! - `addresses`: where nodes can be dialed;
-//! - `backlog`: what a neighbour may still lack;
+//! - `backlog`: what neighbours may still lack;
 //! - `connections`: they come, go, and compete for being *the* link to a peer;
 //! - `links`: the link to a peer, while it stands;
 //! - `spread`: records between neighbours;
@@ -23,6 +23,7 @@
 //! - `tree`: which links carry records, and which only words of them;
 //! - `publish`: our own record;
 //! - `neighbors`: whom to link with;
+//! - `ring`: who is next to us on the ring of hashed ids;
 //! - `picture`: the snapshot.
 
 mod addresses;
@@ -39,6 +40,7 @@ mod picture;
 pub mod pool;
 mod publish;
 mod reach;
+mod ring;
 mod spread;
 mod tree;
 
@@ -53,7 +55,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::record::{Direction, Record, Signer};
 use crate::snapshot::Changes;
 use crate::wire::{Answer, CloseCode, Hello, Message, NodeId, Probe, ShortId, ViewDigest};
-use backlog::Waiting;
+use backlog::{Backlog, Waiting};
 use connections::{Contest, Flaps};
 use database::{Change, Database, Index};
 use ids::Ids;
@@ -61,6 +63,7 @@ use links::Link;
 pub use neighbors::MAX_QUEUE as MAX_DIAL_QUEUE;
 use pool::{Candidate, Pool, Remembered};
 use publish::OwnRecord;
+use ring::Ring;
 
 /// The time since the node's start. One clock for all of the core; it never goes back.
 pub type Time = Duration;
@@ -344,6 +347,7 @@ pub struct Core {
     dials: BTreeMap<DialId, Dialing>,
     dial_queue: VecDeque<(Candidate, u32)>,
     dial_counter: u64,
+    ring: Ring,
     /// When a node may be dialed again as a wanted neighbour, and how often that failed in a row.
     retries: BTreeMap<NodeId, (Time, u32)>,
     actions: VecDeque<Action>,
@@ -360,6 +364,8 @@ pub struct Core {
     flood: tree::Flood,
     /// Records that are to be passed on.
     waiting: Waiting,
+    /// What each neighbour may lack.
+    backlog: Backlog,
     /// Something happened that links may have to look at: a deadline may have moved.
     stirred: bool,
     /// Something may be there to send.
@@ -416,6 +422,7 @@ impl Core {
             dials: BTreeMap::new(),
             dial_queue,
             dial_counter: 0,
+            ring: Ring::new(&me),
             retries: BTreeMap::new(),
             actions: VecDeque::new(),
             events: VecDeque::new(),
@@ -429,6 +436,7 @@ impl Core {
             ask_due: None,
             flood: tree::Flood::new(),
             waiting: Waiting::default(),
+            backlog: Backlog::default(),
             stirred: true,
             to_send: true,
             links_due: None,
@@ -503,7 +511,7 @@ impl Core {
         let links = *self.links_due.get_or_insert_with(|| {
             self.links
                 .values()
-                .map(Link::deadline)
+                .map(|link| link.deadline(&self.backlog))
                 .min()
                 .unwrap_or(Time::MAX)
         });
@@ -612,7 +620,7 @@ impl Core {
         self.links
             .values()
             .filter(|link| matches!(link.phase, links::LinkPhase::Live { .. }))
-            .all(|link| link.in_flight.is_none() && link.needs.is_empty())
+            .all(|link| link.in_flight.is_none() && self.backlog.is_empty(link.slot))
     }
 
     /// How long to wait, after all is handed to the transport, before the connections may be closed: on a lossy link the
@@ -687,6 +695,7 @@ impl Core {
             return;
         }
         self.changes.shape += 1;
+        self.ring.follow(&self.database, &flips);
         self.pool
             .reach_changed(now, self.database.up_count(), &mut self.rng);
         self.plan_soon(now);
@@ -725,9 +734,7 @@ impl Core {
             return;
         }
         self.changes.shape += 1;
-        for link in self.links.values_mut() {
-            link.needs.forget(&gone);
-        }
+        self.backlog.forget(&gone);
     }
 
     /// Asks for a new derivation of who is up. Losses are looked at now, gains may wait for company where there are many of them.

@@ -13,12 +13,11 @@ use rand::RngExt as _;
 use super::database::ring_position;
 use super::links::LinkPhase;
 use super::pool::Candidate;
+use super::ring::SUCCESSORS;
 use super::{Action, Core, DialError, DialId, Dialing, Event, Time};
 use crate::record::Direction;
 use crate::wire::{CloseCode, MAX_ALTERNATIVES, NodeId, dialable};
 
-/// Each node keeps links to so many successors on the ring; so it has as many predecessors.
-const SUCCESSORS: usize = 2;
 /// A node that is younger than this dials eagerly: others may be starting with it.
 const STARTING: Duration = Duration::from_secs(1);
 /// A network grows as long as nodes come into view within this time of each other; links are few until then, and one that dies may
@@ -202,49 +201,11 @@ impl Core {
     }
 
     fn plan_ring(&mut self, now: Time) {
-        for id in self.successors() {
+        for id in self.ring.successors() {
             if !self.is_linked(&id) {
                 self.want(now, id);
             }
         }
-    }
-
-    /// The nodes that follow this one on the ring.
-    fn successors(&self) -> Vec<NodeId> {
-        let own = ring_position(&self.me);
-        let mut around: Vec<(u64, NodeId)> = self
-            .database
-            .nodes_up()
-            .filter(|(_, entry)| entry.record.id() != self.me)
-            .map(|(index, entry)| {
-                let ring = self.database.ring(index);
-                (ring.wrapping_sub(own), entry.record.id())
-            })
-            .collect();
-        if around.len() > SUCCESSORS {
-            around.select_nth_unstable(SUCCESSORS - 1);
-            around.truncate(SUCCESSORS);
-        }
-        around.sort_unstable();
-        around.into_iter().map(|(_, id)| id).collect()
-    }
-
-    /// The nodes around this one on the ring, on both sides: links with them are ring links.
-    fn ring_neighbors(&self) -> BTreeSet<NodeId> {
-        let own = ring_position(&self.me);
-        let mut ring: BTreeSet<NodeId> = self.successors().into_iter().collect();
-        let mut before: Vec<(u64, NodeId)> = self
-            .database
-            .nodes_up()
-            .filter(|(_, entry)| entry.record.id() != self.me)
-            .map(|(index, entry)| {
-                let ring = self.database.ring(index);
-                (own.wrapping_sub(ring), entry.record.id())
-            })
-            .collect();
-        before.sort_unstable();
-        ring.extend(before.into_iter().take(SUCCESSORS).map(|(_, id)| id));
-        ring
     }
 
     /// Whether the network seems to be starting up around us: nodes still come into view, and more than a
@@ -503,7 +464,7 @@ impl Core {
         if self.is_full_mesh() || degree + RING_SLOTS < self.config.degree_cap {
             return true;
         }
-        let ring = self.ring_neighbors();
+        let ring = self.ring.neighbors();
         let held = ring.iter().filter(|id| self.links.contains_key(id)).count();
         let reserved = RING_SLOTS.saturating_sub(held);
         ring.contains(peer) || degree + reserved < self.config.degree_cap
@@ -583,7 +544,7 @@ impl Core {
     /// The links to give up first: to peers with many links, then the long ones. Ring links and young ones stay. Lengths are compared
     /// by powers of two, so that the noise of measurements does not change anybody's mind.
     fn excess_links(&self, now: Time, excess: usize) -> BTreeSet<NodeId> {
-        let ring = self.ring_neighbors();
+        let ring = self.ring.neighbors();
         let mut candidates: Vec<(usize, u32, NodeId)> = self
             .links
             .values()

@@ -396,7 +396,7 @@ impl Core {
         let change = compare(self.database.record_at(me), &record);
         self.database.accept(record, now, None, false);
         self.changes.shape += 1;
-        self.renew(me, None);
+        self.backlog.renew(me);
         self.pass_on(now, me, change, Duration::ZERO);
         self.derive_soon(now, false);
     }

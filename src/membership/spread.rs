@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backlog::Way;
-use super::database::{Change, Index, Outcome, is_newer};
+use super::backlog::{Slot, Way};
+use super::database::{Before, Change, Index, Outcome};
 use super::links::LinkPhase;
 use super::{Action, ConnId, Core, Time};
 use crate::record::Record;
@@ -55,6 +55,26 @@ pub(super) struct Allowances {
     records: Allowance,
     exchanges: Allowance,
     tree: Allowance,
+}
+
+/// The neighbour that brought a record.
+#[derive(Debug)]
+struct Bringer {
+    peer: NodeId,
+    slot: Slot,
+    /// It is on this very machine.
+    over_loopback: bool,
+}
+
+/// What a record was worth to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Worth {
+    News,
+    /// Another neighbour had brought it.
+    Repeat,
+    Nothing,
+    /// It was signed by nobody, and the link is closed.
+    Forged,
 }
 
 #[derive(Debug)]
@@ -171,7 +191,7 @@ impl Core {
             self.over_limit(now, peer, "new records");
             return;
         }
-        let mut deferred = false;
+        let (mut taken, mut deferred) = (Vec::with_capacity(records.len()), false);
         for (record, is_news) in records.into_iter().zip(is_news) {
             if is_news && !record.is_verified() {
                 self.unverified
@@ -181,9 +201,10 @@ impl Core {
                 self.unverified_since.get_or_insert(now);
                 deferred = true;
             } else {
-                self.take_record(now, record, Some(peer));
+                taken.push(record);
             }
         }
+        self.take_records(now, peer, taken);
         if !deferred {
             self.prune_branch(peer);
             self.go_on_with_first_exchanges();
@@ -212,10 +233,8 @@ impl Core {
         for records in unverified.into_values() {
             for (record, from) in records {
                 // A link that brought a forged one is gone, and what else it brought goes with it.
-                if self.links.contains_key(&from) {
-                    self.take_record(now, record, Some(from));
-                    bringers.insert(from);
-                }
+                self.take_records(now, from, [record]);
+                bringers.insert(from);
             }
         }
         for from in bringers {
@@ -224,8 +243,38 @@ impl Core {
         self.go_on_with_first_exchanges();
     }
 
+    /// Takes records from a neighbour, as long as there is a link to it.
+    pub(super) fn take_records(
+        &mut self,
+        now: Time,
+        peer: NodeId,
+        records: impl IntoIterator<Item = Arc<Record>>,
+    ) {
+        let Some(link) = self.links.get(&peer) else {
+            return;
+        };
+        let bringer = Bringer {
+            peer,
+            slot: link.slot,
+            over_loopback: link.remote.ip().is_loopback(),
+        };
+        let (mut news, mut repeats) = (0, 0);
+        for record in records {
+            match self.take_record(now, record, &bringer) {
+                Worth::News => news += 1,
+                Worth::Repeat => repeats += 1,
+                Worth::Nothing => {}
+                Worth::Forged => return,
+            }
+        }
+        if let Some(link) = self.links.get_mut(&peer) {
+            link.branch.news += news;
+            link.branch.repeats += repeats;
+        }
+    }
+
     /// Takes a record from a neighbour: verified if it is news, kept if it is newer, passed on to the others.
-    pub(super) fn take_record(&mut self, now: Time, record: Arc<Record>, from: Option<NodeId>) {
+    fn take_record(&mut self, now: Time, record: Arc<Record>, from: &Bringer) -> Worth {
         let id = record.id();
         if id == self.me {
             if record.version() > self.own.record().version()
@@ -235,30 +284,29 @@ impl Core {
             } else if record.version() < self.own.record().version() {
                 self.needs(from, self.database.me());
             }
-            return;
+            return Worth::Nothing;
         }
-        let before = self.database.before(&record);
-        let news = before.is_none_or(|before| is_newer(&record, before.record));
-        let before = before
-            .filter(|_| news)
-            .map(|entry| (entry.record.clone(), entry.over_loopback));
-        if news && !self.is_genuine(now, &record, from) {
-            return;
+        if !record.is_verified()
+            && self.database.would_be_news(&record)
+            && !self.is_genuine(now, &record, &from.peer)
+        {
+            return Worth::Forged;
         }
+        let (short, version) = (id.abbreviated(), record.version());
+        let leaving = record.body().leaving;
         match self
             .database
-            .accept(record.clone(), now, from, self.is_over_loopback(from))
+            .accept(record, now, Some(from.peer), from.over_loopback)
         {
-            Outcome::Newer(index, change) => {
-                self.has_come(&record);
-                if let Some(link) = from.and_then(|from| self.links.get_mut(&from)) {
-                    link.branch.news += 1;
-                }
-                let old = before.as_ref().map(|(before, _)| &**before);
+            Outcome::Newer(index, change, before) => {
+                self.has_come(&short, version);
                 if matches!(change, Change::Loss | Change::Suspicion) {
-                    self.hear_hints(now, old, &record);
+                    self.hear_hints(now, index, before.as_ref());
                 }
-                if old.is_some_and(|old| same_version(old, &record)) {
+                let two_bodies = before.as_ref().is_some_and(|before| {
+                    same_version(&before.record, self.database.record_at(index))
+                });
+                if two_bodies {
                     self.reject(
                         "two_bodies",
                         id,
@@ -266,36 +314,43 @@ impl Core {
                     );
                 }
                 self.remember(now, index, before);
-                self.relay(now, index, change, from);
+                self.relay(now, index, change, from.slot);
+                Worth::News
             }
             Outcome::Same(index) => {
+                self.backlog.settle(from.slot, index);
                 // What floods comes by many ways, farewell among it.
-                let flooded = record.body().leaving || self.flood.is_under_way(now, index);
-                if let Some(link) = from.and_then(|from| self.links.get_mut(&from)) {
-                    link.needs.settle(index);
-                    link.branch.repeats += u32::from(!flooded);
+                if leaving || self.flood.is_under_way(now, index) {
+                    Worth::Nothing
+                } else {
+                    Worth::Repeat
                 }
             }
-            Outcome::Older(index) => self.needs(from, index),
-            Outcome::Full => self.reject("database_full", id, "no room for more nodes".to_owned()),
+            Outcome::Older(index) => {
+                self.needs(from, index);
+                Worth::Nothing
+            }
+            Outcome::Full => {
+                self.reject("database_full", id, "no room for more nodes".to_owned());
+                Worth::Nothing
+            }
         }
     }
 
-    fn is_genuine(&mut self, now: Time, record: &Record, from: Option<NodeId>) -> bool {
+    fn is_genuine(&mut self, now: Time, record: &Record, from: &NodeId) -> bool {
         let Err(error) = record.verify(&self.config.network) else {
             return true;
         };
-        let from = from.unwrap_or(self.me);
-        self.reject("forged_record", from, error.to_string());
-        if let Some(link) = self.links.get(&from) {
+        self.reject("forged_record", *from, error.to_string());
+        if let Some(link) = self.links.get(from) {
             let conn = link.conn;
-            self.close(now, from, conn, CloseCode::Protocol);
+            self.close(now, *from, conn, CloseCode::Protocol);
         }
         false
     }
 
     /// Passes a newer record on, and looks at what it means for the view.
-    fn relay(&mut self, now: Time, index: Index, change: Change, from: Option<NodeId>) {
+    fn relay(&mut self, now: Time, index: Index, change: Change, from: Slot) {
         let recent = self.database.note_relay(index, now);
         let since = recent.map(|at| now.saturating_sub(at));
         let wait = match change {
@@ -315,7 +370,9 @@ impl Core {
             Change::Gain => NEXT_RELAY,
             Change::Figures => FIGURES_RELAY,
         };
-        self.renew(index, from);
+        // Nobody but whoever brought it is known to have it.
+        self.backlog.renew(index);
+        self.backlog.settle(from, index);
         self.pass_on(now, index, change, wait);
         match change {
             Change::Loss | Change::Gain | Change::Suspicion => {
@@ -323,17 +380,6 @@ impl Core {
                 self.derive_soon(now, change == Change::Loss);
             }
             Change::Figures => self.changes.figures += 1,
-        }
-    }
-
-    /// A node has a new record, which this neighbour brought: nobody else is known to have it.
-    pub(super) fn renew(&mut self, index: Index, from: Option<NodeId>) {
-        for link in self.links.values_mut() {
-            if Some(link.peer) == from {
-                link.needs.settle(index);
-            } else {
-                link.needs.renew(index);
-            }
         }
     }
 
@@ -398,26 +444,25 @@ impl Core {
 
     /// Gives every neighbour what waited for its time, unless it has it by now.
     pub(super) fn release(&mut self, now: Time) {
-        let lazy = LAZY + LAZY_ROUNDS * self.round();
-        while let Some(mut together) = self.waiting.pop_due(now) {
-            self.to_send = true;
-            together.retain(|(index, _)| self.database.has(*index));
-            for link in self.links.values_mut() {
-                // The peer's own place is looked up once: to ask each record for its id would be to read all of them.
-                let peer = self.database.index(&link.peer.abbreviated());
-                for &(index, way) in together.iter().filter(|(of, _)| Some(*of) != peer) {
-                    link.pass_on(self.me, &self.database, index, way, now + lazy);
+        if self.waiting.next_due().is_none_or(|due| due > now) {
+            return;
+        }
+        self.to_send = true;
+        let by = now + LAZY + LAZY_ROUNDS * self.round();
+        let ways = self.ways();
+        while let Some(together) = self.waiting.pop_due(now) {
+            for (index, way) in together {
+                if self.database.has(index) {
+                    ways.pass_on(&mut self.backlog, &self.database, index, way, by);
                 }
             }
         }
     }
 
     /// The neighbour had an older record. If ours was sent to it, that crossed with its own.
-    fn needs(&mut self, from: Option<NodeId>, index: Index) {
-        if let Some(link) = from.and_then(|from| self.links.get_mut(&from)) {
-            link.needs.offer(index);
-            self.to_send = true;
-        }
+    fn needs(&mut self, from: &Bringer, index: Index) {
+        self.backlog.offer(from.slot, index);
+        self.to_send = true;
     }
 
     /// Puts a message that is not a batch of records into a neighbour's outbox. More than a few waiting mean a slow peer: the
@@ -445,13 +490,14 @@ impl Core {
         let mut due = Time::MAX;
         let Self {
             links,
+            backlog,
             database,
             actions,
             ..
         } = self;
         for link in links.values_mut() {
             if link.in_flight.is_some() || !matches!(link.phase, LinkPhase::Live { .. }) {
-                due = link.send_deadline().map_or(due, |at| due.min(at));
+                due = link.send_deadline(backlog).map_or(due, |at| due.min(at));
                 continue;
             }
             let told = std::mem::take(&mut link.tell_superfluous)
@@ -460,7 +506,7 @@ impl Core {
             let message = told.or_else(|| link.outbox.pop_front()).or_else(|| {
                 let mut bytes = 0;
                 let mut batch = Vec::new();
-                link.needs.take_due(|index| {
+                backlog.take_due(link.slot, |index| {
                     if bytes >= BATCH_BYTES {
                         return false;
                     }
@@ -471,19 +517,22 @@ impl Core {
                 });
                 (!batch.is_empty()).then_some(Message::Records(batch))
             });
-            let message = message.or_else(|| link.tell(now, database));
+            let message = message.or_else(|| link.tell(now, backlog, database));
             if let Some(message) = message {
                 link.in_flight = Some(now);
                 actions.push_back(Action::Send(link.conn, message));
             }
-            due = link.send_deadline().map_or(due, |at| due.min(at));
+            due = link.send_deadline(backlog).map_or(due, |at| due.min(at));
         }
         due
     }
 
     /// Whoever hears that a neighbour of X suspects or lost its link to X looks at its own link to X at once.
-    fn hear_hints(&mut self, now: Time, before: Option<&Record>, after: &Record) {
-        let Some(before) = before else { return };
+    fn hear_hints(&mut self, now: Time, teller: Index, before: Option<&Before>) {
+        let Some(Before { record: before, .. }) = before else {
+            return;
+        };
+        let after = self.database.record_at(teller);
         let teller = after.id();
         for link in self.links.values_mut().filter(|link| link.peer != teller) {
             let short = link.peer.abbreviated();
@@ -499,11 +548,6 @@ impl Core {
                 self.stirred = true;
             }
         }
-    }
-
-    fn is_over_loopback(&self, from: Option<NodeId>) -> bool {
-        from.and_then(|from| self.links.get(&from))
-            .is_some_and(|link| link.remote.ip().is_loopback())
     }
 }
 

@@ -13,11 +13,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::backlog::Way;
+use super::backlog::{Backlog, Slot, Slots, Way};
 use super::database::{Change, Database, Index};
 use super::links::{Link, LinkPhase};
 use super::{ConnId, Core, Time};
-use crate::record::{Record, Version};
+use crate::record::Version;
 use crate::wire::{MAX_SYNC_ENTRIES, Message, NodeId, ShortId};
 
 /// What was asked for is not asked for again in this time: several neighbours tell of it. If it has not come by then, it is, so often.
@@ -129,6 +129,57 @@ pub(super) struct Branch {
     pub(super) repeats: u32,
 }
 
+/// The links as they stand while records are passed on.
+pub(super) struct Ways {
+    neighbors: Vec<Neighbor>,
+    eager: Slots,
+    lazy: Slots,
+}
+
+struct Neighbor {
+    slot: Slot,
+    short: ShortId,
+    /// Its own place, looked up once: to ask each record for its id would be to read all of them.
+    index: Option<Index>,
+    comes_after_us: bool,
+    lazy: bool,
+}
+
+impl Ways {
+    /// The neighbours shall get a node's newest record, which goes that way: now, or be told of it by then. Whoever has it, or will hear
+    /// it from the node itself, does not need it.
+    pub(super) fn pass_on(
+        &self,
+        backlog: &mut Backlog,
+        database: &Database,
+        index: Index,
+        way: Way,
+        by: Time,
+    ) {
+        let is_own = |neighbor: &&Neighbor| neighbor.index == Some(index);
+        if way == Way::Tree && !self.neighbors.iter().any(|neighbor| is_own(&neighbor)) {
+            backlog.hand_on(index, &self.eager, &self.lazy, by);
+            return;
+        }
+        let record = database.record_at(index);
+        for neighbor in self.neighbors.iter().filter(|one| !is_own(one)) {
+            let hears = || record.link_to(&neighbor.short).is_some();
+            let (sent, told) = match way {
+                Way::Everywhere => (true, false),
+                Way::Around if !hears() => (true, false),
+                Way::Around | Way::Tree => (!neighbor.lazy, neighbor.lazy),
+                Way::FirstTurn => (neighbor.comes_after_us && !hears(), false),
+                Way::SecondTurn => (!neighbor.comes_after_us && !hears(), false),
+            };
+            if sent {
+                backlog.offer(neighbor.slot, index);
+            } else if told {
+                backlog.mention(neighbor.slot, index, by);
+            }
+        }
+    }
+}
+
 impl Link {
     pub(super) fn is_branch(&self) -> bool {
         !self.branch.lazy && self.is_live()
@@ -138,40 +189,14 @@ impl Link {
         matches!(self.phase, LinkPhase::Live { .. })
     }
 
-    /// The neighbour shall get a node's newest record, which goes that way, unless it has it or will hear it from the node itself.
-    pub(super) fn pass_on(
-        &mut self,
-        me: NodeId,
-        database: &Database,
-        index: Index,
-        way: Way,
-        by: Time,
-    ) {
-        let short = self.peer.abbreviated();
-        let hears = || database.record_at(index).link_to(&short).is_some();
-        match way {
-            Way::Everywhere => self.needs.offer(index),
-            Way::Around if hears() => self.hand_on(index, by),
-            Way::Around => self.needs.offer(index),
-            Way::Tree => self.hand_on(index, by),
-            Way::FirstTurn if me < self.peer && !hears() => self.needs.offer(index),
-            Way::SecondTurn if self.peer < me && !hears() => self.needs.offer(index),
-            Way::FirstTurn | Way::SecondTurn => {}
-        }
-    }
-
-    /// The neighbour shall get a node's newest record as this link's part in the tree is: now, or be told of it by then.
-    fn hand_on(&mut self, index: Index, by: Time) {
-        if self.branch.lazy {
-            self.needs.mention(index, by);
-        } else {
-            self.needs.offer(index);
-        }
-    }
-
     /// The message that tells which records we have, if it is time for one.
-    pub(super) fn tell(&mut self, now: Time, database: &Database) -> Option<Message> {
-        let told = self.needs.take_told(now, MAX_SYNC_ENTRIES);
+    pub(super) fn tell(
+        &self,
+        now: Time,
+        backlog: &mut Backlog,
+        database: &Database,
+    ) -> Option<Message> {
+        let told = backlog.take_told(self.slot, now, MAX_SYNC_ENTRIES);
         let version = |index| {
             let record = database.record_at(index);
             (record.id().abbreviated(), record.version())
@@ -181,6 +206,26 @@ impl Link {
 }
 
 impl Core {
+    pub(super) fn ways(&self) -> Ways {
+        let links = || self.links.values();
+        let some = |lazy| links().filter(move |link| link.branch.lazy == lazy);
+        let neighbors = links().map(|link| {
+            let short = link.peer.abbreviated();
+            Neighbor {
+                slot: link.slot,
+                short,
+                index: self.database.index(&short),
+                comes_after_us: self.me < link.peer,
+                lazy: link.branch.lazy,
+            }
+        });
+        Ways {
+            neighbors: neighbors.collect(),
+            eager: self.backlog.slots(some(false).map(|link| link.slot)),
+            lazy: self.backlog.slots(some(true).map(|link| link.slot)),
+        }
+    }
+
     /// Whether records travel along a tree; in a full mesh everybody is one step away.
     pub(super) fn has_tree(&self) -> bool {
         !self.is_full_mesh()
@@ -237,9 +282,10 @@ impl Core {
 
     /// The neighbour has those: what we lack did not come along the tree, so it is broken, or this is the quicker way.
     pub(super) fn handle_have(&mut self, now: Time, peer: NodeId, entries: &[(ShortId, Version)]) {
-        let Some(of) = self.links.get(&peer).map(|link| link.conn) else {
+        let Some(link) = self.links.get(&peer) else {
             return;
         };
+        let (of, slot) = (link.conn, link.slot);
         let mut missing = Vec::new();
         for (short, version) in entries {
             let have = self.database.index(short);
@@ -252,10 +298,8 @@ impl Core {
                 } else if !self.waits_to_be_verified(short, *version) {
                     missing.push((*short, *version));
                 }
-            } else if let Some((index, link)) = have.zip(self.links.get_mut(&peer))
-                && ours == Some(*version)
-            {
-                link.needs.settle(index);
+            } else if let Some(index) = have.filter(|_| ours == Some(*version)) {
+                self.backlog.settle(slot, index);
             }
         }
         if missing.is_empty() {
@@ -311,12 +355,11 @@ impl Core {
     }
 
     /// That record is here: nobody needs to be asked for it, or an older one, any more.
-    pub(super) fn has_come(&mut self, record: &Record) {
-        let short = record.id().abbreviated();
-        if let Some(asked) = self.asked.get(&short)
-            && asked.version <= record.version()
+    pub(super) fn has_come(&mut self, short: &ShortId, version: Version) {
+        if let Some(asked) = self.asked.get(short)
+            && asked.version <= version
         {
-            self.asked.remove(&short);
+            self.asked.remove(short);
         }
     }
 

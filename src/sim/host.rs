@@ -86,7 +86,9 @@ pub struct Node {
     pub(super) rng: ChaCha8Rng,
     /// What goes to others, or to itself the long way, and to whom.
     pub(super) outbox: Vec<(u32, Due<What>)>,
-    pub(super) news: Vec<(Time, Told)>,
+    /// What it tells, and when: at one time it may tell of thousands of nodes, and what is put in order with the news of others is then one
+    /// thing.
+    pub(super) news: Vec<(Time, Vec<Told>)>,
     pub(super) log: Vec<(Time, String)>,
     own: Option<Arc<Record>>,
     /// Unix time minus virtual time at this node, in ms: clocks differ.
@@ -405,7 +407,10 @@ impl Node {
     }
 
     pub(super) fn tell(&mut self, what: Told) {
-        self.news.push((self.now, what));
+        match self.news.last_mut() {
+            Some((at, told)) if *at == self.now => told.push(what),
+            _ => self.news.push((self.now, vec![what])),
+        }
     }
 
     /// Writes to the log, where one is kept.
@@ -431,13 +436,13 @@ impl Node {
         }
         let core = self.bare().expect("it runs");
         let due = (core.poll_timeout() + started).max(now);
-        let (own, flushed) = (core.own_record(), core.is_flushed());
+        let own = core.own_record();
         self.due = due;
         let known = self.own.as_ref();
         if known.is_none_or(|before| !Arc::ptr_eq(before, &own)) {
             self.published(own);
         }
-        if flushed && self.leaving {
+        if self.leaving && self.bare().is_some_and(|core| core.is_flushed()) {
             self.at(Duration::ZERO, What::Gone);
         }
     }

@@ -89,7 +89,9 @@ pub struct World {
     pub(super) land: Land,
     /// Who listens where, or did when it ran last.
     pub(super) listeners: BTreeMap<SocketAddr, u32>,
-    news: VecDeque<News>,
+    /// What nodes told, when, and at which place; and what somebody is reading of it.
+    news: VecDeque<(Time, u32, Vec<Told>)>,
+    telling: Telling,
     pub(super) steps: u64,
     /// Where whole nodes run, if they do.
     pub(super) whole: Option<Whole>,
@@ -99,6 +101,14 @@ pub struct World {
     pub encoded: bool,
     /// Is told all that cores do and tell.
     pub tap: Option<Tap>,
+}
+
+/// What one node told at one time, and nobody has heard yet.
+#[derive(Default)]
+struct Telling {
+    at: Time,
+    place: usize,
+    told: std::vec::IntoIter<Told>,
 }
 
 impl World {
@@ -125,6 +135,7 @@ impl World {
             land: Land::default(),
             listeners: BTreeMap::new(),
             news: VecDeque::new(),
+            telling: Telling::default(),
             steps: 0,
             whole: None,
             dial_timeout: Duration::from_millis(2900),
@@ -299,12 +310,22 @@ impl World {
 
     /// The next thing that a node told, until there is none.
     pub fn poll_news(&mut self) -> Option<News> {
-        let news = self.news.pop_front();
-        if self.news.is_empty() {
-            // A storm of news is over.
-            self.news.shrink_to(FEW_NEWS);
+        loop {
+            if let Some(what) = self.telling.told.next() {
+                let Telling { at, place, .. } = self.telling;
+                return Some(News { at, place, what });
+            }
+            let Some((at, place, told)) = self.news.pop_front() else {
+                // A storm of news is over.
+                self.news.shrink_to(FEW_NEWS);
+                return None;
+            };
+            self.telling = Telling {
+                at,
+                place: place as usize,
+                told: told.into_iter(),
+            };
         }
-        news
     }
 
     /// Lets the next things happen, those after `until` aside, and time go on to the last of them. If there are none, it goes on to `until`,
@@ -342,11 +363,7 @@ impl World {
             self.now = self.now.max(node.now);
             self.steps += std::mem::take(&mut node.happened);
             let told = node.news.drain(..);
-            news.extend(told.map(|(at, what)| News {
-                at,
-                place: place as usize,
-                what,
-            }));
+            news.extend(told.map(|(at, told)| (at, place, told)));
             trim(&mut node.news);
             log.extend(node.log.drain(..).map(|(at, line)| (at, place, line)));
             let next = node.next();
@@ -364,7 +381,7 @@ impl World {
             self.nodes[place as usize].outbox = outbox;
         }
         // Of one place they are in order.
-        news.sort_by_key(|news| (news.at, news.place));
+        news.sort_by_key(|(at, place, _)| (*at, *place));
         self.news.extend(news);
         log.sort_by_key(|(at, place, _)| (*at, *place));
         if let Some(tap) = &mut self.tap {
