@@ -9,6 +9,7 @@
 //! were touched for every record, which is most of what a record costs where ten thousand cores share a cache.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use fixedbitset::FixedBitSet;
 
@@ -41,6 +42,17 @@ pub(super) struct Waiting(BTreeMap<Time, Vec<(Index, Way)>>);
 impl Waiting {
     pub(super) fn push(&mut self, at: Time, index: Index, way: Way) {
         self.0.entry(at).or_default().push((index, way));
+    }
+
+    /// What waits longer than until then waits no longer, or, for its second turn, than until `second`: it goes before what is pushed next.
+    pub(super) fn hasten(&mut self, at: Time, second: Time) {
+        let after = at + Duration::from_nanos(1);
+        for (until, waiting) in self.0.split_off(&after) {
+            for (index, way) in waiting {
+                let most = if way == Way::SecondTurn { second } else { at };
+                self.push(until.min(most), index, way);
+            }
+        }
     }
 
     /// When the next ones' time comes.
@@ -366,8 +378,6 @@ fn next_one(bits: &FixedBitSet, from: usize) -> Option<Index> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -452,6 +462,12 @@ mod tests {
         let together = vec![(Index(2), Way::Everywhere), (Index(1), Way::Tree)];
         assert_eq!(waiting.pop_due(at), Some(together));
         assert_eq!(waiting.pop_due(at), None);
+        waiting.push(at * 4, Index(3), Way::SecondTurn);
+        waiting.push(at * 4, Index(4), Way::Tree);
+        waiting.hasten(at, at * 3);
+        let hastened = vec![(Index(1), Way::Tree), (Index(4), Way::Tree)];
+        assert_eq!(waiting.pop_due(at), Some(hastened));
+        assert_eq!(waiting.next_due(), Some(at * 3));
     }
 
     #[derive(Debug, Clone)]

@@ -170,6 +170,8 @@ pub struct Database {
     pub(super) up: FixedBitSet,
     count: usize,
     up_count: usize,
+    /// Nodes that were up, and are not.
+    pub(super) lost_count: usize,
     /// The sum of the fingerprints of all nodes that are up, and the digest made of it last.
     sum: u128,
     digest: Cell<Option<(u128, ViewDigest)>>,
@@ -199,6 +201,7 @@ impl Database {
             up: FixedBitSet::new(),
             count: 0,
             up_count: 0,
+            lost_count: 0,
             sum: 0,
             digest: Cell::new(None),
             sums: vec![0; 1 << MAX_BUCKETS_LOG2].into(),
@@ -208,6 +211,7 @@ impl Database {
         };
         database.me = database.insert(own, Duration::ZERO, None, false);
         database.up.insert(database.me.at());
+        database.lost_count = 0;
         database.note_flip(Duration::ZERO, database.me);
         database
     }
@@ -440,6 +444,7 @@ impl Database {
             over_loopback,
         };
         self.records[index.at()] = Some(record);
+        self.lost_count += usize::from(from.is_none());
         self.count += 1;
         self.pending.gained(index);
         index
@@ -496,19 +501,42 @@ impl Database {
         })
     }
 
-    /// The nodes that were up, and can't be reached any more.
+    /// The nodes that were up, and can't be reached any more; those that said farewell aside.
     pub(super) fn lost(&self) -> impl Iterator<Item = Index> + '_ {
-        // At the start of a large network all that are not up have yet to be reached, and this is asked for every link.
-        let places = self.notes.iter().enumerate();
-        let lost = places.filter(|(place, notes)| notes.way == NOBODY && !self.up.contains(*place));
-        let lost = lost.map(|(place, _)| Index::from_place(place));
-        lost.filter(|&index| self.has(index) && !self.record_at(index).body().leaving)
+        // At the start of a large network there are none, and this is asked for every link.
+        let places = if self.lost_count == 0 {
+            0..0
+        } else {
+            0..self.notes.len()
+        };
+        let lost = places.map(Index::from_place);
+        lost.filter(|&index| self.is_lost(index) && !self.record_at(index).body().leaving)
+    }
+
+    fn is_lost(&self, index: Index) -> bool {
+        self.has(index) && self.notes[index.at()].way == NOBODY && !self.up.contains(index.at())
+    }
+
+    /// Whether a node lists a link to one that was lost sight of, in the run that it was in: what is remembered of that one, and of
+    /// those behind it, may soon count again.
+    pub(super) fn brings_back(&self, index: Index) -> bool {
+        if self.lost_count == 0 {
+            return false;
+        }
+        let ids = self.ids.read();
+        let record = self.record_at(index);
+        let mut peers = record.standing_links().filter_map(|(link, hint)| {
+            let peer = ids.find(&link.peer, hint)?;
+            self.is_lost(peer).then_some(peer)
+        });
+        peers.any(|peer| record.lists_at(self.record_at(peer), peer.0))
     }
 
     fn forget(&mut self, index: Index) -> bool {
         if self.records[index.at()].take().is_none() {
             return false;
         }
+        self.lost_count -= usize::from(self.notes[index.at()].way == NOBODY);
         self.take_bringer(index);
         self.down_since.remove(&index);
         self.count -= 1;

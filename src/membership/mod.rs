@@ -364,6 +364,8 @@ pub struct Core {
     flood: tree::Flood,
     /// Records that are to be passed on.
     waiting: Waiting,
+    /// A link that brings a lost part of the network back is passed on at that time.
+    bridge: Option<Time>,
     /// What each neighbour may lack.
     backlog: Backlog,
     /// Something happened that links may have to look at: a deadline may have moved.
@@ -436,6 +438,7 @@ impl Core {
             ask_due: None,
             flood: tree::Flood::new(),
             waiting: Waiting::default(),
+            bridge: None,
             backlog: Backlog::default(),
             stirred: true,
             to_send: true,

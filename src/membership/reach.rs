@@ -142,6 +142,7 @@ impl Database {
             next += 1;
             self.up.remove(index.at());
             self.notes[index.at()].way = NOBODY;
+            self.lost_count += 1;
             let record = self.record_at(index).clone();
             for (link, hint) in record.standing_links() {
                 if let Some(peer) = ids.find(&link.peer, hint)
@@ -186,6 +187,7 @@ impl Database {
     }
 
     fn take_way(&mut self, index: Index, way: Index) {
+        self.lost_count -= usize::from(self.notes[index.at()].way == NOBODY);
         self.take_bringer(index);
         self.notes[index.at()].way = way.0;
         self.up.insert(index.at());
@@ -464,6 +466,8 @@ mod tests {
             assert_eq!(up.len(), self.plain.up.len());
             assert_eq!(self.database.up_count(), up.len());
             assert_eq!(self.database.count(), self.plain.links.len() + 1);
+            // Nobody brought them, so all that are not up count as lost.
+            assert_eq!(self.database.lost_count, self.database.count() - up.len());
             for log2 in [0, 3, MAX_BUCKETS_LOG2] {
                 let mut sums = vec![0_u64; 1 << log2];
                 for &index in &up {

@@ -387,35 +387,43 @@ impl Core {
     /// node itself, where of the two ends of a link the lower id goes first: mostly the other then has nothing left to say.
     pub(super) fn pass_on(&mut self, now: Time, index: Index, change: Change, wait: Duration) {
         let at = now + wait;
-        let floods = self.floods(now, index, change);
+        let brings_back = change == Change::Gain && self.database.brings_back(index);
+        // It goes the way that news of those behind it went.
+        let floods = self.floods(now, index, change) && !brings_back;
         let is_own = index == self.database.me();
         let body = self.database.record_at(index).body();
-        // After farewell there is no time to be asked.
-        if body.leaving {
-            self.waiting.push(at, index, Way::Everywhere);
+        let way = if body.leaving {
+            // After farewell there is no time to be asked.
+            Way::Everywhere
         } else if !is_own
             && body.links.is_empty()
             && matches!(change, Change::Gain | Change::Figures)
         {
             // A newcomer that lists no link yet can be reached by nobody else; its next record is on its way.
+            return;
         } else if self.has_tree() {
-            let way = match (floods, change) {
+            match (floods, change) {
                 (false, _) => Way::Tree,
                 (true, Change::Gain) if !is_own => Way::Around,
                 (true, Change::Gain | Change::Loss | Change::Suspicion | Change::Figures) => {
                     Way::Everywhere
                 }
-            };
-            let at = if way == Way::Tree {
-                self.next_round(at)
-            } else {
-                at
-            };
-            self.waiting.push(at, index, way);
+            }
         } else if is_own || matches!(change, Change::Loss | Change::Suspicion) {
-            self.waiting.push(at, index, Way::Everywhere);
+            Way::Everywhere
         } else {
-            self.waiting.push(at, index, Way::FirstTurn);
+            Way::FirstTurn
+        };
+        let at = if way == Way::Tree {
+            self.next_round(at)
+        } else {
+            at
+        };
+        if brings_back {
+            self.bridge = Some(self.bridge.map_or(at, |bridge| bridge.min(at)));
+        }
+        self.waiting.push(at, index, way);
+        if way == Way::FirstTurn {
             self.waiting.push(at + SECOND_TURN, index, Way::SecondTurn);
         }
     }
@@ -444,6 +452,10 @@ impl Core {
 
     /// Gives every neighbour what waited for its time, unless it has it by now.
     pub(super) fn release(&mut self, now: Time) {
+        if let Some(at) = self.bridge.take() {
+            // What came about those behind that link, who may have died or left since they were lost sight of, goes no later than it.
+            self.waiting.hasten(at, at + SECOND_TURN);
+        }
         if self.waiting.next_due().is_none_or(|due| due > now) {
             return;
         }

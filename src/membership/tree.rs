@@ -29,6 +29,8 @@ const LEAST_JUDGED: u32 = 8;
 /// So many records may be asked for at a time: half of the largest network. At the start of ten thousand nodes, a third of all
 /// records come by asking.
 const MOST_ASKED: usize = super::database::MAX_NODES / 2;
+/// And of one neighbour half of these: it may tell of nodes that it invented, and others are to be asked all the same.
+const MOST_ASKED_OF_ONE: usize = MOST_ASKED / 2;
 
 /// So many gains and losses flood at once, then so many a second: as many as one node's restart brings in a network of degree eight,
 /// with its neighbours' losses and gains.
@@ -127,6 +129,8 @@ pub(super) struct Branch {
     /// Records that came over it lately: new ones, and those that another link had brought.
     pub(super) news: u32,
     pub(super) repeats: u32,
+    /// Records that this neighbour was asked for; those that came since the last look at what did not come are among them.
+    asked: usize,
 }
 
 /// The links as they stand while records are passed on.
@@ -241,8 +245,7 @@ impl Core {
         let lazy = was_up && self.has_tree() && self.links.values().any(Link::is_branch);
         Branch {
             lazy,
-            news: 0,
-            repeats: 0,
+            ..Branch::default()
         }
     }
 
@@ -285,7 +288,7 @@ impl Core {
         let Some(link) = self.links.get(&peer) else {
             return;
         };
-        let (of, slot) = (link.conn, link.slot);
+        let (of, slot, asked_before) = (link.conn, link.slot, link.branch.asked);
         let mut missing = Vec::new();
         for (short, version) in entries {
             let have = self.database.index(short);
@@ -302,14 +305,19 @@ impl Core {
                 self.backlog.settle(slot, index);
             }
         }
+        let of_it = MOST_ASKED_OF_ONE.saturating_sub(asked_before);
+        let of_all = MOST_ASKED.saturating_sub(self.asked.len());
+        missing.truncate(of_it.min(of_all));
         if missing.is_empty() {
             return;
         }
-        missing.truncate(MOST_ASKED.saturating_sub(self.asked.len()));
         let ids = missing.iter().map(|(short, _)| *short).collect();
         // What there was no room for in the outbox is asked for when that is due again.
         if self.post(peer, Message::Graft(ids)) {
             self.set_lazy(peer, false);
+        }
+        if let Some(link) = self.links.get_mut(&peer) {
+            link.branch.asked += missing.len();
         }
         let again = now + ASKED;
         let ask = |(short, version)| {
@@ -345,6 +353,15 @@ impl Core {
             true
         });
         self.ask_due = self.asked.values().map(|asked| asked.again).min();
+        for link in self.links.values_mut() {
+            link.branch.asked = 0;
+        }
+        for asked in self.asked.values() {
+            let peer = peers.get(&asked.of);
+            if let Some(link) = peer.and_then(|peer| self.links.get_mut(peer)) {
+                link.branch.asked += 1;
+            }
+        }
         for (peer, ids) in again {
             for ids in ids.chunks(MAX_SYNC_ENTRIES) {
                 if self.post(peer, Message::Graft(ids.to_vec())) {

@@ -416,6 +416,92 @@ fn who_tells_of_a_record_and_does_not_send_it_is_not_the_only_one_asked() {
     assert_eq!((asked(&desk, LIAR), asked(&desk, HONEST)), (1, 2));
 }
 
+/// Two nodes were lost sight of, one behind the other. What a neighbour tells of the farther one goes before the link that brings both back:
+/// else others would show for a moment what it was when it was lost.
+#[test]
+fn news_of_a_lost_part_is_passed_on_before_the_link_that_brings_it_back() {
+    let mut desk = Desk::new();
+    let (near, far, reader) = (identity(2), identity(3), identity(4));
+    let link = |to: &Identity| area_net::record::LinkState {
+        peer: to.node_id().abbreviated(),
+        run: area_net::record::ShortRun::of(1),
+        direction: area_net::record::Direction::Dialer,
+        rtt_us: 1,
+        rtt_age_s: 0,
+        loss: 0,
+        suspect: false,
+    };
+    let record = |of: &Identity, seq, peers: &[&Identity]| {
+        let mut links: Vec<_> = peers.iter().map(|peer| link(peer)).collect();
+        links.sort_by_key(|link| link.peer);
+        let body = Body {
+            seq,
+            links,
+            ..body(of)
+        };
+        arrived(&Record::sign(body, NETWORK, of))
+    };
+    let reads = ConnId(3);
+    desk.connect(reads, &reader, record(&reader, 1, &[]));
+    let tell = |desk: &mut Desk, conn, records| {
+        desk.give(Input::Message(conn, Message::Records(records)));
+        desk.give(Input::Timeout);
+    };
+    tell(
+        &mut desk,
+        LIAR,
+        vec![record(&near, 2, &[&far]), record(&far, 2, &[&near])],
+    );
+    desk.give(Input::Closed(LIAR, Closed::Reset));
+    for _ in 0..50 {
+        desk.give(Input::Timeout);
+    }
+    desk.actions.clear();
+    let (news, bridge) = (record(&far, 3, &[&near]), record(&identity(1), 2, &[&near]));
+    tell(&mut desk, HONEST, vec![news.clone(), bridge.clone()]);
+    for _ in 0..20 {
+        desk.give(Input::Timeout);
+    }
+    let read: Vec<_> = desk
+        .actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Send(conn, Message::Records(records)) if *conn == reads => Some(records),
+            _ => None,
+        })
+        .collect();
+    let at = |record| read.iter().position(|batch| batch.contains(record));
+    assert!(at(&news).is_some() && at(&news) <= at(&bridge), "{read:?}");
+}
+
+/// Whoever tells of thousands that it invented is not the only one to be asked for anything.
+#[test]
+fn a_neighbour_that_tells_of_invented_nodes_leaves_room_for_the_words_of_others() {
+    let mut desk = Desk::new();
+    let liar = identity(2);
+    let version = Record::sign(body(&liar), NETWORK, &liar).version();
+    let unknown = |at: u16| {
+        let mut id = [9; 16];
+        id[..2].copy_from_slice(&at.to_be_bytes());
+        (ShortId(id), version)
+    };
+    for round in 0..24 {
+        let told = (0..1000).map(|at| unknown(round * 1000 + at)).collect();
+        desk.core
+            .handle(desk.now, Input::Message(LIAR, Message::Have(told)));
+        desk.drain();
+    }
+    let honest = unknown(30_000);
+    desk.give(Input::Message(HONEST, Message::Have(vec![honest])));
+    let asked = |of, id| {
+        let asks = |action: &&Action| matches!(action, Action::Send(conn, Message::Graft(ids)) if *conn == of && ids.contains(&id));
+        desk.actions.iter().filter(asks).count()
+    };
+    assert_eq!(asked(LIAR, unknown(8000).0), 1, "many are normal");
+    assert_eq!(asked(LIAR, unknown(8192).0), 0);
+    assert_eq!(asked(HONEST, honest.0), 1);
+}
+
 #[test]
 fn what_the_transport_turns_away_is_counted_under_its_name() {
     for (code, counter) in [
