@@ -16,9 +16,10 @@
 //!   │     ├── database      newest signed record of every node; digests
 //!   │     ├── reach         who is up, derived from the records as they change
 //!   │     ├── ids           where nodes stand in tables
+//!   │     ├── backlog       what neighbours may still lack: a row of bits for each node
 //!   │     ├── detector      is this link alive, and how long is its path
 //!   │     ├── pool          what is missing, and where it might be
-//!   │     └── addresses, connections, links, spread, tree, exchange, publish, neighbors, picture: parts of the one `Core`
+//!   │     └── addresses, connections, links, spread, tree, exchange, publish, neighbors, ring, picture: parts of the one `Core`
 //!   ├── impair          one link model: delay, jitter, loss, duplicates, reordering, rate; and the socket that applies it
 //!   ├── snapshot        immutable picture of the overlay; readers ask for it, changes are announced on a watch channel
 //!   │     └── export        peers.json, network.json, peers.d2

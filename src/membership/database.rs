@@ -633,7 +633,7 @@ impl Database {
     }
 
     /// The versions of all nodes that are up in some of those buckets, and the buckets for which the list is complete: as many as
-    /// fit into a message, beginning at `start` (a random one, so that a later exchange gets to the others).
+    /// fit into a message, beginning with the one at `start` of those wanted.
     #[must_use]
     pub fn versions_in(
         &self,
@@ -655,6 +655,8 @@ impl Database {
                 list.sort_unstable_by_key(|(id, _)| *id);
                 buckets.push(place);
                 versions.extend(list);
+            } else if !versions.is_empty() {
+                break;
             }
         }
         (buckets, versions)

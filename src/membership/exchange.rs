@@ -9,7 +9,7 @@
 //! old records list the dead. So as in OSPF (RFC 2328, section 10.3, states Exchange and Loading) such a link is listed, and who is up is
 //! derived over it, only when that *first exchange* is through, or took too long. Who has lost nobody has nothing to wait for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rand::RngExt as _;
@@ -28,12 +28,15 @@ const DIFFERS_LONG: Duration = Duration::from_secs(10);
 /// The pause after an exchange that found something: there may be more than fits into one.
 const NEXT: Duration = Duration::from_millis(300);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// A link that waits for its first exchange waits no longer than this: a neighbour that never answers is a neighbour after all.
-const FIRST: Duration = Duration::from_secs(2);
-
+/// A link that waits for its first exchange waits no longer than this for the next step: a neighbour that never answers is a neighbour after
+/// all.
+const FIRST_STEP: Duration = Duration::from_secs(2);
+/// Nor longer than this in all.
+const FIRST_MOST: Duration = Duration::from_secs(20);
 /// A first exchange compares the views so often, as one message holds no more than the versions of a thousand nodes. Where news keeps coming,
-/// each time would find some, as fast as messages go to and fro; and a neighbour allows for a burst of 64 of them (`spread`).
-const FIRST_ROUNDS: u32 = 8;
+/// each time would find some, as fast as messages go to and fro; and a neighbour allows for a burst of 64 messages, of which each
+/// comparison takes two (`spread`).
+const FIRST_ROUNDS: u32 = 24;
 
 /// How a neighbour's view compares with ours.
 #[derive(Debug)]
@@ -44,14 +47,37 @@ pub(super) struct Exchange {
     next: Time,
     /// What the link waits for before it is listed.
     first: Option<First>,
+    /// Where our last answer to the neighbour's sums ended: it asks again while there is more than fits into one.
+    answered: Option<(u8, u16)>,
 }
 
 #[derive(Debug)]
 struct First {
     until: Time,
+    latest: Time,
     rounds_left: u32,
-    /// Records that were asked for.
+    /// The ranges that the neighbour has told the versions of, so finely divided.
+    told: (u8, BTreeSet<u16>),
+    /// It has told all.
+    all_told: bool,
+    /// Records that were asked for and have not come.
     wanted: Vec<(ShortId, Version)>,
+}
+
+impl First {
+    /// Takes note of an answer; tells whether there may be more to ask for.
+    fn hear(&mut self, now: Time, log2: u8, buckets: &[u16]) -> bool {
+        self.until = (now + FIRST_STEP).min(self.latest);
+        if self.told.0 != log2 {
+            self.told = (log2, BTreeSet::new());
+        }
+        let before = self.told.1.len();
+        self.told.1.extend(buckets);
+        let count = self.told.1.len();
+        self.rounds_left = self.rounds_left.saturating_sub(1);
+        self.all_told |= count == before || count == 1 << log2 || self.rounds_left == 0;
+        !self.all_told
+    }
 }
 
 impl Exchange {
@@ -61,6 +87,7 @@ impl Exchange {
             pause: DIFFERS_FOR,
             next: now,
             first: None,
+            answered: None,
         }
     }
 
@@ -117,8 +144,11 @@ impl Core {
         let holds = self.has_lost(&peer) && self.start_exchange(peer);
         if let Some(link) = self.links.get_mut(&peer) {
             link.exchange.first = holds.then(|| First {
-                until: now + FIRST,
+                until: now + FIRST_STEP,
+                latest: now + FIRST_MOST,
                 rounds_left: FIRST_ROUNDS,
+                told: (0, BTreeSet::new()),
+                all_told: false,
                 wanted: Vec::new(),
             });
         }
@@ -175,21 +205,31 @@ impl Core {
     /// Answers with the versions of what may differ. Where nothing does, with none: the neighbour may wait for that.
     pub(super) fn handle_digests(&mut self, peer: NodeId, log2: u8, theirs: &[u64]) {
         let ours = self.database.bucket_sums(log2);
+        // One that knows few divides coarsely, and what we know in one of its ranges may not fit into a message.
+        let fine = self.database.bucket_log2().max(log2);
+        let parts = 1 << (fine - log2);
         let differing: Vec<u16> = (0_u16..)
             .zip(ours.iter().zip(theirs))
             .filter(|(_, (ours, theirs))| ours != theirs)
-            .map(|(place, _)| place)
+            .flat_map(|(place, _)| place * parts..(place + 1) * parts)
             .collect();
-        let start = if differing.is_empty() {
-            0
-        } else {
-            self.rng.random_range(0..differing.len())
+        let answered = self
+            .links
+            .get(&peer)
+            .and_then(|link| link.exchange.answered);
+        let start = match answered {
+            Some((log2, next)) if log2 == fine => differing.partition_point(|place| *place < next),
+            Some(_) | None if differing.is_empty() => 0,
+            Some(_) | None => self.rng.random_range(0..differing.len()),
         };
-        let (buckets, entries) = self.database.versions_in(log2, &differing, start);
+        let (buckets, entries) = self.database.versions_in(fine, &differing, start);
+        if let Some((link, last)) = self.links.get_mut(&peer).zip(buckets.last()) {
+            link.exchange.answered = Some((fine, last + 1));
+        }
         self.post(
             peer,
             Message::Versions {
-                log2,
+                log2: fine,
                 buckets,
                 entries,
             },
@@ -236,17 +276,18 @@ impl Core {
         for index in newer {
             self.backlog.require(link.slot, index);
         }
+        let mut more = false;
         if let Some(first) = &mut link.exchange.first {
-            first.rounds_left = first.rounds_left.saturating_sub(1);
-            if wanted.is_empty() {
-                self.end_first_exchange(peer);
-            } else {
-                first.wanted = wanted;
-            }
+            more = first.hear(now, log2, buckets);
+            first.wanted.extend(wanted);
         }
         if !ids.is_empty() {
             self.post(peer, Message::Want(ids));
         }
+        if more {
+            self.start_exchange(peer);
+        }
+        self.go_on_with_first_exchanges(now);
     }
 
     pub(super) fn handle_want(&mut self, peer: NodeId, ids: &[ShortId]) {
@@ -267,23 +308,27 @@ impl Core {
         ours.is_none_or(|index| self.database.record_at(index).version() < version)
     }
 
-    /// Records came in: where that is all that a first exchange asked for, it asks whether there is more than fits into one.
-    pub(super) fn go_on_with_first_exchanges(&mut self) {
+    /// Records came in: where these are the last that a first exchange asked for, it is over.
+    pub(super) fn go_on_with_first_exchanges(&mut self, now: Time) {
         let waiting = self.links.values_mut().filter_map(|link| {
             let first = link.exchange.first.as_mut()?;
-            let wanted = std::mem::take(&mut first.wanted);
-            (!wanted.is_empty()).then_some((link.peer, wanted, first.rounds_left))
+            let goes_on = first.all_told || !first.wanted.is_empty();
+            goes_on.then(|| (link.peer, std::mem::take(&mut first.wanted)))
         });
-        for (peer, mut wanted, rounds_left) in waiting.collect::<Vec<_>>() {
+        for (peer, mut wanted) in waiting.collect::<Vec<_>>() {
+            let before = wanted.len();
             wanted.retain(|(id, version)| self.lacks(id, *version));
-            if wanted.is_empty() && rounds_left == 0 {
+            let link = self.links.get_mut(&peer);
+            let Some(first) = link.and_then(|link| link.exchange.first.as_mut()) else {
+                continue;
+            };
+            if wanted.len() < before {
+                first.until = (now + FIRST_STEP).min(first.latest);
+            }
+            let is_over = first.all_told && wanted.is_empty();
+            first.wanted = wanted;
+            if is_over {
                 self.end_first_exchange(peer);
-            } else if wanted.is_empty() {
-                self.start_exchange(peer);
-            } else if let Some(link) = self.links.get_mut(&peer)
-                && let Some(first) = &mut link.exchange.first
-            {
-                first.wanted = wanted;
             }
         }
     }

@@ -207,7 +207,7 @@ impl Core {
         self.take_records(now, peer, taken);
         if !deferred {
             self.prune_branch(peer);
-            self.go_on_with_first_exchanges();
+            self.go_on_with_first_exchanges(now);
         }
     }
 
@@ -240,7 +240,7 @@ impl Core {
         for from in bringers {
             self.prune_branch(from);
         }
-        self.go_on_with_first_exchanges();
+        self.go_on_with_first_exchanges(now);
     }
 
     /// Takes records from a neighbour, as long as there is a link to it.

@@ -367,8 +367,8 @@ fn a_peer_with_something_new_at_every_comparison_is_not_compared_with_for_ever()
         desk.give(Input::Message(
             drip.0,
             Message::Versions {
-                log2: 0,
-                buckets: vec![0],
+                log2: 10,
+                buckets: vec![u16::from(key)],
                 entries: vec![(new.node_id().abbreviated(), record.version())],
             },
         ));
@@ -378,7 +378,7 @@ fn a_peer_with_something_new_at_every_comparison_is_not_compared_with_for_ever()
         ));
         desk.give(Input::Timeout);
     }
-    assert_eq!(answered, 8);
+    assert_eq!(answered, 24);
     for _ in 0..10 {
         desk.give(Input::Timeout);
     }
@@ -472,6 +472,70 @@ fn news_of_a_lost_part_is_passed_on_before_the_link_that_brings_it_back() {
         .collect();
     let at = |record| read.iter().position(|batch| batch.contains(record));
     assert!(at(&news).is_some() && at(&news) <= at(&bridge), "{read:?}");
+}
+
+/// One that lost sight of everybody compares views as coarsely as can be: what it lacks does not fit into one answer.
+#[test]
+fn a_neighbour_that_knows_nobody_is_told_of_a_large_view_piece_by_piece() {
+    const NODES: usize = 1500;
+    let mut desk = Desk::new();
+    // A tree, whose root is the honest one.
+    let key = |number: usize| {
+        let mut seed = [7; 32];
+        seed[..8].copy_from_slice(&(number as u64).to_be_bytes());
+        if number == 0 {
+            identity(1)
+        } else {
+            Identity::from_seed(&seed)
+        }
+    };
+    let keys: Vec<Identity> = (0..NODES).map(key).collect();
+    let link = |to: usize| area_net::record::LinkState {
+        peer: keys[to].node_id().abbreviated(),
+        run: area_net::record::ShortRun::of(1),
+        direction: area_net::record::Direction::Dialer,
+        rtt_us: 1,
+        rtt_age_s: 0,
+        loss: 0,
+        suspect: false,
+    };
+    let records = (0..NODES).map(|number| {
+        let children = [2 * number + 1, 2 * number + 2];
+        let parent = (number > 0).then(|| (number - 1) / 2);
+        let peers = children.into_iter().filter(|child| *child < NODES);
+        let mut links: Vec<_> = peers.chain(parent).map(link).collect();
+        links.sort_by_key(|link| link.peer);
+        let body = Body {
+            seq: 2,
+            links,
+            ..body(&keys[number])
+        };
+        Record::sign(body, NETWORK, &keys[number])
+    });
+    let records: Vec<Arc<Record>> = records.collect();
+    for batch in records.chunks(50) {
+        desk.give(Input::Message(HONEST, Message::Records(batch.to_vec())));
+    }
+    for _ in 0..20 {
+        desk.give(Input::Timeout);
+    }
+    assert_eq!(desk.core.up_count(), NODES + 2);
+    let mut told = std::collections::BTreeSet::new();
+    for _ in 0..2 {
+        desk.actions.clear();
+        desk.say(Message::Digests {
+            log2: 0,
+            sums: vec![0],
+        });
+        let versions = desk.actions.iter().find_map(|action| match action {
+            Action::Send(LIAR, Message::Versions { entries, .. }) => Some(entries),
+            _ => None,
+        });
+        let versions = versions.expect("an answer");
+        assert!(versions.len() <= MAX_SYNC_ENTRIES);
+        told.extend(versions.iter().map(|(id, _)| *id));
+    }
+    assert_eq!(told.len(), NODES + 2, "in two answers, which don't overlap");
 }
 
 /// Whoever tells of thousands that it invented is not the only one to be asked for anything.
