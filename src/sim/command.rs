@@ -17,7 +17,7 @@ use crate::membership::Time;
 
 /// The bytes that the simulator takes for each ordered pair of nodes, measured, and for each node besides: of cores, and of whole
 /// nodes.
-const BYTES_OF_CORES: [u64; 2] = [150, 45_000];
+const BYTES_OF_CORES: [u64; 2] = [165, 45_000];
 const BYTES_OF_WHOLE_NODES: [u64; 2] = [1000, 600_000];
 /// What else must fit beside it.
 const BYTES_BESIDE: u64 = 64 << 20;
