@@ -5,8 +5,7 @@
 //! ([`Backlog`]). That takes two bits for each node and neighbour, so memory is bounded by the number of nodes, and a slow
 //! link gets fewer, newer records, which are encoded at the moment of sending.
 //!
-//! The bits of a node stand together: what is new of it concerns all neighbours. Where they stood by neighbours, thirty places in memory
-//! were touched for every record, which is most of what a record costs where ten thousand cores share a cache.
+//! The bits of a node stand together: what is new of it concerns all neighbours, and is one look at memory, not one for each of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

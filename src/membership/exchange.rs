@@ -9,7 +9,7 @@
 //! old records list the dead. So as in OSPF (RFC 2328, section 10.3, states Exchange and Loading) such a link is listed, and who is up is
 //! derived over it, only when that *first exchange* is through, or took too long. Who has lost nobody has nothing to wait for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use rand::RngExt as _;
@@ -37,6 +37,9 @@ const FIRST_MOST: Duration = Duration::from_secs(20);
 /// each time would find some, as fast as messages go to and fro; and a neighbour allows for a burst of 64 messages, of which each
 /// comparison takes two (`spread`).
 const FIRST_ROUNDS: u32 = 24;
+/// Of the thousands of records that a first exchange waits for, no more than so many are looked for in vain whenever records come: a
+/// neighbour that never sends them must not make others' records dear.
+const MOST_LACKING: u32 = 64;
 
 /// How a neighbour's view compares with ours.
 #[derive(Debug)]
@@ -61,7 +64,7 @@ struct First {
     /// It has told all.
     all_told: bool,
     /// Records that were asked for and have not come.
-    wanted: Vec<(ShortId, Version)>,
+    wanted: VecDeque<(ShortId, Version)>,
 }
 
 impl First {
@@ -149,7 +152,7 @@ impl Core {
                 rounds_left: FIRST_ROUNDS,
                 told: (0, BTreeSet::new()),
                 all_told: false,
-                wanted: Vec::new(),
+                wanted: VecDeque::new(),
             });
         }
         holds
@@ -316,8 +319,17 @@ impl Core {
             goes_on.then(|| (link.peer, std::mem::take(&mut first.wanted)))
         });
         for (peer, mut wanted) in waiting.collect::<Vec<_>>() {
-            let before = wanted.len();
-            wanted.retain(|(id, version)| self.lacks(id, *version));
+            let (before, mut lacking) = (wanted.len(), 0);
+            for _ in 0..before {
+                if lacking == MOST_LACKING {
+                    break;
+                }
+                let (id, version) = wanted.pop_back().expect("one for each turn");
+                if self.lacks(&id, version) {
+                    wanted.push_front((id, version));
+                    lacking += 1;
+                }
+            }
             let link = self.links.get_mut(&peer);
             let Some(first) = link.and_then(|link| link.exchange.first.as_mut()) else {
                 continue;

@@ -66,9 +66,9 @@ struct Bringer {
     over_loopback: bool,
 }
 
-/// What a record was worth to us.
+/// What a neighbour brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Worth {
+enum Brought {
     News,
     /// Another neighbour had brought it.
     Repeat,
@@ -261,10 +261,10 @@ impl Core {
         let (mut news, mut repeats) = (0, 0);
         for record in records {
             match self.take_record(now, record, &bringer) {
-                Worth::News => news += 1,
-                Worth::Repeat => repeats += 1,
-                Worth::Nothing => {}
-                Worth::Forged => return,
+                Brought::News => news += 1,
+                Brought::Repeat => repeats += 1,
+                Brought::Nothing => {}
+                Brought::Forged => return,
             }
         }
         if let Some(link) = self.links.get_mut(&peer) {
@@ -274,7 +274,7 @@ impl Core {
     }
 
     /// Takes a record from a neighbour: verified if it is news, kept if it is newer, passed on to the others.
-    fn take_record(&mut self, now: Time, record: Arc<Record>, from: &Bringer) -> Worth {
+    fn take_record(&mut self, now: Time, record: Arc<Record>, from: &Bringer) -> Brought {
         let id = record.id();
         if id == self.me {
             if record.version() > self.own.record().version()
@@ -284,13 +284,13 @@ impl Core {
             } else if record.version() < self.own.record().version() {
                 self.needs(from, self.database.me());
             }
-            return Worth::Nothing;
+            return Brought::Nothing;
         }
         if !record.is_verified()
             && self.database.would_be_news(&record)
             && !self.is_genuine(now, &record, &from.peer)
         {
-            return Worth::Forged;
+            return Brought::Forged;
         }
         let (short, version) = (id.abbreviated(), record.version());
         let leaving = record.body().leaving;
@@ -315,24 +315,24 @@ impl Core {
                 }
                 self.remember(now, index, before);
                 self.relay(now, index, change, from.slot);
-                Worth::News
+                Brought::News
             }
             Outcome::Same(index) => {
                 self.backlog.settle(from.slot, index);
                 // What floods comes by many ways, farewell among it.
                 if leaving || self.flood.is_under_way(now, index) {
-                    Worth::Nothing
+                    Brought::Nothing
                 } else {
-                    Worth::Repeat
+                    Brought::Repeat
                 }
             }
             Outcome::Older(index) => {
                 self.needs(from, index);
-                Worth::Nothing
+                Brought::Nothing
             }
             Outcome::Full => {
                 self.reject("database_full", id, "no room for more nodes".to_owned());
-                Worth::Nothing
+                Brought::Nothing
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use area_net::identity::Identity;
 use area_net::membership::{Action, Closed, ConnId, Connected, Core, Event, Input, Time};
-use area_net::record::{Body, Record, Signer as _};
+use area_net::record::{Body, Direction, LinkState, Record, ShortRun, Signer as _};
 use area_net::wire::{CloseCode, Hello, MAX_SYNC_ENTRIES, Message, Probe, ShortId, ViewDigest};
 
 use crate::net::{NETWORK, Net, ms, secs};
@@ -23,6 +23,18 @@ fn body(of: &Identity) -> Body {
         addrs: vec!["[::1]:7000".parse().unwrap()],
         links: Vec::new(),
         leaving: false,
+    }
+}
+
+fn link_to(peer: &Identity) -> LinkState {
+    LinkState {
+        peer: peer.node_id().abbreviated(),
+        run: ShortRun::of(1),
+        direction: Direction::Dialer,
+        rtt_us: 1,
+        rtt_age_s: 0,
+        loss: 0,
+        suspect: false,
     }
 }
 
@@ -422,17 +434,8 @@ fn who_tells_of_a_record_and_does_not_send_it_is_not_the_only_one_asked() {
 fn news_of_a_lost_part_is_passed_on_before_the_link_that_brings_it_back() {
     let mut desk = Desk::new();
     let (near, far, reader) = (identity(2), identity(3), identity(4));
-    let link = |to: &Identity| area_net::record::LinkState {
-        peer: to.node_id().abbreviated(),
-        run: area_net::record::ShortRun::of(1),
-        direction: area_net::record::Direction::Dialer,
-        rtt_us: 1,
-        rtt_age_s: 0,
-        loss: 0,
-        suspect: false,
-    };
     let record = |of: &Identity, seq, peers: &[&Identity]| {
-        let mut links: Vec<_> = peers.iter().map(|peer| link(peer)).collect();
+        let mut links: Vec<_> = peers.iter().map(|peer| link_to(peer)).collect();
         links.sort_by_key(|link| link.peer);
         let body = Body {
             seq,
@@ -490,15 +493,7 @@ fn a_neighbour_that_knows_nobody_is_told_of_a_large_view_piece_by_piece() {
         }
     };
     let keys: Vec<Identity> = (0..NODES).map(key).collect();
-    let link = |to: usize| area_net::record::LinkState {
-        peer: keys[to].node_id().abbreviated(),
-        run: area_net::record::ShortRun::of(1),
-        direction: area_net::record::Direction::Dialer,
-        rtt_us: 1,
-        rtt_age_s: 0,
-        loss: 0,
-        suspect: false,
-    };
+    let link = |to: usize| link_to(&keys[to]);
     let records = (0..NODES).map(|number| {
         let children = [2 * number + 1, 2 * number + 2];
         let parent = (number > 0).then(|| (number - 1) / 2);
@@ -590,15 +585,7 @@ fn invented_nodes_are_never_up_and_never_dialed() {
     for one in &invented {
         // It claims a link with the honest peer, which lists none.
         let mut claim = body(one);
-        claim.links = vec![area_net::record::LinkState {
-            peer: identity(1).node_id().abbreviated(),
-            run: area_net::record::ShortRun::of(1),
-            direction: area_net::record::Direction::Dialer,
-            rtt_us: 1,
-            rtt_age_s: 0,
-            loss: 0,
-            suspect: false,
-        }];
+        claim.links = vec![link_to(&identity(1))];
         let record = Record::sign(claim, NETWORK, one);
         desk.say(Message::Records(vec![arrived(&record)]));
     }
