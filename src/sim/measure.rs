@@ -1,7 +1,7 @@
 //! What is measured while a scenario is played.
 //!
 //! Nodes that go and come are followed one by one, to the event. Views are looked at every 100 ms while they change (more
-//! rarely above 500 nodes), and every second at rest: so exact are the times at which they became right.
+//! rarely above 2500 nodes), and every second at rest: so exact are the times at which they became right.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

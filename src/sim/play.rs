@@ -20,7 +20,7 @@ use crate::membership::Time;
 
 /// Views are judged so often while they change, and at rest; in a large network, where that is dear, more rarely.
 const LOOK: Duration = Duration::from_millis(100);
-const LARGE: usize = 500;
+const LARGE: usize = 2500;
 const LOOK_AT_REST: Duration = Duration::from_secs(1);
 /// After something was done, views are expected to change for so long at least.
 const UNREST: Duration = Duration::from_secs(5);

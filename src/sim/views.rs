@@ -1,17 +1,17 @@
 //! Who shows whom, and whether that is right: the truth, and every node's view held against it.
 //!
 //! A node's view is its set of nodes that are up, and the links between them. The first is followed change by change, as a
-//! bitset. The second is compared by a *shape*: a sum over the records of a view, of who and which links, figures aside. Views
-//! with one digest are one view, and judged once.
+//! bitset. The second is compared record by record, by a *shape*: a hash of who and which links, figures aside. Views with one digest
+//! are one view, and judged once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::lines::Terrain;
 use super::world::{Node, World};
 use crate::membership::Event;
 use crate::record::{Direction, Record};
-use crate::wire::{NodeId, ShortId, ViewDigest};
+use crate::wire::{NodeId, ShortId};
 
 /// See the module's documentation.
 pub struct Views {
@@ -26,10 +26,13 @@ pub struct Views {
     /// Nodes of different components don't reach each other.
     component: Vec<u32>,
     shapes: Shapes,
-    /// For each viewer, the digest that was judged last, and the shape that it stands for.
-    judged: Vec<Option<(ViewDigest, u128)>>,
+    /// For each viewer, what was judged last, and whether it was right.
+    judged: Vec<Option<(Judged, bool)>>,
     exact: Vec<bool>,
 }
+
+/// The digest of a view, and what it was held against: the sum of the true shapes.
+type Judged = (u64, u128);
 
 /// How views stand to the truth at a time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -203,36 +206,36 @@ impl Views {
         let there: Vec<usize> = (0..world.nodes.len())
             .filter(|&place| counts(&world.nodes[place]))
             .collect();
-        let mut truth: BTreeMap<u32, (Vec<u64>, u64, u128)> = BTreeMap::new();
+        let mut truth: BTreeMap<u32, Truth> = BTreeMap::new();
         for &place in &there {
-            let empty = || (vec![0; self.row], 0, 0);
-            let part = truth.entry(self.component[place]).or_insert_with(empty);
-            part.0[place / 64] |= 1 << (place % 64);
-            part.1 += 1;
+            let part = truth
+                .entry(self.component[place])
+                .or_insert_with(|| Truth::new(self.row));
+            part.nodes[place / 64] |= 1 << (place % 64);
+            part.count += 1;
             if let Some(own) = world.nodes[place].own() {
-                part.2 = part.2.wrapping_add(self.shapes.of(own));
+                part.add(self.shapes.of(own));
             }
         }
         let mut standing = Standing {
             up: there.len(),
             ..Standing::default()
         };
-        let mut seen = HashMap::<u64, u128, PassThrough>::default();
+        let mut seen = HashMap::new();
         self.exact.fill(false);
         for &viewer in &there {
-            let (mask, count, shape) = &truth[&self.component[viewer]];
+            let truth = &truth[&self.component[viewer]];
             let row = &self.shown[viewer * self.row..(viewer + 1) * self.row];
             let (mut known, mut shown) = (0, 0);
-            for (bits, mask) in row.iter().zip(mask) {
+            for (bits, mask) in row.iter().zip(&truth.nodes) {
                 known += u64::from((bits & mask).count_ones());
                 shown += u64::from(bits.count_ones());
             }
-            standing.pairs += count - 1;
+            standing.pairs += truth.count - 1;
             standing.known += known;
             standing.wrong += shown - known;
-            if known == count - 1 && shown == known {
-                let view = self.shape(world, viewer, &mut seen);
-                self.exact[viewer] = view == *shape;
+            if known == truth.count - 1 && shown == known {
+                self.exact[viewer] = self.is_right(world, viewer, truth, &mut seen);
                 standing.exact += usize::from(self.exact[viewer]);
             }
         }
@@ -240,27 +243,55 @@ impl Views {
         standing
     }
 
-    fn shape(
+    /// Whether a view that has exactly the right nodes has the right links of each.
+    fn is_right(
         &mut self,
         world: &World,
         viewer: usize,
-        seen: &mut HashMap<u64, u128, PassThrough>,
-    ) -> u128 {
+        truth: &Truth,
+        seen: &mut HashMap<Judged, bool>,
+    ) -> bool {
         let core = world.nodes[viewer].core().expect("it runs");
-        let digest = core.digest();
-        if let Some((before, shape)) = self.judged[viewer]
-            && before == digest
+        let judged = (u64::from_le_bytes(core.digest().0), truth.sum);
+        if let Some((before, right)) = self.judged[viewer]
+            && before == judged
         {
-            return shape;
+            return right;
         }
-        let key = u64::from_le_bytes(digest.0);
-        let shape = *seen.entry(key).or_insert_with(|| {
-            core.records_up().fold(0_u128, |sum, record| {
-                sum.wrapping_add(self.shapes.of(record))
-            })
+        // Where much changes, a wrong one is found soon.
+        let right = *seen.entry(judged).or_insert_with(|| {
+            core.records_up()
+                .all(|record| truth.shapes.contains(&self.shapes.of(record)))
         });
-        self.judged[viewer] = Some((digest, shape));
-        shape
+        self.judged[viewer] = Some((judged, right));
+        right
+    }
+}
+
+/// What the views of one component should be.
+struct Truth {
+    /// A bit for each node.
+    nodes: Vec<u64>,
+    count: u64,
+    /// Of each of them, who and which links.
+    shapes: HashSet<u128, PassThrough>,
+    /// The sum of these stands for them.
+    sum: u128,
+}
+
+impl Truth {
+    fn new(row: usize) -> Self {
+        Self {
+            nodes: vec![0; row],
+            count: 0,
+            shapes: HashSet::default(),
+            sum: 0,
+        }
+    }
+
+    fn add(&mut self, shape: u128) {
+        self.shapes.insert(shape);
+        self.sum = self.sum.wrapping_add(shape);
     }
 }
 
@@ -322,5 +353,9 @@ impl Hasher for Passed {
 
     fn write_u64(&mut self, number: u64) {
         self.0 = number;
+    }
+
+    fn write_u128(&mut self, number: u128) {
+        self.0 = number as u64;
     }
 }
