@@ -6,7 +6,8 @@
 //! So there is nothing to refute and nothing to expire: when a region dies, the survivors at its border drop their own side,
 //! and it is gone. A walk over the whole network for every change would be dear, so each node that is up remembers its *way*, the
 //! node before it on the path by which it was found; together these are a tree. A new link can only extend it. A lost one matters only
-//! where it was part of a way: then what hung from it looks for another one among its own links, and whoever finds none is down.
+//! where it was part of a way: then the node behind it looks for another one among its own links, which does not lead through the node
+//! itself. If there is none, all that hung from it is taken down and looks for ways, and whoever finds none is down.
 
 use super::Time;
 use super::database::{Database, Difference, Flip, NOBODY};
@@ -116,7 +117,11 @@ impl Database {
         strained.extend(was_live.filter(|&&index| self.leads(self.me, index)));
         let mut lost = Vec::new();
         for index in strained {
-            if self.up.contains(index.at()) && index != self.me && !self.holds(index, live) {
+            let falls = self.up.contains(index.at())
+                && index != self.me
+                && !self.holds(index, live)
+                && !self.turns(ids, index);
+            if falls {
                 self.fell(ids, index, &mut lost);
             }
         }
@@ -131,6 +136,30 @@ impl Database {
         } else {
             self.up.contains(way.at()) && self.are_linked(way, index)
         }
+    }
+
+    /// Lets the way to a node lead over another one of its neighbours, none of those behind it; tells whether there is one. If that
+    /// neighbour falls later, the node does with it.
+    fn turns(&mut self, ids: &Places<'_>, index: Index) -> bool {
+        let mut others = self.neighbors_up(ids, index);
+        let way =
+            others.find(|&peer| self.are_linked(peer, index) && !self.leads_through(index, peer));
+        drop(others);
+        if let Some(way) = way {
+            self.notes[index.at()].way = way.0;
+        }
+        way.is_some()
+    }
+
+    /// Whether the way to the second node leads through the first one, or to nowhere.
+    fn leads_through(&self, one: Index, mut other: Index) -> bool {
+        while other != self.me {
+            if other == one || !self.up.contains(other.at()) {
+                return true;
+            }
+            other = Index(self.notes[other.at()].way);
+        }
+        false
     }
 
     /// Takes down a node and all whose way leads through it.
@@ -156,13 +185,22 @@ impl Database {
 
     /// A neighbour of the node that is up, and to which it has a link that both list.
     fn look_for_way(&self, ids: &Places<'_>, index: Index) -> Option<Index> {
-        let record = self.records.get(index.at())?.as_ref()?;
-        let mut peers = record
-            .standing_links()
-            .filter_map(|(link, hint)| ids.find(&link.peer, hint));
-        peers.find(|&peer| {
-            peer != self.me && self.up.contains(peer.at()) && self.are_linked(peer, index)
-        })
+        self.neighbors_up(ids, index)
+            .find(|&peer| self.are_linked(peer, index))
+    }
+
+    /// Other nodes that are up to which the node lists links.
+    fn neighbors_up<'a>(
+        &'a self,
+        ids: &'a Places<'_>,
+        index: Index,
+    ) -> impl Iterator<Item = Index> + 'a {
+        let record = self.records.get(index.at()).and_then(Option::as_ref);
+        let links = record
+            .into_iter()
+            .flat_map(|record| record.standing_links());
+        let peers = links.filter_map(|(link, hint)| ids.find(&link.peer, hint));
+        peers.filter(|&peer| peer != self.me && self.up.contains(peer.at()))
     }
 
     /// From those that were found, goes on to all that are not up yet.
