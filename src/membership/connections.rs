@@ -236,6 +236,7 @@ impl Core {
             branch: self.new_branch(was_up),
             suspect: false,
             last_suspected: None,
+            hinted: None,
             allowances: Allowances::new(now),
             exchange: Exchange::new(now),
         };
@@ -394,6 +395,7 @@ impl Core {
                 self.own_link_given_up(now);
             } else {
                 self.own_links_lost(now);
+                self.fill_gap(now);
             }
         }
         self.plan_soon(now);

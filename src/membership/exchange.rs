@@ -8,6 +8,10 @@
 //! meet, what each remembers of the other is as old as the split, and whoever died or left since would be shown once more: the survivors'
 //! old records list the dead. So as in OSPF (RFC 2328, section 10.3, states Exchange and Loading) such a link is listed, and who is up is
 //! derived over it, only when that *first exchange* is through, or took too long. Who has lost nobody has nothing to wait for.
+//!
+//! And where all old neighbours of a node die together, with others elsewhere: what passed between their death and the first new link came
+//! over none, and while news keeps coming, views don't stand still. So whoever is left with new links alone goes through a first
+//! exchange on one of them, which waits for nothing.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -15,6 +19,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 
 use super::database::Index;
+use super::links::LinkPhase;
 use super::{Core, Time};
 use crate::record::Version;
 use crate::wire::{MAX_SYNC_ENTRIES, Message, NodeId, ShortId, ViewDigest};
@@ -37,6 +42,8 @@ const FIRST_MOST: Duration = Duration::from_secs(20);
 /// each time would find some, as fast as messages go to and fro; and a neighbour allows for a burst of 64 messages, of which each
 /// comparison takes two (`spread`).
 const FIRST_ROUNDS: u32 = 24;
+/// Most links that are judged down were silent for less than this.
+const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 /// Of the thousands of records that a first exchange waits for, no more than so many are looked for in vain whenever records come: a
 /// neighbour that never sends them must not make others' records dear.
 const MOST_LACKING: u32 = 64;
@@ -48,7 +55,7 @@ pub(super) struct Exchange {
     differs: Option<(ViewDigest, Time, Time)>,
     pause: Duration,
     next: Time,
-    /// What the link waits for before it is listed.
+    /// The one on a new link, and what the link waits for before it is listed.
     first: Option<First>,
     /// Where our last answer to the neighbour's sums ended: it asks again while there is more than fits into one.
     answered: Option<(u8, u16)>,
@@ -56,6 +63,8 @@ pub(super) struct Exchange {
 
 #[derive(Debug)]
 struct First {
+    /// The link is not listed before.
+    holds: bool,
     until: Time,
     latest: Time,
     rounds_left: u32,
@@ -95,13 +104,14 @@ impl Exchange {
     }
 
     /// Nothing keeps the link from being listed any more.
-    pub(super) fn end_first(&mut self) {
-        self.first = None;
+    pub(super) fn end_hold(&mut self) {
+        self.first.take_if(|first| first.holds);
     }
 
     /// Until when the link waits for its first exchange, where it does.
     pub(super) fn holds_until(&self) -> Option<Time> {
-        self.first.as_ref().map(|first| first.until)
+        let first = self.first.as_ref().filter(|first| first.holds);
+        first.map(|first| first.until)
     }
 }
 
@@ -132,7 +142,14 @@ impl Core {
             self.offer_all(peer);
         }
         self.offer_news_of_lost(peer);
-        if was_up || digest == self.database.digest() {
+        if digest == self.database.digest() {
+            return;
+        }
+        if was_up {
+            if self.hears_nobody_but(&peer) {
+                // Nobody tells what passed us by since the others fell silent.
+                self.begin_first_exchange(now, peer, false);
+            }
             return;
         }
         // One that knows nobody else brings nobody else into view.
@@ -144,9 +161,14 @@ impl Core {
 
     /// Has a link wait for its first exchange, where we may remember what is no longer so. Tells whether it does.
     pub(super) fn hold_for_exchange(&mut self, now: Time, peer: NodeId) -> bool {
-        let holds = self.has_lost(&peer) && self.start_exchange(peer);
+        self.has_lost(&peer) && self.begin_first_exchange(now, peer, true)
+    }
+
+    fn begin_first_exchange(&mut self, now: Time, peer: NodeId, holds: bool) -> bool {
+        let begins = self.start_exchange(peer);
         if let Some(link) = self.links.get_mut(&peer) {
-            link.exchange.first = holds.then(|| First {
+            link.exchange.first = begins.then(|| First {
+                holds,
                 until: now + FIRST_STEP,
                 latest: now + FIRST_MOST,
                 rounds_left: FIRST_ROUNDS,
@@ -155,7 +177,32 @@ impl Core {
                 wanted: VecDeque::new(),
             });
         }
-        holds
+        begins
+    }
+
+    /// A link was lost. Where each that is left may be younger than its silence, what passed in between came over none of them, and
+    /// nobody will tell of it.
+    pub(super) fn fill_gap(&mut self, now: Time) {
+        let mut live = self.links.values().filter(|link| link.is_listed());
+        if live.any(|link| now.saturating_sub(link.adopted) >= LONGEST_SILENCE) {
+            return;
+        }
+        let free = self
+            .links
+            .values()
+            .filter(|link| link.is_listed() && link.exchange.first.is_none());
+        let nearest =
+            free.min_by_key(|link| (link.detector.rtt().map(|rtt| rtt.smoothed_us), link.peer));
+        if let Some(peer) = nearest.map(|link| link.peer) {
+            self.begin_first_exchange(now, peer, false);
+        }
+    }
+
+    /// Whether all other neighbours owe us answers, or there are none.
+    fn hears_nobody_but(&self, peer: &NodeId) -> bool {
+        let others = self.links.values().filter(|link| link.peer != *peer);
+        let mut live = others.filter(|link| matches!(link.phase, LinkPhase::Live { .. }));
+        live.all(|link| link.detector.is_missing())
     }
 
     /// Offers what came in about nodes that are not in view again, and may soon be, as another link waits: no comparison of views would tell.
@@ -337,7 +384,7 @@ impl Core {
             if wanted.len() < before {
                 first.until = (now + FIRST_STEP).min(first.latest);
             }
-            let is_over = first.all_told && wanted.is_empty();
+            let is_over = first.all_told && wanted.is_empty() || first.until < now;
             first.wanted = wanted;
             if is_over {
                 self.end_first_exchange(peer);
@@ -348,7 +395,7 @@ impl Core {
     /// The next look at the links lists that one.
     fn end_first_exchange(&mut self, peer: NodeId) {
         if let Some(link) = self.links.get_mut(&peer) {
-            link.exchange.end_first();
+            link.exchange.first = None;
             self.stirred = true;
         }
     }

@@ -19,6 +19,8 @@ const STALLED: Duration = Duration::from_secs(10);
 const AT_FULL_PACE: u32 = 6;
 /// A link is published as suspect at most once in this time.
 const SUSPECT_EVERY: Duration = Duration::from_secs(60);
+/// Nor is it where another neighbour of that peer was so, or lost its link, this long ago: whoever has one to it has heard that.
+const HINT_LASTS: Duration = Duration::from_secs(2);
 
 /// How a link stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +67,8 @@ pub(super) struct Link {
     pub(super) branch: super::tree::Branch,
     pub(super) suspect: bool,
     pub(super) last_suspected: Option<Time>,
+    /// Another neighbour of the peer suspects or lost its link, since then.
+    pub(super) hinted: Option<Time>,
     pub(super) allowances: super::spread::Allowances,
     pub(super) exchange: super::exchange::Exchange,
 }
@@ -291,17 +295,16 @@ impl Core {
             .filter(|link| link.listed && link.detector.is_missing())
             .count();
         let many = missing > 1 + self.links.len() / 4;
-        let Some(link) = self.links.get_mut(&peer) else {
-            return;
-        };
         if many {
             return;
         }
-        if link
-            .last_suspected
-            .is_some_and(|at| now.saturating_sub(at) < SUSPECT_EVERY)
-            || !link.listed
-        {
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
+        let within = |at: Option<Time>, time| at.is_some_and(|at| now.saturating_sub(at) < time);
+        let is_known =
+            within(link.last_suspected, SUSPECT_EVERY) || within(link.hinted, HINT_LASTS);
+        if is_known || !link.listed {
             return;
         }
         link.last_suspected = Some(now);
@@ -332,6 +335,7 @@ impl Core {
             });
             self.note_flap(now, peer, run_id);
             self.own_links_lost(now);
+            self.fill_gap(now);
         }
         self.keep(peer);
         self.pool.lost(peer, now);
@@ -372,7 +376,7 @@ impl Core {
             return false;
         };
         link.listed = true;
-        link.exchange.end_first();
+        link.exchange.end_hold();
         true
     }
 }

@@ -24,9 +24,10 @@ const STARTING: Duration = Duration::from_secs(1);
 /// cut the others off. So a small network, which all see at once, waits less.
 const GROWING: Duration = Duration::from_millis(800);
 const GROWING_SMALL: Duration = Duration::from_millis(300);
-/// In a large one news travels in rounds: links that are made before all news has come would be made knowing too little, and would keep
-/// views from becoming right for a while.
+/// In a large one news travels in rounds, and the last of it late: links that are made before all news has come would be made knowing too
+/// little, and would keep views from becoming right for a while.
 const GROWING_ROUNDS: u32 = 10;
+const GROWING_PER_NODE: Duration = Duration::from_micros(100);
 /// Nodes that still come after this time are no start: in a large network some always come and go, and the others need their links.
 const LONGEST_GROWTH: Duration = Duration::from_secs(10);
 const SMALL: usize = 32;
@@ -45,6 +46,8 @@ const COURTESY: Duration = Duration::from_millis(400);
 const TOO_MANY: usize = 3;
 /// A link younger than this is not given up as superfluous.
 const SETTLED: Duration = Duration::from_secs(3);
+/// Nor is any of a node that lost one in this time: where many have died, views become right before links are tidied up.
+const AFTER_LOSS: Duration = Duration::from_secs(6);
 /// No more than one link is given up in this time.
 const PRUNE_EVERY: Duration = Duration::from_millis(300);
 /// The pause after a dial of a wanted neighbour failed, doubling.
@@ -224,7 +227,8 @@ impl Core {
         if self.database.up_count() <= SMALL {
             GROWING_SMALL
         } else {
-            GROWING + GROWING_ROUNDS * self.round()
+            let nodes = u32::try_from(self.database.up_count()).expect("MAX_NODES fits");
+            GROWING + GROWING_ROUNDS * self.round() + GROWING_PER_NODE * nodes
         }
     }
 
@@ -505,8 +509,13 @@ impl Core {
     /// Marks links that this node could do without, and gives one up that the other end has marked as well. The lower
     /// id does the closing, so the two ends never give up two links for one.
     fn prune(&mut self, now: Time) {
+        let settled = self.own.last_loss().map_or(now, |at| at + AFTER_LOSS);
         let excess = match self.degree().saturating_sub(self.config.degree_target) {
             few if few < TOO_MANY => 0,
+            _ if settled > now => {
+                self.plan_by(settled);
+                0
+            }
             many => many,
         };
         let marked: BTreeSet<NodeId> = if excess == 0 {

@@ -28,9 +28,10 @@ const LOSS_SPACING: Duration = Duration::from_millis(100);
 const FIRST_GAIN: Duration = Duration::from_millis(10);
 const LONGEST_FIRST_GAIN: Duration = Duration::from_millis(100);
 const DIAL_ROUND_TRIPS: u32 = 2;
-/// The same where a network starts: the other links of its nodes may take as long as the longest of ours, and are dialed from both sides.
+/// The same where a network starts: other nodes' links may take longer than the longest of ours, and are dialed from both sides. With four
+/// round trips a start makes 1.6 versions of a record, with eight 1.3, and all know all as soon.
 const LONGEST_START_GAIN: Duration = Duration::from_millis(400);
-const START_ROUND_TRIPS: u32 = 4;
+const START_ROUND_TRIPS: u32 = 8;
 /// A network of which we heard so few nodes, and have no link listed in, may be one that starts.
 const FEW_HEARD: usize = 8;
 const GAIN_HOLD: Duration = Duration::from_millis(50);
@@ -149,6 +150,11 @@ impl OwnRecord {
 
     pub(super) fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// When it told of a lost link last, or will.
+    pub(super) fn last_loss(&self) -> Option<Time> {
+        self.last_loss
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {

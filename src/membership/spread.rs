@@ -556,6 +556,7 @@ impl Core {
                 Some(is) => is.suspect && !was.suspect,
             };
             if worse {
+                link.hinted = Some(now);
                 link.detector.probe_now(now);
                 self.stirred = true;
             }

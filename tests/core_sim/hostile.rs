@@ -3,158 +3,19 @@
 use std::sync::Arc;
 
 use area_net::identity::Identity;
-use area_net::membership::{Action, Closed, ConnId, Connected, Core, Event, Input, Time};
-use area_net::record::{Body, Direction, LinkState, Record, ShortRun, Signer as _};
-use area_net::wire::{CloseCode, Hello, MAX_SYNC_ENTRIES, Message, Probe, ShortId, ViewDigest};
+use area_net::membership::{Action, Closed, ConnId, Connected, Core, Event, Input};
+use area_net::record::{Body, Record, Signer as _};
+use area_net::wire::{CloseCode, Hello, MAX_SYNC_ENTRIES, Message, ShortId, ViewDigest};
 
+use crate::desk::{Desk, HONEST, LIAR, arrived, body, identity, link_to};
 use crate::net::{NETWORK, Net, ms, secs};
-
-fn identity(key: u8) -> Identity {
-    Identity::from_seed(&[key; 32])
-}
-
-fn body(of: &Identity) -> Body {
-    Body {
-        id: of.node_id(),
-        label: "peer".into(),
-        run_id: 1,
-        epoch: 1000,
-        seq: 1,
-        addrs: vec!["[::1]:7000".parse().unwrap()],
-        links: Vec::new(),
-        leaving: false,
-    }
-}
-
-fn link_to(peer: &Identity) -> LinkState {
-    LinkState {
-        peer: peer.node_id().abbreviated(),
-        run: ShortRun::of(1),
-        direction: Direction::Dialer,
-        rtt_us: 1,
-        rtt_age_s: 0,
-        loss: 0,
-        suspect: false,
-    }
-}
-
-/// The record as it comes from the network: its signature is still to be verified.
-fn arrived(record: &Record) -> Arc<Record> {
-    let bytes = postcard::to_stdvec(record).unwrap();
-    Arc::new(postcard::from_bytes(&bytes).unwrap())
-}
 
 /// A record whose signature is nobody's.
 fn forged(body: &Body) -> Arc<Record> {
     Record::from_parts(postcard::to_stdvec(body).unwrap(), [1; 64]).unwrap()
 }
 
-/// A node with two links: to an honest peer (connection 1), and to one under test (connection 2).
-struct Desk {
-    core: Core,
-    now: Time,
-    actions: Vec<Action>,
-    events: Vec<Event>,
-}
-
-const HONEST: ConnId = ConnId(1);
-const LIAR: ConnId = ConnId(2);
-
 impl Desk {
-    fn new() -> Self {
-        let mut net = Net::new(0);
-        net.add(&[]);
-        let node = &net.nodes[0];
-        let core = Core::new(node.config.clone(), node.signer());
-        let mut desk = Self {
-            core,
-            now: ms(0),
-            actions: Vec::new(),
-            events: Vec::new(),
-        };
-        for (conn, key) in [(HONEST, 1), (LIAR, 2)] {
-            let identity = identity(key);
-            desk.connect(
-                conn,
-                &identity,
-                Record::sign(body(&identity), NETWORK, &identity),
-            );
-        }
-        desk
-    }
-
-    fn connect(&mut self, conn: ConnId, peer: &Identity, record: Arc<Record>) {
-        self.connect_to_one_that_knows(conn, peer, record, 1);
-    }
-
-    fn connect_to_one_that_knows(
-        &mut self,
-        conn: ConnId,
-        peer: &Identity,
-        record: Arc<Record>,
-        known: u32,
-    ) {
-        let hello = Hello {
-            run_id: 1,
-            dial_counter: conn.0,
-            replaces: false,
-            observed: "[::1]:8000".parse().unwrap(),
-            known,
-            digest: ViewDigest([0; 8]),
-            record,
-        };
-        let connected = Connected {
-            conn,
-            dial: None,
-            peer: peer.node_id(),
-            remote: "[::1]:7000".parse().unwrap(),
-            hello,
-            rtt_us: Some(100),
-            replaces: false,
-        };
-        self.give(Input::Connected(Box::new(connected)));
-        self.give(Input::Flushed(conn));
-        // The dialer probes as soon as it has the Hello; from then on the link is listed.
-        let probe = Probe {
-            seq: 1,
-            heard: true,
-            rtt_us: 0,
-            loss: 0,
-            next_ms: 1500,
-            digest: ViewDigest([0; 8]),
-        };
-        self.core.handle(self.now, Input::Probe(conn, probe));
-        self.drain();
-    }
-
-    fn give(&mut self, input: Input) {
-        self.now += ms(20);
-        self.core.handle(self.now, input);
-        self.drain();
-    }
-
-    fn drain(&mut self) {
-        while let Some(action) = self.core.poll_action() {
-            if let Action::Send(conn, _) = &action {
-                let flushed = Input::Flushed(*conn);
-                self.actions.push(action);
-                self.core.handle(self.now, flushed);
-            } else {
-                self.actions.push(action);
-            }
-        }
-        while let Some(event) = self.core.poll_event() {
-            self.events.push(event);
-        }
-    }
-
-    fn say(&mut self, message: Message) {
-        self.give(Input::Message(LIAR, message));
-        // Signatures are looked at behind the inputs that wait, at the same time.
-        self.core.handle(self.now, Input::Timeout);
-        self.drain();
-    }
-
     fn rejected(&self, name: &str) -> u64 {
         let rejected = self.core.snapshot(self.now).rejected.0;
         rejected

@@ -6,6 +6,8 @@ mod check;
 #[cfg(test)]
 mod contests;
 #[cfg(test)]
+mod desk;
+#[cfg(test)]
 mod failures;
 #[cfg(test)]
 mod growth;
@@ -15,3 +17,5 @@ mod hostile;
 mod net;
 #[cfg(test)]
 mod repeat;
+#[cfg(test)]
+mod silence;

@@ -1,0 +1,105 @@
+//! Neighbours that fall silent.
+
+use std::sync::Arc;
+
+use area_net::membership::{ConnId, Event};
+use area_net::record::{LinkState, Record, ShortRun, Signer as _};
+use area_net::wire::Message;
+
+use crate::desk::{Desk, HONEST, LIAR, arrived, body, identity, link_to};
+use crate::net::{NETWORK, secs};
+
+const THIRD: ConnId = ConnId(3);
+
+/// The honest peer's record number `seq`, with a link to this node and such a one to the third.
+fn honest_record(desk: &Desk, seq: u32, to_third: Option<LinkState>) -> Arc<Record> {
+    let (honest, liar) = (identity(1), identity(2));
+    let mut body = body(&honest);
+    body.seq = seq;
+    let own = desk.core.own_record();
+    let mut to_me = link_to(&liar);
+    to_me.peer = own.id().abbreviated();
+    to_me.run = ShortRun::of(own.body().run_id);
+    body.links = std::iter::once(to_me).chain(to_third).collect();
+    body.links.sort_by_key(|link| link.peer);
+    Record::sign(body, NETWORK, &honest)
+}
+
+/// A desk that shows the third one up, behind the honest peer.
+fn with_third_in_view() -> Desk {
+    let mut desk = Desk::new();
+    let (honest, third) = (identity(1), identity(3));
+    let near = honest_record(&desk, 2, Some(link_to(&third)));
+    let mut far = body(&third);
+    far.links = vec![link_to(&honest)];
+    let far = Record::sign(far, NETWORK, &third);
+    desk.say(Message::Records(vec![arrived(&near), arrived(&far)]));
+    let is_up = |event: &Event| *event == Event::Up(third.node_id());
+    assert!(desk.events.iter().any(is_up), "{:?}", desk.events);
+    desk
+}
+
+fn unlinked(key: u8) -> impl Fn(&Event) -> bool {
+    let lost = identity(key).node_id();
+    move |event| matches!(event, Event::Unlinked { peer, .. } if *peer == lost)
+}
+
+fn compares(desk: &Desk, with: ConnId) -> bool {
+    let mut sent = desk.sent(with);
+    sent.any(|message| matches!(message, Message::Digests { .. }))
+}
+
+#[test]
+fn what_passed_while_the_old_neighbours_fell_silent_is_asked_of_the_new_one() {
+    let mut desk = with_third_in_view();
+    assert!(
+        !desk.pass(&[HONEST, LIAR], secs(12), |event| unlinked(1)(event)
+            || unlinked(2)(event))
+    );
+    // One of two is lost: the other one told of all that passed.
+    assert!(desk.pass(&[HONEST], secs(30), unlinked(2)));
+    assert!(!compares(&desk, HONEST));
+    // The other one falls silent, and a new neighbour comes that was in view.
+    assert!(!desk.pass(&[], secs(1), unlinked(1)));
+    let third = identity(3);
+    let record = desk.core.snapshot(desk.now);
+    assert!(record.nodes.iter().any(|node| node.id == third.node_id()));
+    let mut far = body(&third);
+    far.seq = 2;
+    far.links = vec![link_to(&identity(1))];
+    desk.connect_to_one_that_knows(THIRD, &third, Record::sign(far, NETWORK, &third), 9);
+    desk.actions.clear();
+    assert!(desk.pass(&[THIRD], secs(30), unlinked(1)));
+    assert!(compares(&desk, THIRD));
+}
+
+#[test]
+fn a_suspicion_that_others_have_told_is_not_told_again() {
+    for told in [false, true] {
+        let mut desk = with_third_in_view();
+        let third = identity(3);
+        assert!(!desk.pass(&[HONEST, LIAR], secs(12), unlinked(2)));
+        let liar = identity(2);
+        let with_liar = |suspect| {
+            let mut link = link_to(&liar);
+            link.suspect = suspect;
+            let mut body = body(&third);
+            body.seq = if suspect { 3 } else { 2 };
+            body.links = vec![link];
+            arrived(&Record::sign(body, NETWORK, &third))
+        };
+        desk.say(Message::Records(vec![with_liar(false)]));
+        if told {
+            desk.say(Message::Records(vec![with_liar(true)]));
+        }
+        let suspected = |event: &Event| *event == Event::Suspected(liar.node_id());
+        let gone = |event: &Event| suspected(event) || unlinked(2)(event);
+        assert!(desk.pass(&[HONEST], secs(30), gone));
+        assert_eq!(
+            desk.events.iter().any(suspected),
+            !told,
+            "{:?}",
+            desk.events
+        );
+    }
+}
