@@ -19,7 +19,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 
 use super::database::Index;
-use super::links::LinkPhase;
+use super::links::{Link, LinkPhase};
 use super::{Core, Time};
 use crate::record::Version;
 use crate::wire::{MAX_SYNC_ENTRIES, Message, NodeId, ShortId, ViewDigest};
@@ -57,6 +57,8 @@ pub(super) struct Exchange {
     next: Time,
     /// The one on a new link, and what the link waits for before it is listed.
     first: Option<First>,
+    /// There was one: whatever came since is told over this link.
+    compared: bool,
     /// Where our last answer to the neighbour's sums ended: it asks again while there is more than fits into one.
     answered: Option<(u8, u16)>,
 }
@@ -99,6 +101,7 @@ impl Exchange {
             pause: DIFFERS_FOR,
             next: now,
             first: None,
+            compared: false,
             answered: None,
         }
     }
@@ -167,6 +170,7 @@ impl Core {
     fn begin_first_exchange(&mut self, now: Time, peer: NodeId, holds: bool) -> bool {
         let begins = self.start_exchange(peer);
         if let Some(link) = self.links.get_mut(&peer) {
+            link.exchange.compared |= begins;
             link.exchange.first = begins.then(|| First {
                 holds,
                 until: now + FIRST_STEP,
@@ -181,18 +185,17 @@ impl Core {
     }
 
     /// A link was lost. Where each that is left may be younger than its silence, what passed in between came over none of them, and
-    /// nobody will tell of it.
+    /// nobody will tell of it. One comparison is enough, however many are lost: a neighbour allows for few.
     pub(super) fn fill_gap(&mut self, now: Time) {
-        let mut live = self.links.values().filter(|link| link.is_listed());
-        if live.any(|link| now.saturating_sub(link.adopted) >= LONGEST_SILENCE) {
+        let listed = || self.links.values().filter(|link| link.is_listed());
+        let tells_all = |link: &Link| {
+            link.exchange.compared || now.saturating_sub(link.adopted) >= LONGEST_SILENCE
+        };
+        if listed().any(tells_all) {
             return;
         }
-        let free = self
-            .links
-            .values()
-            .filter(|link| link.is_listed() && link.exchange.first.is_none());
         let nearest =
-            free.min_by_key(|link| (link.detector.rtt().map(|rtt| rtt.smoothed_us), link.peer));
+            listed().min_by_key(|link| (link.detector.rtt().map(|rtt| rtt.smoothed_us), link.peer));
         if let Some(peer) = nearest.map(|link| link.peer) {
             self.begin_first_exchange(now, peer, false);
         }

@@ -14,6 +14,10 @@ use super::database::{Database, Difference, Flip, NOBODY};
 use super::ids::{Index, Places};
 use crate::record::Record;
 
+/// Ways are followed back so many steps a node of the tables, each time who is up is derived: records that make them long, and break them
+/// one by one, must not cost more than a few walks over all nodes.
+const STEPS_PER_NODE: usize = 8;
+
 /// What changed since who is up was derived last.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
@@ -116,11 +120,12 @@ impl Database {
         let was_live = self.pending.live.iter();
         strained.extend(was_live.filter(|&&index| self.leads(self.me, index)));
         let mut lost = Vec::new();
+        let mut steps_left = STEPS_PER_NODE * self.notes.len();
         for index in strained {
             let falls = self.up.contains(index.at())
                 && index != self.me
                 && !self.holds(index, live)
-                && !self.turns(ids, index);
+                && !self.turns(ids, index, &mut steps_left);
             if falls {
                 self.fell(ids, index, &mut lost);
             }
@@ -140,10 +145,10 @@ impl Database {
 
     /// Lets the way to a node lead over another one of its neighbours, none of those behind it; tells whether there is one. If that
     /// neighbour falls later, the node does with it.
-    fn turns(&mut self, ids: &Places<'_>, index: Index) -> bool {
+    fn turns(&mut self, ids: &Places<'_>, index: Index, steps_left: &mut usize) -> bool {
         let mut others = self.neighbors_up(ids, index);
-        let way =
-            others.find(|&peer| self.are_linked(peer, index) && !self.leads_through(index, peer));
+        let way = others
+            .find(|&peer| self.are_linked(peer, index) && self.leads_past(index, peer, steps_left));
         drop(others);
         if let Some(way) = way {
             self.notes[index.at()].way = way.0;
@@ -151,15 +156,16 @@ impl Database {
         way.is_some()
     }
 
-    /// Whether the way to the second node leads through the first one, or to nowhere.
-    fn leads_through(&self, one: Index, mut other: Index) -> bool {
+    /// Whether the way to the second node does not lead through the first one, as far as there are steps left to find out.
+    fn leads_past(&self, one: Index, mut other: Index, steps_left: &mut usize) -> bool {
         while other != self.me {
-            if other == one || !self.up.contains(other.at()) {
-                return true;
+            if other == one || !self.up.contains(other.at()) || *steps_left == 0 {
+                return false;
             }
+            *steps_left -= 1;
             other = Index(self.notes[other.at()].way);
         }
-        false
+        true
     }
 
     /// Takes down a node and all whose way leads through it.

@@ -44,6 +44,33 @@ pub(crate) fn arrived(record: &Record) -> Arc<Record> {
     Arc::new(postcard::from_bytes(&bytes).unwrap())
 }
 
+/// A peer dialed us, and knows so many nodes.
+pub(crate) fn connected(
+    conn: ConnId,
+    peer: &Identity,
+    record: Arc<Record>,
+    known: u32,
+) -> Connected {
+    let hello = Hello {
+        run_id: 1,
+        dial_counter: conn.0,
+        replaces: false,
+        observed: "[::1]:8000".parse().unwrap(),
+        known,
+        digest: ViewDigest([0; 8]),
+        record,
+    };
+    Connected {
+        conn,
+        dial: None,
+        peer: peer.node_id(),
+        remote: "[::1]:7000".parse().unwrap(),
+        hello,
+        rtt_us: Some(100),
+        replaces: false,
+    }
+}
+
 /// A node with two links: to an honest peer (connection 1), and to one under test (connection 2).
 pub(crate) struct Desk {
     pub(crate) core: Core,
@@ -89,24 +116,7 @@ impl Desk {
         record: Arc<Record>,
         known: u32,
     ) {
-        let hello = Hello {
-            run_id: 1,
-            dial_counter: conn.0,
-            replaces: false,
-            observed: "[::1]:8000".parse().unwrap(),
-            known,
-            digest: ViewDigest([0; 8]),
-            record,
-        };
-        let connected = Connected {
-            conn,
-            dial: None,
-            peer: peer.node_id(),
-            remote: "[::1]:7000".parse().unwrap(),
-            hello,
-            rtt_us: Some(100),
-            replaces: false,
-        };
+        let connected = connected(conn, peer, record, known);
         self.give(Input::Connected(Box::new(connected)));
         self.give(Input::Flushed(conn));
         // The dialer probes as soon as it has the Hello; from then on the link is listed.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use area_net::identity::Identity;
-use area_net::membership::{Action, Closed, ConnId, Connected, Core, Event, Input};
+use area_net::membership::{Action, Closed, ConnId, Core, Event, Input};
 use area_net::record::{Body, Record, Signer as _};
 use area_net::wire::{CloseCode, Hello, MAX_SYNC_ENTRIES, Message, ShortId, ViewDigest};
 
-use crate::desk::{Desk, HONEST, LIAR, arrived, body, identity, link_to};
+use crate::desk::{Desk, HONEST, LIAR, arrived, body, connected, identity, link_to};
 use crate::net::{NETWORK, Net, ms, secs};
 
 /// A record whose signature is nobody's.
@@ -471,24 +471,7 @@ fn a_peer_that_stops_reading_is_dropped() {
     let node = &net.nodes[0];
     let mut core = Core::new(node.config.clone(), node.signer());
     let peer = identity(2);
-    let hello = Hello {
-        run_id: 1,
-        dial_counter: 1,
-        replaces: false,
-        observed: "[::1]:8000".parse().unwrap(),
-        known: 1,
-        digest: ViewDigest([0; 8]),
-        record: Record::sign(body(&peer), NETWORK, &peer),
-    };
-    let connected = Connected {
-        conn: LIAR,
-        dial: None,
-        peer: peer.node_id(),
-        remote: "[::1]:7000".parse().unwrap(),
-        hello,
-        rtt_us: Some(100),
-        replaces: false,
-    };
+    let connected = connected(LIAR, &peer, Record::sign(body(&peer), NETWORK, &peer), 1);
     core.handle(ms(0), Input::Connected(Box::new(connected)));
     let mut now = ms(0);
     let mut seq = 0;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use area_net::membership::{ConnId, Event};
+use area_net::membership::{Closed, ConnId, Event, Input};
 use area_net::record::{LinkState, Record, ShortRun, Signer as _};
 use area_net::wire::Message;
 
@@ -71,6 +71,14 @@ fn what_passed_while_the_old_neighbours_fell_silent_is_asked_of_the_new_one() {
     desk.actions.clear();
     assert!(desk.pass(&[THIRD], secs(30), unlinked(1)));
     assert!(compares(&desk, THIRD));
+    // Whatever comes now is told over that link: another loss asks it for nothing.
+    let fourth = identity(4);
+    let record = Record::sign(body(&fourth), NETWORK, &fourth);
+    desk.connect(ConnId(4), &fourth, record);
+    desk.actions.clear();
+    desk.give(Input::Closed(ConnId(4), Closed::Reset));
+    assert!(desk.events.iter().any(unlinked(4)));
+    assert!(!compares(&desk, THIRD));
 }
 
 #[test]
