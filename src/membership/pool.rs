@@ -211,6 +211,8 @@ impl Pool {
         let mut seen = std::collections::BTreeSet::new();
         all.retain(|addr| seen.insert(*addr));
         all.truncate(MAX_ADDRS_REMEMBERED);
+        // Half of a large network may be remembered for ten minutes, mostly with one address each.
+        all.shrink_to_fit();
         node.addrs = all;
     }
 

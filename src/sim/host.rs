@@ -262,8 +262,8 @@ impl Node {
     }
 
     /// It is gone without a word, and its host silent from now on.
-    pub(super) fn stop(&mut self) -> Body {
-        self.keep_memory();
+    pub(super) fn stop(&mut self, scene: &Scene<'_>) -> Body {
+        self.keep_memory(scene);
         let body = self.body.take().expect("only a running node is killed");
         self.stopped = self.now;
         self.paused = false;
@@ -277,8 +277,11 @@ impl Node {
         body
     }
 
-    /// What it has on disk.
-    pub(super) fn keep_memory(&mut self) {
+    /// What it has on disk, where somebody will ever read it: of each node of a large network that is the whole network.
+    fn keep_memory(&mut self, scene: &Scene<'_>) {
+        if !scene.restarts {
+            return;
+        }
         let Some(core) = self.core() else { return };
         let (epoch, remembered) = (core.epoch(), core.remembered().into_iter().collect());
         drop(core);
@@ -288,7 +291,7 @@ impl Node {
 
     /// It says farewell, and goes when that has left.
     pub(super) fn leave(&mut self, scene: &Scene<'_>) {
-        self.keep_memory();
+        self.keep_memory(scene);
         self.leaving = true;
         if let Some(Body::Whole(running)) = &mut self.body {
             return running.leave();
@@ -361,7 +364,7 @@ impl Node {
             What::Gone => {
                 if self.is_running() {
                     self.hang_up_all(scene, CloseCode::Leaving);
-                    self.stop();
+                    self.stop(scene);
                 }
             }
         }

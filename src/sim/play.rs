@@ -90,6 +90,7 @@ impl<'a> Play<'a> {
             Fidelity::Whole => World::of_whole_nodes(scenario.seed),
         };
         world.dial_timeout = scenario.settings.dial_timeout;
+        world.restarts = scenario.restarts();
         world.change_terrain(|terrain| *terrain = scenario.terrain.clone());
         people(scenario, &mut world, &mut rng);
         let mut play = Self {

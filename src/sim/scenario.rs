@@ -42,6 +42,25 @@ pub struct Scenario {
     pub bounds: Bounds,
 }
 
+impl Scenario {
+    /// Whether a node that ended may be started again.
+    #[must_use]
+    pub fn restarts(&self) -> bool {
+        let starts = |step: &Step| match step.action {
+            Action::Start(_) | Action::Restart(..) => true,
+            Action::Kill(_)
+            | Action::Leave(_)
+            | Action::Stop(_)
+            | Action::Continue(_)
+            | Action::Partition(_)
+            | Action::Heal
+            | Action::Netem(..)
+            | Action::Link(..) => false,
+        };
+        self.churn.is_some() || self.steps.iter().any(starts)
+    }
+}
+
 /// How much of each node is real.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Fidelity {

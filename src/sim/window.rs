@@ -32,6 +32,8 @@ pub(super) struct Scene<'a> {
     pub(super) listeners: &'a BTreeMap<SocketAddr, u32>,
     pub(super) dial_timeout: Duration,
     pub(super) encoded: bool,
+    /// Whether a node that ends may be started again.
+    pub(super) restarts: bool,
     /// Whether somebody reads a log.
     pub(super) logs: bool,
 }

@@ -99,6 +99,8 @@ pub struct World {
     pub dial_timeout: Duration,
     /// Every message goes through its bytes, which a test may want.
     pub encoded: bool,
+    /// Nodes that ended may be started again.
+    pub restarts: bool,
     /// Is told all that cores do and tell.
     pub tap: Option<Tap>,
 }
@@ -140,6 +142,7 @@ impl World {
             whole: None,
             dial_timeout: Duration::from_millis(2900),
             encoded: false,
+            restarts: true,
             tap: None,
         }
     }
@@ -254,7 +257,7 @@ impl World {
     /// When it doesn't run.
     pub fn kill(&mut self, place: usize) {
         let mut body = None;
-        self.deed(place, |node, _| body = Some(node.stop()));
+        self.deed(place, |node, scene| body = Some(node.stop(scene)));
         if let (Some(Body::Whole(running)), Some(whole)) = (body, &mut self.whole) {
             whole.kill(running);
         }
@@ -289,6 +292,7 @@ impl World {
             listeners: &self.listeners,
             dial_timeout: self.dial_timeout,
             encoded: self.encoded,
+            restarts: self.restarts,
             logs: self.tap.is_some(),
         };
         let node = &mut self.nodes[place];
@@ -347,6 +351,7 @@ impl World {
             listeners: &self.listeners,
             dial_timeout: self.dial_timeout,
             encoded: self.encoded,
+            restarts: self.restarts,
             logs: self.tap.is_some(),
         };
         self.crew.run(&mut self.nodes, &places, &scene, &window);
