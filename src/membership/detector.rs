@@ -38,8 +38,8 @@ const FIRST_GAIN: u32 = 8;
 const LAST_GAIN: u32 = 32;
 /// How late an announced probe may be before the passive end probes by itself.
 const OVERDUE: Duration = Duration::from_millis(300);
-/// A clean link loses fewer of the last 200 exchanges than this.
-const CLEAN_LOSSES: f64 = 4.0;
+/// A clean link loses less than this part of the last 200 exchanges, or of those that there were.
+const CLEAN: f64 = 0.02;
 /// The least time an answer is given: covers the scheduling of two busy machines.
 const LEAST_TIMEOUT: Duration = Duration::from_millis(150);
 /// The time an answer is given while the path is unknown; also the most that is ever given.
@@ -247,9 +247,12 @@ impl Detector {
     }
 
     /// Whether nothing, or next to nothing, was lost on this link of late. A link that loses one exchange in ten has a lucky streak now
-    /// and then, and would be suspected, in words to the whole network, whenever that is over: so the long sample counts too.
+    /// and then, and would be suspected, in words to the whole network, whenever that is over: so the long sample counts too. While that is
+    /// short, one loss is enough: ten thousand nodes that lose one exchange in ten would tell of two hundred suspicions a second until
+    /// they know their links.
     fn is_clean(&self) -> bool {
-        self.evidence(SHORT).0 < 1.5 && self.evidence(LONG).0 < CLEAN_LOSSES
+        let (lost, of) = self.evidence(LONG);
+        self.evidence(SHORT).0 < 1.5 && (lost == 0.0 || lost < CLEAN * of)
     }
 
     fn fast_pace(&self) -> Duration {
@@ -725,6 +728,24 @@ mod tests {
             let due = detector.deadline().max(over);
             detector.poll(due, 7);
             assert_eq!(detector.verdict(), Verdict::Alive);
+        }
+    }
+
+    #[test]
+    fn a_young_link_that_lost_an_exchange_is_not_suspected() {
+        for (exchanges, lost, suspected) in [(10, 0, true), (10, 1, false), (120, 1, true)] {
+            let mut detector = Detector::new(ms(0), true, INTERVAL, Some(200));
+            let mut count = 0;
+            let young = run(&mut detector, ms(0), ms(exchanges * 1500), |_| {
+                count += 1;
+                (count != 4 || lost == 0).then_some(1)
+            });
+            while detector.run < 3 {
+                let due = detector.deadline().max(young);
+                detector.poll(due, 7);
+            }
+            let suspects = detector.verdict() == Verdict::Suspect;
+            assert_eq!(suspects, suspected, "{lost} of {exchanges} lost");
         }
     }
 
