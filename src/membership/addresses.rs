@@ -63,7 +63,7 @@ impl Core {
         published_in(entry).first().copied()
     }
 
-    fn up_entry(&self, id: &NodeId) -> Option<Entry<'_>> {
+    pub(super) fn up_entry(&self, id: &NodeId) -> Option<Entry<'_>> {
         let index = self.database.index(&id.abbreviated())?;
         self.database
             .is_up_at(index)

@@ -1,8 +1,8 @@
 //! Two neighbours compare their views, and give each other what one of them lacks.
 //!
-//! Every probe carries eight bytes that stand for the view of its sender. Where they keep differing while ours stands still, sums over ranges
-//! of ids are compared, then the versions in those that differ, then records are sent. So what spreading missed is found, at a
-//! cost that does not grow with the network while nothing is missing.
+//! Every probe carries eight bytes that stand for the view of its sender. Where they keep differing while ours stands still, or one neighbour
+//! after another has one and the same other view, sums over ranges of ids are compared, then the versions in those that differ, then
+//! records are sent. So what spreading missed is found, at a cost that does not grow with the network while nothing is missing.
 //!
 //! The same happens on a link to a node that was not in view, when it is new and when it comes back. Where two parts of a split network
 //! meet, what each remembers of the other is as old as the split, and whoever died or left since would be shown once more: the survivors'
@@ -28,6 +28,9 @@ use crate::wire::{MAX_SYNC_ENTRIES, Message, NodeId, ShortId, ViewDigest};
 const FEW: u32 = 8;
 /// Two views must differ for this long, unchanged on our side, before they are compared.
 const DIFFERS_FOR: Duration = Duration::from_millis(1200);
+/// Two neighbours with one view that is not ours, which has not changed for so long: it is we who lack something, and their next probes need
+/// not be waited for.
+const OUTVOTED_FOR: Duration = Duration::from_millis(800);
 /// Views that differ for this long are compared whatever ours does.
 const DIFFERS_LONG: Duration = Duration::from_secs(10);
 /// The pause after an exchange that found something: there may be more than fits into one.
@@ -61,6 +64,29 @@ pub(super) struct Exchange {
     compared: bool,
     /// Where our last answer to the neighbour's sums ended: it asks again while there is more than fits into one.
     answered: Option<(u8, u16)>,
+}
+
+/// Whether neighbours agree on a view that is not ours.
+#[derive(Debug, Default)]
+pub(super) struct Outvoted {
+    /// Our view, as it was when one was last heard, and since when it has been that one.
+    ours: Option<ViewDigest>,
+    since: Time,
+    /// What one of them has in its place, heard since, with none in between that has ours.
+    theirs: Option<(ViewDigest, NodeId)>,
+}
+
+impl Outvoted {
+    /// Hears what a neighbour has while we have ours; tells whether another one had the same, and ours has been as it is for long enough.
+    fn hear(&mut self, now: Time, ours: ViewDigest, peer: NodeId, theirs: ViewDigest) -> bool {
+        if self.ours != Some(ours) {
+            (self.ours, self.since, self.theirs) = (Some(ours), now, None);
+        }
+        let other = (theirs != ours).then_some((theirs, peer));
+        let before = std::mem::replace(&mut self.theirs, other);
+        let agreed = before.is_some_and(|(view, from)| view == theirs && from != peer);
+        agreed && theirs != ours && now.saturating_sub(self.since) >= OUTVOTED_FOR
+    }
 }
 
 #[derive(Debug)]
@@ -221,12 +247,14 @@ impl Core {
         }
     }
 
-    /// Compares a neighbour's view with ours; where they keep differing while ours stands still, starts the exchange.
+    /// Compares a neighbour's view with ours; where they keep differing while ours stands still, or others have theirs too, starts the
+    /// exchange.
     pub(super) fn compare_digest(&mut self, now: Time, peer: NodeId, theirs: ViewDigest) {
         let ours = self.database.digest();
         let Some(link) = self.links.get_mut(&peer) else {
             return;
         };
+        let outvoted = self.outvoted.hear(now, ours, peer, theirs);
         let exchange = &mut link.exchange;
         if theirs == ours {
             exchange.differs = None;
@@ -242,7 +270,7 @@ impl Core {
         let settled = now.saturating_sub(since) >= DIFFERS_FOR;
         // Where news never ceases, waiting for a still moment would be waiting for ever.
         let overdue = now.saturating_sub(first) >= DIFFERS_LONG;
-        if (settled || overdue) && exchange.next <= now {
+        if (settled || outvoted || overdue) && exchange.next <= now {
             exchange.next = now + exchange.pause;
             exchange.pause = (exchange.pause * 2).min(LONGEST_PAUSE);
             self.start_exchange(peer);

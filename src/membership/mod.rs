@@ -327,6 +327,7 @@ struct Dialing {
     candidate: Candidate,
     /// How many refusals led here.
     hops: u32,
+    since: Time,
 }
 
 /// See the module's documentation.
@@ -368,6 +369,7 @@ pub struct Core {
     bridge: Option<Time>,
     /// What each neighbour may lack.
     backlog: Backlog,
+    outvoted: exchange::Outvoted,
     /// Something happened that links may have to look at: a deadline may have moved.
     stirred: bool,
     /// Something may be there to send.
@@ -440,6 +442,7 @@ impl Core {
             waiting: Waiting::default(),
             bridge: None,
             backlog: Backlog::default(),
+            outvoted: exchange::Outvoted::default(),
             stirred: true,
             to_send: true,
             links_due: None,

@@ -47,7 +47,7 @@ const TOO_MANY: usize = 3;
 /// A link younger than this is not given up as superfluous.
 const SETTLED: Duration = Duration::from_secs(3);
 /// Nor is any of a node that lost one in this time: where many have died, views become right before links are tidied up.
-const AFTER_LOSS: Duration = Duration::from_secs(6);
+pub(super) const AFTER_LOSS: Duration = Duration::from_secs(6);
 /// No more than one link is given up in this time.
 const PRUNE_EVERY: Duration = Duration::from_millis(300);
 /// The pause after a dial of a wanted neighbour failed, doubling.
@@ -55,8 +55,16 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// The most dials that wait for their turn.
 pub const MAX_QUEUE: usize = 256;
+/// A dial that takes longer than this may be one to a dead node, and is no longer waited for.
+const SLOW_DIAL: Duration = Duration::from_secs(1);
 /// How many random nodes are looked at to find one with few links.
 const SAMPLE: usize = 3;
+
+impl Dialing {
+    fn is_slow(&self, now: Time) -> bool {
+        now.saturating_sub(self.since) >= SLOW_DIAL
+    }
+}
 
 impl Core {
     /// Looks at the set of neighbours soon: at once in a small network, where a look is dear a little later.
@@ -203,12 +211,47 @@ impl Core {
         }
     }
 
+    /// Our successors, and for each that may be dead the next one in its place: until all its neighbours have told that it is, it is in
+    /// view, and a network in which a third died would be without its ring for as long.
     fn plan_ring(&mut self, now: Time) {
-        for id in self.ring.successors() {
+        let mut sound = 0;
+        for id in self.ring.following() {
             if !self.is_linked(&id) {
                 self.want(now, id);
             }
+            sound += usize::from(!self.is_doubtful(now, &id));
+            if sound == SUCCESSORS {
+                break;
+            }
         }
+    }
+
+    /// Whether a node that is in view may be dead all the same.
+    fn is_doubtful(&self, now: Time, id: &NodeId) -> bool {
+        let link = self.links.get(id);
+        let parked = link.is_some_and(|link| matches!(link.phase, LinkPhase::Parked { .. }));
+        let mut slow = self.dials.values().filter(|dialing| dialing.is_slow(now));
+        let lost = self.own.last_loss();
+        let lately = lost.is_some_and(|at| now.saturating_sub(at) < AFTER_LOSS);
+        parked
+            || slow.any(|dialing| dialing.candidate.id == Some(*id))
+            || (lately && self.is_disowned(id))
+    }
+
+    /// Whether a neighbour of that node has told since its last record that it suspects their link, or has it no longer.
+    fn is_disowned(&self, id: &NodeId) -> bool {
+        let short = id.abbreviated();
+        let Some(entry) = self.up_entry(id) else {
+            return false;
+        };
+        entry.record.body().links.iter().any(|hop| {
+            let index = self.database.index(&hop.peer);
+            let other = index.map(|index| self.database.entry(index));
+            other.is_some_and(|other| {
+                let link = other.record.link_to(&short);
+                other.up && other.received > entry.received && link.is_none_or(|link| link.suspect)
+            })
+        })
     }
 
     /// Whether the network seems to be starting up around us: nodes still come into view, and more than a
@@ -234,10 +277,9 @@ impl Core {
 
     /// Links with random and near nodes until there are `least`, of which we dialed `dialed`.
     fn plan_fill(&mut self, now: Time, least: usize, dialed: usize) {
-        let under_way = self
-            .dials
-            .values()
-            .filter(|dialing| dialing.candidate.id.is_some())
+        let dials = self.dials.values();
+        let under_way = dials
+            .filter(|dialing| dialing.candidate.id.is_some() && !dialing.is_slow(now))
             .count()
             + self.dial_queue.len();
         // Links that others dialed don't count towards the least of our own: else whoever dials enough surrounds us.
@@ -302,7 +344,7 @@ impl Core {
         }
         sample
             .into_iter()
-            .min_by_key(|id| self.published_degree(id))
+            .min_by_key(|id| (self.is_doubtful(now, id), self.published_degree(id)))
     }
 
     /// The neighbour's neighbour with the shortest way through a neighbour: its distance is not known, but bounded.
@@ -321,8 +363,9 @@ impl Core {
                 let bound = first.saturating_add(hop.rtt_us);
                 let id = entry.record.id();
                 if entry.up
-                    && self.is_pickable(now, &id)
                     && best.is_none_or(|best| (bound, id) < best)
+                    && self.is_pickable(now, &id)
+                    && !self.is_doubtful(now, &id)
                 {
                     best = Some((bound, id));
                 }
@@ -378,7 +421,15 @@ impl Core {
             }
             self.dial_counter += 1;
             let dial = DialId(self.dial_counter);
-            self.dials.insert(dial, Dialing { candidate, hops });
+            let dialing = Dialing {
+                candidate,
+                hops,
+                since: now,
+            };
+            self.dials.insert(dial, dialing);
+            if candidate.id.is_some() {
+                self.plan_by(now + SLOW_DIAL);
+            }
             let eager = now < STARTING;
             self.actions.push_back(Action::Dial {
                 dial,
@@ -391,7 +442,10 @@ impl Core {
     }
 
     pub(super) fn handle_dial_failed(&mut self, now: Time, dial: DialId, why: &DialError) {
-        let Some(Dialing { candidate, hops }) = self.dials.remove(&dial) else {
+        let Some(Dialing {
+            candidate, hops, ..
+        }) = self.dials.remove(&dial)
+        else {
             return;
         };
         self.plan_soon(now);

@@ -5,7 +5,7 @@
 //!   long each time, to 1 s, while they keep coming: a start makes few versions, and each costs everybody a signature to verify. Where
 //!   nobody knows anybody yet, a network starts, and the first links wait for those whose dials began with theirs, up to 400 ms.
 //! - Links that change only the shape of a network of more than 32 nodes, to nodes in view anyway or given up as nobody needed them, wait
-//!   until no more of them come.
+//!   until no more of them come; those that stand in for lost ones, two seconds at most.
 //! - News of measurements alone goes out when a round-trip time moved by half and 1 ms, or by 1 % when nothing was said for ten
 //!   seconds, out of a token bucket that keeps the idle traffic of the whole network within a budget. Half of the bucket is kept for
 //!   the large moves: a link that is never at rest can't use up what tells of a new path. For one such move a node has a record from the
@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use super::database::compare;
 use super::links::Link;
+use super::neighbors::AFTER_LOSS;
 use super::{Config, Core, Event, Time};
 use crate::record::{Body, Direction, LinkState, MAX_ADDRS, MAX_LINKS, Record, ShortRun, Signer};
 use crate::wire::dialable;
@@ -42,6 +43,8 @@ const SHAPED: Duration = Duration::from_millis(1500);
 /// A change of the shape alone waits so long for the next one, and no longer than that in all.
 const SHAPE_HOLD: Duration = Duration::from_secs(1);
 const LONGEST_SHAPE_HOLD: Duration = Duration::from_secs(4);
+/// The same where we lost links lately: nothing is tidied up then, and what comes stands in for what went.
+const LONGEST_AFTER_LOSS: Duration = Duration::from_secs(2);
 /// A quiet time after which gains are first ones again.
 const QUIET: Duration = Duration::from_secs(2);
 /// What is worth telling as soon as the bucket holds a record, and what is while it is at least half full, now and then: links that
@@ -170,7 +173,16 @@ impl OwnRecord {
     fn shape_changed(&mut self, now: Time) {
         let due = now + SHAPE_HOLD;
         let (since, _) = self.shape.unwrap_or((now, due));
-        self.shape = Some((since, due.min(since + LONGEST_SHAPE_HOLD)));
+        self.shape = Some((since, due.min(since + self.longest_shape_hold(now))));
+    }
+
+    fn longest_shape_hold(&self, now: Time) -> Duration {
+        let lately = |at: Time| now.saturating_sub(at) < AFTER_LOSS;
+        if self.last_loss.is_some_and(lately) {
+            LONGEST_AFTER_LOSS
+        } else {
+            LONGEST_SHAPE_HOLD
+        }
     }
 
     /// Fills the bucket and tells how many records of ours it holds. One record of each of `up` nodes costs every node its copies, so a node's
@@ -308,7 +320,9 @@ impl Core {
             && due <= now
         {
             // While a network starts up, links come all the time, and each version costs every node a verification.
-            let calm = self.shaped().min(since + LONGEST_SHAPE_HOLD);
+            // All news comes before the shape is made: for a moment views are exact, whatever comes after.
+            let longest = self.own.longest_shape_hold(now) + self.growing();
+            let calm = self.shaped().min(since + longest);
             if calm > now {
                 self.own.shape = Some((since, calm));
             } else {

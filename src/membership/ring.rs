@@ -10,6 +10,8 @@ use crate::wire::NodeId;
 
 /// Each node keeps links to so many successors on the ring; so it has as many predecessors.
 pub(super) const SUCCESSORS: usize = 2;
+/// So many more are known on each side: when many die at once, others stand in for those that are in view still, but don't answer.
+const SPARE: usize = 6;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -26,11 +28,11 @@ struct Side(Vec<(u64, NodeId)>);
 
 impl Side {
     fn add(&mut self, distance: u64, id: impl FnOnce() -> NodeId) {
-        let has_room = self.0.len() < SUCCESSORS;
+        let has_room = self.0.len() < SUCCESSORS + SPARE;
         if has_room || self.0.last().is_some_and(|(last, _)| distance <= *last) {
             self.0.push((distance, id()));
             self.0.sort_unstable();
-            self.0.truncate(SUCCESSORS);
+            self.0.truncate(SUCCESSORS + SPARE);
         }
     }
 
@@ -82,16 +84,17 @@ impl Ring {
             || self.before.holds(self.own.wrapping_sub(ring))
     }
 
-    /// The nodes that follow this one, the next one first.
-    pub(super) fn successors(&self) -> impl Iterator<Item = NodeId> + use<> {
+    /// The nodes that follow this one, the next one first: its successors, and who follows them.
+    pub(super) fn following(&self) -> impl Iterator<Item = NodeId> + use<> {
         let after = self.after.0.clone();
         after.into_iter().map(|(_, id)| id)
     }
 
     /// The nodes around this one, on both sides: links with those are ring links.
     pub(super) fn neighbors(&self) -> BTreeSet<NodeId> {
-        let both = self.after.0.iter().chain(&self.before.0);
-        both.map(|(_, id)| *id).collect()
+        let sides = [&self.after, &self.before];
+        let nearest = sides.map(|side| side.0.iter().take(SUCCESSORS));
+        nearest.into_iter().flatten().map(|(_, id)| *id).collect()
     }
 }
 
@@ -105,20 +108,24 @@ mod tests {
         let own = ring.own;
         let at = |place: u64| own.wrapping_add(place);
         let id = |number: u8| NodeId([number; 32]);
-        let successors = |ring: &Ring| ring.successors().collect::<Vec<_>>();
+        let following = |ring: &Ring| ring.following().collect::<Vec<_>>();
         ring.add(at(50), || id(1));
-        assert_eq!(successors(&ring), [id(1)]);
+        assert_eq!(following(&ring), [id(1)]);
         assert_eq!(ring.neighbors(), [id(1)].into(), "it is on both sides");
         for (place, number) in [(70, 2), (20, 3), (u64::MAX, 4), (u64::MAX - 9, 5), (60, 6)] {
             ring.add(at(place), || id(number));
         }
-        assert_eq!(successors(&ring), [id(3), id(1)]);
+        assert_eq!(following(&ring)[..3], [id(3), id(1), id(6)]);
         assert_eq!(ring.neighbors(), [id(1), id(3), id(4), id(5)].into());
-        for (place, held) in [(20, true), (50, true), (60, false), (u64::MAX, true)] {
-            assert_eq!(ring.holds(at(place)), held);
+        for number in 10..30_u8 {
+            ring.add(at(1000 + u64::from(number)), || id(number));
+        }
+        assert_eq!(following(&ring).len(), SUCCESSORS + SPARE);
+        for (place, held) in [(20, true), (60, true), (1010, true), (1018, false)] {
+            assert_eq!(ring.holds(at(place)), held, "{place}");
         }
         // Two at one place, which somebody must have sought: all that look choose the same one.
         ring.add(at(50), || id(0));
-        assert_eq!(successors(&ring), [id(3), id(0)]);
+        assert_eq!(following(&ring)[..2], [id(3), id(0)]);
     }
 }

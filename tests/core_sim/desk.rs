@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use area_net::identity::Identity;
-use area_net::membership::{Action, ConnId, Connected, Core, Event, Input, Time};
+use area_net::membership::{Action, Config, ConnId, Connected, Core, Event, Input, Time};
 use area_net::record::{Body, Direction, LinkState, Record, ShortRun, Signer as _};
 use area_net::wire::{Answer, Hello, Message, Probe, ViewDigest};
 
@@ -84,9 +84,15 @@ pub(crate) const LIAR: ConnId = ConnId(2);
 
 impl Desk {
     pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// A desk whose node has other settings.
+    pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut net = Net::new(0);
         net.add(&[]);
-        let node = &net.nodes[0];
+        let node = &mut net.nodes[0];
+        change(&mut node.config);
         let core = Core::new(node.config.clone(), node.signer());
         let mut desk = Self {
             core,

@@ -16,6 +16,10 @@ mod hostile;
 #[cfg(test)]
 mod net;
 #[cfg(test)]
+mod outvoted;
+#[cfg(test)]
 mod repeat;
+#[cfg(test)]
+mod ringside;
 #[cfg(test)]
 mod silence;
