@@ -28,8 +28,8 @@ use crate::wire::{MAX_SYNC_ENTRIES, Message, NodeId, ShortId, ViewDigest};
 const FEW: u32 = 8;
 /// Two views must differ for this long, unchanged on our side, before they are compared.
 const DIFFERS_FOR: Duration = Duration::from_millis(1200);
-/// Two neighbours with one view that is not ours, which has not changed for so long: it is we who lack something, and their next probes need
-/// not be waited for.
+/// Two neighbours with one view that is not ours, which has not changed for so long: most often it is we who lack something, and their next
+/// probes need not be waited for.
 const OUTVOTED_FOR: Duration = Duration::from_millis(800);
 /// Views that differ for this long are compared whatever ours does.
 const DIFFERS_LONG: Duration = Duration::from_secs(10);

@@ -387,6 +387,8 @@ pub struct Core {
     /// When a node last came into view, and since when they come without a pause.
     grew: Time,
     grows_since: Time,
+    /// When a good part of the network went out of view last.
+    collapsed: Option<Time>,
     /// Everybody links with everybody, for now.
     full_mesh: bool,
     forget_due: Time,
@@ -454,6 +456,7 @@ impl Core {
             heard_of: 0,
             grew: Time::ZERO,
             grows_since: Time::ZERO,
+            collapsed: None,
             full_mesh: true,
             forget_due: Time::ZERO,
             promised: None,
@@ -716,6 +719,7 @@ impl Core {
             }
             self.grew = now;
         }
+        self.note_gone(now, flips.iter().filter(|flip| !flip.up).count());
         for flip in flips {
             let record = self.database.record_at(flip.index).clone();
             let (id, left) = (record.id(), record.body().leaving);

@@ -40,7 +40,7 @@ const LONGEST_GAIN_HOLD: Duration = Duration::from_secs(1);
 /// A network that grew no more for this long has made most of its links: so long after it began to, and no sooner than that.
 const SHAPED_AFTER: Duration = Duration::from_millis(700);
 const SHAPED: Duration = Duration::from_millis(1500);
-/// A change of the shape alone waits so long for the next one, and no longer than that in all.
+/// A change of the shape alone waits so long for the next one, and no longer than that in all, but where a network starts.
 const SHAPE_HOLD: Duration = Duration::from_secs(1);
 const LONGEST_SHAPE_HOLD: Duration = Duration::from_secs(4);
 /// The same where we lost links lately: nothing is tidied up then, and what comes stands in for what went.
@@ -173,15 +173,17 @@ impl OwnRecord {
     fn shape_changed(&mut self, now: Time) {
         let due = now + SHAPE_HOLD;
         let (since, _) = self.shape.unwrap_or((now, due));
-        self.shape = Some((since, due.min(since + self.longest_shape_hold(now))));
+        let longest = self.longest_shape_hold(now, Duration::ZERO);
+        self.shape = Some((since, due.min(since + longest)));
     }
 
-    fn longest_shape_hold(&self, now: Time) -> Duration {
+    /// Longer in a network that grows, for so long: all its news comes before its shape is made, and views are exact for a moment.
+    fn longest_shape_hold(&self, now: Time, growing: Duration) -> Duration {
         let lately = |at: Time| now.saturating_sub(at) < AFTER_LOSS;
         if self.last_loss.is_some_and(lately) {
             LONGEST_AFTER_LOSS
         } else {
-            LONGEST_SHAPE_HOLD
+            LONGEST_SHAPE_HOLD + growing
         }
     }
 
@@ -320,8 +322,7 @@ impl Core {
             && due <= now
         {
             // While a network starts up, links come all the time, and each version costs every node a verification.
-            // All news comes before the shape is made: for a moment views are exact, whatever comes after.
-            let longest = self.own.longest_shape_hold(now) + self.growing();
+            let longest = self.own.longest_shape_hold(now, self.growing());
             let calm = self.shaped().min(since + longest);
             if calm > now {
                 self.own.shape = Some((since, calm));

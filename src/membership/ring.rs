@@ -10,7 +10,7 @@ use crate::wire::NodeId;
 
 /// Each node keeps links to so many successors on the ring; so it has as many predecessors.
 pub(super) const SUCCESSORS: usize = 2;
-/// So many more are known on each side: when many die at once, others stand in for those that are in view still, but don't answer.
+/// So many more that follow are known: when many die at once, they stand in for successors that are in view still, but don't answer.
 const SPARE: usize = 6;
 
 /// See the module's documentation.
@@ -18,21 +18,21 @@ const SPARE: usize = 6;
 pub(super) struct Ring {
     /// Where this node stands.
     own: u64,
-    after: Side,
-    before: Side,
+    after: Side<{ SUCCESSORS + SPARE }>,
+    before: Side<SUCCESSORS>,
 }
 
-/// The nearest ones on one side, with how far away they are.
+/// The nearest `N` on one side, with how far away they are.
 #[derive(Debug, Default)]
-struct Side(Vec<(u64, NodeId)>);
+struct Side<const N: usize>(Vec<(u64, NodeId)>);
 
-impl Side {
+impl<const N: usize> Side<N> {
     fn add(&mut self, distance: u64, id: impl FnOnce() -> NodeId) {
-        let has_room = self.0.len() < SUCCESSORS + SPARE;
+        let has_room = self.0.len() < N;
         if has_room || self.0.last().is_some_and(|(last, _)| distance <= *last) {
             self.0.push((distance, id()));
             self.0.sort_unstable();
-            self.0.truncate(SUCCESSORS + SPARE);
+            self.0.truncate(N);
         }
     }
 
@@ -92,9 +92,9 @@ impl Ring {
 
     /// The nodes around this one, on both sides: links with those are ring links.
     pub(super) fn neighbors(&self) -> BTreeSet<NodeId> {
-        let sides = [&self.after, &self.before];
-        let nearest = sides.map(|side| side.0.iter().take(SUCCESSORS));
-        nearest.into_iter().flatten().map(|(_, id)| *id).collect()
+        let after = self.after.0.iter().take(SUCCESSORS);
+        let both = after.chain(&self.before.0);
+        both.map(|(_, id)| *id).collect()
     }
 }
 

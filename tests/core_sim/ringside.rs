@@ -1,8 +1,9 @@
 //! Who stands in for a node that may be dead while it is in view.
 
+use area_net::identity::Identity;
 use area_net::membership::ids::ring_position;
 use area_net::membership::{Action, Closed, ConnId, Input};
-use area_net::record::{Record, ShortRun, Signer as _};
+use area_net::record::{LinkState, Record, ShortRun, Signer as _};
 use area_net::wire::Message;
 
 use crate::desk::{Desk, arrived, body, identity, link_to};
@@ -15,6 +16,15 @@ fn around(net: &Net, from: usize) -> Vec<usize> {
     let mut all: Vec<usize> = (0..net.nodes.len()).collect();
     all.sort_by_key(|&place| position(place).wrapping_sub(position(from)));
     all
+}
+
+fn link_to_desk(desk: &Desk) -> LinkState {
+    let own = desk.core.own_record();
+    LinkState {
+        peer: own.id().abbreviated(),
+        run: ShortRun::of(own.body().run_id),
+        ..link_to(&identity(2))
+    }
 }
 
 fn is_linked(net: &Net, a: usize, b: usize) -> bool {
@@ -57,7 +67,7 @@ fn of_those_in_view_whoever_a_neighbour_has_lost_is_dialed_last() {
         let distance = |key: u8| {
             ring_position(&identity(key).node_id()).wrapping_sub(ring_position(&own.id()))
         };
-        let (honest, liar) = (identity(1), identity(2));
+        let honest = identity(1);
         // The successors are the neighbours that there are.
         let mut farther = (3..=255).filter(|&key| distance(key) > distance(1).max(distance(2)));
         let mut next = || identity(farther.next().unwrap());
@@ -80,10 +90,7 @@ fn of_those_in_view_whoever_a_neighbour_has_lost_is_dialed_last() {
         ));
         let mut told = body(&honest);
         told.seq = 2;
-        let mut to_me = link_to(&liar);
-        to_me.peer = own.id().abbreviated();
-        to_me.run = ShortRun::of(own.body().run_id);
-        told.links = vec![link_to(&far), to_me];
+        told.links = vec![link_to(&far), link_to_desk(&desk)];
         told.links.sort_by_key(|link| link.peer);
         desk.actions.clear();
         let told = Record::sign(told, NETWORK, &honest);
@@ -97,5 +104,52 @@ fn of_those_in_view_whoever_a_neighbour_has_lost_is_dialed_last() {
             _ => None,
         });
         assert_eq!(dialed.next(), Some(far.node_id()), "seed {seed}");
+    }
+}
+
+#[test]
+fn after_a_loss_a_slow_dial_is_not_waited_for() {
+    for (loses, patient) in [(false, true), (true, false)] {
+        let mut desk = Desk::with(|config| (config.full_mesh, config.degree_target) = (2, 3));
+        let (honest, lost) = (identity(1), identity(3));
+        if loses {
+            desk.connect(ConnId(3), &lost, Record::sign(body(&lost), NETWORK, &lost));
+            desk.give(Input::Closed(ConnId(3), Closed::Reset));
+        }
+        let others: Vec<Identity> = (10..30).map(identity).collect();
+        let mut told = body(&honest);
+        told.seq = 2;
+        told.links = others
+            .iter()
+            .map(link_to)
+            .chain([link_to_desk(&desk)])
+            .collect();
+        told.links.sort_by_key(|link| link.peer);
+        let near = Record::sign(told, NETWORK, &honest);
+        let leaf = |(port, one): (u16, &Identity)| {
+            let mut body = body(one);
+            body.addrs = vec![format!("[::1]:{port}").parse().unwrap()];
+            body.links = vec![link_to(&honest)];
+            arrived(&Record::sign(body, NETWORK, one))
+        };
+        let all = std::iter::once(arrived(&near)).chain((9000..).zip(&others).map(leaf));
+        desk.actions.clear();
+        desk.say(Message::Records(all.collect()));
+        // Nobody answers a dial.
+        let mut dials = Vec::new();
+        for turn in 0..2500 / 20 {
+            desk.give(Input::Timeout);
+            if turn == 400 / 20 {
+                // Neighbours are looked at before the dials are slow, and then again.
+                let fourth = identity(4);
+                let record = Record::sign(body(&fourth), NETWORK, &fourth);
+                desk.connect(ConnId(4), &fourth, record);
+            }
+            let dialed = |action: &&Action| matches!(action, Action::Dial { .. });
+            dials.push(desk.actions.iter().filter(dialed).count());
+        }
+        let (first, at_last) = (dials[800 / 20], *dials.last().unwrap());
+        assert!(first > 0 && at_last <= 8, "{dials:?}");
+        assert_eq!(at_last == first, patient, "{dials:?}");
     }
 }
