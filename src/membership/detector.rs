@@ -248,8 +248,8 @@ impl Detector {
 
     /// Whether nothing, or next to nothing, was lost on this link of late. A link that loses one exchange in ten has a lucky streak now
     /// and then, and would be suspected, in words to the whole network, whenever that is over: so the long sample counts too. While that is
-    /// short, one loss is enough: ten thousand nodes that lose one exchange in ten would tell of two hundred suspicions a second until
-    /// they know their links.
+    /// short, one loss is enough: ten thousand nodes that lose one exchange in ten would tell of hundreds of suspicions a second until they
+    /// know their links.
     fn is_clean(&self) -> bool {
         let (lost, of) = self.evidence(LONG);
         self.evidence(SHORT).0 < 1.5 && (lost == 0.0 || lost < CLEAN * of)

@@ -238,7 +238,7 @@ impl Core {
     /// Whether a node that is in view may be dead all the same. Only where we lost a link lately: as long as nothing is given up, so no link
     /// that stands in comes and goes.
     fn is_doubtful(&self, now: Time, id: &NodeId) -> bool {
-        if !self.lost_lately(now) {
+        if !self.own.lost_lately(now) {
             return false;
         }
         match self.links.get(id).map(|link| (link.phase, &link.detector)) {
@@ -257,11 +257,6 @@ impl Core {
         if gone * COLLAPSE >= self.database.up_count() + gone {
             self.collapsed = Some(now);
         }
-    }
-
-    fn lost_lately(&self, now: Time) -> bool {
-        let lost = self.own.last_loss();
-        lost.is_some_and(|at| now.saturating_sub(at) < AFTER_LOSS)
     }
 
     /// Looks again when a dial that is under way becomes a slow one.
@@ -312,7 +307,7 @@ impl Core {
 
     /// Links with random and near nodes until there are `least`, of which we dialed `dialed`.
     fn plan_fill(&mut self, now: Time, least: usize, dialed: usize) {
-        let patient = !self.lost_lately(now);
+        let patient = !self.own.lost_lately(now);
         let dials = self.dials.values();
         let under_way = dials
             .filter(|dialing| dialing.candidate.id.is_some())

@@ -160,6 +160,12 @@ impl OwnRecord {
         self.last_loss
     }
 
+    /// Whether links that come now may stand in for lost ones.
+    pub(super) fn lost_lately(&self, now: Time) -> bool {
+        let lately = |at: Time| now.saturating_sub(at) < AFTER_LOSS;
+        self.last_loss.is_some_and(lately)
+    }
+
     pub(super) fn deadline(&self) -> Option<Time> {
         let shape = self.shape.map(|(_, due)| due);
         self.due.into_iter().chain(shape).min()
@@ -179,8 +185,7 @@ impl OwnRecord {
 
     /// Longer in a network that grows, for so long: all its news comes before its shape is made, and views are exact for a moment.
     fn longest_shape_hold(&self, now: Time, growing: Duration) -> Duration {
-        let lately = |at: Time| now.saturating_sub(at) < AFTER_LOSS;
-        if self.last_loss.is_some_and(lately) {
+        if self.lost_lately(now) {
             LONGEST_AFTER_LOSS
         } else {
             LONGEST_SHAPE_HOLD + growing

@@ -25,7 +25,7 @@ const ASKED: Duration = Duration::from_millis(500);
 const MOST_TRIES: u32 = 3;
 /// What a neighbour brings is judged by no fewer records: of a few, chance says which way is the quicker one, and where many nodes cut
 /// links by chance, the tree falls apart. (Judged by eight, news of 600 deaths among 2000 nodes took .6 s longer to reach all, and no fewer
-/// copies; by a hundred, a start makes more copies and is as quick.)
+/// copies; by a hundred, a start makes more copies and is hardly quicker.)
 const LEAST_JUDGED: u32 = 32;
 /// So many records may be asked for at a time: half of the largest network. At the start of ten thousand nodes, a third of all
 /// records come by asking.

@@ -140,25 +140,6 @@ pub enum Action {
     Link(Vec<Way>, bool),
 }
 
-impl Action {
-    /// Whether views have to change because of it.
-    #[must_use]
-    pub fn disturbs(&self) -> bool {
-        match self {
-            Self::Kill(_)
-            | Self::Start(_)
-            | Self::Leave(_)
-            | Self::Restart(..)
-            | Self::Stop(_)
-            | Self::Continue(_)
-            | Self::Partition(_)
-            | Self::Heal
-            | Self::Netem(..)
-            | Self::Link(..) => true,
-        }
-    }
-}
-
 /// Nodes that come and go.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Churn {
