@@ -50,7 +50,8 @@ impl Database {
         if leaves {
             self.pending.strained.push(index);
         }
-        let record = self.record_at(index).clone();
+        let mut strained = std::mem::take(&mut self.pending.strained);
+        let record = self.record_at(index);
         let ids = self.ids.read();
         let renewed = record.body().run_id != next.body().run_id;
         for (link, hint) in record.standing_links() {
@@ -60,11 +61,13 @@ impl Database {
                 continue;
             };
             if self.leads(index, peer) {
-                self.pending.strained.push(peer);
+                strained.push(peer);
             } else if self.leads(peer, index) {
-                self.pending.strained.push(index);
+                strained.push(index);
             }
         }
+        drop(ids);
+        self.pending.strained = strained;
     }
 
     /// Whether one node is the last before another one on the way to it.
@@ -178,7 +181,7 @@ impl Database {
             self.up.remove(index.at());
             self.notes[index.at()].way = NOBODY;
             self.lost_count += 1;
-            let record = self.record_at(index).clone();
+            let record = self.record_at(index);
             for (link, hint) in record.standing_links() {
                 if let Some(peer) = ids.find(&link.peer, hint)
                     && self.leads(index, peer)
@@ -217,15 +220,14 @@ impl Database {
             if index == self.me {
                 continue;
             }
-            let record = self.record_at(index).clone();
-            for (link, hint) in record.standing_links() {
-                if let Some(peer) = ids.find(&link.peer, hint)
-                    && !self.up.contains(peer.at())
-                    && self.are_linked(peer, index)
-                {
-                    self.take_way(peer, index);
-                    found.push(peer);
-                }
+            let first = found.len();
+            let links = self.record_at(index).standing_links();
+            let peers = links.filter_map(|(link, hint)| ids.find(&link.peer, hint));
+            let is_new =
+                |peer: &Index| !self.up.contains(peer.at()) && self.are_linked(*peer, index);
+            found.extend(peers.filter(is_new));
+            for &peer in &found[first..] {
+                self.take_way(peer, index);
             }
         }
     }
