@@ -17,7 +17,7 @@
 //!   │     ├── reach         who is up, derived from the records as they change
 //!   │     ├── ids           where nodes stand in tables
 //!   │     ├── backlog       what neighbours may still lack: a row of bits for each node
-//!   │     ├── detector      is this link alive, and how long is its path
+//!   │     ├── detector      is this link alive; loss: how long must it be silent; rtt: how long is its path
 //!   │     ├── pool          what is missing, and where it might be
 //!   │     └── addresses, connections, links, spread, tree, exchange, publish, neighbors, ring, picture: parts of the one `Core`
 //!   ├── impair          one link model: delay, jitter, loss, duplicates, reordering, rate; and the socket that applies it

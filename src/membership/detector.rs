@@ -1,4 +1,4 @@
-//! Is this link alive, and how long is its path?
+//! Is this link alive?
 //!
 //! Only an answer to something *we* sent is a sign of life; else one dead direction would go unseen. One end is the active
 //! one: it probes at an interval, and each probe announces when the next is due. The other end stays passive until a probe is
@@ -6,17 +6,16 @@
 //! half of its links ([`NodeId::leads`](crate::wire::NodeId::leads)), so that some neighbour soon speaks to one that was killed.
 //!
 //! A link is down once so many exchanges were missed in a row that the loss measured on this very link explains the
-//! run with a probability under one in a million; `loss` has the arithmetic. Losses are assumed to be independent; under
+//! run with a probability under one in a million; `loss` has the arithmetic. Where two more neighbours of the peer have come to that
+//! verdict since its last sign of life here, one in a thousand is enough. Losses are assumed to be independent; under
 //! bursts a link may be dropped that was there, which is why a *node* is only down when no path leads to it.
-//!
-//! The round-trip time is smoothed as in RFC 6298, section 2, but with a gain that falls from 1/8 to 1/32 as samples come in: it is
-//! shown to people, and the jitter of a path should not move it. A path that changes is noticed by itself.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Time;
-use super::loss::{LEAST_MISSES, LONG, Outcomes, SHORT, Sample};
+use super::loss::{FALSE_CONSENT, FALSE_VERDICT, LEAST_MISSES, LONG, Outcomes, SHORT, Sample};
+use super::rtt::{Path, Rtt};
 
 /// After a miss, probes follow at this pace.
 const FAST_PROBES: Duration = Duration::from_millis(250);
@@ -26,16 +25,12 @@ const HINTED_PROBES: Duration = Duration::from_millis(100);
 const HINTED_MISSES: u32 = 3;
 /// So many such hints in a row are believed: one may stem from a packet that was sent before the peer came back.
 const HINTS: u32 = 2;
-/// So many samples in a row that are far off make a new path; after the first, the others are asked for at this pace.
-const STEP_SAMPLES: usize = 3;
+/// So many other neighbours of a peer that lost it are believed: one may have a fault of its own.
+const WITNESSES: u32 = 2;
+/// Samples that are to show whether the path has changed are asked for at this pace.
 const STEP_PROBES: Duration = Duration::from_millis(100);
 /// The longest pause between two probes that a peer may announce: twice the longest setting, and well under QUIC's idle timeout.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(20);
-/// Of the first samples the least counts: while a crowd starts up on a busy machine, some take far longer than the path.
-const FIRST_SAMPLES: u32 = 3;
-/// What a sample counts against those before: one part in so many, at first and at last.
-const FIRST_GAIN: u32 = 8;
-const LAST_GAIN: u32 = 32;
 /// How late an announced probe may be before the passive end probes by itself.
 const OVERDUE: Duration = Duration::from_millis(300);
 /// A clean link loses less than this part of the last 200 exchanges, or of those that there were.
@@ -84,50 +79,20 @@ pub struct Detector {
     run: u32,
     /// ICMP errors since the last sign of life.
     hints: u32,
+    /// Other neighbours of the peer that lost it since the last sign of life.
+    witnesses: u32,
     /// Our last probe was answered (or, for the passive end, our last answer was heard).
     heard: bool,
     /// Probes in a row by which the active end told us that it gets no answers.
     unheard: u32,
     verdict: Verdict,
     outcomes: Outcomes,
-    rtt: Option<Rtt>,
+    path: Path,
     late_floor: Duration,
-    /// Samples far off the smoothed time, held back until it is clear whether the path has changed.
-    strays: Vec<u32>,
-    samples: u32,
     /// Probes of the active end that said it hears us.
     probes_heard: u32,
     /// What the active end measured, for the passive one.
     told: Option<(u32, u8)>,
-}
-
-/// A round-trip time, smoothed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rtt {
-    /// Smoothed, in µs.
-    pub smoothed_us: u32,
-    /// Mean deviation, in µs.
-    pub jitter_us: u32,
-    /// The least ever measured on this connection, in µs.
-    pub min_us: u32,
-    /// The last sample, in µs.
-    pub last_us: u32,
-    /// When the last sample was taken.
-    pub at: Time,
-    /// Still the estimate from the handshake, not a probe's.
-    pub provisional: bool,
-}
-
-impl Rtt {
-    /// Whether a sample says that this is no longer the path's time: it differs by more than four mean deviations, a
-    /// fifth, and 0.3 ms.
-    fn is_far_off(&self, us: u32) -> bool {
-        let off = self.smoothed_us.abs_diff(us);
-        !self.provisional
-            && off > self.jitter_us.saturating_mul(4)
-            && off > self.smoothed_us / 5
-            && off > 300
-    }
 }
 
 /// A probe that is due.
@@ -146,14 +111,6 @@ impl Detector {
     /// probe has measured it.
     #[must_use]
     pub fn new(now: Time, active: bool, interval: Duration, handshake_rtt_us: Option<u32>) -> Self {
-        let rtt = handshake_rtt_us.map(|us| Rtt {
-            smoothed_us: us,
-            jitter_us: us / 2,
-            min_us: us,
-            last_us: us,
-            at: now,
-            provisional: true,
-        });
         let next_probe = if active {
             now
         } else {
@@ -168,14 +125,13 @@ impl Detector {
             last_sent: None,
             run: 0,
             hints: 0,
+            witnesses: 0,
             heard: true,
             unheard: 0,
             verdict: Verdict::Alive,
             outcomes: Outcomes::default(),
-            rtt,
+            path: Path::new(now, handshake_rtt_us),
             late_floor: Duration::ZERO,
-            strays: Vec::new(),
-            samples: 0,
             probes_heard: 0,
             told: None,
         }
@@ -192,7 +148,7 @@ impl Detector {
     /// What is known of the path's length. The passive end repeats what the active one told it.
     #[must_use]
     pub fn rtt(&self) -> Option<Rtt> {
-        self.rtt
+        self.path.rtt()
     }
 
     /// The share of lost exchanges, in 1/250.
@@ -224,10 +180,15 @@ impl Detector {
     /// How many misses in a row it takes on this link.
     #[must_use]
     pub fn misses_needed(&self) -> u32 {
+        let unlikely = if self.witnesses >= WITNESSES {
+            FALSE_CONSENT
+        } else {
+            FALSE_VERDICT
+        };
         let misses = [SHORT, LONG]
             .map(|sample| {
                 let (lost, of) = self.evidence(sample);
-                sample.misses_needed(lost, of)
+                sample.misses_needed(lost, of, unlikely)
             })
             .into_iter()
             .fold(LEAST_MISSES, u32::max);
@@ -334,25 +295,30 @@ impl Detector {
             probe.missed = true;
             missed += 1;
         }
-        if missed == 0 {
+        if missed > 0 {
+            self.heard = false;
+            self.run += missed;
+            let next = if self.run == missed {
+                now
+            } else {
+                self.last_sent.map_or(now, |sent| sent + self.fast_pace())
+            };
+            if self.verdict != Verdict::Down {
+                self.next_probe = self.next_probe.min(next.max(now));
+            }
+        }
+        self.judge(now);
+    }
+
+    fn judge(&mut self, now: Time) {
+        if self.run == 0 || self.verdict == Verdict::Down {
             return;
         }
-        self.heard = false;
-        self.run += missed;
-        let next = if self.run == missed {
-            now
-        } else {
-            self.last_sent.map_or(now, |sent| sent + self.fast_pace())
-        };
-        if self.verdict != Verdict::Down {
-            self.next_probe = self.next_probe.min(next.max(now));
-            let needed = self.misses_needed();
-            if self.run >= needed {
-                self.verdict = Verdict::Down;
-                self.next_probe = now + SLOW_PROBES;
-            } else if self.run >= 2 && self.is_clean() {
-                self.verdict = Verdict::Suspect;
-            }
+        if self.run >= self.misses_needed() {
+            self.verdict = Verdict::Down;
+            self.next_probe = now + SLOW_PROBES;
+        } else if self.run >= 2 && self.is_clean() {
+            self.verdict = Verdict::Suspect;
         }
     }
 
@@ -373,8 +339,10 @@ impl Detector {
         } else {
             self.late_floor = self.late_floor.mul_f64(0.9);
         }
-        if let Some(us) = rtt_us {
-            self.sample(now, us);
+        if let Some(us) = rtt_us
+            && self.path.sample(now, us)
+        {
+            self.next_probe = self.next_probe.min(now + STEP_PROBES);
         }
         self.outcomes.push(false);
         self.sign_of_life(now)
@@ -392,6 +360,7 @@ impl Detector {
         let was_in_run = self.run > 0 || self.hints > 0;
         self.run = 0;
         self.hints = 0;
+        self.witnesses = 0;
         self.heard = true;
         let changed = self.verdict != Verdict::Alive;
         self.verdict = Verdict::Alive;
@@ -421,7 +390,7 @@ impl Detector {
         }
         self.told = Some((rtt_us, loss));
         if rtt_us > 0 {
-            self.adopt(now, rtt_us);
+            self.path.adopt(now, rtt_us);
         }
         if !heard {
             self.unheard += 1;
@@ -479,6 +448,12 @@ impl Detector {
         self.next_probe = self.next_probe.min(earliest);
     }
 
+    /// Another neighbour of the peer has lost its link to it: probe now, and believe it sooner.
+    pub fn handle_witness(&mut self, now: Time) {
+        self.witnesses = self.witnesses.saturating_add(1);
+        self.probe_now(now);
+    }
+
     /// From the next probe on, routine keeps this pace.
     pub fn set_interval(&mut self, interval: Duration) {
         self.interval = interval;
@@ -506,6 +481,7 @@ impl Detector {
         self.outstanding.clear();
         self.run = 0;
         self.hints = 0;
+        self.witnesses = 0;
         self.next_probe = self.next_probe.min(now);
         if self.verdict == Verdict::Suspect {
             self.verdict = Verdict::Alive;
@@ -513,7 +489,7 @@ impl Detector {
     }
 
     fn timeout(&self) -> Duration {
-        let Some(rtt) = self.rtt else {
+        let Some(rtt) = self.path.rtt() else {
             return FIRST_TIMEOUT;
         };
         let variance = u64::from(rtt.jitter_us) * 4;
@@ -523,91 +499,6 @@ impl Detector {
             .max(self.late_floor)
             .min(MOST_TIMEOUT)
     }
-
-    /// Takes a sample in. The path may have become another one: samples far off are held back until three in a row, the last
-    /// two asked for at once, agree that it has; then they alone count.
-    fn sample(&mut self, now: Time, us: u32) {
-        let Some(old) = self.rtt.filter(|old| old.is_far_off(us)) else {
-            for held in std::mem::take(&mut self.strays) {
-                self.smooth(now, held);
-            }
-            self.smooth(now, us);
-            return;
-        };
-        let same_side = |stray: &u32| (*stray > old.smoothed_us) == (us > old.smoothed_us);
-        if !self.strays.iter().all(same_side) {
-            for held in std::mem::take(&mut self.strays) {
-                self.smooth(now, held);
-            }
-        }
-        self.strays.push(us);
-        if self.strays.len() < STEP_SAMPLES {
-            self.next_probe = self.next_probe.min(now + STEP_PROBES);
-            return;
-        }
-        let mut strays = std::mem::take(&mut self.strays);
-        strays.sort_unstable();
-        let median = strays[STEP_SAMPLES / 2];
-        self.rtt = Some(Rtt {
-            smoothed_us: median,
-            jitter_us: (strays[STEP_SAMPLES - 1] - strays[0]) / 2,
-            min_us: old.min_us.min(strays[0]),
-            last_us: us,
-            at: now,
-            provisional: false,
-        });
-        self.samples = FIRST_SAMPLES;
-        // The other end is waiting for the word.
-        self.next_probe = self.next_probe.min(now + STEP_PROBES);
-    }
-
-    fn smooth(&mut self, now: Time, us: u32) {
-        self.samples = self.samples.saturating_add(1);
-        let parts = self.samples.clamp(FIRST_GAIN, LAST_GAIN);
-        let first = |old: Rtt| self.samples <= FIRST_SAMPLES && us < old.smoothed_us;
-        self.rtt = Some(match self.rtt {
-            Some(old) if !old.provisional && !first(old) => {
-                let deviation = old.smoothed_us.abs_diff(us);
-                Rtt {
-                    smoothed_us: weigh(old.smoothed_us, us, parts.into()),
-                    jitter_us: weigh(old.jitter_us, deviation, 4),
-                    min_us: old.min_us.min(us),
-                    last_us: us,
-                    at: now,
-                    provisional: false,
-                }
-            }
-            _ => Rtt {
-                smoothed_us: us,
-                jitter_us: us / 2,
-                min_us: us,
-                last_us: us,
-                at: now,
-                provisional: false,
-            },
-        });
-    }
-
-    fn adopt(&mut self, now: Time, us: u32) {
-        let old = self.rtt;
-        self.rtt = Some(Rtt {
-            smoothed_us: us,
-            jitter_us: old.map_or(us / 2, |old| {
-                weigh(old.jitter_us, old.smoothed_us.abs_diff(us), 4)
-            }),
-            min_us: old
-                .filter(|old| !old.provisional)
-                .map_or(us, |old| old.min_us.min(us)),
-            last_us: us,
-            at: now,
-            provisional: false,
-        });
-    }
-}
-
-/// `old` moved towards `new` by one part in `parts`.
-fn weigh(old: u32, new: u32, parts: u64) -> u32 {
-    u32::try_from((u64::from(old) * (parts - 1) + u64::from(new)) / parts).expect("between two u32")
 }
 
 #[cfg(test)]
@@ -732,6 +623,34 @@ mod tests {
     }
 
     #[test]
+    fn where_two_other_neighbours_lost_the_peer_a_young_link_is_not_given_more_time() {
+        let young = || {
+            let mut detector = Detector::new(ms(0), true, INTERVAL, Some(200));
+            let now = run(&mut detector, ms(0), ms(5000), |_| Some(1));
+            (detector, now)
+        };
+        let down_after = |witnesses: u32| {
+            let (mut detector, now) = young();
+            for _ in 0..witnesses {
+                detector.handle_witness(now);
+            }
+            let died = detector.deadline().max(now);
+            let down = run(&mut detector, died, ms(90_000), |_| None);
+            (detector.run, down - died)
+        };
+        let (alone, time) = down_after(0);
+        assert!(alone >= 7, "{alone} misses");
+        assert_eq!(down_after(1), (alone, time), "one may be wrong");
+        assert_eq!(down_after(2).0, LEAST_MISSES);
+
+        let (mut detector, now) = young();
+        detector.handle_witness(now);
+        detector.handle_witness(now);
+        run(&mut detector, now, now + ms(5), |_| Some(1));
+        assert!(detector.misses_needed() >= 7, "its answer refutes them");
+    }
+
+    #[test]
     fn a_young_link_that_lost_an_exchange_is_not_suspected() {
         for (exchanges, lost, suspected) in [(10, 0, true), (10, 1, false), (120, 1, true)] {
             let mut detector = Detector::new(ms(0), true, INTERVAL, Some(200));
@@ -776,20 +695,6 @@ mod tests {
         run(&mut detector, ms(10_000), ms(40_000), |_| Some(400));
         assert_eq!(detector.verdict(), Verdict::Alive);
         assert!(detector.timeout() > before && detector.timeout() >= ms(400));
-    }
-
-    #[test]
-    fn of_the_first_samples_the_least_counts() {
-        let mut detector = Detector::new(ms(0), true, INTERVAL, Some(90_000));
-        let mut rtts = [120_000, 400, 300, 310, 305].into_iter();
-        let mut now = ms(0);
-        for rtt_us in rtts.by_ref() {
-            let probe = detector.poll(now, 0).expect("due");
-            detector.handle_answer(now, probe.seq, Some(rtt_us));
-            now = detector.deadline();
-        }
-        let shown = detector.rtt().expect("measured").smoothed_us;
-        assert!((300..=302).contains(&shown), "{shown} µs");
     }
 
     #[test]

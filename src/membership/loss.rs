@@ -10,8 +10,10 @@
 //! exchanges; where a clean link begins to lose 36 % from one moment to the next, one in sixteen is dropped once
 //! while this is learned. Losses are taken for independent.
 
-/// The probability that a run of misses on a live link ends in a wrong verdict.
-const FALSE_VERDICT: f64 = 1e-6;
+/// The probability that a run of misses on a live link ends in a wrong verdict: where nothing else speaks against the peer, and where
+/// several of its neighbours have lost it, each with the first probability of being wrong.
+pub(super) const FALSE_VERDICT: f64 = 1e-6;
+pub(super) const FALSE_CONSENT: f64 = 1e-3;
 /// The least number of misses, and the most that are ever waited for.
 pub(super) const LEAST_MISSES: u32 = 4;
 const MOST_MISSES: u32 = 40;
@@ -65,10 +67,10 @@ impl Outcomes {
 }
 
 impl Sample {
-    /// How many misses in a row a link with so many losses of so many exchanges explains with less than [`FALSE_VERDICT`].
-    pub(super) fn misses_needed(self, lost: f64, of: f64) -> u32 {
+    /// How many misses in a row a link with so many losses of so many exchanges explains with no more than this probability.
+    pub(super) fn misses_needed(self, lost: f64, of: f64, unlikely: f64) -> u32 {
         let (mut probability, mut misses) = (1.0, 0);
-        while probability > FALSE_VERDICT && misses < MOST_MISSES {
+        while probability > unlikely && misses < MOST_MISSES {
             let more = f64::from(misses);
             probability *= (PRIOR_A + lost + more) / (PRIOR_A + self.b + of + more);
             misses += 1;
@@ -98,14 +100,16 @@ mod tests {
 
     #[test]
     fn the_more_a_link_loses_and_the_less_it_has_shown_the_more_patience_it_gets() {
-        assert_eq!(SHORT.misses_needed(0.0, 32.0), LEAST_MISSES);
-        assert_eq!(LONG.misses_needed(0.0, 40.0), LEAST_MISSES);
-        assert_eq!(LONG.misses_needed(72.0, 200.0), 14, "a fifth lost each way");
+        assert_eq!(SHORT.misses_needed(0.0, 32.0, FALSE_VERDICT), LEAST_MISSES);
+        assert_eq!(LONG.misses_needed(0.0, 40.0, FALSE_VERDICT), LEAST_MISSES);
+        let lossy = |unlikely| LONG.misses_needed(72.0, 200.0, unlikely);
+        assert_eq!(lossy(FALSE_VERDICT), 14, "a fifth lost each way");
+        assert_eq!(lossy(FALSE_CONSENT), 7, "and others have lost the peer");
         for sample in [SHORT, LONG] {
             let of = f64::from(sample.size);
-            let needed = |lost: u32| sample.misses_needed(f64::from(lost), of);
+            let needed = |lost: u32| sample.misses_needed(f64::from(lost), of, FALSE_VERDICT);
             assert!((1..sample.size).all(|lost| needed(lost) >= needed(lost - 1)));
-            let fresh = |of: u32| sample.misses_needed(0.0, f64::from(of));
+            let fresh = |of: u32| sample.misses_needed(0.0, f64::from(of), FALSE_VERDICT);
             assert!((1..sample.size).all(|of| fresh(of) <= fresh(of - 1)));
             assert!(needed(sample.size) <= MOST_MISSES);
         }

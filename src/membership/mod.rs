@@ -11,8 +11,9 @@
 //! - [`database`]: the newest record of every node, and digests;
 //! - [`ids`]: where nodes stand in tables;
 //! - `reach`: who is up;
-//! - [`detector`]: is this link alive, and how long is its path;
+//! - [`detector`]: is this link alive;
 //! - `loss`: how many misses in a row a link's loss explains;
+//! - [`rtt`]: how long is its path;
 //! - [`pool`]: what is missing, and where it might be;
 //! - `addresses`: where nodes can be dialed;
 //! - `backlog`: what neighbours may still lack;
@@ -41,6 +42,7 @@ pub mod pool;
 mod publish;
 mod reach;
 mod ring;
+pub mod rtt;
 mod spread;
 mod tree;
 

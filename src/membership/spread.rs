@@ -551,15 +551,13 @@ impl Core {
             let Some(was) = before.link_to(&short) else {
                 continue;
             };
-            let worse = match after.link_to(&short) {
-                None => !after.body().leaving,
-                Some(is) => is.suspect && !was.suspect,
-            };
-            if worse {
-                link.hinted = Some(now);
-                link.detector.probe_now(now);
-                self.stirred = true;
+            match after.link_to(&short) {
+                None if !after.body().leaving => link.detector.handle_witness(now),
+                Some(is) if is.suspect && !was.suspect => link.detector.probe_now(now),
+                Some(_) | None => continue,
             }
+            link.hinted = Some(now);
+            self.stirred = true;
         }
     }
 }

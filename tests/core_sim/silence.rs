@@ -7,12 +7,12 @@ use area_net::record::{LinkState, Record, ShortRun, Signer as _};
 use area_net::wire::Message;
 
 use crate::desk::{Desk, HONEST, LIAR, arrived, body, identity, link_to};
-use crate::net::{NETWORK, secs};
+use crate::net::{NETWORK, ms, secs};
 
 const THIRD: ConnId = ConnId(3);
 
-/// The honest peer's record number `seq`, with a link to this node and such a one to the third.
-fn honest_record(desk: &Desk, seq: u32, to_third: Option<LinkState>) -> Arc<Record> {
+/// The honest peer's record number `seq`, with a link to this node and to others.
+fn honest_record(desk: &Desk, seq: u32, to_others: &[LinkState]) -> Arc<Record> {
     let (honest, liar) = (identity(1), identity(2));
     let mut body = body(&honest);
     body.seq = seq;
@@ -20,7 +20,7 @@ fn honest_record(desk: &Desk, seq: u32, to_third: Option<LinkState>) -> Arc<Reco
     let mut to_me = link_to(&liar);
     to_me.peer = own.id().abbreviated();
     to_me.run = ShortRun::of(own.body().run_id);
-    body.links = std::iter::once(to_me).chain(to_third).collect();
+    body.links = [&[to_me], to_others].concat();
     body.links.sort_by_key(|link| link.peer);
     Record::sign(body, NETWORK, &honest)
 }
@@ -29,7 +29,7 @@ fn honest_record(desk: &Desk, seq: u32, to_third: Option<LinkState>) -> Arc<Reco
 fn with_third_in_view() -> Desk {
     let mut desk = Desk::new();
     let (honest, third) = (identity(1), identity(3));
-    let near = honest_record(&desk, 2, Some(link_to(&third)));
+    let near = honest_record(&desk, 2, &[link_to(&third)]);
     let mut far = body(&third);
     far.links = vec![link_to(&honest)];
     let far = Record::sign(far, NETWORK, &third);
@@ -110,4 +110,41 @@ fn a_suspicion_that_others_have_told_is_not_told_again() {
             desk.events
         );
     }
+}
+
+#[test]
+fn whom_two_others_have_lost_is_given_up_sooner() {
+    let took = |tellers: u8| {
+        let mut desk = with_third_in_view();
+        let liar = identity(2);
+        let (third, fourth) = (identity(3), identity(4));
+        let (to_third, to_fourth) = (link_to(&third), link_to(&fourth));
+        let honest = honest_record(&desk, 3, &[to_third, to_fourth]);
+        let record = |teller, seq, linked: bool| {
+            let mut body = body(teller);
+            body.seq = seq;
+            let to_liar = linked.then(|| link_to(&liar));
+            body.links = to_liar.into_iter().chain([link_to(&identity(1))]).collect();
+            body.links.sort_by_key(|link| link.peer);
+            arrived(&Record::sign(body, NETWORK, teller))
+        };
+        let linked = vec![
+            arrived(&honest),
+            record(&third, 2, true),
+            record(&fourth, 2, true),
+        ];
+        desk.give(Input::Message(HONEST, Message::Records(linked)));
+        // A young link, of whose loss nothing is known.
+        let fell_silent = desk.now;
+        assert!(!desk.pass(&[HONEST], secs(1), unlinked(2)));
+        for teller in [&third, &fourth].into_iter().take(tellers.into()) {
+            let lost = vec![record(teller, 3, false)];
+            desk.give(Input::Message(HONEST, Message::Records(lost)));
+        }
+        assert!(desk.pass(&[HONEST], secs(30), unlinked(2)));
+        desk.now - fell_silent
+    };
+    // The first word of it has it probed at once; it may be wrong, though.
+    let (one, two) = (took(1), took(2));
+    assert!(two + ms(400) < one, "{two:?}, {one:?}");
 }
