@@ -34,7 +34,7 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(20);
 /// How late an announced probe may be before the passive end probes by itself.
 const OVERDUE: Duration = Duration::from_millis(300);
 /// A clean link loses less than this part of the last 200 exchanges, or of those that there were.
-const CLEAN: f64 = 0.02;
+pub(super) const CLEAN: f64 = 0.02;
 /// The least time an answer is given: covers the scheduling of two busy machines.
 const LEAST_TIMEOUT: Duration = Duration::from_millis(150);
 /// The time an answer is given while the path is unknown; also the most that is ever given.
@@ -214,6 +214,16 @@ impl Detector {
     fn is_clean(&self) -> bool {
         let (lost, of) = self.evidence(LONG);
         self.evidence(SHORT).0 < 1.5 && (lost == 0.0 || lost < CLEAN * of)
+    }
+
+    /// Whether too little has passed over this link for its own loss to be known.
+    pub fn is_young(&self) -> bool {
+        self.evidence(LONG).1 * CLEAN < 1.0
+    }
+
+    /// Exchanges that were lost on this link lately, and how many there were.
+    pub fn losses(&self) -> (f64, f64) {
+        self.evidence(LONG)
     }
 
     fn fast_pace(&self) -> Duration {

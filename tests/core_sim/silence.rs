@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use area_net::membership::{Closed, ConnId, Event, Input};
+use area_net::membership::{Action, Closed, ConnId, Event, Input};
 use area_net::record::{LinkState, Record, ShortRun, Signer as _};
-use area_net::wire::Message;
+use area_net::wire::{Answer, Message, Probe};
 
 use crate::desk::{Desk, HONEST, LIAR, arrived, body, identity, link_to};
 use crate::net::{NETWORK, ms, secs};
@@ -147,4 +147,46 @@ fn whom_two_others_have_lost_is_given_up_sooner() {
     // The first word of it has it probed at once; it may be wrong, though.
     let (one, two) = (took(1), took(2));
     assert!(two + ms(400) < one, "{two:?}, {one:?}");
+}
+
+#[test]
+fn a_young_link_is_not_suspected_where_the_others_lose_exchanges() {
+    for (loss, suspected) in [(0, true), (25, false)] {
+        let mut desk = Desk::new();
+        assert!(!desk.pass(&[HONEST, LIAR], secs(12), unlinked(1)));
+        let third = identity(3);
+        let record = Record::sign(body(&third), NETWORK, &third);
+        desk.connect(THIRD, &third, record);
+        assert!(!desk.pass(&[HONEST, LIAR, THIRD], ms(100), unlinked(3)));
+        for conn in [HONEST, LIAR] {
+            let probe = Probe {
+                seq: 10_000,
+                heard: true,
+                rtt_us: 100,
+                loss,
+                next_ms: 20_000,
+                digest: desk.core.digest(),
+            };
+            desk.give(Input::Probe(conn, probe));
+        }
+        let suspicion = |event: &Event| *event == Event::Suspected(third.node_id());
+        let gone = |event: &Event| suspicion(event) || unlinked(3)(event);
+        let answers = |desk: &mut Desk| {
+            let asked = desk.actions.drain(..).filter_map(|action| match action {
+                Action::Probe(conn, probe) if conn != THIRD => Some((conn, probe.seq)),
+                _ => None,
+            });
+            for (conn, seq) in asked.collect::<Vec<_>>() {
+                let answer = Answer { seq, hold_us: 0 };
+                let input = Input::Answer(conn, answer, Some(100));
+                desk.core.handle(desk.now, input);
+            }
+        };
+        let seen = desk.events.len();
+        while !desk.events[seen..].iter().any(gone) {
+            answers(&mut desk);
+            desk.give(Input::Timeout);
+        }
+        assert_eq!(desk.events[seen..].iter().any(suspicion), suspected);
+    }
 }
