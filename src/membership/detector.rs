@@ -216,9 +216,10 @@ impl Detector {
         self.evidence(SHORT).0 < 1.5 && (lost == 0.0 || lost < CLEAN * of)
     }
 
-    /// Whether too little has passed over this link for its own loss to be known.
+    /// Whether less has passed over this link than shows its own loss. (Of a hundred links that lose one exchange in ten, one has lost no more
+    /// than one of its first sixty.)
     pub fn is_young(&self) -> bool {
-        self.evidence(LONG).1 * CLEAN < 1.0
+        self.evidence(LONG).1 < f64::from(LONG.size)
     }
 
     /// Exchanges that were lost on this link lately, and how many there were.
