@@ -15,6 +15,8 @@ use fixedbitset::FixedBitSet;
 use super::Time;
 use super::database::Index;
 
+/// So many to be told of are noted one by one; of more, all bits are looked at.
+const FEW_TOLD: usize = 32;
 /// Neighbours whose bits stand in one word.
 const LANE: usize = u16::BITS as usize;
 
@@ -27,6 +29,8 @@ pub(super) enum Way {
     Around,
     /// Those of the tree, the others being told of it.
     Tree,
+    /// The same, in no hurry.
+    Calm,
     /// In a full mesh: to those who don't hear it from the node itself, and only to those that come after us.
     FirstTurn,
     /// The same, to those that come before us.
@@ -114,6 +118,9 @@ struct Neighbor {
     due_count: usize,
     /// When it is to be told of others.
     told_at: Option<Time>,
+    /// Of whom, and maybe of some by now not any more, as long as these are few.
+    told: Vec<Index>,
+    told_many: bool,
     /// Where the next batch begins: low places must not always go first.
     cursor: usize,
 }
@@ -129,9 +136,23 @@ impl Neighbor {
         }
     }
 
-    fn tell_by(&mut self, by: Time) {
+    fn tell(&mut self, index: Index, by: Time) {
         let at = self.told_at.get_or_insert(by);
         *at = by.min(*at);
+        if self.told.len() < FEW_TOLD {
+            self.told.push(index);
+        } else {
+            self.told_many = true;
+        }
+    }
+
+    /// Forgets whom to tell of; hands out who it may be, in their order, if they are few.
+    fn take_told(&mut self) -> Option<Vec<Index>> {
+        self.told_at = None;
+        let mut told = std::mem::take(&mut self.told);
+        told.sort_unstable();
+        told.dedup();
+        (!std::mem::take(&mut self.told_many)).then_some(told)
     }
 }
 
@@ -261,7 +282,7 @@ impl Backlog {
     pub(super) fn mention(&mut self, slot: Slot, index: Index, by: Time) {
         if matches!(self.stand(slot, index), Stand::Open | Stand::Told) {
             self.set(slot, index, Stand::Told);
-            self.neighbor(slot).tell_by(by);
+            self.neighbor(slot).tell(index, by);
         }
     }
 
@@ -280,7 +301,7 @@ impl Backlog {
                 self.neighbor(slot).is_due(index, true);
             }
             for slot in ones(lane, tell) {
-                self.neighbor(slot).tell_by(by);
+                self.neighbor(slot).tell(index, by);
             }
         }
     }
@@ -309,17 +330,21 @@ impl Backlog {
         if self.told_due(slot).is_none_or(|at| at > now) {
             return Vec::new();
         }
-        let rows = self.rows.chunks_exact(2 * self.width).enumerate();
-        let told = rows.filter(|(_, row)| {
-            let (due, told) = (row[slot.lane()], row[self.width + slot.lane()]);
-            told & !due & slot.bit() != 0
-        });
-        let mut taken: Vec<Index> = told
-            .map(|(place, _)| Index::from_place(place))
-            .take(most + 1)
-            .collect();
-        if taken.len() <= most {
-            self.neighbor(slot).told_at = None;
+        let mut taken = if let Some(mut few) = self.neighbor(slot).take_told() {
+            few.retain(|&index| self.stand(slot, index) == Stand::Told);
+            few
+        } else {
+            let rows = self.rows.chunks_exact(2 * self.width).enumerate();
+            let told = rows.filter(|(_, row)| {
+                let (due, told) = (row[slot.lane()], row[self.width + slot.lane()]);
+                told & !due & slot.bit() != 0
+            });
+            let told = told.map(|(place, _)| Index::from_place(place));
+            told.take(most + 1).collect()
+        };
+        if taken.len() > most {
+            let neighbor = self.neighbor(slot);
+            (neighbor.told_at, neighbor.told_many) = (Some(now), true);
         }
         taken.truncate(most);
         for &index in &taken {

@@ -32,8 +32,10 @@ const LONGEST_ROUND: Duration = Duration::from_millis(100);
 /// How long a neighbour off the tree waits to be told: the tree should have brought the record by then.
 const LAZY: Duration = Duration::from_millis(100);
 const LAZY_ROUNDS: u32 = 3;
-/// Measurements alone are in no hurry.
+/// Measurements alone are in no hurry: not to be passed on, and still less to be told of. In a large network, where some node always has
+/// new ones, words of several so go together.
 const FIGURES_RELAY: Duration = Duration::from_millis(50);
+const LAZY_FIGURES: Duration = Duration::from_millis(1500);
 /// A node whose records keep coming is passed on no more often than this.
 const RELAY_SPACING: Duration = Duration::from_millis(100);
 /// New records that a neighbour may bring: the first fill of the largest network at once, then so many a second. A signature
@@ -402,6 +404,7 @@ impl Core {
             return;
         } else if self.has_tree() {
             match (floods, change) {
+                (false, Change::Figures) => Way::Calm,
                 (false, _) => Way::Tree,
                 (true, Change::Gain) if !is_own => Way::Around,
                 (true, Change::Gain | Change::Loss | Change::Suspicion | Change::Figures) => {
@@ -413,7 +416,7 @@ impl Core {
         } else {
             Way::FirstTurn
         };
-        let at = if way == Way::Tree {
+        let at = if matches!(way, Way::Tree | Way::Calm) {
             self.next_round(at)
         } else {
             at
@@ -459,11 +462,13 @@ impl Core {
             return;
         }
         self.to_send = true;
-        let by = now + LAZY + LAZY_ROUNDS * self.round();
+        let soon = now + LAZY + LAZY_ROUNDS * self.round();
+        let late = soon.max(now + LAZY_FIGURES);
         let ways = self.ways();
         while let Some(together) = self.waiting.pop_due(now) {
             for (index, way) in together {
                 if self.database.has(index) {
+                    let by = if way == Way::Calm { late } else { soon };
                     ways.pass_on(&mut self.backlog, &self.database, index, way, by);
                 }
             }

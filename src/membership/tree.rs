@@ -166,7 +166,9 @@ impl Ways {
         by: Time,
     ) {
         let is_own = |neighbor: &&Neighbor| neighbor.index == Some(index);
-        if way == Way::Tree && !self.neighbors.iter().any(|neighbor| is_own(&neighbor)) {
+        if matches!(way, Way::Tree | Way::Calm)
+            && !self.neighbors.iter().any(|neighbor| is_own(&neighbor))
+        {
             backlog.hand_on(index, &self.eager, &self.lazy, by);
             return;
         }
@@ -176,7 +178,7 @@ impl Ways {
             let (sent, told) = match way {
                 Way::Everywhere => (true, false),
                 Way::Around if !hears() => (true, false),
-                Way::Around | Way::Tree => (!neighbor.lazy, neighbor.lazy),
+                Way::Around | Way::Tree | Way::Calm => (!neighbor.lazy, neighbor.lazy),
                 Way::FirstTurn => (neighbor.comes_after_us && !hears(), false),
                 Way::SecondTurn => (!neighbor.comes_after_us && !hears(), false),
             };
