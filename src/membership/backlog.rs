@@ -29,8 +29,6 @@ pub(super) enum Way {
     Around,
     /// Those of the tree, the others being told of it.
     Tree,
-    /// The same, in no hurry.
-    Calm,
     /// In a full mesh: to those who don't hear it from the node itself, and only to those that come after us.
     FirstTurn,
     /// The same, to those that come before us.

@@ -8,12 +8,14 @@
 //! A link is down once so many exchanges were missed in a row that the loss measured on this very link explains the
 //! run with a probability under one in a million; `loss` has the arithmetic. Where two more neighbours of the peer have come to that
 //! verdict since its last sign of life here, one in a thousand is enough. Losses are assumed to be independent; under
-//! bursts a link may be dropped that was there, which is why a *node* is only down when no path leads to it.
+//! bursts a link may be dropped that was there, which is why a *node* is only down when no path leads to it. (A burst at the peer itself
+//! may so take its two cleanest links, and then the others sooner than it would have.)
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Time;
+use super::database::Index;
 use super::loss::{FALSE_CONSENT, FALSE_VERDICT, LEAST_MISSES, LONG, Outcomes, SHORT, Sample};
 use super::rtt::{Path, Rtt};
 
@@ -25,8 +27,6 @@ const HINTED_PROBES: Duration = Duration::from_millis(100);
 const HINTED_MISSES: u32 = 3;
 /// So many such hints in a row are believed: one may stem from a packet that was sent before the peer came back.
 const HINTS: u32 = 2;
-/// So many other neighbours of a peer that lost it are believed: one may have a fault of its own.
-const WITNESSES: u32 = 2;
 /// Samples that are to show whether the path has changed are asked for at this pace.
 const STEP_PROBES: Duration = Duration::from_millis(100);
 /// The longest pause between two probes that a peer may announce: twice the longest setting, and well under QUIC's idle timeout.
@@ -34,7 +34,7 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(20);
 /// How late an announced probe may be before the passive end probes by itself.
 const OVERDUE: Duration = Duration::from_millis(300);
 /// A clean link loses less than this part of the last 200 exchanges, or of those that there were.
-pub(super) const CLEAN: f64 = 0.02;
+const CLEAN: f64 = 0.02;
 /// The least time an answer is given: covers the scheduling of two busy machines.
 const LEAST_TIMEOUT: Duration = Duration::from_millis(150);
 /// The time an answer is given while the path is unknown; also the most that is ever given.
@@ -79,8 +79,9 @@ pub struct Detector {
     run: u32,
     /// ICMP errors since the last sign of life.
     hints: u32,
-    /// Other neighbours of the peer that lost it since the last sign of life.
-    witnesses: u32,
+    /// Another neighbour of the peer that lost it since the last sign of life, and whether one more did.
+    witness: Option<Index>,
+    consent: bool,
     /// Our last probe was answered (or, for the passive end, our last answer was heard).
     heard: bool,
     /// Probes in a row by which the active end told us that it gets no answers.
@@ -125,7 +126,8 @@ impl Detector {
             last_sent: None,
             run: 0,
             hints: 0,
-            witnesses: 0,
+            witness: None,
+            consent: false,
             heard: true,
             unheard: 0,
             verdict: Verdict::Alive,
@@ -180,7 +182,7 @@ impl Detector {
     /// How many misses in a row it takes on this link.
     #[must_use]
     pub fn misses_needed(&self) -> u32 {
-        let unlikely = if self.witnesses >= WITNESSES {
+        let unlikely = if self.consent {
             FALSE_CONSENT
         } else {
             FALSE_VERDICT
@@ -222,9 +224,10 @@ impl Detector {
         self.evidence(LONG).1 < f64::from(LONG.size)
     }
 
-    /// Exchanges that were lost on this link lately, and how many there were.
-    pub fn losses(&self) -> (f64, f64) {
-        self.evidence(LONG)
+    /// Whether so much was lost on this link lately that it is no clean one.
+    pub fn is_lossy(&self) -> bool {
+        let (lost, of) = self.evidence(LONG);
+        lost > CLEAN * of
     }
 
     fn fast_pace(&self) -> Duration {
@@ -371,7 +374,7 @@ impl Detector {
         let was_in_run = self.run > 0 || self.hints > 0;
         self.run = 0;
         self.hints = 0;
-        self.witnesses = 0;
+        (self.witness, self.consent) = (None, false);
         self.heard = true;
         let changed = self.verdict != Verdict::Alive;
         self.verdict = Verdict::Alive;
@@ -459,10 +462,10 @@ impl Detector {
         self.next_probe = self.next_probe.min(earliest);
     }
 
-    /// Another neighbour of the peer has lost its link to it: probe now, and believe it sooner.
-    pub fn handle_witness(&mut self, now: Time) {
-        self.witnesses = self.witnesses.saturating_add(1);
-        self.probe_now(now);
+    /// Another neighbour of the peer has lost its link to it. One may have a fault of its own; two are believed.
+    pub fn handle_witness(&mut self, teller: Index) {
+        let first = *self.witness.get_or_insert(teller);
+        self.consent |= first != teller;
     }
 
     /// From the next probe on, routine keeps this pace.
@@ -492,7 +495,7 @@ impl Detector {
         self.outstanding.clear();
         self.run = 0;
         self.hints = 0;
-        self.witnesses = 0;
+        (self.witness, self.consent) = (None, false);
         self.next_probe = self.next_probe.min(now);
         if self.verdict == Verdict::Suspect {
             self.verdict = Verdict::Alive;
@@ -640,10 +643,11 @@ mod tests {
             let now = run(&mut detector, ms(0), ms(5000), |_| Some(1));
             (detector, now)
         };
-        let down_after = |witnesses: u32| {
+        let down_after = |witnesses: usize| {
             let (mut detector, now) = young();
-            for _ in 0..witnesses {
-                detector.handle_witness(now);
+            for place in 0..witnesses {
+                detector.handle_witness(Index::from_place(place));
+                detector.handle_witness(Index::from_place(0));
             }
             let died = detector.deadline().max(now);
             let down = run(&mut detector, died, ms(90_000), |_| None);
@@ -655,8 +659,10 @@ mod tests {
         assert_eq!(down_after(2).0, LEAST_MISSES);
 
         let (mut detector, now) = young();
-        detector.handle_witness(now);
-        detector.handle_witness(now);
+        for place in 0..2 {
+            detector.handle_witness(Index::from_place(place));
+        }
+        detector.probe_at(now);
         run(&mut detector, now, now + ms(5), |_| Some(1));
         assert!(detector.misses_needed() >= 7, "its answer refutes them");
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::backlog::{Backlog, Slot};
-use super::detector::{CLEAN, Detector, Verdict};
+use super::detector::{Detector, Verdict};
 use super::{Action, Closed, ConnId, Core, Event, Time};
 use crate::record::Direction;
 use crate::wire::{Answer, CloseCode, Message, NodeId, Probe, ViewDigest};
@@ -280,7 +280,9 @@ impl Core {
             self.actions.push_back(Action::Probe(link.conn, probe));
         }
         match (was, link.detector.verdict()) {
-            (Verdict::Alive, Verdict::Suspect) => self.suspect(now, peer),
+            (Verdict::Alive, Verdict::Suspect) if self.may_lose_little(&peer) => {
+                self.suspect(now, peer);
+            }
             (Verdict::Alive | Verdict::Suspect, Verdict::Down) => self.park(now, peer),
             _ => {}
         }
@@ -298,13 +300,9 @@ impl Core {
         if many {
             return;
         }
-        let is_clean = self.is_clean();
         let Some(link) = self.links.get_mut(&peer) else {
             return;
         };
-        if link.detector.is_young() && !is_clean {
-            return;
-        }
         let within = |at: Option<Time>, time| at.is_some_and(|at| now.saturating_sub(at) < time);
         let is_known =
             within(link.last_suspected, SUSPECT_EVERY) || within(link.hinted, HINT_LASTS);
@@ -317,12 +315,13 @@ impl Core {
         self.own_links_lost(now);
     }
 
-    /// Whether our links lose next to nothing, taken together: a young one that lost nothing yet will be like the others. (A thousand
-    /// nodes that lose one exchange in ten told of 337 suspicions from their eighth second to the eightieth, and tell of 22.)
-    fn is_clean(&self) -> bool {
-        let losses = self.links.values().map(|link| link.detector.losses());
-        let (lost, of) = losses.fold((0.0, 0.0), |all, one| (all.0 + one.0, all.1 + one.1));
-        lost <= CLEAN * of
+    /// Whether a link that has lost next to nothing so far will go on like that. Where it is young and two others lose more, it will be like
+    /// those. (A thousand nodes that lose one exchange in ten told of 337 suspicions from their eighth second to the eightieth, and tell of
+    /// 22.)
+    fn may_lose_little(&self, peer: &NodeId) -> bool {
+        let is_old = |link: &Link| !link.detector.is_young();
+        let lossy = self.links.values().filter(|link| link.detector.is_lossy());
+        self.links.get(peer).is_some_and(is_old) || lossy.count() < 2
     }
 
     fn park(&mut self, now: Time, peer: NodeId) {

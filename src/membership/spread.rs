@@ -31,11 +31,9 @@ const ROUND_PER_NODE: Duration = Duration::from_micros(100);
 const LONGEST_ROUND: Duration = Duration::from_millis(100);
 /// How long a neighbour off the tree waits to be told: the tree should have brought the record by then.
 const LAZY: Duration = Duration::from_millis(100);
-const LAZY_ROUNDS: u32 = 3;
-/// Measurements alone are in no hurry: not to be passed on, and still less to be told of. In a large network, where some node always has
-/// new ones, words of several so go together.
+const LAZY_ROUNDS: u32 = 5;
+/// Measurements alone are in no hurry.
 const FIGURES_RELAY: Duration = Duration::from_millis(50);
-const LAZY_FIGURES: Duration = Duration::from_millis(1500);
 /// A node whose records keep coming is passed on no more often than this.
 const RELAY_SPACING: Duration = Duration::from_millis(100);
 /// New records that a neighbour may bring: the first fill of the largest network at once, then so many a second. A signature
@@ -47,7 +45,7 @@ const BATCH_RECORDS: usize = 64;
 /// Messages of the digest exchange that a neighbour may send: each costs a walk over the view.
 const EXCHANGES_BURST: f64 = 64.0;
 const EXCHANGES_PER_S: f64 = 8.0;
-/// Messages that name records, or tell of the tree, that a neighbour may send: each costs a look at as many nodes as it names.
+/// Messages about the tree that a neighbour may send: each costs a look at as many nodes as it names.
 const TREE_BURST: f64 = 256.0;
 const TREE_PER_S: f64 = 64.0;
 
@@ -125,22 +123,23 @@ impl Core {
         let Some(link) = self.links.get_mut(&peer) else {
             return;
         };
-        let allowances = &mut link.allowances;
         let over = match &message {
-            Message::Records(_) | Message::Hello(_) => None,
-            Message::Digests { .. } | Message::Versions { .. } | Message::Superfluous(_) => {
-                let within = allowances
+            Message::Records(_) | Message::Hello(_) => false,
+            Message::Digests { .. }
+            | Message::Versions { .. }
+            | Message::Want(_)
+            | Message::Superfluous(_) => {
+                !link
+                    .allowances
                     .exchanges
-                    .take(now, 1, EXCHANGES_PER_S, EXCHANGES_BURST);
-                (!within).then_some("digest exchanges")
+                    .take(now, 1, EXCHANGES_PER_S, EXCHANGES_BURST)
             }
-            Message::Want(_) | Message::Have(_) | Message::Graft(_) | Message::Prune => {
-                let within = allowances.tree.take(now, 1, TREE_PER_S, TREE_BURST);
-                (!within).then_some("words about records")
+            Message::Have(_) | Message::Graft(_) | Message::Prune => {
+                !link.allowances.tree.take(now, 1, TREE_PER_S, TREE_BURST)
             }
         };
-        if let Some(what) = over {
-            self.over_limit(now, peer, what);
+        if over {
+            self.over_limit(now, peer, "digest exchanges");
             return;
         }
         match message {
@@ -404,7 +403,6 @@ impl Core {
             return;
         } else if self.has_tree() {
             match (floods, change) {
-                (false, Change::Figures) => Way::Calm,
                 (false, _) => Way::Tree,
                 (true, Change::Gain) if !is_own => Way::Around,
                 (true, Change::Gain | Change::Loss | Change::Suspicion | Change::Figures) => {
@@ -416,7 +414,7 @@ impl Core {
         } else {
             Way::FirstTurn
         };
-        let at = if matches!(way, Way::Tree | Way::Calm) {
+        let at = if way == Way::Tree {
             self.next_round(at)
         } else {
             at
@@ -462,13 +460,11 @@ impl Core {
             return;
         }
         self.to_send = true;
-        let soon = now + LAZY + LAZY_ROUNDS * self.round();
-        let late = soon.max(now + LAZY_FIGURES);
+        let by = now + LAZY + LAZY_ROUNDS * self.round();
         let ways = self.ways();
         while let Some(together) = self.waiting.pop_due(now) {
             for (index, way) in together {
                 if self.database.has(index) {
-                    let by = if way == Way::Calm { late } else { soon };
                     ways.pass_on(&mut self.backlog, &self.database, index, way, by);
                 }
             }
@@ -549,19 +545,29 @@ impl Core {
             return;
         };
         let after = self.database.record_at(teller);
-        let teller = after.id();
-        for link in self.links.values_mut().filter(|link| link.peer != teller) {
+        let id = after.id();
+        let same_run = before.body().run_id == after.body().run_id;
+        for link in self.links.values_mut().filter(|link| link.peer != id) {
             let short = link.peer.abbreviated();
             let Some(was) = before.link_to(&short) else {
                 continue;
             };
-            match after.link_to(&short) {
-                None if !after.body().leaving => link.detector.handle_witness(now),
-                Some(is) if is.suspect && !was.suspect => link.detector.probe_now(now),
-                Some(_) | None => continue,
+            let worse = match after.link_to(&short) {
+                None => !after.body().leaving,
+                Some(is) => is.suspect && !was.suspect,
+            };
+            if !worse {
+                continue;
             }
             link.hinted = Some(now);
+            link.detector.probe_now(now);
             self.stirred = true;
+            // Only whom the peer listed as well has lost it.
+            let record = self.database.record(&link.peer);
+            let listed = record.is_some_and(|peer| peer.link_to(&id.abbreviated()).is_some());
+            if after.link_to(&short).is_none() && same_run && listed {
+                link.detector.handle_witness(teller);
+            }
         }
     }
 }

@@ -3,13 +3,9 @@
 //! Flooding brings every record over nearly every link: in a network of degree eight, six times to each node. So most links are
 //! *lazy*: over those a node only tells which records it has, a moment later, and the neighbour asks for what it lacks. The others are
 //! *eager*, and form a tree without anybody planning one, as in Plumtree (Leitão, Pereira, Rodrigues: Epidemic Broadcast Trees,
-//! 2007): a link that brings what another one brought before is pruned, at both its ends; one that tells of records that did
-//! not come, most of those that it tells of, is grafted. So the tree follows the quickest ways, and mends itself when a node on it dies.
-//! Both ends may disagree for a moment on what a link is; then a record comes twice, or is told of, and that settles it.
-//!
-//! Where every node is a source, one tree is no quickest way for all of them: a few records of those told of are always late. They are
-//! asked for, and that is all. If every one of them grafted its link, storms of thousands of records, in which links bring hundreds at a
-//! time, would come twice: a link would be grafted for three, bring three hundred that others bring as well, and be pruned again.
+//! 2007): a link that brings what another one brought before is pruned, at both its ends; one over which a record is told of that did
+//! not come is grafted. So the tree follows the quickest ways, and mends itself when a node on it dies. Both ends
+//! may disagree for a moment on what a link is; then a record comes twice, or is told of, and that settles it.
 //!
 //! A tree saves most where much happens at once, and costs a little time: it has more hops than the shortest ways. So while little
 //! happens, gains and losses *flood* after all ([`Flood`]), and only storms and measurements take the tree.
@@ -166,9 +162,7 @@ impl Ways {
         by: Time,
     ) {
         let is_own = |neighbor: &&Neighbor| neighbor.index == Some(index);
-        if matches!(way, Way::Tree | Way::Calm)
-            && !self.neighbors.iter().any(|neighbor| is_own(&neighbor))
-        {
+        if way == Way::Tree && !self.neighbors.iter().any(|neighbor| is_own(&neighbor)) {
             backlog.hand_on(index, &self.eager, &self.lazy, by);
             return;
         }
@@ -178,7 +172,7 @@ impl Ways {
             let (sent, told) = match way {
                 Way::Everywhere => (true, false),
                 Way::Around if !hears() => (true, false),
-                Way::Around | Way::Tree | Way::Calm => (!neighbor.lazy, neighbor.lazy),
+                Way::Around | Way::Tree => (!neighbor.lazy, neighbor.lazy),
                 Way::FirstTurn => (neighbor.comes_after_us && !hears(), false),
                 Way::SecondTurn => (!neighbor.comes_after_us && !hears(), false),
             };
@@ -290,8 +284,7 @@ impl Core {
         self.handle_want(peer, ids);
     }
 
-    /// The neighbour has those, and is asked for what we lack of them. If that is most, it did not come along the tree: that is broken, or
-    /// this is the quicker way.
+    /// The neighbour has those: what we lack did not come along the tree, so it is broken, or this is the quicker way.
     pub(super) fn handle_have(&mut self, now: Time, peer: NodeId, entries: &[(ShortId, Version)]) {
         let Some(link) = self.links.get(&peer) else {
             return;
@@ -313,7 +306,6 @@ impl Core {
                 self.backlog.settle(slot, index);
             }
         }
-        let lacks_most = missing.len() * 2 >= entries.len();
         let of_it = MOST_ASKED_OF_ONE.saturating_sub(asked_before);
         let of_all = MOST_ASKED.saturating_sub(self.asked.len());
         missing.truncate(of_it.min(of_all));
@@ -322,9 +314,7 @@ impl Core {
         }
         let ids = missing.iter().map(|(short, _)| *short).collect();
         // What there was no room for in the outbox is asked for when that is due again.
-        if !lacks_most {
-            self.post(peer, Message::Want(ids));
-        } else if self.post(peer, Message::Graft(ids)) {
+        if self.post(peer, Message::Graft(ids)) {
             self.set_lazy(peer, false);
         }
         if let Some(link) = self.links.get_mut(&peer) {

@@ -10,7 +10,6 @@ mod desk;
 #[cfg(test)]
 mod failures;
 #[cfg(test)]
-mod grafts;
 mod growth;
 #[cfg(test)]
 mod hostile;

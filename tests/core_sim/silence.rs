@@ -128,8 +128,13 @@ fn whom_two_others_have_lost_is_given_up_sooner() {
             body.links.sort_by_key(|link| link.peer);
             arrived(&Record::sign(body, NETWORK, teller))
         };
+        let mut listed = body(&liar);
+        listed.seq = 2;
+        listed.links = vec![link_to(&third), link_to(&fourth)];
+        listed.links.sort_by_key(|link| link.peer);
         let linked = vec![
             arrived(&honest),
+            arrived(&Record::sign(listed, NETWORK, &liar)),
             record(&third, 2, true),
             record(&fourth, 2, true),
         ];
