@@ -214,8 +214,7 @@ impl Detector {
     /// short, one loss is enough: ten thousand nodes that lose one exchange in ten would tell of hundreds of suspicions a second until they
     /// know their links.
     fn is_clean(&self) -> bool {
-        let (lost, of) = self.evidence(LONG);
-        self.evidence(SHORT).0 < 1.5 && (lost == 0.0 || lost < CLEAN * of)
+        self.evidence(SHORT).0 < 1.5 && !self.is_lossy()
     }
 
     /// Whether less has passed over this link than shows its own loss. (Of a hundred links that lose one exchange in ten, one has lost no more
@@ -227,7 +226,7 @@ impl Detector {
     /// Whether so much was lost on this link lately that it is no clean one.
     pub fn is_lossy(&self) -> bool {
         let (lost, of) = self.evidence(LONG);
-        lost > CLEAN * of
+        lost > 0.0 && lost >= CLEAN * of
     }
 
     fn fast_pace(&self) -> Duration {

@@ -114,7 +114,7 @@ fn a_suspicion_that_others_have_told_is_not_told_again() {
 
 #[test]
 fn whom_two_others_have_lost_is_given_up_sooner() {
-    let took = |tellers: u8| {
+    let took = |tellers: u8, peer_lists: bool| {
         let mut desk = with_third_in_view();
         let liar = identity(2);
         let (third, fourth) = (identity(3), identity(4));
@@ -130,8 +130,10 @@ fn whom_two_others_have_lost_is_given_up_sooner() {
         };
         let mut listed = body(&liar);
         listed.seq = 2;
-        listed.links = vec![link_to(&third), link_to(&fourth)];
-        listed.links.sort_by_key(|link| link.peer);
+        if peer_lists {
+            listed.links = vec![link_to(&third), link_to(&fourth)];
+            listed.links.sort_by_key(|link| link.peer);
+        }
         let linked = vec![
             arrived(&honest),
             arrived(&Record::sign(listed, NETWORK, &liar)),
@@ -150,8 +152,11 @@ fn whom_two_others_have_lost_is_given_up_sooner() {
         desk.now - fell_silent
     };
     // The first word of it has it probed at once; it may be wrong, though.
-    let (one, two) = (took(1), took(2));
+    let (one, two) = (took(1, true), took(2, true));
     assert!(two + ms(400) < one, "{two:?}, {one:?}");
+    // Whoever says that it lost a neighbour that it never had is no witness.
+    let strangers = took(2, false);
+    assert!(two + ms(400) < strangers, "{two:?}, {strangers:?}");
 }
 
 #[test]
