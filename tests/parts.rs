@@ -7,8 +7,9 @@ mod database {
     use std::time::Duration;
 
     use area_net::identity::Identity;
+    use area_net::membership::change::Change;
     use area_net::membership::database::{
-        Before, Change, Database, Flip, Index, MAX_DOWN_PER_NEIGHBOUR, Outcome, bucket,
+        Before, Database, Flip, Index, MAX_DOWN_PER_NEIGHBOUR, Outcome, bucket,
     };
     use area_net::record::{Body, Direction, LinkState, Record, ShortRun, Signer};
     use area_net::wire::{MAX_SYNC_ENTRIES, NodeId, ShortId};

@@ -15,6 +15,7 @@ use fixedbitset::FixedBitSet;
 use ring::digest::{SHA256, digest};
 
 use super::Time;
+use super::change::{Change, Difference, is_newer};
 use super::ids::Ids;
 pub use super::ids::{Index, ring_position};
 use super::reach::Pending;
@@ -40,19 +41,6 @@ pub struct Entry<'a> {
     pub received: Time,
     /// Whether the record came from a neighbour on this very machine.
     pub over_loopback: bool,
-}
-
-/// What a record changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// The node is new here, or lists a new link.
-    Gain,
-    /// A link less, or farewell.
-    Loss,
-    /// A link whose probes go unanswered, and is not lost yet.
-    Suspicion,
-    /// Measurements, label or addresses.
-    Figures,
 }
 
 /// The database's answer to a record.
@@ -690,59 +678,5 @@ impl<I: Iterator> CycleFrom for I {
             items.rotate_left(start % len);
         }
         items.into_iter()
-    }
-}
-
-/// Whether a record is newer than another one of the same node. In a simulator most are the same one.
-pub(super) fn is_newer(record: &Arc<Record>, before: &Arc<Record>) -> bool {
-    !Arc::ptr_eq(before, record) && before.compare(record).is_lt()
-}
-
-/// What a newer record of a node changes.
-pub(super) fn compare(old: &Record, new: &Record) -> Change {
-    Difference::between(old, new).change(new)
-}
-
-/// How the links of two records of a node differ.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Difference {
-    pub(super) lost: bool,
-    pub(super) gained: bool,
-    /// A link is to another run of its peer, or all of them are of another run of the node: as good as new ones.
-    pub(super) renewed: bool,
-    suspects: bool,
-}
-
-impl Difference {
-    /// One walk along both lists, which are in the same order.
-    fn between(old: &Record, new: &Record) -> Self {
-        let mut difference = Self {
-            renewed: old.body().run_id != new.body().run_id,
-            ..Self::default()
-        };
-        let mut before = old.body().links.iter().peekable();
-        for link in &new.body().links {
-            while before.next_if(|old| old.peer < link.peer).is_some() {
-                difference.lost = true;
-            }
-            let same = before.next_if(|old| old.peer == link.peer);
-            difference.gained |= same.is_none();
-            difference.renewed |= same.is_some_and(|same| same.run != link.run);
-            difference.suspects |= link.suspect && same.is_none_or(|same| !same.suspect);
-        }
-        difference.lost |= before.next().is_some();
-        difference
-    }
-
-    fn change(self, new: &Record) -> Change {
-        if new.body().leaving || self.lost {
-            Change::Loss
-        } else if self.suspects {
-            Change::Suspicion
-        } else if self.gained || self.renewed {
-            Change::Gain
-        } else {
-            Change::Figures
-        }
     }
 }

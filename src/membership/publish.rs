@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::database::compare;
+use super::change::compare;
 use super::links::Link;
 use super::neighbors::AFTER_LOSS;
 use super::{Config, Core, Event, Time};

@@ -10,7 +10,8 @@
 //! itself. If there is none, all that hung from it is taken down and looks for ways, and whoever finds none is down.
 
 use super::Time;
-use super::database::{Database, Difference, Flip, NOBODY};
+use super::change::Difference;
+use super::database::{Database, Flip, NOBODY};
 use super::ids::{Index, Places};
 use crate::record::Record;
 

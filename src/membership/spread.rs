@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backlog::{Slot, Way};
-use super::database::{Before, Change, Index, Outcome};
+use super::change::Change;
+use super::database::{Before, Index, Outcome};
 use super::links::LinkPhase;
 use super::{Action, ConnId, Core, Time};
 use crate::record::Record;

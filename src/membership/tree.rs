@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::backlog::{Backlog, Slot, Slots, Way};
-use super::database::{Change, Database, Index};
+use super::change::Change;
+use super::database::{Database, Index};
 use super::links::{Link, LinkPhase};
 use super::{ConnId, Core, Time};
 use crate::record::Version;
