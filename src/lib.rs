@@ -13,7 +13,8 @@
 //!   ├── transport       quinn: endpoint, accept, dial, control stream, probe datagrams
 //!   │     └── identity      key, certificate, the verifier that pins a key to a node id
 //!   ├── membership      the core, no I/O: inputs in, actions out
-//!   │     ├── database      newest signed record of every node; digests
+//!   │     ├── interface     what goes in and comes out
+//!   │     ├── database      newest signed record of every node, what a newer one changes (change), and digests
 //!   │     ├── reach         who is up, derived from the records as they change
 //!   │     ├── ids           where nodes stand in tables
 //!   │     ├── backlog       what neighbours may still lack: a row of bits for each node

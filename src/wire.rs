@@ -164,13 +164,13 @@ pub enum Message {
         /// Every node that is up in those buckets.
         entries: Vec<(ShortId, Version)>,
     },
-    /// Records that the sender would like to have.
+    /// Records that the sender would like to have: after a comparison, or as it was told of them.
     Want(Vec<ShortId>),
     /// The sender could do without this link (or could no longer); it goes when both ends say so.
     Superfluous(bool),
     /// Records that the sender has, and sends only if the receiver asks: the link is not part of its tree.
     Have(Vec<(ShortId, Version)>),
-    /// Records that the sender lacks, and which no link of its tree brought in time: this link is part of it from now on.
+    /// Records that the sender lacks, most of those told of, or asked for before in vain: this link is part of its tree from now on.
     Graft(Vec<ShortId>),
     /// What the receiver sent, another one had brought before: from now on it should tell of records only.
     Prune,

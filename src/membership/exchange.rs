@@ -1,8 +1,8 @@
 //! Two neighbours compare their views, and give each other what one of them lacks.
 //!
-//! Every probe carries eight bytes that stand for the view of its sender. Where they keep differing while ours stands still, or one neighbour
-//! after another has one and the same other view, sums over ranges of ids are compared, then the versions in those that differ, then
-//! records are sent. So what spreading missed is found, at a cost that does not grow with the network while nothing is missing.
+//! Every probe carries eight bytes that stand for the view of its sender. Where they keep differing while ours stands still, one neighbour
+//! after another has one and the same other view, or something that neighbours told of was asked for in vain, sums over ranges of ids are
+//! compared, then the versions in those that differ, then records are sent. So what spreading missed is found, at a cost that does not grow with the network while nothing is missing.
 //!
 //! The same happens on a link to a node that was not in view, when it is new and when it comes back. Where two parts of a split network
 //! meet, what each remembers of the other is as old as the split, and whoever died or left since would be shown once more: the survivors'
@@ -270,7 +270,9 @@ impl Core {
         let settled = now.saturating_sub(since) >= DIFFERS_FOR;
         // Where news never ceases, waiting for a still moment would be waiting for ever.
         let overdue = now.saturating_sub(first) >= DIFFERS_LONG;
-        if (settled || outvoted || overdue) && exchange.next <= now {
+        let due = settled || outvoted || overdue || self.asked_in_vain;
+        if due && exchange.next <= now {
+            self.asked_in_vain = false;
             exchange.next = now + exchange.pause;
             exchange.pause = (exchange.pause * 2).min(LONGEST_PAUSE);
             self.start_exchange(peer);

@@ -32,7 +32,7 @@ const ROUND_PER_NODE: Duration = Duration::from_micros(100);
 const LONGEST_ROUND: Duration = Duration::from_millis(100);
 /// How long a neighbour off the tree waits to be told: the tree should have brought the record by then.
 const LAZY: Duration = Duration::from_millis(100);
-const LAZY_ROUNDS: u32 = 5;
+const LAZY_ROUNDS: u32 = 1;
 /// Measurements alone are in no hurry.
 const FIGURES_RELAY: Duration = Duration::from_millis(50);
 /// A node whose records keep coming is passed on no more often than this.
@@ -46,7 +46,7 @@ const BATCH_RECORDS: usize = 64;
 /// Messages of the digest exchange that a neighbour may send: each costs a walk over the view.
 const EXCHANGES_BURST: f64 = 64.0;
 const EXCHANGES_PER_S: f64 = 8.0;
-/// Messages about the tree that a neighbour may send: each costs a look at as many nodes as it names.
+/// Messages that name records, or tell of the tree, that a neighbour may send: each costs a look at as many nodes as it names.
 const TREE_BURST: f64 = 256.0;
 const TREE_PER_S: f64 = 64.0;
 
@@ -124,23 +124,22 @@ impl Core {
         let Some(link) = self.links.get_mut(&peer) else {
             return;
         };
+        let allowances = &mut link.allowances;
         let over = match &message {
-            Message::Records(_) | Message::Hello(_) => false,
-            Message::Digests { .. }
-            | Message::Versions { .. }
-            | Message::Want(_)
-            | Message::Superfluous(_) => {
-                !link
-                    .allowances
+            Message::Records(_) | Message::Hello(_) => None,
+            Message::Digests { .. } | Message::Versions { .. } | Message::Superfluous(_) => {
+                let within = allowances
                     .exchanges
-                    .take(now, 1, EXCHANGES_PER_S, EXCHANGES_BURST)
+                    .take(now, 1, EXCHANGES_PER_S, EXCHANGES_BURST);
+                (!within).then_some("digest exchanges")
             }
-            Message::Have(_) | Message::Graft(_) | Message::Prune => {
-                !link.allowances.tree.take(now, 1, TREE_PER_S, TREE_BURST)
+            Message::Want(_) | Message::Have(_) | Message::Graft(_) | Message::Prune => {
+                let within = allowances.tree.take(now, 1, TREE_PER_S, TREE_BURST);
+                (!within).then_some("words about records")
             }
         };
-        if over {
-            self.over_limit(now, peer, "digest exchanges");
+        if let Some(what) = over {
+            self.over_limit(now, peer, what);
             return;
         }
         match message {
@@ -300,7 +299,7 @@ impl Core {
             .accept(record, now, Some(from.peer), from.over_loopback)
         {
             Outcome::Newer(index, change, before) => {
-                self.has_come(&short, version);
+                self.has_come(now, &short, version);
                 if matches!(change, Change::Loss | Change::Suspicion) {
                     self.hear_hints(now, index, before.as_ref());
                 }
@@ -431,7 +430,7 @@ impl Core {
 
     /// Along the tree a large network's records go in rounds: at the start of ten thousand nodes each of them reads some forty thousand
     /// records, and one message for each would cost many times more than what it carries.
-    fn next_round(&self, at: Time) -> Time {
+    pub(super) fn next_round(&self, at: Time) -> Time {
         let round = self.round();
         if round.is_zero() {
             return at;

@@ -3,13 +3,18 @@
 //! Flooding brings every record over nearly every link: in a network of degree eight, six times to each node. So most links are
 //! *lazy*: over those a node only tells which records it has, a moment later, and the neighbour asks for what it lacks. The others are
 //! *eager*, and form a tree without anybody planning one, as in Plumtree (Leitão, Pereira, Rodrigues: Epidemic Broadcast Trees,
-//! 2007): a link that brings what another one brought before is pruned, at both its ends; one over which a record is told of that did
-//! not come is grafted. So the tree follows the quickest ways, and mends itself when a node on it dies. Both ends
-//! may disagree for a moment on what a link is; then a record comes twice, or is told of, and that settles it.
+//! 2007): a link that brings what another one brought before is pruned, at both its ends; one that tells of records that did
+//! not come, most of those that it tells of, is grafted. So the tree follows the quickest ways, and mends itself when a node on it dies.
+//! Both ends may disagree for a moment on what a link is; then a record comes twice, or is told of, and that settles it.
+//!
+//! Where every node is a source, one tree is no quickest way for all of them: a few records of those told of are always late. They are
+//! asked for, and that is all. If every one of them grafted its link, storms of thousands of records, in which links bring hundreds at a
+//! time, would come twice: a link would be grafted for three, bring three hundred that others bring as well, and be pruned again.
 //!
 //! A tree saves most where much happens at once, and costs a little time: it has more hops than the shortest ways. So while little
 //! happens, gains and losses *flood* after all ([`Flood`]), and only storms and measurements take the tree.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -115,12 +120,60 @@ impl Flood {
 /// A record that neighbours told of, and that is not here yet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
-    version: Version,
-    /// The link to the last of them.
-    of: ConnId,
+    /// Neighbours that told of it, and of which version: whoever was asked first, whoever told of the newest, and the last one else to
+    /// tell. One of them may be a liar.
+    tellers: [Option<(Version, ConnId)>; 3],
     /// When it is asked for again.
     again: Time,
+    /// How often it was asked for since a version of it came.
     tries: u32,
+    /// A newer version was told of since it was asked for last.
+    newer: bool,
+}
+
+impl Asked {
+    /// The first one to tell of it is asked now.
+    fn of(version: Version, of: ConnId, again: Time) -> Self {
+        Self {
+            tellers: [Some((version, of)), None, None],
+            again,
+            tries: 1,
+            newer: false,
+        }
+    }
+
+    fn newest(&self) -> Option<Version> {
+        let tellers = self.tellers.iter().flatten();
+        tellers.map(|(version, _)| *version).max()
+    }
+
+    /// One more neighbour tells of it.
+    fn hear(&mut self, version: Version, of: ConnId) {
+        self.newer |= Some(version) > self.newest();
+        let mut tellers = self.tellers.iter_mut().flatten();
+        if let Some((told, _)) = tellers.find(|(_, by)| *by == of) {
+            *told = version.max(*told);
+            return;
+        }
+        let [_, newest, last] = &mut self.tellers;
+        let latest = Some((version, of));
+        *last = if newest.is_none_or(|(newest, _)| newest < version) {
+            std::mem::replace(newest, latest)
+        } else {
+            latest
+        };
+    }
+
+    /// Whom to ask next, of those that have a newer one than we: in turn, the newest first.
+    fn next(&self, ours: Option<Version>, is_live: impl Fn(ConnId) -> bool) -> Option<ConnId> {
+        let tellers = self.tellers.iter().flatten().copied();
+        let mut have: Vec<_> = tellers
+            .filter(|&(version, of)| ours < Some(version) && is_live(of))
+            .collect();
+        have.sort_by_key(|(version, _)| Reverse(*version));
+        let turn = self.tries as usize % have.len().max(1);
+        have.get(turn).map(|(_, of)| *of)
+    }
 }
 
 /// A link's part in the tree.
@@ -285,7 +338,8 @@ impl Core {
         self.handle_want(peer, ids);
     }
 
-    /// The neighbour has those: what we lack did not come along the tree, so it is broken, or this is the quicker way.
+    /// The neighbour has those, and is asked for what we lack of them. If that is most, it did not come along the tree: that is broken, or
+    /// this is the quicker way.
     pub(super) fn handle_have(&mut self, now: Time, peer: NodeId, entries: &[(ShortId, Version)]) {
         let Some(link) = self.links.get(&peer) else {
             return;
@@ -297,9 +351,7 @@ impl Core {
             let ours = have.map(|index| self.database.record_at(index).version());
             if ours.is_none_or(|ours| ours < *version) {
                 if let Some(asked) = self.asked.get_mut(short) {
-                    // Where the answer doesn't come, this neighbour is asked.
-                    asked.of = of;
-                    asked.version = asked.version.max(*version);
+                    asked.hear(*version, of);
                 } else if !self.waits_to_be_verified(short, *version) {
                     missing.push((*short, *version));
                 }
@@ -307,6 +359,7 @@ impl Core {
                 self.backlog.settle(slot, index);
             }
         }
+        let lacks_most = missing.len() * 2 >= entries.len();
         let of_it = MOST_ASKED_OF_ONE.saturating_sub(asked_before);
         let of_all = MOST_ASKED.saturating_sub(self.asked.len());
         missing.truncate(of_it.min(of_all));
@@ -315,70 +368,84 @@ impl Core {
         }
         let ids = missing.iter().map(|(short, _)| *short).collect();
         // What there was no room for in the outbox is asked for when that is due again.
-        if self.post(peer, Message::Graft(ids)) {
+        if !lacks_most {
+            self.post(peer, Message::Want(ids));
+        } else if self.post(peer, Message::Graft(ids)) {
             self.set_lazy(peer, false);
         }
         if let Some(link) = self.links.get_mut(&peer) {
             link.branch.asked += missing.len();
         }
         let again = now + ASKED;
-        let ask = |(short, version)| {
-            let asked = Asked {
-                version,
-                of,
-                again,
-                tries: 1,
-            };
-            (short, asked)
-        };
+        let ask = |(short, version)| (short, Asked::of(version, of, again));
         self.asked.extend(missing.into_iter().map(ask));
         self.ask_due = self.ask_due.or(Some(again));
     }
 
     /// Asks again for what was asked for and did not come: the link that should have brought it may be gone, or was no longer on the tree.
     pub(super) fn ask_again(&mut self, now: Time) {
-        let mut again: BTreeMap<NodeId, Vec<ShortId>> = BTreeMap::new();
+        let mut again: BTreeMap<(NodeId, bool), Vec<ShortId>> = BTreeMap::new();
         let links = self.links.values().filter(|link| link.is_live());
         let peers: BTreeMap<ConnId, NodeId> = links.map(|link| (link.conn, link.peer)).collect();
+        let database = &self.database;
+        let ours = |short: &ShortId| Some(database.record_at(database.index(short)?).version());
+        let before = self.asked.len();
         self.asked.retain(|short, asked| {
             if asked.again > now {
                 return true;
             }
-            let peer = peers.get(&asked.of);
-            let Some(peer) = peer.filter(|_| asked.tries < MOST_TRIES) else {
-                // A comparison of the views will find it.
+            let next = asked.next(ours(short), |of| peers.contains_key(&of));
+            let Some(of) = next.filter(|_| asked.tries < MOST_TRIES) else {
                 return false;
             };
-            asked.tries += 1;
+            let came_not = asked.tries > 0;
+            (asked.tries, asked.newer) = (asked.tries + 1, false);
             asked.again = now + ASKED;
-            again.entry(*peer).or_default().push(*short);
+            again
+                .entry((peers[&of], came_not))
+                .or_default()
+                .push(*short);
             true
         });
+        // Nobody will tell of it once more.
+        self.asked_in_vain |= self.asked.len() < before;
         self.ask_due = self.asked.values().map(|asked| asked.again).min();
         for link in self.links.values_mut() {
             link.branch.asked = 0;
         }
         for asked in self.asked.values() {
-            let peer = peers.get(&asked.of);
+            let [first, ..] = asked.tellers;
+            let peer = first.and_then(|(_, of)| peers.get(&of));
             if let Some(link) = peer.and_then(|peer| self.links.get_mut(peer)) {
                 link.branch.asked += 1;
             }
         }
-        for (peer, ids) in again {
+        for ((peer, came_not), ids) in again {
             for ids in ids.chunks(MAX_SYNC_ENTRIES) {
-                if self.post(peer, Message::Graft(ids.to_vec())) {
+                if !came_not {
+                    self.post(peer, Message::Want(ids.to_vec()));
+                } else if self.post(peer, Message::Graft(ids.to_vec())) {
                     self.set_lazy(peer, false);
                 }
             }
         }
     }
 
-    /// That record is here: nobody needs to be asked for it, or an older one, any more.
-    pub(super) fn has_come(&mut self, short: &ShortId, version: Version) {
-        if let Some(asked) = self.asked.get(short)
-            && asked.version <= version
-        {
+    /// A record is here: nobody needs to be asked for it, or an older one, any more. Where a newer one was told of meanwhile, the answer that
+    /// was waited for is here, and now that one is asked for.
+    pub(super) fn has_come(&mut self, now: Time, short: &ShortId, version: Version) {
+        let soon = self.next_round(now);
+        let Some(asked) = self.asked.get_mut(short) else {
+            return;
+        };
+        if asked.newest() <= Some(version) {
             self.asked.remove(short);
+            return;
+        }
+        asked.tries = 0;
+        if asked.newer {
+            asked.again = asked.again.min(soon);
+            self.ask_due = self.ask_due.map(|due| due.min(soon));
         }
     }
 

@@ -176,15 +176,16 @@ fn a_hello_must_show_its_sender_s_own_genuine_record() {
 #[test]
 fn digest_exchanges_without_end_are_over_the_limit() {
     let mut desk = Desk::new();
+    let digests = || Message::Digests {
+        log2: 10,
+        sums: vec![1; 1024],
+    };
     for _ in 0..60 {
-        desk.say(Message::Want(vec![ShortId([0; 16]); MAX_SYNC_ENTRIES]));
+        desk.say(digests());
     }
     assert_eq!(desk.closed(LIAR), None, "a burst is normal");
     for _ in 0..60 {
-        desk.say(Message::Digests {
-            log2: 10,
-            sums: vec![1; 1024],
-        });
+        desk.say(digests());
     }
     desk.turned_away(CloseCode::Limit, "over_limit");
 }
@@ -202,6 +203,9 @@ fn words_about_the_tree_without_end_are_over_the_limit() {
     for round in 0..32 {
         let told = (0..32).map(|at| unknown(round * 32 + at)).collect();
         desk.say(Message::Have(told));
+    }
+    for _ in 0..60 {
+        desk.say(Message::Want(vec![ShortId([0; 16]); MAX_SYNC_ENTRIES]));
     }
     assert_eq!(desk.closed(LIAR), None, "a start is that busy");
     for _ in 0..300 {
@@ -262,7 +266,7 @@ fn a_peer_with_something_new_at_every_comparison_is_not_compared_with_for_ever()
     assert_eq!(desk.closed(drip.0), None);
 }
 
-/// What is told of and never sent is asked for of whoever told of it last, and not for ever.
+/// What is told of and never sent is asked for of those who told of it in turn, and not for ever.
 #[test]
 fn who_tells_of_a_record_and_does_not_send_it_is_not_the_only_one_asked() {
     let mut desk = Desk::new();
@@ -286,7 +290,31 @@ fn who_tells_of_a_record_and_does_not_send_it_is_not_the_only_one_asked() {
     for _ in 0..200 {
         desk.give(Input::Timeout);
     }
-    assert_eq!((asked(&desk, LIAR), asked(&desk, HONEST)), (1, 2));
+    assert_eq!((asked(&desk, LIAR), asked(&desk, HONEST)), (2, 1));
+}
+
+/// A neighbour invents versions that nobody has: others are asked for what there is.
+#[test]
+fn a_version_that_was_invented_does_not_keep_others_from_being_asked() {
+    let mut desk = Desk::new();
+    let other = identity(9);
+    let record = |seq| {
+        let mut body = body(&other);
+        body.seq = seq;
+        Record::sign(body, NETWORK, &other)
+    };
+    let short = other.node_id().abbreviated();
+    let have = |record: &Record| Message::Have(vec![(short, record.version())]);
+    desk.say(have(&record(1000)));
+    desk.give(Input::Message(HONEST, have(&record(1))));
+    for round in 0..50 {
+        desk.say(have(&record(1001 + round)));
+    }
+    let asks = |message: &&Message| match message {
+        Message::Want(ids) | Message::Graft(ids) => ids.contains(&short),
+        _ => false,
+    };
+    assert!(desk.sent(HONEST).filter(asks).count() > 0);
 }
 
 /// Two nodes were lost sight of, one behind the other. What a neighbour tells of the farther one goes before the link that brings both back:

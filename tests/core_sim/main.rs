@@ -10,6 +10,7 @@ mod desk;
 #[cfg(test)]
 mod failures;
 #[cfg(test)]
+mod grafts;
 mod growth;
 #[cfg(test)]
 mod hostile;

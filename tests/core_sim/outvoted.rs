@@ -1,7 +1,7 @@
 //! What a node makes of neighbours whose views are not its own.
 
 use area_net::membership::{ConnId, Input};
-use area_net::record::Record;
+use area_net::record::{Record, Signer as _};
 use area_net::wire::{Message, Probe, ViewDigest};
 
 use crate::desk::{Desk, HONEST, LIAR, body, identity};
@@ -74,4 +74,24 @@ fn a_view_that_changed_a_moment_ago_is_given_time() {
     assert!(!desk.pass(&[HONEST, LIAR, THIRD], secs(1), |_| false));
     show(&mut desk, &agreed, 20);
     assert_eq!(compared(&desk), [false, true]);
+}
+
+#[test]
+fn who_asked_in_vain_compares_with_the_next_that_differs() {
+    let mut desk = Desk::new();
+    assert!(!desk.pass(&[HONEST, LIAR], secs(3), |_| false));
+    let third = identity(3);
+    let version = Record::sign(body(&third), NETWORK, &third).version();
+    desk.say(Message::Have(vec![(
+        third.node_id().abbreviated(),
+        version,
+    )]));
+    show(&mut desk, &[(HONEST, 7)], 20);
+    assert_eq!(compared(&desk), [false, false], "it may be on its way");
+    assert!(!desk.pass(&[HONEST, LIAR], secs(2), |_| false));
+    show(&mut desk, &[(HONEST, 7), (HONEST, 7)], 20);
+    assert_eq!(compared(&desk), [true, false]);
+    assert!(!desk.pass(&[HONEST, LIAR], secs(2), |_| false));
+    show(&mut desk, &[(HONEST, 7)], 20);
+    assert_eq!(compared(&desk), [false, false], "once is enough");
 }
