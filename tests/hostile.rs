@@ -301,7 +301,7 @@ mod tests {
 
         let mut flood = Vec::new();
         for _ in 0..200 {
-            flood.extend(Message::Want(Vec::new()).to_frame());
+            flood.extend(Message::Superfluous(true).to_frame());
         }
         assert_eq!(join().await.says(&flood).await, limit);
         scene.counted("over_limit", 2).await;

@@ -42,8 +42,8 @@ const FIRST_STEP: Duration = Duration::from_secs(2);
 /// Nor longer than this in all.
 const FIRST_MOST: Duration = Duration::from_secs(20);
 /// A first exchange compares the views so often, as one message holds no more than the versions of a thousand nodes. Where news keeps coming,
-/// each time would find some, as fast as messages go to and fro; and a neighbour allows for a burst of 64 messages, of which each
-/// comparison takes two (`spread`).
+/// each time would find some, as fast as messages go to and fro; and a neighbour allows for a burst of 64 comparisons (`spread`), others
+/// among them.
 const FIRST_ROUNDS: u32 = 24;
 /// Most links that are judged down were silent for less than this.
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);
@@ -270,12 +270,14 @@ impl Core {
         let settled = now.saturating_sub(since) >= DIFFERS_FOR;
         // Where news never ceases, waiting for a still moment would be waiting for ever.
         let overdue = now.saturating_sub(first) >= DIFFERS_LONG;
-        let due = settled || outvoted || overdue || self.asked_in_vain;
+        let lately = |at| now.saturating_sub(at) < DIFFERS_LONG;
+        let due = settled || outvoted || overdue || self.asked_in_vain.is_some_and(lately);
         if due && exchange.next <= now {
-            self.asked_in_vain = false;
             exchange.next = now + exchange.pause;
             exchange.pause = (exchange.pause * 2).min(LONGEST_PAUSE);
-            self.start_exchange(peer);
+            if self.start_exchange(peer) {
+                self.asked_in_vain = None;
+            }
         }
     }
 

@@ -143,8 +143,8 @@ pub struct Core {
     /// Records that neighbours told of and that were asked for, and when to look at them.
     asked: BTreeMap<ShortId, tree::Asked>,
     ask_due: Option<Time>,
-    /// One of them did not come, and was given up: the views are compared as soon as one differs.
-    asked_in_vain: bool,
+    /// One of them did not come, and was given up, then: the views are compared with the next that differs.
+    asked_in_vain: Option<Time>,
     flood: tree::Flood,
     /// Records that are to be passed on.
     waiting: Waiting,
@@ -223,7 +223,7 @@ impl Core {
             unverified: BTreeMap::new(),
             asked: BTreeMap::new(),
             ask_due: None,
-            asked_in_vain: false,
+            asked_in_vain: None,
             flood: tree::Flood::new(),
             waiting: Waiting::default(),
             bridge: None,

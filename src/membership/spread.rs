@@ -62,6 +62,7 @@ pub(super) struct Allowances {
 #[derive(Debug)]
 struct Bringer {
     peer: NodeId,
+    conn: ConnId,
     slot: Slot,
     /// It is on this very machine.
     over_loopback: bool,
@@ -255,6 +256,7 @@ impl Core {
         };
         let bringer = Bringer {
             peer,
+            conn: link.conn,
             slot: link.slot,
             over_loopback: link.remote.ip().is_loopback(),
         };
@@ -299,7 +301,7 @@ impl Core {
             .accept(record, now, Some(from.peer), from.over_loopback)
         {
             Outcome::Newer(index, change, before) => {
-                self.has_come(now, &short, version);
+                self.has_come(now, &short, version, from.conn);
                 if matches!(change, Change::Loss | Change::Suspicion) {
                     self.hear_hints(now, index, before.as_ref());
                 }
@@ -415,7 +417,7 @@ impl Core {
             Way::FirstTurn
         };
         let at = if way == Way::Tree {
-            self.next_round(at)
+            end_of_round(at, self.round())
         } else {
             at
         };
@@ -428,19 +430,8 @@ impl Core {
         }
     }
 
-    /// Along the tree a large network's records go in rounds: at the start of ten thousand nodes each of them reads some forty thousand
-    /// records, and one message for each would cost many times more than what it carries.
-    pub(super) fn next_round(&self, at: Time) -> Time {
-        let round = self.round();
-        if round.is_zero() {
-            return at;
-        }
-        let over = at.as_nanos() % round.as_nanos();
-        let rest = round.as_nanos() - over;
-        at + Duration::from_nanos(u64::try_from(rest).expect("less than a round"))
-    }
-
-    /// How long a round is; zero where there are none.
+    /// Along the tree a large network's records go in rounds of this length, if it is not zero: at the start of ten thousand nodes each of them
+    /// reads some forty thousand records, and one message for each would cost many times more than what it carries.
     pub(super) fn round(&self) -> Duration {
         let nodes = u32::try_from(self.database.up_count()).expect("MAX_NODES fits");
         if nodes <= NO_ROUNDS {
@@ -570,6 +561,13 @@ impl Core {
             }
         }
     }
+}
+
+/// The end of a round.
+pub(super) fn end_of_round(at: Time, round: Duration) -> Time {
+    let over = at.as_nanos().checked_rem(round.as_nanos());
+    let rest = over.map_or(0, |over| round.as_nanos() - over);
+    at + Duration::from_nanos(u64::try_from(rest).expect("less than a round"))
 }
 
 fn same_version(a: &Record, b: &Record) -> bool {

@@ -11,6 +11,7 @@ mod desk;
 mod failures;
 #[cfg(test)]
 mod grafts;
+#[cfg(test)]
 mod growth;
 #[cfg(test)]
 mod hostile;
