@@ -416,7 +416,7 @@ impl Core {
         } else {
             Way::FirstTurn
         };
-        let at = if way == Way::Tree {
+        let at = if way == Way::Tree && self.flood.goes_in_rounds(now) {
             end_of_round(at, self.round())
         } else {
             at
@@ -430,8 +430,8 @@ impl Core {
         }
     }
 
-    /// Along the tree a large network's records go in rounds of this length, if it is not zero: at the start of ten thousand nodes each of them
-    /// reads some forty thousand records, and one message for each would cost many times more than what it carries.
+    /// In a storm, the records of a large network go along the tree in rounds of this length, if it is not zero: at the start of ten thousand
+    /// nodes each of them reads some forty thousand records, and one message for each would cost many times more than what it carries.
     pub(super) fn round(&self) -> Duration {
         let nodes = u32::try_from(self.database.up_count()).expect("MAX_NODES fits");
         if nodes <= NO_ROUNDS {

@@ -12,7 +12,8 @@
 //! time, would come twice: a link would be grafted for three, bring three hundred that others bring as well, and be pruned again.
 //!
 //! A tree saves most where much happens at once, and costs a little time: it has more hops than the shortest ways. So while little
-//! happens, gains and losses *flood* after all ([`Flood`]), and only storms and measurements take the tree.
+//! happens, gains and losses *flood* after all ([`Flood`]), and only storms and measurements take the tree. In storms, in turn, records go
+//! along it in rounds, many in one message; a few go as they come.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -54,6 +55,11 @@ const SUSPICIONS: Rate = Rate {
     burst: 4.0,
     per_s: 0.25,
 };
+/// So many records travel along the tree without waiting for each other: rounds are for storms.
+const ALONE: Rate = Rate {
+    burst: 50.0,
+    per_s: 50.0,
+};
 /// What flooded that long ago has arrived by every way.
 const FLOODED: Duration = Duration::from_secs(1);
 
@@ -69,6 +75,7 @@ struct Rate {
 pub(super) struct Flood {
     changes: Bucket,
     suspicions: Bucket,
+    alone: Bucket,
     /// What flooded lately: its copies say nothing about the ways they came by.
     recent: VecDeque<(Time, Index)>,
 }
@@ -95,6 +102,7 @@ impl Flood {
         Self {
             changes: Bucket::default(),
             suspicions: Bucket::default(),
+            alone: Bucket::default(),
             recent: VecDeque::new(),
         }
     }
@@ -112,6 +120,11 @@ impl Flood {
             self.recent.push_back((now, index));
         }
         floods
+    }
+
+    /// One more record for the tree: does it wait for others?
+    pub(super) fn goes_in_rounds(&mut self, now: Time) -> bool {
+        !self.alone.take(now, ALONE)
     }
 
     pub(super) fn is_under_way(&self, now: Time, index: Index) -> bool {
@@ -534,6 +547,18 @@ mod tests {
         let one = |index| flood.take(minute, Index(index), Change::Suspicion);
         assert_eq!((0..100).map(one).filter(|floods| *floods).count(), 4);
         assert_eq!(floods(&mut flood, minute, 20), 20);
+    }
+
+    #[test]
+    fn records_wait_for_each_other_only_in_a_storm() {
+        let minute = Duration::from_secs(60);
+        let mut flood = Flood::new();
+        let mut waits = |at| flood.goes_in_rounds(at);
+        assert!(waits(Time::ZERO), "a start is a storm");
+        let storm = (0..200).filter(|_| waits(minute));
+        assert_eq!(storm.count(), 150);
+        assert!(waits(minute + Duration::from_millis(900)));
+        assert!(!waits(2 * minute));
     }
 
     #[test]
