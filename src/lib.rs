@@ -48,7 +48,8 @@
 //!   unlists the link.
 //! - Every queue, table, rate and frame has a named limit with its reason beside it. A peer over a limit loses its
 //!   connection, with a [`wire::CloseCode`] and a counter.
-//! - Nobody but the event loop touches the core; readers never lock it. A slow disk never stops it.
+//! - Nobody but the event loop touches the core; readers never lock it. Neither a slow disk nor a log that nobody
+//!   takes stops it.
 //! - Files are replaced by rename: they are whole at every instant.
 //!
 //! # Seams

@@ -1,21 +1,35 @@
 //! Messages to stderr, for people or for programs.
 //!
-//! A node outlives its terminal: a message that can't be written is dropped, and nothing else happens.
+//! A node outlives its terminal: a message that can't be written is dropped, and nothing else happens. Nor does it wait for one that
+//! stands still, as a terminal does after Ctrl-S and a pipe that nobody reads: messages are written on a thread of their own, and once
+//! [`WAITING`] of them wait, more are dropped and counted. The first one that there is room for again says how many.
 
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::{Level, Subscriber};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::settings::LogFormat;
+
+/// So many messages wait at most for a terminal that takes none.
+pub const WAITING: usize = 4096;
+
+/// As long as this is kept, messages are written. Who drops it waits for those that are under way, but no longer than a second or so.
+#[must_use]
+#[derive(Debug)]
+pub struct Lines {
+    _writer: WorkerGuard,
+}
 
 /// Why there are no logs.
 #[derive(Debug, thiserror::Error)]
@@ -49,14 +63,14 @@ impl LogError {
 ///
 /// # Errors
 /// When `RUST_LOG` is no list of `target=level`, or logs were set up before.
-pub fn init(level: Level, format: LogFormat) -> Result<(), LogError> {
+pub fn init(level: Level, format: LogFormat) -> Result<Lines, LogError> {
     let filter = filter(env::var_os("RUST_LOG"), level)?;
     let colours =
         io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing::subscriber::set_global_default(subscriber(filter, format, colours, || {
-        Lossy(io::stderr())
-    }))?;
-    Ok(())
+    let (queue, guard) = Queue::to(io::stderr(), WAITING, format);
+    let writer = move || queue.clone();
+    tracing::subscriber::set_global_default(subscriber(filter, format, colours, writer))?;
+    Ok(Lines { _writer: guard })
 }
 
 fn filter(rust_log: Option<OsString>, level: Level) -> Result<Targets, LogError> {
@@ -122,6 +136,84 @@ impl<W: Write> Write for Lossy<W> {
     }
 }
 
+/// Where messages wait to be written. One that there is room for again says how many there was none for before it.
+#[derive(Clone)]
+struct Queue {
+    queue: NonBlocking,
+    format: LogFormat,
+    /// Of those that were dropped, so many were told of.
+    told: Arc<Mutex<usize>>,
+}
+
+impl Queue {
+    /// A queue to that writer, and what keeps it going.
+    fn to(
+        writer: impl Write + Send + 'static,
+        waiting: usize,
+        format: LogFormat,
+    ) -> (Self, WorkerGuard) {
+        let queue = NonBlockingBuilder::default()
+            .buffered_lines_limit(waiting)
+            .thread_name("log");
+        let (queue, guard) = queue.finish(Lossy(writer));
+        let told = Arc::default();
+        let queue = Self {
+            queue,
+            format,
+            told,
+        };
+        (queue, guard)
+    }
+}
+
+impl Write for Queue {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let dropped = self.queue.error_counter();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = dropped.dropped_lines();
+        if before == *told {
+            return self.queue.write(line);
+        }
+        // In one piece with the line, so that there is room for both or for neither.
+        let mut lines = gap(before - *told, self.format).into_bytes();
+        lines.extend(line);
+        self.queue.write_all(&lines)?;
+        if dropped.dropped_lines() == before {
+            *told = before;
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.queue.flush()
+    }
+}
+
+/// The line that stands for so many that were dropped.
+fn gap(count: usize, format: LogFormat) -> String {
+    let why = "messages before this one were dropped: nobody took them";
+    match format {
+        LogFormat::Text => format!("{}  WARN {count} {why}\n", time_by(&TimeOfDay)),
+        LogFormat::Json => {
+            let line = serde_json::json!({
+                "timestamp": time_by(&SystemTime),
+                "level": "WARN",
+                "target": module_path!(),
+                "message": format!("{count} {why}"),
+                "dropped": count,
+            });
+            format!("{line}\n")
+        }
+    }
+}
+
+fn time_by(timer: &impl FormatTime) -> String {
+    let mut time = String::new();
+    // A string takes whatever it is given.
+    let _ = timer.format_time(&mut Writer::new(&mut time));
+    time
+}
+
 /// The time of day in UTC, to the millisecond.
 struct TimeOfDay;
 
@@ -153,7 +245,7 @@ fn time_of_day(since_1970: std::time::Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::mpsc;
     use std::time::Duration;
 
     use super::*;
@@ -245,6 +337,65 @@ mod tests {
         let filter = filter(None, Level::TRACE).unwrap();
         let subscriber = subscriber(filter, LogFormat::Text, false, || Lossy(Closed));
         tracing::subscriber::with_default(subscriber, tell);
+    }
+
+    /// A terminal that takes nothing until it is let go on, and tells that it was given something.
+    struct Still {
+        given: mpsc::Sender<()>,
+        goes_on: mpsc::Receiver<()>,
+        screen: Screen,
+    }
+
+    impl Write for Still {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.given.send(()).unwrap();
+            self.goes_on.recv().unwrap();
+            self.screen.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_terminal_that_stands_still_keeps_nobody_waiting_and_what_is_missing_is_told() {
+        for (format, missing) in [
+            (
+                LogFormat::Text,
+                "WARN 2 messages before this one were dropped: nobody took them",
+            ),
+            (LogFormat::Json, r#""dropped":2"#),
+        ] {
+            let screen = Screen::default();
+            let ((given, is_given), (go_on, goes_on)) = (mpsc::channel(), mpsc::channel());
+            let still = Still {
+                given,
+                goes_on,
+                screen: screen.clone(),
+            };
+            let (queue, guard) = Queue::to(still, 2, format);
+            let say = |what: &str| queue.clone().write_all(what.as_bytes()).unwrap();
+            say("first\n");
+            is_given.recv().unwrap();
+            // Two wait, and for two there is no room.
+            for line in ["second\n", "third\n", "fourth\n", "fifth\n"] {
+                say(line);
+            }
+            go_on.send(()).unwrap();
+            is_given.recv().unwrap();
+            // Now there is.
+            say("sixth\n");
+            for _ in 0..3 {
+                go_on.send(()).unwrap();
+            }
+            drop(guard);
+            let shown = String::from_utf8(screen.0.lock().unwrap().clone()).unwrap();
+            let lines: Vec<_> = shown.lines().collect();
+            assert_eq!(lines[..3], ["first", "second", "third"]);
+            assert!(lines[3].contains(missing), "{shown}");
+            assert_eq!(lines[4..], ["sixth"]);
+        }
     }
 
     #[test]

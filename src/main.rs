@@ -62,7 +62,7 @@ fn simulate(args: &SimArgs) -> anyhow::Result<()> {
 fn run_node(cli: &Cli) -> anyhow::Result<()> {
     let config_dir = cli.config_dir.as_ref().context("-c is missing")?;
     let settings = Settings::load(config_dir, cli.profile.as_deref(), &cli.settings)?;
-    log::init(settings.log_level, settings.log_format)?;
+    let _lines = log::init(settings.log_level, settings.log_format)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -7,12 +7,14 @@ mod processes;
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::{PipeReader, PipeWriter, Write as _};
     use std::net::{SocketAddr, UdpSocket};
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
     use std::process::Output;
     use std::time::Duration;
 
+    use rustix::fs::{OFlags, fcntl_setfl};
     use rustix::process::Signal;
     use tokio::time::Instant;
 
@@ -276,6 +278,32 @@ mod tests {
         make_identity(&desk, "alice").await;
         assert!(desk.path("certs/alice/cert.pem").exists());
         assert_eq!(fs::read(desk.path("certs/alice/key.pem")).unwrap(), key);
+    }
+
+    /// A pipe that nobody reads, and that takes no more.
+    fn full_pipe() -> (PipeReader, PipeWriter) {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
+        for piece in [4096, 1] {
+            while writer.write(&vec![b'.'; piece]).is_ok() {}
+        }
+        fcntl_setfl(&writer, OFlags::empty()).unwrap();
+        (reader, writer)
+    }
+
+    #[tokio::test]
+    async fn a_node_whose_log_nobody_takes_goes_on() {
+        let desk = Desk::new();
+        let addrs = ports(2);
+        let (reader, writer) = full_pipe();
+        let mut command = desk.command("alice", addrs[0], &["log.level=trace"]);
+        let mut alice = desk.spawn("alice", addrs[0], command.stderr(writer));
+        let targets = desk.targets("bob", &addrs[..1]);
+        let bob = desk.start("bob", addrs[1], &[&targets]);
+        until_exact(&[&alice, &bob], &["alice", "bob"]).await;
+        alice.signal(Signal::TERM);
+        assert_eq!(alice.ended().await.code(), Some(0));
+        drop(reader);
     }
 
     #[tokio::test]

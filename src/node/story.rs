@@ -41,10 +41,10 @@ pub(super) fn started(settings: &Settings, id: &NodeId, bound: SocketAddr, warni
         );
     }
     tracing::info!(
-        label = ?settings.label,
+        label = settings.label.as_str(),
         id = %id.short(),
         listen = %bound,
-        network = ?settings.network,
+        network = settings.network.as_str(),
         targets = settings.targets.len(),
         "started"
     );
@@ -117,28 +117,28 @@ impl Story {
                     Direction::Listener => "them",
                 };
                 let what = if *replaced { "linked anew" } else { "linked" };
-                tracing::info!(peer = ?named.label, id = %named.id, addr = %remote, dialed_by = by, "{what}");
+                tracing::info!(peer = named.label, id = %named.id, addr = %remote, dialed_by = by, "{what}");
             }
             Event::Unlinked { peer, why, calm } => unlinked(&Named::of(core, peer), why, *calm),
             Event::Restored(peer) => {
                 let named = Named::of(core, peer);
-                tracing::info!(peer = ?named.label, id = %named.id, "link restored: it answers again");
+                tracing::info!(peer = named.label, id = %named.id, "link restored: it answers again");
             }
             Event::Suspected(peer) => {
                 let named = Named::of(core, peer);
-                tracing::debug!(peer = ?named.label, id = %named.id, "no answers: asking its neighbours to look");
+                tracing::debug!(peer = named.label, id = %named.id, "no answers: asking its neighbours to look");
             }
             Event::Up(id) => {
                 let named = Named::of(core, id);
-                tracing::info!(node = ?named.label, id = %named.id, nodes = core.up_count(), "in view");
+                tracing::info!(node = named.label, id = %named.id, nodes = core.up_count(), "in view");
             }
             Event::Unreachable(id) => {
                 let named = Named::of(core, id);
-                tracing::warn!(node = ?named.label, id = %named.id, nodes = core.up_count(), "out of view: no path leads to it");
+                tracing::warn!(node = named.label, id = %named.id, nodes = core.up_count(), "out of view: no path leads to it");
             }
             Event::Left(id) => {
                 let named = Named::of(core, id);
-                tracing::info!(node = ?named.label, id = %named.id, nodes = core.up_count(), "left");
+                tracing::info!(node = named.label, id = %named.id, nodes = core.up_count(), "left");
             }
             Event::CutOff => tracing::warn!("cut off: this node has lost every link"),
             Event::DialFailed(candidate, why) => {
@@ -161,14 +161,14 @@ impl Story {
             Event::PeerTwin(peer, remote) => {
                 if let Some(more) = self.pass(now, "peer_twin") {
                     let named = Named::of(core, peer);
-                    tracing::error!(peer = ?named.label, id = %named.id, addr = %remote, more,
+                    tracing::error!(peer = named.label, id = %named.id, addr = %remote, more,
                         "a second node runs with this peer's key; its connection was refused");
                 }
             }
             Event::Rejected { what, peer, why } => {
                 if let Some(more) = self.pass(now, what) {
                     let named = Named::of(core, peer);
-                    tracing::warn!(peer = ?named.label, id = %named.id, counter = what, more, "turned away: {why}");
+                    tracing::warn!(peer = named.label, id = %named.id, counter = what, more, "turned away: {why}");
                 }
             }
         }
@@ -190,9 +190,9 @@ impl Story {
 
 fn unlinked(peer: &Named, why: &str, calm: bool) {
     if calm {
-        tracing::info!(peer = ?peer.label, id = %peer.id, "unlinked: {why}");
+        tracing::info!(peer = peer.label, id = %peer.id, "unlinked: {why}");
     } else {
-        tracing::warn!(peer = ?peer.label, id = %peer.id, "link lost: {why}");
+        tracing::warn!(peer = peer.label, id = %peer.id, "link lost: {why}");
     }
 }
 

@@ -72,21 +72,24 @@ impl Desk {
 
     /// Starts a profile; what it logs goes to `<profile>.log`.
     pub(crate) fn start(&self, profile: &str, addr: SocketAddr, settings: &[&str]) -> Process {
-        let path = self.path(&format!("{profile}.log"));
-        let log = fs::File::create(&path);
-        let child = self
-            .command(profile, addr, settings)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log.unwrap())
-            .spawn()
-            .unwrap();
+        let log = fs::File::create(self.log_of(profile)).unwrap();
+        let mut command = self.command(profile, addr, settings);
+        self.spawn(profile, addr, command.stderr(log))
+    }
+
+    /// Runs such a command, whose log may go elsewhere.
+    pub(crate) fn spawn(&self, profile: &str, addr: SocketAddr, command: &mut Command) -> Process {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null());
         Process {
-            child,
+            child: command.spawn().unwrap(),
             addr,
-            log: path,
+            log: self.log_of(profile),
             files: self.path(&format!("profiles/{profile}")),
         }
+    }
+
+    fn log_of(&self, profile: &str) -> PathBuf {
+        self.path(&format!("{profile}.log"))
     }
 }
 
