@@ -233,11 +233,19 @@ fn a_partition_shows_as_two_networks_and_heals() {
         "{:?}",
         report.events
     );
-    assert!(
-        report.events[2].all_exact_after_ms.is_some(),
-        "{:?}",
-        report.events
-    );
+    let heal = &report.events[2];
+    assert!(heal.all_exact_after_ms.is_some(), "{heal:?}");
+    // Each half lacked the records of the other one, and nothing else.
+    let record = heal.lacked_bytes_a_node / 12.0;
+    assert!((200.0..1000.0).contains(&record), "{record} bytes");
+    assert!(report.events[1].lacked_bytes_a_node.abs() < 1e-9);
+    let (exact, stays) = heal
+        .sent_until_exact
+        .zip(heal.sent_until_it_stays)
+        .expect("views were exact");
+    assert!(exact.mean > heal.lacked_bytes_a_node, "{heal:?}");
+    assert!(exact.mean <= stays.mean && exact.most <= stays.most);
+    assert!(stays.mean <= stays.most as f64, "{heal:?}");
 }
 
 #[test]

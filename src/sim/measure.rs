@@ -43,10 +43,49 @@ pub struct Mark {
     pub stays_exact: Option<Time>,
     /// When all showed the new round-trip times of links whose delay was changed.
     pub delays_shown: Option<Time>,
-    /// What all nodes had sent until then, and when views began to stay exact.
-    pub bytes: u64,
-    /// See `bytes`.
-    pub bytes_exact: Option<u64>,
+    /// How many nodes a node should show right after, on average, and did not.
+    pub lacked: Option<f64>,
+    /// What nodes sent from then until all views were exact for the first time.
+    pub sent_until_exact: Option<Sent>,
+    /// The same until they began to stay exact.
+    pub sent_until_it_stays: Option<Sent>,
+}
+
+impl Mark {
+    fn new(at: Time, words: Arc<str>) -> Self {
+        Self {
+            at,
+            words,
+            all_known: None,
+            all_exact: None,
+            stays_exact: None,
+            delays_shown: None,
+            lacked: None,
+            sent_until_exact: None,
+            sent_until_it_stays: None,
+        }
+    }
+}
+
+/// What nodes sent in some time, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// All together.
+    pub all: u64,
+    /// The one that sent most.
+    pub most: u64,
+}
+
+impl Sent {
+    /// What was sent since each node had sent so much.
+    fn since(before: &[u64], world: &World) -> Self {
+        let nodes = world.nodes.iter().zip(before);
+        let each = nodes.map(|(node, before)| node.traffic.bytes - before);
+        each.fold(Self::default(), |Self { all, most }, bytes| Self {
+            all: all + bytes,
+            most: most.max(bytes),
+        })
+    }
 }
 
 /// See the module's documentation.
@@ -58,6 +97,10 @@ pub struct Measure {
     looks: usize,
     /// What was done.
     pub marks: Vec<Mark>,
+    /// What each node had sent at the last mark, in bytes.
+    sent_before: Vec<u64>,
+    /// How long each node's newest record is, in bytes.
+    record_len: Vec<usize>,
     /// Nodes that ended, while somebody shows them still: when.
     dying: BTreeMap<usize, Time>,
     /// How long it took until nobody showed a node that ended.
@@ -94,6 +137,8 @@ impl Measure {
             every: 1,
             looks: 0,
             marks: Vec::new(),
+            sent_before: vec![0; scenario.nodes],
+            record_len: vec![0; scenario.nodes],
             dying: BTreeMap::new(),
             gone_after: Vec::new(),
             gone_after_single: Vec::new(),
@@ -112,33 +157,17 @@ impl Measure {
             last: Standing::default(),
         };
         let words = format!("start of {}", scenario.nodes);
-        measure.marks.push(Mark {
-            // What is known before the last one is started is not what is asked for.
-            at: scenario.start_over,
-            words: words.into(),
-            all_known: None,
-            all_exact: None,
-            stays_exact: None,
-            delays_shown: None,
-            bytes: 0,
-            bytes_exact: None,
-        });
+        // What is known before the last one is started is not what is asked for.
+        let start = Mark::new(scenario.start_over, words.into());
+        measure.marks.push(start);
         measure
     }
 
     /// Something is done now.
-    pub fn mark(&mut self, at: Time, words: &Arc<str>) {
-        let bytes = self.before.1;
-        self.marks.push(Mark {
-            at,
-            words: words.clone(),
-            all_known: None,
-            all_exact: None,
-            stays_exact: None,
-            delays_shown: None,
-            bytes,
-            bytes_exact: None,
-        });
+    pub fn mark(&mut self, world: &World, words: &Arc<str>) {
+        self.marks.push(Mark::new(world.now(), words.clone()));
+        let sent = world.nodes.iter().map(|node| node.traffic.bytes);
+        self.sent_before = sent.collect();
     }
 
     /// All show the new round-trip times of the links whose delay was changed last.
@@ -191,7 +220,10 @@ impl Measure {
                 }
             }
             Told::Event(_) | Told::Dialed(_) => {}
-            Told::Published(..) => self.wanted_copies += self.up.saturating_sub(1) as u64,
+            Told::Published(own, _) => {
+                self.wanted_copies += self.up.saturating_sub(1) as u64;
+                self.record_len[place] = own.encoded_len();
+            }
         }
         let over = |other: &usize| views.shown_by(*other) == 0;
         let candidates = gone.iter().copied().chain([place]);
@@ -219,15 +251,19 @@ impl Measure {
         if let Some(mark) = self.marks.last_mut()
             && mark.at <= now
         {
+            let missing = (standing.pairs - standing.known) as f64 / standing.up.max(1) as f64;
+            mark.lacked.get_or_insert(missing);
             if mark.all_known.is_none() && standing.all_known() {
                 mark.all_known = Some(now);
             }
             if !standing.all_exact() {
                 mark.stays_exact = None;
             } else if mark.stays_exact.is_none() {
+                let sent = Sent::since(&self.sent_before, world);
                 mark.stays_exact = Some(now);
+                mark.sent_until_it_stays = Some(sent);
                 mark.all_exact.get_or_insert(now);
-                mark.bytes_exact = Some(bytes);
+                mark.sent_until_exact.get_or_insert(sent);
             }
         }
         if self.looks.is_multiple_of(self.every) {
@@ -252,6 +288,14 @@ impl Measure {
     pub fn finish(&mut self, world: &World, standing: &Standing) {
         self.last = *standing;
         self.look(world, standing);
+    }
+
+    /// The mean length of the nodes' newest records, in bytes.
+    #[must_use]
+    pub fn mean_record(&self) -> f64 {
+        let lengths = self.record_len.iter().filter(|len| **len > 0);
+        let (count, sum) = lengths.fold((0, 0), |(count, sum), len| (count + 1, sum + len));
+        sum as f64 / f64::from(count.max(1))
     }
 
     /// Nodes that ended long enough ago, and are still shown by somebody.

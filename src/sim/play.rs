@@ -279,7 +279,7 @@ impl<'a> Play<'a> {
 
     fn step(&mut self, number: usize) -> Result<(), Violation> {
         let step = &self.scenario.steps[number];
-        self.measure.mark(self.world.now(), &step.words);
+        self.measure.mark(&self.world, &step.words);
         self.delays = Delays::default();
         match &step.action {
             Action::Kill(who) => {

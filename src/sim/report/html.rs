@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::chart::{Chart, escaped, ticks, time_ticks};
-use super::summary::{percent, shortened, time};
-use super::{Awareness, Report, Times, graph};
+use super::summary::{bytes, percent, shortened, time};
+use super::{Awareness, Report, SentReport, Times, graph};
 
 /// So many things that were done have a number in the charts; where there are more, none has.
 const MOST_NUMBERS: usize = 24;
@@ -178,6 +178,9 @@ fn awareness(report: &Report) -> String {
 
 fn events(report: &Report) -> String {
     let after = |ms: Option<f64>| ms.map_or("—".to_owned(), time);
+    let sent = |sent: Option<SentReport>, which: fn(SentReport) -> f64| {
+        sent.map_or("—".to_owned(), |sent| bytes(which(sent)))
+    };
     // A column that only some scenarios have something to say in.
     let delays = report
         .events
@@ -188,7 +191,7 @@ fn events(report: &Report) -> String {
         let numbered = number > 0 && report.events.len() <= MOST_NUMBERS;
         writeln!(
             rows,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>{}<td>{}</td></tr>",
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>{}<td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             if numbered {
                 number.to_string()
             } else {
@@ -204,7 +207,10 @@ fn events(report: &Report) -> String {
             } else {
                 String::new()
             },
-            event.bytes_a_node.map_or("—".to_owned(), bytes),
+            bytes(event.lacked_bytes_a_node),
+            sent(event.sent_until_exact, |sent| sent.mean),
+            sent(event.sent_until_it_stays, |sent| sent.mean),
+            sent(event.sent_until_it_stays, |sent| sent.most as f64),
         )
         .expect("a String takes every write");
     }
@@ -216,7 +222,7 @@ fn events(report: &Report) -> String {
     };
     format!(
         "<table>\n<thead><tr><th></th><th>at</th><th>what</th><th>all know all after</th><th>all views exact after</th><th>and stay so after</th>{}\
-         <th>sent a node until then</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n{more}{}{}",
+         <th>one copy of what a node lacked</th><th>sent a node until exact</th><th>until it stays so</th><th>at most</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n{more}{}{}",
         if delays {
             "<th>new delays shown after</th>"
         } else {
@@ -225,14 +231,6 @@ fn events(report: &Report) -> String {
         strip("From a node's end until nobody shows it", &report.gone),
         strip("From a node's start until all show it", &report.known),
     )
-}
-
-fn bytes(bytes: f64) -> String {
-    match bytes {
-        small if small < 10_000.0 => format!("{small:.0} B"),
-        middle if middle < 10_000_000.0 => format!("{:.0} kB", middle / 1000.0),
-        large => format!("{:.1} MB", large / 1e6),
-    }
 }
 
 /// A distribution in one line: median, 99th percentile and worst on one scale.

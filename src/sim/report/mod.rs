@@ -10,7 +10,7 @@ pub mod summary;
 
 use serde::Serialize;
 
-use super::measure::{Measure, Sample, total};
+use super::measure::{Measure, Sample, Sent, total};
 use super::play::Ended;
 use super::scenario::Scenario;
 use super::world::World;
@@ -98,8 +98,22 @@ pub struct EventReport {
     /// Where delays of links were changed by more than half: how long until every node showed their new round-trip times, to a
     /// fifth (of sixteen such links at most).
     pub delays_shown_after_ms: Option<f64>,
-    /// What a node sent on average until all views stayed exact, in bytes.
-    pub bytes_a_node: Option<f64>,
+    /// What a node lacked right after, on average, in bytes: one copy of the records of all nodes that it should show and did not, each as
+    /// long as records are at the end. So much it must be sent at least.
+    pub lacked_bytes_a_node: f64,
+    /// What nodes sent until all views were exact for the first time.
+    pub sent_until_exact: Option<SentReport>,
+    /// What they sent until all views stayed exact.
+    pub sent_until_it_stays: Option<SentReport>,
+}
+
+/// What nodes sent.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct SentReport {
+    /// A node on average, in bytes.
+    pub mean: f64,
+    /// The one that sent most, in bytes.
+    pub most: u64,
 }
 
 /// A distribution of times.
@@ -230,6 +244,11 @@ fn ms(time: Time) -> f64 {
 fn events(measure: &Measure, nodes: usize) -> Vec<EventReport> {
     let marks = measure.marks.iter();
     let since = |later: Option<Time>, at: Time| later.map(|later| ms(later - at));
+    let sent = |Sent { all, most }| SentReport {
+        mean: round(all as f64 / nodes as f64, 10.0),
+        most,
+    };
+    let record = measure.mean_record();
     marks
         .map(|mark| EventReport {
             at_ms: ms(mark.at),
@@ -238,9 +257,9 @@ fn events(measure: &Measure, nodes: usize) -> Vec<EventReport> {
             all_exact_after_ms: since(mark.all_exact, mark.at),
             stays_exact_after_ms: since(mark.stays_exact, mark.at),
             delays_shown_after_ms: since(mark.delays_shown, mark.at),
-            bytes_a_node: mark
-                .bytes_exact
-                .map(|bytes| round((bytes - mark.bytes) as f64 / nodes as f64, 10.0)),
+            lacked_bytes_a_node: round(mark.lacked.unwrap_or_default() * record, 10.0),
+            sent_until_exact: mark.sent_until_exact.map(sent),
+            sent_until_it_stays: mark.sent_until_it_stays.map(sent),
         })
         .collect()
 }

@@ -92,6 +92,16 @@ fn events(report: &Report) -> Vec<String> {
             after(event.all_exact_after_ms),
             after(event.stays_exact_after_ms),
         ));
+        if let Some((exact, stays)) = event.sent_until_exact.zip(event.sent_until_it_stays) {
+            rows.push(format!(
+                "{:<11} sent a node: {} until exact, {} until it stays so ({} at most); one copy of what it lacked: {}",
+                "",
+                bytes(exact.mean),
+                bytes(stays.mean),
+                bytes(stays.most as f64),
+                bytes(event.lacked_bytes_a_node),
+            ));
+        }
         if let Some(shown) = event.delays_shown_after_ms {
             let shown = time(shown);
             rows.push(format!(
@@ -117,6 +127,15 @@ pub(super) fn time(ms: f64) -> String {
     };
     write(&mut text).expect("a String takes every write");
     text
+}
+
+/// An amount in the unit that people would use.
+pub(super) fn bytes(bytes: f64) -> String {
+    match bytes {
+        small if small < 10_000.0 => format!("{small:.0} B"),
+        middle if middle < 10_000_000.0 => format!("{:.0} kB", middle / 1000.0),
+        large => format!("{:.1} MB", large / 1e6),
+    }
 }
 
 /// To two places, but never 100 where something is missing.
