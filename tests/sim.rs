@@ -223,6 +223,20 @@ fn a_third_dies_and_the_others_know_within_seconds() {
 }
 
 #[test]
+fn on_lossy_links_none_is_lost_and_little_is_said_of_them() {
+    for seed in 1..=2 {
+        let report = play(&format!(
+            "nodes = 60\nlinks = \"delay 10ms..50ms loss 10%\"\nlasts = \"60s\"\nseed = {seed}"
+        ));
+        assert_eq!(report.false_downs, 0);
+        // Many are given up, as they are too many, and the words that lead to it are lost as well.
+        assert_eq!(report.links_lost, 0);
+        let idle = report.traffic.idle_bytes_per_s.expect("it came to rest");
+        assert!(idle < 1000.0, "{idle} bytes a node a second");
+    }
+}
+
+#[test]
 fn a_partition_shows_as_two_networks_and_heals() {
     let report = play(
         "nodes = 24\nlasts = \"3min\"\n[[step]]\nat = \"40s\"\npartition = [\"0..12\"]\n\

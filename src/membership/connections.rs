@@ -374,15 +374,15 @@ impl Core {
         if link.is_branch() {
             self.add_branch();
         }
-        // What the peer claims is believed where it signed it, or where both had agreed.
+        // What the peer claims is believed where it signed it, or where we had said the same: its own word that it can do without the
+        // link may have been lost, and what closes a connection is not sent again.
         let leaving = self
             .database
             .record(&peer)
             .is_some_and(|record| record.body().leaving);
-        let agreed = link.offered && link.superfluous_to_peer;
         let calm = leaving
             || *why == Closed::Local
-            || (agreed && *why == Closed::ByPeer(Some(CloseCode::Superfluous)));
+            || (link.offered && *why == Closed::ByPeer(Some(CloseCode::Superfluous)));
         if link.listed {
             // Farewell may overtake the record that says so; the log believes it, the rest waits for the signature.
             let calm_words = calm || *why == Closed::ByPeer(Some(CloseCode::Leaving));

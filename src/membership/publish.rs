@@ -53,11 +53,13 @@ const GROSS: Worth = Worth {
     us: 1000,
     part: 2,
     loss_250: 50,
+    of_young: false,
 };
 const FINE: Worth = Worth {
     us: 50,
     part: 100,
     loss_250: 4,
+    of_young: true,
 };
 /// The last record in the bucket waits until all links were probed: what changed the path of one may have changed others'. The slowest pace
 /// is half the configured one.
@@ -80,12 +82,13 @@ const LONGEST_JUMP: Duration = Duration::from_secs(64);
 const TWIN_AFTER: u32 = 3;
 
 /// A change of figures that is worth telling: of a round-trip time more than so many µs and more than that part of it, or of the
-/// loss more than so many 250ths.
+/// loss more than so many 250ths; where it is `of_young`, also of a link that has not shown its own loss yet.
 #[derive(Debug, Clone, Copy)]
 struct Worth {
     us: u32,
     part: u32,
     loss_250: u8,
+    of_young: bool,
 }
 
 /// See the module's documentation.
@@ -391,8 +394,9 @@ impl Core {
                 return false;
             }
             let moved = rtt.smoothed_us.abs_diff(listed.rtt_us);
+            let loss_moved = link.detector.known_loss_250().abs_diff(listed.loss);
             (moved > worth.us.max(listed.rtt_us / worth.part))
-                || link.detector.loss_250().abs_diff(listed.loss) > worth.loss_250
+                || (loss_moved > worth.loss_250 && (worth.of_young || !link.detector.is_young()))
         })
     }
 
@@ -440,7 +444,7 @@ impl Core {
                     direction: link.direction,
                     rtt_us: rtt.map_or(0, |rtt| rtt.smoothed_us.max(1)),
                     rtt_age_s: rtt.map_or(0, |rtt| saturating_s(now.saturating_sub(rtt.at))),
-                    loss: link.detector.loss_250(),
+                    loss: link.detector.known_loss_250(),
                     suspect: link.suspect,
                 }
             })
