@@ -165,6 +165,8 @@ pub struct TrafficReport {
     pub probes: u64,
     /// Dials.
     pub dials: u64,
+    /// What all but one of a hundred nodes sent at most, over what the middle one did.
+    pub p99_over_median: f64,
     /// What the busiest node sent, over what the middle one did.
     pub busiest_over_median: f64,
 }
@@ -330,8 +332,7 @@ fn traffic(measure: &Measure, world: &World) -> TrafficReport {
     let (all, idle) = measure.bytes_per_s();
     let mut each: Vec<u64> = world.nodes.iter().map(|node| node.traffic.bytes).collect();
     each.sort_unstable();
-    let median = each[each.len() / 2].max(1);
-    let most = each[each.len() - 1];
+    let over_median = |bytes: u64| round(bytes as f64 / each[each.len() / 2].max(1) as f64, 100.0);
     TrafficReport {
         bytes_per_s: round(all, 10.0),
         idle_bytes_per_s: idle.map(|idle| round(idle, 10.0)),
@@ -344,7 +345,8 @@ fn traffic(measure: &Measure, world: &World) -> TrafficReport {
         messages: sum.messages,
         probes: sum.probes,
         dials: sum.dials,
-        busiest_over_median: round(most as f64 / median as f64, 100.0),
+        p99_over_median: over_median(each[p99(each.len())]),
+        busiest_over_median: over_median(each[each.len() - 1]),
     }
 }
 
@@ -375,6 +377,11 @@ fn graph(world: &World) -> Graph {
     Graph { up, links }
 }
 
+/// The place of the 99th percentile among so many in order.
+fn p99(count: usize) -> usize {
+    ((count - 1) as f64 * 0.99).ceil() as usize
+}
+
 fn degree(graph: &Graph, nodes: usize) -> DegreeReport {
     let mut count = vec![0_usize; nodes];
     for (a, b, _) in &graph.links {
@@ -393,7 +400,7 @@ fn degree(graph: &Graph, nodes: usize) -> DegreeReport {
     DegreeReport {
         min,
         median: of[of.len() / 2],
-        p99: of[((of.len() - 1) as f64 * 0.99).ceil() as usize],
+        p99: of[p99(of.len())],
         max,
         histogram,
     }

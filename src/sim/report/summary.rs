@@ -53,10 +53,11 @@ pub fn render(report: &Report) -> String {
     let traffic = &report.traffic;
     let idle = traffic.idle_bytes_per_s;
     line(&format!(
-        "{:<34} {} in all, {} at rest; the busiest {} times the median",
+        "{:<34} {} in all, {} at rest; p99 {} and the busiest {} times the median",
         "bytes a node a second",
         traffic.bytes_per_s.round(),
         idle.map_or("no rest,".to_owned(), |idle| idle.round().to_string()),
+        traffic.p99_over_median,
         traffic.busiest_over_median,
     ));
     line(&format!(
