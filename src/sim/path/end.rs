@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::flight::{Caller, Packet};
+use super::flight::{Caller, Flight, Packet};
 use super::{PROBES, Wanted};
 use crate::membership::{ConnId, DialId, Time};
 use crate::wire::{CloseCode, Message, NodeId};
@@ -96,12 +96,21 @@ pub(in crate::sim) struct Live {
     /// Sent and not answered yet, with the time.
     probes: VecDeque<(u32, Time)>,
     pub(super) heard: Time,
+    silence: Silence,
     /// A message is with the transport; it waits for the window to open.
     pub(super) in_flight: bool,
     pub(super) stalled: bool,
     pub(super) unacked: usize,
     /// The round-trip time, smoothed, once there is one. Each end has its own; the one that probes knows, and tells the other.
     pub(super) rtt: Option<Duration>,
+}
+
+/// Where the peer says nothing, one message is sent again and again, as a probe, and the others wait until something is heard: so a sender
+/// does that is out of acknowledgements (RFC 9002, section 6.2.4).
+#[derive(Debug, Default)]
+struct Silence {
+    is_probed: bool,
+    waiting: Vec<Flight>,
 }
 
 /// What an end needs until the core has it.
@@ -155,6 +164,7 @@ impl Live {
             waiting: Vec::new(),
             probes: VecDeque::new(),
             heard: now,
+            silence: Silence::default(),
             in_flight: false,
             stalled: false,
             unacked: 0,
@@ -175,6 +185,27 @@ impl Live {
         let (_, message) = self.waiting.swap_remove(at);
         self.got += 1;
         Some((self.known.is_some(), message))
+    }
+
+    /// Something has come from the peer; returns what waited for that.
+    pub(super) fn hear(&mut self, now: Time) -> Vec<Flight> {
+        self.heard = now;
+        std::mem::take(&mut self.silence).waiting
+    }
+
+    /// Whether the peer has been silent since then.
+    pub(super) fn is_silent_since(&self, at: Time) -> bool {
+        self.heard <= at
+    }
+
+    /// A message becomes the probe, if none is yet.
+    pub(super) fn begin_probing(&mut self) -> bool {
+        !std::mem::replace(&mut self.silence.is_probed, true)
+    }
+
+    /// A message waits until something is heard.
+    pub(super) fn wait(&mut self, flight: Flight) {
+        self.silence.waiting.push(flight);
     }
 
     /// A probe leaves.

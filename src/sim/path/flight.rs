@@ -21,6 +21,8 @@ const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
 
 /// What fits into a packet besides its headers.
 const PAYLOAD: usize = 1200 - 27 - 8;
+/// So many packets are sent after a probe timeout (RFC 9002, section 6.2.4).
+const PROBE_PACKETS: usize = 2;
 /// The dialer's first packet, an Initial, padded.
 const INITIAL_BYTES: usize = 1200 + 48;
 /// The listener's: an Initial, padded, and its certificate.
@@ -59,6 +61,11 @@ pub(in crate::sim) struct Flight {
     from: u32,
     packet: Packet,
     attempt: u32,
+    /// When it was sent last, and whether nothing of it got through then.
+    tried: Time,
+    in_vain: bool,
+    /// It is sent again to find out whether the peer is there.
+    is_probe: bool,
     /// Bytes of the packets that have not got through yet, without headers.
     bytes: usize,
     /// When the last one arrives of those that do.
@@ -93,6 +100,9 @@ impl Node {
             bytes: packet.bytes(),
             packet,
             attempt: 0,
+            tried: self.now,
+            in_vain: false,
+            is_probe: false,
             arrives: self.now,
         };
         self.transmit(scene, Box::new(flight));
@@ -117,6 +127,12 @@ impl Node {
         let (mut rtt, mut eager) = (Duration::ZERO, false);
         match self.live_mut(flight.end.other()) {
             Some(live) => {
+                let in_silence = flight.in_vain && live.is_silent_since(flight.tried);
+                let is_stream = matches!(flight.packet, Packet::Stream(..));
+                if is_stream && in_silence && !flight.is_probe && !live.begin_probing() {
+                    return live.wait(*flight);
+                }
+                flight.is_probe = is_stream && in_silence;
                 rtt = live.rtt.unwrap_or_default();
                 if let Some(opening) = &mut live.opening {
                     eager = opening.eager;
@@ -135,6 +151,7 @@ impl Node {
         }
         let whole = flight.bytes;
         flight.bytes = self.toss(scene, &mut flight);
+        (flight.tried, flight.in_vain) = (now, flight.bytes == whole);
         let timeout = match &flight.packet {
             Packet::Initial(_) | Packet::Key(_) if eager => EAGER_PTO,
             Packet::Initial(_) | Packet::Key(_) => PATIENT_PTO,
@@ -177,9 +194,14 @@ impl Node {
         self.post(flight.to, flight.arrives, What::Arrive(flight));
     }
 
-    /// Puts the packets of a flight onto the line; returns how many of their bytes get lost.
+    /// Puts the packets of a flight onto the line, of a probe only the first; returns how many of its bytes get lost, or wait.
     fn toss(&mut self, scene: &Scene<'_>, flight: &mut Flight) -> usize {
-        let (mut left, mut lost) = (flight.bytes, 0);
+        let now_sent = if flight.is_probe {
+            flight.bytes.min(PROBE_PACKETS * PAYLOAD)
+        } else {
+            flight.bytes
+        };
+        let (mut left, mut lost) = (now_sent, flight.bytes - now_sent);
         // A handshake's bytes are weighed as one packet.
         let most = match flight.packet {
             Packet::Initial(_) | Packet::Key(_) => usize::MAX,
@@ -203,6 +225,13 @@ impl Node {
         lost
     }
 
+    /// The peer is there: what waited for that is sent again.
+    pub(super) fn go_on(&mut self, waited: Vec<Flight>) {
+        for flight in waited {
+            self.at(Duration::ZERO, What::Transmit(Box::new(flight)));
+        }
+    }
+
     pub(in crate::sim) fn arrive(&mut self, scene: &Scene<'_>, flight: Flight) {
         if !self.is_running() {
             return;
@@ -213,12 +242,14 @@ impl Node {
         let now = self.now;
         match (self.ends.get_mut(&end), packet) {
             (Some(End::Live(live)), packet) => {
-                live.hear(now, end.side, &packet);
+                live.time(now, end.side, &packet);
                 let early = matches!(packet, Packet::Probe(..) | Packet::Answer(_));
+                let waited = live.hear(now);
                 match &mut live.opening {
                     Some(opening) if early => opening.early.push(packet),
                     Some(_) | None => self.take(scene, end, packet),
                 }
+                self.go_on(waited);
             }
             (None, Packet::Initial(caller)) => self.called(scene, end, from, &caller),
             // What parts is not answered, or two would answer each other for ever.
@@ -234,9 +265,8 @@ impl Node {
 }
 
 impl Live {
-    /// Something has arrived.
-    fn hear(&mut self, now: Time, side: Side, packet: &Packet) {
-        self.heard = now;
+    /// Something has arrived that may tell the round-trip time.
+    fn time(&mut self, now: Time, side: Side, packet: &Packet) {
         // The dialer's first word after our key tells the round-trip time.
         let answers = side == Side::Listener && !matches!(packet, Packet::Initial(_));
         if let Some(opening) = &self.opening
