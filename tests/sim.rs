@@ -89,6 +89,10 @@ mod reading {
                 "test.toml, line 1: `label` means nothing to a simulated node",
             ),
             ("nodes = 5\nnodes = 6", "test.toml, line 2: "),
+            (
+                "fidelity = \"whole\"\n[[step]]\nat = \"6s\"\nlie = \"3\"",
+                "test.toml, line 4: lie goes with fidelity core",
+            ),
         ] {
             let error = read_text("test.toml", text).unwrap_err().to_string();
             assert!(error.starts_with(said), "{text}\nsays: {error}");
@@ -233,6 +237,22 @@ fn on_lossy_links_none_is_lost_and_little_is_said_of_them() {
         assert_eq!(report.links_lost, 0);
         let idle = report.traffic.idle_bytes_per_s.expect("it came to rest");
         assert!(idle < 1000.0, "{idle} bytes a node a second");
+    }
+}
+
+#[test]
+fn liars_are_seen_through_and_the_views_of_the_others_stay_right() {
+    for seed in 1..=3 {
+        let report = play(&format!(
+            "nodes = 40\nseed = {seed}\nlasts = \"150s\"\n[[step]]\nat = \"40s\"\nlie = \"15%\"\n\
+             [[step]]\nat = \"60s\"\nkill = \"any 3\"\n[[step]]\nat = \"100s\"\nhonest = \"all\""
+        ));
+        assert_eq!((report.false_downs, report.still_shown), (0, 0));
+        for (event, what) in report.events.iter().zip(["start", "lie", "kill", "honest"]) {
+            assert!(event.what.starts_with(what), "{}", event.what);
+            assert!(event.all_exact_after_ms.is_some(), "{event:?}");
+        }
+        assert!((report.at_end.exact - 1.0).abs() < 1e-9);
     }
 }
 

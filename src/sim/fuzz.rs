@@ -59,10 +59,7 @@ pub fn fuzz(
     fidelity: Fidelity,
     mut go_on: impl FnMut(&Progress) -> bool,
 ) -> Option<Finding> {
-    let mut draft = Draft {
-        fidelity,
-        ..Draft::of(seed, most_nodes)
-    };
+    let mut draft = Draft::of(seed, most_nodes).at(fidelity);
     let mut violation = violated(&draft, &mut go_on)?;
     let mut tries = 0;
     'smaller: loop {
@@ -119,6 +116,15 @@ impl Draft {
         }
     }
 
+    /// The same at another fidelity: whole nodes don't lie.
+    fn at(mut self, fidelity: Fidelity) -> Self {
+        if fidelity == Fidelity::Whole {
+            self.troubles
+                .retain(|(_, trouble)| !trouble.does.starts_with("lie"));
+        }
+        Self { fidelity, ..self }
+    }
+
     /// The scenario as a file. In the end all is well again, and time enough is left for every view to become right.
     #[must_use]
     pub fn to_toml(&self) -> String {
@@ -131,7 +137,12 @@ impl Draft {
         }
         steps.sort_by_key(|(at, _)| *at);
         let last = steps.last().map_or(60_000, |(at, _)| *at) + 10_000;
-        for end in ["heal = true", "continue = \"all\"", "start = \"down\""] {
+        for end in [
+            "heal = true",
+            "honest = \"all\"",
+            "continue = \"all\"",
+            "start = \"down\"",
+        ] {
             steps.push((last, end));
         }
         let clocks = if self.clocks {
@@ -211,7 +222,7 @@ impl Trouble {
             undoes: Some((after, undoes.to_owned())),
         };
         let half = nodes / 2;
-        match rng.random_range(0..10) {
+        match rng.random_range(0..12) {
             0 => undone(format!("kill = \"{share}%\""), "start = \"down\""),
             1 => Self {
                 does: format!("kill = \"{share}%\""),
@@ -226,8 +237,18 @@ impl Trouble {
             5 => undone(format!("stop = \"{share}%\""), "continue = \"all\""),
             6 => undone(format!("partition = [\"{share}%\"]"), "heal = true"),
             7 => undone("partition = [\"30%\", \"30%\"]".to_owned(), "heal = true"),
+            8 => undone(format!("lie = \"{}%\"", share / 4), "honest = \"all\""),
+            // Slow ones: they stand still for most of the time.
+            9 => {
+                let pulse =
+                    |word: &str| format!("{word} = \"0..2\"\ntimes = 10\nevery = \"800ms\"");
+                Self {
+                    does: pulse("stop"),
+                    undoes: Some((100 + after % 650, pulse("continue"))),
+                }
+            }
             // Only the first few nodes are named, so that they are still there when there are fewer.
-            8 => {
+            10 => {
                 let on = one_of(&["0->1", "0->", "->0", "1-2"], rng);
                 undone(
                     format!("on = [\"{on}\"]\nlink = \"down\""),
@@ -279,7 +300,8 @@ mod tests {
     fn whatever_is_made_up_can_be_read_and_so_can_all_that_is_smaller() {
         for seed in 0..200 {
             let draft = Draft::of(seed, 40);
-            for draft in draft.smaller().into_iter().chain([draft]) {
+            let whole = draft.clone().at(Fidelity::Whole);
+            for draft in draft.smaller().into_iter().chain([draft, whole]) {
                 let text = draft.to_toml();
                 let read = read_text("x", &text);
                 assert!(read.is_ok(), "{:?} in\n{text}", read.err());

@@ -14,6 +14,7 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::key::Key;
+use super::liar::Liar;
 use super::lines::Lines;
 use super::news::{Told, Traffic};
 use super::path::{End, EndRef, Flight, Wanted};
@@ -23,7 +24,7 @@ use super::window::{NEVER, Scene, Window};
 use crate::membership::{Action, Config, Core, DialError, DialId, Input, Time};
 use crate::record::{Record, Signer};
 use crate::settings::Settings;
-use crate::wire::{CloseCode, NodeId};
+use crate::wire::{CloseCode, Message, NodeId};
 
 /// After its farewell a node waits for its last messages to leave, but no longer than this.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -41,6 +42,10 @@ pub(super) enum What {
     Arrive(Box<Flight>),
     /// The peer acknowledges so many bytes of the stream.
     Acked(EndRef, usize),
+    /// What waits for a silent peer is tried again.
+    ProbePath(EndRef),
+    /// The peer has got something of that.
+    Heard(EndRef),
     /// The transport takes the next message.
     Flushed(EndRef),
     /// A dial has taken too long.
@@ -70,6 +75,7 @@ pub struct Node {
     paused: bool,
     went_on: Time,
     leaving: bool,
+    liar: Option<Box<Liar>>,
     /// When that happens which happens to it now, or happened last.
     pub(super) now: Time,
     pub(super) queue: Queue<What>,
@@ -122,6 +128,7 @@ impl Node {
             paused: false,
             went_on: Duration::ZERO,
             leaving: false,
+            liar: None,
             now: Duration::ZERO,
             queue: Queue::default(),
             count: 0,
@@ -238,6 +245,12 @@ impl Node {
         self.leaving
     }
 
+    /// It says what is not so.
+    #[must_use]
+    pub fn is_lying(&self) -> bool {
+        self.liar.is_some()
+    }
+
     /// A new life begins, with that run id and that seed of its core.
     pub(super) fn begin(&mut self, run_id: u64, seed: [u8; 32]) {
         assert!(self.body.is_none(), "node {} runs already", self.place);
@@ -267,6 +280,7 @@ impl Node {
         let body = self.body.take().expect("only a running node is killed");
         self.stopped = self.now;
         self.paused = false;
+        self.liar = None;
         self.due = NEVER;
         self.ends.clear();
         // What was its own ends with it; what others sent finds its next life here, or nobody.
@@ -298,6 +312,26 @@ impl Node {
         }
         self.at(FAREWELL, What::Gone);
         self.give(scene, Input::Leave);
+    }
+
+    /// It begins to lie, or is honest again.
+    pub(super) fn lie(&mut self, lies: bool) {
+        self.liar = lies.then(|| Box::new(Liar::by_lot(&mut self.rng)));
+    }
+
+    /// What it says in place of that.
+    fn twisted(&mut self, message: Message) -> Message {
+        let Self {
+            liar,
+            own,
+            key,
+            rng,
+            ..
+        } = self;
+        match (liar, own) {
+            (Some(liar), Some(own)) => liar.twist(message, own, key, rng),
+            (Some(_) | None, _) => message,
+        }
     }
 
     /// It stands still.
@@ -357,6 +391,8 @@ impl Node {
             What::Transmit(flight) => self.transmit(scene, flight),
             What::Arrive(flight) => self.arrive(scene, *flight),
             What::Acked(end, bytes) => self.acked(end, bytes),
+            What::ProbePath(end) => self.probe_path(scene, end),
+            What::Heard(end) => self.heard(end),
             What::Flushed(end) => self.flushed(scene, end),
             What::DialTimeout(end) => self.dial_timeout(scene, end),
             What::Idle(end) => self.idle(scene, end),
@@ -470,7 +506,10 @@ impl Node {
                 };
                 self.dial(scene, wanted);
             }
-            Action::Send(conn, message) => self.send(scene, conn, message),
+            Action::Send(conn, message) => {
+                let message = self.twisted(message);
+                self.send(scene, conn, message);
+            }
             Action::Probe(conn, probe) => self.probe(scene, conn, probe),
             Action::Close(conn, code, alternatives) => {
                 self.hang_up(scene, conn, code, alternatives);

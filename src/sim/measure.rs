@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::scenario::Scenario;
-use super::views::{Standing, Views};
+use super::views::{Standing, Views, counts};
 use super::world::{News, Told, Traffic, World};
 use crate::membership::{Event, Time};
 
@@ -212,7 +212,7 @@ impl Measure {
                     if let Some(since) = self.dying.get(other) {
                         self.gone_after_single.push(at - *since);
                     }
-                    let there = node.is_running() && !node.is_paused() && !node.is_leaving();
+                    let there = counts(node) && counts(&world.nodes[place]);
                     let reached = views.component(*other) == views.component(place);
                     // Whoever was started a moment ago was down before.
                     let old = at > node.started() + Duration::from_secs(5);

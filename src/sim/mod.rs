@@ -8,7 +8,7 @@
 //!
 //! From the bottom:
 //! - [`world`]: places and virtual time; it goes on `window` by window, on several threads where that pays;
-//! - `host`: one node with all that is its own, the `queue` of what happens to it next among that;
+//! - `host`: one node with all that is its own, the `queue` of what happens to it next among that; it may be a `liar`;
 //! - `whole`: whole nodes at those places; `executor` runs their tasks, and `socket` is what quinn takes for a UDP socket;
 //! - [`path`]: at the lower fidelity, connections between them: handshakes, streams, datagrams. It says what is modelled, and what isn't;
 //! - [`lines`]: who reaches whom, and what happens to packets on the way ([`impair`](crate::impair) decides it);
@@ -27,6 +27,7 @@ mod executor;
 pub mod fuzz;
 mod host;
 mod key;
+mod liar;
 pub mod lines;
 pub mod measure;
 mod news;

@@ -312,6 +312,17 @@ impl<'a> Play<'a> {
                     self.hear()?;
                 }
             }
+            Action::Lie(who) => {
+                for place in self.pick(who, |play, place| counts(&play.world.nodes[place])) {
+                    self.world.lie(place, true);
+                }
+            }
+            Action::Honest(who) => {
+                let lies = |play: &Self, place: usize| play.world.nodes[place].is_lying();
+                for place in self.pick(who, lies) {
+                    self.world.lie(place, false);
+                }
+            }
             Action::Partition(parts) => self.partition(parts),
             Action::Heal => self.change_terrain(|terrain| {
                 terrain.parts.clear();

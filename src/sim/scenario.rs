@@ -52,6 +52,8 @@ impl Scenario {
             | Action::Leave(_)
             | Action::Stop(_)
             | Action::Continue(_)
+            | Action::Lie(_)
+            | Action::Honest(_)
             | Action::Partition(_)
             | Action::Heal
             | Action::Netem(..)
@@ -130,6 +132,10 @@ pub enum Action {
     Stop(Who),
     /// They go on.
     Continue(Who),
+    /// They say what is not so, in ways that the others must see through; until they are honest again, nobody minds how they are shown.
+    Lie(Who),
+    /// They are honest again.
+    Honest(Who),
     /// Only nodes of one part reach each other. Those that are in no part are one more.
     Partition(Vec<Who>),
     /// Everything that was cut reaches each other again.

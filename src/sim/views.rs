@@ -217,6 +217,7 @@ impl Views {
                 part.add(self.shapes.of(own));
             }
         }
+        let liars = Liars::of(world, self.row);
         let mut standing = Standing {
             up: there.len(),
             ..Standing::default()
@@ -227,15 +228,15 @@ impl Views {
             let truth = &truth[&self.component[viewer]];
             let row = &self.shown[viewer * self.row..(viewer + 1) * self.row];
             let (mut known, mut shown) = (0, 0);
-            for (bits, mask) in row.iter().zip(&truth.nodes) {
+            for ((bits, mask), liars) in row.iter().zip(&truth.nodes).zip(&liars.mask) {
                 known += u64::from((bits & mask).count_ones());
-                shown += u64::from(bits.count_ones());
+                shown += u64::from((bits & !liars).count_ones());
             }
             standing.pairs += truth.count - 1;
             standing.known += known;
             standing.wrong += shown - known;
             if known == truth.count - 1 && shown == known {
-                self.exact[viewer] = self.is_right(world, viewer, truth, &mut seen);
+                self.exact[viewer] = self.is_right(world, viewer, truth, &liars, &mut seen);
                 standing.exact += usize::from(self.exact[viewer]);
             }
         }
@@ -249,6 +250,7 @@ impl Views {
         world: &World,
         viewer: usize,
         truth: &Truth,
+        liars: &Liars,
         seen: &mut HashMap<Judged, bool>,
     ) -> bool {
         let core = world.nodes[viewer].core().expect("it runs");
@@ -261,10 +263,33 @@ impl Views {
         // Where much changes, a wrong one is found soon.
         let right = *seen.entry(judged).or_insert_with(|| {
             core.records_up()
+                .filter(|record| !liars.ids.contains(&record.id()))
                 .all(|record| truth.shapes.contains(&self.shapes.of(record)))
         });
         self.judged[viewer] = Some((judged, right));
         right
+    }
+}
+
+/// Whoever lies at the moment may be shown or not.
+struct Liars {
+    /// A bit for each node.
+    mask: Vec<u64>,
+    ids: Vec<NodeId>,
+}
+
+impl Liars {
+    fn of(world: &World, row: usize) -> Self {
+        let mut liars = Self {
+            mask: vec![0; row],
+            ids: Vec::new(),
+        };
+        let all = world.nodes.iter().enumerate();
+        for (place, node) in all.filter(|(_, node)| node.is_lying()) {
+            liars.mask[place / 64] |= 1 << (place % 64);
+            liars.ids.push(node.id());
+        }
+        liars
     }
 }
 
@@ -295,10 +320,10 @@ impl Truth {
     }
 }
 
-/// Whether a node belongs into the views of others: it runs, and neither stands still nor leaves.
+/// Whether a node belongs into the views of others: it runs, and neither stands still nor leaves nor lies.
 #[must_use]
 pub fn counts(node: &Node) -> bool {
-    node.is_running() && !node.is_paused() && !node.is_leaving()
+    node.is_running() && !node.is_paused() && !node.is_leaving() && !node.is_lying()
 }
 
 /// What records say but for figures, as numbers; made once a record.

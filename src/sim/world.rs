@@ -268,6 +268,11 @@ impl World {
         self.deed(place, |node, scene| node.leave(scene));
     }
 
+    /// A node begins to lie, or is honest again. Only where cores are simulated.
+    pub fn lie(&mut self, place: usize, lies: bool) {
+        self.deed(place, |node, _| node.lie(lies));
+    }
+
     /// A node stands still; what would happen to it waits.
     pub fn pause(&mut self, place: usize) {
         self.deed(place, |node, _| node.pause());

@@ -226,6 +226,7 @@ impl Builder {
             default: ground.default,
             ..Terrain::default()
         };
+        let fidelity = self.fidelity()?;
         let mut steps = Vec::new();
         for layer in &self.layers {
             for link in &layer.file.link {
@@ -235,6 +236,11 @@ impl Builder {
                 for way in names.ways(&link.on).map_err(wrong)? {
                     terrain.ways.push((way, impairment.clone()));
                 }
+            }
+            let lie = layer.file.step.iter().find_map(|step| step.get_ref().lie());
+            if let Some(lie) = lie.filter(|_| fidelity == Fidelity::Whole) {
+                let what = "lie goes with fidelity core: whole nodes are as they are";
+                return Err(layer.refuse(lie, what.to_owned()));
             }
             let read = names.steps(&layer.file.step);
             steps.extend(read.map_err(|wrong| layer.source.refuse(wrong))?);
@@ -249,7 +255,7 @@ impl Builder {
         let bounds = self.bounds(nodes, &terrain, &steps)?;
         Ok(Scenario {
             title: self.title(nodes),
-            fidelity: self.fidelity()?,
+            fidelity,
             seed,
             nodes,
             introduction,

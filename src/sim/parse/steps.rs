@@ -38,6 +38,8 @@ pub(super) struct RawStep {
     stop: Option<Spanned<String>>,
     #[serde(rename = "continue")]
     go_on: Option<Spanned<String>>,
+    lie: Option<Spanned<String>>,
+    honest: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -45,6 +47,13 @@ pub(super) struct RawStep {
 enum UpDown {
     Up,
     Down,
+}
+
+impl RawStep {
+    /// Where it says that nodes lie, if it does.
+    pub(super) fn lie(&self) -> Option<Span<usize>> {
+        self.lie.as_ref().map(Spanned::span)
+    }
 }
 
 /// netem's words.
@@ -116,12 +125,14 @@ impl Names<'_> {
         }
         let down = raw.down.as_ref().map(time).transpose()?;
         type Make = fn(Who) -> Action;
-        let about_nodes: [(&Option<Spanned<String>>, &str, Make); 5] = [
+        let about_nodes: [(&Option<Spanned<String>>, &str, Make); 7] = [
             (&raw.kill, "kill", Action::Kill),
             (&raw.start, "start", Action::Start),
             (&raw.leave, "leave", Action::Leave),
             (&raw.stop, "stop", Action::Stop),
             (&raw.go_on, "continue", Action::Continue),
+            (&raw.lie, "lie", Action::Lie),
+            (&raw.honest, "honest", Action::Honest),
         ];
         for (text, word, make) in about_nodes {
             if let Some(text) = text {

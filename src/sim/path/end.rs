@@ -96,7 +96,7 @@ pub(in crate::sim) struct Live {
     /// Sent and not answered yet, with the time.
     probes: VecDeque<(u32, Time)>,
     pub(super) heard: Time,
-    silence: Silence,
+    pub(super) silence: Silence,
     /// A message is with the transport; it waits for the window to open.
     pub(super) in_flight: bool,
     pub(super) stalled: bool,
@@ -105,12 +105,14 @@ pub(in crate::sim) struct Live {
     pub(super) rtt: Option<Duration>,
 }
 
-/// Where the peer says nothing, one message is sent again and again, as a probe, and the others wait until something is heard: so a sender
-/// does that is out of acknowledgements (RFC 9002, section 6.2.4).
+/// Where the peer says nothing, all messages wait that got nothing through, and the first packets of the first of them are sent again and again
+/// until something is heard: so a sender does that is out of acknowledgements (RFC 9002, section 6.2.4).
 #[derive(Debug, Default)]
-struct Silence {
-    is_probed: bool,
-    waiting: Vec<Flight>,
+pub(super) struct Silence {
+    pub(super) waiting: VecDeque<Flight>,
+    /// So often.
+    pub(super) probes: u32,
+    pub(super) is_probed: bool,
 }
 
 /// What an end needs until the core has it.
@@ -188,24 +190,15 @@ impl Live {
     }
 
     /// Something has come from the peer; returns what waited for that.
-    pub(super) fn hear(&mut self, now: Time) -> Vec<Flight> {
+    pub(super) fn hear(&mut self, now: Time) -> VecDeque<Flight> {
         self.heard = now;
-        std::mem::take(&mut self.silence).waiting
+        self.silence.probes = 0;
+        std::mem::take(&mut self.silence.waiting)
     }
 
     /// Whether the peer has been silent since then.
     pub(super) fn is_silent_since(&self, at: Time) -> bool {
         self.heard <= at
-    }
-
-    /// A message becomes the probe, if none is yet.
-    pub(super) fn begin_probing(&mut self) -> bool {
-        !std::mem::replace(&mut self.silence.is_probed, true)
-    }
-
-    /// A message waits until something is heard.
-    pub(super) fn wait(&mut self, flight: Flight) {
-        self.silence.waiting.push(flight);
     }
 
     /// A probe leaves.

@@ -1,5 +1,6 @@
 //! What is on its way from one node to another, in one packet or several.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -64,12 +65,14 @@ pub(in crate::sim) struct Flight {
     /// When it was sent last, and whether nothing of it got through then.
     tried: Time,
     in_vain: bool,
-    /// It is sent again to find out whether the peer is there.
-    is_probe: bool,
     /// Bytes of the packets that have not got through yet, without headers.
     bytes: usize,
     /// When the last one arrives of those that do.
     arrives: Time,
+}
+
+fn probe_timeout(rtt: Duration) -> Duration {
+    rtt.mul_f64(1.5) + MAX_ACK_DELAY
 }
 
 impl Packet {
@@ -102,7 +105,6 @@ impl Node {
             attempt: 0,
             tried: self.now,
             in_vain: false,
-            is_probe: false,
             arrives: self.now,
         };
         self.transmit(scene, Box::new(flight));
@@ -127,12 +129,15 @@ impl Node {
         let (mut rtt, mut eager) = (Duration::ZERO, false);
         match self.live_mut(flight.end.other()) {
             Some(live) => {
-                let in_silence = flight.in_vain && live.is_silent_since(flight.tried);
                 let is_stream = matches!(flight.packet, Packet::Stream(..));
-                if is_stream && in_silence && !flight.is_probe && !live.begin_probing() {
-                    return live.wait(*flight);
+                if is_stream && flight.in_vain && live.is_silent_since(flight.tried) {
+                    let end = flight.end.other();
+                    live.silence.waiting.push_back(*flight);
+                    if !std::mem::replace(&mut live.silence.is_probed, true) {
+                        self.probe_path(scene, end);
+                    }
+                    return;
                 }
-                flight.is_probe = is_stream && in_silence;
                 rtt = live.rtt.unwrap_or_default();
                 if let Some(opening) = &mut live.opening {
                     eager = opening.eager;
@@ -150,12 +155,12 @@ impl Node {
             None => return,
         }
         let whole = flight.bytes;
-        flight.bytes = self.toss(scene, &mut flight);
+        flight.bytes = self.toss(scene, &mut flight, usize::MAX);
         (flight.tried, flight.in_vain) = (now, flight.bytes == whole);
         let timeout = match &flight.packet {
             Packet::Initial(_) | Packet::Key(_) if eager => EAGER_PTO,
             Packet::Initial(_) | Packet::Key(_) => PATIENT_PTO,
-            Packet::Stream(..) => rtt.mul_f64(1.5) + MAX_ACK_DELAY,
+            Packet::Stream(..) => probe_timeout(rtt),
             Packet::Probe(..) | Packet::Answer(_) | Packet::Close(..) | Packet::Reset => {
                 if flight.bytes == 0 {
                     self.depart(flight);
@@ -194,13 +199,46 @@ impl Node {
         self.post(flight.to, flight.arrives, What::Arrive(flight));
     }
 
-    /// Puts the packets of a flight onto the line, of a probe only the first; returns how many of its bytes get lost, or wait.
-    fn toss(&mut self, scene: &Scene<'_>, flight: &mut Flight) -> usize {
-        let now_sent = if flight.is_probe {
-            flight.bytes.min(PROBE_PACKETS * PAYLOAD)
-        } else {
-            flight.bytes
+    /// Sends the first packets again of the first message that waits for a silent peer, if one still does.
+    pub(in crate::sim) fn probe_path(&mut self, scene: &Scene<'_>, end: EndRef) {
+        let Some(live) = self.live_mut(end) else {
+            return;
         };
+        let rtt = live.rtt.unwrap_or_default();
+        let Some(mut first) = live.silence.waiting.pop_front() else {
+            live.silence.is_probed = false;
+            return;
+        };
+        live.silence.probes += 1;
+        let backoff = 1 << live.silence.probes.min(10);
+        let whole = first.bytes;
+        first.bytes = self.toss(scene, &mut first, PROBE_PACKETS * PAYLOAD);
+        let got_through = first.bytes < whole;
+        if first.bytes == 0 {
+            self.depart(Box::new(first));
+        } else if let Some(live) = self.live_mut(end) {
+            live.silence.waiting.push_front(first);
+        }
+        if got_through {
+            // Its acknowledgement.
+            self.at(rtt.mul_f64(1.125), What::Heard(end));
+        }
+        let pause = (probe_timeout(rtt) * backoff).min(LONGEST_PTO);
+        self.at(pause, What::ProbePath(end));
+    }
+
+    /// The peer has got something.
+    pub(in crate::sim) fn heard(&mut self, end: EndRef) {
+        let now = self.now;
+        if let Some(live) = self.live_mut(end) {
+            let waited = live.hear(now);
+            self.go_on(waited);
+        }
+    }
+
+    /// Puts the packets of a flight onto the line, so many bytes at most; returns how many of its bytes get lost, or wait.
+    fn toss(&mut self, scene: &Scene<'_>, flight: &mut Flight, most: usize) -> usize {
+        let now_sent = flight.bytes.min(most);
         let (mut left, mut lost) = (now_sent, flight.bytes - now_sent);
         // A handshake's bytes are weighed as one packet.
         let most = match flight.packet {
@@ -226,7 +264,7 @@ impl Node {
     }
 
     /// The peer is there: what waited for that is sent again.
-    pub(super) fn go_on(&mut self, waited: Vec<Flight>) {
+    pub(super) fn go_on(&mut self, waited: VecDeque<Flight>) {
         for flight in waited {
             self.at(Duration::ZERO, What::Transmit(Box::new(flight)));
         }

@@ -5,7 +5,7 @@
 //! - Every packet goes over the [line](super::lines) of its direction, with its size: a message of the stream as packets of
 //!   1200 bytes. A handshake takes the one round trip that QUIC's does, and another one for both Hellos.
 //! - What is lost is sent again: after a round trip where later packets arrived, else after a probe timeout (RFC 9002, section
-//!   6.2), which doubles; to a peer that is silent, only the first two packets of one message. A message arrives when all of its packets have. That something was lost is known to its sender at once, so
+//!   6.2), which doubles; to a peer that is silent, only the first two packets of what waits; all of it goes on when something is heard. A message arrives when all of its packets have. That something was lost is known to its sender at once, so
 //!   that nothing else is sent again; but the first packet of a handshake, which may find nobody, is repeated until it is answered.
 //! - A connection has a send window, as the real one: a node whose peer doesn't get what it is sent must wait.
 //! - Acknowledgements weigh ([`ACK_BYTES`]) but are never lost, and nothing waits behind them. There is no congestion control:
