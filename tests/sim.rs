@@ -250,7 +250,7 @@ fn liars_are_seen_through_and_the_views_of_the_others_stay_right() {
         assert_eq!((report.false_downs, report.still_shown), (0, 0));
         for (event, what) in report.events.iter().zip(["start", "lie", "kill", "honest"]) {
             assert!(event.what.starts_with(what), "{}", event.what);
-            assert!(event.all_exact_after_ms.is_some(), "{event:?}");
+            assert!(event.stays_exact_after_ms.is_some(), "{event:?}");
         }
         assert!((report.at_end.exact - 1.0).abs() < 1e-9);
     }

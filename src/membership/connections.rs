@@ -375,14 +375,16 @@ impl Core {
             self.add_branch();
         }
         // What the peer claims is believed where it signed it, or where we had said the same: its own word that it can do without the
-        // link may have been lost, and what closes a connection is not sent again.
+        // link may have been lost, and what closes a connection is not sent again. Where that was lost, and both had agreed, the next probe
+        // is answered with a reset.
         let leaving = self
             .database
             .record(&peer)
             .is_some_and(|record| record.body().leaving);
         let calm = leaving
             || *why == Closed::Local
-            || (link.offered && *why == Closed::ByPeer(Some(CloseCode::Superfluous)));
+            || (link.offered && *why == Closed::ByPeer(Some(CloseCode::Superfluous)))
+            || (link.offered && link.superfluous_to_peer && *why == Closed::Reset);
         if link.listed {
             // Farewell may overtake the record that says so; the log believes it, the rest waits for the signature.
             let calm_words = calm || *why == Closed::ByPeer(Some(CloseCode::Leaving));

@@ -82,7 +82,7 @@ const LONGEST_JUMP: Duration = Duration::from_secs(64);
 const TWIN_AFTER: u32 = 3;
 
 /// A change of figures that is worth telling: of a round-trip time more than so many µs and more than that part of it, or of the
-/// loss more than so many 250ths; where it is `of_young`, also of a link that has not shown its own loss yet.
+/// loss more than so many 250ths; where it is `of_young`, also of a link whose loss is not well known yet.
 #[derive(Debug, Clone, Copy)]
 struct Worth {
     us: u32,
@@ -396,7 +396,7 @@ impl Core {
             let moved = rtt.smoothed_us.abs_diff(listed.rtt_us);
             let loss_moved = link.detector.known_loss_250().abs_diff(listed.loss);
             (moved > worth.us.max(listed.rtt_us / worth.part))
-                || (loss_moved > worth.loss_250 && (worth.of_young || !link.detector.is_young()))
+                || (loss_moved > worth.loss_250 && (worth.of_young || link.detector.knows_loss()))
         })
     }
 

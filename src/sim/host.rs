@@ -43,7 +43,7 @@ pub(super) enum What {
     /// The peer acknowledges so many bytes of the stream.
     Acked(EndRef, usize),
     /// What waits for a silent peer is tried again.
-    ProbePath(EndRef),
+    ProbePath(EndRef, u32),
     /// The peer has got something of that.
     Heard(EndRef),
     /// The transport takes the next message.
@@ -391,7 +391,7 @@ impl Node {
             What::Transmit(flight) => self.transmit(scene, flight),
             What::Arrive(flight) => self.arrive(scene, *flight),
             What::Acked(end, bytes) => self.acked(end, bytes),
-            What::ProbePath(end) => self.probe_path(scene, end),
+            What::ProbePath(end, count) => self.probe_path(scene, end, count),
             What::Heard(end) => self.heard(end),
             What::Flushed(end) => self.flushed(scene, end),
             What::DialTimeout(end) => self.dial_timeout(scene, end),

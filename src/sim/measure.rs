@@ -74,17 +74,17 @@ pub struct Sent {
     pub all: u64,
     /// The one that sent most.
     pub most: u64,
+    /// How many nodes were up by then.
+    pub nodes: usize,
 }
 
 impl Sent {
-    /// What was sent since each node had sent so much.
-    fn since(before: &[u64], world: &World) -> Self {
-        let nodes = world.nodes.iter().zip(before);
-        let each = nodes.map(|(node, before)| node.traffic.bytes - before);
-        each.fold(Self::default(), |Self { all, most }, bytes| Self {
-            all: all + bytes,
-            most: most.max(bytes),
-        })
+    /// What was sent since each node had sent so much, by so many that are up.
+    fn since(before: &[u64], world: &World, nodes: usize) -> Self {
+        let each = world.nodes.iter().zip(before);
+        let each = each.map(|(node, before)| node.traffic.bytes - before);
+        let (all, most) = each.fold((0, 0), |(all, most), bytes| (all + bytes, most.max(bytes)));
+        Self { all, most, nodes }
     }
 }
 
@@ -170,6 +170,13 @@ impl Measure {
         self.sent_before = sent.collect();
     }
 
+    /// What is to be done was done: this is how views stand right after.
+    pub fn after_mark(&mut self, standing: &Standing) {
+        if let Some(mark) = self.marks.last_mut() {
+            mark.lacked = Some(lacked(standing));
+        }
+    }
+
     /// All show the new round-trip times of the links whose delay was changed last.
     pub fn delays_shown(&mut self, at: Time) {
         if let Some(mark) = self.marks.last_mut() {
@@ -206,7 +213,7 @@ impl Measure {
                 }
             }
             Told::Event(Event::Unlinked { calm: false, .. }) => self.links_lost += 1,
-            Told::Event(Event::Unreachable(_)) => {
+            Told::Event(Event::Unreachable(_) | Event::Left(_)) => {
                 for other in gone {
                     let node = &world.nodes[*other];
                     if let Some(since) = self.dying.get(other) {
@@ -251,15 +258,15 @@ impl Measure {
         if let Some(mark) = self.marks.last_mut()
             && mark.at <= now
         {
-            let missing = (standing.pairs - standing.known) as f64 / standing.up.max(1) as f64;
-            mark.lacked.get_or_insert(missing);
+            mark.lacked.get_or_insert(lacked(standing));
             if mark.all_known.is_none() && standing.all_known() {
                 mark.all_known = Some(now);
             }
             if !standing.all_exact() {
                 mark.stays_exact = None;
+                mark.sent_until_it_stays = None;
             } else if mark.stays_exact.is_none() {
-                let sent = Sent::since(&self.sent_before, world);
+                let sent = Sent::since(&self.sent_before, world, standing.up);
                 mark.stays_exact = Some(now);
                 mark.sent_until_it_stays = Some(sent);
                 mark.all_exact.get_or_insert(now);
@@ -311,6 +318,11 @@ impl Measure {
         let idle = (self.idle_node_ns > 0).then(|| rate(self.idle_bytes, self.idle_node_ns));
         (rate(self.before.1, self.node_ns), idle)
     }
+}
+
+/// How many nodes a node should show and does not, on average.
+fn lacked(standing: &Standing) -> f64 {
+    (standing.pairs - standing.known) as f64 / standing.up.max(1) as f64
 }
 
 /// What all nodes did together.

@@ -225,7 +225,11 @@ impl<'a> Play<'a> {
                 }
                 self.disturb();
             }
-            Deed::Step(number) => self.step(number)?,
+            Deed::Step(number) => {
+                self.step(number)?;
+                let standing = self.views.judge(&self.world);
+                self.measure.after_mark(&standing);
+            }
             Deed::ChurnKill => self.churn(),
         }
         Ok(())

@@ -113,6 +113,8 @@ pub(super) struct Silence {
     /// So often.
     pub(super) probes: u32,
     pub(super) is_probed: bool,
+    /// Counts the times that something was heard: what was planned before is void.
+    pub(super) count: u32,
 }
 
 /// What an end needs until the core has it.
@@ -192,8 +194,10 @@ impl Live {
     /// Something has come from the peer; returns what waited for that.
     pub(super) fn hear(&mut self, now: Time) -> VecDeque<Flight> {
         self.heard = now;
-        self.silence.probes = 0;
-        std::mem::take(&mut self.silence.waiting)
+        let silence = &mut self.silence;
+        (silence.probes, silence.is_probed) = (0, false);
+        silence.count = silence.count.wrapping_add(1);
+        std::mem::take(&mut silence.waiting)
     }
 
     /// Whether the peer has been silent since then.

@@ -134,7 +134,8 @@ impl Node {
                     let end = flight.end.other();
                     live.silence.waiting.push_back(*flight);
                     if !std::mem::replace(&mut live.silence.is_probed, true) {
-                        self.probe_path(scene, end);
+                        let count = live.silence.count;
+                        self.probe_path(scene, end, count);
                     }
                     return;
                 }
@@ -200,8 +201,9 @@ impl Node {
     }
 
     /// Sends the first packets again of the first message that waits for a silent peer, if one still does.
-    pub(in crate::sim) fn probe_path(&mut self, scene: &Scene<'_>, end: EndRef) {
-        let Some(live) = self.live_mut(end) else {
+    pub(in crate::sim) fn probe_path(&mut self, scene: &Scene<'_>, end: EndRef, count: u32) {
+        let current = |live: &&mut Live| live.silence.count == count;
+        let Some(live) = self.live_mut(end).filter(current) else {
             return;
         };
         let rtt = live.rtt.unwrap_or_default();
@@ -218,13 +220,13 @@ impl Node {
             self.depart(Box::new(first));
         } else if let Some(live) = self.live_mut(end) {
             live.silence.waiting.push_front(first);
-        }
-        if got_through {
-            // Its acknowledgement.
-            self.at(rtt.mul_f64(1.125), What::Heard(end));
+            if got_through {
+                // Part of it is acknowledged; all of it is by the message's end.
+                self.at(rtt.mul_f64(1.125), What::Heard(end));
+            }
         }
         let pause = (probe_timeout(rtt) * backoff).min(LONGEST_PTO);
-        self.at(pause, What::ProbePath(end));
+        self.at(pause, What::ProbePath(end, count));
     }
 
     /// The peer has got something.

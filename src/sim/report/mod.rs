@@ -110,7 +110,7 @@ pub struct EventReport {
 /// What nodes sent.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct SentReport {
-    /// A node on average, in bytes.
+    /// A node that is up by then on average, in bytes.
     pub mean: f64,
     /// The one that sent most, in bytes.
     pub most: u64,
@@ -222,7 +222,7 @@ impl Report {
                 what: violation.what.clone(),
             }),
             happened: world.steps(),
-            events: events(measure, scenario.nodes),
+            events: events(measure),
             gone: times(&measure.gone_after),
             gone_single: times(&measure.gone_after_single),
             known: times(&measure.known_after),
@@ -243,11 +243,11 @@ fn ms(time: Time) -> f64 {
     time.as_micros() as f64 / 1000.0
 }
 
-fn events(measure: &Measure, nodes: usize) -> Vec<EventReport> {
+fn events(measure: &Measure) -> Vec<EventReport> {
     let marks = measure.marks.iter();
     let since = |later: Option<Time>, at: Time| later.map(|later| ms(later - at));
-    let sent = |Sent { all, most }| SentReport {
-        mean: round(all as f64 / nodes as f64, 10.0),
+    let sent = |Sent { all, most, nodes }| SentReport {
+        mean: round(all as f64 / nodes.max(1) as f64, 10.0),
         most,
     };
     let record = measure.mean_record();
