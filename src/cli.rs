@@ -79,7 +79,7 @@ What a node writes, relative to the working directory; without -p, <PROFILE> is 
   certs/<PROFILE>/cert.pem         its self-signed certificate
 Key and certificate are made at the first start and kept.
 
-Signals: on SIGINT (Ctrl-C) and SIGTERM the node tells the others that it leaves, and exits with status 0.
+Signals: on SIGINT (Ctrl-C), SIGTERM and SIGHUP the node tells the others that it leaves, and exits with status 0.
 
 Exit status:
   0  the node left because it was asked to

@@ -26,7 +26,7 @@
 //!   │     └── export        peers.json, network.json, peers.d2
 //!   ├── sim             a network in virtual time, of cores or of whole nodes: `area-net sim`; above all of these
 //!   ├── clock           time and tasks, from whoever runs the node: the system, or a simulator
-//!   ├── memory          what outlives a run: the epoch, addresses that worked
+//!   ├── memory          what outlives a run: the epoch, and where nodes can be dialed
 //!   └── wire, record    vocabulary: node id, messages, datagrams, limits; the signed record
 //! ```
 //!

@@ -13,6 +13,9 @@ use area_net::settings::{Settings, SettingsError};
 use area_net::sim::command::{self, SimArgs, SimError};
 use clap::Parser as _;
 
+/// The exit status of a program that Ctrl-C ended.
+const INTERRUPTED: i32 = 130;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -32,7 +35,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     }
 }
 
-/// Simulates on a thread of its own, and waits for it or for Ctrl-C.
+/// Simulates on a thread of its own, and waits for it, for Ctrl-C, which ends it with a report, or for a second one, which ends it.
 fn simulate(args: &SimArgs) -> anyhow::Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     let (args, told) = (args.clone(), stop.clone());
@@ -50,8 +53,14 @@ fn simulate(args: &SimArgs) -> anyhow::Result<()> {
     runtime.block_on(async {
         tokio::select! {
             biased;
-            _ = &mut ended => {}
+            _ = &mut ended => return,
             _ = tokio::signal::ctrl_c() => stop.store(true, Ordering::Relaxed),
+        }
+        tokio::select! {
+            biased;
+            _ = &mut ended => {}
+            // It may be reading what never ends.
+            _ = tokio::signal::ctrl_c() => std::process::exit(INTERRUPTED),
         }
     });
     run.join()

@@ -1,4 +1,4 @@
-//! What a node remembers from one run to the next: its epoch, and addresses that worked.
+//! What a node remembers from one run to the next: its epoch, and where nodes that were up can be dialed.
 //!
 //! `state.json` is replaced by rename, after its bytes are on the disk, so that a kill or a power cut at any instant leaves the old one
 //! or the new one. One that can't be read is set aside under another name, with a warning, and costs no more than time: the epoch

@@ -87,7 +87,7 @@ pub struct LinkState {
     pub rtt_us: u32,
     /// How old that measurement was when the record was signed, in s (saturating).
     pub rtt_age_s: u16,
-    /// The share of exchanges lost on the link, in 1/250.
+    /// The share of exchanges lost on the link, in 1/250: as much of it as enough exchanges have shown.
     pub loss: u8,
     /// Two probes in a row went unanswered on a clean link: neighbours of the peer should look.
     pub suspect: bool,

@@ -49,7 +49,7 @@ pub struct LinkView {
     pub rtt_at_ms: u64,
     /// The measurement is older than measurements of this network should be.
     pub rtt_stale: bool,
-    /// The share of probes that went unanswered, in 1/1000.
+    /// The share of probes that went unanswered, in 1/1000; less while there were few, when it may be chance.
     pub loss_permille: u16,
     /// One end has stopped getting answers, and it is not yet certain that the link is down.
     pub suspect: bool,

@@ -16,14 +16,14 @@ use crate::record::{Record, RecordError, Version};
 /// The protocol's version; part of the ALPN, so that two versions never get past the TLS handshake.
 pub const PROTOCOL_VERSION: u32 = 4;
 
-/// The largest control frame in bytes. Holds a batch of records or the version list of a few hundred nodes;
+/// The largest control frame in bytes. Holds a batch of records or the version list of a thousand nodes;
 /// a peer can make us buffer no more than this for a connection.
 pub const MAX_FRAME: usize = 64 * 1024;
 
 /// The size in bytes at which a batch of records is closed and sent; the largest record always fits on top.
 pub const BATCH_BYTES: usize = 32 * 1024;
 
-/// The largest number of digest buckets in one message: 1024 sums are 8 KiB.
+/// The largest number of digest buckets in one message: 1024 sums are 10 KiB at most.
 pub const MAX_BUCKETS_LOG2: u8 = 10;
 
 /// The largest number of entries in one `Versions`, `Want`, `Have` or `Graft` message.

@@ -1,6 +1,7 @@
 //! `area-net sim`: what it reads and refuses, that it repeats, what it reports, and that its watch sees what must not be.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -78,7 +79,7 @@ mod reading {
             ),
             (
                 "lasts = \"1min\"\n[[step]]\nat = \"90s\"\nkill = \"3\"",
-                "test.toml, line 1: a step at 90s, but all is over at 60s",
+                "test.toml, line 3: a step at 90s, but all is over at 60s",
             ),
             (
                 "settings = [\"network.controller.degree.tagret=9\"]",
@@ -92,6 +93,71 @@ mod reading {
             (
                 "fidelity = \"whole\"\n[[step]]\nat = \"6s\"\nlie = \"3\"",
                 "test.toml, line 4: lie goes with fidelity core",
+            ),
+            (
+                "nodes = 5\nlinks = \"dealy 5ms\"\nloss = \"1%\"",
+                "test.toml, line 2: `dealy` at column 1 is no word of netem; did you mean `delay`?",
+            ),
+            (
+                "links = \"delay 10ms 1ms..5ms\"",
+                "test.toml, line 1: `1ms..5ms` at column 12",
+            ),
+            (
+                "links = \"delay 10ms..\"",
+                "test.toml, line 1: `10ms..` lacks an end; write 10ms..50ms",
+            ),
+            (
+                "delay = \"50ms..10ms\"",
+                "test.toml, line 1: the delays run backwards",
+            ),
+            (
+                "nodes = 5\ndelay = \"40\"",
+                "test.toml, line 2: `40` needs a unit: 40s, or ms, min, h",
+            ),
+            (
+                "links = \"loss 5%\"\njitter = \"5ms\"",
+                "test.toml, line 2: there is no delay that could vary",
+            ),
+            (
+                "introduction = \"chain\"\n[targets]\nall = [\"0\"]",
+                "test.toml, line 1: introduction and [targets] say the same",
+            ),
+            (
+                "nodes = 5\n[[link]]\non = [\"hub\"]\nnetem = \"loss 1%\"",
+                "test.toml, line 3: `hub` is known only while it runs",
+            ),
+            (
+                "nodes = 5\n[[link]]\non = []\nnetem = \"loss 1%\"",
+                "test.toml, line 3: `on` names ways",
+            ),
+            (
+                "[[step]]\nat = \"9s\"\npartition = []",
+                "test.toml, line 3: a partition has a part at least",
+            ),
+            (
+                "[[step]]\nat = \"9s\"\nkill = \"1\"\ntimes = 3",
+                "test.toml, line 1: `times`, of two and more, and `every` go together",
+            ),
+            (
+                "[[step]]\nat = \"277h\"\nkill = \"1\"",
+                "test.toml, line 2: a step at 997200s, but all is over at 864000s",
+            ),
+            (
+                "lasts = \"20s\"\n[churn]\nper_min = 3.0",
+                "test.toml, line 3: nobody comes or goes from 30s until 20s",
+            ),
+            (
+                "lasts = \"5s\"\nstart_over = \"9s\"",
+                "test.toml, line 2: starts over 9s, but all is over at 5s",
+            ),
+            (
+                "nodes = \"five\"",
+                "test.toml, line 1: invalid type: string \"five\", expected a whole number",
+            ),
+            ("lasts = \"0s\"", "test.toml, line 1: a run takes a while"),
+            (
+                "nodes = 5\nmatrix = \"nowhere.csv\"",
+                "test.toml, line 2: can't read nowhere.csv",
             ),
         ] {
             let error = read_text("test.toml", text).unwrap_err().to_string();
@@ -108,7 +174,7 @@ mod reading {
             ),
             (
                 flags(|it| it.kill = vec!["5".into()]),
-                "--kill 5: `` is no time",
+                "--kill 5: there is no time; write 1500ms",
             ),
             (flags(|it| it.nodes = Some("many".into())), "--nodes many: "),
             (
@@ -140,6 +206,130 @@ mod reading {
         assert_eq!(format!("{one:?}"), format!("{other:?}"));
         let third = scenario(&toml_of_flags(&flags));
         assert_eq!(format!("{one:?}"), format!("{third:?}"));
+    }
+
+    #[test]
+    fn flags_replace_their_part_of_what_a_file_says_of_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.toml");
+        let read_with = |text: &str, flags: &Flags| {
+            std::fs::write(&file, text).unwrap();
+            read(Some(&file), flags)
+        };
+        let links =
+            |words: &str| format!("{:?}", scenario(&format!("links = \"{words}\"")).terrain);
+        for (text, flags, meant) in [
+            (
+                "links = \"delay 200ms 5ms loss 1%\"",
+                flags(|it| it.loss = Some("5%".into())),
+                "delay 200ms 5ms loss 5%",
+            ),
+            (
+                "links = \"drop 1% latency 200ms\"",
+                flags(|it| it.delay = Some("10ms..50ms".into())),
+                "loss 1% delay 10ms..50ms",
+            ),
+            (
+                "delay = \"40ms\"\nloss = \"3%\"",
+                flags(|it| it.jitter = Some("7ms".into())),
+                "delay 40ms 7ms loss 3%",
+            ),
+            (
+                "links = \"delay 40ms 5ms distribution normal\"",
+                flags(|it| it.jitter = Some("7ms".into())),
+                "delay 40ms 7ms distribution normal",
+            ),
+            (
+                "loss = \"3%\"",
+                flags(|it| it.links = Some("delay 1ms".into())),
+                "delay 1ms",
+            ),
+            (
+                "loss = \"3%\"",
+                Flags::default(),
+                "delay 10ms..50ms loss 3%",
+            ),
+        ] {
+            let read = read_with(text, &flags).unwrap();
+            assert_eq!(
+                format!("{:?}", read.terrain),
+                links(meant),
+                "{text} {flags:?}"
+            );
+        }
+        let matrix = "matrix = \"m.csv\"\nnodes = 4\nlinks = \"loss 1%\"";
+        std::fs::write(
+            folder.path().join("m.csv"),
+            ",us-east,eu\nus-east,1,80\neu,80,1\n",
+        )
+        .unwrap();
+        let with = |give: fn(&mut Flags)| read_with(matrix, &flags(give));
+        let lossy = with(|it| it.loss = Some("5%".into())).unwrap();
+        assert!((lossy.terrain.impairment((0, 3)).mean_loss() - 0.05).abs() < 1e-9);
+        assert_eq!(
+            lossy.terrain.impairment((0, 3)).delay(),
+            Duration::from_millis(80)
+        );
+        assert!(with(|it| it.jitter = Some("1ms".into())).is_ok());
+        let error = with(|it| it.delay = Some("1ms".into())).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("--delay 1ms: the matrix says"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_mistake_in_a_matrix_is_told_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, csv) = (folder.path().join("a.toml"), folder.path().join("m.csv"));
+        std::fs::write(&file, "nodes = 4\nmatrix = \"m.csv\"").unwrap();
+        for (text, line, said) in [
+            ("", 1, "the matrix is empty"),
+            (",a,b\na,1,2\nb,3,4\nc,5,6", 4, "`c` is one row more"),
+            (",a,b\na,1,2", 2, "there is no row for `b`"),
+            (",a,a\na,1,2\na,3,4", 1, "there are two sites `a`"),
+            (
+                ",all,b\nall,1,2\nb,3,4",
+                1,
+                "`all` can't be the name of a site",
+            ),
+            (",a,b\na,1\nb,3,4", 2, "1 delays, where there are 2 sites"),
+            (",a,b\na,1,x\nb,3,4", 2, "`x` is no delay in ms"),
+        ] {
+            std::fs::write(&csv, text).unwrap();
+            let error = read(Some(&file), &Flags::default())
+                .unwrap_err()
+                .to_string();
+            let start = format!("{}, line {line}: {said}", csv.display());
+            assert!(error.starts_with(&start), "{text}\nsays: {error}");
+        }
+    }
+
+    #[test]
+    fn groups_are_made_of_others_and_sites_have_hyphens() {
+        let read = scenario("nodes = 9\n[groups]\nb = \"0..2\"\na = \"b\"");
+        let a = read.groups.iter().find(|group| group.name == "a").unwrap();
+        assert!(a.places.contains(1) && !a.places.contains(2));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.toml");
+        std::fs::write(
+            folder.path().join("m.csv"),
+            ",us-east,eu\nus-east,1,80\neu,80,1\n",
+        )
+        .unwrap();
+        for on in ["us-east", "us-east-eu", "us-east->eu", "0-1"] {
+            let text = format!(
+                "nodes = 4\nmatrix = \"m.csv\"\n[[link]]\non = [\"{on}\"]\nnetem = \"loss 9%\""
+            );
+            std::fs::write(&file, text).unwrap();
+            assert!(read_file(&file).is_ok(), "{on}");
+        }
+    }
+
+    fn read_file(path: &Path) -> Result<Scenario, area_net::sim::parse::ScenarioError> {
+        read(Some(path), &Flags::default())
     }
 
     #[test]
@@ -421,6 +611,17 @@ mod watching {
 
     #[test]
     fn a_node_shown_long_after_its_death_is_a_violation() {
+        assert!(look_8_s_after_a_death(|_, _| {}).is_some());
+    }
+
+    #[test]
+    fn other_deaths_are_no_excuse_for_that_but_ways_that_change_are() {
+        assert!(look_8_s_after_a_death(Watch::disturbed).is_some());
+        assert!(look_8_s_after_a_death(Watch::hindered).is_none());
+    }
+
+    /// Node 0 shows node 2 all the while; something else happens 4 s after the death.
+    fn look_8_s_after_a_death(happens: impl Fn(&mut Watch, Duration)) -> Option<Duration> {
         let mut world = world();
         let (mut views, mut watch) = (Views::new(&world), Watch::new(3, BOUNDS));
         let Told::Event(seen) = up(&world, 0, 2).what else {
@@ -436,12 +637,12 @@ mod watching {
         watch.hear(&world, &views, &stopped).unwrap();
         run_on(&mut world, 4);
         watch.look(&world, &views, &Standing::default()).unwrap();
+        happens(&mut watch, world.now());
         run_on(&mut world, 4);
-        let found = watch
-            .look(&world, &views, &Standing::default())
-            .unwrap_err();
+        let found = watch.look(&world, &views, &Standing::default()).err()?;
         assert_eq!(found.rule, Rule::StillShown);
         assert_eq!(found.at, world.now());
+        Some(found.at)
     }
 
     #[test]
@@ -644,5 +845,106 @@ mod reporting {
             .code(2);
         let said = String::from_utf8_lossy(&bad.get_output().stderr).into_owned();
         assert!(said.contains("there is no node `9`"), "{said}");
+    }
+
+    fn sim(args: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_area-net"));
+        command.arg("sim").args(args).stdin(Stdio::null());
+        command
+    }
+
+    /// The exit status, and what was said to stderr.
+    fn said(args: &[&str]) -> (Option<i32>, String) {
+        let output = sim(args).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    }
+
+    #[test]
+    fn reports_are_kept_where_nobody_takes_the_summary() {
+        let folder = tempfile::tempdir().unwrap();
+        let (json, html) = (folder.path().join("a.json"), folder.path().join("a.html"));
+        let files = [
+            "--json",
+            json.to_str().unwrap(),
+            "--html",
+            html.to_str().unwrap(),
+        ];
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let mut run = sim(&["--nodes", "4", "--lasts", "1s"]);
+        let ended = run
+            .args(files)
+            .stdout(full)
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
+        assert_eq!(ended.code(), Some(1));
+        assert!(std::fs::read(&json).unwrap().starts_with(b"{"));
+        assert!(std::fs::read(&html).unwrap().starts_with(b"<!DOCTYPE"));
+    }
+
+    #[test]
+    fn a_report_that_could_not_be_kept_is_refused_before_the_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let (scenario, report, nowhere) = (path("a.toml"), path("b"), path("c/d"));
+        let text = "nodes = 4\nlasts = \"1s\"\n";
+        std::fs::write(&scenario, text).unwrap();
+        for (args, what) in [
+            (vec!["--json", &scenario], "that is the scenario"),
+            (vec!["--html", &path("")], "that is a folder"),
+            (vec!["--html", &nowhere], "can't be written"),
+            (vec!["--html", "-"], "only --json goes to standard output"),
+            (
+                vec!["--json", &report, "--html", &report],
+                "--json writes there",
+            ),
+        ] {
+            let args = [vec![scenario.as_str()], args].concat();
+            let (code, said) = said(&args);
+            assert_eq!(code, Some(2), "{args:?}: {said}");
+            assert!(said.contains(what), "{args:?}: {said}");
+        }
+        assert_eq!(std::fs::read_to_string(&scenario).unwrap(), text);
+    }
+
+    #[test]
+    fn random_scenarios_take_no_other_flags() {
+        let (code, said) = said(&["--fuzz", "1", "--loss", "5%"]);
+        assert_eq!(code, Some(2));
+        assert!(
+            said.contains("only --nodes, --seed and --fidelity go with it"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_violation_is_said_with_all_that_it_takes_to_see_it_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("it is.toml");
+        let text =
+            "nodes = 4\n[bounds]\ngone = \"100ms\"\n[[step]]\nat = \"20s\"\nkill = \"any 1\"\n";
+        std::fs::write(&file, text).unwrap();
+        let (code, said) = said(&[
+            file.to_str().unwrap(),
+            "--nodes",
+            "7",
+            "--seed",
+            "3",
+            "--delay",
+            "80ms",
+        ]);
+        assert_eq!(code, Some(1), "{said}");
+        let again = format!(
+            "area-net sim '{}' --nodes 7 --seed 3 --delay 80ms --log-from 10",
+            file.display()
+        );
+        assert!(said.contains(&again), "{said}");
+    }
+
+    #[test]
+    fn nodes_that_hardly_ever_come_or_go_are_no_trouble() {
+        let (code, said) = said(&["--nodes", "4", "--lasts", "31s", "--churn", "1e-25"]);
+        assert_eq!(code, Some(0), "{said}");
     }
 }

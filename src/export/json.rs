@@ -22,7 +22,7 @@
 //! | `links[].rtt_us` | the dialer's smoothed round-trip time in µs, or null while there is none |
 //! | `links[].rtt_measured_ms` | when that was measured, in Unix ms |
 //! | `links[].rtt_stale` | the measurement is older than it should be |
-//! | `links[].loss_percent` | the share of probes that went unanswered, 0.0 to 100.0 |
+//! | `links[].loss_percent` | the share of probes that went unanswered, 0.0 to 100.0; less while there were fewer than 32 |
 //! | `links[].suspect` | one end gets no answers, and it is not yet certain that the link is down |
 //! | `rejected` | counts of what this node turned away, by name |
 

@@ -2,7 +2,7 @@
 //!
 //! A newer record first waits a moment for company in one queue of the core ([`Waiting`]). When its time has come, every neighbour that
 //! was not found to have it by then is to be sent it, along the tree, or to be told of it, over all other links, and is sent it when it asks
-//! ([`Backlog`]). That takes two bits for each node and neighbour, so memory is bounded by the number of nodes, and a slow
+//! ([`Backlog`]). That takes three bits for each node and neighbour, so memory is bounded by the number of nodes, and a slow
 //! link gets fewer, newer records, which are encoded at the moment of sending.
 //!
 //! The bits of a node stand together: what is new of it concerns all neighbours, and is one look at memory, not one for each of them.

@@ -1,6 +1,6 @@
 //! The newest signed record of every node, who is up, and the digests that compare two such views.
 //!
-//! Nodes stand at dense places ([`ids`](super::ids)), and a core of a large network spends less than thirty bytes on each: its
+//! Nodes stand at dense places ([`ids`](super::ids)), and the database of a core in a large network spends less than thirty bytes on each: its
 //! record, which all cores of a simulator share, in one table, what is looked at less often in a second one, and a bit that says
 //! whether it is up. Who is up is derived from the records (`reach`). Sums over ranges of ids are kept as
 //! records come and go, so that no comparison of views has to walk over one.

@@ -159,7 +159,7 @@ impl Pool {
         &self.nodes
     }
 
-    /// All configured targets, and the eight nodes seen last: what a start dials at once.
+    /// Configured targets, a few dozen of them, and the eight nodes seen last: what a start dials at once.
     #[must_use]
     pub fn first_dials(&self) -> Vec<Candidate> {
         let mut known: Vec<_> = self.nodes.iter().filter(|(_, node)| !node.left).collect();

@@ -4,10 +4,11 @@
 //! - Gains wait for company, 10 to 100 ms by the size of the network and by how long a dial takes on our links, then two to four times as
 //!   long each time, to 1 s, while they keep coming: a start makes few versions, and each costs everybody a signature to verify. Where
 //!   nobody knows anybody yet, a network starts, and the first links wait for those whose dials began with theirs, up to 400 ms.
-//! - Links that change only the shape of a network of more than 32 nodes, to nodes in view anyway or given up as nobody needed them, wait
-//!   until no more of them come; those that stand in for lost ones, two seconds at most.
-//! - News of measurements alone goes out when a round-trip time moved by half and 1 ms, or by 1 % when nothing was said for ten
-//!   seconds, out of a token bucket that keeps the idle traffic of the whole network within a budget. Half of the bucket is kept for
+//! - Links that change only the shape of a network, to nodes in view anyway (where there are more than 32) or given up as nobody needed
+//!   them, wait until no more of them come; those that stand in for lost ones, two seconds at most.
+//! - News of measurements alone goes out when a round-trip time moved by half and 1 ms, or a loss by a fifth of all; when nothing was said
+//!   for ten seconds, by 1 % and 50 µs, or by 1.6 points; and after a minute in any case. It comes out of a token bucket that keeps the
+//!   idle traffic of the whole network within a budget. Half of the bucket is kept for
 //!   the large moves: a link that is never at rest can't use up what tells of a new path. For one such move a node has a record from the
 //!   beginning, however large the network.
 

@@ -11,18 +11,12 @@ use clap::Args;
 use tokio::time::Instant;
 
 use super::parse::{self, Flags, ScenarioError, words_time};
-use super::scenario::Fidelity;
-use super::{Play, Progress, Report, Scenario, fuzz, report};
+use super::{Play, Progress, Report, Scenario, fuzz, report, room};
 use crate::membership::Time;
 
-/// The bytes that the simulator takes for each ordered pair of nodes, measured, and for each node besides: of cores, and of whole
-/// nodes.
-const BYTES_OF_CORES: [u64; 2] = [165, 45_000];
-const BYTES_OF_WHOLE_NODES: [u64; 2] = [1000, 600_000];
-/// What else must fit beside it.
-const BYTES_BESIDE: u64 = 64 << 20;
-/// Progress is shown so often.
+/// Progress is shown so often on a terminal, and so often where every time is a line that stays.
 const SHOW_EVERY: Duration = Duration::from_millis(500);
+const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// What `area-net sim` is given.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -56,7 +50,7 @@ pub struct SimArgs {
     pub log_from: Option<String>,
 
     /// In place of a scenario: so many random ones, of up to --nodes nodes, from --seed on; what fails is made small and shown
-    #[arg(long, value_name = "COUNT", conflicts_with_all = ["scenario", "json", "html"], help_heading = "What comes of it")]
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["scenario", "json", "html", "log_from"], help_heading = "What comes of it")]
     pub fuzz: Option<u64>,
 
     /// Show no progress
@@ -84,7 +78,7 @@ Examples:
   area-net sim config/sim/hub.toml --seed 7
       a scenario that ships, with another seed
   area-net sim --fidelity whole --nodes 30 --loss 5% --kill 30%@30s
-      the same with whole nodes, QUIC and all
+      a third of thirty whole nodes dies, QUIC and all
   area-net sim --fuzz 100 --nodes 30
       a hundred random scenarios; one that goes wrong is made small, and shown as a file
 
@@ -166,36 +160,39 @@ pub fn run(args: &SimArgs, stop: &Arc<AtomicBool>) -> Result<(), SimError> {
         })
     });
     let log_from = log_from.transpose()?;
-    check_memory(&scenario, available())?;
-    for file in [&args.json, &args.html].into_iter().flatten() {
-        check_writable(file)?;
-    }
+    check_memory(&scenario)?;
+    check_files(args)?;
     let mut play = Play::new(&scenario);
     if let Some(from) = log_from {
         play.world.tap = Some(Box::new(move |now, place, what| {
             log(from, now, place, what)
         }));
     }
-    let mut show = Show::new(!args.quiet && log_from.is_none() && io::stderr().is_terminal());
+    let mut show = Show::new(
+        !args.quiet && log_from.is_none(),
+        io::stderr().is_terminal(),
+    );
     let report = super::report_of(&scenario, play, |progress| {
         show.show(progress);
         !stop.load(Ordering::Relaxed)
     });
     show.clear();
-    write(args, &report)?;
-    match &report.violation {
-        None => Ok(()),
-        Some(violation) => Err(SimError::Violated(format!(
-            "after {} of virtual time, seed {}: {} ({}); to replay it with logs: {} --seed {} --log-from {}ms",
-            seconds(violation.at_ms),
-            scenario.seed,
-            violation.what,
-            violation.rule,
-            again(args),
-            scenario.seed,
-            (violation.at_ms - 10_000.0).max(0.0).floor(),
-        ))),
+    let written = write(args, &report);
+    let Some(violation) = &report.violation else {
+        return written;
+    };
+    let mut what = format!(
+        "after {} of virtual time, seed {}: {} ({}); to replay it with logs: {}",
+        seconds(violation.at_ms),
+        scenario.seed,
+        violation.what,
+        violation.rule,
+        again(args, scenario.seed, violation.at_ms),
+    );
+    if let Err(error) = written {
+        what = format!("{what}; and {error}");
     }
+    Err(SimError::Violated(what))
 }
 
 /// Plays random scenarios, and shows those that go wrong.
@@ -206,12 +203,30 @@ fn search(args: &SimArgs, count: u64, stop: &Arc<AtomicBool>) -> Result<(), SimE
         fidelity: args.flags.fidelity.clone(),
         ..Flags::default()
     };
+    let said = Flags {
+        nodes: args.flags.nodes.clone(),
+        ..flags.clone()
+    };
+    let refuse = |what: &str| SimError::Flag {
+        flag: format!("--fuzz {count}"),
+        what: what.to_owned(),
+    };
+    if said != args.flags {
+        return Err(refuse(
+            "the scenarios are made up; only --nodes, --seed and --fidelity go with it",
+        ));
+    }
+    let scenario = parse::read(None, &flags)?;
+    if scenario.nodes < fuzz::LEAST_NODES {
+        return Err(refuse("made-up scenarios take five nodes at least"));
+    }
+    check_memory(&scenario)?;
     let Scenario {
         seed,
         nodes,
         fidelity,
         ..
-    } = parse::read(None, &flags)?;
+    } = scenario;
     let go_on = || !stop.load(Ordering::Relaxed);
     let (mut tried, mut found) = (0, 0);
     for seed in (seed..).take(usize::try_from(count).unwrap_or(usize::MAX)) {
@@ -251,11 +266,31 @@ fn seconds(ms: f64) -> String {
     format!("{:.3} s", ms / 1000.0)
 }
 
-/// The command line that does it again.
-fn again(args: &SimArgs) -> String {
-    match &args.scenario {
-        Some(file) => format!("area-net sim {}", file.display()),
-        None => "area-net sim (the same flags)".to_owned(),
+/// The command line that does it again, from a little before on with logs.
+fn again(args: &SimArgs, seed: u64, at_ms: f64) -> String {
+    let flags = Flags {
+        seed: Some(seed.to_string()),
+        ..args.flags.clone()
+    };
+    let from = (at_ms - 10_000.0).max(0.0).floor();
+    let mut words = vec!["area-net".to_owned(), "sim".to_owned()];
+    words.extend(
+        args.scenario
+            .as_ref()
+            .map(|file| file.display().to_string()),
+    );
+    words.extend(flags.arguments());
+    words.extend(["--log-from".to_owned(), format!("{from}ms")]);
+    let words: Vec<String> = words.iter().map(|word| as_shell_word(word)).collect();
+    words.join(" ")
+}
+
+fn as_shell_word(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"%+,-./:=@_".contains(&byte);
+    if word.bytes().all(plain) && !word.is_empty() {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }
 
@@ -270,22 +305,27 @@ fn log(from: Time, now: Time, place: usize, what: &std::fmt::Arguments<'_>) {
     }
 }
 
+/// Writes all that is wanted, whatever becomes of the others, and tells the first that failed.
 fn write(args: &SimArgs, report: &Report) -> Result<(), SimError> {
     let json = args.json.as_ref();
     let to_stdout = json.is_some_and(|file| file == Path::new("-"));
+    let json = json.filter(|_| !to_stdout);
+    let html = args.html.as_ref();
     let text = if to_stdout {
         report::json::render(report)
     } else {
         report::summary::render(report)
     };
-    say(&text)?;
-    if let Some(file) = json.filter(|_| !to_stdout) {
-        write_file(file, &report::json::render(report))?;
-    }
-    if let Some(file) = &args.html {
-        write_file(file, &report::html::render(report))?;
-    }
-    Ok(())
+    let written = [
+        json.map_or(Ok(()), |file| {
+            write_file(file, &report::json::render(report))
+        }),
+        html.map_or(Ok(()), |file| {
+            write_file(file, &report::html::render(report))
+        }),
+        say(&text),
+    ];
+    written.into_iter().collect()
 }
 
 fn write_file(file: &Path, text: &str) -> Result<(), SimError> {
@@ -295,46 +335,60 @@ fn write_file(file: &Path, text: &str) -> Result<(), SimError> {
     })
 }
 
-/// A run of minutes must not be lost to a folder that isn't there.
-fn check_writable(file: &Path) -> Result<(), SimError> {
-    if file == Path::new("-") {
-        return Ok(());
+/// A run of minutes must not be lost to a folder that isn't there, nor a scenario to its report.
+fn check_files(args: &SimArgs) -> Result<(), SimError> {
+    let files = [("--json", &args.json), ("--html", &args.html)];
+    for (flag, file) in files {
+        let Some(file) = file else { continue };
+        let refuse = |what: String| {
+            Err(SimError::Flag {
+                flag: format!("{flag} {}", file.display()),
+                what,
+            })
+        };
+        if file == Path::new("-") {
+            if flag == "--json" {
+                continue;
+            }
+            return refuse("only --json goes to standard output; name a file".to_owned());
+        }
+        if args
+            .scenario
+            .as_ref()
+            .is_some_and(|other| is_same(file, other))
+        {
+            return refuse("that is the scenario, which would be lost".to_owned());
+        }
+        let is_there = file.metadata();
+        if is_there.as_ref().is_ok_and(fs::Metadata::is_dir) {
+            return refuse("that is a folder; name a file".to_owned());
+        }
+        // A pipe would wait for whoever reads it.
+        let plain = is_there.as_ref().map_or(true, fs::Metadata::is_file);
+        let open = || fs::OpenOptions::new().append(true).create(true).open(file);
+        if plain && let Err(error) = open() {
+            return refuse(format!("can't be written: {error}"));
+        }
     }
-    let folder = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    match folder {
-        Some(folder) if !folder.is_dir() => Err(SimError::Flag {
-            flag: file.display().to_string(),
-            what: format!("there is no folder {}", folder.display()),
-        }),
-        Some(_) | None => Ok(()),
+    if let (Some(json), Some(html)) = (&args.json, &args.html)
+        && is_same(json, html)
+    {
+        return Err(SimError::Flag {
+            flag: format!("--html {}", html.display()),
+            what: "--json writes there".to_owned(),
+        });
     }
+    Ok(())
 }
 
-/// What the run will take, in bytes.
-fn needed(scenario: &Scenario) -> u64 {
-    let nodes = scenario.nodes as u64;
-    let [a_pair, a_node] = match scenario.fidelity {
-        Fidelity::Core => BYTES_OF_CORES,
-        Fidelity::Whole => BYTES_OF_WHOLE_NODES,
-    };
-    nodes * nodes * a_pair + nodes * a_node + BYTES_BESIDE
+fn is_same(one: &Path, other: &Path) -> bool {
+    let (one, other) = (one.canonicalize(), other.canonicalize());
+    one.is_ok_and(|one| other.is_ok_and(|other| one == other))
 }
 
-/// What the system says is available, where it says so.
-fn available() -> Option<u64> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text
-        .lines()
-        .find(|line| line.starts_with("MemAvailable:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib * 1024)
-}
-
-fn check_memory(scenario: &Scenario, available: Option<u64>) -> Result<(), SimError> {
-    let needed = needed(scenario);
-    match available {
+fn check_memory(scenario: &Scenario) -> Result<(), SimError> {
+    let needed = room::needed(scenario);
+    match room::available() {
         Some(available) if needed > available => Err(SimError::Memory {
             nodes: scenario.nodes,
             needed,
@@ -344,19 +398,21 @@ fn check_memory(scenario: &Scenario, available: Option<u64>) -> Result<(), SimEr
     }
 }
 
-/// Shows how far a run is, on one line.
+/// Shows how far a run is: on a terminal on one line, and elsewhere now and then.
 struct Show {
     on: bool,
+    terminal: bool,
     begun: Instant,
     shown: Instant,
     happened: u64,
 }
 
 impl Show {
-    fn new(on: bool) -> Self {
+    fn new(on: bool, terminal: bool) -> Self {
         let now = Instant::now();
         Self {
             on,
+            terminal,
             begun: now,
             shown: now,
             happened: 0,
@@ -364,9 +420,15 @@ impl Show {
     }
 
     fn show(&mut self, progress: &Progress) {
-        if !self.on || self.shown.elapsed() < SHOW_EVERY {
+        let every = if self.terminal { SHOW_EVERY } else { SAY_EVERY };
+        if !self.on || self.shown.elapsed() < every {
             return;
         }
+        let (before, behind) = if self.terminal {
+            ("\r\x1b[K", "")
+        } else {
+            ("", "\n")
+        };
         let spell = self.shown.elapsed().as_secs_f64();
         let rate = (progress.happened - self.happened) as f64 / spell;
         self.shown = Instant::now();
@@ -377,7 +439,7 @@ impl Show {
         let exact = 100.0 * standing.exact as f64 / standing.up.max(1) as f64;
         let _ = write!(
             io::stderr(),
-            "\r\x1b[K{:.1} of {:.0} s, {} nodes up, {exact:.1} % of views exact, {:.0} k events/s, about {left:.0} s left",
+            "{before}{:.1} of {:.0} s, {} nodes up, {exact:.1} % of views exact, {:.0} k events/s, about {left:.0} s left{behind}",
             progress.now.as_secs_f64(),
             progress.lasts.as_secs_f64(),
             standing.up,
@@ -386,7 +448,7 @@ impl Show {
     }
 
     fn clear(&self) {
-        if self.on {
+        if self.on && self.terminal {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }

@@ -1,6 +1,6 @@
 //! Many random scenarios, and the smallest one that still goes wrong.
 //!
-//! A scenario is made up as text, from a seed: its introduction, its links, and a dozen troubles. So what fails is a file
+//! A scenario is made up as text, from a seed: its introduction, its links, and up to eight troubles, of a dozen kinds. So what fails is a file
 //! that anybody can run again. It is made smaller by leaving out one part after the other, as long as the same rule is
 //! broken.
 
@@ -15,6 +15,8 @@ use super::report::ViolationReport;
 use super::scenario::Fidelity;
 use super::{Progress, run};
 
+/// Made-up scenarios are of up to so many nodes at least.
+pub const LEAST_NODES: usize = 5;
 /// So many smaller scenarios are tried at most.
 const MOST_TRIES: usize = 80;
 
@@ -98,7 +100,7 @@ impl Draft {
     pub fn of(seed: u64, most_nodes: usize) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let rng = &mut rng;
-        let nodes = rng.random_range(4..=most_nodes.max(5));
+        let nodes = rng.random_range(4..=most_nodes.max(LEAST_NODES));
         let mut at = 60_000;
         let mut troubles = Vec::new();
         for _ in 0..rng.random_range(1..=8) {

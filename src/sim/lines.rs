@@ -126,7 +126,9 @@ impl Terrain {
             || self.part(from) != self.part(to)
     }
 
-    pub(super) fn impairment(&self, direction: Direction) -> &Arc<Impairment> {
+    /// What happens to packets that go that way, cuts aside.
+    #[must_use]
+    pub fn impairment(&self, direction: Direction) -> &Arc<Impairment> {
         if let Some(single) = self.single.get(&direction) {
             return single;
         }

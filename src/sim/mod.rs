@@ -3,7 +3,7 @@
 //! It has two fidelities. At the lower one what runs here is [`membership::Core`](crate::membership::Core), the very code that runs on
 //! the wire, and what is around it is simulated: clocks, the transport, the ways between nodes. At the higher one it is the whole
 //! [`node::Node`](crate::node::Node), with QUIC, TLS and its event loop, and only clocks, sockets and the ways between them are
-//! simulated. Scenarios, invariants, measures and reports are the same. Everything follows from a seed: the same scenario
+//! simulated. Scenarios (but for lies), invariants, measures and reports are the same. Everything follows from a seed: the same scenario
 //! gives the same report, to the byte.
 //!
 //! From the bottom:
@@ -16,10 +16,11 @@
 //! - [`views`]: the truth, and every node's view held against it;
 //! - [`watch`]: what must always hold; [`measure`]: what is worth knowing;
 //! - [`play`]: plays a scenario, with the two above looking on;
+//! - [`fuzz`]: makes scenarios up, and small what goes wrong in one;
 //! - [`report`]: what came of it, for people, for programs, and as a picture;
-//! - [`command`]: the subcommand.
+//! - [`command`]: the subcommand; `room` says whether a run fits into memory.
 //!
-//! Nothing in here reads a clock, but for the progress that [`command`] shows.
+//! Nothing in here follows a clock, but for the progress that [`command`] shows.
 
 pub mod command;
 mod delays;
@@ -37,6 +38,7 @@ pub mod places;
 pub mod play;
 mod queue;
 pub mod report;
+mod room;
 pub mod scenario;
 mod size;
 mod socket;

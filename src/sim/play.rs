@@ -159,9 +159,14 @@ impl<'a> Play<'a> {
                 Ok(false) => return Ended::Interrupted,
                 Err(violation) => return Ended::Violated(violation),
             }
+            let looks = matches!(deed, Deed::Look);
             let done = self.perform(deed).and_then(|()| self.hear());
             if let Err(violation) = done {
                 return Ended::Violated(violation);
+            }
+            // Where all are dead, little else happens.
+            if looks && !go_on(&self.progress()) {
+                return Ended::Interrupted;
             }
         }
         match self.run_until(self.scenario.lasts, go_on) {
@@ -235,6 +240,12 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
+    /// Something was done that keeps nodes from knowing of others, deaths and births aside.
+    fn hinder(&mut self) {
+        self.watch.hindered(self.world.now());
+        self.disturb();
+    }
+
     fn disturb(&mut self) {
         self.disturbed = self.world.now();
         self.watch.disturbed(self.disturbed);
@@ -271,7 +282,11 @@ impl<'a> Play<'a> {
             // Times between them as a Poisson process has them.
             let chance: f64 = self.rng.random();
             let pause = -(1.0 - chance).ln() * 60.0 / churn.per_min;
-            self.at(now + Duration::from_secs_f64(pause), Deed::ChurnKill);
+            // Longer than any run, where it is no time.
+            let pause = Duration::try_from_secs_f64(pause).unwrap_or(Duration::MAX);
+            if let Some(next) = now.checked_add(pause) {
+                self.at(next, Deed::ChurnKill);
+            }
             let victims = self.pick(&Who::Some(1), |play, place| play.world.is_running(place));
             for &place in &victims {
                 self.world.kill(place);
@@ -344,7 +359,19 @@ impl<'a> Play<'a> {
                 }
             }),
         }
-        self.disturb();
+        match &step.action {
+            Action::Kill(_) | Action::Restart(..) | Action::Start(_) | Action::Leave(_) => {
+                self.disturb();
+            }
+            Action::Stop(_)
+            | Action::Continue(_)
+            | Action::Lie(_)
+            | Action::Honest(_)
+            | Action::Partition(_)
+            | Action::Heal
+            | Action::Netem(..)
+            | Action::Link(..) => self.hinder(),
+        }
         Ok(())
     }
 

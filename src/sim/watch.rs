@@ -1,9 +1,11 @@
-//! What must always hold. It is checked in every run, at every change of a view; a violation stops the run.
+//! What must always hold. It is checked in every run, at every change of a view, or, what only time makes wrong, whenever views are
+//! looked at; a violation stops the run.
 //!
 //! - Nobody shows a node that has been gone for longer than the bound, and nobody begins to; but where one dies whose neighbour died
 //!   before it, and which had yet to miss it, the bound counts from the last death of such a chain, and where a neighbour stood still
 //!   then, or the viewer itself, from when that went on.
-//! - No view stays wrong for longer than its bound, once nothing is done to the network any more.
+//! - No view stays wrong for longer than its bound, once nothing is done to the network any more. Where nodes come and go all the time, none
+//!   can become right; then the other rules hold alone.
 //! - Two nodes have one connection, contests aside.
 //! - No record lists more links than the cap; each is newer than the one before it, and its signature is good.
 //! - No table is over its limit.
@@ -76,8 +78,10 @@ impl fmt::Display for Rule {
 /// See the module's documentation.
 pub struct Watch {
     bounds: Bounds,
-    /// When something was done to the network last.
+    /// When something was done to the network last, and when something that keeps nodes from knowing of others: a way that changed, a node
+    /// that stands still or lies.
     disturbed: Time,
+    hindered: Time,
     /// Since when each view is wrong.
     wrong_since: Vec<Option<Time>>,
     /// Which nodes run: asked at every change of a view.
@@ -99,6 +103,7 @@ impl Watch {
         Self {
             bounds,
             disturbed: Duration::ZERO,
+            hindered: Duration::ZERO,
             wrong_since: vec![None; places],
             runs: vec![false; places],
             gone: BTreeMap::new(),
@@ -112,6 +117,11 @@ impl Watch {
     /// Something was done to the network: views need time to follow.
     pub fn disturbed(&mut self, at: Time) {
         self.disturbed = at;
+    }
+
+    /// And something that deaths and links can't be seen through: those need time as well.
+    pub fn hindered(&mut self, at: Time) {
+        self.hindered = at;
     }
 
     /// Looks at what a node tells. The views have taken note of it.
@@ -268,7 +278,7 @@ impl Watch {
             // One that stood still could not know, nor one that has just gone on.
             let shows =
                 |viewer: &usize| counts(&world.nodes[*viewer]) && views.shows(*viewer, place);
-            let early = now <= self.disturbed + bound;
+            let early = now <= self.hindered + bound;
             if let Some(viewer) = world.running().find(shows)
                 && !early
                 && !self.may_be_shown(world, views, place, now)
@@ -315,7 +325,7 @@ impl Watch {
         self.doubled.retain(|pair, _| double(pair));
         for pair in held.keys().filter(|pair| double(pair)) {
             let since = *self.doubled.entry(*pair).or_insert(now);
-            if now > since.max(self.disturbed) + CONTEST {
+            if now > since.max(self.hindered) + CONTEST {
                 let what = format!(
                     "nodes {} and {} have two connections since {since:?}",
                     pair.0, pair.1

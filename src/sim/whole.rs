@@ -1,10 +1,11 @@
 //! Whole nodes at the places of a world: quinn, TLS, the transport and the event loop, the very code that runs in a process of its
-//! own. Only the socket, the clock and the entropy are the world's.
+//! own. Only the socket, the clock and what the core draws are the world's; connection ids and the keys of TLS are random, and change no report.
 //!
 //! A node is a few dozen tasks of an [`Executor`]. The world lets one of them run at a time; what it sends goes over the world's
 //! lines, byte by byte as quinn wrote it, and what its core says reaches the world through the node's [`Witness`].
 //!
-//! Two things are not as in a network of machines. A node takes no time to think. And where two nodes are sent the same record, they
+//! Three things are not as in a network of machines. A node takes no time to think. No ICMP tells that a port is closed, so a killed node is
+//! missed after four probes. And where two nodes are sent the same record, they
 //! hold one copy of it, so its signature is verified once in all, and not once by each of them: otherwise that would be what a
 //! simulation spends its time on.
 

@@ -1,7 +1,5 @@
 //! The common case, from flags: they are written down as the TOML that says the same.
 
-use std::fmt::Write as _;
-
 use clap::Args;
 
 /// What a scenario says, as flags. They hold before what the file says; steps come on top of its steps.
@@ -23,7 +21,7 @@ pub struct Flags {
     #[arg(long, value_name = "HOW")]
     pub introduction: Option<String>,
 
-    /// How long the run lasts [default: 60s after the last step]
+    /// How long the run lasts [default: 60s after the last step or start]
     #[arg(long, value_name = "TIME")]
     pub lasts: Option<String>,
 
@@ -47,7 +45,7 @@ pub struct Flags {
     #[arg(long, value_name = "PERCENT")]
     pub loss: Option<String>,
 
-    /// A CSV file of one-way delays between sites, in ms
+    /// A CSV file of one-way delays between sites, in ms; in place of --delay
     #[arg(long, value_name = "FILE")]
     pub matrix: Option<String>,
 
@@ -109,6 +107,45 @@ impl Flags {
         *self == Self::default()
     }
 
+    /// The command line's words that say the same.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        let once = [
+            ("--nodes", &self.nodes),
+            ("--fidelity", &self.fidelity),
+            ("--seed", &self.seed),
+            ("--introduction", &self.introduction),
+            ("--lasts", &self.lasts),
+            ("--start-over", &self.start_over),
+            ("--links", &self.links),
+            ("--delay", &self.delay),
+            ("--jitter", &self.jitter),
+            ("--loss", &self.loss),
+            ("--matrix", &self.matrix),
+            ("--clocks", &self.clocks),
+            ("--churn", &self.churn),
+        ];
+        let often = [
+            ("-s", &self.settings),
+            ("--kill", &self.kill),
+            ("--start", &self.start),
+            ("--leave", &self.leave),
+            ("--restart", &self.restart),
+            ("--stop", &self.stop),
+            ("--continue", &self.go_on),
+            ("--partition", &self.partition),
+            ("--heal", &self.heal),
+        ];
+        let once = once
+            .into_iter()
+            .flat_map(|(flag, value)| value.iter().map(move |it| (flag, it)));
+        let often = often
+            .into_iter()
+            .flat_map(|(flag, all)| all.iter().map(move |it| (flag, it)));
+        let words = |(flag, value): (&str, &String)| [flag.to_owned(), value.clone()];
+        once.chain(often).flat_map(words).collect()
+    }
+
     /// The text, and for each of its lines the flag that it comes from.
     pub(super) fn to_toml(&self) -> (String, Vec<String>) {
         let mut lines = Lines::default();
@@ -119,7 +156,9 @@ impl Flags {
         lines.text("lasts", "--lasts", self.lasts.as_ref());
         lines.text("start_over", "--start-over", self.start_over.as_ref());
         lines.text("links", "--links", self.links.as_ref());
-        self.ways(&mut lines);
+        lines.text("delay", "--delay", self.delay.as_ref());
+        lines.text("jitter", "--jitter", self.jitter.as_ref());
+        lines.text("loss", "--loss", self.loss.as_ref());
         lines.text("matrix", "--matrix", self.matrix.as_ref());
         lines.text("clocks", "--clocks", self.clocks.as_ref());
         if !self.settings.is_empty() {
@@ -146,45 +185,19 @@ impl Flags {
             lines.step("--partition", value, parts);
         }
         for value in &self.heal {
-            let value = format!("@{}", value.trim_start_matches('@'));
-            lines.step("--heal", &value, |_| "heal = true".to_owned());
+            // With the @ of the other flags or without it.
+            let at = value.strip_prefix('@').unwrap_or(value);
+            lines.step_at(&format!("--heal {value}"), at, "heal = true");
         }
         if let Some(churn) = &self.churn {
             let flag = format!("--churn {churn}");
             lines.push("", &flag);
             lines.push("[churn]", &flag);
-            let point = if churn.contains('.') { "" } else { ".0" };
-            lines.push(&format!("per_min = {}", bare(churn, point)), &flag);
+            let number = churn.parse::<f64>().ok().filter(|it| it.is_finite());
+            let number = number.map_or_else(|| quoted(churn), |number| format!("{number:?}"));
+            lines.push(&format!("per_min = {number}"), &flag);
         }
         (lines.text, lines.flags)
-    }
-
-    fn ways(&self, lines: &mut Lines) {
-        let Self {
-            delay,
-            jitter,
-            loss,
-            ..
-        } = self;
-        let said: Vec<String> = [("--delay", delay), ("--jitter", jitter), ("--loss", loss)]
-            .into_iter()
-            .filter_map(|(flag, value)| Some(format!("{flag} {}", value.as_ref()?)))
-            .collect();
-        if said.is_empty() {
-            return;
-        }
-        let mut words = match delay {
-            Some(delay) => format!("delay {delay}"),
-            None if self.matrix.is_some() && jitter.is_none() => String::new(),
-            None => super::DEFAULT_LINKS.to_owned(),
-        };
-        for (before, value) in [("", jitter), ("loss ", loss)] {
-            if let Some(value) = value {
-                write!(words, " {before}{value}").expect("a String takes every write");
-            }
-        }
-        let line = format!("links = {}", quoted(words.trim()));
-        lines.push(&line, &said.join(" "));
     }
 }
 
@@ -212,20 +225,23 @@ impl Lines {
 
     fn number(&mut self, key: &str, flag: &str, value: Option<&String>) {
         if let Some(value) = value {
-            self.push(
-                &format!("{key} = {}", bare(value, "")),
-                &format!("{flag} {value}"),
-            );
+            // What is none is refused, as a text.
+            let number = value.parse::<u64>();
+            let number = number.map_or_else(|_| quoted(value), |number| number.to_string());
+            self.push(&format!("{key} = {number}"), &format!("{flag} {value}"));
         }
     }
 
     fn step(&mut self, flag: &str, value: &str, line: impl Fn(&str) -> String) {
-        let flag = format!("{flag} {value}");
         let (who, at) = value.rsplit_once('@').unwrap_or((value, ""));
-        self.push("", &flag);
-        self.push("[[step]]", &flag);
-        self.push(&format!("at = {}", quoted(at)), &flag);
-        self.push(&line(who), &flag);
+        self.step_at(&format!("{flag} {value}"), at, &line(who));
+    }
+
+    fn step_at(&mut self, flag: &str, at: &str, line: &str) {
+        self.push("", flag);
+        self.push("[[step]]", flag);
+        self.push(&format!("at = {}", quoted(at)), flag);
+        self.push(line, flag);
     }
 }
 
@@ -233,16 +249,4 @@ impl Lines {
 fn quoted(text: &str) -> String {
     // JSON's escapes are among those of TOML.
     serde_json::Value::from(text.replace(['\n', '\r'], " ")).to_string()
-}
-
-/// A number as it is, and everything else as a text, which is then refused for not being a number.
-fn bare(text: &str, point: &str) -> String {
-    let number = text
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if number && !text.is_empty() {
-        format!("{text}{point}")
-    } else {
-        quoted(text)
-    }
 }

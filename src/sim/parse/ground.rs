@@ -1,20 +1,33 @@
 //! What the ways are like: one impairment, a spread of delays, or a matrix of them.
 
-use std::fs;
-use std::path::Path;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+
+use toml::Spanned;
 
 use super::super::lines::{Ground, Terrain};
 use super::super::places::Places;
 use super::super::scenario::{Action, Bounds, Group, Step};
-use super::{Builder, DEFAULT_LINKS, Layer, ScenarioError};
+use super::words::{can_be_named, duration, read_file};
+use super::{Builder, DEFAULT_LINKS, File, Layer, ScenarioError};
 use crate::impair::Impairment;
 
 /// So many delays stand for all that are between two.
 const DELAYS: u32 = 64;
-/// The most sites of a matrix.
+/// The most sites of a matrix, and the largest file that one is read from.
 const MAX_SITES: usize = 1000;
+const MAX_MATRIX: u64 = 16 << 20;
+/// What a part of netem's words begins with, but for `distribution` and `gap`, which belong to the part before.
+const PARTS: [&str; 7] = [
+    "delay",
+    "loss",
+    "corrupt",
+    "duplicate",
+    "reorder",
+    "rate",
+    "limit",
+];
 
 /// The ways, and names for the sites of a matrix.
 pub(super) struct Grounds {
@@ -23,68 +36,208 @@ pub(super) struct Grounds {
 }
 
 impl Builder {
+    /// What holds on all ways, unless something else is said of some of them. `links` holds before what earlier layers say; `delay`, `jitter` and `loss`
+    /// replace their part of it.
     pub(super) fn ground(&self, nodes: usize) -> Result<Grounds, ScenarioError> {
-        let links = self.last(|file| file.links.as_ref());
-        let (layer, words, at) = match links {
-            Some((layer, text)) => (layer, text.get_ref().as_str(), text.span()),
-            None => (&self.layers[0], DEFAULT_LINKS, 0..0),
-        };
-        let read = |words: &str| -> Result<Arc<Impairment>, ScenarioError> {
-            let read: Result<Impairment, _> = words.parse();
-            read.map(Arc::new)
-                .map_err(|error| layer.refuse(at.clone(), error.to_string()))
-        };
-        if let Some((layer, path)) = self.last(|file| file.matrix.as_ref()) {
-            let matrix = Matrix::read(layer, &self.folder.join(path.get_ref()))?;
-            let more = if links.is_some() { words } else { "" };
-            let table: Result<Vec<_>, _> = matrix
-                .ms
-                .iter()
-                .map(|ms| read(&format!("delay {ms}ms {more}")))
-                .collect();
-            return Ok(matrix.into_ground(nodes, table?));
+        let mut from = 0;
+        for (at, layer) in self.layers.iter().enumerate() {
+            if let Some(text) = &layer.file.links {
+                let read = Words::of(text.get_ref()).read();
+                read.map_err(|what| layer.refuse(text.span(), what))?;
+                from = at;
+            }
         }
-        let Some((from, to)) = spread(words) else {
-            return Ok(Grounds {
-                default: Ground::Same(read(words)?),
-                groups: Vec::new(),
+        let layers = &self.layers[from..];
+        let matrix = self.matrix()?;
+        let (mut words, mut blamed) = match &layers[0].file.links {
+            Some(text) => (Words::of(text.get_ref()), (&layers[0], text.span())),
+            None if matrix.is_some() => (Words::default(), (&layers[0], 0..0)),
+            None => (Words::of(DEFAULT_LINKS), (&layers[0], 0..0)),
+        };
+        if matrix.is_some() {
+            if words.part("delay").is_some() {
+                return Err(blamed.0.refuse(blamed.1, TWO_DELAYS));
+            }
+            // As long as each pair's own is not put there.
+            words.set_delay("0us".to_owned());
+        }
+        for layer in layers {
+            let File {
+                delay,
+                jitter,
+                loss,
+                ..
+            } = &layer.file;
+            if let Some(text) = delay {
+                blamed = (layer, text.span());
+                if matrix.is_some() {
+                    return Err(layer.refuse(text.span(), TWO_DELAYS));
+                }
+                words.set_delay(ends(text.get_ref(), |end| us(layer, text, end))?);
+            }
+            if let Some(text) = jitter {
+                blamed = (layer, text.span());
+                if words.part("delay").is_none() {
+                    return Err(layer.refuse(text.span(), "there is no delay that could vary"));
+                }
+                words.set_jitter(us(layer, text, text.get_ref())?);
+            }
+            if let Some(text) = loss {
+                blamed = (layer, text.span());
+                words.set_loss(text.get_ref());
+            }
+        }
+        let refuse = |what: String| blamed.0.refuse(blamed.1.clone(), what);
+        if let Some(matrix) = matrix {
+            let each = matrix.ms.iter().map(|ms| {
+                let us = (ms * 1000.0).round() as u64;
+                words.set_delay(format!("{us}us"));
+                words.parse()
             });
-        };
-        // Both ends are read as netem's words, so that a mistake is told in its terms.
-        let (least, most) = (read(&from)?.delay(), read(&to)?.delay());
-        if least > most {
-            return Err(layer.refuse(at, "the delays run backwards"));
+            let table: Result<Vec<_>, _> = each.collect();
+            return Ok(matrix.into_ground(nodes, table.map_err(refuse)?));
         }
-        let (before, behind) = split_spread(words).expect("it was found there");
-        let table: Result<Vec<_>, _> = (0..DELAYS)
-            .map(|step| {
-                let us = (least + (most - least) * step / (DELAYS - 1)).as_micros();
-                read(&format!("{before}{us}us{behind}"))
-            })
-            .collect();
-        Ok(Grounds {
-            default: Ground::Spread(table?.into()),
-            groups: Vec::new(),
-        })
+        let default = match words.read().map_err(refuse)? {
+            Read::One(impairment) => Ground::Same(impairment),
+            Read::Between(least, most) => {
+                let each = (0..DELAYS).map(|step| {
+                    let us = (least + (most - least) * step / (DELAYS - 1)).as_micros();
+                    words.set_delay(format!("{us}us"));
+                    words.parse()
+                });
+                let table: Result<Vec<_>, _> = each.collect();
+                Ground::Spread(table.map_err(refuse)?.into())
+            }
+        };
+        let groups = Vec::new();
+        Ok(Grounds { default, groups })
+    }
+
+    fn matrix(&self) -> Result<Option<Matrix>, ScenarioError> {
+        let Some((layer, file)) = self.last(|file| file.matrix.as_ref()) else {
+            return Ok(None);
+        };
+        let path = layer.source.folder.join(file.get_ref());
+        let text = read_file(&path, MAX_MATRIX).map_err(|source| ScenarioError::Unreadable {
+            place: Some(layer.source.place(&file.span())),
+            file: path.clone(),
+            source,
+        })?;
+        let read = Matrix::read(&text);
+        let matrix = read.map_err(|(line, what)| ScenarioError::Wrong {
+            place: format!("{}, line {line}", path.display()),
+            what,
+        })?;
+        Ok(Some(matrix))
     }
 }
 
-/// What stands before and behind a delay that is written as `10ms..50ms`.
-fn split_spread(words: &str) -> Option<(&str, &str)> {
-    let at = words.find("..")?;
-    let before = words[..at].rfind(char::is_whitespace)? + 1;
-    let behind = words[at..].find(char::is_whitespace);
-    let behind = behind.map_or(words.len(), |len| at + len);
-    Some((&words[..before], &words[behind..]))
+const TWO_DELAYS: &str = "the matrix says how long delays are; leave this one out";
+
+/// A time, as netem has it.
+fn us(layer: &Layer, text: &Spanned<String>, time: &str) -> Result<String, ScenarioError> {
+    let time = duration(time).map_err(|what| layer.refuse(text.span(), what))?;
+    Ok(format!("{}us", time.as_micros()))
 }
 
-/// The words with the one delay, and with the other.
-fn spread(words: &str) -> Option<(String, String)> {
-    let (before, behind) = split_spread(words)?;
-    let delays = &words[before.len()..words.len() - behind.len()];
-    let (from, to) = delays.split_once("..")?;
-    let whole = |delay: &str| format!("{before}{delay}{behind}");
-    Some((whole(from), whole(to)))
+/// What is written as `10ms..50ms` or as one of the two, each end as it is said to be.
+fn ends<E>(text: &str, end: impl Fn(&str) -> Result<String, E>) -> Result<String, E> {
+    match text.split_once("..") {
+        Some((from, to)) => Ok(format!("{}..{}", end(from)?, end(to)?)),
+        None => end(text),
+    }
+}
+
+/// netem's words, part by part, so that one part can be replaced. The delay may be a spread, `10ms..50ms`.
+#[derive(Debug, Default)]
+struct Words(Vec<Vec<String>>);
+
+/// What words mean.
+enum Read {
+    One(Arc<Impairment>),
+    /// Each pair has a delay of its own, between these.
+    Between(Duration, Duration),
+}
+
+impl Words {
+    fn of(text: &str) -> Self {
+        let mut parts: Vec<Vec<String>> = Vec::new();
+        for word in text.split_whitespace() {
+            let word = match word {
+                "latency" => "delay",
+                "drop" => "loss",
+                word => word,
+            };
+            if PARTS.contains(&word) || parts.is_empty() {
+                parts.push(Vec::new());
+            }
+            let part = parts.last_mut().expect("there is one by now");
+            part.push(word.to_owned());
+        }
+        Self(parts)
+    }
+
+    fn part(&mut self, name: &str) -> Option<&mut Vec<String>> {
+        self.0.iter_mut().find(|part| part[0] == name)
+    }
+
+    fn set_delay(&mut self, delay: String) {
+        match self.part("delay") {
+            Some(part) if part.len() > 1 => part[1] = delay,
+            Some(part) => part.push(delay),
+            None => self.0.insert(0, vec!["delay".to_owned(), delay]),
+        }
+    }
+
+    /// Goes behind the delay, in place of one that stands there.
+    fn set_jitter(&mut self, jitter: String) {
+        let part = self.part("delay").expect("the caller has looked");
+        match part.get_mut(2) {
+            Some(old) if old.starts_with(|first: char| first.is_ascii_digit()) => *old = jitter,
+            Some(_) | None => part.insert(2, jitter),
+        }
+    }
+
+    fn set_loss(&mut self, loss: &str) {
+        let words = format!("loss {loss}");
+        let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+        match self.part("loss") {
+            Some(part) => *part = words,
+            None => self.0.push(words),
+        }
+    }
+
+    fn text(&self) -> String {
+        let parts: Vec<String> = self.0.iter().map(|part| part.join(" ")).collect();
+        parts.join(" ")
+    }
+
+    fn parse(&self) -> Result<Arc<Impairment>, String> {
+        let read: Result<Impairment, _> = self.text().parse();
+        read.map(Arc::new).map_err(|error| error.to_string())
+    }
+
+    /// Both ends of a spread are read as netem's words, so that a mistake is told in its terms.
+    fn read(&self) -> Result<Read, String> {
+        let mut delays = self.0.iter().filter(|part| part[0] == "delay");
+        let delay = delays.next().and_then(|part| part.get(1));
+        let Some((from, to)) = delay.and_then(|delay| delay.split_once("..")) else {
+            return self.parse().map(Read::One);
+        };
+        if from.is_empty() || to.is_empty() {
+            return Err(format!("`{from}..{to}` lacks an end; write 10ms..50ms"));
+        }
+        let end = |delay: &str| -> Result<Duration, String> {
+            let mut words = Self(self.0.clone());
+            words.set_delay(delay.to_owned());
+            Ok(words.parse()?.delay())
+        };
+        let (least, most) = (end(from)?, end(to)?);
+        if least > most {
+            return Err("the delays run backwards".to_owned());
+        }
+        Ok(Read::Between(least, most))
+    }
 }
 
 /// One-way delays between sites.
@@ -95,23 +248,15 @@ struct Matrix {
 
 impl Matrix {
     /// Reads a table of comma-separated values: the names of the sites in the first row, and in each further row the name of
-    /// one and its delays to all, in ms.
-    fn read(layer: &Layer, path: &Path) -> Result<Self, ScenarioError> {
-        let text = fs::read_to_string(path).map_err(|source| ScenarioError::Unreadable {
-            file: path.to_owned(),
-            source,
-        })?;
-        let wrong = |line: usize, what: String| ScenarioError::Wrong {
-            place: format!("{}, line {line}", path.display()),
-            what,
-        };
+    /// one and its delays to all, in ms. Or says in which line it is wrong.
+    fn read(text: &str) -> Result<Self, (usize, String)> {
         let mut rows = text
             .lines()
             .enumerate()
             .map(|(at, line)| (at + 1, line.split('#').next().unwrap_or_default().trim()))
             .filter(|(_, line)| !line.is_empty());
-        let Some((_, head)) = rows.next() else {
-            return Err(layer.refuse(0..0, "the matrix is empty"));
+        let Some((first, head)) = rows.next() else {
+            return Err((1, "the matrix is empty".to_owned()));
         };
         let sites: Vec<String> = head
             .split(',')
@@ -119,32 +264,46 @@ impl Matrix {
             .map(|it| it.trim().to_owned())
             .collect();
         if sites.is_empty() || sites.len() > MAX_SITES {
-            return Err(wrong(1, format!("a matrix has 1 to {MAX_SITES} sites")));
+            return Err((first, format!("a matrix has 1 to {MAX_SITES} sites")));
+        }
+        let mut names = BTreeSet::new();
+        for site in &sites {
+            if !can_be_named(site) {
+                return Err((first, format!("`{site}` can't be the name of a site")));
+            }
+            if !names.insert(site) {
+                return Err((first, format!("there are two sites `{site}`")));
+            }
         }
         let mut ms = Vec::new();
-        for ((line, row), site) in rows.by_ref().zip(&sites) {
+        let mut left = sites.iter();
+        for (line, row) in rows {
             let mut cells = row.split(',').map(str::trim);
             let name = cells.next().unwrap_or_default();
-            if name != site {
-                return Err(wrong(
+            let Some(site) = left.next() else {
+                return Err((
                     line,
-                    format!("`{name}` stands where `{site}` belongs"),
+                    format!("`{name}` is one row more than there are sites"),
                 ));
+            };
+            if name != site {
+                return Err((line, format!("`{name}` stands where `{site}` belongs")));
             }
             let before = ms.len();
             for cell in cells {
                 let delay = cell.parse::<f64>().ok();
                 let delay = delay.filter(|ms| (0.0..=60_000.0).contains(ms));
-                ms.push(delay.ok_or_else(|| wrong(line, format!("`{cell}` is no delay in ms")))?);
+                ms.push(delay.ok_or_else(|| (line, format!("`{cell}` is no delay in ms")))?);
             }
             let count = ms.len() - before;
             if count != sites.len() {
                 let what = format!("{count} delays, where there are {} sites", sites.len());
-                return Err(wrong(line, what));
+                return Err((line, what));
             }
         }
-        if ms.len() != sites.len() * sites.len() || rows.next().is_some() {
-            return Err(wrong(1, "there must be a row for each site".to_owned()));
+        if let Some(site) = left.next() {
+            let last = text.lines().count().max(1);
+            return Err((last, format!("there is no row for `{site}`")));
         }
         Ok(Self { sites, ms })
     }

@@ -9,6 +9,7 @@
 //! nodes = 300
 //! introduction = "random 2"       # chain, star, random K; or [targets]
 //! links = "delay 10ms..50ms loss 1%"  # netem's words; with .., each pair has a delay of its own
+//! loss = "2%"                     # delay, jitter and loss replace that part of them
 //! lasts = "2min"
 //!
 //! [groups]
@@ -29,7 +30,6 @@ mod steps;
 mod words;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::ops::Range as Span;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -46,16 +46,21 @@ use super::world::MAX_PLACES;
 use crate::settings::{Settings, SettingsError};
 pub use flags::{Flags, toml_of_flags};
 use steps::RawStep;
-use words::{Names, Source, Wrong, duration, explain};
+use words::{Names, Source, Wrong, can_be_named, duration, explain, read_file};
 pub use words::{ScenarioError, duration as words_time};
 
 /// What the ways are like where nothing is said: each pair has a delay of its own, between these.
 pub const DEFAULT_LINKS: &str = "delay 10ms..50ms";
-/// How long a run lasts where nothing is said: so long after the last step.
+/// How long a run lasts where nothing is said: so long after the last step or start.
 const LASTS: Duration = Duration::from_secs(60);
 /// The longest run: ten days.
 const LONGEST: Duration = Duration::from_secs(864_000);
 const DEFAULT_NODES: usize = 100;
+/// When nodes begin to come and go, and how long each is away, where nothing is said.
+const CHURN_FROM: Duration = Duration::from_secs(30);
+const CHURN_DOWN: Duration = Duration::from_secs(10);
+/// A node is told of so many others.
+const MAX_TOLD: usize = 64;
 /// The largest scenario file.
 const MAX_FILE: u64 = 1 << 20;
 
@@ -72,6 +77,9 @@ struct File {
     start_over: Option<Spanned<String>>,
     lasts: Option<Spanned<String>>,
     links: Option<Spanned<String>>,
+    delay: Option<Spanned<String>>,
+    jitter: Option<Spanned<String>>,
+    loss: Option<Spanned<String>>,
     matrix: Option<Spanned<String>>,
     clocks: Option<Spanned<String>>,
     #[serde(default)]
@@ -87,14 +95,14 @@ struct File {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table, [[link]]")]
 struct RawLink {
     on: Spanned<Vec<String>>,
     netem: Spanned<String>,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table, [churn]")]
 struct RawChurn {
     per_min: Spanned<f64>,
     down: Option<Spanned<String>>,
@@ -103,7 +111,7 @@ struct RawChurn {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table, [bounds]")]
 struct RawBounds {
     gone: Option<Spanned<String>>,
     exact: Option<Spanned<String>>,
@@ -115,12 +123,15 @@ struct RawBounds {
 /// When anything in it is wrong; nothing was run.
 pub fn read(file: Option<&Path>, flags: &Flags) -> Result<Scenario, ScenarioError> {
     let mut layers = Vec::new();
-    let mut folder = PathBuf::new();
     if let Some(path) = file {
-        let text = read_file(path)?;
-        folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        let text = read_file(path, MAX_FILE).map_err(|source| ScenarioError::Unreadable {
+            place: None,
+            file: path.to_owned(),
+            source,
+        })?;
         layers.push(Layer::new(Source {
             name: path.display().to_string(),
+            folder: path.parent().unwrap_or(Path::new("")).to_owned(),
             text,
             flags: None,
         })?);
@@ -128,10 +139,11 @@ pub fn read(file: Option<&Path>, flags: &Flags) -> Result<Scenario, ScenarioErro
     let (text, names) = flags.to_toml();
     layers.push(Layer::new(Source {
         name: "the flags".to_owned(),
+        folder: PathBuf::new(),
         text,
         flags: Some(names),
     })?);
-    Builder { layers, folder }.build()
+    Builder { layers }.build()
 }
 
 /// Reads a scenario from a text; `name` is what errors call it.
@@ -141,25 +153,12 @@ pub fn read(file: Option<&Path>, flags: &Flags) -> Result<Scenario, ScenarioErro
 pub fn read_text(name: &str, text: &str) -> Result<Scenario, ScenarioError> {
     let source = Source {
         name: name.to_owned(),
+        folder: PathBuf::new(),
         text: text.to_owned(),
         flags: None,
     };
     let layers = vec![Layer::new(source)?];
-    let folder = PathBuf::new();
-    Builder { layers, folder }.build()
-}
-
-fn read_file(path: &Path) -> Result<String, ScenarioError> {
-    let unreadable = |source| ScenarioError::Unreadable {
-        file: path.to_owned(),
-        source,
-    };
-    let size = fs::metadata(path).map_err(unreadable)?.len();
-    if size > MAX_FILE {
-        let large = format!("it has {size} bytes, and the limit is {MAX_FILE}");
-        return Err(unreadable(std::io::Error::other(large)));
-    }
-    fs::read_to_string(path).map_err(unreadable)
+    Builder { layers }.build()
 }
 
 struct Layer {
@@ -184,12 +183,37 @@ impl Layer {
     fn time(&self, text: &Spanned<String>) -> Result<Duration, ScenarioError> {
         duration(text.get_ref()).map_err(|what| self.refuse(text.span(), what))
     }
+
+    fn churn(&self, churn: &Spanned<RawChurn>, lasts: Duration) -> Result<Churn, ScenarioError> {
+        let raw = churn.get_ref();
+        let per_min = *raw.per_min.get_ref();
+        if !(per_min > 0.0 && per_min <= 60_000.0) {
+            let what = "per_min is above 0, and at most 60000";
+            return Err(self.refuse(raw.per_min.span(), what));
+        }
+        let time = |text: &Option<Spanned<String>>, or: Duration| {
+            text.as_ref().map_or(Ok(or), |text| self.time(text))
+        };
+        let (from, until) = (
+            time(&raw.from, CHURN_FROM)?,
+            time(&raw.until, lasts)?.min(lasts),
+        );
+        if from >= until {
+            let what = format!("nobody comes or goes from {from:?} until {until:?}");
+            return Err(self.refuse(raw.per_min.span(), what));
+        }
+        Ok(Churn {
+            per_min,
+            down: time(&raw.down, CHURN_DOWN)?,
+            from,
+            until,
+        })
+    }
 }
 
 /// Puts the layers together.
 struct Builder {
     layers: Vec<Layer>,
-    folder: PathBuf,
 }
 
 impl Builder {
@@ -202,12 +226,19 @@ impl Builder {
         from_last.find_map(|layer| Some((layer, get(&layer.file)?)))
     }
 
+    /// The last layer's word on it; what earlier ones say must make sense as well.
     fn time<'a>(
         &'a self,
         get: impl Fn(&'a File) -> Option<&'a Spanned<String>>,
     ) -> Result<Option<Duration>, ScenarioError> {
-        let last = self.last(get);
-        last.map(|(layer, text)| layer.time(text)).transpose()
+        let mut last = None;
+        for layer in &self.layers {
+            last = match get(&layer.file) {
+                Some(text) => Some(layer.time(text)?),
+                None => last,
+            };
+        }
+        Ok(last)
     }
 
     fn build(self) -> Result<Scenario, ScenarioError> {
@@ -227,6 +258,7 @@ impl Builder {
             ..Terrain::default()
         };
         let fidelity = self.fidelity()?;
+        let lasts = self.lasts()?;
         let mut steps = Vec::new();
         for layer in &self.layers {
             for link in &layer.file.link {
@@ -242,14 +274,13 @@ impl Builder {
                 let what = "lie goes with fidelity core: whole nodes are as they are";
                 return Err(layer.refuse(lie, what.to_owned()));
             }
-            let read = names.steps(&layer.file.step);
-            steps.extend(read.map_err(|wrong| layer.source.refuse(wrong))?);
+            let read = names.steps(&layer.file.step, lasts.unwrap_or(LONGEST), &mut steps);
+            read.map_err(|wrong| layer.source.refuse(wrong))?;
         }
         steps.sort_by_key(|step| step.at);
         let over = steps.last().map_or(Duration::ZERO, |step| step.at);
-        let lasts = self.time(|file| file.lasts.as_ref())?;
-        let lasts = lasts.unwrap_or(over + LASTS);
-        self.check_time(&steps, lasts)?;
+        let started = self.time(|file| file.start_over.as_ref())?;
+        let lasts = lasts.unwrap_or(over.max(started.unwrap_or_default()) + LASTS);
         let introduction = self.introduction(&names, seed)?;
         let churn = self.churn(lasts)?;
         let bounds = self.bounds(nodes, &terrain, &steps)?;
@@ -259,9 +290,7 @@ impl Builder {
             seed,
             nodes,
             introduction,
-            start_over: self
-                .time(|file| file.start_over.as_ref())?
-                .unwrap_or_default(),
+            start_over: self.start_over(lasts)?,
             lasts,
             terrain,
             steps,
@@ -304,70 +333,67 @@ impl Builder {
         }
     }
 
+    /// Groups may be made of others, in whatever order they are written.
     fn groups(&self, nodes: usize, groups: &mut Vec<Group>) -> Result<(), ScenarioError> {
         for layer in &self.layers {
-            for (name, text) in &layer.file.groups {
-                let names = Names { nodes, groups };
-                let places = names.places(text.get_ref());
-                let places = places.map_err(|what| layer.refuse(text.span(), what))?;
-                let odd = name.is_empty() || name.contains(['-', '>', '.', '%', ' ']);
-                if odd || names.who(name).is_ok() {
-                    let what = format!("`{name}` can't be a group's name: it means something else");
-                    return Err(layer.refuse(text.span(), what));
+            let mut open: Vec<_> = layer.file.groups.iter().collect();
+            while !open.is_empty() {
+                let (mut later, mut unknown) = (Vec::new(), None);
+                let before = open.len();
+                for (name, text) in open {
+                    let names = Names { nodes, groups };
+                    if !can_be_named(name) || name.contains('-') || names.who(name).is_ok() {
+                        let what =
+                            format!("`{name}` can't be a group's name: it means something else");
+                        return Err(layer.refuse(text.span(), what));
+                    }
+                    match names.places(text.get_ref()) {
+                        Ok(places) => groups.push(Group {
+                            name: name.clone(),
+                            places,
+                        }),
+                        Err(what) => {
+                            unknown.get_or_insert_with(|| layer.refuse(text.span(), what));
+                            later.push((name, text));
+                        }
+                    }
                 }
-                groups.push(Group {
-                    name: name.clone(),
-                    places,
-                });
+                match unknown {
+                    Some(unknown) if later.len() == before => return Err(unknown),
+                    Some(_) | None => open = later,
+                }
             }
         }
         Ok(())
     }
 
+    /// The last layer's word on it, in whichever of the two ways it is said.
     fn introduction(&self, names: &Names<'_>, seed: u64) -> Result<Introduction, ScenarioError> {
-        if let Some((layer, targets)) = self.last(|file| file.targets.as_ref()) {
-            return targets_of(layer, targets, names, seed).map(Introduction::Targets);
-        }
-        let Some((layer, text)) = self.last(|file| file.introduction.as_ref()) else {
-            return Ok(Introduction::Random(2));
-        };
-        let words: Vec<&str> = text.get_ref().split_whitespace().collect();
-        match words[..] {
-            ["chain"] => Ok(Introduction::Chain),
-            ["star"] => Ok(Introduction::Star),
-            ["random", count] => match count.parse() {
-                Ok(count @ 1..=32) => Ok(Introduction::Random(count)),
-                Ok(_) | Err(_) => {
-                    Err(layer.refuse(text.span(), "random takes a number from 1 to 32"))
+        let mut last = Introduction::Random(2);
+        for layer in &self.layers {
+            match (&layer.file.introduction, &layer.file.targets) {
+                (None, None) => {}
+                (Some(text), None) => last = introduction_of(layer, text)?,
+                (None, Some(targets)) => {
+                    last = targets_of(layer, targets, names, seed).map(Introduction::Targets)?;
                 }
-            },
-            _ => {
-                let hint = words::nearest(text.get_ref(), ["chain", "star", "random 2"]);
-                let what = format!("there is no introduction `{}`{hint}", text.get_ref());
-                Err(layer.refuse(text.span(), what))
+                (Some(text), Some(_)) => {
+                    let what = "introduction and [targets] say the same; leave one of them out";
+                    return Err(layer.refuse(text.span(), what));
+                }
             }
         }
+        Ok(last)
     }
 
     fn churn(&self, lasts: Duration) -> Result<Option<Churn>, ScenarioError> {
-        let Some((layer, churn)) = self.last(|file| file.churn.as_ref()) else {
-            return Ok(None);
-        };
-        let raw = churn.get_ref();
-        let per_min = *raw.per_min.get_ref();
-        if !(per_min > 0.0 && per_min <= 60_000.0) {
-            let what = "per_min is above 0, and at most 60000";
-            return Err(layer.refuse(raw.per_min.span(), what));
+        let mut last = None;
+        for layer in &self.layers {
+            if let Some(churn) = &layer.file.churn {
+                last = Some(layer.churn(churn, lasts)?);
+            }
         }
-        let time = |text: &Option<Spanned<String>>, or: Duration| {
-            text.as_ref().map_or(Ok(or), |text| layer.time(text))
-        };
-        Ok(Some(Churn {
-            per_min,
-            down: time(&raw.down, Duration::from_secs(10))?,
-            from: time(&raw.from, Duration::from_secs(30))?,
-            until: time(&raw.until, lasts)?,
-        }))
+        Ok(last)
     }
 
     fn bounds(
@@ -385,51 +411,56 @@ impl Builder {
         })
     }
 
-    fn check_time(
-        &self,
-        steps: &[super::scenario::Step],
-        lasts: Duration,
-    ) -> Result<(), ScenarioError> {
-        let late = steps.iter().find(|step| step.at >= lasts);
-        let what = if let Some(step) = late {
-            format!("a step at {:?}, but all is over at {lasts:?}", step.at)
-        } else if lasts > LONGEST || lasts.is_zero() {
-            "a run lasts up to ten days".to_owned()
-        } else {
-            return Ok(());
+    fn lasts(&self) -> Result<Option<Duration>, ScenarioError> {
+        let lasts = self.time(|file| file.lasts.as_ref())?;
+        let what = match lasts {
+            Some(lasts) if lasts.is_zero() => "a run takes a while",
+            Some(lasts) if lasts > LONGEST => "a run lasts up to ten days",
+            Some(_) | None => return Ok(lasts),
         };
-        match self.last(|file| file.lasts.as_ref()) {
-            Some((layer, text)) => Err(layer.refuse(text.span(), what)),
-            None => Err(self.layers[0].refuse(0..0, what)),
+        let (layer, text) = self.last(|file| file.lasts.as_ref()).expect("it is there");
+        Err(layer.refuse(text.span(), what))
+    }
+
+    fn start_over(&self, lasts: Duration) -> Result<Duration, ScenarioError> {
+        let over = self.time(|file| file.start_over.as_ref())?;
+        let over = over.unwrap_or_default();
+        match self.last(|file| file.start_over.as_ref()) {
+            Some((layer, text)) if over > lasts => {
+                let what = format!("starts over {over:?}, but all is over at {lasts:?}");
+                Err(layer.refuse(text.span(), what))
+            }
+            Some(_) | None => Ok(over),
         }
     }
 
     fn settings(&self) -> Result<NodeSettings, ScenarioError> {
-        let mut all = Vec::new();
+        let (mut all, mut last) = (Vec::new(), None);
         for layer in &self.layers {
             for text in &layer.file.settings {
-                let setting = |source| ScenarioError::Setting {
-                    place: layer.source.place(&text.span()),
-                    source: Box::new(source),
-                };
                 let key = text.get_ref().split('=').next().unwrap_or_default();
-                match Settings::from_arguments(std::slice::from_ref(text.get_ref())) {
-                    // Whether they contradict each other is seen at the end, when all are there.
-                    Ok(_) | Err(SettingsError::Contradiction { .. }) => {}
-                    Err(source) => return Err(setting(source)),
-                }
                 let key = key.trim().trim_matches('"');
                 if !MEANT.contains(&key) {
                     let hint = words::nearest(key, MEANT);
                     let what = format!("`{key}` means nothing to a simulated node{hint}");
                     return Err(layer.refuse(text.span(), what));
                 }
+                let place = layer.source.place(&text.span());
+                match Settings::from_arguments(std::slice::from_ref(text.get_ref())) {
+                    // Whether they contradict each other is seen at the end, when all are there.
+                    Ok(_) | Err(SettingsError::Contradiction { .. }) => {}
+                    Err(source) => {
+                        let source = Box::new(source);
+                        return Err(ScenarioError::Setting { place, source });
+                    }
+                }
                 all.push(text.get_ref().clone());
+                last = Some(place);
             }
         }
         let settings = Settings::from_arguments(&all);
         let settings = settings.map_err(|source| ScenarioError::Setting {
-            place: "the settings".to_owned(),
+            place: last.unwrap_or_else(|| "the settings".to_owned()),
             source: Box::new(source),
         })?;
         Ok(NodeSettings {
@@ -457,6 +488,23 @@ const MEANT: [&str; 8] = [
     "network.controller.memory.forget_after_s",
 ];
 
+fn introduction_of(layer: &Layer, text: &Spanned<String>) -> Result<Introduction, ScenarioError> {
+    let words: Vec<&str> = text.get_ref().split_whitespace().collect();
+    match words[..] {
+        ["chain"] => Ok(Introduction::Chain),
+        ["star"] => Ok(Introduction::Star),
+        ["random", count] => match count.parse() {
+            Ok(count @ 1..=32) => Ok(Introduction::Random(count)),
+            Ok(_) | Err(_) => Err(layer.refuse(text.span(), "random takes a number from 1 to 32")),
+        },
+        _ => {
+            let hint = words::nearest(text.get_ref(), ["chain", "star", "random 2"]);
+            let what = format!("there is no introduction `{}`{hint}", text.get_ref());
+            Err(layer.refuse(text.span(), what))
+        }
+    }
+}
+
 /// Whom each node is told of: of a range or group, one by lot.
 fn targets_of(
     layer: &Layer,
@@ -477,6 +525,10 @@ fn targets_of(
                     Places::All => (0, names.nodes),
                     Places::Range(from, to) => (from, to),
                 };
+                if told[place].len() == MAX_TOLD {
+                    let what = format!("a node is told of up to {MAX_TOLD} others");
+                    return Err(layer.refuse(target.span(), what));
+                }
                 told[place].push(rng.random_range(from..to));
             }
         }

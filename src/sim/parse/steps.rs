@@ -15,12 +15,14 @@ use crate::impair::Impairment;
 
 /// A step may be repeated so often.
 const MAX_TIMES: u32 = 10_000;
+/// And there may be so many in all.
+const MAX_STEPS: usize = 100_000;
 /// How long a node is down that is restarted, where nothing is said.
 const DOWN: Duration = Duration::from_secs(1);
 
 /// A step as it is written.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table, [[step]]")]
 pub(super) struct RawStep {
     at: Spanned<String>,
     times: Option<u32>,
@@ -68,16 +70,33 @@ fn time(text: &Spanned<String>) -> Result<Duration, Wrong> {
 }
 
 impl Names<'_> {
-    /// Steps in the order in which they are written, repeated ones as often as they are.
-    pub(super) fn steps(&self, raw: &[Spanned<RawStep>]) -> Result<Vec<Step>, Wrong> {
-        let mut steps = Vec::new();
+    /// Steps in the order in which they are written, repeated ones as often as they are. All of them come before the end.
+    pub(super) fn steps(
+        &self,
+        raw: &[Spanned<RawStep>],
+        lasts: Duration,
+        steps: &mut Vec<Step>,
+    ) -> Result<(), Wrong> {
         for step in raw {
             let at = time(&step.get_ref().at)?;
             let times = step.get_ref().times.unwrap_or(1);
-            let every = step.get_ref().every.as_ref().map(time).transpose()?;
-            let every = every.unwrap_or_default();
-            if !(1..=MAX_TIMES).contains(&times) || (times > 1) == every.is_zero() {
-                let what = format!("times (up to {MAX_TIMES}) and every go together");
+            let every = step.get_ref().every.as_ref();
+            if !(1..=MAX_TIMES).contains(&times) {
+                let what = format!("times is between 1 and {MAX_TIMES}, and not {times}");
+                return Err(Wrong::new(step.span(), what));
+            }
+            if (times > 1) != every.is_some() {
+                let what = "`times`, of two and more, and `every` go together";
+                return Err(Wrong::new(step.span(), what));
+            }
+            let every = every.map(time).transpose()?.unwrap_or_default();
+            let last = at + every * (times - 1);
+            if last >= lasts {
+                let what = format!("a step at {last:?}, but all is over at {lasts:?}");
+                return Err(Wrong::new(step.get_ref().at.span(), what));
+            }
+            if steps.len() + times as usize > MAX_STEPS {
+                let what = format!("with this one there are more than {MAX_STEPS} steps in all");
                 return Err(Wrong::new(step.span(), what));
             }
             let (action, words) = self.action(step)?;
@@ -90,7 +109,7 @@ impl Names<'_> {
                 });
             }
         }
-        Ok(steps)
+        Ok(())
     }
 
     fn action(&self, step: &Spanned<RawStep>) -> Result<(Action, String), Wrong> {
@@ -117,6 +136,10 @@ impl Names<'_> {
             let who = |text: &String| self.who(text);
             let all: Result<Vec<Who>, String> = parts.get_ref().iter().map(who).collect();
             let all = all.map_err(|what| Wrong::new(parts.span(), what))?;
+            if all.is_empty() {
+                let what = "a partition has a part at least: [\"50%\"] parts these from the others";
+                return Err(Wrong::new(parts.span(), what));
+            }
             let words = format!("partition {}", parts.get_ref().join(" | "));
             actions.push((Action::Partition(all), words));
         }
@@ -194,6 +217,10 @@ impl Names<'_> {
                 .places(text)
                 .map_err(|what| Wrong::new(on.span(), what)),
         };
+        if on.get_ref().iter().all(|word| word.trim().is_empty()) {
+            let what = "`on` names ways: a->b, a-b, a->, ->a or a";
+            return Err(Wrong::new(on.span(), what));
+        }
         for word in on.get_ref() {
             if let Some((from, to)) = word.split_once("->") {
                 ways.push(Way {
@@ -202,7 +229,13 @@ impl Names<'_> {
                 });
                 continue;
             }
-            let (one, other) = word.split_once('-').unwrap_or((word, ""));
+            // The site of a matrix may have a hyphen in its name.
+            let splits = word.match_indices('-');
+            let mut splits = splits.map(|(at, _)| (&word[..at], &word[at + 1..]));
+            let means = |&(one, other): &(&str, &str)| places(one).and(places(other)).is_ok();
+            let first = word.split_once('-').unwrap_or((word, ""));
+            let whole = places(word).is_ok().then_some((word.as_str(), ""));
+            let (one, other) = whole.or_else(|| splits.find(means)).unwrap_or(first);
             let (one, other) = (places(one)?, places(other)?);
             ways.push(Way {
                 from: one.clone(),

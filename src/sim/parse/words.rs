@@ -1,7 +1,9 @@
 //! What can be wrong with a scenario, and the words that it is made of: times, shares, nodes.
 
+use std::fs;
+use std::io::{self, Read as _};
 use std::ops::Range as Span;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::places::{Places, Who};
@@ -12,8 +14,10 @@ use crate::settings::SettingsError;
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
     /// A file can't be read.
-    #[error("can't read {}", file.display())]
+    #[error("{}can't read {}", place.as_ref().map_or_else(String::new, |place| format!("{place}: ")), file.display())]
     Unreadable {
+        /// Where it is named, if in a file or a flag.
+        place: Option<String>,
         /// Which.
         file: PathBuf,
         /// What the system said.
@@ -56,6 +60,8 @@ impl Wrong {
 /// A text that scenarios are read from: a file, or flags, of which each has a line of its own.
 pub(super) struct Source {
     pub(super) name: String,
+    /// Where files are that it names.
+    pub(super) folder: PathBuf,
     pub(super) text: String,
     pub(super) flags: Option<Vec<String>>,
 }
@@ -79,6 +85,19 @@ impl Source {
     }
 }
 
+/// Reads a text from a file, or from a device or a pipe, which may not end.
+pub(super) fn read_file(path: &Path, most: u64) -> io::Result<String> {
+    let mut text = String::new();
+    fs::File::open(path)?
+        .take(most + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > most {
+        let large = format!("it is larger than {most} bytes, which is the limit");
+        return Err(io::Error::other(large));
+    }
+    Ok(text)
+}
+
 /// `; did you mean …?`, with the nearest of the valid words.
 pub(super) fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> String {
     valid
@@ -87,10 +106,27 @@ pub(super) fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) 
         .map_or_else(String::new, |valid| format!("; did you mean `{valid}`?"))
 }
 
-/// What serde says of an unknown word, with the nearest valid one first.
+/// What serde says, for people: of an unknown word, with the nearest valid one first.
 pub(super) fn explain(message: &str) -> String {
     let Some(rest) = message.strip_prefix("unknown ") else {
-        return message.to_owned();
+        let mut message = message.to_owned();
+        for (theirs, ours) in [
+            ("usize", "a whole number"),
+            ("u64", "a whole number"),
+            ("u32", "a whole number"),
+            ("f64", "a number"),
+            (
+                "map, expected a sequence",
+                "map, expected a sequence of them: [[...]]",
+            ),
+            (
+                "sequence, expected a string",
+                "sequence, expected a string (more than one is written as [[link]] or [[step]])",
+            ),
+        ] {
+            message = message.replace(theirs, ours);
+        }
+        return message;
     };
     let mut quoted = rest.split('`').skip(1).step_by(2);
     let Some(word) = quoted.next() else {
@@ -123,6 +159,9 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "" if !number.is_empty() => {
             return Err(format!("`{text}` needs a unit: {text}s, or ms, min, h"));
         }
+        _ if text.is_empty() => {
+            return Err("there is no time; write 1500ms, 60s, 10min or 1h".to_owned());
+        }
         _ => return Err(wrong()),
     };
     let number: f64 = number.parse().map_err(|_| wrong())?;
@@ -137,6 +176,17 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 pub(super) fn share(text: &str) -> Option<f64> {
     let percent: f64 = text.strip_suffix('%')?.trim().parse().ok()?;
     (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
+}
+
+/// Words for nodes that are found while the scenario runs.
+const LOTS: [&str; 4] = ["hub", "down", "any 1", "10%"];
+
+/// Whether a name can be that of a group: it means nothing else.
+pub(super) fn can_be_named(name: &str) -> bool {
+    let odd = name.is_empty() || name.contains(['>', '.', '%', ' ']);
+    let means_all = ["all", "hub", "down"].contains(&name);
+    let number = name.bytes().all(|byte| byte.is_ascii_digit());
+    !(odd || means_all || number || name.starts_with('-') || name.ends_with('-'))
 }
 
 /// What names mean in a scenario.
@@ -165,13 +215,24 @@ impl Names<'_> {
             percent if percent.ends_with('%') => share(percent)
                 .map(Who::Share)
                 .ok_or_else(|| format!("`{percent}` is no share: it is between 0% and 100%")),
-            other => self.places(other).map(Who::Places),
+            other => self.find(other, &LOTS).map(Who::Places),
         }
     }
 
-    /// Nodes that are known by name.
+    /// Nodes that are known by name, before anything runs.
     pub(super) fn places(&self, text: &str) -> Result<Places, String> {
         let text = text.trim();
+        let by_lot = LOTS.contains(&text) || text.starts_with("any ") || text.ends_with('%');
+        if by_lot && self.find(text, &[]).is_err() {
+            return Err(format!(
+                "`{text}` is known only while it runs; here is room for nodes, ranges, groups and `all`"
+            ));
+        }
+        self.find(text, &[])
+    }
+
+    /// `others` would mean something here as well.
+    fn find(&self, text: &str, others: &[&str]) -> Result<Places, String> {
         if text == "all" {
             return Ok(Places::All);
         }
@@ -192,7 +253,8 @@ impl Names<'_> {
             )),
             None => {
                 let names = self.groups.iter().map(|group| group.name.as_str());
-                let hint = nearest(text, names.chain(["all", "hub", "down", "any 1", "10%"]));
+                let others = others.iter().copied();
+                let hint = nearest(text, names.chain(["all"]).chain(others));
                 Err(format!("there is no node or group `{text}`{hint}"))
             }
         }

@@ -1,5 +1,5 @@
 //! The transport between the nodes, modelled after the real one: handshakes, an ordered stream that resends what was
-//! lost, datagrams that get lost, closes that are said once, resets by whoever has forgotten.
+//! lost, datagrams that get lost, closes that are said once, and again only to whatever still comes, resets by whoever has forgotten.
 //!
 //! What is modelled, and how far:
 //! - Every packet goes over the [line](super::lines) of its direction, with its size: a message of the stream as packets of

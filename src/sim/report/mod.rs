@@ -55,7 +55,7 @@ pub struct Report {
     pub known: Times,
     /// Nodes that ended, and were still shown by somebody at the end.
     pub still_shown: usize,
-    /// How often a node showed one as down that ran and could be reached.
+    /// How often a node showed one as down that could be reached, and had run for five seconds.
     pub false_downs: u64,
     /// Links that were lost, but for those that were not needed.
     pub links_lost: u64,

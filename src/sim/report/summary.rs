@@ -13,7 +13,7 @@ pub fn render(report: &Report) -> String {
         text.push('\n');
     };
     line(&format!(
-        "{} — {} {}, seed {}, {} of virtual time",
+        "{} — {} {}, seed {}, {} of virtual time{}",
         report.title,
         report.nodes,
         if report.fidelity == "whole" {
@@ -22,7 +22,12 @@ pub fn render(report: &Report) -> String {
             "nodes"
         },
         report.seed,
-        time(report.ran_ms)
+        time(report.ran_ms),
+        if report.ended == "interrupted" {
+            ", and then interrupted"
+        } else {
+            ""
+        }
     ));
     line("");
     for row in events(report) {
@@ -53,10 +58,13 @@ pub fn render(report: &Report) -> String {
     let traffic = &report.traffic;
     let idle = traffic.idle_bytes_per_s;
     line(&format!(
-        "{:<34} {} in all, {} at rest; p99 {} and the busiest {} times the median",
+        "{:<34} {} in all, {}; p99 {} and the busiest {} times the median",
         "bytes a node a second",
         traffic.bytes_per_s.round(),
-        idle.map_or("no rest,".to_owned(), |idle| idle.round().to_string()),
+        idle.map_or("no rest".to_owned(), |idle| format!(
+            "{} at rest",
+            idle.round()
+        )),
         traffic.p99_over_median,
         traffic.busiest_over_median,
     ));

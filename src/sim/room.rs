@@ -1,0 +1,69 @@
+//! Whether a run fits into memory: what it will take, and what there is.
+
+use std::fs;
+use std::path::Path;
+
+use super::Scenario;
+use super::scenario::Fidelity;
+
+/// The bytes that the simulator takes for each ordered pair of nodes, measured, and for each node besides: of cores, and of whole
+/// nodes. Half of a large network that is remembered by the other half takes most.
+const BYTES_OF_CORES: [u64; 2] = [165, 45_000];
+const BYTES_OF_WHOLE_NODES: [u64; 2] = [1000, 600_000];
+/// What else must fit beside it.
+const BYTES_BESIDE: u64 = 64 << 20;
+
+/// What a run will take, in bytes: an estimate, on the safe side.
+pub(super) fn needed(scenario: &Scenario) -> u64 {
+    let nodes = scenario.nodes as u64;
+    let [a_pair, a_node] = match scenario.fidelity {
+        Fidelity::Core => BYTES_OF_CORES,
+        Fidelity::Whole => BYTES_OF_WHOLE_NODES,
+    };
+    nodes * nodes * a_pair + nodes * a_node + BYTES_BESIDE
+}
+
+/// What may be taken, in bytes, where the system says so: what the machine has left, what the control group may still take, or
+/// what the process may, whichever is least.
+pub(super) fn available() -> Option<u64> {
+    let limits = [machine(), control_group(), process()];
+    limits.into_iter().flatten().min()
+}
+
+fn machine() -> Option<u64> {
+    kib(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
+}
+
+/// Of version 2, in which a process is in one group, and the limits of all above hold as well.
+fn control_group() -> Option<u64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let root = Path::new("/sys/fs/cgroup");
+    let own = root.join(path);
+    let number =
+        |file: &Path| -> Option<u64> { fs::read_to_string(file).ok()?.trim().parse().ok() };
+    let groups = own.ancestors().take_while(|group| group.starts_with(root));
+    let left = groups.filter_map(|group| {
+        let limit = number(&group.join("memory.max"))?;
+        Some(limit.saturating_sub(number(&group.join("memory.current"))?))
+    });
+    left.min()
+}
+
+/// `ulimit -v`.
+fn process() -> Option<u64> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max address space"))?;
+    let limit: u64 = line.split_whitespace().next()?.parse().ok()?;
+    let used = kib(&fs::read_to_string("/proc/self/status").ok()?, "VmSize:")?;
+    Some(limit.saturating_sub(used))
+}
+
+/// The number of KiB behind a name, as bytes.
+fn kib(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
+}
