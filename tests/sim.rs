@@ -94,6 +94,15 @@ mod reading {
                 "fidelity = \"whole\"\n[[step]]\nat = \"6s\"\nlie = \"3\"",
                 "test.toml, line 4: lie goes with fidelity core",
             ),
+        ] {
+            let error = read_text("test.toml", text).unwrap_err().to_string();
+            assert!(error.starts_with(said), "{text}\nsays: {error}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told_with_its_line() {
+        for (text, said) in [
             (
                 "nodes = 5\nlinks = \"dealy 5ms\"\nloss = \"1%\"",
                 "test.toml, line 2: `dealy` at column 1 is no word of netem; did you mean `delay`?",
@@ -634,9 +643,11 @@ mod watching {
             place: 2,
             what: Told::Stopped,
         };
-        watch.hear(&world, &views, &stopped).unwrap();
+        let heard = watch.hear(&world, &views, &stopped);
+        heard.expect("a node may die");
         run_on(&mut world, 4);
-        watch.look(&world, &views, &Standing::default()).unwrap();
+        let looked = watch.look(&world, &views, &Standing::default());
+        looked.expect("it is within the bound");
         happens(&mut watch, world.now());
         run_on(&mut world, 4);
         let found = watch.look(&world, &views, &Standing::default()).err()?;
@@ -855,7 +866,7 @@ mod reporting {
 
     /// The exit status, and what was said to stderr.
     fn said(args: &[&str]) -> (Option<i32>, String) {
-        let output = sim(args).output().unwrap();
+        let output = sim(args).output().expect("it starts");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         (output.status.code(), said)
     }
