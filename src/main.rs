@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use area_net::cli::{Cli, Command};
@@ -15,6 +16,8 @@ use clap::Parser as _;
 
 /// The exit status of a program that Ctrl-C ended.
 const INTERRUPTED: i32 = 130;
+/// A Ctrl-C so soon after another one is the same.
+const AGAIN: Duration = Duration::from_secs(1);
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -56,16 +59,32 @@ fn simulate(args: &SimArgs) -> anyhow::Result<()> {
             _ = &mut ended => return,
             _ = tokio::signal::ctrl_c() => stop.store(true, Ordering::Relaxed),
         }
+        // Whoever passes signals on may send one twice.
+        if tokio::time::timeout(AGAIN, &mut ended).await.is_ok() {
+            return;
+        }
+        let _ = writeln!(
+            std::io::stderr(),
+            "area-net: ending with a report; Ctrl-C again ends without one"
+        );
         tokio::select! {
             biased;
             _ = &mut ended => {}
             // It may be reading what never ends.
-            _ = tokio::signal::ctrl_c() => std::process::exit(INTERRUPTED),
+            () = second_ctrl_c() => std::process::exit(INTERRUPTED),
         }
     });
     run.join()
         .expect("a simulation that panics says so itself")?;
     Ok(())
+}
+
+/// Ctrl-C, from now on: what came before is not remembered.
+async fn second_ctrl_c() {
+    // Where signals can't be heard, it ends by itself.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 fn run_node(cli: &Cli) -> anyhow::Result<()> {

@@ -128,9 +128,34 @@ mod reading {
                 "test.toml, line 2: there is no delay that could vary",
             ),
             (
+                "loss = \"200%\"\ndelay = \"20ms\"",
+                "test.toml, line 1: `200%` is",
+            ),
+            (
+                "nodes = 5\nloss = \"5% delay 3ms\"",
+                "test.toml, line 2: `5% delay 3ms` is about more than loss",
+            ),
+            (
+                "[[step]]\nat = \"9s\"\nkill = \"18446744073709551615\"",
+                "test.toml, line 3: there is no node",
+            ),
+            (
+                "nodes = 5\n[[link]]\non = [\"3\", \"\"]\nnetem = \"loss 1%\"",
+                "test.toml, line 3: `on` names ways",
+            ),
+            (
                 "introduction = \"chain\"\n[targets]\nall = [\"0\"]",
                 "test.toml, line 1: introduction and [targets] say the same",
             ),
+        ] {
+            let error = read_text("test.toml", text).unwrap_err().to_string();
+            assert!(error.starts_with(said), "{text}\nsays: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_never_or_nobody_is_told_with_its_line() {
+        for (text, said) in [
             (
                 "nodes = 5\n[[link]]\non = [\"hub\"]\nnetem = \"loss 1%\"",
                 "test.toml, line 3: `hub` is known only while it runs",
@@ -188,7 +213,7 @@ mod reading {
             (flags(|it| it.nodes = Some("many".into())), "--nodes many: "),
             (
                 flags(|it| it.loss = Some("5x".into())),
-                "--loss 5x: `5x` at column ",
+                "--loss 5x: `5x` is",
             ),
             (
                 flags(|it| it.settings = vec!["network.controller.degree.cap=1".into()]),
@@ -280,12 +305,44 @@ mod reading {
             Duration::from_millis(80)
         );
         assert!(with(|it| it.jitter = Some("1ms".into())).is_ok());
-        let error = with(|it| it.delay = Some("1ms".into())).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("--delay 1ms: the matrix says"),
-            "{error}"
+        let plain = with(|it| it.delay = Some("1ms".into())).unwrap();
+        let delay = plain.terrain.impairment((0, 3)).delay();
+        assert_eq!(delay, Duration::from_millis(1));
+        let both = read_with("matrix = \"m.csv\"\ndelay = \"1ms\"", &Flags::default());
+        let error = both.unwrap_err().to_string();
+        assert!(error.contains("line 2: the matrix says"), "{error}");
+    }
+
+    #[test]
+    fn a_flag_for_churn_leaves_the_other_words_of_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.toml");
+        let text =
+            "lasts = \"20s\"\n[churn]\nper_min = 3.0\ndown = \"1s\"\nfrom = \"2s\"\nuntil = \"9s\"";
+        std::fs::write(&file, text).unwrap();
+        let churn = |per_min: &str| {
+            let flags = flags(|it| it.churn = Some(per_min.into()));
+            read(Some(&file), &flags).unwrap().churn
+        };
+        let read = churn("30").unwrap();
+        assert!((read.per_min - 30.0).abs() < 1e-9);
+        assert_eq!(
+            [read.down, read.from, read.until],
+            [1, 2, 9].map(Duration::from_secs)
+        );
+        assert_eq!(churn("0"), None);
+    }
+
+    #[test]
+    fn a_dead_link_says_nothing_of_the_others_and_jitter_is_delay_as_well() {
+        let gone = |text: &str| scenario(text).bounds.gone;
+        let lossy = "links = \"delay 10ms loss 45%\"";
+        let dead = "\n[[link]]\non = [\"3->4\"]\nnetem = \"loss 100%\"";
+        assert_eq!(gone(lossy), gone(&format!("{lossy}{dead}")));
+        assert!(gone(lossy) > Duration::from_secs(40));
+        assert_eq!(
+            gone("links = \"delay 20ms 1500ms\""),
+            gone("delay = \"1520ms\"")
         );
     }
 
@@ -902,7 +959,7 @@ mod reporting {
         let text = "nodes = 4\nlasts = \"1s\"\n";
         std::fs::write(&scenario, text).unwrap();
         for (args, what) in [
-            (vec!["--json", &scenario], "that is the scenario"),
+            (vec!["--json", &scenario], "that is what was read"),
             (vec!["--html", &path("")], "that is a folder"),
             (vec!["--html", &nowhere], "can't be written"),
             (vec!["--html", "-"], "only --json goes to standard output"),

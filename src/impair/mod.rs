@@ -122,6 +122,22 @@ impl Impairment {
         std::time::Duration::from_micros(self.delay.us.into())
     }
 
+    /// How long nearly all packets take at most, jitter and all.
+    #[must_use]
+    pub fn most_delay(&self) -> std::time::Duration {
+        let Delay {
+            us,
+            jitter_us,
+            distribution,
+            ..
+        } = self.delay;
+        let deviations = match distribution {
+            Distribution::Uniform => 1,
+            Distribution::Normal | Distribution::Pareto | Distribution::ParetoNormal => 3,
+        };
+        std::time::Duration::from_micros(u64::from(us) + deviations * u64::from(jitter_us))
+    }
+
     /// The least time that any packet takes: no jitter makes it shorter.
     #[must_use]
     pub fn least_delay(&self) -> std::time::Duration {

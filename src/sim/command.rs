@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -161,7 +162,7 @@ pub fn run(args: &SimArgs, stop: &Arc<AtomicBool>) -> Result<(), SimError> {
     });
     let log_from = log_from.transpose()?;
     check_memory(&scenario)?;
-    check_files(args)?;
+    check_files(args, &scenario)?;
     let mut play = Play::new(&scenario);
     if let Some(from) = log_from {
         play.world.tap = Some(Box::new(move |now, place, what| {
@@ -229,15 +230,17 @@ fn search(args: &SimArgs, count: u64, stop: &Arc<AtomicBool>) -> Result<(), SimE
     } = scenario;
     let go_on = || !stop.load(Ordering::Relaxed);
     let (mut tried, mut found) = (0, 0);
-    for seed in (seed..).take(usize::try_from(count).unwrap_or(usize::MAX)) {
+    for nth in 0..count {
+        let seed = seed.wrapping_add(nth);
         let finding = fuzz::fuzz(seed, nodes, fidelity, |_| go_on());
-        if !go_on() {
-            break;
-        }
-        tried += 1;
-        if let Some(finding) = finding {
+        // It may not be as small as it could be.
+        if let Some(finding) = &finding {
             found += 1;
             say(&format!("{}\n", finding.toml))?;
+        }
+        tried += u64::from(finding.is_some() || go_on());
+        if !go_on() {
+            break;
         }
         if !args.quiet {
             let _ = writeln!(
@@ -307,10 +310,9 @@ fn log(from: Time, now: Time, place: usize, what: &std::fmt::Arguments<'_>) {
 
 /// Writes all that is wanted, whatever becomes of the others, and tells the first that failed.
 fn write(args: &SimArgs, report: &Report) -> Result<(), SimError> {
-    let json = args.json.as_ref();
-    let to_stdout = json.is_some_and(|file| file == Path::new("-"));
+    let json = args.json.as_deref();
+    let to_stdout = json.is_some_and(is_stdout);
     let json = json.filter(|_| !to_stdout);
-    let html = args.html.as_ref();
     let text = if to_stdout {
         report::json::render(report)
     } else {
@@ -320,7 +322,7 @@ fn write(args: &SimArgs, report: &Report) -> Result<(), SimError> {
         json.map_or(Ok(()), |file| {
             write_file(file, &report::json::render(report))
         }),
-        html.map_or(Ok(()), |file| {
+        args.html.as_deref().map_or(Ok(()), |file| {
             write_file(file, &report::html::render(report))
         }),
         say(&text),
@@ -328,62 +330,90 @@ fn write(args: &SimArgs, report: &Report) -> Result<(), SimError> {
     written.into_iter().collect()
 }
 
+/// A file is replaced by rename: it is the old one or the new one, whole, whenever Ctrl-C comes. Pipes and devices can't be.
 fn write_file(file: &Path, text: &str) -> Result<(), SimError> {
-    fs::write(file, text).map_err(|source| SimError::Unwritable {
+    let is_there = file.metadata();
+    let written = if is_there.is_ok_and(|it| !it.is_file()) {
+        fs::write(file, text)
+    } else {
+        // What a link leads to is replaced, not the link.
+        let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let beside = file.with_file_name(format!(".{name}.{}", std::process::id()));
+        let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, &file));
+        if written.is_err() {
+            // What failed is told; that this is left over, if so, matters less.
+            let _ = fs::remove_file(&beside);
+        }
+        written
+    };
+    written.map_err(|source| SimError::Unwritable {
         file: file.to_owned(),
         source,
     })
 }
 
-/// A run of minutes must not be lost to a folder that isn't there, nor a scenario to its report.
-fn check_files(args: &SimArgs) -> Result<(), SimError> {
-    let files = [("--json", &args.json), ("--html", &args.html)];
-    for (flag, file) in files {
-        let Some(file) = file else { continue };
-        let refuse = |what: String| {
-            Err(SimError::Flag {
-                flag: format!("{flag} {}", file.display()),
-                what,
-            })
-        };
-        if file == Path::new("-") {
-            if flag == "--json" {
-                continue;
-            }
-            return refuse("only --json goes to standard output; name a file".to_owned());
+/// A run of minutes must not be lost to a folder that isn't there, nor what it was read from to its report.
+fn check_files(args: &SimArgs, scenario: &Scenario) -> Result<(), SimError> {
+    let [json, html] = [&args.json, &args.html].map(Option::as_deref);
+    let json = json.filter(|file| !is_stdout(file));
+    let refuse = |flag: &str, file: &Path, what: &str| {
+        Err(SimError::Flag {
+            flag: format!("{flag} {}", file.display()),
+            what: what.to_owned(),
+        })
+    };
+    if let Some(html) = html {
+        if is_stdout(html) {
+            let what = "only --json goes to standard output; name a file";
+            return refuse("--html", html, what);
         }
-        if args
-            .scenario
-            .as_ref()
-            .is_some_and(|other| is_same(file, other))
-        {
-            return refuse("that is the scenario, which would be lost".to_owned());
-        }
-        let is_there = file.metadata();
-        if is_there.as_ref().is_ok_and(fs::Metadata::is_dir) {
-            return refuse("that is a folder; name a file".to_owned());
-        }
-        // A pipe would wait for whoever reads it.
-        let plain = is_there.as_ref().map_or(true, fs::Metadata::is_file);
-        let open = || fs::OpenOptions::new().append(true).create(true).open(file);
-        if plain && let Err(error) = open() {
-            return refuse(format!("can't be written: {error}"));
+        if json.is_some_and(|json| json == html || is_same(json, html)) {
+            return refuse("--html", html, "--json writes there");
         }
     }
-    if let (Some(json), Some(html)) = (&args.json, &args.html)
-        && is_same(json, html)
-    {
-        return Err(SimError::Flag {
-            flag: format!("--html {}", html.display()),
-            what: "--json writes there".to_owned(),
-        });
+    let files = [("--json", json), ("--html", html)];
+    let files = files
+        .into_iter()
+        .filter_map(|(flag, file)| Some((flag, file?)));
+    for (flag, file) in files {
+        if scenario.files.iter().any(|other| is_same(file, other)) {
+            return refuse(flag, file, "that is what was read, and would be lost");
+        }
+        if file.is_dir() {
+            return refuse(flag, file, "that is a folder; name a file");
+        }
+        if let Err(error) = try_to_write(file) {
+            return refuse(flag, file, &format!("can't be written: {error}"));
+        }
     }
     Ok(())
 }
 
+/// Whether a file can be made, or written if it is there; it stays as it is.
+fn try_to_write(file: &Path) -> io::Result<()> {
+    match file.metadata() {
+        // A pipe would wait for whoever reads it.
+        Ok(it) if !it.is_file() => Ok(()),
+        Ok(_) => fs::OpenOptions::new().append(true).open(file).map(|_| ()),
+        Err(_) => {
+            fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .open(file)?;
+            fs::remove_file(file)
+        }
+    }
+}
+
+/// Whether two names are of one file.
 fn is_same(one: &Path, other: &Path) -> bool {
-    let (one, other) = (one.canonicalize(), other.canonicalize());
-    one.is_ok_and(|one| other.is_ok_and(|other| one == other))
+    let of = |file: &Path| file.metadata().map(|it| (it.dev(), it.ino()));
+    of(one).is_ok_and(|one| of(other).is_ok_and(|other| one == other))
+}
+
+fn is_stdout(file: &Path) -> bool {
+    file == Path::new("-") || is_same(file, Path::new("/dev/stdout"))
 }
 
 fn check_memory(scenario: &Scenario) -> Result<(), SimError> {

@@ -40,12 +40,23 @@ fn control_group() -> Option<u64> {
     let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
     let root = Path::new("/sys/fs/cgroup");
     let own = root.join(path);
-    let number =
-        |file: &Path| -> Option<u64> { fs::read_to_string(file).ok()?.trim().parse().ok() };
+    let number = |file: &Path| -> Option<u64> {
+        let text = fs::read_to_string(file).ok()?;
+        text.trim().parse().ok()
+    };
     let groups = own.ancestors().take_while(|group| group.starts_with(root));
     let left = groups.filter_map(|group| {
         let limit = number(&group.join("memory.max"))?;
-        Some(limit.saturating_sub(number(&group.join("memory.current"))?))
+        let used = number(&group.join("memory.current"))?;
+        // What is kept of files goes when room is needed.
+        let parts = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
+        let parts = parts.lines().filter_map(|line| line.split_once(' '));
+        let goes = ["inactive_file", "active_file", "slab_reclaimable"];
+        let cached = parts.filter(|(name, _)| goes.contains(name));
+        let cached: u64 = cached
+            .filter_map(|(_, bytes)| bytes.parse::<u64>().ok())
+            .sum();
+        Some(limit.saturating_sub(used.saturating_sub(cached)))
     });
     left.min()
 }

@@ -2,6 +2,7 @@
 //!
 //! [`parse::read`](super::parse::read) makes one from a file, from flags, or from both. Whoever holds a [`Scenario`] needs no further check.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub struct Scenario {
     pub clocks: Duration,
     /// What must hold.
     pub bounds: Bounds,
+    /// Files that it was read from.
+    pub files: Vec<PathBuf>,
 }
 
 impl Scenario {

@@ -46,14 +46,14 @@ pub struct Flags {
     pub loss: Option<String>,
 
     /// A CSV file of one-way delays between sites, in ms; in place of --delay
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "delay")]
     pub matrix: Option<String>,
 
     /// Clocks are wrong by up to so much
     #[arg(long, value_name = "TIME")]
     pub clocks: Option<String>,
 
-    /// So many nodes are killed in a minute, and started again after 10 s
+    /// So many nodes are killed in a minute, and started again after 10 s; 0: none, whatever the file says
     #[arg(long, value_name = "PER MINUTE")]
     pub churn: Option<String>,
 

@@ -11,7 +11,7 @@ use super::super::places::Places;
 use super::super::scenario::{Action, Bounds, Group, Step};
 use super::words::{can_be_named, duration, read_file};
 use super::{Builder, DEFAULT_LINKS, File, Layer, ScenarioError};
-use crate::impair::Impairment;
+use crate::impair::{Impairment, ParseError};
 
 /// So many delays stand for all that are between two.
 const DELAYS: u32 = 64;
@@ -39,26 +39,22 @@ impl Builder {
     /// What holds on all ways, unless something else is said of some of them. `links` holds before what earlier layers say; `delay`, `jitter` and `loss`
     /// replace their part of it.
     pub(super) fn ground(&self, nodes: usize) -> Result<Grounds, ScenarioError> {
-        let mut from = 0;
-        for (at, layer) in self.layers.iter().enumerate() {
-            if let Some(text) = &layer.file.links {
-                let read = Words::of(text.get_ref()).read();
-                read.map_err(|what| layer.refuse(text.span(), what))?;
-                from = at;
-            }
-        }
+        let Said {
+            from,
+            matrix_at,
+            delay_at,
+        } = self.said()?;
+        let matrix = matrix_at.filter(|at| delay_at.is_none_or(|delay| delay < *at));
+        let matrix = matrix.map(|at| self.layers[at].matrix()).transpose()?;
         let layers = &self.layers[from..];
-        let matrix = self.matrix()?;
         let (mut words, mut blamed) = match &layers[0].file.links {
             Some(text) => (Words::of(text.get_ref()), (&layers[0], text.span())),
             None if matrix.is_some() => (Words::default(), (&layers[0], 0..0)),
             None => (Words::of(DEFAULT_LINKS), (&layers[0], 0..0)),
         };
         if matrix.is_some() {
-            if words.part("delay").is_some() {
-                return Err(blamed.0.refuse(blamed.1, TWO_DELAYS));
-            }
-            // As long as each pair's own is not put there.
+            // It holds before a delay in an earlier layer. Each pair's own delay is put there later.
+            words.0.retain(|part| part[0] != "delay");
             words.set_delay("0us".to_owned());
         }
         for layer in layers {
@@ -68,23 +64,20 @@ impl Builder {
                 loss,
                 ..
             } = &layer.file;
-            if let Some(text) = delay {
+            if let Some(text) = delay.as_ref().filter(|_| matrix.is_none()) {
                 blamed = (layer, text.span());
-                if matrix.is_some() {
-                    return Err(layer.refuse(text.span(), TWO_DELAYS));
-                }
-                words.set_delay(ends(text.get_ref(), |end| us(layer, text, end))?);
+                words.set_delay(layer.delay(text)?);
             }
             if let Some(text) = jitter {
                 blamed = (layer, text.span());
                 if words.part("delay").is_none() {
                     return Err(layer.refuse(text.span(), "there is no delay that could vary"));
                 }
-                words.set_jitter(us(layer, text, text.get_ref())?);
+                words.set_jitter(layer.jitter(text)?);
             }
             if let Some(text) = loss {
                 blamed = (layer, text.span());
-                words.set_loss(text.get_ref());
+                words.set_part("loss", layer.loss(text)?);
             }
         }
         let refuse = |what: String| blamed.0.refuse(blamed.1.clone(), what);
@@ -113,31 +106,109 @@ impl Builder {
         Ok(Grounds { default, groups })
     }
 
-    fn matrix(&self) -> Result<Option<Matrix>, ScenarioError> {
-        let Some((layer, file)) = self.last(|file| file.matrix.as_ref()) else {
-            return Ok(None);
-        };
-        let path = layer.source.folder.join(file.get_ref());
-        let text = read_file(&path, MAX_MATRIX).map_err(|source| ScenarioError::Unreadable {
-            place: Some(layer.source.place(&file.span())),
-            file: path.clone(),
-            source,
-        })?;
-        let read = Matrix::read(&text);
-        let matrix = read.map_err(|(line, what)| ScenarioError::Wrong {
-            place: format!("{}, line {line}", path.display()),
-            what,
-        })?;
-        Ok(Some(matrix))
+    /// In which layers the words on links are. All of them must make sense, also those that later ones replace.
+    fn said(&self) -> Result<Said, ScenarioError> {
+        let mut said = Said::default();
+        for (at, layer) in self.layers.iter().enumerate() {
+            let File {
+                links,
+                delay,
+                jitter,
+                loss,
+                matrix,
+                ..
+            } = &layer.file;
+            let mut its_delay = delay.as_ref();
+            if let Some(text) = links {
+                let mut words = Words::of(text.get_ref());
+                words
+                    .read()
+                    .map_err(|what| layer.refuse(text.span(), what))?;
+                said.from = at;
+                its_delay = its_delay.or(words.part("delay").map(|_| text));
+            }
+            delay.as_ref().map(|text| layer.delay(text)).transpose()?;
+            jitter.as_ref().map(|text| layer.jitter(text)).transpose()?;
+            loss.as_ref().map(|text| layer.loss(text)).transpose()?;
+            if let Some(text) = its_delay {
+                if matrix.is_some() {
+                    let what = "the matrix says how long delays are; leave this one out";
+                    return Err(layer.refuse(text.span(), what));
+                }
+                said.delay_at = Some(at);
+            }
+            if matrix.is_some() {
+                said.matrix_at = Some(at);
+            }
+        }
+        Ok(said)
     }
 }
 
-const TWO_DELAYS: &str = "the matrix says how long delays are; leave this one out";
+/// Which layer says last what all links are like, and which ones how long their delays are.
+#[derive(Debug, Default)]
+struct Said {
+    from: usize,
+    matrix_at: Option<usize>,
+    delay_at: Option<usize>,
+}
 
-/// A time, as netem has it.
-fn us(layer: &Layer, text: &Spanned<String>, time: &str) -> Result<String, ScenarioError> {
-    let time = duration(time).map_err(|what| layer.refuse(text.span(), what))?;
-    Ok(format!("{}us", time.as_micros()))
+impl Layer {
+    fn matrix(&self) -> Result<Matrix, ScenarioError> {
+        let file = self.file.matrix.as_ref().expect("the caller has looked");
+        let path = self.source.folder.join(file.get_ref());
+        let text = read_file(&path, MAX_MATRIX).map_err(|source| ScenarioError::Unreadable {
+            place: Some(self.source.place(&file.span())),
+            file: path.clone(),
+            source,
+        })?;
+        Matrix::read(&text).map_err(|(line, what)| ScenarioError::Wrong {
+            place: format!("{}, line {line}", path.display()),
+            what,
+        })
+    }
+
+    /// A delay or a spread of them, as netem has it.
+    fn delay(&self, text: &Spanned<String>) -> Result<String, ScenarioError> {
+        let delay = ends(text.get_ref(), |end| self.us(text, end))?;
+        self.check(text, &format!("delay {delay}"))?;
+        Ok(delay)
+    }
+
+    fn jitter(&self, text: &Spanned<String>) -> Result<String, ScenarioError> {
+        let jitter = self.us(text, text.get_ref())?;
+        self.check(text, &format!("delay 1ms {jitter}"))?;
+        Ok(jitter)
+    }
+
+    /// The part of netem's words that is about loss.
+    fn loss(&self, text: &Spanned<String>) -> Result<Vec<String>, ScenarioError> {
+        let words = format!("loss {}", text.get_ref());
+        self.check(text, &words)?;
+        let mut parts = Words::of(&words).0;
+        match parts.pop() {
+            Some(part) if parts.is_empty() => Ok(part),
+            Some(_) | None => {
+                let what = format!("`{}` is about more than loss", text.get_ref());
+                Err(self.refuse(text.span(), what))
+            }
+        }
+    }
+
+    fn us(&self, text: &Spanned<String>, time: &str) -> Result<String, ScenarioError> {
+        let time = duration(time).map_err(|what| self.refuse(text.span(), what))?;
+        Ok(format!("{}us", time.as_micros()))
+    }
+
+    /// What netem says of a value by itself; its place in the line is another one.
+    fn check(&self, text: &Spanned<String>, words: &str) -> Result<(), ScenarioError> {
+        let read = Words::of(words).read_or(|error| match error.word.as_str() {
+            "" => format!("`{}`{}", text.get_ref(), error.fault),
+            word => format!("`{}`{}", word.escape_debug(), error.fault),
+        });
+        read.map(|_| ())
+            .map_err(|what| self.refuse(text.span(), what))
+    }
 }
 
 /// What is written as `10ms..50ms` or as one of the two, each end as it is said to be.
@@ -198,12 +269,10 @@ impl Words {
         }
     }
 
-    fn set_loss(&mut self, loss: &str) {
-        let words = format!("loss {loss}");
-        let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
-        match self.part("loss") {
-            Some(part) => *part = words,
-            None => self.0.push(words),
+    fn set_part(&mut self, name: &str, part: Vec<String>) {
+        match self.part(name) {
+            Some(old) => *old = part,
+            None => self.0.push(part),
         }
     }
 
@@ -217,12 +286,17 @@ impl Words {
         read.map(Arc::new).map_err(|error| error.to_string())
     }
 
-    /// Both ends of a spread are read as netem's words, so that a mistake is told in its terms.
     fn read(&self) -> Result<Read, String> {
+        self.read_or(|error| error.to_string())
+    }
+
+    /// Both ends of a spread are read as netem's words, so that a mistake is told in its terms.
+    fn read_or(&self, say: impl Fn(ParseError) -> String) -> Result<Read, String> {
+        let parse = |words: &Self| words.text().parse::<Impairment>().map_err(&say);
         let mut delays = self.0.iter().filter(|part| part[0] == "delay");
         let delay = delays.next().and_then(|part| part.get(1));
         let Some((from, to)) = delay.and_then(|delay| delay.split_once("..")) else {
-            return self.parse().map(Read::One);
+            return parse(self).map(|read| Read::One(Arc::new(read)));
         };
         if from.is_empty() || to.is_empty() {
             return Err(format!("`{from}..{to}` lacks an end; write 10ms..50ms"));
@@ -230,7 +304,7 @@ impl Words {
         let end = |delay: &str| -> Result<Duration, String> {
             let mut words = Self(self.0.clone());
             words.set_delay(delay.to_owned());
-            Ok(words.parse()?.delay())
+            Ok(parse(&words)?.delay())
         };
         let (least, most) = (end(from)?, end(to)?);
         if least > most {
@@ -334,8 +408,10 @@ impl Matrix {
 pub(super) fn usual_bounds(nodes: usize, terrain: &Terrain, steps: &[Step]) -> Bounds {
     let (mut loss, mut delay) = (0.0_f64, Duration::ZERO);
     let mut see = |impairment: &Impairment| {
-        loss = loss.max(impairment.mean_loss());
-        delay = delay.max(impairment.delay());
+        // Where everything is lost, nothing is expected of that link, and all of the others.
+        let lost = impairment.mean_loss();
+        loss = loss.max(if lost < 0.9 { lost } else { 0.0 });
+        delay = delay.max(impairment.most_delay());
     };
     terrain.for_each(&mut see);
     for step in steps {
@@ -343,8 +419,6 @@ pub(super) fn usual_bounds(nodes: usize, terrain: &Terrain, steps: &[Step]) -> B
             see(impairment);
         }
     }
-    // Where everything is lost, nothing is expected of that link, and all of the others.
-    let loss = if loss < 0.9 { loss } else { 0.0 };
     let exchanges = 1.0 - (1.0 - loss) * (1.0 - loss);
     let gone = 8.0 + 60.0 * exchanges + 20.0 * delay.as_secs_f64();
     let exact = 60.0 + 120.0 * exchanges + 40.0 * delay.as_secs_f64() + nodes as f64 / 20.0;

@@ -143,7 +143,13 @@ pub fn read(file: Option<&Path>, flags: &Flags) -> Result<Scenario, ScenarioErro
         text,
         flags: Some(names),
     })?);
-    Builder { layers }.build()
+    let mut files: Vec<PathBuf> = file.map(Path::to_owned).into_iter().collect();
+    for layer in &layers {
+        let matrix = layer.file.matrix.iter();
+        files.extend(matrix.map(|path| layer.source.folder.join(path.get_ref())));
+    }
+    let scenario = Builder { layers }.build()?;
+    Ok(Scenario { files, ..scenario })
 }
 
 /// Reads a scenario from a text; `name` is what errors call it.
@@ -182,32 +188,6 @@ impl Layer {
 
     fn time(&self, text: &Spanned<String>) -> Result<Duration, ScenarioError> {
         duration(text.get_ref()).map_err(|what| self.refuse(text.span(), what))
-    }
-
-    fn churn(&self, churn: &Spanned<RawChurn>, lasts: Duration) -> Result<Churn, ScenarioError> {
-        let raw = churn.get_ref();
-        let per_min = *raw.per_min.get_ref();
-        if !(per_min > 0.0 && per_min <= 60_000.0) {
-            let what = "per_min is above 0, and at most 60000";
-            return Err(self.refuse(raw.per_min.span(), what));
-        }
-        let time = |text: &Option<Spanned<String>>, or: Duration| {
-            text.as_ref().map_or(Ok(or), |text| self.time(text))
-        };
-        let (from, until) = (
-            time(&raw.from, CHURN_FROM)?,
-            time(&raw.until, lasts)?.min(lasts),
-        );
-        if from >= until {
-            let what = format!("nobody comes or goes from {from:?} until {until:?}");
-            return Err(self.refuse(raw.per_min.span(), what));
-        }
-        Ok(Churn {
-            per_min,
-            down: time(&raw.down, CHURN_DOWN)?,
-            from,
-            until,
-        })
     }
 }
 
@@ -275,12 +255,13 @@ impl Builder {
                 return Err(layer.refuse(lie, what.to_owned()));
             }
             let read = names.steps(&layer.file.step, lasts.unwrap_or(LONGEST), &mut steps);
-            read.map_err(|wrong| layer.source.refuse(wrong))?;
+            read.map_err(|wrong| self.refuse_late(layer, wrong))?;
         }
         steps.sort_by_key(|step| step.at);
         let over = steps.last().map_or(Duration::ZERO, |step| step.at);
         let started = self.time(|file| file.start_over.as_ref())?;
-        let lasts = lasts.unwrap_or(over.max(started.unwrap_or_default()) + LASTS);
+        let all = over.max(started.unwrap_or_default()) + LASTS;
+        let lasts = lasts.unwrap_or(all.min(LONGEST));
         let introduction = self.introduction(&names, seed)?;
         let churn = self.churn(lasts)?;
         let bounds = self.bounds(nodes, &terrain, &steps)?;
@@ -299,6 +280,7 @@ impl Builder {
             clocks: self.time(|file| file.clocks.as_ref())?.unwrap_or_default(),
             bounds,
             groups,
+            files: Vec::new(),
         })
     }
 
@@ -338,7 +320,7 @@ impl Builder {
         for layer in &self.layers {
             let mut open: Vec<_> = layer.file.groups.iter().collect();
             while !open.is_empty() {
-                let (mut later, mut unknown) = (Vec::new(), None);
+                let mut later = Vec::new();
                 let before = open.len();
                 for (name, text) in open {
                     let names = Names { nodes, groups };
@@ -347,21 +329,22 @@ impl Builder {
                             format!("`{name}` can't be a group's name: it means something else");
                         return Err(layer.refuse(text.span(), what));
                     }
-                    match names.places(text.get_ref()) {
-                        Ok(places) => groups.push(Group {
-                            name: name.clone(),
-                            places,
-                        }),
-                        Err(what) => {
-                            unknown.get_or_insert_with(|| layer.refuse(text.span(), what));
-                            later.push((name, text));
-                        }
+                    if !names.knows(text.get_ref()) {
+                        later.push((name, text));
+                        continue;
                     }
+                    let places = names.places(text.get_ref());
+                    groups.push(Group {
+                        name: name.clone(),
+                        places: places.expect("it is known"),
+                    });
                 }
-                match unknown {
-                    Some(unknown) if later.len() == before => return Err(unknown),
-                    Some(_) | None => open = later,
+                if let Some((_, text)) = later.first().filter(|_| later.len() == before) {
+                    let names = Names { nodes, groups };
+                    let what = names.places(text.get_ref()).expect_err("it is unknown");
+                    return Err(layer.refuse(text.span(), what));
                 }
+                open = later;
             }
         }
         Ok(())
@@ -386,14 +369,40 @@ impl Builder {
         Ok(last)
     }
 
+    /// Each of its words from the last layer that says it; none in a minute is no churn.
     fn churn(&self, lasts: Duration) -> Result<Option<Churn>, ScenarioError> {
         let mut last = None;
         for layer in &self.layers {
-            if let Some(churn) = &layer.file.churn {
-                last = Some(layer.churn(churn, lasts)?);
+            let Some(churn) = &layer.file.churn else {
+                continue;
+            };
+            let per_min = &churn.get_ref().per_min;
+            if !(0.0..=60_000.0).contains(per_min.get_ref()) {
+                let what = "per_min is 0 to 60000";
+                return Err(layer.refuse(per_min.span(), what));
             }
+            last = Some((layer, per_min));
         }
-        Ok(last)
+        let down = self.time(|file| file.churn.as_ref()?.get_ref().down.as_ref())?;
+        let from = self.time(|file| file.churn.as_ref()?.get_ref().from.as_ref())?;
+        let until = self.time(|file| file.churn.as_ref()?.get_ref().until.as_ref())?;
+        let (from, until) = (
+            from.unwrap_or(CHURN_FROM),
+            until.unwrap_or(lasts).min(lasts),
+        );
+        match last.filter(|(_, per_min)| *per_min.get_ref() > 0.0) {
+            None => Ok(None),
+            Some((layer, per_min)) if from >= until => {
+                let what = format!("nobody comes or goes from {from:?} until {until:?}");
+                Err(layer.refuse(per_min.span(), what))
+            }
+            Some((_, per_min)) => Ok(Some(Churn {
+                per_min: *per_min.get_ref(),
+                down: down.unwrap_or(CHURN_DOWN),
+                from,
+                until,
+            })),
+        }
     }
 
     fn bounds(
@@ -420,6 +429,17 @@ impl Builder {
         };
         let (layer, text) = self.last(|file| file.lasts.as_ref()).expect("it is there");
         Err(layer.refuse(text.span(), what))
+    }
+
+    /// What comes too late, where another layer says when all is over.
+    fn refuse_late(&self, layer: &Layer, mut wrong: Wrong) -> ScenarioError {
+        let over = self.last(|file| file.lasts.as_ref());
+        if let Some((other, text)) = over.filter(|(other, _)| !std::ptr::eq(*other, layer))
+            && wrong.what.contains("but all is over at")
+        {
+            wrong.what = format!("{} ({})", wrong.what, other.source.place(&text.span()));
+        }
+        layer.source.refuse(wrong)
     }
 
     fn start_over(&self, lasts: Duration) -> Result<Duration, ScenarioError> {

@@ -217,7 +217,8 @@ impl Names<'_> {
                 .places(text)
                 .map_err(|what| Wrong::new(on.span(), what)),
         };
-        if on.get_ref().iter().all(|word| word.trim().is_empty()) {
+        let blank = on.get_ref().iter().any(|word| word.trim().is_empty());
+        if blank || on.get_ref().is_empty() {
             let what = "`on` names ways: a->b, a-b, a->, ->a or a";
             return Err(Wrong::new(on.span(), what));
         }

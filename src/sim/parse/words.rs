@@ -231,6 +231,14 @@ impl Names<'_> {
         self.find(text, &[])
     }
 
+    /// Whether that is a name for nodes: what is not costs nothing to find out.
+    pub(super) fn knows(&self, text: &str) -> bool {
+        let text = text.trim();
+        let number = text.starts_with(|first: char| first.is_ascii_digit());
+        let named = text == "all" || self.groups.iter().any(|group| group.name == text);
+        (named || number) && self.find(text, &[]).is_ok()
+    }
+
     /// `others` would mean something here as well.
     fn find(&self, text: &str, others: &[&str]) -> Result<Places, String> {
         if text == "all" {
@@ -242,7 +250,10 @@ impl Names<'_> {
         let number = |text: &str| text.trim().parse::<usize>().ok();
         let (from, to) = match text.split_once("..") {
             Some((from, to)) => (number(from), number(to)),
-            None => (number(text), number(text).map(|one| one + 1)),
+            None => (
+                number(text),
+                number(text).and_then(|one| one.checked_add(1)),
+            ),
         };
         match from.zip(to) {
             Some((from, to)) if from < to && to <= self.nodes => Ok(Places::Range(from, to)),
