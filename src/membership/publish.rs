@@ -54,13 +54,13 @@ const GROSS: Worth = Worth {
     us: 1000,
     part: 2,
     loss_250: 50,
-    of_young: false,
+    for_certain: true,
 };
 const FINE: Worth = Worth {
     us: 50,
     part: 100,
     loss_250: 4,
-    of_young: true,
+    for_certain: false,
 };
 /// The last record in the bucket waits until all links were probed: what changed the path of one may have changed others'. The slowest pace
 /// is half the configured one.
@@ -83,13 +83,13 @@ const LONGEST_JUMP: Duration = Duration::from_secs(64);
 const TWIN_AFTER: u32 = 3;
 
 /// A change of figures that is worth telling: of a round-trip time more than so many µs and more than that part of it, or of the
-/// loss more than so many 250ths; where it is `of_young`, also of a link whose loss is not well known yet.
+/// loss more than so many 250ths, `for_certain` if chance would not have it.
 #[derive(Debug, Clone, Copy)]
 struct Worth {
     us: u32,
     part: u32,
     loss_250: u8,
-    of_young: bool,
+    for_certain: bool,
 }
 
 /// See the module's documentation.
@@ -395,9 +395,12 @@ impl Core {
                 return false;
             }
             let moved = rtt.smoothed_us.abs_diff(listed.rtt_us);
-            let loss_moved = link.detector.known_loss_250().abs_diff(listed.loss);
-            (moved > worth.us.max(listed.rtt_us / worth.part))
-                || (loss_moved > worth.loss_250 && (worth.of_young || link.detector.knows_loss()))
+            let loss_moved = if worth.for_certain {
+                link.detector.loss_moved(listed.loss, worth.loss_250)
+            } else {
+                link.detector.known_loss_250().abs_diff(listed.loss) > worth.loss_250
+            };
+            moved > worth.us.max(listed.rtt_us / worth.part) || loss_moved
         })
     }
 
