@@ -359,18 +359,10 @@ impl<'a> Play<'a> {
                 }
             }),
         }
-        match &step.action {
-            Action::Kill(_) | Action::Restart(..) | Action::Start(_) | Action::Leave(_) => {
-                self.disturb();
-            }
-            Action::Stop(_)
-            | Action::Continue(_)
-            | Action::Lie(_)
-            | Action::Honest(_)
-            | Action::Partition(_)
-            | Action::Heal
-            | Action::Netem(..)
-            | Action::Link(..) => self.hinder(),
+        if step.action.hinders() {
+            self.hinder();
+        } else {
+            self.disturb();
         }
         Ok(())
     }

@@ -149,6 +149,17 @@ pub enum Action {
     Link(Vec<Way>, bool),
 }
 
+impl Action {
+    /// Whether it keeps nodes from knowing of others; deaths and births are what they are to know.
+    #[must_use]
+    pub fn hinders(&self) -> bool {
+        !matches!(
+            self,
+            Self::Kill(_) | Self::Restart(..) | Self::Start(_) | Self::Leave(_)
+        )
+    }
+}
+
 /// Nodes that come and go.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Churn {

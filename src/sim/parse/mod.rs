@@ -45,7 +45,7 @@ use super::scenario::{Bounds, Churn, Fidelity, Group, Introduction, NodeSettings
 use super::world::MAX_PLACES;
 use crate::settings::{Settings, SettingsError};
 pub use flags::{Flags, toml_of_flags};
-use steps::RawStep;
+use steps::{End, RawStep};
 use words::{Names, Source, Wrong, can_be_named, duration, explain, read_file};
 pub use words::{ScenarioError, duration as words_time};
 
@@ -254,8 +254,12 @@ impl Builder {
                 let what = "lie goes with fidelity core: whole nodes are as they are";
                 return Err(layer.refuse(lie, what.to_owned()));
             }
-            let read = names.steps(&layer.file.step, lasts.unwrap_or(LONGEST), &mut steps);
-            read.map_err(|wrong| self.refuse_late(layer, wrong))?;
+            let end = End {
+                at: lasts.unwrap_or(LONGEST),
+                said: self.ended_by(layer),
+            };
+            let read = names.steps(&layer.file.step, &end, &mut steps);
+            read.map_err(|wrong| layer.source.refuse(wrong))?;
         }
         steps.sort_by_key(|step| step.at);
         let over = steps.last().map_or(Duration::ZERO, |step| step.at);
@@ -431,15 +435,13 @@ impl Builder {
         Err(layer.refuse(text.span(), what))
     }
 
-    /// What comes too late, where another layer says when all is over.
-    fn refuse_late(&self, layer: &Layer, mut wrong: Wrong) -> ScenarioError {
+    /// Where else it is said when all is over, for what that layer brings too late.
+    fn ended_by(&self, layer: &Layer) -> String {
         let over = self.last(|file| file.lasts.as_ref());
-        if let Some((other, text)) = over.filter(|(other, _)| !std::ptr::eq(*other, layer))
-            && wrong.what.contains("but all is over at")
-        {
-            wrong.what = format!("{} ({})", wrong.what, other.source.place(&text.span()));
-        }
-        layer.source.refuse(wrong)
+        let other = over.filter(|(other, _)| !std::ptr::eq(*other, layer));
+        other.map_or_else(String::new, |(other, text)| {
+            format!(" ({})", other.source.place(&text.span()))
+        })
     }
 
     fn start_over(&self, lasts: Duration) -> Result<Duration, ScenarioError> {

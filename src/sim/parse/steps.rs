@@ -20,6 +20,12 @@ const MAX_STEPS: usize = 100_000;
 /// How long a node is down that is restarted, where nothing is said.
 const DOWN: Duration = Duration::from_secs(1);
 
+/// When all is over, and, in words for a message, where that is said.
+pub(super) struct End {
+    pub(super) at: Duration,
+    pub(super) said: String,
+}
+
 /// A step as it is written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table, [[step]]")]
@@ -74,7 +80,7 @@ impl Names<'_> {
     pub(super) fn steps(
         &self,
         raw: &[Spanned<RawStep>],
-        lasts: Duration,
+        end: &End,
         steps: &mut Vec<Step>,
     ) -> Result<(), Wrong> {
         for step in raw {
@@ -91,8 +97,9 @@ impl Names<'_> {
             }
             let every = every.map(time).transpose()?.unwrap_or_default();
             let last = at + every * (times - 1);
-            if last >= lasts {
-                let what = format!("a step at {last:?}, but all is over at {lasts:?}");
+            if last >= end.at {
+                let End { at, said } = end;
+                let what = format!("a step at {last:?}, but all is over at {at:?}{said}");
                 return Err(Wrong::new(step.get_ref().at.span(), what));
             }
             if steps.len() + times as usize > MAX_STEPS {
