@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use area_net::export::{d2, json};
-use area_net::membership::database::Database;
-use area_net::membership::ids::Index;
+use area_net::membership::view::{Index, View};
 use area_net::membership::{Config, ConnId, Connected, Core, Input, Time};
 use area_net::record::{Body, Direction, LinkState, Record, ShortRun, Signer};
 use area_net::sim::world::default_config;
@@ -117,8 +116,8 @@ impl Network {
     }
 
     /// The database of node 0, in which everybody is up.
-    fn database(&self) -> Database {
-        let mut database = Database::new(self.records[0].clone());
+    fn database(&self) -> View {
+        let mut database = View::new(self.records[0].clone());
         for record in &self.records[1..] {
             database.accept(record.clone(), Duration::ZERO, None, true);
         }
@@ -127,7 +126,7 @@ impl Network {
         database
     }
 
-    fn live(&self, database: &Database) -> Vec<Index> {
+    fn live(&self, database: &View) -> Vec<Index> {
         let peers = self.peers(0).into_iter();
         let index = |peer: usize| database.index(&self.ids[peer].abbreviated());
         peers.filter_map(index).collect()

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::membership::pool::{MAX_REMEMBERED, Pool, Remembered};
+use crate::membership::{MAX_REMEMBERED, Remembered};
 use crate::wire::NodeId;
 
 /// The format that this program writes.
@@ -75,7 +75,7 @@ impl Memory {
                 let id = NodeId::from_hex(&node.id).ok()?;
                 Some((
                     id,
-                    Pool::remember(node.addresses, node.last_seen_ms.min(now_ms), node.left),
+                    Remembered::new(node.addresses, node.last_seen_ms.min(now_ms), node.left),
                 ))
             })
             .take(MAX_REMEMBERED)
@@ -150,7 +150,7 @@ mod tests {
     fn node(byte: u8, last_seen_ms: u64) -> (NodeId, Remembered) {
         (
             NodeId([byte; 32]),
-            Pool::remember(vec!["[::1]:8090".parse().unwrap()], last_seen_ms, byte == 9),
+            Remembered::new(vec!["[::1]:8090".parse().unwrap()], last_seen_ms, byte == 9),
         )
     }
 

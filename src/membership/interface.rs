@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ids::Ids;
-use super::pool::{Candidate, Remembered};
+use super::Time;
+use super::overlay::candidates::{Candidate, Remembered};
+use super::view::Ids;
 use crate::record::Direction;
 use crate::wire::{Answer, CloseCode, Hello, Message, NodeId, Probe};
 
@@ -55,6 +56,13 @@ pub struct Config {
     pub forget_after: Duration,
     /// Where nodes stand in tables, if all cores of a simulator are to share that; else the core has a table of its own.
     pub ids: Option<Arc<Ids>>,
+}
+
+impl Config {
+    /// The Unix time in ms at that time.
+    pub(super) fn unix_ms(&self, now: Time) -> u64 {
+        self.start_unix_ms + u64::try_from(now.as_millis()).expect("fits for an age of the earth")
+    }
 }
 
 /// A connection after both Hellos.
@@ -223,9 +231,9 @@ pub enum Event {
 /// How much there is in a core's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tables {
-    /// Nodes in the database, at most [`database::MAX_NODES`](super::database::MAX_NODES).
+    /// Nodes in the database, at most [`view::MAX_NODES`](super::view::MAX_NODES).
     pub nodes: usize,
-    /// Nodes remembered beside what their records say, at most [`pool::MAX_REMEMBERED`](super::pool::MAX_REMEMBERED).
+    /// Nodes remembered beside what their records say, at most [`candidates::MAX_REMEMBERED`](super::overlay::candidates::MAX_REMEMBERED).
     pub remembered: usize,
     /// Links, those that were judged down and are kept for a while among them.
     pub links: usize,

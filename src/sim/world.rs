@@ -21,8 +21,7 @@ use super::lines::{Land, Terrain};
 use super::queue::trim;
 use super::whole::Whole;
 use super::window::{Agenda, Crew, Scene, Window};
-use crate::membership::ids::Ids;
-use crate::membership::{Config, Time};
+use crate::membership::{Config, Ids, Time};
 
 pub use super::host::Node;
 pub use super::news::{News, Told, Traffic};

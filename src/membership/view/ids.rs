@@ -27,7 +27,7 @@ impl Index {
         self.0 as usize
     }
 
-    pub(super) fn from_place(place: usize) -> Self {
+    pub(in crate::membership) fn from_place(place: usize) -> Self {
         Self(u32::try_from(place).expect("tables are far smaller"))
     }
 }

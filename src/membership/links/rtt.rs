@@ -3,7 +3,7 @@
 //! The round-trip time is smoothed as in RFC 6298, section 2, but with a gain that falls from 1/8 to 1/32 as samples come in: it is
 //! shown to people, and the jitter of a path should not move it. A path that changes is noticed by itself.
 
-use super::Time;
+use crate::membership::Time;
 
 /// So many samples in a row that are far off make a new path.
 const STEP_SAMPLES: usize = 3;

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::database::{Entry, Index};
-use super::{Core, Time};
+use super::Core;
+use crate::membership::Time;
+use crate::membership::view::{Entry, Index};
 use crate::record::{Direction, LinkState};
-use crate::snapshot::{LinkView, NodeState, NodeView, Rejected, Snapshot};
+use crate::snapshot::{LinkView, NodeState, NodeView, Snapshot};
 use crate::wire::dialable;
 
 /// A measurement older than this is stale even in the smallest network.
@@ -16,7 +17,7 @@ impl Core {
     /// Builds the picture; its cost grows with the number of links, so it is made only when somebody asks.
     #[must_use]
     pub fn snapshot(&self, now: Time) -> Snapshot {
-        let mut shown: Vec<(Index, Entry<'_>)> = self.database.nodes().collect();
+        let mut shown: Vec<(Index, Entry<'_>)> = self.view.nodes().collect();
         shown.sort_unstable_by_key(|(_, entry)| entry.record.id());
         let places: BTreeMap<Index, usize> = shown
             .iter()
@@ -29,33 +30,28 @@ impl Core {
             .collect();
         let mut links = Vec::new();
         for (place, (index, entry)) in shown.iter().enumerate().filter(|(_, (_, entry))| entry.up) {
-            for peer in self.database.mutual_links(*index) {
+            for peer in self.view.mutual_links(*index) {
                 let other = places[&peer];
                 // Each pair once, from its lower end.
-                if place < other && self.database.is_up_at(peer) {
+                if place < other && self.view.is_up_at(peer) {
                     links.push(self.link_view(
                         now,
                         (place, entry),
-                        (other, &self.database.entry(peer)),
+                        (other, &self.view.entry(peer)),
                     ));
                 }
             }
         }
         links.sort_by_key(|link: &LinkView| (link.dialer, link.listener));
         Snapshot {
-            me: places[&self.database.me()],
+            me: places[&self.view.me()],
             network: self.config.network.clone(),
-            cut_off: self.database.up_count() == 1 && nodes_known(&shown) > 1,
+            cut_off: self.view.up_count() == 1 && shown.len() > 1,
             // The core knows nothing of sockets; the node adds it.
             impaired: None,
             nodes,
             links,
-            rejected: Rejected(
-                self.rejected
-                    .iter()
-                    .map(|(name, count)| (*name, *count))
-                    .collect(),
-            ),
+            rejected: self.out.rejected(),
         }
     }
 
@@ -67,28 +63,26 @@ impl Core {
             (false, false) => NodeState::Unreachable,
         };
         let mut addrs = body.addrs.clone();
-        if index != self.database.me() {
+        if index != self.view.me() {
             // Any address can stand in a record; one that nobody can dial would make a bad target file of peers.json.
             addrs.retain(|addr| dialable(addr, entry.over_loopback));
         }
-        if index != self.database.me()
+        if index != self.view.me()
             && let Some(worked) = self
-                .pool
-                .nodes()
-                .get(&body.id)
-                .and_then(|node| node.addrs.first())
+                .overlay
+                .best_address(&body.id)
                 // One that it publishes no longer is the past.
                 .filter(|worked| addrs.is_empty() || addrs.contains(worked))
         {
-            addrs.retain(|addr| addr != worked);
-            addrs.insert(0, *worked);
+            addrs.retain(|addr| *addr != worked);
+            addrs.insert(0, worked);
         }
         NodeView {
             id: body.id,
             label: body.label.clone(),
             addrs,
             state,
-            since_ms: self.unix_ms(entry.since),
+            since_ms: self.config.unix_ms(entry.since),
         }
     }
 
@@ -120,7 +114,7 @@ impl Core {
             dialer: dialer.0,
             listener: listener.0,
             rtt_us: (measured.rtt_us > 0).then_some(measured.rtt_us),
-            rtt_at_ms: self.unix_ms(published),
+            rtt_at_ms: self.config.unix_ms(published),
             rtt_stale: now.saturating_sub(published) > self.stale_after(),
             // The worse of two estimates would be too bad on average.
             loss_permille: u16::from(measured.loss) * 4,
@@ -128,15 +122,9 @@ impl Core {
         }
     }
 
-    /// Twice the time in which the budget lets every node tell its measurements anew.
+    /// Twenty times the time in which the budget lets every node tell its measurements anew.
     fn stale_after(&self) -> Duration {
-        let record = self.own.record().encoded_len() as f64;
-        let budget = f64::from(self.config.refresh_bytes_per_s.max(1));
-        let round = record * 2.0 * self.database.up_count() as f64 / budget;
-        STALE_AFTER.max(Duration::from_secs_f64((round * 10.0 * 2.0).min(1e6)))
+        let round_s = self.own.refresh_round_s(self.view.up_count());
+        STALE_AFTER.max(Duration::from_secs_f64((round_s * 10.0 * 2.0).min(1e6)))
     }
-}
-
-fn nodes_known(shown: &[(Index, Entry<'_>)]) -> usize {
-    shown.len()
 }

@@ -4,8 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::database::{Database, Flip, ring_position};
-use super::ids::Index;
+use crate::membership::view::{Flip, Index, View, ring_position};
 use crate::wire::NodeId;
 
 /// Each node keeps links to so many successors on the ring; so it has as many predecessors.
@@ -52,12 +51,12 @@ impl Ring {
     }
 
     /// Takes note of who came into view, and who went.
-    pub(super) fn follow(&mut self, database: &Database, flips: &[Flip]) {
-        let is_other = |index: &Index| *index != database.me();
-        let id = |index: Index| move || database.record_at(index).id();
+    pub(super) fn follow(&mut self, view: &View, flips: &[Flip]) {
+        let is_other = |index: &Index| *index != view.me();
+        let id = |index: Index| move || view.record_at(index).id();
         let mut gap = false;
         for flip in flips.iter().filter(|flip| is_other(&flip.index)) {
-            let ring = database.ring(flip.index);
+            let ring = view.ring(flip.index);
             if flip.up {
                 self.add(ring, id(flip.index));
             } else {
@@ -66,9 +65,9 @@ impl Ring {
         }
         if gap {
             (self.after, self.before) = (Side::default(), Side::default());
-            let up = database.nodes_up().map(|(index, _)| index);
+            let up = view.nodes_up().map(|(index, _)| index);
             for index in up.filter(is_other) {
-                self.add(database.ring(index), id(index));
+                self.add(view.ring(index), id(index));
             }
         }
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
-use super::Time;
+use crate::membership::Time;
 use crate::wire::NodeId;
 
 /// The largest number of nodes remembered: a few hundred bytes each.
@@ -51,6 +51,20 @@ pub struct Remembered {
     lost_at: Option<Time>,
 }
 
+impl Remembered {
+    /// A node that could be dialed at those addresses, the best one first.
+    #[must_use]
+    pub fn new(addrs: Vec<SocketAddr>, last_seen_ms: u64, left: bool) -> Self {
+        Self {
+            addrs,
+            last_seen_ms,
+            left,
+            failures: 0,
+            lost_at: None,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Target {
     addr: SocketAddr,
@@ -73,7 +87,7 @@ pub struct Candidate {
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub struct Pool {
+pub struct Candidates {
     targets: Vec<Target>,
     nodes: BTreeMap<NodeId, Remembered>,
     redials: BTreeMap<NodeId, (usize, Time)>,
@@ -117,7 +131,7 @@ impl Wheel {
     }
 }
 
-impl Pool {
+impl Candidates {
     /// A pool of configured targets and what an earlier run remembered.
     #[must_use]
     pub fn new(targets: &[SocketAddr], remembered: Vec<(NodeId, Remembered)>) -> Self {
@@ -138,18 +152,6 @@ impl Pool {
             redials: BTreeMap::new(),
             wheel: Wheel::default(),
             draws: 0,
-        }
-    }
-
-    /// What an earlier run knew of a node.
-    #[must_use]
-    pub fn remember(addrs: Vec<SocketAddr>, last_seen_ms: u64, left: bool) -> Remembered {
-        Remembered {
-            addrs,
-            last_seen_ms,
-            left,
-            failures: 0,
-            lost_at: None,
         }
     }
 
@@ -200,7 +202,7 @@ impl Pool {
         let node = self
             .nodes
             .entry(id)
-            .or_insert_with(|| Self::remember(Vec::new(), now_ms, left));
+            .or_insert_with(|| Remembered::new(Vec::new(), now_ms, left));
         node.last_seen_ms = node.last_seen_ms.max(now_ms);
         node.left = left;
         node.failures = 0;
@@ -450,3 +452,6 @@ fn weighted(candidates: &[(Candidate, f64)], rng: &mut ChaCha8Rng) -> Option<Can
     }
     None
 }
+
+#[cfg(test)]
+mod tests;
