@@ -165,7 +165,9 @@ mod commands {
                 format!("network.name={network}"),
             ];
             let addr = (std::net::Ipv6Addr::LOCALHOST, port).into();
-            self.0.spawn(profile, addr, &mut self.command(words, &more))
+            let log = fs::File::create(self.0.path(&format!("{profile}.log"))).unwrap();
+            let mut command = self.command(words, &more);
+            self.0.spawn(profile, addr, command.stderr(log))
         }
     }
 
