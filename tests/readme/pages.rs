@@ -49,7 +49,7 @@ fn links_between_documents_lead_somewhere() {
 fn every_page_is_reached_from_the_readme() {
     let readme = links(&text("README.md"));
     for page in all() {
-        let linked = readme.iter().any(|link| *link == page);
+        let linked = readme.contains(&page);
         assert!(
             linked || page == "README.md",
             "README.md doesn't link to {page}"
