@@ -29,7 +29,7 @@ impl Binary {
             Some(path) => path
                 .canonicalize()
                 .with_context(|| format!("there is no {}", path.display())),
-            None => build(project(), None),
+            None => build(project(), None, &[]),
         }
     }
 
@@ -40,7 +40,12 @@ impl Binary {
 }
 
 /// Builds the release binary of the checkout in `project`, in cargo's usual target folder or in `target`, and returns its path.
-pub(crate) fn build(project: &Path, target: Option<&Path>) -> Result<PathBuf> {
+/// `environment` is added to the harness's own.
+pub(crate) fn build(
+    project: &Path,
+    target: Option<&Path>,
+    environment: &[(&str, OsString)],
+) -> Result<PathBuf> {
     // `cargo run` tells which cargo it is.
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
@@ -48,6 +53,7 @@ pub(crate) fn build(project: &Path, target: Option<&Path>) -> Result<PathBuf> {
         .current_dir(project)
         .args(["build", "--release", "--locked", "--bin", "area-net"])
         .args(["--message-format", "json-render-diagnostics"])
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
     if let Some(target) = target {

@@ -4,6 +4,7 @@
 //! cargo run -p area-net-lab --release -- lab      scenarios under the kernel's `tc netem`, with the promises that must hold
 //!                                        network  start, death and idle cost of 5 to 100 processes
 //!                                        netem    the built-in impairment against the kernel's
+//!                                        same     two builds side by side: does a change keep behaviour?
 //! ```
 //!
 //! Each subcommand is one module, and explains itself there; `shared` is what several of them need. A binary that is not named
@@ -20,6 +21,7 @@ mod binary;
 mod lab;
 mod netem;
 mod network;
+mod same;
 mod shared;
 
 use std::process::ExitCode;
@@ -39,6 +41,7 @@ enum What {
     Lab(lab::Options),
     Network(network::Options),
     Netem(netem::Options),
+    Same(same::Options),
 }
 
 fn main() -> ExitCode {
@@ -46,9 +49,11 @@ fn main() -> ExitCode {
         What::Lab(options) => ("lab", lab::run(&options)),
         What::Network(options) => ("network", network::run(options)),
         What::Netem(options) => ("netem", netem::run(&options)),
+        What::Same(options) => ("same", same::run(&options)),
     };
     end.unwrap_or_else(|error| {
         eprintln!("{name}: {error:#}");
-        ExitCode::from(if lab::is_bad_input(&error) { 2 } else { 1 })
+        let bad_input = lab::is_bad_input(&error) || error.is::<shared::BadInput>();
+        ExitCode::from(if bad_input { 2 } else { 1 })
     })
 }

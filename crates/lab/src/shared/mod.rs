@@ -22,6 +22,11 @@ pub(crate) fn project() -> &'static Path {
         .expect("crates/lab is two folders below the project's")
 }
 
+/// The user asked for something that can't be done; nothing was begun.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct BadInput(pub(crate) String);
+
 /// A folder for results and scratch files, in the target folder that the harness itself was built in.
 pub(crate) fn scratch() -> Result<PathBuf> {
     let own = std::env::current_exe().context("where the lab's own program is")?;
