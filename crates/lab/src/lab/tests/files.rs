@@ -46,6 +46,15 @@ fn the_documents_name_every_shipped_scenario() {
 }
 
 #[test]
+fn the_scenario_in_the_documents_is_sound() {
+    let name = project().join("docs/impairment.md");
+    let page = std::fs::read_to_string(&name).unwrap();
+    let (_, rest) = page.split_once("```toml\n").expect("there is a scenario");
+    let (scenario, _) = rest.split_once("```").expect("the scenario ends");
+    parse::scenario(&name, scenario, false).unwrap();
+}
+
+#[test]
 fn the_short_set_ends_within_minutes() {
     let mut total = 0.0;
     for file in parse::shipped(&scenarios()).unwrap() {
