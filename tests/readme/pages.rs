@@ -111,16 +111,28 @@ fn the_events_of_the_log_are_documented() {
     let Ok(source) = std::fs::read_to_string(source) else {
         return;
     };
-    let names = source.lines().filter_map(|line| {
-        let (_, rest) = line.trim().split_once(" = \"")?;
-        rest.strip_suffix("\",")
-    });
-    let events = first_column(&section(&text("docs/files.md"), "### Events"));
-    for name in names {
-        assert!(
-            events.iter().any(|event| event == name),
-            "docs/files.md doesn't document the event `{name}`"
-        );
+    let page = section(&text("docs/files.md"), "### Events");
+    let mut fields = Vec::new();
+    for line in source.lines().map(str::trim) {
+        if let Some((_, rest)) = line.split_once("Fields: ") {
+            fields = rest.split('`').skip(1).step_by(2).collect();
+        }
+        let Some((_, name)) = line.split_once(" = \"") else {
+            continue;
+        };
+        let Some(name) = name.strip_suffix("\",") else {
+            continue;
+        };
+        let row = page
+            .lines()
+            .find(|row| row.starts_with(&format!("| `{name}` |")));
+        let row = row.unwrap_or_else(|| panic!("docs/files.md lacks the event `{name}`"));
+        for field in std::mem::take(&mut fields) {
+            assert!(
+                row.contains(&format!("`{field}`")),
+                "docs/files.md lacks the field `{field}` of `{name}`"
+            );
+        }
     }
 }
 
