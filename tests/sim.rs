@@ -634,7 +634,7 @@ fn a_run_that_is_interrupted_reports_what_ran() {
 
 #[test]
 fn five_nodes_at_rest_send_about_what_real_ones_do() {
-    // `cargo bench --bench network` measures 424 bytes a node a second on loopback.
+    // `cargo run -p area-net-lab --release -- network` measures 424 bytes a node a second on loopback.
     let report = play("nodes = 5\nlinks = \"delay 100us\"\nlasts = \"3min\"\n");
     let idle = report.traffic.idle_bytes_per_s.expect("there is rest");
     assert!((300.0..550.0).contains(&idle), "{idle}");

@@ -34,7 +34,7 @@
 //!
 //! # Where it differs from netem
 //!
-//! `cargo bench --bench netem` holds all of this against the kernel's netem (6.1) and `tc` (6.1). What remains:
+//! `cargo run -p area-net-lab --release -- netem` holds all of this against the kernel's netem (6.1) and `tc` (6.1). What remains:
 //!
 //! - The socket delivers up to 2 ms late, mostly 0.5 to 1.5: tokio's timers tick in whole milliseconds and round up. The model
 //!   itself is exact.
