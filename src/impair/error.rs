@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::rules::{MAX_RULES, MAX_TEXT};
+use super::{MAX_RULES, MAX_TEXT};
 
 /// Why a text is no impairment.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -78,10 +78,15 @@ use std::fmt;
 
 pub use self::error::{Fault, ParseError};
 pub use self::model::{BitFlip, Delivery, Fate, LinkModel};
-pub use self::rules::{MAX_RULES, MAX_TEXT, Rules};
+pub use self::rules::Rules;
 pub use self::socket::ImpairedSocket;
 pub use self::value::Share;
 use self::value::{Bits, Time};
+
+/// The longest text of rules, in bytes: some lines of a screen.
+pub const MAX_TEXT: usize = 4096;
+/// The most rules; each packet is held against all of them.
+pub const MAX_RULES: usize = 64;
 
 /// What happens to packets on one link. The default leaves them alone.
 ///

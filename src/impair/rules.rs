@@ -5,14 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::Impairment;
 use super::error::{Fault, ParseError};
 use super::grammar::{Parser, Word, words};
-
-/// The longest text of rules, in bytes: some lines of a screen.
-pub const MAX_TEXT: usize = 4096;
-/// The most rules; each packet is held against all of them.
-pub const MAX_RULES: usize = 64;
+use super::{Impairment, MAX_RULES, MAX_TEXT};
 
 /// The impairments of a node's links, by destination. The default impairs nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
