@@ -4,35 +4,34 @@
 //! logs its events, and publishes that something changed. Readers ask for a snapshot over a channel of their own, so
 //! nobody but this loop ever touches the core.
 
+mod saver;
+mod start;
 mod story;
+
+pub use start::{NodeError, run};
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
-use std::net::{SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use quinn::{AsyncTimer, AsyncUdpSocket, Runtime};
-use rand::TryRng as _;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
-use crate::export::{Exporter, Files};
-use crate::identity::{Allow, Identity, IdentityError};
+use crate::identity::{Allow, Identity};
 use crate::impair::{ImpairedSocket, Rules};
 use crate::membership::{Action, Config, Core, Event, Input, Time};
-use crate::memory::{self, Memory};
-use crate::record::{Record, Signer as _};
+use crate::memory::Memory;
+use crate::record::Record;
 use crate::settings::Settings;
 use crate::snapshot::{Changes, Snapshot, SnapshotReader, SnapshotRequests};
 use crate::transport::{Greeting, Parts, Tap, Transport, TransportEvent};
-#[cfg(target_os = "linux")]
-use crate::transport::{KernelSocket, TimerRuntime};
+use saver::Saver;
 use story::Story;
 
 /// The most events that are handled between two looks at timers and requests.
@@ -42,187 +41,6 @@ const FAREWELL: Duration = Duration::from_millis(250);
 const CLOSING: Duration = Duration::from_millis(100);
 /// And so long for what an impairment still holds up; a real network would deliver it after the end, too.
 const LAST_WORDS: Duration = Duration::from_millis(250);
-/// The memory is saved no more often than this, when something changed, and at least this often. A node that has just
-/// started learns all it will need, and may be killed before it is a second old: the first savings come sooner.
-const SAVE_FIRST: Duration = Duration::from_millis(100);
-const SAVE_EVERY: Duration = Duration::from_secs(1);
-const SAVE_AT_LEAST: Duration = Duration::from_secs(3600);
-
-/// Why a node could not run.
-#[derive(Debug, thiserror::Error)]
-pub enum NodeError {
-    /// The key or certificate can't be used.
-    #[error("this node's identity")]
-    Identity(#[from] IdentityError),
-    /// The address can't be listened on.
-    #[error(
-        "can't listen on {addr} (network.controller.listen.addr and .port of profile {profile})"
-    )]
-    Listen {
-        /// Which one.
-        addr: SocketAddr,
-        /// Whose settings asked for it.
-        profile: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// Signals, entropy or the socket failed.
-    #[error("{doing}")]
-    System {
-        /// What was tried.
-        doing: &'static str,
-        /// What the system said.
-        source: std::io::Error,
-    },
-}
-
-impl NodeError {
-    /// Whether what the user gave us is at fault.
-    #[must_use]
-    pub fn is_bad_input(&self) -> bool {
-        match self {
-            Self::Identity(_) | Self::Listen { .. } => true,
-            Self::System { .. } => false,
-        }
-    }
-}
-
-/// Runs a node until it is asked to leave, by SIGINT, SIGTERM or SIGHUP.
-///
-/// # Errors
-/// When the node can't start.
-pub async fn run(settings: Settings) -> Result<(), NodeError> {
-    let system = |doing| move |source| NodeError::System { doing, source };
-    // First of all: whoever reads "started" may ask the node to leave, and must not kill it instead.
-    let mut leave = Leave::new()?;
-    // Nothing is written before the address is ours: a second start of a profile must not touch the first one's files.
-    let (socket, bound) = listen(&settings)?;
-    let identity = Arc::new(Identity::load_or_create(
-        &Path::new("certs").join(&settings.profile),
-    )?);
-    let dir = Path::new("profiles").join(&settings.profile);
-    let unix_ms = unix_ms();
-    let keep = Duration::from_secs(settings.addresses_for_days * 24 * 3600);
-    let state = dir.join("state.json");
-    let (remembered, warning) = Memory::load(&state, unix_ms, keep);
-    story::started(&settings, &identity.node_id(), bound, warning.as_deref());
-
-    let (runtime, socket, tap) = open(socket).map_err(system("can't use the socket"))?;
-    let assembly = Assembly {
-        run_id: u64::from_be_bytes(entropy()?),
-        core_seed: entropy()?,
-        quinn_seed: None,
-        start_unix_ms: unix_ms,
-        published: if bound.ip().is_unspecified() {
-            Vec::new()
-        } else {
-            vec![bound]
-        },
-        state: Some(state),
-        memory: remembered,
-        settings: settings.clone(),
-        identity,
-        socket,
-        tap,
-        runtime,
-        witness: None,
-    };
-    let node = Node::assemble(assembly).map_err(system("can't open the endpoint"))?;
-    let exporter = Exporter::start(
-        node.reader(),
-        Files {
-            dir,
-            d2: settings.d2,
-        },
-    );
-    node.run(leave.asked()).await;
-    exporter.finish(None).await;
-    Ok(())
-}
-
-fn listen(settings: &Settings) -> Result<(UdpSocket, SocketAddr), NodeError> {
-    let addr = SocketAddr::new(settings.listen_addr, settings.listen_port);
-    UdpSocket::bind(addr)
-        .and_then(|socket| {
-            let bound = socket.local_addr()?;
-            Ok((socket, bound))
-        })
-        .map_err(|source| NodeError::Listen {
-            addr,
-            profile: settings.profile.clone(),
-            source,
-        })
-}
-
-/// The socket and the timers that suit this system best.
-#[cfg(target_os = "linux")]
-fn open(socket: UdpSocket) -> std::io::Result<Edge> {
-    let tap = Arc::new(Tap::default());
-    let runtime = Arc::new(TimerRuntime::new()?);
-    let socket = KernelSocket::open(socket, Arc::clone(&tap))?;
-    Ok((runtime, socket, tap))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn open(socket: UdpSocket) -> std::io::Result<Edge> {
-    let runtime = Arc::new(quinn::TokioRuntime);
-    let socket = runtime.wrap_udp_socket(socket)?;
-    Ok((runtime, socket, Arc::default()))
-}
-
-type Edge = (Arc<dyn Runtime>, Arc<dyn AsyncUdpSocket>, Arc<Tap>);
-
-/// The wall clock, read once: from then on time is what the monotonic clock adds, so a clock that jumps changes nothing.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place that reads the wall clock"
-)]
-fn unix_ms() -> u64 {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).expect("fits for an age of the earth")
-}
-
-fn entropy<const N: usize>() -> Result<[u8; N], NodeError> {
-    let mut bytes = [0; N];
-    rand::rngs::SysRng
-        .try_fill_bytes(&mut bytes)
-        .map_err(|error| NodeError::System {
-            doing: "the system gives no entropy",
-            source: std::io::Error::other(error.to_string()),
-        })?;
-    Ok(bytes)
-}
-
-/// The signals that ask a node to leave.
-struct Leave([tokio::signal::unix::Signal; 3]);
-
-impl Leave {
-    fn new() -> Result<Self, NodeError> {
-        let listen = |kind| {
-            signal(kind).map_err(|source| NodeError::System {
-                doing: "can't listen for signals",
-                source,
-            })
-        };
-        Ok(Self([
-            listen(SignalKind::interrupt())?,
-            listen(SignalKind::terminate())?,
-            listen(SignalKind::hangup())?,
-        ]))
-    }
-
-    async fn asked(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    }
-}
-
 /// What a node is made of. All that differs between a real node and a simulated one is in here.
 pub struct Assembly {
     /// The checked settings.
@@ -562,73 +380,5 @@ fn greeting(core: &Core) -> Greeting {
         known: u32::try_from(core.up_count()).expect("the database's limit fits"),
         digest: core.digest(),
         record: core.own_record(),
-    }
-}
-
-/// Saves the memory, off the event loop.
-struct Saver {
-    path: PathBuf,
-    saved: Option<(u64, u64)>,
-    at: Instant,
-    pause: Duration,
-    under_way: Option<JoinHandle<()>>,
-}
-
-impl Saver {
-    fn new(path: PathBuf, now: Instant) -> Self {
-        Self {
-            path,
-            saved: None,
-            at: now,
-            pause: SAVE_FIRST,
-            under_way: None,
-        }
-    }
-
-    /// When the next saving is due; `None` while one is under way.
-    fn due(&self, core: &Core) -> Option<Instant> {
-        let busy = self
-            .under_way
-            .as_ref()
-            .is_some_and(|task| !task.is_finished());
-        let changed = self.saved != Some(Self::state(core));
-        let pause = if changed { self.pause } else { SAVE_AT_LEAST };
-        (!busy).then_some(self.at + pause)
-    }
-
-    fn state(core: &Core) -> (u64, u64) {
-        (core.epoch(), core.changes().shape)
-    }
-
-    fn consider(&mut self, core: &Core, now: Instant, at_once: bool) {
-        let due = self.due(core).is_some_and(|due| due <= now);
-        if !at_once && !due {
-            return;
-        }
-        self.saved = Some(Self::state(core));
-        self.at = now;
-        self.pause = (self.pause * 3).min(SAVE_EVERY);
-        let bytes = Memory::encode(core.epoch(), &core.remembered());
-        let path = self.path.clone();
-        let before = self.under_way.take();
-        self.under_way = Some(tokio::spawn(async move {
-            if let Some(before) = before {
-                before.await.ok();
-            }
-            let file = path.clone();
-            let saved = tokio::task::spawn_blocking(move || memory::save(&file, &bytes)).await;
-            if let Ok(Err(error)) = saved {
-                tracing::warn!(file = %path.display(), %error, "can't keep what is worth remembering; going on without");
-            }
-        }));
-    }
-
-    /// Waits for what is under way, unless the disk takes too long.
-    async fn settle(&mut self) {
-        if let Some(mut task) = self.under_way.take()
-            && tokio::time::timeout(CLOSING, &mut task).await.is_err()
-        {
-            self.under_way = Some(task);
-        }
     }
 }
