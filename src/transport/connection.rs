@@ -8,10 +8,10 @@ use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
 use rustls_pki_types::CertificateDer;
 use tokio::sync::mpsc;
 
-use super::{
-    FrameError, HELLO_TIMEOUT, Handle, Place, Shared, TransportEvent, Watch, closed, read_frame,
-    stranger,
-};
+use super::admission::Place;
+use super::frames::{FrameError, read_frame};
+use super::tap::Watch;
+use super::{HELLO_TIMEOUT, Handle, Shared, TransportEvent, closed, stranger};
 use crate::identity::certified_id;
 use crate::membership::{Closed, ConnId, Connected, DialError, DialId, Input};
 use crate::record::MAX_RECORD;

@@ -7,8 +7,11 @@
 //! [`Input`]: crate::membership::Input
 //! [`Action`]: crate::membership::Action
 
+mod admission;
+mod config;
 mod congestion;
 mod connection;
+mod frames;
 #[cfg(target_os = "linux")]
 mod kernel;
 mod socket;
@@ -23,46 +26,32 @@ pub use tap::Tap;
 pub use timers::TimerRuntime;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{AsyncUdpSocket, Endpoint, EndpointConfig, TransportConfig, VarInt};
-use quinn_proto::HashedConnectionIdGenerator;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use quinn::{AsyncUdpSocket, Endpoint, TransportConfig, VarInt};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::clock::Clock;
 use crate::identity::{Allow, Identity};
 use crate::membership::{Action, Closed, ConnId, Connected, DialError, Input};
 use crate::record::Record;
-use crate::wire::{Answer, CloseCode, Datagram, MAX_FRAME, Message, Probe, ViewDigest};
+use crate::wire::{Answer, CloseCode, Datagram, Probe, ViewDigest};
+use admission::{MAX_HANDSHAKES, Place};
+use config::{endpoint_config, transport_config};
 use connection::{Command, DialRequest};
 use tap::Watch;
 
-/// QUIC's own idle timeout: above our slowest verdict, so that it is the detector who decides (section "QUIC" of the protocol).
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The round-trip time that a handshake reckons with: lost Initials are sent again after three times this, doubling. The
 /// usual guess (RFC 9002, section 6.2.2) for somebody who may not be there; a much shorter one for a start, when nodes that
 /// are started together wait for each other.
 const PATIENT_RTT: Duration = Duration::from_millis(333);
 const EAGER_RTT: Duration = Duration::from_millis(8);
-/// Never more than this in a UDP payload: with IPv6 and UDP headers it fits the least MTU of IPv6, so no discovery is needed.
-const MTU: u16 = 1200;
-/// What quinn may receive in one datagram; ours are smaller, a few bytes more are other QUIC versions' right.
-const MAX_UDP_PAYLOAD: u16 = 1280;
-/// Flow control of the one stream and of the connection: two frames.
-const STREAM_WINDOW: u32 = 2 * MAX_FRAME as u32;
-/// Datagrams that wait to be sent or read: a few probes.
-const DATAGRAM_BUFFER: usize = 8 * 1024;
-/// Handshakes of strangers under way at once: each costs a few kB and 0.7 ms.
-const MAX_HANDSHAKES: usize = 128;
 /// From so many on, an address must prove that it can receive before anything is spent on it (RFC 9000, section 8.1.2).
 const UNPROVEN_HANDSHAKES: usize = 32;
-/// Handshakes under way at once from one remote host (an IPv4 address, or the /64 of an IPv6 one): one host must not take
-/// all the places. This machine's own nodes are not bounded so.
-const HANDSHAKES_A_HOST: usize = 8;
 /// How long a peer that dialed may take from its first packet to its Hello: as long as a dialer tries on a slow path.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Events that wait for the event loop.
@@ -359,66 +348,6 @@ impl Shared {
     }
 }
 
-/// A place among the handshakes under way.
-struct Place {
-    shared: Arc<Shared>,
-    host: Option<IpAddr>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Place {
-    /// A place, or why there is none.
-    fn take(shared: &Arc<Shared>, remote: IpAddr) -> Result<Self, String> {
-        let permit = shared.handshakes.clone().try_acquire_owned();
-        let permit = permit.map_err(|_| format!("{MAX_HANDSHAKES} handshakes are under way"))?;
-        let host = host_of(remote);
-        if let Some(host) = host {
-            let mut by_host = shared
-                .by_host
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            let count = by_host.entry(host).or_default();
-            if *count >= HANDSHAKES_A_HOST {
-                return Err(format!(
-                    "{HANDSHAKES_A_HOST} handshakes with {host} are under way"
-                ));
-            }
-            *count += 1;
-        }
-        Ok(Self {
-            shared: shared.clone(),
-            host,
-            _permit: permit,
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let Some(host) = self.host else { return };
-        let mut by_host = self
-            .shared
-            .by_host
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = by_host.get_mut(&host) {
-            *count -= 1;
-            if *count == 0 {
-                by_host.remove(&host);
-            }
-        }
-    }
-}
-
-/// What counts as one host; `None` for this machine.
-fn host_of(remote: IpAddr) -> Option<IpAddr> {
-    match remote.to_canonical() {
-        ip if ip.is_loopback() => None,
-        IpAddr::V4(v4) => Some(v4.into()),
-        IpAddr::V6(v6) => Some(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into()),
-    }
-}
-
 /// Accepts for as long as the endpoint lives. Strangers cost little until they have shown a key and said Hello.
 async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
     while let Some(incoming) = endpoint.accept().await {
@@ -450,40 +379,6 @@ async fn stranger(shared: &Shared, remote: SocketAddr, what: &'static str, why: 
     tokio::task::yield_now().await;
 }
 
-fn endpoint_config(identity: &Identity, seed: Option<[u8; 32]>) -> EndpointConfig {
-    let (reset_key, cid_key) = identity.quic_keys();
-    let mut config = EndpointConfig::new(Arc::new(reset_key));
-    config
-        .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(cid_key)))
-        .min_reset_interval(Duration::from_millis(1))
-        .grease_quic_bit(false)
-        .max_udp_payload_size(MAX_UDP_PAYLOAD)
-        .expect("above 1200")
-        .rng_seed(seed);
-    config
-}
-
-fn transport_config(initial_rtt: Duration) -> TransportConfig {
-    let mut config = TransportConfig::default();
-    config
-        .max_idle_timeout(Some(IDLE_TIMEOUT.try_into().expect("30 s fit")))
-        .keep_alive_interval(None)
-        .initial_rtt(initial_rtt)
-        .initial_mtu(MTU)
-        .min_mtu(MTU)
-        .mtu_discovery_config(None)
-        .max_concurrent_bidi_streams(1_u8.into())
-        .max_concurrent_uni_streams(0_u8.into())
-        .stream_receive_window(STREAM_WINDOW.into())
-        .receive_window(STREAM_WINDOW.into())
-        .send_window(u64::from(STREAM_WINDOW))
-        .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
-        .datagram_send_buffer_size(DATAGRAM_BUFFER)
-        .allow_spin(false)
-        .congestion_controller_factory(Arc::new(congestion::FlooredConfig));
-    config
-}
-
 /// Why quinn says that a connection ended, in the core's words.
 fn closed(error: quinn::ConnectionError) -> Closed {
     match error {
@@ -498,45 +393,4 @@ fn closed(error: quinn::ConnectionError) -> Closed {
         | quinn::ConnectionError::ConnectionClosed(_)
         | quinn::ConnectionError::CidsExhausted => Closed::Failed(error.to_string()),
     }
-}
-
-/// A control message's frame, or why there is none.
-#[derive(Debug, thiserror::Error)]
-enum FrameError {
-    #[error(transparent)]
-    Closed(#[from] quinn::ConnectionError),
-    #[error("{0}")]
-    Violation(String, CloseCode),
-}
-
-async fn read_frame(stream: &mut quinn::RecvStream, limit: usize) -> Result<Message, FrameError> {
-    let mut head = [0; 4];
-    read_exact(stream, &mut head).await?;
-    let length = u32::from_be_bytes(head) as usize;
-    if length > limit {
-        let why = format!("a frame of {length} bytes is over the limit of {limit}");
-        return Err(FrameError::Violation(why, CloseCode::Limit));
-    }
-    let mut body = vec![0; length];
-    read_exact(stream, &mut body).await?;
-    Message::from_body(&body)
-        .map_err(|error| FrameError::Violation(error.to_string(), CloseCode::Protocol))
-}
-
-async fn read_exact(stream: &mut quinn::RecvStream, buffer: &mut [u8]) -> Result<(), FrameError> {
-    stream
-        .read_exact(buffer)
-        .await
-        .map_err(|error| match error {
-            quinn::ReadExactError::ReadError(quinn::ReadError::ConnectionLost(error)) => {
-                error.into()
-            }
-            quinn::ReadExactError::ReadError(_) | quinn::ReadExactError::FinishedEarly(_) => {
-                // A dead stream is a dead connection.
-                FrameError::Violation(
-                    "it ended the control stream".to_owned(),
-                    CloseCode::Protocol,
-                )
-            }
-        })
 }

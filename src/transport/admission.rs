@@ -1,0 +1,74 @@
+//! How many handshakes of strangers may be under way at once.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, PoisonError};
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Shared;
+
+/// Handshakes of strangers under way at once: each costs a few kB and 0.7 ms.
+pub(super) const MAX_HANDSHAKES: usize = 128;
+/// Handshakes under way at once from one remote host (an IPv4 address, or the /64 of an IPv6 one): one host must not take
+/// all the places. This machine's own nodes are not bounded so.
+const HANDSHAKES_A_HOST: usize = 8;
+
+/// A place among the handshakes under way.
+pub(super) struct Place {
+    shared: Arc<Shared>,
+    host: Option<IpAddr>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// A place, or why there is none.
+    pub(super) fn take(shared: &Arc<Shared>, remote: IpAddr) -> Result<Self, String> {
+        let permit = shared.handshakes.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| format!("{MAX_HANDSHAKES} handshakes are under way"))?;
+        let host = host_of(remote);
+        if let Some(host) = host {
+            let mut by_host = shared
+                .by_host
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let count = by_host.entry(host).or_default();
+            if *count >= HANDSHAKES_A_HOST {
+                return Err(format!(
+                    "{HANDSHAKES_A_HOST} handshakes with {host} are under way"
+                ));
+            }
+            *count += 1;
+        }
+        Ok(Self {
+            shared: shared.clone(),
+            host,
+            _permit: permit,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some(host) = self.host else { return };
+        let mut by_host = self
+            .shared
+            .by_host
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = by_host.get_mut(&host) {
+            *count -= 1;
+            if *count == 0 {
+                by_host.remove(&host);
+            }
+        }
+    }
+}
+
+/// What counts as one host; `None` for this machine.
+fn host_of(remote: IpAddr) -> Option<IpAddr> {
+    match remote.to_canonical() {
+        ip if ip.is_loopback() => None,
+        IpAddr::V4(v4) => Some(v4.into()),
+        IpAddr::V6(v6) => Some(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into()),
+    }
+}
