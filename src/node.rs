@@ -1,8 +1,8 @@
 //! The node: one event loop that owns the core and reads the clock.
 //!
-//! Connections report over a bounded channel; the loop turns what they say into inputs for the core, performs the core's actions,
-//! logs its events, and publishes that something changed. Readers ask for a snapshot over a channel of their own, so
-//! nobody but this loop ever touches the core.
+//! Connections report over a bounded channel. The loop turns their reports into inputs for the core, performs the core's
+//! actions, logs its events and announces changes. Readers request snapshots over a second channel, so only this loop touches
+//! the core.
 
 mod saver;
 mod start;
@@ -34,26 +34,28 @@ use crate::transport::{Greeting, Parts, Tap, Transport, TransportEvent};
 use saver::Saver;
 use story::Story;
 
-/// The most events that are handled between two looks at timers and requests.
+/// The most transport events that are handled before timers and requests get their turn.
 const EVENTS_AT_ONCE: usize = 256;
-/// Farewell: so long for the last record to leave, and so long for the connections to close. A second in all is promised.
+/// How long a leaving node waits until its last record is sent. Together with the waits below this stays under a second, the
+/// time within which a node promises to stop.
 const FAREWELL: Duration = Duration::from_millis(250);
+/// How long a leaving node waits until its peers have acknowledged the close.
 const CLOSING: Duration = Duration::from_millis(100);
-/// And so long for what an impairment still holds up; a real network would deliver it after the end, too.
+/// How long a leaving node waits for packets that the built-in impairment delays. A real network would still deliver them.
 const LAST_WORDS: Duration = Duration::from_millis(250);
-/// What a node is made of. All that differs between a real node and a simulated one is in here.
+/// The parts of a node. A real node and a simulated one differ in nothing else.
 pub struct Assembly {
     /// The checked settings.
     pub settings: Settings,
-    /// Who the node is.
+    /// The node's key and certificate.
     pub identity: Arc<Identity>,
     /// The bound socket: quinn's seam for simulation.
     pub socket: Arc<dyn AsyncUdpSocket>,
-    /// What the socket tells of single packets; a new one for a socket that tells nothing.
+    /// Where the socket reports single packets. A socket that reports none gets a fresh one.
     pub tap: Arc<Tap>,
     /// Timers and tasks for quinn.
     pub runtime: Arc<dyn Runtime>,
-    /// Random, new at every start.
+    /// The id of this run: random, new at every start.
     pub run_id: u64,
     /// Seeds the core.
     pub core_seed: [u8; 32],
@@ -63,31 +65,31 @@ pub struct Assembly {
     pub start_unix_ms: u64,
     /// The addresses to publish; empty if they are to be learned.
     pub published: Vec<SocketAddr>,
-    /// Where to keep the memory; `None` to keep none.
+    /// The file of the memory; `None` to write none.
     pub state: Option<PathBuf>,
-    /// What an earlier run remembered.
+    /// The memory of an earlier run.
     pub memory: Memory,
-    /// Who looks on, if anybody does.
+    /// Observes what passes between the core and the node.
     pub witness: Option<Witness>,
 }
 
 /// What passes between a core and the node around it.
 #[derive(Debug)]
 pub enum Word<'a> {
-    /// What the core is about to be told.
+    /// An input, before the core handles it.
     Input(&'a mut Input),
-    /// What it wants done.
+    /// An action that the core requests.
     Action(&'a Action),
-    /// What it has for the log.
+    /// An event for the log.
     Event(&'a Event),
-    /// It has signed a new record of its own.
+    /// A new record that the core has signed for this node.
     Published(&'a Arc<Record>),
 }
 
-/// Is told every word that passes between the core and the node, at once.
+/// Is called with every [`Word`] at the moment it passes.
 pub type Witness = Box<dyn FnMut(Word<'_>) + Send>;
 
-/// A node that runs.
+/// A running node.
 pub struct Node {
     core: Core,
     transport: Transport,
@@ -95,27 +97,29 @@ pub struct Node {
     requests: mpsc::Receiver<oneshot::Sender<Arc<Snapshot>>>,
     asker: SnapshotRequests,
     changes: watch::Sender<Changes>,
-    /// What the transport greets with at present.
+    /// The greeting that the transport sends at present.
     greeting: Greeting,
     clock: Clock,
     start: Instant,
-    /// Goes off when the core has something to do.
+    /// Fires at the core's or the saver's next deadline.
     timer: Pin<Box<dyn AsyncTimer>>,
     story: Story,
+    /// Connections rejected before their Hello, by counter.
     strangers: BTreeMap<&'static str, u64>,
     impaired: Option<Impaired>,
     saver: Option<Saver>,
     witness: Option<Witness>,
 }
 
-/// What this node does to what it sends.
+/// The built-in impairment of what this node sends.
 struct Impaired {
     socket: Arc<ImpairedSocket>,
+    /// The rules in their canonical words.
     words: Arc<str>,
 }
 
 impl Impaired {
-    /// Puts the rules right above the socket, if there are any.
+    /// Wraps the socket, if there are rules.
     fn new(
         socket: Arc<dyn AsyncUdpSocket>,
         clock: &Clock,
@@ -135,7 +139,7 @@ impl Impaired {
 }
 
 impl Node {
-    /// Puts a node together. It does nothing until it runs.
+    /// Assembles a node. It does nothing until it runs.
     ///
     /// # Errors
     /// When quinn can't use the socket.
@@ -178,22 +182,22 @@ impl Node {
         })
     }
 
-    /// A reader of this node's picture.
+    /// A reader of this node's snapshots.
     #[must_use]
     pub fn reader(&self) -> SnapshotReader {
         SnapshotReader::new(self.changes.subscribe(), self.asker.clone())
     }
 
-    /// The core, to look at.
+    /// The core, read-only.
     #[must_use]
     pub fn core(&self) -> &Core {
         &self.core
     }
 
-    /// Runs until `leave` is ready, then says farewell.
+    /// Runs until `leave` is ready, then leaves gracefully.
     pub async fn run(mut self, leave: impl Future<Output = ()>) {
         let mut leave = pin!(leave);
-        // The epoch must be on disk before anybody hears of it.
+        // The epoch must be on disk before a peer learns it: a restart must not reuse it.
         self.save(true);
         if let Some(saver) = &mut self.saver {
             saver.settle().await;
@@ -209,7 +213,7 @@ impl Node {
         self.leave().await;
     }
 
-    /// Does all that there is to do. The task is woken when there is more.
+    /// Handles everything that is ready, and registers to be woken for the rest.
     pub fn poll(&mut self, cx: &mut Context<'_>) {
         loop {
             let wake = self.start + self.core.poll_timeout();
@@ -229,14 +233,14 @@ impl Node {
         }
     }
 
-    /// Runs no further, and says nothing: as if the process had been killed.
+    /// Ends without a leave message, as if the process had been killed.
     pub fn kill(self) {
         drop(self);
     }
 
-    /// Says farewell, and ends.
+    /// Sends the leave message, closes the connections and ends.
     pub async fn leave(mut self) {
-        tracing::info!("asked to stop: saying farewell");
+        story::stopping();
         self.step(Input::Leave);
         let clock = self.clock.clone();
         let until = clock.now() + FAREWELL;
@@ -257,14 +261,14 @@ impl Node {
         if let Some(mut saver) = saver {
             saver.settle().await;
         }
-        tracing::info!("stopped");
+        story::stopped();
     }
 
     fn now(&self) -> Time {
         self.clock.now().saturating_duration_since(self.start)
     }
 
-    /// Takes an event, and those that wait behind it.
+    /// Handles an event and those queued behind it, [`EVENTS_AT_ONCE`] at most.
     fn take(&mut self, first: TransportEvent) {
         let mut next = Some(first);
         for _ in 0..EVENTS_AT_ONCE {
@@ -299,7 +303,7 @@ impl Node {
         }
     }
 
-    /// Drains the core.
+    /// Performs the core's actions and logs its events, until it has no more.
     fn act(&mut self) {
         while let Some(action) = self.core.poll_action() {
             self.show(Word::Action(&action));
@@ -311,7 +315,7 @@ impl Node {
         }
     }
 
-    /// Makes the new state known to connections and readers.
+    /// Announces the new state to connections and readers.
     fn publish(&mut self) {
         let greeting = greeting(&self.core);
         if greeting != self.greeting {
@@ -330,7 +334,7 @@ impl Node {
     fn answer(&mut self, request: oneshot::Sender<Arc<Snapshot>>) {
         let mut snapshot = self.core.snapshot(self.now());
         snapshot.impaired = self.impaired.as_ref().map(|it| it.words.clone());
-        // The core and the transport count some things under one name; a reader must find it once.
+        // The core and the transport share some counters' names; each name must appear once in `network.json`.
         let mut rejected: BTreeMap<&'static str, u64> = snapshot.rejected.0.into_iter().collect();
         let garbage = self.transport.garbage();
         let more = self.strangers.iter().map(|(name, count)| (*name, *count));
@@ -338,7 +342,7 @@ impl Node {
             *rejected.entry(name).or_default() += count;
         }
         snapshot.rejected.0 = rejected.into_iter().collect();
-        // Whoever asked may have gone since.
+        // The reader may be gone by now.
         request.send(Arc::new(snapshot)).ok();
     }
 

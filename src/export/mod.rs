@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::events::EventName;
 use crate::snapshot::{Snapshot, SnapshotReader};
 
 pub mod d2;
@@ -75,9 +76,8 @@ impl Exporter {
         // Nobody listens when the task has ended already.
         let _ended_already = self.stop.send(last);
         if timeout(limit, self.task).await.is_err() {
-            tracing::warn!(
-                "the last picture of the network is not on disk: it did not get there in time"
-            );
+            let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(limit_ms, "{}", EventName::LastSnapshotNotWritten);
         }
     }
 }
@@ -86,7 +86,7 @@ impl Exporter {
 fn spawn_writer(files: Files, worker: Worker) {
     let dir = files.dir.clone();
     if let Err(error) = writer::spawn(files, worker) {
-        tracing::warn!(dir = %dir.display(), %error, "no files of the network: there is no thread to write them");
+        tracing::warn!(dir = %dir.display(), %error, "{}", EventName::ExportUnavailable);
     }
 }
 

@@ -12,6 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
 
 use super::{Files, d2, json};
+use crate::events::EventName;
 use crate::snapshot::Snapshot;
 
 /// The thread renders and writes, nothing deep. glibc counts thread-local storage in, hence not less.
@@ -192,7 +193,7 @@ impl Target {
             Ok(()) => {
                 self.content = Some(content);
                 if self.trouble.handle_success() {
-                    tracing::info!(file = %self.path.display(), "the file can be written again");
+                    tracing::info!(file = %self.path.display(), "{}", EventName::FileRecovered);
                 }
                 true
             }
@@ -201,7 +202,9 @@ impl Target {
                     tracing::warn!(
                         file = %self.path.display(),
                         %error,
-                        "the file can't be written; the node goes on without, and keeps trying"
+                        action = "continuing; retrying every 3 s",
+                        "{}",
+                        EventName::FileNotWritten
                     );
                 }
                 false

@@ -24,6 +24,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::{Impairment, LinkModel, Rules};
 use crate::clock::Clock;
+use crate::events::EventName;
 
 /// The most links that are remembered: four times as many as a node may hold. Beyond, the one that was used least recently
 /// begins anew when it is used again.
@@ -363,8 +364,9 @@ impl State {
                 self.told_of_overflow = true;
                 tracing::warn!(
                     packets = self.queue.len(),
-                    "the impairment holds up {} MiB: what comes beyond that is dropped, and not told of again",
-                    MAX_WAITING_BYTES >> 20
+                    limit_mib = MAX_WAITING_BYTES >> 20,
+                    "{}",
+                    EventName::ImpairmentQueueFull
                 );
             }
             return;
@@ -393,7 +395,7 @@ impl State {
                     return;
                 }
                 Err(error) => {
-                    tracing::debug!(to = %first.destination, %error, "a delayed packet can't be sent")
+                    tracing::debug!(to = %first.destination, %error, "delayed packet not sent")
                 }
                 Ok(()) => {}
             }
@@ -421,7 +423,7 @@ async fn carry(shared: Arc<Shared>) {
             }
             Next::Room => {
                 if let Err(error) = poll_fn(|cx| poller.as_mut().poll_writable(cx)).await {
-                    tracing::debug!(%error, "the socket is gone");
+                    tracing::debug!(%error, "socket closed");
                     return;
                 }
             }

@@ -23,32 +23,32 @@ use crate::transport::{KernelSocket, TimerRuntime};
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// The key or certificate can't be used.
-    #[error("this node's identity")]
+    #[error("can't use this node's identity")]
     Identity(#[from] IdentityError),
     /// The address can't be listened on.
     #[error(
         "can't listen on {addr} (network.controller.listen.addr and .port of profile {profile})"
     )]
     Listen {
-        /// Which one.
+        /// The address.
         addr: SocketAddr,
-        /// Whose settings asked for it.
+        /// The profile whose settings name the address.
         profile: String,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// Signals, entropy or the socket failed.
     #[error("{doing}")]
     System {
-        /// What was tried.
+        /// What failed.
         doing: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
 }
 
 impl NodeError {
-    /// Whether what the user gave us is at fault.
+    /// Whether the user's input is at fault.
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
         match self {
@@ -58,15 +58,15 @@ impl NodeError {
     }
 }
 
-/// Runs a node until it is asked to leave, by SIGINT, SIGTERM or SIGHUP.
+/// Runs a node until SIGINT, SIGTERM or SIGHUP asks it to leave.
 ///
 /// # Errors
 /// When the node can't start.
 pub async fn run(settings: Settings) -> Result<(), NodeError> {
     let system = |doing| move |source| NodeError::System { doing, source };
-    // First of all: whoever reads "started" may ask the node to leave, and must not kill it instead.
+    // The handlers come first: a signal right after "node started" must make the node leave, not kill it.
     let mut leave = Leave::new()?;
-    // Nothing is written before the address is ours: a second start of a profile must not touch the first one's files.
+    // The node binds its address before it writes: a second start of a profile must not touch the files of the first.
     let (socket, bound) = listen(&settings)?;
     let identity = Arc::new(Identity::load_or_create(
         &Path::new("certs").join(&settings.profile),
@@ -125,7 +125,7 @@ fn listen(settings: &Settings) -> Result<(UdpSocket, SocketAddr), NodeError> {
         })
 }
 
-/// The socket and the timers that suit this system best.
+/// Opens the socket and the timers for this system.
 #[cfg(target_os = "linux")]
 fn open(socket: UdpSocket) -> std::io::Result<Edge> {
     let tap = Arc::new(Tap::default());
@@ -143,7 +143,7 @@ fn open(socket: UdpSocket) -> std::io::Result<Edge> {
 
 type Edge = (Arc<dyn Runtime>, Arc<dyn AsyncUdpSocket>, Arc<Tap>);
 
-/// The wall clock, read once: from then on time is what the monotonic clock adds, so a clock that jumps changes nothing.
+/// Reads the wall clock, once a run. Later times add the monotonic clock to it, so a clock that jumps changes nothing.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that reads the wall clock"
@@ -152,7 +152,7 @@ fn unix_ms() -> u64 {
     let since = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();
-    u64::try_from(since.as_millis()).expect("fits for an age of the earth")
+    u64::try_from(since.as_millis()).expect("Unix time in ms fits 64 bits for 500 million years")
 }
 
 fn entropy<const N: usize>() -> Result<[u8; N], NodeError> {
@@ -160,7 +160,7 @@ fn entropy<const N: usize>() -> Result<[u8; N], NodeError> {
     rand::rngs::SysRng
         .try_fill_bytes(&mut bytes)
         .map_err(|error| NodeError::System {
-            doing: "the system gives no entropy",
+            doing: "can't get entropy from the system",
             source: std::io::Error::other(error.to_string()),
         })?;
     Ok(bytes)

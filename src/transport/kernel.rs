@@ -33,6 +33,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::tap::Tap;
+use crate::events::EventName;
 
 /// How often a send or receive that failed over an ICMP error is done again: each error fails one call, and more may come
 /// meanwhile.
@@ -76,7 +77,7 @@ impl KernelSocket {
         let state = UdpSocketState::new((&socket).into())?;
         // Without ICMP, dead peers are found by their silence alone.
         if let Err(error) = state.enable_transport_errors((&socket).into()) {
-            tracing::debug!(%error, "no ICMP errors from this socket");
+            tracing::debug!(%error, "ICMP errors unavailable");
         }
         tap.leave_arrivals_to_kernel();
         let bound = Arc::new(Bound {
@@ -98,7 +99,7 @@ impl KernelSocket {
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.is_none_or(|at| now.duration_since(at) >= WARN_EVERY) {
             *warned = Some(now);
-            tracing::warn!(to = %transmit.destination, bytes = transmit.contents.len(), %error, "can't send");
+            tracing::warn!(to = %transmit.destination, bytes = transmit.contents.len(), %error, "{}", EventName::SendFailed);
         }
     }
 }
@@ -247,7 +248,7 @@ impl AsyncUdpSocket for KernelSocket {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
                 // An ICMP error; an error returned from here would end the endpoint.
-                Err(error) => tracing::trace!(%error, "receiving again"),
+                Err(error) => tracing::trace!(%error, "receive failed; retrying"),
             }
         }
     }
