@@ -525,12 +525,12 @@ mod tests {
         until("alice says so loudly", || {
             let log = scene.alice.log();
             log.lines()
-                .any(|line| line.contains("ERROR") && line.contains("a second node runs"))
+                .any(|line| line.contains("ERROR") && line.contains("peer identity duplicated"))
         })
         .await;
 
         let log = scene.alice.log();
-        let lines = log.matches("a second node runs").count();
+        let lines = log.matches("peer identity duplicated").count();
         let windows = since.elapsed().as_secs() / 10 + 1;
         assert!(
             lines as u64 <= windows,
@@ -560,7 +560,7 @@ mod tests {
         until("alice says so loudly", || {
             let log = scene.alice.log();
             log.lines()
-                .any(|line| line.contains("ERROR") && line.contains("IN USE TWICE"))
+                .any(|line| line.contains("ERROR") && line.contains("own identity duplicated"))
         })
         .await;
         scene.nobody_noticed().await;
