@@ -1,4 +1,4 @@
-//! Which impairment holds for which destination.
+//! The rules that map destinations to impairments.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -19,7 +19,7 @@ struct Rule {
     impairment: Arc<Impairment>,
 }
 
-/// Whom a rule is for.
+/// The destination of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Destination {
     Everybody,
@@ -29,7 +29,7 @@ enum Destination {
 }
 
 impl Destination {
-    /// How closely this describes that address: the closest description wins. `None` if it is another's.
+    /// How specifically this matches the address; the most specific match wins. `None`: no match.
     fn closeness(self, addr: &SocketAddr) -> Option<u8> {
         let ip = addr.ip().to_canonical();
         match self {
@@ -41,14 +41,13 @@ impl Destination {
 }
 
 impl Rules {
-    /// Nothing is impaired.
+    /// Whether there are no rules.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The impairment of packets to that address, if there is a rule for it. An IPv4 address that is mapped into IPv6 is the
-    /// IPv4 address.
+    /// The impairment of packets to that address, if a rule matches. An IPv4-mapped address counts as the IPv4 address.
     #[must_use]
     pub fn impairment_to(&self, addr: &SocketAddr) -> Option<&Arc<Impairment>> {
         let matching = self
@@ -60,7 +59,7 @@ impl Rules {
     }
 }
 
-/// The rules in canonical words; reading these gives the same rules.
+/// Prints the rules in canonical form. Parsing the output gives the same rules.
 impl fmt::Display for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, rule) in self.0.iter().enumerate() {
@@ -79,7 +78,7 @@ impl fmt::Display for Rules {
 impl FromStr for Rules {
     type Err = ParseError;
 
-    /// Reads rules. A text without any word is no rules, which impair nothing.
+    /// Parses rules. A text without words gives no rules.
     fn from_str(text: &str) -> Result<Self, ParseError> {
         if text.len() > MAX_TEXT {
             let whole = Word {
@@ -107,7 +106,7 @@ impl FromStr for Rules {
 }
 
 impl Rules {
-    /// Adds the rule of these words; `end` is what stands behind them.
+    /// Parses a rule and adds it. `end` is the word after it.
     fn add(&mut self, words: &[Word<'_>], end: Word<'_>) -> Result<(), ParseError> {
         let Some(first) = words.first() else {
             return Err(end.refuse(Fault::NoRule));
@@ -136,7 +135,7 @@ impl Rules {
     }
 }
 
-/// An address, with a port or without; IPv6 is in brackets where a port follows.
+/// Parses an address with or without a port. IPv6 with a port is in brackets.
 fn destination(text: &str) -> Result<Destination, Fault> {
     const WHAT: &str = "an address such as [::1]:8090, ::1 or 127.0.0.1:8090";
     let bare = text
@@ -153,7 +152,7 @@ fn destination(text: &str) -> Result<Destination, Fault> {
     if ip.is_unspecified() || port == Some(0) {
         return Err(Fault::OutOfRange {
             what: "a destination",
-            bounds: "an address that packets can be sent to; without `to` a rule is for everybody",
+            bounds: "an address that can receive packets; omit `to` for a rule that matches every destination",
         });
     }
     Ok(port.map_or(Destination::Host(ip), |port| Destination::Peer(ip, port)))
