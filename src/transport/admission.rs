@@ -1,4 +1,4 @@
-//! How many handshakes of strangers may be under way at once.
+//! Limits the incoming handshakes that are under way at once.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, PoisonError};
@@ -7,13 +7,13 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Shared;
 
-/// Handshakes of strangers under way at once: each costs a few kB and 0.7 ms.
+/// The most incoming handshakes under way at once. Each costs a few kB and 0.7 ms of a core, so these cost less than 0.1 s.
 pub(super) const MAX_HANDSHAKES: usize = 128;
-/// Handshakes under way at once from one remote host (an IPv4 address, or the /64 of an IPv6 one): one host must not take
-/// all the places. This machine's own nodes are not bounded so.
+/// The most handshakes under way at once from one remote host (an IPv4 address, or the /64 of an IPv6 address). Without it, one
+/// host could take every slot. Nodes on this machine are exempt: they share one address.
 const HANDSHAKES_A_HOST: usize = 8;
 
-/// A place among the handshakes under way.
+/// A slot for one handshake. Dropping it frees the slot.
 pub(super) struct Place {
     shared: Arc<Shared>,
     host: Option<IpAddr>,
@@ -21,7 +21,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// A place, or why there is none.
+    /// Takes a slot, or returns why none is free.
     pub(super) fn take(shared: &Arc<Shared>, remote: IpAddr) -> Result<Self, String> {
         let permit = shared.handshakes.clone().try_acquire_owned();
         let permit = permit.map_err(|_| format!("{MAX_HANDSHAKES} handshakes are under way"))?;
@@ -64,7 +64,7 @@ impl Drop for Place {
     }
 }
 
-/// What counts as one host; `None` for this machine.
+/// The address under which a remote host's handshakes are counted; `None` for this machine.
 fn host_of(remote: IpAddr) -> Option<IpAddr> {
     match remote.to_canonical() {
         ip if ip.is_loopback() => None,

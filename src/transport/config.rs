@@ -1,4 +1,4 @@
-//! How quinn is configured.
+//! The configuration of quinn.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +10,16 @@ use super::congestion;
 use crate::identity::Identity;
 use crate::wire::MAX_FRAME;
 
-/// QUIC's own idle timeout: above our slowest verdict, so that it is the detector who decides (section "QUIC" of the protocol).
+/// QUIC's own idle timeout. It is above the detector's slowest verdict, so that the detector decides whether a link is down.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Never more than this in a UDP payload: with IPv6 and UDP headers it fits the least MTU of IPv6, so no discovery is needed.
+/// The largest UDP payload that we send. With the headers of UDP and IPv6 it takes 1248 bytes, and the least MTU of IPv6 is
+/// 1280, so no MTU discovery is needed. QUIC requires 1200 (RFC 9000, section 14).
 const MTU: u16 = 1200;
-/// What quinn may receive in one datagram; ours are smaller, a few bytes more are other QUIC versions' right.
+/// The largest UDP payload that quinn accepts. Ours are smaller; the margin is for other QUIC versions.
 const MAX_UDP_PAYLOAD: u16 = 1280;
-/// Flow control of the one stream and of the connection: two frames.
+/// The flow-control window of the control stream and of the connection: two frames of the largest size.
 const STREAM_WINDOW: u32 = 2 * MAX_FRAME as u32;
-/// Datagrams that wait to be sent or read: a few probes.
+/// The buffers for datagrams that are not sent or not read yet. Probes have a few bytes each, so this holds hundreds.
 const DATAGRAM_BUFFER: usize = 8 * 1024;
 
 pub(super) fn endpoint_config(identity: &Identity, seed: Option<[u8; 32]>) -> EndpointConfig {

@@ -2,7 +2,7 @@
 
 use crate::wire::{CloseCode, Message};
 
-/// A control message's frame, or why there is none.
+/// Why no control message could be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FrameError {
     #[error(transparent)]
@@ -19,7 +19,7 @@ pub(super) async fn read_frame(
     read_exact(stream, &mut head).await?;
     let length = u32::from_be_bytes(head) as usize;
     if length > limit {
-        let why = format!("a frame of {length} bytes is over the limit of {limit}");
+        let why = format!("a frame of {length} bytes exceeds the limit of {limit}");
         return Err(FrameError::Violation(why, CloseCode::Limit));
     }
     let mut body = vec![0; length];
@@ -37,9 +37,9 @@ async fn read_exact(stream: &mut quinn::RecvStream, buffer: &mut [u8]) -> Result
                 error.into()
             }
             quinn::ReadExactError::ReadError(_) | quinn::ReadExactError::FinishedEarly(_) => {
-                // A dead stream is a dead connection.
+                // A connection can't be used without its control stream.
                 FrameError::Violation(
-                    "it ended the control stream".to_owned(),
+                    "the peer ended the control stream".to_owned(),
                     CloseCode::Protocol,
                 )
             }

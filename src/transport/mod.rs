@@ -1,8 +1,8 @@
-//! QUIC at the edge: quinn's endpoint, dials and accepts, the control stream, probe datagrams.
+//! The QUIC transport: quinn's endpoint, dialing and accepting, the control stream, probe datagrams.
 //!
-//! The transport turns connections into [`Input`]s for the core and the core's [`Action`]s into traffic. It decides
-//! nothing about membership. Each connection is one task that reads, writes and answers probes; it talks to the event
-//! loop over a bounded channel, so a busy loop slows its peers down and nothing piles up.
+//! The transport turns connections into [`Input`]s for the core, and the core's [`Action`]s into traffic. It decides nothing
+//! about membership. Each connection is one task that reads, writes and answers probes. The task reports to the event loop
+//! over a bounded channel: a busy loop slows its peers down, and no queue grows without limit.
 //!
 //! [`Input`]: crate::membership::Input
 //! [`Action`]: crate::membership::Action
@@ -45,19 +45,21 @@ use config::{endpoint_config, transport_config};
 use connection::{Command, DialRequest};
 use tap::Watch;
 
-/// The round-trip time that a handshake reckons with: lost Initials are sent again after three times this, doubling. The
-/// usual guess (RFC 9002, section 6.2.2) for somebody who may not be there; a much shorter one for a start, when nodes that
-/// are started together wait for each other.
+/// The initial RTT of an ordinary dial: a lost Initial is repeated after three times this, then after twice as long each time.
+/// It is the default of RFC 9002, section 6.2.2.
 const PATIENT_RTT: Duration = Duration::from_millis(333);
+/// The initial RTT of a dial during a start. Nodes that start together dial before the other side listens, so lost Initials are
+/// repeated after 24 ms.
 const EAGER_RTT: Duration = Duration::from_millis(8);
-/// From so many on, an address must prove that it can receive before anything is spent on it (RFC 9000, section 8.1.2).
+/// The number of handshakes under way from which a new address is validated first (RFC 9000, section 8.1.2). A quarter of
+/// [`MAX_HANDSHAKES`]: validation costs an honest dialer one more round trip, so it begins only under load.
 const UNPROVEN_HANDSHAKES: usize = 32;
-/// How long a peer that dialed may take from its first packet to its Hello: as long as a dialer tries on a slow path.
+/// The longest time from a dialer's first packet to its Hello. It is longer than a dialer tries on a slow path.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-/// Events that wait for the event loop.
+/// The most events that are queued for the event loop. A connection's task waits while the queue is full.
 const EVENTS: usize = 1024;
 
-/// What every connection says first, kept current by the event loop.
+/// The contents of a Hello. The event loop keeps it current.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Greeting {
     /// This run's id.
@@ -70,22 +72,22 @@ pub struct Greeting {
     pub record: Arc<Record>,
 }
 
-/// What the transport tells the event loop.
+/// A report from the transport to the event loop.
 #[derive(Debug)]
 pub enum TransportEvent {
-    /// For the core as it is.
+    /// An input for the core, unchanged.
     Input(Input),
-    /// A connection is there: the handle to keep, and what to tell the core.
+    /// A connection is established: the handle for the event loop, and the input for the core.
     Connected(Box<(Handle, Connected)>),
-    /// An answer came, at that time, where it could be told.
+    /// An answer arrived; with the time of its arrival, if one packet fits it.
     Answer(ConnId, Answer, Option<Instant>),
-    /// Somebody who dialed did not get as far as a Hello.
+    /// An incoming connection failed before its Hello.
     Stranger {
-        /// From where.
+        /// The remote address.
         remote: SocketAddr,
         /// The counter.
         what: &'static str,
-        /// In words.
+        /// The cause.
         why: String,
     },
 }
@@ -98,7 +100,7 @@ pub struct Handle {
     watch: Arc<Watch>,
 }
 
-/// What all connections share.
+/// The state that all connections share.
 #[derive(Debug)]
 struct Shared {
     network: String,
@@ -113,23 +115,23 @@ struct Shared {
     clock: Clock,
 }
 
-/// What a transport is made of. The socket and the runtime are quinn's own seams: the real ones, or simulated ones.
+/// The parts of a transport. The socket and the runtime are quinn's own seams: real or simulated.
 pub struct Parts {
-    /// Who we are.
+    /// This node's key and certificate.
     pub identity: Arc<Identity>,
     /// The network's name.
     pub network: String,
-    /// Whom to talk to.
+    /// The nodes that may connect.
     pub allow: Allow,
     /// The UDP socket.
     pub socket: Arc<dyn AsyncUdpSocket>,
-    /// What the socket tells of single packets; a new one for a socket that tells nothing.
+    /// Where the socket reports single packets. A socket that reports none gets a fresh one.
     pub tap: Arc<Tap>,
     /// Timers and tasks.
     pub clock: Clock,
     /// Seeds quinn, so that a simulated run repeats; `None` for entropy.
     pub seed: Option<[u8; 32]>,
-    /// When a dial is given up.
+    /// The longest time that a dial may take. It is longer once the other side has answered.
     pub dial_timeout: Duration,
     /// The first greeting.
     pub greeting: Greeting,
@@ -140,7 +142,7 @@ pub struct Transport {
     endpoint: Endpoint,
     identity: Arc<Identity>,
     allow: Allow,
-    /// For dials: patient, eager.
+    /// For ordinary dials, and for those during a start.
     transport_configs: [Arc<TransportConfig>; 2],
     shared: Arc<Shared>,
     conns: BTreeMap<ConnId, Handle>,
@@ -201,21 +203,21 @@ impl Transport {
         Ok((transport, receiver))
     }
 
-    /// Datagrams that came in and were no QUIC.
+    /// The number of received datagrams that are not QUIC.
     #[must_use]
     pub fn garbage(&self) -> u64 {
         self.garbage.load(Ordering::Relaxed)
     }
 
-    /// Makes the newest greeting known to all connections.
+    /// Sets the contents of the Hellos from now on.
     pub fn greet_with(&self, greeting: Greeting) {
         self.shared.greeting.send_replace(greeting);
     }
 
-    /// Turns what a connection reported into what the core understands. `Err` is for the log only.
+    /// Converts a connection's report into an input for the core.
     ///
     /// # Errors
-    /// When a stranger was turned away: where it came from, the counter, and why.
+    /// For [`TransportEvent::Stranger`], which concerns the log alone: the remote address, the counter and the cause.
     pub fn translate(
         &mut self,
         event: TransportEvent,
@@ -242,7 +244,7 @@ impl Transport {
         }
     }
 
-    /// Does what the core wants done.
+    /// Performs an action of the core.
     pub fn perform(&mut self, action: Action) {
         match action {
             Action::Dial {
@@ -264,7 +266,7 @@ impl Transport {
             }
             Action::Send(conn, message) => {
                 if let Some(handle) = self.conns.get(&conn) {
-                    // At most one message is under way, so a full channel means that the task is gone.
+                    // At most one message is under way, so the channel is never full; it is closed if the task has ended.
                     handle
                         .commands
                         .try_send(Command::Send(message.to_frame()))
@@ -287,7 +289,7 @@ impl Transport {
         }
     }
 
-    /// Closes everything with "I leave", and waits a little for the peers to hear it.
+    /// Closes all connections with [`CloseCode::Leaving`], and waits for the peers' acknowledgements, for `patience` at most.
     pub async fn leave(self, patience: Duration) {
         self.endpoint
             .close(VarInt::from_u32(CloseCode::Leaving.number()), &[]);
@@ -330,12 +332,12 @@ impl Handle {
         let bytes = Datagram::Probe(probe).to_bytes();
         self.watch.follow(self.connection.remote_address());
         self.watch.probe_queued(probe.seq, bytes.len());
-        // A connection that is closing takes no more; its end is reported in its own time.
+        // A closing connection refuses datagrams; its task reports the end.
         self.connection.send_datagram(bytes.into()).ok();
     }
 }
 
-/// The path's share of the time between a probe and its answer, in µs: what the answer was held at the other end is taken off.
+/// The round-trip time of the path in µs: the time between probe and answer, less the time for which the peer held the answer.
 fn rtt_us(left: Option<Instant>, received: Option<Instant>, answer: Answer) -> Option<u32> {
     let taken = received?.checked_duration_since(left?)?;
     let path = taken.checked_sub(Duration::from_micros(answer.hold_us.into()))?;
@@ -348,7 +350,7 @@ impl Shared {
     }
 }
 
-/// Accepts for as long as the endpoint lives. Strangers cost little until they have shown a key and said Hello.
+/// Accepts connections as long as the endpoint lives, within the limits of [`admission`].
 async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
     while let Some(incoming) = endpoint.accept().await {
         let remote = incoming.remote_address();
@@ -371,7 +373,7 @@ async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
 }
 
 async fn stranger(shared: &Shared, remote: SocketAddr, what: &'static str, why: String) {
-    // Strangers must not be able to hold up the event loop: what it has no room for goes uncounted.
+    // `try_send`: strangers must not delay the event loop. A report that finds no room is not counted.
     shared
         .events
         .try_send(TransportEvent::Stranger { remote, what, why })
@@ -379,7 +381,7 @@ async fn stranger(shared: &Shared, remote: SocketAddr, what: &'static str, why: 
     tokio::task::yield_now().await;
 }
 
-/// Why quinn says that a connection ended, in the core's words.
+/// Converts quinn's reason for the end of a connection to the core's.
 fn closed(error: quinn::ConnectionError) -> Closed {
     match error {
         quinn::ConnectionError::ApplicationClosed(close) => {
