@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn people_see_time_level_message_and_fields() {
+    fn text_contains_time_level_message_and_fields() {
         let text = shown(None, LogFormat::Text, tell);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 2, "{text}");
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_get_one_flat_object_a_line() {
+    fn json_is_one_flat_object_a_line() {
         let text = shown(None, LogFormat::Json, tell);
         let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
         assert_eq!(first["message"], "link up");
