@@ -1,7 +1,7 @@
-//! What the operations of one core cost, in networks of three sizes, and what the simulator makes of them.
+//! Benchmarks of the operations of one core in networks of three sizes, and of short simulations.
 //!
-//! Run it as `cargo bench --bench core`, or with a part of a name: `cargo bench --bench core -- record`. Criterion compares each run with
-//! the last one.
+//! Run `cargo bench --bench core`, or a part of it by name: `cargo bench --bench core -- record`. Criterion compares each run with
+//! the one before.
 
 use std::hint::black_box;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -22,7 +22,7 @@ use rand_chacha::ChaCha8Rng;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
 const SIZES: [usize; 3] = [100, 1000, 10_000];
-/// Node `n` is linked with `n ± step` for each of these, around a ring: eight links, and few hops to anywhere.
+/// Node `n` has links to `n ± step` on a ring for each of these steps: eight links, and short paths to all nodes.
 const STEPS: [usize; 4] = [1, 7, 31, 43];
 const NETWORK: &str = "bench";
 
@@ -46,7 +46,7 @@ impl Signer for Key {
     }
 }
 
-/// A network in which everything is known.
+/// A network with the records of all its nodes.
 struct Network {
     keys: Vec<Arc<Key>>,
     ids: Vec<NodeId>,
@@ -83,7 +83,7 @@ impl Network {
         STEPS.into_iter().flat_map(both).collect()
     }
 
-    /// A version of a node's record that lists the first of its links.
+    /// A version of a node's record that lists its first `links` links.
     fn record(&self, node: usize, seq: u32, links: usize) -> Arc<Record> {
         let link = |peer: usize| LinkState {
             peer: self.ids[peer].abbreviated(),
@@ -110,13 +110,13 @@ impl Network {
         Record::sign(body, NETWORK, &*self.keys[node])
     }
 
-    /// As it comes from the network: nothing about it is known yet.
+    /// A copy as received from the network, without a cached verdict on its signature.
     fn received(record: &Record) -> Arc<Record> {
         let bytes = postcard::to_stdvec(record).expect("it encodes");
         Arc::new(postcard::from_bytes(&bytes).expect("it decodes"))
     }
 
-    /// The database of node 0, in which everybody is up.
+    /// The database of node 0, in which all nodes are up.
     fn database(&self) -> Database {
         let mut database = Database::new(self.records[0].clone());
         for record in &self.records[1..] {
@@ -133,7 +133,7 @@ impl Network {
         peers.filter_map(index).collect()
     }
 
-    /// The core of node 0, with its eight links, which knows everybody.
+    /// The core of node 0, with eight links, in whose view all nodes are up.
     fn core(&self) -> (Core, Time) {
         let config = Config {
             network: NETWORK.into(),
@@ -164,7 +164,7 @@ impl Network {
             };
             core.handle(now, Input::Connected(Box::new(connected)));
         }
-        // A neighbour may bring only so many nodes that are not in view yet.
+        // The core limits how many unknown nodes one neighbour may introduce, so the records come in batches from all eight.
         for (nth, batch) in self.records[1..].chunks(64).enumerate() {
             now += Duration::from_millis(5);
             let message = Message::Records(batch.to_vec());
@@ -175,7 +175,7 @@ impl Network {
             now += Duration::from_millis(10);
             core.handle(now, Input::Timeout);
             drain(&mut core);
-            assert!(now < Duration::from_secs(3), "everybody comes into view");
+            assert!(now < Duration::from_secs(3), "all nodes come up");
         }
         (core, now)
     }
@@ -224,7 +224,7 @@ fn record_in(c: &mut Criterion) {
     for nodes in SIZES {
         let network = Network::new(nodes);
         let (mut seq, mut node) = (1, 0);
-        // Every version has other figures, so each is news.
+        // Each version has other round-trip times, so none is a duplicate.
         let mut next = || {
             node = node % (nodes - 1) + 1;
             seq += u32::from(node == 1);
@@ -264,7 +264,7 @@ fn who_is_up(c: &mut Criterion) {
         let network = Network::new(nodes);
         let mut database = network.database();
         let live = network.live(&database);
-        // A node in the middle loses the link by which it was found, or another one, and gets it back.
+        // A distant node loses six of its links, among them perhaps the one that connects it, and gets them back.
         let (node, mut seq) = (nodes / 2, 1);
         let mut next = || {
             seq += 1;
