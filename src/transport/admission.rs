@@ -14,13 +14,13 @@ pub(super) const MAX_HANDSHAKES: usize = 128;
 const HANDSHAKES_A_HOST: usize = 8;
 
 /// A slot for one handshake. Dropping it frees the slot.
-pub(super) struct Place {
+pub(super) struct HandshakeSlot {
     shared: Arc<Shared>,
     host: Option<IpAddr>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Place {
+impl HandshakeSlot {
     /// Takes a slot, or returns why none is free.
     pub(super) fn take(shared: &Arc<Shared>, remote: IpAddr) -> Result<Self, String> {
         let permit = shared.handshakes.clone().try_acquire_owned();
@@ -47,7 +47,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for HandshakeSlot {
     fn drop(&mut self) {
         let Some(host) = self.host else { return };
         let mut by_host = self

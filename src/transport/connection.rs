@@ -8,7 +8,7 @@ use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
 use rustls_pki_types::CertificateDer;
 use tokio::sync::mpsc;
 
-use super::admission::Place;
+use super::admission::HandshakeSlot;
 use super::frames::{FrameError, read_frame};
 use super::tap::Watch;
 use super::{HELLO_TIMEOUT, Handle, Shared, TransportEvent, closed, stranger};
@@ -207,10 +207,10 @@ fn refused(error: ConnectionError) -> DialError {
 }
 
 /// Accepts an incoming connection, waits for its Hello, and then serves it. The slot is held until the Hello.
-pub(super) async fn accept(shared: Arc<Shared>, incoming: quinn::Incoming, place: Place) {
+pub(super) async fn accept(shared: Arc<Shared>, incoming: quinn::Incoming, slot: HandshakeSlot) {
     let remote = incoming.remote_address();
     let arrived = shared.clock.timeout(HELLO_TIMEOUT, arrive(incoming)).await;
-    drop(place);
+    drop(slot);
     match arrived {
         Some(Ok((established, hello))) => serve(shared, established, hello, None).await,
         Some(Err((what, why))) => stranger(&shared, remote, what, why).await,

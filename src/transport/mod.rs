@@ -40,7 +40,7 @@ use crate::identity::{Allow, Identity};
 use crate::membership::{Action, Closed, ConnId, Connected, DialError, Input};
 use crate::record::Record;
 use crate::wire::{Answer, CloseCode, Datagram, Probe, ViewDigest};
-use admission::{MAX_HANDSHAKES, Place};
+use admission::{HandshakeSlot, MAX_HANDSHAKES};
 use config::{endpoint_config, transport_config};
 use connection::{Command, DialRequest};
 use tap::Watch;
@@ -359,9 +359,9 @@ async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
             incoming.retry().ok();
             continue;
         }
-        match Place::take(&shared, remote.ip()) {
-            Ok(place) => {
-                let accepted = connection::accept(shared.clone(), incoming, place);
+        match HandshakeSlot::take(&shared, remote.ip()) {
+            Ok(slot) => {
+                let accepted = connection::accept(shared.clone(), incoming, slot);
                 shared.clock.spawn(accepted);
             }
             Err(why) => {
