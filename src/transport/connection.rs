@@ -383,7 +383,7 @@ async fn write(
 
 /// Answers probes in this task, so that the event loop's delay does not count as path delay. Reports probes and answers.
 async fn answer(shared: &Shared, conn: ConnId, connection: &Connection, watch: &Watch) -> Closed {
-    let mut allowance = Allowance {
+    let mut limiter = RateLimiter {
         left: DATAGRAMS_BURST,
         at: shared.clock.now(),
     };
@@ -395,7 +395,7 @@ async fn answer(shared: &Shared, conn: ConnId, connection: &Connection, watch: &
         };
         let read = shared.clock.now();
         let received = watch.arrived(bytes.len(), read);
-        if !allowance.take(read) {
+        if !limiter.take(read) {
             continue;
         }
         let event = match Datagram::from_bytes(&bytes) {
@@ -432,12 +432,12 @@ async fn hear_icmp(shared: &Shared, conn: ConnId, watch: &Watch) -> Closed {
 }
 
 /// Limits the datagrams of one peer (a token bucket). Those over the limit are dropped unread, which harms that peer alone.
-struct Allowance {
+struct RateLimiter {
     left: u32,
     at: Instant,
 }
 
-impl Allowance {
+impl RateLimiter {
     fn take(&mut self, now: Instant) -> bool {
         let every = Duration::from_secs(1) / DATAGRAMS_PER_S;
         let earned = (now.duration_since(self.at).as_micros() / every.as_micros())
