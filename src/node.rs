@@ -38,11 +38,11 @@ use story::Story;
 const EVENTS_AT_ONCE: usize = 256;
 /// How long a leaving node waits until its last record is sent. Together with the waits below this stays under a second, the
 /// time within which a node promises to stop.
-const FAREWELL: Duration = Duration::from_millis(250);
+const LEAVE_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long a leaving node waits until its peers have acknowledged the close.
-const CLOSING: Duration = Duration::from_millis(100);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long a leaving node waits for packets that the built-in impairment delays. A real network would still deliver them.
-const LAST_WORDS: Duration = Duration::from_millis(250);
+const IMPAIRMENT_TIMEOUT: Duration = Duration::from_millis(250);
 /// The parts of a node. A real node and a simulated one differ in nothing else.
 pub struct Assembly {
     /// The checked settings.
@@ -243,7 +243,7 @@ impl Node {
         story::stopping();
         self.step(Input::Leave);
         let clock = self.clock.clone();
-        let until = clock.now() + FAREWELL;
+        let until = clock.now() + LEAVE_TIMEOUT;
         while !self.core.is_flushed() {
             tokio::select! {
                 biased;
@@ -254,9 +254,9 @@ impl Node {
         clock.sleep(self.core.farewell_patience()).await;
         self.save(true);
         let saver = self.saver.take();
-        self.transport.leave(CLOSING).await;
+        self.transport.leave(CLOSE_TIMEOUT).await;
         if let Some(impaired) = &self.impaired {
-            clock.timeout(LAST_WORDS, impaired.socket.drained()).await;
+            clock.timeout(IMPAIRMENT_TIMEOUT, impaired.socket.drained()).await;
         }
         if let Some(mut saver) = saver {
             saver.settle().await;
