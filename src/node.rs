@@ -256,7 +256,9 @@ impl Node {
         let saver = self.saver.take();
         self.transport.leave(CLOSE_TIMEOUT).await;
         if let Some(impaired) = &self.impaired {
-            clock.timeout(IMPAIRMENT_TIMEOUT, impaired.socket.drained()).await;
+            clock
+                .timeout(IMPAIRMENT_TIMEOUT, impaired.socket.drained())
+                .await;
         }
         if let Some(mut saver) = saver {
             saver.settle().await;
@@ -326,7 +328,7 @@ impl Node {
             self.greeting = greeting;
         }
         let mut now = self.core.changes();
-        now.figures += self.strangers.values().sum::<u64>() + self.transport.garbage();
+        now.figures += self.strangers.values().sum::<u64>() + self.transport.not_quic();
         self.changes
             .send_if_modified(|before| std::mem::replace(before, now) != now);
     }
@@ -336,9 +338,9 @@ impl Node {
         snapshot.impaired = self.impaired.as_ref().map(|it| it.words.clone());
         // The core and the transport share some counters' names; each name must appear once in `network.json`.
         let mut rejected: BTreeMap<&'static str, u64> = snapshot.rejected.0.into_iter().collect();
-        let garbage = self.transport.garbage();
+        let not_quic = self.transport.not_quic();
         let more = self.strangers.iter().map(|(name, count)| (*name, *count));
-        for (name, count) in more.chain((garbage > 0).then_some(("not_quic", garbage))) {
+        for (name, count) in more.chain((not_quic > 0).then_some(("not_quic", not_quic))) {
             *rejected.entry(name).or_default() += count;
         }
         snapshot.rejected.0 = rejected.into_iter().collect();

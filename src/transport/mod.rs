@@ -146,7 +146,7 @@ pub struct Transport {
     transport_configs: [Arc<TransportConfig>; 2],
     shared: Arc<Shared>,
     conns: BTreeMap<ConnId, Handle>,
-    garbage: Arc<AtomicU64>,
+    not_quic: Arc<AtomicU64>,
 }
 
 impl Transport {
@@ -167,10 +167,10 @@ impl Transport {
             .max_incoming(MAX_HANDSHAKES)
             .incoming_buffer_size(16 * 1024)
             .incoming_buffer_size_total(1024 * 1024);
-        let garbage = Arc::new(AtomicU64::new(0));
+        let not_quic = Arc::new(AtomicU64::new(0));
         let socket = socket::ObservedSocket::new(
             parts.socket,
-            garbage.clone(),
+            not_quic.clone(),
             parts.tap.clone(),
             parts.clock.clone(),
         );
@@ -198,15 +198,15 @@ impl Transport {
             transport_configs,
             shared,
             conns: BTreeMap::new(),
-            garbage,
+            not_quic,
         };
         Ok((transport, receiver))
     }
 
     /// The number of received datagrams that are not QUIC.
     #[must_use]
-    pub fn garbage(&self) -> u64 {
-        self.garbage.load(Ordering::Relaxed)
+    pub fn not_quic(&self) -> u64 {
+        self.not_quic.load(Ordering::Relaxed)
     }
 
     /// Sets the contents of the Hellos from now on.

@@ -26,7 +26,7 @@ const FIXED_BIT: u8 = 0x40;
 #[derive(Debug)]
 pub(super) struct ObservedSocket {
     inner: Arc<dyn AsyncUdpSocket>,
-    garbage: Arc<AtomicU64>,
+    not_quic: Arc<AtomicU64>,
     tap: Arc<Tap>,
     clock: Clock,
 }
@@ -34,13 +34,13 @@ pub(super) struct ObservedSocket {
 impl ObservedSocket {
     pub(super) fn new(
         inner: Arc<dyn AsyncUdpSocket>,
-        garbage: Arc<AtomicU64>,
+        not_quic: Arc<AtomicU64>,
         tap: Arc<Tap>,
         clock: Clock,
     ) -> Self {
         Self {
             inner,
-            garbage,
+            not_quic,
             tap,
             clock,
         }
@@ -49,7 +49,7 @@ impl ObservedSocket {
     fn look_at(&self, bytes: &[u8], meta: &RecvMeta, now: Option<Instant>) {
         for packet in bytes[..meta.len].chunks(meta.stride.max(1)) {
             if packet.len() < SHORTEST_PACKET || packet[0] & FIXED_BIT == 0 {
-                self.garbage.fetch_add(1, Ordering::Relaxed);
+                self.not_quic.fetch_add(1, Ordering::Relaxed);
             }
             if let Some(now) = now {
                 self.tap.arrives(meta.addr, packet.len(), now, now);
