@@ -105,7 +105,7 @@ pub struct Node {
     timer: Pin<Box<dyn AsyncTimer>>,
     story: Story,
     /// Connections rejected before their Hello, by counter.
-    strangers: BTreeMap<&'static str, u64>,
+    rejected: BTreeMap<&'static str, u64>,
     impaired: Option<Impaired>,
     saver: Option<Saver>,
     witness: Option<Witness>,
@@ -175,7 +175,7 @@ impl Node {
             clock,
             start,
             story: Story::default(),
-            strangers: BTreeMap::new(),
+            rejected: BTreeMap::new(),
             impaired,
             saver: assembly.state.map(|path| Saver::new(path, start)),
             witness: assembly.witness,
@@ -277,9 +277,9 @@ impl Node {
             let Some(event) = next else { break };
             match self.transport.translate(event) {
                 Ok(input) => self.handle(input),
-                Err((remote, what, why)) => {
-                    *self.strangers.entry(what).or_default() += 1;
-                    self.story.stranger(self.clock.now(), remote, what, &why);
+                Err(rejected) => {
+                    *self.rejected.entry(rejected.counter).or_default() += 1;
+                    self.story.rejected(self.clock.now(), &rejected);
                 }
             }
             self.act();
@@ -328,7 +328,7 @@ impl Node {
             self.greeting = greeting;
         }
         let mut now = self.core.changes();
-        now.figures += self.strangers.values().sum::<u64>() + self.transport.not_quic();
+        now.figures += self.rejected.values().sum::<u64>() + self.transport.not_quic();
         self.changes
             .send_if_modified(|before| std::mem::replace(before, now) != now);
     }
@@ -339,7 +339,7 @@ impl Node {
         // The core and the transport share some counters' names; each name must appear once in `network.json`.
         let mut rejected: BTreeMap<&'static str, u64> = snapshot.rejected.0.into_iter().collect();
         let not_quic = self.transport.not_quic();
-        let more = self.strangers.iter().map(|(name, count)| (*name, *count));
+        let more = self.rejected.iter().map(|(name, count)| (*name, *count));
         for (name, count) in more.chain((not_quic > 0).then_some(("not_quic", not_quic))) {
             *rejected.entry(name).or_default() += count;
         }

@@ -10,6 +10,7 @@ use crate::events::EventName;
 use crate::membership::{Core, DialError, Event};
 use crate::record::Direction;
 use crate::settings::Settings;
+use crate::transport::Rejected;
 use crate::wire::NodeId;
 
 /// The least time between two lines of one kind about the faults of others. Without it, a peer could make this node write a
@@ -117,15 +118,14 @@ impl Story {
     }
 
     /// Logs an incoming connection that was rejected before its Hello.
-    pub(super) fn stranger(
-        &mut self,
-        now: Instant,
-        remote: SocketAddr,
-        what: &'static str,
-        why: &str,
-    ) {
-        if let Some(suppressed) = self.pass(now, what) {
-            tracing::warn!(addr = %remote, counter = what, cause = why, suppressed, "{}", EventName::ConnectionRejected);
+    pub(super) fn rejected(&mut self, now: Instant, rejected: &Rejected) {
+        let Rejected {
+            remote,
+            counter,
+            cause,
+        } = rejected;
+        if let Some(suppressed) = self.pass(now, counter) {
+            tracing::warn!(addr = %remote, counter, cause, suppressed, "{}", EventName::ConnectionRejected);
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::admission::HandshakeSlot;
 use super::frames::{FrameError, read_frame};
 use super::tap::Watch;
-use super::{HELLO_TIMEOUT, Handle, Shared, TransportEvent, closed, stranger};
+use super::{HELLO_TIMEOUT, Handle, Rejected, Shared, TransportEvent, closed, report_rejected};
 use crate::identity::certified_id;
 use crate::membership::{Closed, ConnId, Connected, DialError, DialId, Input};
 use crate::record::MAX_RECORD;
@@ -213,10 +213,21 @@ pub(super) async fn accept(shared: Arc<Shared>, incoming: quinn::Incoming, slot:
     drop(slot);
     match arrived {
         Some(Ok((established, hello))) => serve(shared, established, hello, None).await,
-        Some(Err((what, why))) => stranger(&shared, remote, what, why).await,
+        Some(Err((counter, cause))) => {
+            let rejected = Rejected {
+                remote,
+                counter,
+                cause,
+            };
+            report_rejected(&shared, rejected).await;
+        }
         None => {
-            let why = format!("no Hello within {} s", HELLO_TIMEOUT.as_secs());
-            stranger(&shared, remote, "hello_timeout", why).await;
+            let rejected = Rejected {
+                remote,
+                counter: "hello_timeout",
+                cause: format!("no Hello within {} s", HELLO_TIMEOUT.as_secs()),
+            };
+            report_rejected(&shared, rejected).await;
         }
     }
 }

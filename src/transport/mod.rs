@@ -81,15 +81,19 @@ pub enum TransportEvent {
     Connected(Box<(Handle, Connected)>),
     /// An answer arrived; with the time of its arrival, if one packet fits it.
     Answer(ConnId, Answer, Option<Instant>),
-    /// An incoming connection failed before its Hello.
-    Stranger {
-        /// The remote address.
-        remote: SocketAddr,
-        /// The counter.
-        what: &'static str,
-        /// The cause.
-        why: String,
-    },
+    /// An incoming connection was rejected before its Hello.
+    Rejected(Rejected),
+}
+
+/// An incoming connection that was rejected before its Hello.
+#[derive(Debug)]
+pub struct Rejected {
+    /// The remote address.
+    pub remote: SocketAddr,
+    /// The name under which `rejected` in `network.json` counts it.
+    pub counter: &'static str,
+    /// Why it was rejected, for the log.
+    pub cause: String,
 }
 
 /// The event loop's end of a connection.
@@ -217,11 +221,8 @@ impl Transport {
     /// Converts a connection's report into an input for the core.
     ///
     /// # Errors
-    /// For [`TransportEvent::Stranger`], which concerns the log alone: the remote address, the counter and the cause.
-    pub fn translate(
-        &mut self,
-        event: TransportEvent,
-    ) -> Result<Input, (SocketAddr, &'static str, String)> {
+    /// For [`TransportEvent::Rejected`], which does not concern the core.
+    pub fn translate(&mut self, event: TransportEvent) -> Result<Input, Rejected> {
         match event {
             TransportEvent::Input(Input::Closed(conn, why)) => {
                 self.conns.remove(&conn);
@@ -240,7 +241,7 @@ impl Transport {
                     .and_then(|handle| handle.watch.probe_left(answer.seq));
                 Ok(Input::Answer(conn, answer, rtt_us(left, received, answer)))
             }
-            TransportEvent::Stranger { remote, what, why } => Err((remote, what, why)),
+            TransportEvent::Rejected(rejected) => Err(rejected),
         }
     }
 
@@ -364,19 +365,24 @@ async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
                 let accepted = connection::accept(shared.clone(), incoming, slot);
                 shared.clock.spawn(accepted);
             }
-            Err(why) => {
+            Err(cause) => {
                 incoming.refuse();
-                stranger(&shared, remote, "handshakes_over_limit", why).await;
+                let rejected = Rejected {
+                    remote,
+                    counter: "handshakes_over_limit",
+                    cause,
+                };
+                report_rejected(&shared, rejected).await;
             }
         }
     }
 }
 
-async fn stranger(shared: &Shared, remote: SocketAddr, what: &'static str, why: String) {
-    // `try_send`: strangers must not delay the event loop. A report that finds no room is not counted.
+async fn report_rejected(shared: &Shared, rejected: Rejected) {
+    // `try_send`: rejected connections must not delay the event loop. A report that finds no room is not counted.
     shared
         .events
-        .try_send(TransportEvent::Stranger { remote, what, why })
+        .try_send(TransportEvent::Rejected(rejected))
         .ok();
     tokio::task::yield_now().await;
 }
