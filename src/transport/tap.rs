@@ -36,13 +36,13 @@ type Cid = [u8; CID_BYTES];
 /// The connections whose packets are observed, by their peer's address.
 #[derive(Debug, Default)]
 pub struct Tap {
-    lines: Mutex<BTreeMap<SocketAddr, Vec<Arc<Line>>>>,
+    connections: Mutex<BTreeMap<SocketAddr, Vec<Arc<Observed>>>>,
     by_kernel: AtomicBool,
 }
 
-/// The observations of one connection.
+/// What was observed of one connection.
 #[derive(Debug)]
-struct Line {
+struct Observed {
     seen: Mutex<Seen>,
     unreachable: watch::Sender<u32>,
 }
@@ -94,48 +94,50 @@ impl Tap {
 
     /// Observes the packets to and from a peer.
     pub(super) fn watch(self: &Arc<Self>, peer: SocketAddr) -> Watch {
-        let line = Arc::new(Line {
+        let observed = Arc::new(Observed {
             seen: Mutex::default(),
             unreachable: watch::Sender::new(0),
         });
         let peer = canonical(peer);
-        self.lines()
+        self.connections()
             .entry(peer)
             .or_default()
-            .push(Arc::clone(&line));
+            .push(Arc::clone(&observed));
         Watch {
             tap: Arc::clone(self),
             peer: Mutex::new(peer),
-            line,
+            observed,
         }
     }
 
     /// Records that a packet is about to leave.
     pub(super) fn leaves(&self, peer: SocketAddr, packet: &[u8], now: Instant) {
-        let lines = self.lines();
-        let Some(lines) = lines.get(&canonical(peer)) else {
+        let connections = self.connections();
+        let Some(connections) = connections.get(&canonical(peer)) else {
             return;
         };
-        for line in lines {
-            line.seen().leaves(packet, now, lines.len() == 1);
+        for connection in connections {
+            connection
+                .seen()
+                .leaves(packet, now, connections.len() == 1);
         }
     }
 
     /// Records that a packet could not leave now. The datagrams in it get no time.
     pub(super) fn held_up(&self, peer: SocketAddr) {
-        if let Some(lines) = self.lines().get(&canonical(peer)) {
-            for line in lines {
-                line.seen().waiting.clear();
+        if let Some(connections) = self.connections().get(&canonical(peer)) {
+            for connection in connections {
+                connection.seen().waiting.clear();
             }
         }
     }
 
     /// Records a packet of `bytes` bytes that was received at `at` and read at `now`.
     pub(super) fn arrives(&self, peer: SocketAddr, bytes: usize, at: Instant, now: Instant) {
-        let lines = self.lines();
+        let connections = self.connections();
         // With two connections to one address, the packet can't be assigned.
-        if let Some([line]) = lines.get(&canonical(peer)).map(Vec::as_slice) {
-            let mut seen = line.seen();
+        if let Some([connection]) = connections.get(&canonical(peer)).map(Vec::as_slice) {
+            let mut seen = connection.seen();
             if seen.arrivals.len() == ARRIVALS {
                 seen.arrivals.pop_front();
             }
@@ -152,17 +154,19 @@ impl Tap {
         let Some(cid) = destination_cid(quoted) else {
             return;
         };
-        if let Some(lines) = self.lines().get(&canonical(peer)) {
-            for line in lines {
-                if line.seen().cids.contains(&cid) {
-                    line.unreachable.send_modify(|count| *count += 1);
+        if let Some(connections) = self.connections().get(&canonical(peer)) {
+            for connection in connections {
+                if connection.seen().cids.contains(&cid) {
+                    connection.unreachable.send_modify(|count| *count += 1);
                 }
             }
         }
     }
 
-    fn lines(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Vec<Arc<Line>>>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn connections(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Vec<Arc<Observed>>>> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -171,7 +175,7 @@ impl Tap {
 pub(super) struct Watch {
     tap: Arc<Tap>,
     peer: Mutex<SocketAddr>,
-    line: Arc<Line>,
+    observed: Arc<Observed>,
 }
 
 impl Watch {
@@ -181,8 +185,11 @@ impl Watch {
         let mut mine = self.peer.lock().unwrap_or_else(PoisonError::into_inner);
         if *mine != peer {
             self.leave(*mine);
-            let mut lines = self.tap.lines();
-            lines.entry(peer).or_default().push(Arc::clone(&self.line));
+            let mut connections = self.tap.connections();
+            connections
+                .entry(peer)
+                .or_default()
+                .push(Arc::clone(&self.observed));
             *mine = peer;
         }
     }
@@ -199,29 +206,29 @@ impl Watch {
 
     /// When that probe left. The time is returned once: a second answer to the same probe gets none.
     pub(super) fn probe_left(&self, seq: u32) -> Option<Instant> {
-        let mut seen = self.line.seen();
+        let mut seen = self.observed.seen();
         let at = seen.probes.iter().position(|(sent, _)| *sent == seq)?;
         seen.probes.remove(at).map(|(_, at)| at)
     }
 
     /// When the datagram of `bytes` bytes that was read at `now` arrived.
     pub(super) fn arrived(&self, bytes: usize, now: Instant) -> Option<Instant> {
-        self.line.seen().arrived(bytes, now)
+        self.observed.seen().arrived(bytes, now)
     }
 
     /// Whether a packet has arrived since the last call of [`Self::arrived`].
     pub(super) fn has_heard(&self) -> bool {
-        !self.line.seen().arrivals.is_empty()
+        !self.observed.seen().arrivals.is_empty()
     }
 
     /// The smoothed time from creating an answer to its leaving.
     pub(super) fn answer_lag(&self) -> Duration {
-        self.line.seen().lag.unwrap_or_default()
+        self.observed.seen().lag.unwrap_or_default()
     }
 
     /// Waits for the next ICMP "port unreachable". `heard` is the number of earlier ones, and is updated.
     pub(super) async fn unreachable(&self, heard: &mut u32) {
-        let mut receiver = self.line.unreachable.subscribe();
+        let mut receiver = self.observed.unreachable.subscribe();
         // `wait_for` can't fail: the sender lives as long as `self`.
         if let Ok(count) = receiver.wait_for(|count| *count != *heard).await {
             *heard = *count;
@@ -229,15 +236,15 @@ impl Watch {
     }
 
     fn wait(&self, what: Outgoing, bytes: usize) {
-        self.line.seen().waiting.push(Waiting { what, bytes });
+        self.observed.seen().waiting.push(Waiting { what, bytes });
     }
 
     fn leave(&self, peer: SocketAddr) {
-        let mut lines = self.tap.lines();
-        if let Some(there) = lines.get_mut(&peer) {
-            there.retain(|line| !Arc::ptr_eq(line, &self.line));
+        let mut connections = self.tap.connections();
+        if let Some(there) = connections.get_mut(&peer) {
+            there.retain(|connection| !Arc::ptr_eq(connection, &self.observed));
             if there.is_empty() {
-                lines.remove(&peer);
+                connections.remove(&peer);
             }
         }
     }
@@ -250,7 +257,7 @@ impl Drop for Watch {
     }
 }
 
-impl Line {
+impl Observed {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -399,7 +406,7 @@ mod tests {
         tap.leaves(peer, &packet(60, 5), now);
         tap.unreachable(peer, &packet(60, 6));
         tap.unreachable(peer, &[]);
-        assert_eq!(*watch.line.unreachable.borrow(), 0);
+        assert_eq!(*watch.observed.unreachable.borrow(), 0);
         tap.unreachable(peer, &packet(20, 5));
         let mut heard = 0;
         watch.unreachable(&mut heard).await;
@@ -416,6 +423,6 @@ mod tests {
         tap.arrives(there, 60, now, now);
         assert_eq!(watch.arrived(8, now), Some(now));
         drop(watch);
-        assert!(tap.lines().is_empty());
+        assert!(tap.connections().is_empty());
     }
 }
