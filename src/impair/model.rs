@@ -40,7 +40,7 @@ struct State {
     /// The latest departure so far, in ns.
     latest_ns: u64,
     /// The departures of the queued packets, in ns.
-    waiting: BinaryHeap<Reverse<u64>>,
+    queue: BinaryHeap<Reverse<u64>>,
 }
 
 /// The fate of a packet: up to two deliveries, in the order of queueing.
@@ -124,7 +124,7 @@ impl LinkModel {
                 chain: Chain::default(),
                 delayed: 0,
                 latest_ns: 0,
-                waiting: BinaryHeap::new(),
+                queue: BinaryHeap::new(),
             },
         }
     }
@@ -151,8 +151,8 @@ impl State {
         bytes: usize,
         rng: &mut ChaCha8Rng,
     ) -> Fate {
-        while self.waiting.peek().is_some_and(|due| due.0 <= now_ns) {
-            self.waiting.pop();
+        while self.queue.peek().is_some_and(|due| due.0 <= now_ns) {
+            self.queue.pop();
         }
         let twice = happens(what.duplicate, &mut self.last.duplicate, rng);
         let lost = self.is_lost(what, rng);
@@ -163,15 +163,21 @@ impl State {
                 if self.is_full(what) {
                     return Fate::default();
                 }
-                let at = self.time_to_leave(what, now_ns, bytes, rng);
+                let at = self.departure_ns(what, now_ns, bytes, rng);
                 Fate([Some(delivery(at, flip)), None])
             }
-            (true, false) => self.both(what, now_ns, bytes, rng),
+            (true, false) => self.duplicated(what, now_ns, bytes, rng),
         }
     }
 
     /// Queues the copy of a packet, then the packet.
-    fn both(&mut self, what: &Impairment, now_ns: u64, bytes: usize, rng: &mut ChaCha8Rng) -> Fate {
+    fn duplicated(
+        &mut self,
+        what: &Impairment,
+        now_ns: u64,
+        bytes: usize,
+        rng: &mut ChaCha8Rng,
+    ) -> Fate {
         let original = self.flip(what, rng);
         if self.is_full(what) {
             return Fate::default();
@@ -180,10 +186,10 @@ impl State {
             None
         } else {
             let flip = self.flip(what, rng);
-            let at = self.time_to_leave(what, now_ns, bytes, rng);
+            let at = self.departure_ns(what, now_ns, bytes, rng);
             Some(delivery(at, flip))
         };
-        let at = self.time_to_leave(what, now_ns, bytes, rng);
+        let at = self.departure_ns(what, now_ns, bytes, rng);
         Fate([copy, Some(delivery(at, original))])
     }
 
@@ -192,7 +198,7 @@ impl State {
     }
 
     fn is_full(&self, what: &Impairment) -> bool {
-        self.waiting.len() >= what.limit as usize
+        self.queue.len() >= what.limit as usize
     }
 
     fn is_lost(&mut self, what: &Impairment, rng: &mut ChaCha8Rng) -> bool {
@@ -236,7 +242,7 @@ impl State {
     }
 
     /// Decides the departure of a packet, in ns, and queues the packet unless it leaves at once.
-    fn time_to_leave(
+    fn departure_ns(
         &mut self,
         what: &Impairment,
         now_ns: u64,
@@ -257,12 +263,12 @@ impl State {
             if self.latest_ns > now_ns {
                 leaves = leaves.max(self.latest_ns.into());
             }
-            leaves += i128::from(time_on_line_ns(&rate, bytes));
+            leaves += i128::from(transmission_ns(&rate, bytes));
         }
         let leaves = u64::try_from(leaves.max(now_ns.into())).unwrap_or(u64::MAX);
         self.latest_ns = self.latest_ns.max(leaves);
         if leaves > now_ns {
-            self.waiting.push(Reverse(leaves));
+            self.queue.push(Reverse(leaves));
         }
         leaves
     }
@@ -315,7 +321,7 @@ fn happens(chance: Chance, last: &mut u32, rng: &mut ChaCha8Rng) -> bool {
 }
 
 /// The transmission time of a packet, in ns.
-fn time_on_line_ns(rate: &Rate, bytes: usize) -> u64 {
+fn transmission_ns(rate: &Rate, bytes: usize) -> u64 {
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX / 2);
     let mut bytes = (bytes + i64::from(rate.packet_overhead)).max(0);
     if rate.cell_bytes > 0 {

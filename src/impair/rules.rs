@@ -22,7 +22,7 @@ struct Rule {
 /// The destination of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Destination {
-    Everybody,
+    Any,
     /// Every port of an address.
     Host(IpAddr),
     Peer(IpAddr, u16),
@@ -30,10 +30,10 @@ enum Destination {
 
 impl Destination {
     /// How specifically this matches the address; the most specific match wins. `None`: no match.
-    fn closeness(self, addr: &SocketAddr) -> Option<u8> {
+    fn specificity(self, addr: &SocketAddr) -> Option<u8> {
         let ip = addr.ip().to_canonical();
         match self {
-            Self::Everybody => Some(0),
+            Self::Any => Some(0),
             Self::Host(host) => (host == ip).then_some(1),
             Self::Peer(host, port) => (host == ip && port == addr.port()).then_some(2),
         }
@@ -53,8 +53,8 @@ impl Rules {
         let matching = self
             .0
             .iter()
-            .filter_map(|rule| Some((rule.to.closeness(addr)?, rule)));
-        let (_, rule) = matching.max_by_key(|(closeness, _)| *closeness)?;
+            .filter_map(|rule| Some((rule.to.specificity(addr)?, rule)));
+        let (_, rule) = matching.max_by_key(|(specificity, _)| *specificity)?;
         Some(&rule.impairment)
     }
 }
@@ -65,7 +65,7 @@ impl fmt::Display for Rules {
         for (index, rule) in self.0.iter().enumerate() {
             f.write_str(if index == 0 { "" } else { "; " })?;
             match rule.to {
-                Destination::Everybody => {}
+                Destination::Any => {}
                 Destination::Host(host) => write!(f, "to {host} ")?,
                 Destination::Peer(host, port) => write!(f, "to {} ", SocketAddr::new(host, port))?,
             }
@@ -121,7 +121,7 @@ impl Rules {
             }
             (to, address, &words[2..])
         } else {
-            (Destination::Everybody, first, words)
+            (Destination::Any, first, words)
         };
         if self.0.iter().any(|rule| rule.to == to) {
             return Err(named.refuse(Fault::SameDestination));

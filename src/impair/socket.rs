@@ -31,9 +31,9 @@ use crate::events::EventName;
 pub(super) const MAX_LINKS: usize = 256;
 /// The most bytes that are queued for all destinations together, bookkeeping included; further packets are dropped. Fifty links
 /// with full queues of netem's default limit (1000 packets) fit.
-pub(super) const MAX_WAITING_BYTES: usize = 64 << 20;
+pub(super) const MAX_QUEUED_BYTES: usize = 64 << 20;
 /// The bookkeeping of a queued packet, in bytes.
-const BYTES_A_PACKET: usize = size_of::<Waiting>();
+const BYTES_A_PACKET: usize = size_of::<Queued>();
 
 /// The bytes that netem counts besides IP header and contents: the Ethernet header, which loopback has too, and the UDP header.
 const LINK_AND_UDP_HEADERS: usize = 14 + 8;
@@ -65,8 +65,8 @@ struct State {
     links: BTreeMap<(IpAddr, u16), Link>,
     /// The number of packets so far.
     packets: u64,
-    queue: BinaryHeap<Reverse<Waiting>>,
-    waiting_bytes: usize,
+    queue: BinaryHeap<Reverse<Queued>>,
+    queued_bytes: usize,
     /// The socket below was full at the last attempt, and the task waits until it is writable.
     blocked: bool,
     overflow_logged: bool,
@@ -78,7 +78,7 @@ struct Link {
 }
 
 /// A queued datagram.
-struct Waiting {
+struct Queued {
     due: Duration,
     /// The order of entry, for equal due times.
     order: u64,
@@ -88,7 +88,7 @@ struct Waiting {
     contents: Vec<u8>,
 }
 
-impl Waiting {
+impl Queued {
     fn transmit(&self) -> Transmit<'_> {
         Transmit {
             destination: self.destination,
@@ -104,21 +104,21 @@ impl Waiting {
     }
 }
 
-impl PartialEq for Waiting {
+impl PartialEq for Queued {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Waiting {}
+impl Eq for Queued {}
 
-impl PartialOrd for Waiting {
+impl PartialOrd for Queued {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Waiting {
+impl Ord for Queued {
     fn cmp(&self, other: &Self) -> Ordering {
         (self.due, self.order).cmp(&(other.due, other.order))
     }
@@ -127,11 +127,11 @@ impl Ord for Waiting {
 /// What the delivery task waits for.
 enum Next {
     /// The queue is empty: wait for a packet.
-    News,
+    Packet,
     /// Wait until the first packet is due.
     Due(Duration),
     /// The socket below is full: wait until it is writable.
-    Room,
+    Writable,
 }
 
 impl ImpairedSocket {
@@ -152,7 +152,7 @@ impl ImpairedSocket {
                 links: BTreeMap::new(),
                 packets: 0,
                 queue: BinaryHeap::new(),
-                waiting_bytes: 0,
+                queued_bytes: 0,
                 blocked: false,
                 overflow_logged: false,
             }),
@@ -160,12 +160,12 @@ impl ImpairedSocket {
             emptied: Notify::new(),
         });
         let (alive, over) = oneshot::channel();
-        let carrier = carry(shared.clone());
+        let delivery = deliver_queued(shared.clone());
         shared.clock.spawn(async move {
             tokio::select! {
                 biased;
                 _ = over => {}
-                () = carrier => {}
+                () = delivery => {}
             }
         });
         Self {
@@ -194,8 +194,8 @@ impl ImpairedSocket {
     }
 
     /// The queued bytes, bookkeeping included.
-    pub(super) fn waiting_bytes(&self) -> usize {
-        self.shared.state().waiting_bytes
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.shared.state().queued_bytes
     }
 }
 
@@ -294,12 +294,12 @@ impl Shared {
         let mut state = self.state();
         state.deliver(self.elapsed(), &*self.inner);
         let next = match state.first_due() {
-            None => Next::News,
-            Some(_) if state.blocked => Next::Room,
+            None => Next::Packet,
+            Some(_) if state.blocked => Next::Writable,
             Some(due) => Next::Due(due),
         };
         drop(state);
-        if matches!(next, Next::News) {
+        if matches!(next, Next::Packet) {
             self.emptied.notify_waiters();
         }
         next
@@ -336,7 +336,7 @@ impl State {
             if let Some(flip) = delivery.flip {
                 flip.apply(&mut contents);
             }
-            self.queue(Waiting {
+            self.queue(Queued {
                 due: delivery.at,
                 order: self.packets * 2 + copy as u64,
                 destination,
@@ -358,22 +358,22 @@ impl State {
         self.links.insert(key, Link { model, used: 0 });
     }
 
-    fn queue(&mut self, waiting: Waiting) {
-        let bytes = waiting.bytes();
-        if self.waiting_bytes + bytes > MAX_WAITING_BYTES {
+    fn queue(&mut self, queued: Queued) {
+        let bytes = queued.bytes();
+        if self.queued_bytes + bytes > MAX_QUEUED_BYTES {
             if !self.overflow_logged {
                 self.overflow_logged = true;
                 tracing::warn!(
                     packets = self.queue.len(),
-                    limit_mib = MAX_WAITING_BYTES >> 20,
+                    limit_mib = MAX_QUEUED_BYTES >> 20,
                     "{}",
                     EventName::ImpairmentQueueFull
                 );
             }
             return;
         }
-        self.waiting_bytes += bytes;
-        self.queue.push(Reverse(waiting));
+        self.queued_bytes += bytes;
+        self.queue.push(Reverse(queued));
     }
 
     /// Sends what is due, until the socket below is full.
@@ -401,19 +401,19 @@ impl State {
                 Ok(()) => {}
             }
             let bytes = first.bytes();
-            self.waiting_bytes -= bytes;
+            self.queued_bytes -= bytes;
             self.queue.pop();
         }
     }
 }
 
 /// Delivers the queued packets, each when it is due, until the task is cancelled.
-async fn carry(shared: Arc<Shared>) {
+async fn deliver_queued(shared: Arc<Shared>) {
     let mut timer = shared.clock.runtime().new_timer(shared.start);
     let mut poller = shared.inner.clone().create_io_poller();
     loop {
         match shared.deliver() {
-            Next::News => shared.sooner.notified().await,
+            Next::Packet => shared.sooner.notified().await,
             Next::Due(due) => {
                 timer.as_mut().reset(shared.start + due);
                 tokio::select! {
@@ -422,7 +422,7 @@ async fn carry(shared: Arc<Shared>) {
                     () = poll_fn(|cx| timer.as_mut().poll(cx)) => {}
                 }
             }
-            Next::Room => {
+            Next::Writable => {
                 if let Err(error) = poll_fn(|cx| poller.as_mut().poll_writable(cx)).await {
                     tracing::debug!(%error, "socket closed");
                     return;

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::impair::ImpairedSocket;
-use crate::impair::socket::{MAX_LINKS, MAX_WAITING_BYTES};
+use crate::impair::socket::{MAX_LINKS, MAX_QUEUED_BYTES};
 
 /// A sent packet.
 #[derive(Debug, Clone, PartialEq)]
@@ -326,7 +326,7 @@ async fn dropping_the_socket_ends_its_task_and_frees_the_socket_below() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn links_and_waiting_bytes_are_bounded() {
+async fn links_and_queued_bytes_are_bounded() {
     let wire = Wire::new();
     let socket = impaired(&wire, "delay 10s");
     let packet = vec![0; 60_000];
@@ -334,13 +334,10 @@ async fn links_and_waiting_bytes_are_bounded() {
         socket.try_send(&transmit(addr(port), &packet)).unwrap();
     }
     assert_eq!(socket.links(), MAX_LINKS);
-    let bytes = socket.waiting_bytes();
-    assert!((MAX_WAITING_BYTES - 61_000..=MAX_WAITING_BYTES).contains(&bytes));
+    let bytes = socket.queued_bytes();
+    assert!((MAX_QUEUED_BYTES - 61_000..=MAX_QUEUED_BYTES).contains(&bytes));
     socket.drained().await;
-    assert_eq!(socket.waiting_bytes(), 0);
+    assert_eq!(socket.queued_bytes(), 0);
     socket.try_send(&transmit(addr(1), &packet)).unwrap();
-    assert!(
-        socket.waiting_bytes() > 0,
-        "the socket still queues packets"
-    );
+    assert!(socket.queued_bytes() > 0, "the socket still queues packets");
 }
