@@ -49,7 +49,7 @@ event_names! {
     NodeStopped = "node stopped",
     /// this node impairs what it sends. Fields: `impair`, `setting`.
     SendingImpaired = "sending impaired",
-    /// a configured target is an address of this node. Fields: `target`, `cause`.
+    /// a configured target is an address of this node. Fields: `addr`, `cause`.
     TargetSkipped = "target skipped",
     /// the remembered addresses could not be read. Fields: `cause`, `action`.
     MemoryReset = "memory reset",

@@ -76,7 +76,7 @@ pub(super) fn stopped() {
 }
 
 fn target_skipped(target: SocketAddr) {
-    tracing::info!(%target, cause = "it is this node's own address", "{}", EventName::TargetSkipped);
+    tracing::info!(addr = %target, cause = "it is this node's own address", "{}", EventName::TargetSkipped);
 }
 
 /// A node's label and short id.
