@@ -37,13 +37,13 @@ pub struct Lines {
 pub enum LogError {
     /// `RUST_LOG` is set, and is not a list of `target=level`.
     #[error(
-        "can't set up the log: RUST_LOG is {value:?}; write a list such as area_net=debug,quinn=info"
+        "can't set up the log: RUST_LOG is {value:?}: {cause}; write a list such as area_net=debug,quinn=info"
     )]
     Filter {
         /// The value of `RUST_LOG`.
         value: OsString,
-        /// The parser's error; `None` if the value is not UTF-8.
-        source: Option<tracing_subscriber::filter::ParseError>,
+        /// The parser's error as text: its own source repeats it, so a chain of causes would print it twice.
+        cause: String,
     },
     /// This process has set up a log before.
     #[error("can't set up the log: this process has one already")]
@@ -83,14 +83,13 @@ fn filter(rust_log: Option<OsString>, level: Level) -> Result<Targets, LogError>
             .with_target("area_net", level));
     };
     let Some(text) = value.to_str() else {
-        return Err(LogError::Filter {
-            value,
-            source: None,
-        });
+        let cause = "it is not UTF-8".to_owned();
+        return Err(LogError::Filter { value, cause });
     };
-    text.parse().map_err(|source| LogError::Filter {
-        value: value.clone(),
-        source: Some(source),
+    let parsed = text.parse::<Targets>();
+    parsed.map_err(|error| LogError::Filter {
+        cause: error.to_string(),
+        value,
     })
 }
 
