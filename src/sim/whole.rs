@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Deref;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,15 +27,45 @@ use super::size;
 use super::socket::{Outbox, Sent, SimSocket};
 use super::world::{World, small};
 use crate::identity::Identity;
+use crate::impair::Rules;
 use crate::membership::{Action, Config, Core, Input, Time};
 use crate::memory::Memory;
 use crate::node::{Assembly, Node, Witness, Word};
 use crate::record::Record;
 use crate::settings::Settings;
+use crate::snapshot::SnapshotReader;
 use crate::wire::{Message, NodeId};
 
 /// What a datagram weighs beside its bytes: headers of IPv6 and UDP.
 const HEADERS: usize = 40 + 8;
+
+/// What a whole node is told at its start that its core is not. Bare cores ignore it.
+#[derive(Debug, Clone, Default)]
+pub struct Shell {
+    /// The only nodes it has links with; empty for all.
+    pub allow: Vec<NodeId>,
+    /// What the node itself does to the datagrams that it sends.
+    pub impair: Rules,
+    /// The address that leads to a node whose socket is bound to the unspecified address. Such a node has no
+    /// [`Config::addrs`] and learns its address from its peers. `None`: the node listens on the first of `Config::addrs`.
+    pub reached_at: Option<SocketAddr>,
+}
+
+/// A datagram that a whole node sends.
+#[derive(Debug, Clone, Copy)]
+pub struct SentDatagram<'a> {
+    /// When it is sent.
+    pub at: Time,
+    /// The place of the sender.
+    pub from: usize,
+    /// The destination.
+    pub to: SocketAddr,
+    /// The payload of UDP.
+    pub bytes: &'a [u8],
+}
+
+/// Is shown datagrams as they are sent.
+pub type Wiretap = Box<dyn FnMut(SentDatagram<'_>)>;
 
 /// See the module's documentation.
 pub(super) struct Whole {
@@ -79,6 +109,7 @@ struct Turn {
 /// A whole node that runs at a place.
 pub(super) struct Running {
     pub(super) host: HostId,
+    runtime: Arc<HostRuntime>,
     socket: Arc<SimSocket>,
     /// Nothing, once it says farewell.
     node: Shared<Option<Node>>,
@@ -119,21 +150,24 @@ impl Whole {
         }
     }
 
-    /// Starts a node at a place.
+    /// Starts a node at a place, where datagrams to `addr` reach it.
     pub(super) fn start(
         &mut self,
         place: usize,
+        addr: SocketAddr,
         identity: Identity,
         settings: Settings,
         config: &Config,
     ) -> Running {
         let (host, runtime) = self.executor.add_host();
         self.places.insert(host, place);
-        let socket = Arc::new(SimSocket::new(
-            small(place),
-            config.addrs[0],
-            self.outbox.clone(),
-        ));
+        let local = if config.addrs.is_empty() {
+            SocketAddr::new(unspecified(addr.ip()), addr.port())
+        } else {
+            addr
+        };
+        let outbox = self.outbox.clone();
+        let socket = Arc::new(SimSocket::new(small(place), addr, local, outbox));
         let assembly = Assembly {
             settings,
             identity: Arc::new(identity),
@@ -163,6 +197,7 @@ impl Whole {
         HostRuntime::spawn(&runtime, Box::pin(life));
         Running {
             host,
+            runtime,
             socket,
             node,
             leave: Some(leave),
@@ -202,6 +237,10 @@ impl Running {
         node.is_some().then(|| CoreRef::Whole(WholeRef(node)))
     }
 
+    fn reader(&self) -> Option<SnapshotReader> {
+        lock(&self.node).as_ref().map(Node::reader)
+    }
+
     /// Asks the node to leave.
     pub(super) fn leave(&mut self) {
         if let Some(leave) = self.leave.take() {
@@ -222,13 +261,38 @@ impl World {
         let timeout = self.dial_timeout;
         let whole = self.whole.as_mut().expect("whole nodes run here");
         let node = &mut self.nodes[place];
+        let addr = node.listens.expect("a whole node listens somewhere");
         let settings = node.settings(timeout);
-        let running = whole.start(place, node.key.identity(), settings, &node.config);
+        let running = whole.start(place, addr, node.key.identity(), settings, &node.config);
         self.deed(place, |node, _| {
             node.body = Some(Body::Whole(running));
             node.tell(Told::Started);
         });
         self.settle(place);
+    }
+
+    /// A reader of the picture of the whole node at a place. `None`: no whole node runs there, or it has said farewell.
+    #[must_use]
+    pub fn reader(&self, place: usize) -> Option<SnapshotReader> {
+        self.running_whole(place)?.reader()
+    }
+
+    /// Runs a task on the host of a whole node, as another program on the same machine: it is paused with the node and ends
+    /// with it at the latest.
+    ///
+    /// # Panics
+    /// When no whole node runs there.
+    pub fn run_beside(&self, place: usize, task: impl Future<Output = ()> + Send + 'static) {
+        let running = self.running_whole(place);
+        let runtime = &running.expect("a whole node runs there").runtime;
+        HostRuntime::spawn(runtime, Box::pin(task));
+    }
+
+    fn running_whole(&self, place: usize) -> Option<&Running> {
+        match self.nodes[place].body.as_ref()? {
+            Body::Core(_) => None,
+            Body::Whole(running) => Some(running),
+        }
     }
 
     /// [`World::step`] where whole nodes run: one task goes as far as it can, or else the next thing arrives that they wait for.
@@ -253,8 +317,9 @@ impl World {
             // What is not wanted there is lost: a host without the node is silent.
             let there = self.listeners.get(&to).map(|&there| there as usize);
             let there = there.and_then(|there| self.nodes[there].body.as_ref());
-            if let Some(Body::Whole(running)) = there {
-                running.deliver(self.nodes[from as usize].config.addrs[0], bytes);
+            let from = self.nodes[from as usize].listens;
+            if let (Some(Body::Whole(running)), Some(from)) = (there, from) {
+                running.deliver(from, bytes);
             }
         }
         whole.packets.trim();
@@ -276,7 +341,11 @@ impl World {
             for told in turn.news {
                 match told {
                     Told::Published(own, _) => node.published(own),
-                    Told::Started | Told::Stopped | Told::Event(_) | Told::Dialed(_) => {
+                    Told::Started
+                    | Told::Stopped
+                    | Told::Event(_)
+                    | Told::Dialed(_)
+                    | Told::Closed(_) => {
                         node.tell(told);
                     }
                 }
@@ -291,6 +360,14 @@ impl World {
     }
 
     fn send_packet(&mut self, packet: Sent) {
+        if let Some(wiretap) = &mut self.wiretap {
+            wiretap(SentDatagram {
+                at: self.now,
+                from: packet.from as usize,
+                to: packet.to,
+                bytes: &packet.bytes,
+            });
+        }
         let whole = self.whole.as_mut().expect("whole nodes run here");
         let node = &mut self.nodes[packet.from as usize];
         let bytes = packet.bytes.len() + HEADERS;
@@ -330,6 +407,13 @@ impl World {
             Some(((*from, *to), *count.min(back)))
         })
         .collect()
+    }
+}
+
+fn unspecified(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
 }
 
@@ -391,9 +475,9 @@ impl Ledger {
                     self.records.share(record);
                 }
             }
+            Input::Closed(_, why) => self.turn.news.push(Told::Closed(why.clone())),
             Input::Timeout
             | Input::DialFailed(..)
-            | Input::Closed(..)
             | Input::Message(..)
             | Input::Flushed(_)
             | Input::Probe(..)
