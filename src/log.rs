@@ -1,5 +1,8 @@
 //! Messages to stderr, for people or for programs.
 //!
+//! Programs get all fields of a message, one of which is `event`: the name of what happened. The names stay; the texts may
+//! change. People get the text and the other fields.
+//!
 //! A node outlives its terminal: a message that can't be written is dropped, and nothing else happens. Nor does it wait for one that
 //! stands still, as a terminal does after Ctrl-S and a pipe that nobody reads: messages are written on a thread of their own, and once
 //! [`WAITING`] of them wait, more are dropped and counted. The first one that there is room for again says how many.
@@ -10,16 +13,21 @@ use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tracing::field::{Field, Visit};
 use tracing::{Level, Subscriber};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer as _;
+use tracing_subscriber::field::{RecordFields, VisitOutput as _};
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::settings::LogFormat;
+
+/// The field that names what happened.
+const EVENT: &str = "event";
 
 /// So many messages wait at most for a terminal that takes none.
 pub const WAITING: usize = 4096;
@@ -108,6 +116,7 @@ where
     match format {
         LogFormat::Text => {
             let lines = lines
+                .fmt_fields(ForPeople)
                 .with_timer(TimeOfDay)
                 .with_target(false)
                 .with_ansi(colours);
@@ -117,6 +126,35 @@ where
             let lines = lines.json().flatten_event(true);
             Box::new(registry.with(lines.with_filter(filter)))
         }
+    }
+}
+
+/// All fields but the event's name, which the text says in words.
+struct ForPeople;
+
+impl<'writer> FormatFields<'writer> for ForPeople {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut visitor = WithoutEvent(DefaultVisitor::new(writer, true));
+        fields.record(&mut visitor);
+        visitor.0.finish()
+    }
+}
+
+struct WithoutEvent<'writer>(DefaultVisitor<'writer>);
+
+impl Visit for WithoutEvent<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() != EVENT {
+            self.0.record_str(field, value);
+        }
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        self.0.record_error(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.record_debug(field, value);
     }
 }
 
@@ -287,7 +325,7 @@ mod tests {
     }
 
     fn tell() {
-        tracing::info!(target: "area_net::node", peer = "alice", "link up");
+        tracing::info!(target: "area_net::node", event = "linked", peer = "alice", "link up");
         tracing::debug!(target: "area_net::node", "probe");
         tracing::info!(target: "quinn", "chatter");
         tracing::warn!(target: "quinn", "trouble");
@@ -310,6 +348,7 @@ mod tests {
         let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
         assert_eq!(first["message"], "link up");
         assert_eq!(first["peer"], "alice");
+        assert_eq!(first["event"], "linked");
         assert_eq!(first["level"], "INFO");
         assert_eq!(first["target"], "area_net::node");
     }

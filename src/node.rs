@@ -418,7 +418,7 @@ impl Node {
 
     /// Says farewell, and ends.
     pub async fn leave(mut self) {
-        tracing::info!("asked to stop: saying farewell");
+        tracing::info!(event = "leaving", "asked to stop: saying farewell");
         self.step(Input::Leave);
         let clock = self.clock.clone();
         let until = clock.now() + FAREWELL;
@@ -439,7 +439,7 @@ impl Node {
         if let Some(mut saver) = saver {
             saver.settle().await;
         }
-        tracing::info!("stopped");
+        tracing::info!(event = "stopped", "stopped");
     }
 
     fn now(&self) -> Time {
@@ -618,7 +618,7 @@ impl Saver {
             let file = path.clone();
             let saved = tokio::task::spawn_blocking(move || memory::save(&file, &bytes)).await;
             if let Ok(Err(error)) = saved {
-                tracing::warn!(file = %path.display(), %error, "can't keep what is worth remembering; going on without");
+                tracing::warn!(event = "memory_unwritable", file = %path.display(), %error, "can't keep what is worth remembering; going on without");
             }
         }));
     }

@@ -192,13 +192,14 @@ impl Target {
             Ok(()) => {
                 self.content = Some(content);
                 if self.trouble.handle_success() {
-                    tracing::info!(file = %self.path.display(), "the file can be written again");
+                    tracing::info!(event = "file_writable", file = %self.path.display(), "the file can be written again");
                 }
                 true
             }
             Err(error) => {
                 if self.trouble.handle_error(now) {
                     tracing::warn!(
+                        event = "file_unwritable",
                         file = %self.path.display(),
                         %error,
                         "the file can't be written; the node goes on without, and keeps trying"

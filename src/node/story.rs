@@ -1,4 +1,7 @@
 //! The log: what happened, told to a person, at a bounded rate.
+//!
+//! Each line has an `event` field with the name of what happened, for programs. The names are an interface and stay; the messages
+//! are for people and may change.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -29,18 +32,23 @@ struct Gate {
 /// The first lines of a run.
 pub(super) fn started(settings: &Settings, id: &NodeId, bound: SocketAddr, warning: Option<&str>) {
     if let Some(warning) = warning {
-        tracing::warn!("starting with an empty memory: {warning}");
+        tracing::warn!(
+            event = "memory_empty",
+            "starting with an empty memory: {warning}"
+        );
     }
     for own in &settings.skipped_own {
-        tracing::info!(target = %own, "a target is this node's own address: skipped");
+        tracing::info!(event = "own_target", target = %own, "a target is this node's own address: skipped");
     }
     if !settings.impair.is_empty() {
         tracing::warn!(
+            event = "impaired",
             impair = %settings.impair,
             "impaired on purpose: this is what network.controller.impair does to what this node sends"
         );
     }
     tracing::info!(
+        event = "started",
         label = settings.label.as_str(),
         id = %id.short(),
         listen = %bound,
@@ -97,7 +105,7 @@ impl Story {
         why: &str,
     ) {
         if let Some(more) = self.pass(now, what) {
-            tracing::warn!(from = %remote, counter = what, more, "turned a stranger away: {why}");
+            tracing::warn!(event = "rejected", from = %remote, counter = what, more, "turned a stranger away: {why}");
         }
     }
 
@@ -117,35 +125,37 @@ impl Story {
                     Direction::Listener => "them",
                 };
                 let what = if *replaced { "linked anew" } else { "linked" };
-                tracing::info!(peer = named.label, id = %named.id, addr = %remote, dialed_by = by, "{what}");
+                tracing::info!(event = "linked", peer = named.label, id = %named.id, addr = %remote, dialed_by = by, "{what}");
             }
             Event::Unlinked { peer, why, calm } => unlinked(&Named::of(core, peer), why, *calm),
             Event::Restored(peer) => {
                 let named = Named::of(core, peer);
-                tracing::info!(peer = named.label, id = %named.id, "link restored: it answers again");
+                tracing::info!(event = "restored", peer = named.label, id = %named.id, "link restored: it answers again");
             }
             Event::Suspected(peer) => {
                 let named = Named::of(core, peer);
-                tracing::debug!(peer = named.label, id = %named.id, "no answers: asking its neighbours to look");
+                tracing::debug!(event = "suspected", peer = named.label, id = %named.id, "no answers: asking its neighbours to look");
             }
             Event::Up(id) => {
                 let named = Named::of(core, id);
-                tracing::info!(node = named.label, id = %named.id, nodes = core.up_count(), "in view");
+                tracing::info!(event = "up", node = named.label, id = %named.id, nodes = core.up_count(), "in view");
             }
             Event::Unreachable(id) => {
                 let named = Named::of(core, id);
-                tracing::warn!(node = named.label, id = %named.id, nodes = core.up_count(), "out of view: no path leads to it");
+                tracing::warn!(event = "unreachable", node = named.label, id = %named.id, nodes = core.up_count(), "out of view: no path leads to it");
             }
             Event::Left(id) => {
                 let named = Named::of(core, id);
-                tracing::info!(node = named.label, id = %named.id, nodes = core.up_count(), "left");
+                tracing::info!(event = "left", node = named.label, id = %named.id, nodes = core.up_count(), "left");
             }
-            Event::CutOff => tracing::warn!("cut off: this node has lost every link"),
+            Event::CutOff => {
+                tracing::warn!(event = "cut_off", "cut off: this node has lost every link")
+            }
             Event::DialFailed(candidate, why) => {
                 self.dial_failed(core, candidate.id, candidate.addr, why)
             }
             Event::OwnTarget(addr) => {
-                tracing::info!(target = %addr, "a target is this node's own address: skipped")
+                tracing::info!(event = "own_target", target = %addr, "a target is this node's own address: skipped")
             }
             Event::Twin {
                 run_id,
@@ -161,14 +171,14 @@ impl Story {
             Event::PeerTwin(peer, remote) => {
                 if let Some(more) = self.pass(now, "peer_twin") {
                     let named = Named::of(core, peer);
-                    tracing::error!(peer = named.label, id = %named.id, addr = %remote, more,
+                    tracing::error!(event = "peer_twin", peer = named.label, id = %named.id, addr = %remote, more,
                         "a second node runs with this peer's key; its connection was refused");
                 }
             }
             Event::Rejected { what, peer, why } => {
                 if let Some(more) = self.pass(now, what) {
                     let named = Named::of(core, peer);
-                    tracing::warn!(peer = named.label, id = %named.id, counter = what, more, "turned away: {why}");
+                    tracing::warn!(event = "rejected", peer = named.label, id = %named.id, counter = what, more, "turned away: {why}");
                 }
             }
         }
@@ -176,7 +186,7 @@ impl Story {
 
     fn dial_failed(&mut self, core: &Core, id: Option<NodeId>, addr: SocketAddr, why: &DialError) {
         if self.unreached.get(&addr) == Some(why) {
-            tracing::debug!(addr = %addr, "still can't reach: {}", in_words(why));
+            tracing::debug!(event = "dial_failed", addr = %addr, "still can't reach: {}", in_words(why));
             return;
         }
         if self.unreached.len() >= 1024 {
@@ -184,15 +194,15 @@ impl Story {
         }
         self.unreached.insert(addr, why.clone());
         let peer = id.map(|id| Named::of(core, &id).label);
-        tracing::info!(addr = %addr, peer, "can't reach: {}; trying again, quietly", in_words(why));
+        tracing::info!(event = "dial_failed", addr = %addr, peer, "can't reach: {}; trying again, quietly", in_words(why));
     }
 }
 
 fn unlinked(peer: &Named, why: &str, calm: bool) {
     if calm {
-        tracing::info!(peer = peer.label, id = %peer.id, "unlinked: {why}");
+        tracing::info!(event = "unlinked", peer = peer.label, id = %peer.id, "unlinked: {why}");
     } else {
-        tracing::warn!(peer = peer.label, id = %peer.id, "link lost: {why}");
+        tracing::warn!(event = "link_lost", peer = peer.label, id = %peer.id, "link lost: {why}");
     }
 }
 
@@ -208,6 +218,7 @@ fn twin(run_id: u64, remote: Option<SocketAddr>, silenced: bool, more: u64) {
         "stop one of them"
     };
     tracing::error!(
+        event = "twin",
         more,
         "THIS NODE'S KEY IS IN USE TWICE ({whom}): two nodes with one identity can't both be in the network; {what_now}"
     );
