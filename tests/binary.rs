@@ -92,10 +92,13 @@ mod tests {
             ],
         );
         until_exact(&[&alice, &bob, &carol], &["alice", "bob", "carol"]).await;
-        let said = format!(
-            "impaired on purpose: this is what network.controller.impair does to what this node sends impair={words}"
+        let [said] = &alice.events("impaired")[..] else {
+            panic!("{}", alice.log());
+        };
+        assert_eq!(
+            (&said["level"], &said["impair"]),
+            (&"WARN".into(), &(*words).into())
         );
-        assert!(alice.log().contains(&said), "{}", alice.log());
         assert_eq!(alice.file("network.json").unwrap()["impaired"], *words);
         assert!(bob.file("network.json").unwrap()["impaired"].is_null());
         let picture = fs::read_to_string(desk.path("profiles/alice/peers.d2")).unwrap();
@@ -214,7 +217,7 @@ mod tests {
     /// A key and a certificate as the program makes them.
     async fn make_identity(desk: &Desk, profile: &str) {
         let mut node = desk.start(profile, ports(1)[0], &[]);
-        until("it has started", || node.log().contains("started")).await;
+        until("it has started", || !node.events("started").is_empty()).await;
         node.signal(Signal::TERM);
         assert_eq!(node.ended().await.code(), Some(0));
     }
@@ -314,8 +317,8 @@ mod tests {
         fs::write(desk.path("profiles"), "in the way").unwrap();
         let mut alice = desk.start("alice", addrs[0], &[]);
         until("alice warns", || {
-            let log = alice.log();
-            log.contains("WARN") && log.contains("can't be written")
+            let said = alice.events("file_unwritable");
+            said.iter().any(|line| line["level"] == "WARN")
         })
         .await;
         // She goes on, and does her work: she takes in bob, and writes as soon as she can.
@@ -370,7 +373,7 @@ mod tests {
             fs::read(state.with_extension("json.broken")).unwrap(),
             b"{\"format\":1,"
         );
-        assert!(alice.log().contains("empty memory"), "{}", alice.log());
+        assert_eq!(alice.events("memory_empty").len(), 1, "{}", alice.log());
     }
 
     #[tokio::test]
@@ -391,19 +394,15 @@ mod tests {
         let alice = desk.start("alice", addrs[1], &[&targets]);
         until_exact(&[&alice, &bob], &["alice", "bob"]).await;
         let copy = desk.start("copy", addrs[2], &[&targets]);
-        let says = |node: &Process, what: &str| {
-            node.log()
-                .lines()
-                .any(|line| line.contains("ERROR") && line.contains(what))
+        let says = |node: &Process, event: &str| {
+            let said = node.events(event);
+            said.iter().any(|line| line["level"] == "ERROR")
         };
-        until("bob says so", || {
-            says(&bob, "a second node runs with this peer's key")
-        })
-        .await;
-        until("the copy says so", || says(&copy, "IN USE TWICE")).await;
+        until("bob says so", || says(&bob, "peer_twin")).await;
+        until("the copy says so", || says(&copy, "twin")).await;
         // The one that was there first keeps its links.
         assert!(bob.picture().is_full_mesh_of(&["alice", "bob"]));
-        assert!(!bob.log().contains("link lost"), "{}", bob.log());
+        assert_eq!(bob.events("link_lost").len(), 0, "{}", bob.log());
     }
 
     #[tokio::test]

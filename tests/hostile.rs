@@ -28,6 +28,7 @@ mod tests {
     use rustls::client::ResolvesClientCert;
     use rustls::sign::{CertifiedKey, Signer, SigningKey};
     use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use serde_json::Value;
     use tokio::time::Instant;
 
     use crate::processes::{PATIENCE, until, until_exact};
@@ -324,7 +325,8 @@ mod tests {
         link.say(&Message::Records(vec![stranger.record(11)])).await;
         scene.alice_shows("of late", "up").await;
         assert!(link.is_open());
-        assert!(!scene.alice.log().contains("of old"));
+        let of_old = |line: &Value| line["node"] == "of old" || line["peer"] == "of old";
+        assert!(!scene.alice.logged().iter().any(of_old));
         scene.nobody_noticed().await;
     }
 
@@ -523,14 +525,12 @@ mod tests {
         }
         assert!(answers.is_open());
         until("alice says so loudly", || {
-            let log = scene.alice.log();
-            log.lines()
-                .any(|line| line.contains("ERROR") && line.contains("a second node runs"))
+            let said = scene.alice.events("peer_twin");
+            said.iter().any(|line| line["level"] == "ERROR")
         })
         .await;
 
-        let log = scene.alice.log();
-        let lines = log.matches("a second node runs").count();
+        let lines = scene.alice.events("peer_twin").len();
         let windows = since.elapsed().as_secs() / 10 + 1;
         assert!(
             lines as u64 <= windows,
@@ -558,9 +558,8 @@ mod tests {
         let code = copy.says(scene.victim(), &hello).await;
         assert_eq!(code, Some(CloseCode::IdentityInUse));
         until("alice says so loudly", || {
-            let log = scene.alice.log();
-            log.lines()
-                .any(|line| line.contains("ERROR") && line.contains("IN USE TWICE"))
+            let said = scene.alice.events("twin");
+            said.iter().any(|line| line["level"] == "ERROR")
         })
         .await;
         scene.nobody_noticed().await;

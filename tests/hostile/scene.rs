@@ -75,12 +75,9 @@ impl Scene {
     }
 
     pub(crate) fn lines_about(&self, counter: &str) -> usize {
-        let counter = format!("counter=\"{counter}\"");
-        self.alice
-            .log()
-            .lines()
-            .filter(|line| line.contains(&counter))
-            .count()
+        let rejected = self.alice.events("rejected");
+        let about_it = rejected.iter().filter(|line| line["counter"] == counter);
+        about_it.count()
     }
 
     /// Waits until alice shows somebody in this state.
@@ -126,14 +123,9 @@ impl Scene {
             };
             assert_eq!(among_us(&now), among_us(before));
             for label in HONEST {
-                let lost = "link lost: ";
-                let peer = format!("peer=\"{label}\"");
-                let log = node.log();
-                assert!(
-                    !log.lines()
-                        .any(|line| line.contains(lost) && line.contains(&peer)),
-                    "{log}"
-                );
+                let lost = node.events("link_lost");
+                let with_it = lost.iter().any(|line| line["peer"] == label);
+                assert!(!with_it, "{}", node.log());
             }
         }
         let windows = usize::try_from(self.begun.elapsed().as_secs() / 10).unwrap() + 1;

@@ -1,4 +1,4 @@
-//! The real binary as processes on loopback, each test in a folder of its own; and what they show in files and logs.
+//! The real binary as processes on loopback, each test in a folder of its own; and what they show in files and log events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -58,6 +58,7 @@ impl Desk {
             .current_dir(self.dir.path())
             .env_remove("RUST_LOG")
             .args(["-c", "config", "-p", profile])
+            .args(["-s", "log.format=json"])
             .args(["-s", &format!("network.name={}", self.network)])
             .args([
                 "-s",
@@ -111,8 +112,23 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// All that it wrote to stderr, for whoever reads a failure.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The lines that it logged, as objects. A line that it hasn't finished yet is left out.
+    pub(crate) fn logged(&self) -> Vec<Value> {
+        let log = self.log();
+        let lines = log.lines().map(serde_json::from_str);
+        lines.filter_map(Result::ok).collect()
+    }
+
+    /// The lines that it logged about an event.
+    pub(crate) fn events(&self, event: &str) -> Vec<Value> {
+        let mut lines = self.logged();
+        lines.retain(|line| line["event"] == event);
+        lines
     }
 
     /// What it wrote to a file of its profile, once it has.
