@@ -22,50 +22,21 @@ use tokio::sync::oneshot;
 use super::executor::{Executor, HostId, HostRuntime};
 use super::host::Body;
 use super::news::{Told, Traffic};
+use super::outside::SentDatagram;
 use super::queue::{Due, Queue};
 use super::size;
 use super::socket::{Outbox, Sent, SimSocket};
 use super::world::{World, small};
 use crate::identity::Identity;
-use crate::impair::Rules;
 use crate::membership::{Action, Config, Core, Input, Time};
 use crate::memory::Memory;
 use crate::node::{Assembly, Node, Witness, Word};
 use crate::record::Record;
 use crate::settings::Settings;
-use crate::snapshot::SnapshotReader;
 use crate::wire::{Message, NodeId};
 
 /// What a datagram weighs beside its bytes: headers of IPv6 and UDP.
 const HEADERS: usize = 40 + 8;
-
-/// What a whole node is told at its start that its core is not. Bare cores ignore it.
-#[derive(Debug, Clone, Default)]
-pub struct Shell {
-    /// The only nodes it has links with; empty for all.
-    pub allow: Vec<NodeId>,
-    /// What the node itself does to the datagrams that it sends.
-    pub impair: Rules,
-    /// The address that leads to a node whose socket is bound to the unspecified address. Such a node has no
-    /// [`Config::addrs`] and learns its address from its peers. `None`: the node listens on the first of `Config::addrs`.
-    pub reached_at: Option<SocketAddr>,
-}
-
-/// A datagram that a whole node sends.
-#[derive(Debug, Clone, Copy)]
-pub struct SentDatagram<'a> {
-    /// When it is sent.
-    pub at: Time,
-    /// The place of the sender.
-    pub from: usize,
-    /// The destination.
-    pub to: SocketAddr,
-    /// The payload of UDP.
-    pub bytes: &'a [u8],
-}
-
-/// Is shown datagrams as they are sent.
-pub type Wiretap = Box<dyn FnMut(SentDatagram<'_>)>;
 
 /// See the module's documentation.
 pub(super) struct Whole {
@@ -80,7 +51,7 @@ pub(super) struct Whole {
 
 type Shared<T> = Arc<Mutex<T>>;
 
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -109,10 +80,10 @@ struct Turn {
 /// A whole node that runs at a place.
 pub(super) struct Running {
     pub(super) host: HostId,
-    runtime: Arc<HostRuntime>,
+    pub(super) runtime: Arc<HostRuntime>,
     socket: Arc<SimSocket>,
     /// Nothing, once it says farewell.
-    node: Shared<Option<Node>>,
+    pub(super) node: Shared<Option<Node>>,
     leave: Option<oneshot::Sender<()>>,
 }
 
@@ -237,10 +208,6 @@ impl Running {
         node.is_some().then(|| CoreRef::Whole(WholeRef(node)))
     }
 
-    fn reader(&self) -> Option<SnapshotReader> {
-        lock(&self.node).as_ref().map(Node::reader)
-    }
-
     /// Asks the node to leave.
     pub(super) fn leave(&mut self) {
         if let Some(leave) = self.leave.take() {
@@ -269,30 +236,6 @@ impl World {
             node.tell(Told::Started);
         });
         self.settle(place);
-    }
-
-    /// A reader of the picture of the whole node at a place. `None`: no whole node runs there, or it has said farewell.
-    #[must_use]
-    pub fn reader(&self, place: usize) -> Option<SnapshotReader> {
-        self.running_whole(place)?.reader()
-    }
-
-    /// Runs a task on the host of a whole node, as another program on the same machine: it is paused with the node and ends
-    /// with it at the latest.
-    ///
-    /// # Panics
-    /// When no whole node runs there.
-    pub fn run_beside(&self, place: usize, task: impl Future<Output = ()> + Send + 'static) {
-        let running = self.running_whole(place);
-        let runtime = &running.expect("a whole node runs there").runtime;
-        HostRuntime::spawn(runtime, Box::pin(task));
-    }
-
-    fn running_whole(&self, place: usize) -> Option<&Running> {
-        match self.nodes[place].body.as_ref()? {
-            Body::Core(_) => None,
-            Body::Whole(running) => Some(running),
-        }
     }
 
     /// [`World::step`] where whole nodes run: one task goes as far as it can, or else the next thing arrives that they wait for.

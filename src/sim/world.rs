@@ -26,7 +26,7 @@ use crate::membership::{Config, Time};
 
 pub use super::host::Node;
 pub use super::news::{News, Told, Traffic};
-pub use super::whole::{SentDatagram, Shell, Wiretap};
+pub use super::outside::{SentDatagram, Shell, Wiretap};
 
 /// The name of every simulated network.
 pub const NETWORK: &str = "simulated";
