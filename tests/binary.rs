@@ -1,5 +1,5 @@
-//! The real binary, as its users meet it: profiles on loopback that are started, killed, asked to leave and started again, with
-//! good files and bad ones.
+//! The real binary as its users meet it. Profiles on loopback are started, killed, asked to leave and started again, with good
+//! files and bad ones.
 
 #[cfg(test)]
 mod processes;
@@ -22,7 +22,7 @@ mod tests {
 
     const FIVE: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
 
-    /// The five profiles with the targets they ship with, at free ports.
+    /// The five profiles with the targets that they ship with, at free ports.
     fn start_five(desk: &Desk, addrs: &[SocketAddr]) -> Vec<Process> {
         (0..5)
             .map(|at| start_one_of_five(desk, addrs, at))
@@ -105,7 +105,7 @@ mod tests {
         let mine = picture.lines().find(|line| line.contains("; me]")).unwrap();
         assert!(mine.contains("\\nimpaired: to [::1]:"), "{mine}");
 
-        // The one way to bob takes 60 ms, the way back nothing; so it is with neither way to carol.
+        // Packets to bob take 60 ms; those from bob, and both ways to and from carol, take no time.
         let rtt_us = |to: &str| {
             let json = alice.file("network.json")?;
             let id = |label: &str| {
@@ -126,7 +126,7 @@ mod tests {
         })
         .await;
 
-        // What the impairment holds up still arrives when the node leaves.
+        // The impairment still delivers the delayed packets of a node that leaves.
         alice.signal(Signal::TERM);
         assert_eq!(alice.ended().await.code(), Some(0));
         for other in [&bob, &carol] {
@@ -164,7 +164,7 @@ mod tests {
         }
     }
 
-    /// Runs a node that can't start, and demands that it says why in one line that has all of `said` in it, and changes nothing.
+    /// Runs a node that can't start. Its error must be one line that contains all of `said`, and no file may change.
     #[track_caller]
     fn refuses(desk: &Desk, addr: SocketAddr, said: &[&str]) {
         let before = contents(&desk.path(""));
@@ -208,13 +208,13 @@ mod tests {
             "alice",
             "in use",
         ];
-        // The profile's files are made beforehand by nobody: the desk has only its configuration.
+        // The profile has no files yet: the desk has only its configuration.
         desk.command("alice", addr, &[]);
         refuses(&desk, addr, &said);
         assert!(!desk.path("certs").exists() && !desk.path("profiles").exists());
     }
 
-    /// A key and a certificate as the program makes them.
+    /// Makes a key and a certificate by a short run of the program.
     async fn make_identity(desk: &Desk, profile: &str) {
         let mut node = desk.start(profile, ports(1)[0], &[]);
         until("it has started", || !node.events("started").is_empty()).await;
@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(fs::read(desk.path("certs/alice/key.pem")).unwrap(), key);
     }
 
-    /// A pipe that nobody reads, and that takes no more.
+    /// A full pipe that nobody reads.
     fn full_pipe() -> (PipeReader, PipeWriter) {
         let (reader, mut writer) = std::io::pipe().unwrap();
         fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
@@ -313,7 +313,7 @@ mod tests {
     async fn a_folder_that_vanishes_or_is_in_the_way_stops_nobody() {
         let desk = Desk::new();
         let addrs = ports(3);
-        // The folder's place is taken by a file: nothing at all can be written, whoever we are.
+        // A file stands where the folder should be, so that not even root can write there.
         fs::write(desk.path("profiles"), "in the way").unwrap();
         let mut alice = desk.start("alice", addrs[0], &[]);
         until("alice warns", || {
@@ -321,7 +321,7 @@ mod tests {
             said.iter().any(|line| line["level"] == "WARN")
         })
         .await;
-        // She goes on, and does her work: she takes in bob, and writes as soon as she can.
+        // Alice goes on: she links with bob, and writes her files as soon as she can.
         fs::remove_file(desk.path("profiles")).unwrap();
         let targets = desk.targets("bob", &addrs[..1]);
         let bob = desk.start("bob", addrs[1], &[&targets]);
@@ -400,7 +400,7 @@ mod tests {
         };
         until("bob says so", || says(&bob, "peer_twin")).await;
         until("the copy says so", || says(&copy, "twin")).await;
-        // The one that was there first keeps its links.
+        // The node that was there first keeps its links.
         assert!(bob.picture().is_full_mesh_of(&["alice", "bob"]));
         assert_eq!(bob.events("link_lost").len(), 0, "{}", bob.log());
     }

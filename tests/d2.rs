@@ -147,7 +147,7 @@ impl Watch {
         Self { child, lines }
     }
 
-    /// Waits until d2 has drawn a picture with that text: looks whenever d2 says something, which it does once it has drawn.
+    /// Waits until d2 has drawn a picture with that text. It looks whenever d2 prints a line, which d2 does after each drawing.
     fn await_drawn(&self, svg: &Path, text: &str) {
         let mut said = String::new();
         let text = format!("{text}<");

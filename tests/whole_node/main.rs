@@ -13,3 +13,5 @@ mod joining;
 mod journal;
 #[cfg(test)]
 mod network;
+#[cfg(test)]
+mod view;

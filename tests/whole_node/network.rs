@@ -1,7 +1,7 @@
 //! Named whole nodes on the simulator's virtual network: what each of them showed and when, and words for what it should have
 //! shown.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use area_net::wire::NodeId;
 use tracing::subscriber::DefaultGuard;
 
 use crate::journal::Journal;
+use crate::view::View;
 
 /// The shipped profiles with their targets.
 pub(crate) const FIVE: [(&str, &[&str]); 5] = [
@@ -48,53 +49,6 @@ pub(crate) struct Start {
     pub(crate) everywhere: bool,
     /// What it does to what it sends, in netem's words.
     pub(crate) impair: String,
-}
-
-/// A picture without the figures that change all the time.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct View {
-    pub(crate) nodes: BTreeMap<String, NodeState>,
-    /// From dialer to listener.
-    pub(crate) links: BTreeSet<(String, String)>,
-    pub(crate) cut_off: bool,
-}
-
-impl View {
-    fn of(snapshot: &Snapshot) -> Self {
-        let label = |at: usize| snapshot.nodes[at].label.to_string();
-        let nodes = snapshot.nodes.iter();
-        let links = snapshot.links.iter();
-        Self {
-            nodes: nodes
-                .map(|node| (node.label.to_string(), node.state))
-                .collect(),
-            links: links
-                .map(|link| (label(link.dialer), label(link.listener)))
-                .collect(),
-            cut_off: snapshot.cut_off,
-        }
-    }
-
-    pub(crate) fn up(&self) -> BTreeSet<&str> {
-        let nodes = self.nodes.iter();
-        let up = nodes.filter(|(_, state)| **state == NodeState::Up);
-        up.map(|(name, _)| name.as_str()).collect()
-    }
-
-    pub(crate) fn has_link(&self, a: &str, b: &str) -> bool {
-        self.links
-            .iter()
-            .any(|(x, y)| (x == a && y == b) || (x == b && y == a))
-    }
-
-    /// Exactly these are up, and each pair of them has exactly one link.
-    pub(crate) fn is_full_mesh_of(&self, names: &[&str]) -> bool {
-        let pairs = names.len() * (names.len() - 1) / 2;
-        let linked = |a: &&str| names.iter().all(|b| a == b || self.has_link(a, b));
-        self.up() == names.iter().copied().collect()
-            && self.links.len() == pairs
-            && names.iter().all(linked)
-    }
 }
 
 /// All views that a node showed in its present run, and since when it showed them.
