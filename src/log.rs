@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_terminal_stops_nobody() {
+    fn a_closed_terminal_does_not_stop_the_program() {
         let filter = filter(None, Level::TRACE).unwrap();
         let subscriber = subscriber(filter, LogFormat::Text, false, || Lossy(Closed));
         tracing::subscriber::with_default(subscriber, tell);

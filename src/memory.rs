@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_saved_comes_back_less_what_is_too_old() {
+    fn saved_nodes_are_loaded_unless_they_are_too_old() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep/state.json");
         let nodes = BTreeMap::from([node(1, 1000), node(9, 90_000)]);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_file_is_set_aside_and_named() {
+    fn a_broken_file_is_renamed_and_named_in_the_warning() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state.json");
         fs::write(&path, b"{\"format\":1,").unwrap();
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn no_file_is_an_empty_memory() {
+    fn a_missing_file_gives_an_empty_memory() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(
             Memory::load(&dir.path().join("state.json"), 0, Duration::ZERO),

@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_shows_what_is_known_of_it() {
+    fn a_link_shows_rtt_age_loss_and_suspicion() {
         let mut snapshot = example::three();
         let mut label = |change: fn(&mut LinkView)| {
             snapshot.links[0] = example::link(1, 0, 312);
@@ -359,14 +359,14 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_is_cut_off_says_that_it_shows_the_past() {
+    fn a_cut_off_node_notes_that_its_view_may_be_out_of_date() {
         let mut snapshot = example::three();
         snapshot.cut_off = true;
         assert!(lines(&snapshot)[0].starts_with("note: \"cut off"));
     }
 
     #[test]
-    fn a_node_that_is_impaired_says_so_at_itself_alone() {
+    fn an_impairment_is_shown_at_its_own_node_alone() {
         let mut snapshot = example::three();
         snapshot.impaired = Some(Arc::from("delay 40ms loss 5%"));
         let picture = lines(&snapshot);
@@ -416,14 +416,14 @@ mod tests {
     }
 
     #[test]
-    fn a_label_without_end_is_cut() {
+    fn a_long_label_is_cut() {
         let mut snapshot = example::alone();
         snapshot.nodes[0].label = Arc::from("ä".repeat(100_000));
         assert!(lines(&snapshot)[0].contains(&format!("\"{}…\\n", "ä".repeat(MAX_SHOWN_LABEL))));
     }
 
     #[test]
-    fn what_deceives_is_shown_as_a_replacement_character() {
+    fn deceptive_characters_become_replacement_characters() {
         assert_eq!(
             quoted("a\u{202e}b\u{0}c\u{7f}"),
             "\"a\u{fffd}b\u{fffd}c\u{fffd}\""
@@ -436,7 +436,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_label_stays_within_its_line_and_comes_back(label in any::<String>()) {
+        fn any_label_stays_within_its_line_and_is_unchanged(label in any::<String>()) {
             let mut snapshot = example::alone();
             snapshot.nodes[0].label = Arc::from(label.as_str());
             let picture = lines(&snapshot);

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn two_nodes_that_claim_one_address_are_one_line() {
+    fn an_address_of_two_nodes_is_listed_once() {
         let mut snapshot = example::three();
         for node in &mut snapshot.nodes {
             node.state = NodeState::Up;
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn network_is_one_node_and_one_link_a_line() {
+    fn network_lists_one_node_and_one_link_a_line() {
         let text = String::from_utf8(network(&example::three())).expect("UTF-8");
         let a = "11".repeat(32);
         let b = "22".repeat(32);
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_is_impaired_says_how() {
+    fn an_impairment_is_shown() {
         let mut snapshot = example::three();
         snapshot.impaired = Some(Arc::from("delay 40ms"));
         let text = String::from_utf8(network(&snapshot)).expect("UTF-8");
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lonely_network_is_valid_json() {
+    fn a_network_of_one_node_is_valid_json() {
         let value: serde_json::Value =
             serde_json::from_slice(&network(&example::alone())).expect("JSON");
         assert_eq!(value["links"], serde_json::json!([]));
@@ -250,7 +250,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_label_and_network_name_come_back(label in any::<String>(), name in any::<String>(), loss in 0_u16..=1000) {
+        fn any_label_and_network_name_are_unchanged(label in any::<String>(), name in any::<String>(), loss in 0_u16..=1000) {
             let mut snapshot = example::three();
             snapshot.nodes[0].label = Arc::from(label.as_str());
             snapshot.network = Arc::from(name.as_str());

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn writes_at_once_then_at_the_pace_and_never_without_a_change() {
+    async fn writes_at_once_then_when_due_and_never_without_a_change() {
         let temp = tempfile::tempdir().unwrap();
         let node = Node::start();
         let (_exporter, mut writings) = start(&node, files(&temp));
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_last_picture_is_on_disk_when_finish_returns() {
+    async fn the_last_snapshot_is_on_disk_when_finish_returns() {
         let temp = tempfile::tempdir().unwrap();
         let node = Node::start();
         let (exporter, _writings) = start(&node, files(&temp));
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_change_that_waits_for_the_pace_is_written_by_finish() {
+    async fn finish_writes_a_change_that_is_not_due_yet() {
         let temp = tempfile::tempdir().unwrap();
         let node = Node::start();
         let (exporter, mut writings) = start(&node, files(&temp));
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_disk_that_hangs_holds_finish_up_for_200_ms_and_no_more() {
+    async fn a_hanging_disk_delays_finish_by_200_ms_at_most() {
         let node = Node::start();
         let (handover, mut worker) = writer::handover();
         let (stop, stopped) = oneshot::channel();

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_picture_is_due_at_once() {
+    fn the_first_write_is_due_at_once() {
         let pace = Pace::default();
         assert_eq!(pace.poll_timeout(), Some(Duration::ZERO));
         assert!(pace.is_behind());
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restless_shape_is_written_ten_times_a_second() {
+    fn a_shape_that_keeps_changing_is_written_ten_times_a_second() {
         let mut pace = begun_at(ms(0));
         let mut begun = vec![ms(0)];
         for now in (0..5000).map(ms) {
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_alone_wait_two_seconds_and_ride_along_with_a_shape() {
+    fn figures_wait_two_seconds_unless_the_shape_changes() {
         let mut pace = begun_at(ms(0));
         pace.handle_changes(changes(0, 7));
         assert_eq!(pace.poll_timeout(), Some(ms(2000)));
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_during_a_writing_is_due_after_it() {
+    fn a_change_during_a_write_is_due_after_it() {
         let mut pace = begun_at(ms(0));
         pace.handle_begin(ms(500), changes(1, 0));
         assert_eq!(pace.poll_timeout(), None);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn dear_pictures_come_at_once_for_a_while_and_then_at_one_part_in_a_hundred() {
+    fn expensive_writes_use_the_credit_then_1_percent_of_a_core() {
         let mut pace = begun_at(ms(0));
         let mut times = Vec::new();
         for now in (0..60_000).map(ms) {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_files_never_rest_longer_than_five_seconds() {
+    fn the_limit_of_core_time_delays_writes_by_five_seconds_at_most() {
         let mut pace = begun_at(ms(0));
         pace.handle_begin(ms(808), changes(2, 0));
         pace.handle_end(ms(1000), ms(190), true);
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_tried_again_on_the_next_change_and_every_few_seconds() {
+    fn a_failed_write_is_repeated_on_the_next_change_and_every_few_seconds() {
         let mut pace = begun_at(ms(0));
         pace.handle_begin(ms(1000), changes(1, 0));
         pace.handle_end(ms(1000), CHEAP, false);

@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn the_picture_exists_from_the_start_and_nothing_is_left_beside_the_files() {
+    fn a_placeholder_exists_from_the_start_and_no_temporary_file_remains() {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("profiles/bob");
         let mut disk = Disk::new(files(&dir));
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_of_a_former_run_stays_until_there_is_a_new_one() {
+    fn a_picture_of_an_earlier_run_stays_until_the_first_write() {
         let temp = tempfile::tempdir().unwrap();
         fs::write(temp.path().join("peers.d2"), "old").unwrap();
         fs::write(temp.path().join(".peers.d2.new"), "half a pict").unwrap();
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_deleted_comes_back() {
+    fn a_deleted_folder_is_created_again() {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("bob");
         let mut disk = Disk::new(files(&dir));
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_the_folders_place_is_survived_and_recovered_from() {
+    fn a_file_in_place_of_the_folder_is_tolerated() {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("bob");
         fs::write(&dir, "in the way").unwrap();
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn trouble_with_one_file_keeps_none_of_the_others_back() {
+    fn an_error_in_one_file_does_not_affect_the_others() {
         let temp = tempfile::tempdir().unwrap();
         fs::create_dir(temp.path().join("peers.json")).unwrap();
         let mut disk = Disk::new(files(temp.path()));

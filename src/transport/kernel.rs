@@ -322,7 +322,10 @@ fn now() -> (Instant, Duration) {
 }
 
 fn address(from: &SockaddrStorage) -> Option<SocketAddr> {
-    debug_assert!(from.len() > 0, "the kernel names the packet's destination");
+    debug_assert!(
+        from.len() > 0,
+        "the error contains the packet's destination"
+    );
     let v6 = from
         .as_sockaddr_in6()
         .map(|addr| SocketAddrV6::from(*addr).into());
@@ -381,7 +384,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_packet_to_nobody_is_a_hint_and_costs_no_other_packet() {
+    async fn an_icmp_error_is_reported_and_costs_no_other_packet() {
         let nobody = bind().local_addr().unwrap();
         let tap = Arc::new(Tap::default());
         let (socket, friend) = (open(&tap), open(&Arc::default()));
@@ -398,7 +401,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_kernel_tells_when_a_packet_came() {
+    async fn arrivals_carry_the_kernels_time() {
         let tap = Arc::new(Tap::default());
         let (here, there) = (open(&tap), open(&Arc::default()));
         let watch = tap.watch(there.local_addr().unwrap());

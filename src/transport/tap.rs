@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_probe_left_with_the_first_packet_after_it() {
+    async fn a_probe_leaves_with_the_next_packet() {
         let (tap, watch, peer, now) = scene();
         watch.probe_queued(7, 20);
         tap.leaves(peer, &packet(60, 1), now);
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_two_datagrams_wait_or_two_connections_share_a_peer_no_time_is_told() {
+    async fn two_waiting_datagrams_or_two_connections_to_a_peer_give_no_time() {
         let (tap, watch, peer, now) = scene();
         watch.probe_queued(1, 20);
         watch.answer_queued(8, now);
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_datagram_arrived_with_the_one_fresh_packet_that_could_hold_it() {
+    async fn a_datagram_is_matched_to_the_only_recent_packet_that_fits() {
         let (tap, watch, peer, now) = scene();
         let later = now + Duration::from_millis(2);
         tap.arrives(peer, 33, now, now);
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answers_way_to_the_socket_is_learned() {
+    async fn the_lag_of_answers_is_smoothed() {
         let (tap, watch, peer, now) = scene();
         for lag in [40, 80] {
             watch.answer_queued(8, now);
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_peer_that_moves_is_followed_and_one_that_goes_leaves_nothing() {
+    async fn a_moved_peer_is_followed_and_a_dropped_watch_leaves_nothing() {
         let (tap, watch, peer, now) = scene();
         let there = "[::1]:9001".parse().unwrap();
         watch.follow(there);

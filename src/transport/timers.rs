@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn timers_go_off_in_order_and_never_early() {
+    async fn timers_fire_in_order_and_never_early() {
         let runtime = TimerRuntime::new().unwrap();
         let start = Instant::now();
         let ms = |ms| start + Duration::from_millis(ms);

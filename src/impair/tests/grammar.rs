@@ -19,7 +19,7 @@ fn fault(text: &str) -> (String, usize, Fault) {
 }
 
 #[test]
-fn words_come_back_in_canonical_form() {
+fn rules_print_in_canonical_form() {
     for (text, canonical) in [
         (
             "delay 40ms 10ms loss 5% reorder 5%",
@@ -82,7 +82,7 @@ fn words_come_back_in_canonical_form() {
 }
 
 #[test]
-fn the_most_specific_rule_holds_alone() {
+fn only_the_most_specific_rule_applies() {
     let rules: Rules = "to [::1]:8090 loss 1%; delay 1ms; to ::1 loss 2%; to 127.0.0.1 loss 3%"
         .parse()
         .unwrap();

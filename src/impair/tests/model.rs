@@ -48,7 +48,7 @@ fn run(words: &str, packets: usize) -> Vec<Vec<Delivery>> {
 }
 
 #[test]
-fn no_packet_takes_less_than_the_least_time() {
+fn no_packet_is_faster_than_the_least_delay() {
     for (words, least_us) in [
         ("loss 5%", 0),
         ("delay 40ms", 40_000),
@@ -120,7 +120,7 @@ fn chance(share: f64) -> f64 {
 }
 
 #[test]
-fn a_clear_link_delivers_at_once_and_untouched() {
+fn an_unimpaired_link_delivers_at_once_and_unchanged() {
     let untouched = Delivery {
         at: Duration::ZERO,
         flip: None,
@@ -225,7 +225,7 @@ fn jitter_has_the_mean_and_the_deviation_of_its_distribution() {
 }
 
 #[test]
-fn jitter_lets_packets_overtake_each_other() {
+fn jitter_reorders_packets() {
     let fates = run("delay 40ms 10ms", 1000);
     let arrivals = fates.iter().flatten().enumerate();
     let mut order: Vec<_> = arrivals
@@ -310,7 +310,7 @@ fn corruption_flips_one_bit_anywhere() {
 }
 
 #[test]
-fn a_rate_sends_one_packet_after_the_other() {
+fn a_rate_serialises_packets() {
     // 1000 bytes are 1 ms at 8 Mbit/s.
     let mut link = link("rate 8mbit", 1);
     let mut at = |now_ms| {
