@@ -27,6 +27,7 @@
 //!   ├── sim             a network in virtual time, of cores or of whole nodes: `area-net sim`; above all of these
 //!   ├── clock           time and tasks, from whoever runs the node: the system, or a simulator
 //!   ├── memory          what outlives a run: the epoch, and where nodes can be dialed
+//!   ├── events          vocabulary: the names of what happens to a node, for the log and other readers
 //!   └── wire, record    vocabulary: node id, messages, datagrams, limits; the signed record
 //! ```
 //!
@@ -62,6 +63,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod events;
 pub mod export;
 pub mod identity;
 pub mod impair;

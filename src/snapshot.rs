@@ -1,7 +1,7 @@
-//! An immutable picture of the whole overlay as one node sees it: what files, pages and metrics are made of.
+//! An immutable snapshot of the whole overlay as one node sees it. Files are rendered from it.
 //!
-//! The event loop publishes that *something changed* on a watch channel; a reader asks for the snapshot when it wants
-//! one, so a picture that nobody looks at costs nothing, and no reader ever locks the core.
+//! The event loop announces changes on a watch channel. A reader requests a snapshot when it needs one. So a snapshot that nobody
+//! reads costs nothing, and readers never lock the core.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,87 +10,87 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::wire::NodeId;
 
-/// How a node stands in this node's view.
+/// A node's state in this node's view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeState {
-    /// It can be reached from this node over links that both their ends list.
+    /// A path of links leads to it, each of which both of its ends list.
     Up,
-    /// It can't be reached; it is remembered for ten minutes.
+    /// No such path exists. The node is remembered for `network.controller.memory.forget_after_s`.
     Unreachable,
-    /// It said that it leaves.
+    /// It announced that it leaves.
     Left,
 }
 
-/// A node in the picture.
+/// A node in the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeView {
-    /// Who it is.
+    /// Its id.
     pub id: NodeId,
-    /// What it calls itself: any text.
+    /// The label that it has given itself: any text.
     pub label: Arc<str>,
-    /// Where it can be dialed; the first is the one that worked, where one did.
+    /// The addresses to dial. If one has worked, it is the first.
     pub addrs: Vec<SocketAddr>,
-    /// How it stands.
+    /// Its state.
     pub state: NodeState,
-    /// When `state` last changed, in Unix ms by this node's clock at its start plus the time since.
+    /// When `state` last changed, in Unix ms: this node's wall clock at its start plus the monotonic time since.
     pub since_ms: u64,
 }
 
-/// A link in the picture; it points from the node that dialed to the one that listened.
+/// A link in the snapshot, directed from the dialer to the listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkView {
     /// Index of the dialer in [`Snapshot::nodes`].
     pub dialer: usize,
     /// Index of the listener in [`Snapshot::nodes`].
     pub listener: usize,
-    /// The dialer's smoothed round-trip time in µs, once there is one.
+    /// The dialer's smoothed round-trip time in µs; `None` before the first measurement.
     pub rtt_us: Option<u32>,
-    /// When that was measured, in Unix ms like [`NodeView::since_ms`].
+    /// When it was measured, in Unix ms like [`NodeView::since_ms`].
     pub rtt_at_ms: u64,
     /// The measurement is older than measurements of this network should be.
     pub rtt_stale: bool,
-    /// The share of probes that went unanswered, in 1/1000; less while there were few, when it may be chance.
+    /// The fraction of unanswered probes, in 1/1000. It is an underestimate while there are few probes, since the loss may be chance.
     pub loss_permille: u16,
-    /// One end has stopped getting answers, and it is not yet certain that the link is down.
+    /// One end gets no answers, and the verdict is still open.
     pub suspect: bool,
 }
 
-/// Counts of what was turned away, each named for what it was.
+/// What this node has rejected: the name of each kind, and its count.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rejected(pub Vec<(&'static str, u64)>);
 
-/// The whole picture. Nodes are in the order of their ids, links in that of (dialer, listener).
+/// The whole overlay. Nodes are sorted by id, links by (dialer, listener).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// Index in `nodes` of the node whose view this is.
     pub me: usize,
     /// The network's name.
     pub network: Arc<str>,
-    /// This node has lost all its links: what it shows of the others is the past, not news.
+    /// This node has lost all its links, so its view of the others may be out of date.
     pub cut_off: bool,
-    /// What this node does to what it sends, in netem's words, if anything: `network.controller.impair`.
+    /// The impairment of what this node sends, in netem's syntax: `network.controller.impair`. `None`: not impaired.
     pub impaired: Option<Arc<str>>,
-    /// Every node that is up, and those that were lately.
+    /// Every node that is up, and those that were up recently.
     pub nodes: Vec<NodeView>,
-    /// Every link that both its ends hold, between nodes that are up.
+    /// Every link between nodes that are up and that both of its ends list.
     pub links: Vec<LinkView>,
-    /// What this node turned away.
+    /// What this node has rejected.
     pub rejected: Rejected,
 }
 
-/// What has changed since the start, as two counters. Readers compare them with what they last saw.
+/// Two counters of changes since the start. Readers compare them with the values that they saw last.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Counts changes of nodes, states, links: of all but measurements.
+    /// The changes of nodes, states and links.
     pub shape: u64,
-    /// Counts changes of measurements and counters alone.
+    /// The changes of measurements and counters.
     pub figures: u64,
 }
 
-/// Where the event loop is asked for a snapshot: whoever wants one sends the sender of the answer.
+/// The channel on which readers request snapshots. A request contains the channel for the answer.
 pub type SnapshotRequests = mpsc::Sender<oneshot::Sender<Arc<Snapshot>>>;
 
-/// A reader's two ends: it is told that something changed, and asks for the picture when it wants to show it.
+/// A reader's access: it is notified of changes, and requests snapshots.
 #[derive(Debug, Clone)]
 pub struct SnapshotReader {
     changes: watch::Receiver<Changes>,
@@ -98,25 +98,25 @@ pub struct SnapshotReader {
 }
 
 impl SnapshotReader {
-    /// A reader of the node that publishes on `changes` and answers `requests`.
+    /// Creates a reader of the node that announces on `changes` and answers `requests`.
     #[must_use]
     pub fn new(changes: watch::Receiver<Changes>, requests: SnapshotRequests) -> Self {
         Self { changes, requests }
     }
 
-    /// Waits for a change that this reader has not seen yet, and returns the counters; `None` once the node has ended.
-    /// Nothing is lost when the future is dropped halfway.
+    /// Waits for a change that this reader has not seen yet, and returns the counters. `None`: the node has ended. No change is lost
+    /// if the future is dropped early.
     pub async fn changed(&mut self) -> Option<Changes> {
         self.changes.changed().await.ok()?;
         Some(self.seen())
     }
 
-    /// The counters as they stand; they count as seen from now on.
+    /// Returns the current counters, and marks them as seen.
     pub fn seen(&mut self) -> Changes {
         *self.changes.borrow_and_update()
     }
 
-    /// Asks the node for its picture, which is at least as new as any change seen before; `None` once the node has ended.
+    /// Requests a snapshot. It contains every change seen before. `None`: the node has ended.
     pub async fn get(&self) -> Option<Arc<Snapshot>> {
         let (answer, snapshot) = oneshot::channel();
         self.requests.send(answer).await.ok()?;

@@ -7,6 +7,7 @@ mod documents;
 #[path = "readme/pages.rs"]
 mod pages;
 #[cfg(test)]
+#[expect(dead_code, reason = "these tests read no log events")]
 mod processes;
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ mod reading {
             ),
             (
                 "links = \"delay 40ms lss 5%\"",
-                "test.toml, line 1: `lss` at column 12 is no word of netem; did you mean `loss`?",
+                "test.toml, line 1: `lss` at column 12 is not an option of netem; did you mean `loss`?",
             ),
             (
                 "[[step]]\nat = \"1s\"\nkill = \"3\"\nleave = \"4\"",
@@ -105,7 +105,7 @@ mod reading {
         for (text, said) in [
             (
                 "nodes = 5\nlinks = \"dealy 5ms\"\nloss = \"1%\"",
-                "test.toml, line 2: `dealy` at column 1 is no word of netem; did you mean `delay`?",
+                "test.toml, line 2: `dealy` at column 1 is not an option of netem; did you mean `delay`?",
             ),
             (
                 "links = \"delay 10ms 1ms..5ms\"",

@@ -17,6 +17,7 @@ use super::key::Key;
 use super::liar::Liar;
 use super::lines::Lines;
 use super::news::{Told, Traffic};
+use super::outside::Shell;
 use super::path::{End, EndRef, Flight, Wanted};
 use super::queue::{Due, Queue};
 use super::whole::{CoreRef, Running};
@@ -65,6 +66,8 @@ pub struct Node {
     id: NodeId,
     /// What its core is told at the next start.
     pub config: Config,
+    /// What a whole node is told at the next start that its core is not.
+    pub shell: Shell,
     /// Where it listens, or did when it ran last.
     pub(super) listens: Option<SocketAddr>,
     pub(super) body: Option<Body>,
@@ -120,6 +123,7 @@ impl Node {
             id: key.node_id(),
             key,
             config,
+            shell: Shell::default(),
             listens: None,
             body: None,
             life: 0,
@@ -193,6 +197,8 @@ impl Node {
             dial_timeout_ms: ms(dial_timeout),
             refresh_bytes_per_s: config.refresh_bytes_per_s,
             forget_after_s: config.forget_after.as_secs(),
+            allow: self.shell.allow.clone(),
+            impair: self.shell.impair.clone(),
             ..Settings::default()
         }
     }
@@ -462,6 +468,9 @@ impl Node {
     /// Hands the core an input and does what it wants.
     pub(super) fn give(&mut self, scene: &Scene<'_>, input: Input) {
         let (now, started) = (self.now, self.started);
+        if let Input::Closed(_, why) = &input {
+            self.tell(Told::Closed(why.clone()));
+        }
         let Some(core) = self.bare() else { return };
         core.handle(now - started, input);
         while let Some(action) = self.bare().and_then(Core::poll_action) {

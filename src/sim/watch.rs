@@ -159,7 +159,7 @@ impl Watch {
                 self.last_words[place][0] = Some(own.clone());
                 self.published(world, news, own, before.as_deref())?;
             }
-            Told::Event(_) | Told::Dialed(_) => {}
+            Told::Event(_) | Told::Dialed(_) | Told::Closed(_) => {}
         }
         Ok(())
     }

@@ -25,6 +25,7 @@ use crate::membership::{Config, Ids, Time};
 
 pub use super::host::Node;
 pub use super::news::{News, Told, Traffic};
+pub use super::outside::{SentDatagram, Shell, Wiretap};
 
 /// The name of every simulated network.
 pub const NETWORK: &str = "simulated";
@@ -102,6 +103,8 @@ pub struct World {
     pub restarts: bool,
     /// Is told all that cores do and tell.
     pub tap: Option<Tap>,
+    /// Is shown every datagram that a whole node sends, also those that are lost on the way.
+    pub wiretap: Option<Wiretap>,
 }
 
 /// What one node told at one time, and nobody has heard yet.
@@ -143,6 +146,7 @@ impl World {
             encoded: false,
             restarts: true,
             tap: None,
+            wiretap: None,
         }
     }
 
@@ -218,7 +222,7 @@ impl World {
     /// Takes note of where a node listens.
     fn listen(&mut self, place: usize) {
         let node = &mut self.nodes[place];
-        let addr = node.config.addrs.first().copied();
+        let addr = node.shell.reached_at.or(node.config.addrs.first().copied());
         let place = small(place);
         if let Some(before) = std::mem::replace(&mut node.listens, addr)
             && self.listeners.get(&before) == Some(&place)
