@@ -2,6 +2,9 @@
 //! every number that the code has a public name for is the code's.
 
 #[cfg(test)]
+#[path = "protocol_doc/connections.rs"]
+mod connections;
+#[cfg(test)]
 #[path = "protocol_doc/document.rs"]
 mod document;
 #[cfg(test)]
@@ -23,8 +26,8 @@ mod tests {
         Signer as _, Version,
     };
     use area_net::wire::{
-        BATCH_BYTES, CloseCode, Datagram, MAX_ALTERNATIVES, MAX_BUCKETS_LOG2, MAX_FRAME,
-        MAX_SYNC_ENTRIES, Message, NodeId, PROTOCOL_VERSION, ShortId, dialable,
+        Answer, BATCH_BYTES, CloseCode, Datagram, MAX_ALTERNATIVES, MAX_BUCKETS_LOG2, MAX_FRAME,
+        MAX_SYNC_ENTRIES, Message, NodeId, PROTOCOL_VERSION, Probe, ShortId, ViewDigest, dialable,
     };
     use ring::digest::{SHA256, digest};
     use rustls_pki_types::CertificateDer;
@@ -32,9 +35,9 @@ mod tests {
     use serde::Serialize;
     use serde::de::DeserializeOwned;
 
-    use crate::document::{Document, bare, number};
+    use crate::document::{Document, bare, number, to_varint};
     use crate::samples::{
-        BODY, datagram_name, datagrams, direction_name, message_name, messages, record,
+        ID, datagram_name, datagrams, direction_name, message_name, messages, record,
     };
 
     const NETWORK: &str = "golden";
@@ -63,6 +66,7 @@ mod tests {
                 let datagram = Datagram::from_bytes(bytes).unwrap();
                 assert_eq!(datagram.to_bytes(), bytes);
                 assert_eq!(datagram_name(&datagram), name);
+                check_datagram(document, datagram);
             }
             "Address" => {
                 let address: SocketAddr = comes_back(bytes);
@@ -111,6 +115,26 @@ mod tests {
         }
     }
 
+    /// What the comments of the examples say.
+    fn check_datagram(document: &Document, datagram: Datagram) {
+        let digest: [u8; 8] = document.example("digest").try_into().unwrap();
+        let expected = match datagram {
+            Datagram::Probe(_) => Datagram::Probe(Probe {
+                seq: 300,
+                heard: true,
+                rtt_us: 214,
+                loss: 3,
+                next_ms: 1500,
+                digest: ViewDigest(digest),
+            }),
+            Datagram::Answer(_) => Datagram::Answer(Answer {
+                seq: 300,
+                hold_us: 12,
+            }),
+        };
+        assert_eq!(datagram, expected);
+    }
+
     /// A certificate of ours holds the key behind this prefix, and whoever reads it finds the node id.
     fn check_certificate(prefix: &[u8]) {
         let dir = tempfile::tempdir().unwrap();
@@ -149,6 +173,14 @@ mod tests {
         let Message::Hello(hello) = frame(&document.example("frame Hello")) else {
             panic!("it is called so");
         };
+        let said = (
+            hello.run_id,
+            hello.dial_counter,
+            hello.replaces,
+            hello.known,
+        );
+        assert_eq!(said, (0x0102_0304_0506_0708, 300, false, 5));
+        assert_eq!(hello.observed, "127.0.0.1:8083".parse().unwrap());
         assert_eq!(hello.record.verify(NETWORK), Ok(()));
         assert_eq!(hello.record.body().run_id, hello.run_id);
         assert_eq!(hello.digest.0.to_vec(), document.example("digest"));
@@ -215,6 +247,35 @@ mod tests {
         }
         let signed = postcard::to_stdvec(record().body()).unwrap();
         assert_eq!(document.walk("Body", &signed), Some(&[][..]));
+    }
+
+    /// A number of the type that the table tells fits, up to the largest one; the next one does not.
+    fn check_widths(kind: &str, bytes: &[u8], decodes: impl Fn(&[u8]) -> bool) {
+        for (at, length, bits) in Document::read().numbers(kind, bytes) {
+            let with = |number: u128| {
+                let (before, behind) = (&bytes[..at], &bytes[at + length..]);
+                [before, &to_varint(number), behind].concat()
+            };
+            let over = 1_u128 << bits;
+            assert!(decodes(&with(over - 1)), "{kind}: {bits} bits at {at}");
+            assert!(!decodes(&with(over)), "{kind}: {bits} bits at {at}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_the_width_that_the_tables_tell() {
+        for message in messages() {
+            let frame = message.to_frame();
+            let decodes = |body: &[u8]| Message::from_body(body).is_ok();
+            check_widths("Message", &frame[4..], decodes);
+        }
+        for datagram in datagrams() {
+            let decodes = |bytes: &[u8]| Datagram::from_bytes(bytes).is_ok();
+            check_widths("Datagram", &datagram.to_bytes(), decodes);
+        }
+        let signed = postcard::to_stdvec(record().body()).unwrap();
+        let decodes = |signed: &[u8]| Record::from_parts(signed.to_vec(), [0; 64]).is_ok();
+        check_widths("Body", &signed, decodes);
     }
 
     /// The names of a structure's fields as the compiler knows them.
@@ -367,7 +428,7 @@ mod tests {
     #[test]
     fn short_forms_of_ids_are_as_told() {
         let id = Identity::from_seed(&[1; 32]).node_id();
-        assert_eq!(id.abbreviated(), ShortId(BODY[..16].try_into().unwrap()));
+        assert_eq!(id.abbreviated(), ShortId(ID[..16].try_into().unwrap()));
         assert_eq!(ShortRun::of(0x0102_0304_0506_0708), ShortRun([1, 2]));
         assert_eq!(id.short(), "8a88e3dd74");
     }

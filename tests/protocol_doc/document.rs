@@ -79,10 +79,29 @@ impl Document {
     /// Decodes a value of that type from the front of the bytes, by nothing but the document, and returns the rest; `None` where the bytes
     /// are none.
     pub(crate) fn walk<'a>(&self, kind: &str, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        self.walk_and_note(kind, bytes, &mut Vec::new())
+    }
+
+    /// The numbers in those bytes: how many bytes come before each, how many it takes, and how many bits its type has.
+    pub(crate) fn numbers(&self, kind: &str, bytes: &[u8]) -> Vec<(usize, usize, u32)> {
+        let mut noted = Vec::new();
+        self.walk_and_note(kind, bytes, &mut noted).unwrap();
+        let place =
+            |(left, rest, bits): (usize, usize, u32)| (bytes.len() - left, left - rest, bits);
+        noted.into_iter().map(place).collect()
+    }
+
+    /// Notes of each number how many bytes were left before it and behind it, and its bits.
+    fn walk_and_note<'a>(
+        &self,
+        kind: &str,
+        bytes: &'a [u8],
+        noted: &mut Vec<(usize, usize, u32)>,
+    ) -> Option<&'a [u8]> {
         if let Some(of) = kind.strip_prefix("list of ") {
             let (count, mut rest) = varint(bytes, 10)?;
             for _ in 0..count {
-                rest = self.walk(of, rest)?;
+                rest = self.walk_and_note(of, rest, noted)?;
             }
             return Some(rest);
         }
@@ -96,22 +115,26 @@ impl Document {
                 .split_first()
                 .filter(|(b, _)| **b < 2)
                 .map(|(_, rest)| rest),
-            "u16" => varint(bytes, 3)
-                .filter(|(n, _)| *n <= 0xffff)
-                .map(|(_, rest)| rest),
-            "u32" => varint(bytes, 5)
-                .filter(|(n, _)| *n <= 0xffff_ffff)
-                .map(|(_, rest)| rest),
-            "u64" => varint(bytes, 10).map(|(_, rest)| rest),
+            "u16" | "u32" | "u64" => {
+                let bits: u32 = kind[1..].parse().unwrap();
+                let (value, rest) = varint(bytes, bits.div_ceil(7) as usize)?;
+                noted.push((bytes.len(), rest.len(), bits));
+                (value <= u64::MAX >> (64 - bits)).then_some(rest)
+            }
             "bytes" | "text" => {
                 let (length, rest) = varint(bytes, 10)?;
                 rest.get(usize::try_from(length).ok()?..)
             }
-            structure => self.walk_fields(structure, bytes),
+            structure => self.walk_fields(structure, bytes, noted),
         }
     }
 
-    fn walk_fields<'a>(&self, kind: &str, bytes: &'a [u8]) -> Option<&'a [u8]> {
+    fn walk_fields<'a>(
+        &self,
+        kind: &str,
+        bytes: &'a [u8],
+        noted: &mut Vec<(usize, usize, u32)>,
+    ) -> Option<&'a [u8]> {
         let enumeration = format!("Variants of `{kind}`");
         let (fields, mut rest) = if self.lines.iter().any(|line| line.starts_with(&enumeration)) {
             let (variant, rest) = varint(bytes, 5)?;
@@ -126,7 +149,7 @@ impl Document {
             (types.collect(), bytes)
         };
         for field in &fields {
-            rest = self.walk(field, rest)?;
+            rest = self.walk_and_note(field, rest, noted)?;
         }
         Some(rest)
     }
@@ -137,6 +160,17 @@ fn fields_in(cell: &str) -> Vec<String> {
     let fields = cell.split(", ").filter(|field| !field.is_empty());
     let kind = |field: &str| bare(field.split_once(": ").unwrap().1).to_owned();
     fields.map(kind).collect()
+}
+
+/// The shortest varint of a number.
+pub(crate) fn to_varint(mut value: u128) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value > 0x7f {
+        bytes.push(0x80 | (value & 0x7f) as u8);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
 }
 
 /// A varint of at most so many bytes, in any form, and the rest.
