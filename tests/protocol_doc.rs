@@ -1,5 +1,5 @@
-//! `docs/protocol.md` against the code: every example decodes and encodes to the same bytes, every table of fields describes the bytes, and
-//! every number that the code has a public name for is the code's.
+//! Checks `docs/protocol.md` against the code. Every example must decode and encode to the same bytes, every table of fields must
+//! describe the bytes, and every number that has a public name in the code must equal it.
 
 #[cfg(test)]
 #[path = "protocol_doc/connections.rs"]
@@ -87,7 +87,7 @@ mod tests {
                 assert_eq!(record.verify(name), Ok(()));
             }
             "signature-prefix" => {
-                // Checked against nothing of ours, so that a change on both sides of ours is seen.
+                // Verified without the code under test: it signs and verifies with the same prefix.
                 let message = [bytes, &signed()].concat();
                 let signature = document.example(&format!("signature {name}"));
                 let signature: [u8; 64] = signature.as_slice().try_into().unwrap();
@@ -115,7 +115,7 @@ mod tests {
         }
     }
 
-    /// What the comments of the examples say.
+    /// Compares with the comments in the examples.
     fn check_datagram(document: &Document, datagram: Datagram) {
         let digest: [u8; 8] = document.example("digest").try_into().unwrap();
         let expected = match datagram {
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(datagram, expected);
     }
 
-    /// A certificate of ours holds the key behind this prefix, and whoever reads it finds the node id.
+    /// A certificate of ours holds this prefix and the key once, and the reader of certificates finds the node id.
     fn check_certificate(prefix: &[u8]) {
         let dir = tempfile::tempdir().unwrap();
         let id = Identity::load_or_create(dir.path()).unwrap().node_id();
@@ -219,7 +219,7 @@ mod tests {
         );
     }
 
-    /// The tables alone are enough to take any message apart, to its last byte.
+    /// A decoder that knows the tables alone takes any message apart, to its last byte.
     #[test]
     fn the_tables_of_fields_describe_the_bytes() {
         let document = Document::read();
@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(document.walk("Body", &signed), Some(&[][..]));
     }
 
-    /// A number of the type that the table tells fits, up to the largest one; the next one does not.
+    /// The largest number of the type in the table must decode, and the next number must not.
     fn check_widths(kind: &str, bytes: &[u8], decodes: impl Fn(&[u8]) -> bool) {
         for (at, length, bits) in Document::read().numbers(kind, bytes) {
             let with = |number: u128| {
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_the_width_that_the_tables_tell() {
+    fn numbers_have_the_width_of_the_tables() {
         for message in messages() {
             let frame = message.to_frame();
             let decodes = |body: &[u8]| Message::from_body(body).is_ok();
@@ -292,8 +292,8 @@ mod tests {
         let document = Document::read();
         let is = |name: &str, fields: Vec<String>| {
             let rows = document.table(&format!("Fields of `{name}`"));
-            let told: Vec<&str> = rows.iter().map(|row| bare(&row[0])).collect();
-            assert_eq!(told, fields, "{name}");
+            let documented: Vec<&str> = rows.iter().map(|row| bare(&row[0])).collect();
+            assert_eq!(documented, fields, "{name}");
         };
         for message in messages() {
             if let Message::Hello(hello) = &message {
@@ -316,20 +316,20 @@ mod tests {
     #[test]
     fn close_codes_have_their_numbers() {
         let rows = Document::read().table("### 12.3 Close codes");
-        let told: Vec<(u64, String)> = rows
+        let documented: Vec<(u64, String)> = rows
             .iter()
             .map(|row| (number(&row[0]) as u64, bare(&row[1]).to_owned()))
             .collect();
         let code =
             |number| CloseCode::from_number(number).map(|code| (number, format!("{code:?}")));
         let codes: Vec<(u64, String)> = (0..1000).filter_map(code).collect();
-        assert_eq!(told, codes);
+        assert_eq!(documented, codes);
     }
 
     #[test]
     fn limits_are_those_of_the_code() {
         let rows = Document::read().table("### 12.1 Limits");
-        let mut told: BTreeSet<&str> = BTreeSet::new();
+        let mut documented: BTreeSet<&str> = BTreeSet::new();
         let known = [
             ("PROTOCOL_VERSION", PROTOCOL_VERSION as usize),
             ("MAX_FRAME", MAX_FRAME),
@@ -346,9 +346,13 @@ mod tests {
             let name = bare(&row[0]);
             let (_, value) = known.iter().find(|(known, _)| *known == name).unwrap();
             assert_eq!(number(&row[1]), *value, "{name}");
-            told.insert(name);
+            documented.insert(name);
         }
-        assert_eq!(told.len(), known.len(), "every one of them is told");
+        assert_eq!(
+            documented.len(),
+            known.len(),
+            "the table has a row for each"
+        );
         let title = include_str!("../docs/protocol.md").lines().next().unwrap();
         assert_eq!(
             title,
@@ -357,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_text_says_of_limits_is_so() {
+    fn the_text_repeats_the_limits_correctly() {
         let text = include_str!("../docs/protocol.md");
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let entries = format!(
@@ -380,15 +384,15 @@ mod tests {
     }
 
     #[test]
-    fn varints_are_encoded_as_told() {
+    fn varints_are_encoded_as_specified() {
         for row in Document::read().table("### 3.3 Varints") {
             let value: u64 = row[0].parse().unwrap();
             let bytes = postcard::to_stdvec(&value).unwrap();
-            let told: Vec<u8> = bare(&row[1])
+            let documented: Vec<u8> = bare(&row[1])
                 .split(' ')
                 .map(|byte| u8::from_str_radix(byte, 16).unwrap())
                 .collect();
-            assert_eq!(told, bytes, "{value}");
+            assert_eq!(documented, bytes, "{value}");
         }
         // Longer forms are read as well, but not one more byte than the type allows, nor a number that does not fit.
         let read = |bytes: &[u8]| postcard::from_bytes::<u16>(bytes).ok();
@@ -398,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn the_active_end_is_the_one_told() {
+    fn the_active_end_is_the_one_specified() {
         let id = |first: &str| {
             let first = u64::from_str_radix(bare(first), 16).unwrap();
             let mut id = NodeId([0; 32]);
@@ -415,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn the_addresses_that_may_be_dialed_are_those_told() {
+    fn the_addresses_that_may_be_dialed_are_those_specified() {
         let rows = Document::read().table("### 10.1 Addresses that may be dialed");
         for row in &rows {
             let addr = bare(&row[0]).parse().unwrap();
@@ -426,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn short_forms_of_ids_are_as_told() {
+    fn short_forms_of_ids_are_as_specified() {
         let id = Identity::from_seed(&[1; 32]).node_id();
         assert_eq!(id.abbreviated(), ShortId(ID[..16].try_into().unwrap()));
         assert_eq!(ShortRun::of(0x0102_0304_0506_0708), ShortRun([1, 2]));

@@ -1,4 +1,4 @@
-//! Section 9 of the document, and timers and rates that a core keeps, against a core: its collisions, its codes and its patience.
+//! Checks section 9 of the document, and its timers and rates, against a core: collisions, close codes, and how long it waits.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -16,14 +16,14 @@ use crate::document::{Document, bare, number};
 const OLD: ConnId = ConnId(1);
 const NEW: ConnId = ConnId(2);
 
-/// What a core did, and when.
+/// An action of a core.
 #[derive(Debug, PartialEq)]
 enum Done {
     Hello(ConnId),
     Closed(ConnId, CloseCode, usize),
 }
 
-/// A core and the connections of one peer, which answers what it is asked on some of them.
+/// A core and the connections of one peer. The peer answers probes on some of them.
 struct Scene {
     core: Core,
     me: Identity,
@@ -31,12 +31,12 @@ struct Scene {
     network: Arc<str>,
     now: Duration,
     answering: BTreeSet<ConnId>,
-    /// Messages leave at once.
+    /// The transport takes each message at once.
     flushing: bool,
     done: Vec<(Duration, Done)>,
 }
 
-/// How a connection came about.
+/// A connection to be made.
 struct Opening {
     conn: ConnId,
     mine: bool,
@@ -60,7 +60,7 @@ impl Scene {
         }
     }
 
-    /// Of two nodes, the one with the lower or the higher id.
+    /// A core with the lower or the higher of two ids.
     fn with_ids(lower: bool) -> Self {
         let mut both = [1, 2].map(|byte| Identity::from_seed(&[byte; 32]));
         both.sort_by_key(|identity| (identity.node_id() < other_id(identity)) != lower);
@@ -105,7 +105,7 @@ impl Scene {
         self.handle(Input::Connected(Box::new(connected)));
     }
 
-    /// A link that stands: the peer has dialed, or answered a dial, and said something since.
+    /// Makes a link that stands: the peer has dialed and sent a message after its Hello.
     fn linked(&mut self) {
         self.connect(&Opening {
             conn: OLD,
@@ -155,7 +155,7 @@ impl Scene {
         while self.core.poll_event().is_some() {}
     }
 
-    /// Lets time pass, for as long as `goes_on` says so, and not longer than that.
+    /// Lets time pass while `goes_on` is true, but no longer than `time`.
     fn pass_while(&mut self, time: Duration, goes_on: impl Fn(&Self) -> bool) {
         let until = self.now + time;
         while goes_on(self) {
@@ -173,7 +173,7 @@ impl Scene {
         self.pass_while(time, |_| true);
     }
 
-    /// When that connection was closed with that code, since then; it must have been.
+    /// The time from `since` until the connection was closed with that code.
     fn closed(&self, since: Duration, conn: ConnId, code: CloseCode) -> Duration {
         let closed = Done::Closed(conn, code, 0);
         let (at, _) = self.done.iter().find(|(_, done)| *done == closed).unwrap();
@@ -213,7 +213,7 @@ fn time(cell: &str) -> Duration {
 }
 
 #[test]
-fn both_ends_resolve_a_collision_as_told() {
+fn both_ends_resolve_a_collision_as_specified() {
     let kept = timer("loser of a collision is kept");
     let rows = Document::read().table("### 9.3 Collision resolution");
     assert!(rows.len() > 8);
@@ -244,7 +244,7 @@ fn both_ends_resolve_a_collision_as_told() {
 }
 
 #[test]
-fn the_old_connection_of_a_restarted_peer_is_tested_as_told() {
+fn the_old_connection_of_a_restarted_peer_is_tested_as_specified() {
     let (test, kept) = (
         timer("test of the old connection of a restarted peer"),
         timer("loser of a collision is kept"),
@@ -277,7 +277,7 @@ fn the_old_connection_of_a_restarted_peer_is_tested_as_told() {
 }
 
 #[test]
-fn links_without_answers_or_connections_are_kept_as_told() {
+fn links_without_answers_or_connections_are_kept_as_specified() {
     let mut scene = Scene::with_ids(false);
     scene.linked();
     scene.answering.clear();
@@ -302,7 +302,7 @@ fn links_without_answers_or_connections_are_kept_as_told() {
 }
 
 #[test]
-fn a_peer_that_takes_nothing_is_waited_for_as_told() {
+fn a_peer_that_takes_nothing_is_waited_for_as_specified() {
     let mut scene = Scene::with_ids(true);
     scene.linked();
     let since = scene.now;
@@ -318,7 +318,7 @@ fn a_peer_that_takes_nothing_is_waited_for_as_told() {
 }
 
 #[test]
-fn messages_over_a_rate_close_the_connection_as_told() {
+fn messages_over_a_rate_close_the_connection_as_specified() {
     let rows = Document::read().table("The rates of a link:");
     assert_eq!(rows.len(), 3);
     for row in &rows[..2] {
@@ -355,9 +355,9 @@ fn messages_over_a_rate_close_the_connection_as_told() {
 }
 
 #[test]
-fn a_connection_that_is_not_accepted_is_closed_with_the_code_told() {
+fn a_connection_that_is_not_accepted_is_closed_with_the_specified_code() {
     let rows = Document::read().table("### 9.1 Accepting");
-    let told: Vec<usize> = rows
+    let documented: Vec<usize> = rows
         .iter()
         .filter_map(|row| row[1].strip_prefix("closes with "))
         .map(number)
@@ -400,5 +400,5 @@ fn a_connection_that_is_not_accepted_is_closed_with_the_code_told() {
         }),
         code(Scene::new(scene().me, scene().peer, full), &|_, _| {}),
     ];
-    assert_eq!(told[..codes.len()], codes);
+    assert_eq!(documented[..codes.len()], codes);
 }

@@ -1,4 +1,4 @@
-//! The document as data: its examples, its tables, and a decoder that knows nothing but these tables.
+//! The document as data: its examples, its tables, and a decoder that knows only these tables.
 
 /// `docs/protocol.md`.
 pub(crate) struct Document {
@@ -44,7 +44,7 @@ impl Document {
         }
     }
 
-    /// Every block that is marked as hex, with the words behind that mark.
+    /// Every block that is marked as hex, with the words after that mark.
     pub(crate) fn examples(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.examples
             .iter()
@@ -58,7 +58,7 @@ impl Document {
         bytes.to_vec()
     }
 
-    /// The rows of the first table behind the line that begins like this, without its head.
+    /// The rows of the first table after the line that begins like this, without the table's head.
     pub(crate) fn table(&self, caption: &str) -> Vec<Vec<String>> {
         let is_caption = |line: &&str| line.starts_with(caption);
         assert_eq!(
@@ -76,13 +76,13 @@ impl Document {
         rows.map(cells).collect()
     }
 
-    /// Decodes a value of that type from the front of the bytes, by nothing but the document, and returns the rest; `None` where the bytes
-    /// are none.
+    /// Decodes a value of that type from the front of the bytes, by the document alone, and returns the rest. `None` if the bytes are no
+    /// such value.
     pub(crate) fn walk<'a>(&self, kind: &str, bytes: &'a [u8]) -> Option<&'a [u8]> {
         self.walk_and_note(kind, bytes, &mut Vec::new())
     }
 
-    /// The numbers in those bytes: how many bytes come before each, how many it takes, and how many bits its type has.
+    /// The place of each number in those bytes: its offset, its length in bytes, and the bits of its type.
     pub(crate) fn numbers(&self, kind: &str, bytes: &[u8]) -> Vec<(usize, usize, u32)> {
         let mut noted = Vec::new();
         self.walk_and_note(kind, bytes, &mut noted).unwrap();
@@ -91,7 +91,7 @@ impl Document {
         noted.into_iter().map(place).collect()
     }
 
-    /// Notes of each number how many bytes were left before it and behind it, and its bits.
+    /// Notes for each number how many bytes were left before and after it, and the bits of its type.
     fn walk_and_note<'a>(
         &self,
         kind: &str,

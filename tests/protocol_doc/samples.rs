@@ -1,5 +1,5 @@
-//! A value of every kind, in the order of the variants. The names are told by matches without a wildcard, so a new variant doesn't
-//! compile before it has a name here.
+//! One value of every kind, in the order of the variants. The names come from matches without a wildcard, so the compiler demands a
+//! name for every new variant.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

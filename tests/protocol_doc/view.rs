@@ -1,4 +1,4 @@
-//! Section 7 of the document by its own words, against a core.
+//! Computes digests and buckets as section 7 of the document specifies, and compares them with a core's.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,12 +12,12 @@ use area_net::sim::world::default_config;
 use area_net::wire::{Hello, MAX_BUCKETS_LOG2, Message, NodeId, Probe, ShortId, ViewDigest};
 use ring::digest::{SHA256, digest};
 
-/// Nodes that hang from the core's only neighbour.
+/// The number of nodes linked to the core's only neighbour.
 const OTHERS: u8 = 40;
 const RUN: u64 = 0x0a0b_0c0d_0e0f_1011;
 const CONN: ConnId = ConnId(1);
 
-/// The digest of a view, as section 7.3 tells.
+/// The digest of a view by section 7.3.
 pub(crate) fn digest_of<'a>(up: impl IntoIterator<Item = &'a Record>) -> ViewDigest {
     let fingerprints = up.into_iter().map(Record::fingerprint);
     let sum = fingerprints.fold(0, u128::wrapping_add);
@@ -25,7 +25,7 @@ pub(crate) fn digest_of<'a>(up: impl IntoIterator<Item = &'a Record>) -> ViewDig
     ViewDigest(hash.as_ref()[..8].try_into().unwrap())
 }
 
-/// The bucket of a node, as section 7.4 tells: the highest bits of its id.
+/// The bucket of a node by section 7.4: the highest bits of its id.
 fn bucket(id: &NodeId, log2: u8) -> usize {
     let bits =
         id.0.iter()
@@ -52,7 +52,7 @@ fn run_id(number: u8) -> u64 {
     RUN.rotate_left(number.into())
 }
 
-/// A record of a node that lists links to those others.
+/// The record of a node that lists links to these peers.
 fn record(network: &str, number: u8, peers: &[u8]) -> Arc<Record> {
     let link = |&peer: &u8| LinkState {
         peer: identity(peer).node_id().abbreviated(),
@@ -79,7 +79,7 @@ fn record(network: &str, number: u8, peers: &[u8]) -> Arc<Record> {
     Record::sign(body, network, &identity)
 }
 
-/// A core with one neighbour, number 1, from which the others hang.
+/// A core with one neighbour, node 1, to which all others are linked.
 struct Scene {
     core: Core,
     now: Duration,
@@ -133,7 +133,7 @@ impl Scene {
         scene
     }
 
-    /// Lets time pass: everything that waited has been done after that.
+    /// Lets time pass until nothing waits any more.
     fn settle(&mut self) {
         self.now += Duration::from_millis(500);
         self.handle(Input::Timeout);
@@ -156,7 +156,7 @@ impl Scene {
         self.core.records_up().cloned().collect()
     }
 
-    /// What it answers to those sums.
+    /// The core's answer to these sums.
     fn answer(&mut self, log2: u8, sums: Vec<u64>) -> (u8, Vec<u16>, BTreeMap<ShortId, Version>) {
         let sent = self.handle(Input::Message(CONN, Message::Digests { log2, sums }));
         let answer = sent.into_iter().find_map(|message| match message {
@@ -172,7 +172,7 @@ impl Scene {
 }
 
 #[test]
-fn who_is_up_and_the_digest_are_as_told() {
+fn who_is_up_and_the_digest_are_as_specified() {
     let mut scene = Scene::new();
     scene.settle();
     let up = scene.up();
@@ -185,7 +185,7 @@ fn who_is_up_and_the_digest_are_as_told() {
 }
 
 #[test]
-fn buckets_and_their_sums_are_as_told() {
+fn buckets_and_their_sums_are_as_specified() {
     let mut scene = Scene::new();
     scene.settle();
     for log2 in 0..=MAX_BUCKETS_LOG2 {
@@ -202,9 +202,9 @@ fn buckets_and_their_sums_are_as_told() {
         let expected: Vec<u16> = (0..1_u16 << fine)
             .filter(|place| usize::from(*place) >> (fine - log2) == differs)
             .collect();
-        let mut told = buckets.clone();
-        told.sort_unstable();
-        assert_eq!(told, expected);
+        let mut documented = buckets.clone();
+        documented.sort_unstable();
+        assert_eq!(documented, expected);
         let inside = up.iter().filter(|r| bucket(&r.id(), log2) == differs);
         let inside = inside.map(|record| (record.id().abbreviated(), record.version()));
         assert_eq!(entries, inside.collect::<BTreeMap<_, _>>());
