@@ -576,7 +576,7 @@ mod bytes {
         }
 
         #[test]
-        fn any_bytes_behind_a_known_variant(variant in 0..7_u8, tail in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn any_bytes_behind_a_known_variant(variant in 0..9_u8, tail in prop::collection::vec(any::<u8>(), 0..300)) {
             let mut body = vec![variant];
             body.extend(tail);
             survives(&body);
@@ -585,7 +585,7 @@ mod bytes {
 
         #[test]
         fn a_mutated_message_decodes_or_is_an_error(
-            which in 0..6_usize,
+            which in 0..messages().len(),
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
             cut in any::<prop::sample::Index>(),
             shorten in any::<bool>(),
