@@ -1,8 +1,8 @@
-//! What a node says of itself, signed: the link-state record (in the sense of OSPF, RFC 2328).
+//! The link-state record (in the sense of OSPF, RFC 2328): what a node signs about itself.
 //!
-//! A node signs one record about itself, and every change of it is a new [`Version`]. Records travel as the
-//! very bytes that were signed, so a relay can't change them, and a signature is verified once a record:
-//! the verdict is kept with it.
+//! Each node signs one record, and every change of it is a new [`Version`]. Records travel as the very bytes that were
+//! signed, so a relay can't change them. Each record's signature is verified once, and the verdict is kept with the record.
+//! `docs/protocol.md`, section 6, specifies the bytes.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -18,30 +18,31 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::wire::{NodeId, ShortId};
 
-/// The longest label in bytes of UTF-8.
+/// The longest label, in bytes of UTF-8. Every node keeps every label.
 pub const MAX_LABEL: usize = 128;
 /// The largest number of addresses in a record.
 pub const MAX_ADDRS: usize = 4;
-/// The largest number of links in a record: above every cap on the degree that a setting allows.
+/// The largest number of links in a record: the highest cap on the degree that a setting allows.
 pub const MAX_LINKS: usize = 64;
-/// The largest record in bytes, signature and all; what the limits above add up to, rounded up.
+/// The largest record in bytes, with its signature: the sum of the limits above, rounded up.
 pub const MAX_RECORD: usize = 2432;
 
-/// Fewer signatures than this are as dear in a batch as one by one.
+/// The smallest batch of signatures that is cheaper to verify together than one by one.
 const LEAST_BATCH: usize = 3;
 
-/// Orders the records of one node: the greater is the newer.
+/// Orders the records of one node: the greater version is the newer record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Version {
-    /// Unix time in ms when the node started, or above whatever was heard or stored.
+    /// The Unix time in ms when the node started; more if an epoch that it stored or heard was not lower.
     pub epoch: u64,
     /// Counts the records of an epoch.
     pub seq: u32,
-    /// The first four bytes of the record's hash: of two bodies under one version, the greater wins everywhere.
+    /// The first four bytes of the record's hash. Of two bodies with one epoch and sequence, the greater hash wins at every
+    /// node.
     pub tie: u32,
 }
 
-/// Who dialed the connection under a link, seen from the node that lists it.
+/// Who dialed the connection of a link, seen from the node that lists the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Direction {
     /// This node dialed.
@@ -51,7 +52,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// The other end's view.
+    /// The direction as the other end sees it.
     #[must_use]
     pub fn reverse(self) -> Self {
         match self {
@@ -61,12 +62,12 @@ impl Direction {
     }
 }
 
-/// Which run of a node is meant: the first two bytes of its run id. A link that was told of one run says nothing about the next one.
+/// The first two bytes of a run id. A link is to one run of its peer; it says nothing about the next run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShortRun(pub [u8; 2]);
 
 impl ShortRun {
-    /// Of a run id.
+    /// The short form of a run id.
     #[must_use]
     pub fn of(run_id: u64) -> Self {
         let [first, second, ..] = run_id.to_be_bytes();
@@ -79,26 +80,26 @@ impl ShortRun {
 pub struct LinkState {
     /// The other end.
     pub peer: ShortId,
-    /// Its run that the link is to.
+    /// The run of the peer that the link is to.
     pub run: ShortRun,
     /// Who dialed.
     pub direction: Direction,
     /// Smoothed round-trip time in µs; 0 while unknown.
     pub rtt_us: u32,
-    /// How old that measurement was when the record was signed, in s (saturating).
+    /// The age of that measurement when the record was signed, in s (saturating).
     pub rtt_age_s: u16,
-    /// The share of exchanges lost on the link, in 1/250: as much of it as enough exchanges have shown.
+    /// The share of exchanges lost on the link, in 1/250. A young link reports less: few exchanges prove little.
     pub loss: u8,
-    /// Two probes in a row went unanswered on a clean link: neighbours of the peer should look.
+    /// A suspicion report: two probes in a row went unanswered on a clean link. Neighbours of the peer then probe it.
     pub suspect: bool,
 }
 
 /// The signed part of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Body {
-    /// Whom the record is about, and whose key signs it.
+    /// The node that the record is about, and whose key signs it.
     pub id: NodeId,
-    /// What people call the node: any text.
+    /// The node's name for people: any text.
     pub label: Arc<str>,
     /// Random, new at every start.
     pub run_id: u64,
@@ -106,17 +107,17 @@ pub struct Body {
     pub epoch: u64,
     /// See [`Version::seq`].
     pub seq: u32,
-    /// Where the node can be dialed.
+    /// The addresses at which the node can be dialed.
     pub addrs: Vec<SocketAddr>,
-    /// The links that the node holds, in the order of the peers.
+    /// The links that the node holds, in ascending order of the peers.
     pub links: Vec<LinkState>,
-    /// The node's last word: it leaves.
+    /// The node leaves: this is its last record of the run.
     pub leaving: bool,
 }
 
 /// Signs records; the key stays with the identity.
 pub trait Signer: Send + Sync {
-    /// The node id that signatures are made for.
+    /// The node id whose key signs.
     fn node_id(&self) -> NodeId;
     /// The Ed25519 signature (RFC 8032) of the bytes.
     fn sign(&self, message: &[u8]) -> [u8; 64];
@@ -127,17 +128,17 @@ pub struct Record {
     body: Body,
     signed: Vec<u8>,
     signature: [u8; 64],
-    /// First bytes of the SHA-256 of the signed bytes, made when first asked for: most copies that arrive are known by their
-    /// signature.
+    /// The first bytes of the SHA-256 of the signed bytes, made on first use. Most copies that arrive need none: they are
+    /// recognised by their signature.
     hash: OnceLock<[u8; 16]>,
-    /// The verdict on the signature, for the network it was asked for.
+    /// The verdict on the signature, for the network it was first asked for.
     verdict: OnceLock<bool>,
-    /// Where the node stands in the tables of this process, and where the peers of its links do.
+    /// The table indices of the node and of its links' peers in this process.
     place: Hint,
     peer_places: Box<[Hint]>,
 }
 
-/// Where a node was seen last in a table. Whoever uses it looks whether it is still true.
+/// A table index at which a node was last found. It may be out of date, so its user checks it.
 #[derive(Debug)]
 pub(crate) struct Hint(AtomicU32);
 
@@ -147,7 +148,7 @@ impl Hint {
     }
 
     pub(crate) fn set(&self, place: u32) {
-        // A record is shared by many: what is there already is not written again.
+        // A record is shared between threads: an unchanged value is not written again.
         if self.get() != place {
             self.0.store(place, Memory::Relaxed);
         }
@@ -155,7 +156,7 @@ impl Hint {
 }
 
 impl Default for Hint {
-    /// Nowhere.
+    /// No index.
     fn default() -> Self {
         Self(AtomicU32::new(u32::MAX))
     }
@@ -164,32 +165,32 @@ impl Default for Hint {
 /// A record that is not acceptable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// More than [`MAX_RECORD`] bytes.
-    #[error("a record of {0} bytes is over the limit of {MAX_RECORD}")]
+    /// The record has more than [`MAX_RECORD`] bytes.
+    #[error("record of {0} bytes: at most {MAX_RECORD} allowed")]
     TooLarge(usize),
-    /// Not an encoded body, or one with bytes left over.
+    /// The bytes are no encoded body, or there are bytes behind its end.
     #[error("undecodable record")]
     Undecodable,
-    /// More of something than a record may list.
-    #[error("a record with {value} {what} is over the limit of {limit}")]
+    /// A label or list exceeds its limit.
+    #[error("record with {value} {what}: at most {limit} allowed")]
     OverLimit {
-        /// Of what.
+        /// The field.
         what: &'static str,
-        /// How many.
+        /// Its length.
         value: usize,
-        /// How many at most.
+        /// The limit.
         limit: usize,
     },
-    /// Links out of order, twice, or to itself.
-    #[error("a record whose links are out of order, doubled or to itself")]
+    /// The links are out of order, list a peer twice, or list the node itself.
+    #[error("record with links that are out of order, doubled or to the node itself")]
     BadLinks,
-    /// The signature is not the node's.
-    #[error("a record of {0:?} with a forged signature")]
+    /// The signature was not made with the node's key for this network.
+    #[error("record of {0:?} with a forged signature")]
     Forged(NodeId),
 }
 
 impl Record {
-    /// Signs a body. `network` is the network's name: a record of one network is no good in another.
+    /// Signs a body. `network` is the network's name: the signature is not valid in another network.
     #[must_use]
     pub fn sign(body: Body, network: &str, signer: &dyn Signer) -> Arc<Self> {
         let signed = postcard::to_stdvec(&body).expect("our own body encodes");
@@ -206,25 +207,25 @@ impl Record {
         })
     }
 
-    /// What the record says.
+    /// The content of the record.
     #[must_use]
     pub fn body(&self) -> &Body {
         &self.body
     }
 
-    /// Whom the record is about.
+    /// The node that the record is about.
     #[must_use]
     pub fn id(&self) -> NodeId {
         self.body.id
     }
 
-    /// Whether its signature was found to be good: copies of a record share the verdict.
+    /// Whether the signature was verified and is good. All holders of this value share the verdict.
     #[must_use]
     pub fn is_verified(&self) -> bool {
         self.verdict.get() == Some(&true)
     }
 
-    /// How new it is.
+    /// The record's version.
     #[must_use]
     pub fn version(&self) -> Version {
         let tie = u32::from_be_bytes(self.hash()[..4].try_into().expect("four bytes"));
@@ -235,7 +236,7 @@ impl Record {
         }
     }
 
-    /// A 128-bit number that stands for this record in sums over a view.
+    /// A 128-bit number that stands for this record in sums over a view: its hash.
     #[must_use]
     pub fn fingerprint(&self) -> u128 {
         u128::from_be_bytes(*self.hash())
@@ -245,7 +246,8 @@ impl Record {
         self.hash.get_or_init(|| hash(&self.signed))
     }
 
-    /// How this record stands to another one of the same node, by what is cheap to compare first.
+    /// Orders two records of the same node by age, as [`Self::version`] does but with the whole hash. The hash is computed only
+    /// for different bytes with one epoch and sequence.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Ordering {
         let order = (self.body.epoch, self.body.seq).cmp(&(other.body.epoch, other.body.seq));
@@ -258,12 +260,12 @@ impl Record {
         })
     }
 
-    /// Where the node was seen last in the tables of this process.
+    /// The table index of the node in this process.
     pub(crate) fn place(&self) -> &Hint {
         &self.place
     }
 
-    /// The links that count for who can be reached, with where their peers were seen last: those of a node that leaves don't.
+    /// The links that may count for reachability, with the table indices of their peers. A leaving node has none.
     pub(crate) fn standing_links(&self) -> impl Iterator<Item = (&LinkState, &Hint)> {
         let count = if self.body.leaving {
             0
@@ -274,7 +276,7 @@ impl Record {
         links.zip(&self.peer_places)
     }
 
-    /// The link to `peer`, where the record lists one.
+    /// The link to `peer`, if the record lists one.
     #[must_use]
     pub fn link_to(&self, peer: &ShortId) -> Option<&LinkState> {
         let at = self
@@ -285,15 +287,16 @@ impl Record {
         Some(&self.body.links[at])
     }
 
-    /// Whether the record lists a link to the other record's node, and in the very run that the other record is of: one that both list
-    /// like this counts.
+    /// Whether the record lists a link to the other record's node, and to the run that signed the other record. A link is
+    /// mutual if this holds both ways.
     #[must_use]
     pub fn lists(&self, other: &Self) -> bool {
         let link = self.link_to(&other.body.id.abbreviated());
         link.is_some_and(|link| self.counts(link, other))
     }
 
-    /// The same, where the other record's node is known to stand at that place: mostly this record remembers which link leads there.
+    /// The same as [`Self::lists`], if the table index of the other record's node is known: this record mostly remembers which
+    /// link is to that index.
     pub(crate) fn lists_at(&self, other: &Self, place: u32) -> bool {
         let peer = other.body.id.abbreviated();
         let hinted = self.peer_places.iter().position(|hint| hint.get() == place);
@@ -307,24 +310,24 @@ impl Record {
         !self.body.leaving && link.run == ShortRun::of(other.body.run_id)
     }
 
-    /// How many bytes the record takes in a message, about.
+    /// About the number of bytes that the record takes in a message.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         self.signed.len() + 64 + 2
     }
 
-    /// How many of its bytes are signed.
+    /// The number of signed bytes.
     #[must_use]
     pub fn signed_len(&self) -> usize {
         self.signed.len()
     }
 
-    /// Checks the signature, once; later calls repeat the verdict. A process is a node of one network, so the verdict
-    /// needs no note of which. By the rules of [ZIP 215](https://zips.z.cash/zip-0215), under which all nodes
-    /// come to the same verdict, one by one or in batches.
+    /// Verifies the signature once; later calls repeat the verdict. A process is a node of one network, so the verdict holds
+    /// for that network only. The rules are those of [ZIP 215](https://zips.z.cash/zip-0215): they give every node the same
+    /// verdict, one by one or in batches.
     ///
     /// # Errors
-    /// [`RecordError::Forged`] when the signature is not that of the key that the record's id is.
+    /// [`RecordError::Forged`] if the signature was not made with the key that the record's id is.
     pub fn verify(&self, network: &str) -> Result<(), RecordError> {
         let good = *self.verdict.get_or_init(|| {
             let signature = Signature::from(self.signature);
@@ -339,8 +342,8 @@ impl Record {
         }
     }
 
-    /// Checks the signatures of many records at once, for half the price. `rng` must be unknown to those who signed.
-    /// [`Self::verify`] then tells the verdict on each.
+    /// Verifies the signatures of many records at once, at half the cost. `rng` must be unpredictable to the signers.
+    /// [`Self::verify`] then returns the verdict on each.
     pub fn verify_all<'a>(
         records: impl IntoIterator<Item = &'a Self>,
         network: &str,
@@ -364,13 +367,13 @@ impl Record {
                 record.verdict.get_or_init(|| true);
             }
         }
-        // Otherwise one of them at the least is forged; which, only a look at each can tell.
+        // Otherwise at least one is forged. `verify` finds out which.
     }
 
-    /// Decodes and checks all but the signature.
+    /// Decodes a record and checks everything except the signature.
     ///
     /// # Errors
-    /// When the bytes are no record or one over a limit.
+    /// If the bytes are no record, or one that exceeds a limit.
     pub fn from_parts(signed: Vec<u8>, signature: [u8; 64]) -> Result<Arc<Self>, RecordError> {
         if signed.len() + 64 > MAX_RECORD {
             return Err(RecordError::TooLarge(signed.len() + 64));
@@ -409,7 +412,7 @@ impl Record {
     }
 }
 
-/// Randomness as the batch wants it.
+/// Adapts the random generator to the trait that the batch verifier takes.
 struct Weights<R>(R);
 
 impl<R: CryptoRng> rand_core::RngCore for Weights<R> {
@@ -433,7 +436,7 @@ impl<R: CryptoRng> rand_core::RngCore for Weights<R> {
 
 impl<R: CryptoRng> rand_core::CryptoRng for Weights<R> {}
 
-/// What is signed: the context keeps a signature of one purpose or network from serving another.
+/// The message that is signed. Its context keeps a signature from being used for another purpose or network.
 fn message(network: &str, signed: &[u8]) -> Vec<u8> {
     const CONTEXT: &[u8] = b"area-net record v1";
     let mut message = Vec::with_capacity(CONTEXT.len() + 2 + network.len() + signed.len());
@@ -451,7 +454,7 @@ fn hash(signed: &[u8]) -> [u8; 16] {
         .expect("SHA-256 has 32 bytes")
 }
 
-/// What it says, and not what is remembered with it: that depends on who looked at it before.
+/// Shows the body alone: the cached hash and verdict depend on who used the record before.
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Record").field(&self.body).finish()
@@ -470,7 +473,7 @@ impl Serialize for Record {
     }
 }
 
-/// Decoding goes through every check of [`Record::from_parts`], so a record that exists is a sound one.
+/// Decodes through every check of [`Record::from_parts`]: a record that exists is within its limits.
 impl<'de> Deserialize<'de> for Record {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (signed, signature) = <(&[u8], &[u8])>::deserialize(deserializer)?;
@@ -478,6 +481,6 @@ impl<'de> Deserialize<'de> for Record {
             .try_into()
             .map_err(|_| D::Error::custom(RecordError::Undecodable))?;
         let record = Self::from_parts(signed.to_vec(), signature).map_err(D::Error::custom)?;
-        Ok(Arc::into_inner(record).expect("nobody else holds it yet"))
+        Ok(Arc::into_inner(record).expect("just made, and not shared yet"))
     }
 }

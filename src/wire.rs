@@ -1,9 +1,9 @@
 //! The vocabulary on the wire: node ids, control messages, probe datagrams, frames and their limits.
 //!
-//! Bytes from the network become values here, once; whoever holds a [`Message`] or a [`Datagram`] needs no
-//! further check of its shape or size. Encoding is [postcard](https://postcard.jamesmunns.com/wire-format):
-//! compact and stable, but not self-describing, so enum variants are only ever appended and golden bytes are
-//! kept in the tests.
+//! `docs/protocol.md` specifies all of it byte by byte. Untrusted bytes become values here, once. A [`Message`] or a
+//! [`Datagram`] that exists is within its limits and needs no further check of shape or size. The encoding is
+//! [postcard](https://postcard.jamesmunns.com/wire-format). It is compact and stable, but not self-describing: enum
+//! variants are only ever appended, and the tests keep golden bytes.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -13,37 +13,37 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::{Record, RecordError, Version};
 
-/// The protocol's version; part of the ALPN, so that two versions never get past the TLS handshake.
+/// The protocol's version. It is part of the ALPN, so nodes of two versions never get past the TLS handshake.
 pub const PROTOCOL_VERSION: u32 = 4;
 
-/// The largest control frame in bytes. Holds a batch of records or the version list of a thousand nodes;
-/// a peer can make us buffer no more than this for a connection.
+/// The largest body of a control frame, in bytes. It bounds what a peer can make a node buffer for a connection. Half as
+/// much would not hold a batch of [`BATCH_BYTES`] and one more record.
 pub const MAX_FRAME: usize = 64 * 1024;
 
-/// The size in bytes at which a batch of records is closed and sent; the largest record always fits on top.
+/// The size in bytes at which a batch of records is closed and sent. The largest record always fits on top.
 pub const BATCH_BYTES: usize = 32 * 1024;
 
-/// The largest number of digest buckets in one message: 1024 sums are 10 KiB at most.
+/// The base-2 logarithm of the largest number of digest buckets in one message: 1024 sums take 10 KiB at most.
 pub const MAX_BUCKETS_LOG2: u8 = 10;
 
-/// The largest number of entries in one `Versions`, `Want`, `Have` or `Graft` message.
+/// The largest number of entries in one `Versions`, `Want`, `Have` or `Graft` message: they take 36 KiB at most.
 pub const MAX_SYNC_ENTRIES: usize = 1024;
 
-/// The largest number of addresses a refusal offers instead.
+/// The largest number of alternative addresses in a refusal.
 pub const MAX_ALTERNATIVES: usize = 4;
 
-/// A node: its Ed25519 public key.
+/// A node's id: its Ed25519 public key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeId(pub [u8; 32]);
 
 impl NodeId {
-    /// The first ten hex digits: what people read in logs and pictures.
+    /// The first ten hex digits, for logs and pictures.
     #[must_use]
     pub fn short(&self) -> String {
         hex(&self.0[..5])
     }
 
-    /// The first 16 bytes, which stand for the node in a record's list of links.
+    /// The first 16 bytes: they stand for the node in lists of links, versions and requests.
     #[must_use]
     pub fn abbreviated(&self) -> ShortId {
         let mut short = [0; 16];
@@ -51,8 +51,9 @@ impl NodeId {
         ShortId(short)
     }
 
-    /// Whether this node is the one that probes its link with `other`: it leads those within the half of the ring of ids that
-    /// follows its own. So every node leads about half of its links, whoever dialed them, and of two nodes exactly one leads.
+    /// Whether this node is the active end of its link with `other`, the one that probes by routine. It leads the nodes in
+    /// the half of the ring of ids that follows its own id. So exactly one of two nodes leads, and every node leads about
+    /// half of its links, whoever dialed them.
     #[must_use]
     pub fn leads(&self, other: &Self) -> bool {
         let place = |id: &Self| {
@@ -68,7 +69,7 @@ impl NodeId {
     /// Reads 64 hex digits.
     ///
     /// # Errors
-    /// When the text is not exactly 64 hex digits.
+    /// If the text is not exactly 64 hex digits.
     pub fn from_hex(text: &str) -> Result<Self, NotANodeId> {
         let digits = text.as_bytes();
         let mut id = [0; 32];
@@ -101,8 +102,8 @@ impl fmt::Debug for NodeId {
     }
 }
 
-/// A node id abbreviated to 16 bytes: 128 bits keep an accidental or sought collision out of reach, and halve
-/// a record.
+/// A node id abbreviated to its first 16 bytes. It halves a record. Nobody finds a key with the short id of a given node
+/// (2^128 attempts); two keys of one's own with the same short id take 2^64.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ShortId(pub [u8; 16]);
 
@@ -121,16 +122,16 @@ fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// What each end says first on the control stream.
+/// The first message of each end on the control stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hello {
     /// Random, new at every start of the program.
     pub run_id: u64,
-    /// The dialer's count of connections in this run; the listener sends zero.
+    /// Counts the dialer's dials in this run; zero from the listener.
     pub dial_counter: u64,
-    /// The dialer holds a connection to this peer that it takes for dead, and this one is to replace it.
+    /// The dialer judged its connection to this peer down, and this one is to replace it.
     pub replaces: bool,
-    /// The address and port that the sender sees this peer at.
+    /// The address and port from which the sender sees the receiver's packets come.
     pub observed: SocketAddr,
     /// How many nodes the sender knows to be up, itself included.
     pub known: u32,
@@ -143,49 +144,49 @@ pub struct Hello {
 /// A message on the control stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Message {
-    /// The first message in either direction, and never again.
+    /// The first message in each direction; a second one is a violation.
     Hello(Hello),
-    /// Records newer than what the sender believes the receiver to have.
+    /// Eager push: records that the receiver may lack, or requested.
     Records(Vec<Arc<Record>>),
-    /// Sums of the sender's view, one for each of `2^log2` ranges of node ids; asks for [`Message::Versions`] of those
-    /// that differ.
+    /// Begins an anti-entropy round: sums of the sender's view, one for each of `2^log2` ranges of node ids. The receiver
+    /// answers with [`Message::Versions`], also if no sum differs.
     Digests {
         /// The base-2 logarithm of the number of buckets, at most [`MAX_BUCKETS_LOG2`].
         log2: u8,
-        /// One sum a bucket, in the order of the ids: of the upper halves of its records' fingerprints.
+        /// One sum a bucket, in the order of the ids: the sum of the upper halves of its records' fingerprints.
         sums: Vec<u64>,
     },
-    /// The versions that the sender has in the ranges that differed; the receiver sends what is newer and asks for the rest.
+    /// The sender's versions in buckets that differed. The receiver sends newer records and requests the others.
     Versions {
-        /// The base-2 logarithm of the number of buckets.
+        /// The base-2 logarithm of the number of buckets, at most [`MAX_BUCKETS_LOG2`].
         log2: u8,
-        /// The buckets that this list is complete for.
+        /// The buckets for which the list is complete.
         buckets: Vec<u16>,
         /// Every node that is up in those buckets.
         entries: Vec<(ShortId, Version)>,
     },
-    /// Records that the sender would like to have: after a comparison, or as it was told of them.
+    /// A request (IWANT): the receiver sends its newest records of these nodes.
     Want(Vec<ShortId>),
-    /// The sender could do without this link (or could no longer); it goes when both ends say so.
+    /// The sender could do without this link (true), or could no longer (false). The link goes when both ends say true.
     Superfluous(bool),
-    /// Records that the sender has, and sends only if the receiver asks: the link is not part of its tree.
+    /// Lazy push (IHAVE): records that the sender holds and sends only on request.
     Have(Vec<(ShortId, Version)>),
-    /// Records that the sender lacks, most of those told of, or asked for before in vain: this link is part of its tree from now on.
+    /// Graft: the link is eager from now on, at both ends. The ids are requested, as in [`Message::Want`]; there may be none.
     Graft(Vec<ShortId>),
-    /// What the receiver sent, another one had brought before: from now on it should tell of records only.
+    /// Prune: the link is lazy from now on, at both ends.
     Prune,
 }
 
-/// An 8-byte digest of a view: equal digests mean equal sets of (node, version).
+/// An 8-byte digest of a view. Equal digests mean equal sets of (node, version), but for chance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViewDigest(pub [u8; 8]);
 
-/// What rides in a QUIC datagram (RFC 9221).
+/// The content of a QUIC datagram (RFC 9221).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Datagram {
-    /// "Are you there": asks for an [`Datagram::Answer`].
+    /// Asks for a [`Datagram::Answer`].
     Probe(Probe),
-    /// The answer, sent by the other side's transport without a trip through its event loop.
+    /// The answer to a probe. The peer's transport sends it at once, without a trip through its event loop.
     Answer(Answer),
 }
 
@@ -194,15 +195,15 @@ pub enum Datagram {
 pub struct Probe {
     /// Counts the sender's probes on this connection.
     pub seq: u32,
-    /// The sender got the answer to its last probe: to the receiver, the sign that what *it* sends arrives.
+    /// The sender counts no miss since the last answer. This shows the receiver that what *it* sends arrives.
     pub heard: bool,
-    /// The sender's smoothed round-trip time in µs; 0 while unknown.
+    /// The sender's smoothed round-trip time in µs; 0 while no probe has measured it.
     pub rtt_us: u32,
     /// The share of lost exchanges that the sender measures, in 1/250.
     pub loss: u8,
-    /// When the next probe is due, in ms from this one.
+    /// The time until the next probe, in ms.
     pub next_ms: u16,
-    /// The sender's view.
+    /// The digest of the sender's view.
     pub digest: ViewDigest,
 }
 
@@ -211,27 +212,27 @@ pub struct Probe {
 pub struct Answer {
     /// The probe's number.
     pub seq: u32,
-    /// How long the answer was held between the probe's arrival and its own leaving, in µs.
+    /// The time between the probe's arrival and the answer's departure, in µs.
     pub hold_us: u32,
 }
 
-/// Bytes that are no message.
+/// Bytes that are neither a message nor a datagram of ours.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
-    /// Not the postcard encoding of anything we know.
+    /// The bytes are not the encoding of any known variant.
     #[error("undecodable message: {0}")]
     Undecodable(#[from] postcard::Error),
-    /// Bytes were left over behind the message.
-    #[error("{0} bytes left over behind a message")]
+    /// There are bytes behind the end of the message.
+    #[error("{0} bytes after the end of a message")]
     Trailing(usize),
-    /// A length or count over its limit.
-    #[error("{what} of {value} is over the limit of {limit}")]
+    /// A length or count exceeds its limit, or differs from the length that it must have.
+    #[error("{what}: {value} received, {limit} allowed")]
     OverLimit {
-        /// What was too large.
+        /// The field.
         what: &'static str,
-        /// How large it was.
+        /// Its length or count.
         value: usize,
-        /// How large it may be.
+        /// The limit.
         limit: usize,
     },
     /// A record inside the message is not acceptable.
@@ -249,11 +250,11 @@ impl Message {
         frame
     }
 
-    /// Decodes the body of a frame and checks every limit. Record signatures are *not* checked here: that is
-    /// dear, and only worth it for a record that is newer than ours (see [`Record::verify`]).
+    /// Decodes the body of a frame and checks every limit. It does *not* check record signatures: that is expensive, and
+    /// only worth it for a record that is newer than ours (see [`Record::verify`]).
     ///
     /// # Errors
-    /// When the bytes are no message, or one over a limit.
+    /// If the bytes are no message, or one that exceeds a limit.
     pub fn from_body(body: &[u8]) -> Result<Self, WireError> {
         let (message, rest) = postcard::take_from_bytes::<Self>(body)?;
         if !rest.is_empty() {
@@ -268,7 +269,7 @@ impl Message {
             Self::Hello(_) | Self::Records(_) | Self::Superfluous(_) | Self::Prune => Ok(()),
             Self::Digests { log2, sums } => {
                 within(
-                    "digest buckets, base-2 logarithm",
+                    "log2 of digest buckets",
                     usize::from(*log2),
                     usize::from(MAX_BUCKETS_LOG2),
                 )?;
@@ -288,16 +289,16 @@ impl Message {
                 entries,
             } => {
                 within(
-                    "digest buckets, base-2 logarithm",
+                    "log2 of digest buckets",
                     usize::from(*log2),
                     usize::from(MAX_BUCKETS_LOG2),
                 )?;
                 within("buckets", buckets.len(), 1 << log2)?;
                 within("versions", entries.len(), MAX_SYNC_ENTRIES)
             }
-            Self::Want(ids) => within("wanted records", ids.len(), MAX_SYNC_ENTRIES),
-            Self::Have(entries) => within("records told of", entries.len(), MAX_SYNC_ENTRIES),
-            Self::Graft(ids) => within("records grafted for", ids.len(), MAX_SYNC_ENTRIES),
+            Self::Want(ids) => within("requested records", ids.len(), MAX_SYNC_ENTRIES),
+            Self::Have(entries) => within("lazily pushed records", entries.len(), MAX_SYNC_ENTRIES),
+            Self::Graft(ids) => within("records in a graft", ids.len(), MAX_SYNC_ENTRIES),
         }
     }
 }
@@ -320,7 +321,7 @@ impl Datagram {
     /// Decodes a datagram.
     ///
     /// # Errors
-    /// When the bytes are none.
+    /// If the bytes are no datagram of ours.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, WireError> {
         let (datagram, rest) = postcard::take_from_bytes::<Self>(bytes)?;
         if rest.is_empty() {
@@ -331,7 +332,7 @@ impl Datagram {
     }
 }
 
-/// Why a connection is closed, as the QUIC application error code.
+/// The reason for closing a connection, as a QUIC application error code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum CloseCode {
@@ -341,23 +342,23 @@ pub enum CloseCode {
     Duplicate = 2,
     /// Both ends can do without this link.
     Superfluous = 3,
-    /// The node holds as many links as it may; the reason bytes offer others.
+    /// The node has no room for another link. The reason phrase names alternatives.
     Full = 4,
-    /// The link was judged down, and the time it is kept for is over.
+    /// The link was judged down, and no answer came while its connection was kept.
     Down = 5,
-    /// No Hello came in time.
+    /// No Hello came in time, or the dialer gave up.
     HelloTimeout = 6,
-    /// A frame or message broke the protocol.
+    /// A frame, message, datagram or record broke the protocol.
     Protocol = 7,
-    /// More than a peer may send.
+    /// A frame was too long, or a rate was exceeded.
     Limit = 8,
-    /// The peer stopped reading.
+    /// The peer stopped reading the control stream.
     Stalled = 9,
-    /// The peer is not on this node's list of allowed ids.
+    /// Reserved: the peer is not on this node's list of allowed ids. Today the TLS handshake fails instead.
     NotAllowed = 10,
     /// The peer is this very node.
     Myself = 11,
-    /// A connection of this identity is alive elsewhere: the id is used twice.
+    /// Another run with the same key is alive.
     IdentityInUse = 12,
 }
 
@@ -368,7 +369,7 @@ impl CloseCode {
         self as u32
     }
 
-    /// The code of that number, where it is one of ours.
+    /// The code with this number, if it is one of ours.
     #[must_use]
     pub fn from_number(number: u64) -> Option<Self> {
         const ALL: [CloseCode; 12] = [
@@ -390,10 +391,10 @@ impl CloseCode {
     }
 }
 
-/// Whether an address that a peer told us may be dialed at all.
+/// Whether an address from a peer may be dialed at all.
 ///
-/// Unspecified, multicast, link-local and broadcast addresses never are; a loopback address only if `over_loopback`, that is, if
-/// the peer itself was reached over loopback: elsewhere it would be our own machine.
+/// Port 0 and unspecified, multicast, link-local and broadcast addresses are never dialed. A loopback address is dialed only
+/// if `over_loopback`, that is, if the peer itself is connected over loopback: elsewhere it would be our own machine.
 #[must_use]
 pub fn dialable(addr: &SocketAddr, over_loopback: bool) -> bool {
     let ip = canonical(addr.ip());
@@ -408,7 +409,7 @@ pub fn dialable(addr: &SocketAddr, over_loopback: bool) -> bool {
         && (!ip.is_loopback() || over_loopback)
 }
 
-/// The address with an IPv4-mapped IPv6 address taken for the IPv4 address it is.
+/// The IPv4 address in an IPv4-mapped IPv6 address; any other address as it is.
 #[must_use]
 pub fn canonical(ip: IpAddr) -> IpAddr {
     ip.to_canonical()
