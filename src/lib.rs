@@ -27,6 +27,7 @@
 //!   ├── sim             a network in virtual time, of cores or of whole nodes: `area-net sim`; above all of these
 //!   ├── clock           time and tasks, from whoever runs the node: the system, or a simulator
 //!   ├── memory          what outlives a run: the epoch, and where nodes can be dialed
+//!   ├── nearest         "did you mean"
 //!   └── wire, record    vocabulary: node id, messages, datagrams, limits; the signed record
 //! ```
 //!
@@ -68,6 +69,7 @@ pub mod impair;
 pub mod log;
 pub mod membership;
 pub mod memory;
+pub mod nearest;
 pub mod node;
 pub mod record;
 pub mod settings;

@@ -144,6 +144,15 @@ impl Impairment {
         model::least_delay(self)
     }
 
+    /// The part of the packets that is lost, where each is lost independently of all others; else `None`.
+    #[must_use]
+    pub fn independent_loss(&self) -> Option<f64> {
+        match self.loss {
+            Loss::Random(chance) if chance.correlation == Share::NONE => Some(self.mean_loss()),
+            Loss::Random(_) | Loss::State { .. } | Loss::Gemodel { .. } => None,
+        }
+    }
+
     /// The part of the packets that is lost in the long run, whatever the correlation.
     #[must_use]
     pub fn mean_loss(&self) -> f64 {
