@@ -8,6 +8,7 @@ use std::str::FromStr;
 use super::error::{Fault, ParseError};
 use super::value::{Bits, Decimal, Time};
 use super::{Chance, Delay, Distribution, Impairment, Loss, Rate, Reorder, Share};
+use crate::nearest::probable;
 
 /// The longest delay in µs. `tc` accepts no more, since it stores times in units of 64 ns in 32 bits.
 const MAX_DELAY_US: u32 = 274_877_906;
@@ -87,22 +88,6 @@ const UNSUPPORTED: [(&str, &str); 3] = [
 ];
 
 const UNITS: [&str; 9] = ["%", "s", "ms", "us", "bit", "kbit", "mbit", "gbit", "bps"];
-
-/// The most similar known word, if one is similar enough.
-fn nearest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
-    // The word is cut, since the distance takes time proportional to both lengths.
-    let word: String = word.chars().take(32).collect::<String>().to_lowercase();
-    let known: Vec<_> = known.collect();
-    // `tc` accepts abbreviations. They are many edits away from the whole word, so they are matched as prefixes.
-    if let Some(whole) = known.iter().find(|known| known.starts_with(&word)) {
-        return Some(whole);
-    }
-    let near = known
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(&word, known), *known));
-    let (edits, known) = near.min_by_key(|(edits, _)| *edits)?;
-    (edits <= 1 + known.len() / 4).then_some(known)
-}
 
 impl FromStr for Impairment {
     type Err = ParseError;
@@ -225,7 +210,7 @@ impl<'a, 'b> Parser<'a, 'b> {
         }
         let known = KEYWORDS.iter().map(|(_, name, _)| *name);
         Fault::Unknown {
-            nearest: nearest(word.text, known),
+            nearest: probable(word.text, known),
         }
     }
 
@@ -342,7 +327,7 @@ impl<'a, 'b> Parser<'a, 'b> {
             _ if first.is_value() => self.chance(first).map(Loss::Random),
             other => {
                 let models = ["random", "state", "gemodel"];
-                Err(first.refuse(match nearest(other, models.into_iter()) {
+                Err(first.refuse(match probable(other, models) {
                     None => {
                         Fault::NotA("a share of packets such as 5%, nor random, state or gemodel")
                     }
@@ -467,7 +452,7 @@ fn distribution(word: Word<'_>) -> Result<Distribution, ParseError> {
         "experimental" => Err(word.refuse(Fault::Unsupported("it is measured, not calculated"))),
         other => {
             let known = ["uniform", "normal", "pareto", "paretonormal"];
-            Err(word.refuse(match nearest(other, known.into_iter()) {
+            Err(word.refuse(match probable(other, known) {
                 None => Fault::NotA("uniform, normal, pareto or paretonormal"),
                 nearest => Fault::Unknown { nearest },
             }))

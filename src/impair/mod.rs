@@ -149,6 +149,15 @@ impl Impairment {
         model::least_delay(self)
     }
 
+    /// The fraction of packets lost, where each is lost independently of all others; else `None`.
+    #[must_use]
+    pub fn independent_loss(&self) -> Option<f64> {
+        match self.loss {
+            Loss::Random(chance) if chance.correlation == Share::NONE => Some(self.mean_loss()),
+            Loss::Random(_) | Loss::State { .. } | Loss::Gemodel { .. } => None,
+        }
+    }
+
     /// The fraction of packets lost in the long run. Correlation is ignored.
     #[must_use]
     pub fn mean_loss(&self) -> f64 {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::DEFAULT_PROFILE;
 use super::error::{SettingsError, shown};
 use super::layer::Layer;
+use crate::nearest::edits;
 
 /// The largest number of profiles that are all named where one is unknown.
 const FEW: usize = 12;
@@ -78,7 +79,7 @@ fn unknown(name: &str, folder: PathBuf) -> SettingsError {
     let mut present = profiles(&folder);
     // The nearest first, then by name; the sort is stable.
     present.sort();
-    present.sort_by_key(|profile| strsim::damerau_levenshtein(name, profile));
+    present.sort_by_key(|profile| edits(name, profile));
     let quoted = |names: &[String]| {
         let names: Vec<_> = names
             .iter()

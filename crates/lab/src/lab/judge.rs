@@ -262,11 +262,11 @@ pub(crate) fn started(scenario: &Scenario, events: &[Event]) -> usize {
 pub(crate) fn judge(scenario: &Scenario, events: &[Event], guest: bool) -> Vec<Verdict> {
     let must = &scenario.must;
     let mut verdicts = vec![processes(events)];
-    if let Some(bound) = must.all_know_all_within_s {
+    if let Some(bound) = must.all_know_all_within {
         verdicts.push(all_know_all(scenario, events, bound, guest));
     }
     verdicts.extend(rules::judge(scenario, events));
-    if let Some(bound) = must.down_everywhere_within_s {
+    if let Some(bound) = must.down_everywhere_within {
         let times = Times::of(scenario, events, Action::ends, gone);
         verdicts.push(times.verdict("down everywhere", bound));
     }
@@ -274,30 +274,26 @@ pub(crate) fn judge(scenario: &Scenario, events: &[Event], guest: bool) -> Vec<V
     let exact = |state: &State, _: &Action| state.exact();
     let timed: [(_, &str, Begins); 2] = [
         (
-            must.unreachable_within_s,
+            must.unreachable_within,
             "the rest shown as not up",
             Action::cuts,
         ),
-        (
-            must.known_again_within_s,
-            "all know all again",
-            Action::mends,
-        ),
+        (must.known_again_within, "all know all again", Action::mends),
     ];
     for (bound, promised, begins) in timed {
         if let Some(bound) = bound {
             verdicts.push(Times::of(scenario, events, begins, known).verdict(promised, bound));
         }
     }
-    if let Some(bound) = must.exact_within_s {
+    if let Some(bound) = must.exact_within {
         let times = Times::of(scenario, events, Action::mends, exact);
         verdicts.push(times.verdict("all exact again", bound));
     }
-    if let Some(bound) = must.link_down_nodes_up_within_s {
+    if let Some(bound) = must.link_down_nodes_up_within {
         let times = Times::of(scenario, events, Action::cuts, exact);
         verdicts.push(times.verdict("the link gone, the nodes up", bound));
     }
-    if let Some(bound) = must.new_address_within_s {
+    if let Some(bound) = must.new_address_within {
         let times = Times::of(scenario, events, Action::moves, moved);
         verdicts.push(times.verdict("known at the new address", bound));
     }

@@ -32,7 +32,7 @@ pub(crate) fn median(values: &[f64]) -> f64 {
 pub(crate) fn judge(scenario: &Scenario, events: &[Event], guest: bool) -> Vec<Verdict> {
     let must = &scenario.must;
     let mut verdicts = Vec::new();
-    if let Some(bound) = must.rtt_shown_within_s {
+    if let Some(bound) = must.rtt_shown_within {
         let begins = |action: &Action| action.delays();
         let times = Times::of(scenario, events, begins, rtt_shown);
         verdicts.push(times.verdict("the new RTT in every view", bound));
@@ -40,11 +40,11 @@ pub(crate) fn judge(scenario: &Scenario, events: &[Event], guest: bool) -> Vec<V
     if let Some(near) = must.rtt_near_ping {
         verdicts.push(near_ping(scenario, events, near, guest));
     }
-    if let Some(bound) = must.rtt_beside_ping_us {
+    if let Some(bound) = must.rtt_beside_ping {
         verdicts.push(beside_ping(scenario, events, bound, guest));
     }
-    if let Some(points) = must.loss_shown_within_points {
-        verdicts.push(loss_shown(scenario, events, points));
+    if let Some(points) = must.loss_shown_within {
+        verdicts.push(loss_shown(scenario, events, points.0));
     }
     verdicts
 }
@@ -119,7 +119,7 @@ impl Beside {
 /// The RTT under a qdisc. User-Mode Linux is slow itself, also without one: there, what the same run showed before the qdisc
 /// came is taken off.
 fn near_ping(scenario: &Scenario, events: &[Event], near: NearPing, guest: bool) -> Verdict {
-    let promised = format!("RTT: ping's ± {} % and {} ms", near.percent, near.plus_ms);
+    let promised = format!("RTT: ping's ± {} % and {:?}", near.share.0, near.plus.0);
     let all_started = events
         .get(started(scenario, events).saturating_sub(1))
         .map_or(0.0, |event| event.at_s);
@@ -136,7 +136,7 @@ fn near_ping(scenario: &Scenario, events: &[Event], near: NearPing, guest: bool)
     let under = Beside::of(scenario, events, first + SETTLING_S, next);
     let own = if guest { clean.over_ms() } else { 0.0 };
     let off = under.over_ms() - own;
-    let bound = median(&under.ping) * near.percent / 100.0 + near.plus_ms;
+    let bound = median(&under.ping) * near.share.0 / 100.0 + near.plus.ms();
     let words = format!(
         "{:+.3} ms of ± {bound:.3}: {}; clean before: {}{}",
         off,
@@ -149,11 +149,14 @@ fn near_ping(scenario: &Scenario, events: &[Event], near: NearPing, guest: bool)
 
 /// The RTT at rest.
 fn beside_ping(scenario: &Scenario, events: &[Event], bound: BesidePing, guest: bool) -> Verdict {
-    let BesidePing { least, over_ping } = bound;
-    let promised = format!("RTT: {least} µs to ping's and {over_ping} µs");
+    let promised = format!(
+        "RTT: {:?} to ping's and {:?}",
+        bound.least.0, bound.over_ping.0
+    );
     let beside = Beside::of(scenario, events, SETTLING_S, scenario.lasts_s);
     let over_us = beside.over_ms() * 1000.0;
-    let held = median(&beside.shown) * 1000.0 >= least && over_us <= over_ping;
+    let held =
+        median(&beside.shown) >= bound.least.ms() && beside.over_ms() <= bound.over_ping.ms();
     let words = format!("{over_us:+.0} µs: {}", beside.words());
     Verdict::new(promised, words, (!guest).then_some(held))
 }

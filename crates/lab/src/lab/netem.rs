@@ -1,32 +1,7 @@
-//! The words of `tc … netem`, checked before anything starts, and what they mean.
+//! What the kernel's netem is told, and what that means for the judge.
 
+use area_net::impair::Impairment;
 use serde::{Deserialize, Serialize};
-
-use crate::lab::words::nearest;
-
-/// The options of tc-netem(8), and the words that may follow them.
-const WORDS: [&str; 20] = [
-    "limit",
-    "delay",
-    "distribution",
-    "uniform",
-    "normal",
-    "pareto",
-    "paretonormal",
-    "loss",
-    "random",
-    "state",
-    "gemodel",
-    "ecn",
-    "corrupt",
-    "duplicate",
-    "reorder",
-    "gap",
-    "rate",
-    "slot",
-    "packets",
-    "bytes",
-];
 
 /// A qdisc's arguments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,75 +15,26 @@ pub(crate) struct Netem {
 }
 
 impl Netem {
-    /// Reads the arguments, or says what is wrong with them.
-    pub(crate) fn parse(args: &str) -> Result<Self, String> {
-        let words: Vec<&str> = args.split_whitespace().collect();
-        let starts_as_number =
-            |word: &str| word.starts_with(|first: char| first.is_ascii_digit() || first == '.');
-        for word in &words {
-            if !starts_as_number(word) && !WORDS.contains(word) {
-                return Err(format!("netem has no `{word}`{}", nearest(word, WORDS)));
-            }
-        }
-        match words.first() {
-            None => return Err("an empty netem does nothing; `none` removes the qdisc".into()),
-            Some(first) if starts_as_number(first) => {
-                return Err(format!(
-                    "`{first}` is the value of what? write `delay {first}`, for example"
-                ));
-            }
-            Some(_) => {}
-        }
-        let after = |word: &str| {
-            let at = words.iter().position(|other| *other == word)?;
-            Some(words.get(at + 1).copied().unwrap_or_default())
-        };
-        let delay_ms = after("delay").map_or(Ok(0.0), milliseconds)?;
-        let loss_percent = match after("loss") {
-            None => Some(0.0),
-            Some("random") => Some(percent(after("random").unwrap_or_default())?),
-            Some("gemodel" | "state") => None,
-            Some(share) => Some(percent(share)?),
-        };
-        if loss_percent.is_some_and(|share| share >= 100.0) {
+    /// What `tc` is told so that the kernel does the same as the impairment says.
+    pub(crate) fn new(impairment: &Impairment) -> Result<Self, String> {
+        if impairment.mean_loss() >= 1.0 {
             return Err(
                 "what loses everything is `link = \"down\"`: then the judge knows of it".into(),
             );
         }
         Ok(Self {
-            args: words.join(" "),
-            delay_ms,
-            loss_percent,
+            args: impairment.to_string(),
+            delay_ms: impairment.delay().as_secs_f64() * 1000.0,
+            loss_percent: impairment.independent_loss().map(|part| part * 100.0),
         })
     }
-}
 
-/// A time in the words of `tc`.
-fn milliseconds(text: &str) -> Result<f64, String> {
-    let split = text
-        .find(|letter: char| letter.is_ascii_alphabetic())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let factor = match unit {
-        "s" | "sec" | "secs" => 1000.0,
-        "ms" | "msec" | "msecs" => 1.0,
-        "us" | "usec" | "usecs" => 0.001,
-        _ => {
-            return Err(format!(
-                "`{text}` is no time; write s, ms or us after the number"
-            ));
-        }
-    };
-    let number: f64 = number.parse().map_err(|_| format!("`{text}` is no time"))?;
-    Ok(number * factor)
-}
-
-/// A share in the words of `tc`.
-fn percent(text: &str) -> Result<f64, String> {
-    text.strip_suffix('%')
-        .and_then(|number| number.parse().ok())
-        .filter(|share| (0.0..=100.0).contains(share))
-        .ok_or_else(|| format!("`{text}` is no share; write 5%, for example"))
+    /// Reads the words of `tc`.
+    #[cfg(test)]
+    pub(crate) fn parse(args: &str) -> Result<Self, String> {
+        let impairment: Impairment = args.parse().map_err(|error| format!("{error}"))?;
+        Self::new(&impairment)
+    }
 }
 
 /// The commands (for `tc`) by which one qdisc takes another's place. A change keeps the packets that are on their way, but an option that isn't named

@@ -1,18 +1,25 @@
 //! From a TOML file to a [`Scenario`]: everything that can be wrong with it is found here, before anything starts.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use area_net::nearest::did_you_mean;
+use area_net::sim::parse::steps::RawStep;
+use area_net::sim::parse::words::{Wrong, add_groups, duration};
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::lab::promises::Must;
 use crate::lab::scenario::{Listen, NAMES, Scenario, Topology};
-use crate::lab::steps::{Place, RawStep, Wrong};
-use crate::lab::words::{BadScenario, explain, line, nearest};
+use crate::lab::steps::Place;
+use crate::lab::words::{BadScenario, explain};
 
-/// How long a scenario may last, in seconds: an hour.
-const MAX_LASTS_S: f64 = 3600.0;
+/// How long a scenario may last.
+const LONGEST: Duration = Duration::from_secs(3600);
+/// And at least.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 /// The file as it is written.
 #[derive(Debug, Deserialize)]
@@ -25,7 +32,9 @@ struct File {
     listen: Listen,
     #[serde(default)]
     settings: Vec<String>,
-    lasts_s: Spanned<f64>,
+    #[serde(default)]
+    groups: BTreeMap<String, Spanned<String>>,
+    lasts: Spanned<String>,
     #[serde(default)]
     alone: bool,
     ping: Option<Spanned<String>>,
@@ -39,7 +48,7 @@ struct File {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Short {
-    lasts_s: Option<Spanned<f64>>,
+    lasts: Option<Spanned<String>>,
     step: Option<Vec<Spanned<RawStep>>>,
     must: Option<Spanned<Must>>,
 }
@@ -66,7 +75,7 @@ pub(crate) fn has_short(text: &str) -> bool {
 pub(crate) fn scenario(path: &Path, text: &str, short: bool) -> Result<Scenario, BadScenario> {
     let wrong = |wrong: Wrong| BadScenario::Wrong {
         file: path.to_owned(),
-        line: line(text, wrong.at.start),
+        line: wrong.line(text),
         what: wrong.what,
     };
     let file: File = toml::from_str(text)
@@ -120,34 +129,30 @@ pub(crate) fn find(folder: &Path, name: &str) -> Result<PathBuf, BadScenario> {
     let names: Vec<String> = files.iter().map(stem).collect();
     Err(BadScenario::Unknown {
         name: name.to_owned(),
-        hint: nearest(name, names.iter().map(String::as_str)),
+        hint: did_you_mean(name, names.iter().map(String::as_str)),
     })
 }
 
 /// Puts the parts together, those of the short form first.
 fn build(name: &str, file: &File, short: Option<&Short>) -> Result<Scenario, Wrong> {
     let lasts = short
-        .and_then(|short| short.lasts_s.as_ref())
-        .unwrap_or(&file.lasts_s);
+        .and_then(|short| short.lasts.as_ref())
+        .unwrap_or(&file.lasts);
     let steps = short
         .and_then(|short| short.step.as_ref())
         .unwrap_or(&file.step);
     let must = short
         .and_then(|short| short.must.as_ref())
         .unwrap_or(&file.must);
-    let lasts_s = *lasts.get_ref();
-    if !(1.0..=MAX_LASTS_S).contains(&lasts_s) {
-        return Err(Wrong::new(
-            lasts.span(),
-            format!("lasts_s is between 1 and {MAX_LASTS_S}"),
-        ));
+    let length = duration(lasts.get_ref()).map_err(|what| Wrong::new(lasts.span(), what))?;
+    if !(SHORTEST..=LONGEST).contains(&length) {
+        let what = "a scenario lasts between 1s and 1h";
+        return Err(Wrong::new(lasts.span(), what));
     }
     let nodes = nodes(file)?;
-    let place = Place {
-        topology: file.topology,
-        nodes,
-    };
-    let steps = place.steps(steps, lasts_s)?;
+    let mut place = Place::new(file.topology, nodes);
+    add_groups(nodes, &file.groups, &mut place.groups)?;
+    let steps = place.steps(steps, length)?;
     let ping = match &file.ping {
         None => None,
         Some(pair) => Some(place.pair(pair)?),
@@ -162,7 +167,7 @@ fn build(name: &str, file: &File, short: Option<&Short>) -> Result<Scenario, Wro
         nodes,
         listen: file.listen,
         settings: file.settings.clone(),
-        lasts_s,
+        lasts_s: length.as_secs_f64(),
         alone: file.alone,
         ping,
         steps,

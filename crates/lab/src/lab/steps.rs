@@ -1,64 +1,18 @@
-//! The steps of a scenario, from the words of its file.
+//! The steps of a scenario: the simulator's language, translated to what the lab can do with hosts, links and processes.
 
+use std::collections::BTreeSet;
 use std::ops::Range as Span;
+use std::time::Duration;
 
-use serde::Deserialize;
+use area_net::sim::lines::Way;
+use area_net::sim::parse::steps::{Deed, End, RawStep, Said};
+use area_net::sim::parse::words::{Names, Wrong};
+use area_net::sim::places::{Places, Who};
+use area_net::sim::scenario::Group;
 use toml::Spanned;
 
 use crate::lab::netem::Netem;
 use crate::lab::scenario::{Action, Direction, NAMES, Step, Topology};
-use crate::lab::words::nearest;
-
-/// A step may be repeated so often.
-const MAX_TIMES: u32 = 100;
-
-/// A step as it is written.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RawStep {
-    at_s: Spanned<f64>,
-    times: Option<u32>,
-    every_s: Option<f64>,
-    on: Option<Spanned<Vec<String>>>,
-    netem: Option<Spanned<String>>,
-    link: Option<UpDown>,
-    partition: Option<Spanned<Vec<Vec<String>>>>,
-    mtu: Option<Spanned<u32>>,
-    kill: Option<Spanned<String>>,
-    start: Option<Spanned<String>>,
-    leave: Option<Spanned<String>>,
-    stop: Option<Spanned<String>>,
-    #[serde(rename = "continue")]
-    go_on: Option<Spanned<String>>,
-    vanish: Option<Spanned<String>>,
-    address: Option<Spanned<String>>,
-    clock_s: Option<i64>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum UpDown {
-    Up,
-    Down,
-}
-
-/// Something wrong, and where.
-pub(crate) struct Wrong {
-    /// The bytes of the file.
-    pub(crate) at: Span<usize>,
-    /// In words.
-    pub(crate) what: String,
-}
-
-impl Wrong {
-    /// What is wrong there.
-    pub(crate) fn new(at: Span<usize>, what: impl Into<String>) -> Self {
-        Self {
-            at,
-            what: what.into(),
-        }
-    }
-}
 
 /// What names mean in a scenario.
 pub(crate) struct Place {
@@ -66,38 +20,60 @@ pub(crate) struct Place {
     pub(crate) topology: Topology,
     /// How many there are.
     pub(crate) nodes: usize,
+    /// Their names, and those of the groups that the file makes of them.
+    pub(crate) groups: Vec<Group>,
 }
 
+/// An action with the bytes of the file that ask for it.
+type Asked = (Span<usize>, Step);
+
 impl Place {
+    /// A place whose nodes are named, without any groups of the file.
+    pub(crate) fn new(topology: Topology, nodes: usize) -> Self {
+        let named = NAMES[..nodes].iter().enumerate().map(|(node, name)| Group {
+            name: (*name).to_owned(),
+            places: Places::Range(node, node + 1),
+        });
+        let mut groups: Vec<Group> = named.collect();
+        if topology == Topology::Loopback {
+            groups.push(Group {
+                name: "lo".to_owned(),
+                places: Places::All,
+            });
+        }
+        Self {
+            topology,
+            nodes,
+            groups,
+        }
+    }
+
+    fn names(&self) -> Names<'_> {
+        Names {
+            nodes: self.nodes,
+            groups: &self.groups,
+        }
+    }
+
     /// Steps in the order of time, repeated ones as often as they are; or why they can't be done.
-    pub(crate) fn steps(&self, raw: &[Spanned<RawStep>], lasts_s: f64) -> Result<Vec<Step>, Wrong> {
-        let mut steps: Vec<(Span<usize>, Step)> = Vec::new();
-        let mut before = 0.0;
-        for step in raw {
-            let at = &step.get_ref().at_s;
-            let at_s = *at.get_ref();
-            if !at_s.is_finite() || at_s < before {
-                let what = format!("at_s = {at_s} runs backwards: the step before is at {before}");
-                return Err(Wrong::new(at.span(), what));
-            }
-            before = at_s;
-            let times = step.get_ref().times.unwrap_or(1);
-            let every_s = step.get_ref().every_s.unwrap_or(0.0);
-            if !(1..=MAX_TIMES).contains(&times) || (times > 1) != (every_s > 0.0) {
-                let what = format!("times (up to {MAX_TIMES}) and every_s go together");
-                return Err(Wrong::new(step.span(), what));
-            }
-            let last_s = at_s + every_s * f64::from(times - 1);
-            if last_s >= lasts_s {
-                let what = format!("a step at {last_s} s, but all is over at {lasts_s} s");
-                return Err(Wrong::new(at.span(), what));
-            }
-            let action = self.action(step)?;
-            for time in 0..times {
-                let at_s = at_s + every_s * f64::from(time);
-                let action = action.clone();
-                steps.push((step.span(), Step { at_s, action }));
-            }
+    pub(crate) fn steps(
+        &self,
+        raw: &[Spanned<RawStep>],
+        lasts: Duration,
+    ) -> Result<Vec<Step>, Wrong> {
+        let end = End {
+            at: lasts,
+            said: String::new(),
+        };
+        let mut steps: Vec<Asked> = Vec::new();
+        for said in self.names().steps(raw, &end, 0)? {
+            let done = self.actions(&said, lasts);
+            let done = done.map_err(|what| Wrong::new(said.span.clone(), what))?;
+            let asked = done.into_iter().map(|(at, action)| {
+                let at_s = at.as_secs_f64();
+                (said.span.clone(), Step { at_s, action })
+            });
+            steps.extend(asked);
         }
         steps.sort_by(|(_, one), (_, other)| one.at_s.total_cmp(&other.at_s));
         let mut lives = vec![Life::Runs; self.nodes];
@@ -107,113 +83,108 @@ impl Place {
         Ok(steps.into_iter().map(|(_, step)| step).collect())
     }
 
-    fn action(&self, step: &Spanned<RawStep>) -> Result<Action, Wrong> {
-        let (span, raw) = (step.span(), step.get_ref());
-        let mut actions = Vec::new();
-        if let Some(netem) = &raw.netem {
-            actions.push(self.netem(raw, netem)?);
-        }
-        if let Some(link) = raw.link {
-            let on = self.on(raw)?;
-            actions.push(match link {
-                UpDown::Up => Action::LinkUp { on },
-                UpDown::Down => Action::LinkDown { on },
-            });
-        }
-        if let Some(parts) = &raw.partition {
-            actions.push(self.partition(parts)?);
-        }
-        if let Some(mtu) = &raw.mtu {
-            if !(1280..=65_535).contains(mtu.get_ref()) {
-                return Err(Wrong::new(mtu.span(), "IPv6 needs an mtu of 1280 at least"));
-            }
-            actions.push(Action::Mtu {
-                on: self.on(raw)?,
-                bytes: *mtu.get_ref(),
-            });
-        }
+    /// What the lab does for one step, and when: one action for each node that it is about.
+    fn actions(&self, said: &Said, lasts: Duration) -> Result<Vec<(Duration, Action)>, String> {
         type Make = fn(usize) -> Action;
-        let about_nodes: [(&Option<Spanned<String>>, Make); 7] = [
-            (&raw.kill, |node| Action::Kill { node }),
-            (&raw.start, |node| Action::Start { node }),
-            (&raw.leave, |node| Action::Leave { node }),
-            (&raw.stop, |node| Action::Stop { node }),
-            (&raw.go_on, |node| Action::Continue { node }),
-            (&raw.vanish, |node| Action::Vanish { node }),
-            (&raw.address, |node| Action::Address { node }),
-        ];
-        for (name, make) in about_nodes {
-            if let Some(name) = name {
-                actions.push(make(self.node(name.get_ref(), name.span())?));
+        let each = |who: &Who, at: Duration, make: Make| -> Result<Vec<_>, String> {
+            let nodes = self.known(who)?.into_iter();
+            Ok(nodes.map(|node| (at, make(node))).collect())
+        };
+        let kill: Make = |node| Action::Kill { node };
+        let start: Make = |node| Action::Start { node };
+        let once = |action| Ok(vec![(said.at, action)]);
+        match &said.deed {
+            Deed::Kill(who) => each(who, said.at, kill),
+            Deed::Start(who) => each(who, said.at, start),
+            Deed::Leave(who) => each(who, said.at, |node| Action::Leave { node }),
+            Deed::Stop(who) => each(who, said.at, |node| Action::Stop { node }),
+            Deed::Continue(who) => each(who, said.at, |node| Action::Continue { node }),
+            Deed::Restart(who, down) => {
+                let again = said.at + *down;
+                if again >= lasts {
+                    return Err(format!(
+                        "they start at {again:?}, but all is over at {lasts:?}"
+                    ));
+                }
+                let mut actions = each(who, said.at, kill)?;
+                actions.extend(each(who, again, start)?);
+                Ok(actions)
             }
+            Deed::Vanish(who) => {
+                self.needs_hosts()?;
+                each(who, said.at, |node| Action::Vanish { node })
+            }
+            Deed::Address(who) => {
+                self.needs_hosts()?;
+                each(who, said.at, |node| Action::Address { node })
+            }
+            Deed::Partition(parts) => once(Action::LinkDown {
+                on: self.partition(parts)?,
+            }),
+            Deed::Heal => once(Action::LinkUp {
+                on: self.all().collect(),
+            }),
+            Deed::Netem(ways, netem) => {
+                let netem = netem.as_deref().map(Netem::new).transpose()?;
+                let on = self.directions(ways)?;
+                once(Action::Netem { on, netem })
+            }
+            Deed::Link(ways, up) => {
+                let on = self.directions(ways)?;
+                once(match up {
+                    true => Action::LinkUp { on },
+                    false => Action::LinkDown { on },
+                })
+            }
+            Deed::Mtu(ways, bytes) => once(Action::Mtu {
+                on: self.directions(ways)?,
+                bytes: *bytes,
+            }),
+            Deed::Clock(seconds) => once(Action::Clock { seconds: *seconds }),
+            Deed::Lie(_) => Err("`lie` is the simulator's: the lab's nodes are as they are".into()),
+            Deed::Honest(_) => Err("`honest` is the simulator's, as `lie` is".into()),
         }
-        if let Some(seconds) = raw.clock_s {
-            actions.push(Action::Clock { seconds });
+    }
+
+    /// The nodes, which must be known before anything runs: a promise is about them.
+    fn known(&self, who: &Who) -> Result<Vec<usize>, String> {
+        match who {
+            Who::Places(places) => Ok(self.of(places).collect()),
+            Who::Share(_) | Who::Some(_) | Who::Hub | Who::Down => Err(format!(
+                "`{who}` is drawn while a simulation runs; in the lab, name the nodes: alice, a range such as 0..2, a group"
+            )),
         }
-        if actions.len() != 1 {
-            let what = format!("a step does one thing, and this does {}", actions.len());
-            return Err(Wrong::new(span, what));
-        }
-        let action = actions.remove(0);
-        self.possible(&action)
-            .map_err(|what| Wrong::new(span, what))?;
-        Ok(action)
+    }
+
+    fn of(&self, places: &Places) -> impl Iterator<Item = usize> {
+        (0..self.nodes).filter(move |node| places.contains(*node))
     }
 
     /// What loopback can't do.
-    fn possible(&self, action: &Action) -> Result<(), String> {
-        if self.topology == Topology::Links {
-            return Ok(());
-        }
-        match action {
-            Action::Vanish { .. } | Action::Address { .. } => {
+    fn needs_hosts(&self) -> Result<(), String> {
+        match self.topology {
+            Topology::Links => Ok(()),
+            Topology::Loopback => {
                 Err("on loopback all nodes have one host; use topology = \"links\"".into())
             }
-            Action::Netem { .. }
-            | Action::LinkDown { .. }
-            | Action::LinkUp { .. }
-            | Action::Mtu { .. }
-            | Action::Kill { .. }
-            | Action::Start { .. }
-            | Action::Leave { .. }
-            | Action::Stop { .. }
-            | Action::Continue { .. }
-            | Action::Clock { .. } => Ok(()),
         }
     }
 
-    fn netem(&self, raw: &RawStep, netem: &Spanned<String>) -> Result<Action, Wrong> {
-        let on = self.on(raw)?;
-        let netem = match netem.get_ref().trim() {
-            "none" => None,
-            args => Some(Netem::parse(args).map_err(|what| Wrong::new(netem.span(), what))?),
-        };
-        Ok(Action::Netem { on, netem })
-    }
-
-    fn partition(&self, parts: &Spanned<Vec<Vec<String>>>) -> Result<Action, Wrong> {
+    /// The directions between nodes of different parts. Nodes in no part are one more.
+    fn partition(&self, parts: &[Who]) -> Result<Vec<Direction>, String> {
+        if self.topology == Topology::Loopback {
+            return Err("loopback is one for all; use topology = \"links\"".into());
+        }
         let mut part_of = vec![None; self.nodes];
-        for (part, names) in parts.get_ref().iter().enumerate() {
-            for name in names {
-                let node = self.node(name, parts.span())?;
+        for (part, who) in parts.iter().enumerate() {
+            for node in self.known(who)? {
                 if part_of[node].replace(part).is_some() {
-                    return Err(Wrong::new(parts.span(), format!("`{name}` is there twice")));
+                    return Err(format!("`{}` is in two parts", NAMES[node]));
                 }
             }
         }
-        if let Some(left) = part_of.iter().position(Option::is_none) {
-            let what = format!("`{}` is in no part", NAMES[left]);
-            return Err(Wrong::new(parts.span(), what));
-        }
-        if self.topology == Topology::Loopback {
-            let what = "loopback is one for all; use topology = \"links\"";
-            return Err(Wrong::new(parts.span(), what));
-        }
-        let on = self
-            .all()
-            .filter(|(from, to)| part_of[*from] != part_of[*to])
-            .collect();
-        Ok(Action::LinkDown { on })
+        let apart = |(from, to): &Direction| part_of[*from] != part_of[*to];
+        Ok(self.all().filter(apart).collect())
     }
 
     fn all(&self) -> impl Iterator<Item = Direction> {
@@ -225,77 +196,42 @@ impl Place {
         })
     }
 
-    /// The directions that `on` selects; all without it.
-    fn on(&self, raw: &RawStep) -> Result<Vec<Direction>, Wrong> {
-        let Some(on) = &raw.on else {
-            return Ok(self.all().collect());
-        };
-        let mut selected = Vec::new();
-        for word in on.get_ref() {
-            match (self.topology, word.as_str()) {
-                (_, "all") | (Topology::Loopback, "lo") => selected.extend(self.all()),
-                (Topology::Loopback, _) => {
-                    let what = "loopback has one qdisc for all: leave `on` out, or write [\"lo\"]";
-                    return Err(Wrong::new(on.span(), what));
-                }
-                (Topology::Links, word) => selected.extend(self.select(word, &on.span())?),
+    /// The directions of those ways.
+    fn directions(&self, ways: &[Way]) -> Result<Vec<Direction>, String> {
+        let everywhere = |way: &Way| way.from == Places::All && way.to == Places::All;
+        if self.topology == Topology::Loopback && !ways.iter().all(everywhere) {
+            return Err("loopback has one qdisc for all: leave `on` out, or write [\"lo\"]".into());
+        }
+        let mut selected = BTreeSet::new();
+        for way in ways {
+            let before = selected.len();
+            let of_it: Vec<Direction> = self.all().filter(|one| way.contains(*one)).collect();
+            let none = of_it.is_empty();
+            selected.extend(of_it);
+            if none && selected.len() == before {
+                return Err("no link goes from a node to itself".into());
             }
         }
-        selected.sort_unstable();
-        selected.dedup();
-        Ok(selected)
-    }
-
-    /// `alice->bob`, `alice-bob`, `alice->`, `->alice` or `alice`.
-    fn select(&self, word: &str, span: &Span<usize>) -> Result<Vec<Direction>, Wrong> {
-        let node = |name: &str| self.node(name, span.clone());
-        let chosen: Vec<Direction> = if let Some((from, to)) = word.split_once("->") {
-            let from = if from.is_empty() {
-                None
-            } else {
-                Some(node(from)?)
-            };
-            let to = if to.is_empty() { None } else { Some(node(to)?) };
-            self.all()
-                .filter(|way| {
-                    from.is_none_or(|from| way.0 == from) && to.is_none_or(|to| way.1 == to)
-                })
-                .collect()
-        } else if let Some((one, other)) = word.split_once('-') {
-            let (one, other) = (node(one)?, node(other)?);
-            self.all()
-                .filter(|way| *way == (one, other) || *way == (other, one))
-                .collect()
-        } else {
-            let node = node(word)?;
-            self.all()
-                .filter(|way| way.0 == node || way.1 == node)
-                .collect()
-        };
-        if chosen.is_empty() {
-            return Err(Wrong::new(span.clone(), format!("`{word}` is no link")));
-        }
-        Ok(chosen)
+        Ok(selected.into_iter().collect())
     }
 
     /// Two nodes, as `alice-bob`.
     pub(crate) fn pair(&self, pair: &Spanned<String>) -> Result<Direction, Wrong> {
-        let (one, other) = pair
-            .get_ref()
-            .split_once('-')
-            .ok_or_else(|| Wrong::new(pair.span(), "ping is between two: \"alice-bob\""))?;
-        Ok((self.node(one, pair.span())?, self.node(other, pair.span())?))
-    }
-
-    fn node(&self, name: &str, span: Span<usize>) -> Result<usize, Wrong> {
-        let names = &NAMES[..self.nodes];
-        names
-            .iter()
-            .position(|known| *known == name)
-            .ok_or_else(|| {
-                let hint = nearest(name, names.iter().copied());
-                Wrong::new(span, format!("there is no node `{name}`{hint}"))
-            })
+        let wrong = |what: String| Wrong::new(pair.span(), what);
+        let one = |name: &str| {
+            let places = self.names().places(name).map_err(wrong)?;
+            let mut nodes = self.of(&places);
+            match (nodes.next(), nodes.next()) {
+                (Some(node), None) => Ok(node),
+                _ => Err(wrong(format!("`{name}` is more than one node"))),
+            }
+        };
+        let two = pair.get_ref().split_once('-');
+        let two = two.ok_or_else(|| wrong("ping is between two: \"alice-bob\"".into()))?;
+        match (one(two.0)?, one(two.1)?) {
+            (from, to) if from == to => Err(wrong("ping is between two: \"alice-bob\"".into())),
+            pair => Ok(pair),
+        }
     }
 }
 

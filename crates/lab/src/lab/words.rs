@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use area_net::sim::parse::words;
+
 /// A scenario that can't be run as it is.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BadScenario {
@@ -35,33 +37,45 @@ pub(crate) enum BadScenario {
     },
 }
 
-/// `; did you mean …?`, with the nearest of the valid words.
-pub(crate) fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> String {
-    valid
-        .into_iter()
-        .min_by_key(|valid| strsim::damerau_levenshtein(word, valid))
-        .map_or_else(String::new, |valid| format!("; did you mean `{valid}`?"))
-}
+/// Words that scenarios had until they got the simulator's, each with what is written now.
+const OLD: [(&str, &str); 16] = [
+    ("at_s", "at = \"20s\""),
+    ("every_s", "every = \"8s\""),
+    ("lasts_s", "lasts = \"60s\""),
+    ("clock_s", "clock = \"1h\" or \"-1h\""),
+    ("all_know_all_within_s", "all_know_all_within = \"1s\""),
+    (
+        "down_everywhere_within_s",
+        "down_everywhere_within = \"2.5s\"",
+    ),
+    ("unreachable_within_s", "unreachable_within = \"5s\""),
+    ("known_again_within_s", "known_again_within = \"2s\""),
+    ("exact_within_s", "exact_within = \"2s\""),
+    (
+        "link_down_nodes_up_within_s",
+        "link_down_nodes_up_within = \"3s\"",
+    ),
+    ("rtt_shown_within_s", "rtt_shown_within = \"3s\""),
+    ("new_address_within_s", "new_address_within = \"5s\""),
+    (
+        "rtt_beside_ping_us",
+        "rtt_beside_ping = { least = \"10us\", over_ping = \"20us\" }",
+    ),
+    ("percent", "share = \"1%\""),
+    ("plus_ms", "plus = \"0.3ms\""),
+    (
+        "loss_shown_within_points",
+        "loss_shown_within = \"3%\", in percentage points",
+    ),
+];
 
-/// The line on which the byte at `offset` is, counted from 1.
-pub(crate) fn line(text: &str, offset: usize) -> usize {
-    let before = text.as_bytes().iter().take(offset);
-    1 + before.filter(|byte| **byte == b'\n').count()
-}
-
-/// What serde says of an unknown word, with the nearest valid one first.
+/// What serde says, for people. A word that scenarios no longer have is answered with the one that they have now.
 pub(crate) fn explain(message: &str) -> String {
-    let Some(rest) = message.strip_prefix("unknown ") else {
-        return message.to_owned();
-    };
-    let mut quoted = rest.split('`').skip(1).step_by(2);
-    let Some(word) = quoted.next() else {
-        return message.to_owned();
-    };
-    let valid: Vec<&str> = quoted.collect();
-    let hint = nearest(word, valid.iter().copied());
-    format!(
-        "there is no `{word}` here{hint} (there is: {})",
-        valid.join(", ")
-    )
+    let unknown = message.strip_prefix("unknown field `");
+    let word = unknown.and_then(|rest| rest.split('`').next());
+    let old = OLD.iter().find(|(old, _)| Some(*old) == word);
+    match old {
+        Some((old, now)) => format!("`{old}` is written in another way now: {now}"),
+        None => words::explain(message),
+    }
 }

@@ -23,7 +23,7 @@ pub(crate) fn named(path: &Path) -> Result<PathBuf> {
 
 /// The working tree's binary, as a copy that a later build does not replace.
 pub(crate) fn of_working_tree() -> Result<PathBuf> {
-    let built = build(project())?;
+    let built = build(project(), "after")?;
     let copy = target().join("area-net-working-tree");
     put(&built, &copy)?;
     Ok(copy)
@@ -37,7 +37,7 @@ pub(crate) fn of_revision(revision: &str) -> Result<PathBuf> {
         return Ok(copy);
     }
     let worktree = Worktree::new(&commit)?;
-    let built = build(&worktree.folder)
+    let built = build(&worktree.folder, "before")
         .with_context(|| format!("{revision} ({}) can't be built", &commit[..10]))?;
     put(&built, &copy)?;
     Ok(copy)
@@ -62,7 +62,9 @@ pub(crate) fn emptied(folder: &Path) -> Result<PathBuf> {
     folder.canonicalize().with_context(looked)
 }
 
-fn build(project: &Path) -> Result<PathBuf> {
+/// Each side has a target folder of its own. Cargo takes two checkouts for one and the same in one target folder, and finds the
+/// second built already where its files are older than what it has built of the first.
+fn build(project: &Path, side: &str) -> Result<PathBuf> {
     // Quickly linked, unless the caller's environment says otherwise: behaviour is compared, not speed.
     let quick = [
         ("CARGO_PROFILE_RELEASE_LTO", "off"),
@@ -72,7 +74,7 @@ fn build(project: &Path) -> Result<PathBuf> {
         let given = std::env::var_os(name);
         (name, given.unwrap_or_else(|| value.into()))
     });
-    binary::build(project, Some(&target()), &quick)
+    binary::build(project, Some(&target().join(side)), &quick)
 }
 
 /// Whole or not at all: an interrupted copy must not pass for the binary of a commit.

@@ -16,7 +16,7 @@
 //! Cores are played with 80 nodes and whole nodes with 30, because 80 whole nodes take five times as long. A scenario that
 //! needs more nodes is played with its own number. One that both builds refuse (liars among whole nodes) is reported as refused.
 //!
-//! A revision is built in a git worktree of its own that exists only meanwhile. Both builds use the target folder `target/same` and no
+//! A revision is built in a git worktree of its own that exists only meanwhile. Both builds use target folders in `target/same` and no
 //! link-time optimisation, which changes no behaviour; so the binary in `target/release` stays what it is. The binary of a commit
 //! is kept there, and not built again.
 

@@ -9,7 +9,7 @@ use super::parse;
 use super::scenario::Scenario;
 
 /// Three nodes, and whatever is to be tried.
-const HEAD: &str = "title = \"a try\"\ntopology = \"links\"\nnodes = 3\nlasts_s = 60\n";
+const HEAD: &str = "title = \"a try\"\ntopology = \"links\"\nnodes = 3\nlasts = \"60s\"\n";
 
 fn read(rest: &str) -> Result<Scenario, String> {
     let text = format!("{HEAD}{rest}");

@@ -97,14 +97,14 @@ impl Story {
 }
 
 const NEVER_DOWN: &str = "[must]\nnever_down = true\n";
-const KILL_BOB: &str = "[[step]]\nat_s = 10\nkill = \"bob\"\n[must]\n";
+const KILL_BOB: &str = "[[step]]\nat = \"10s\"\nkill = \"bob\"\n[must]\n";
 
 #[test]
 fn a_calm_run_keeps_every_promise() {
     let story = Story::begun().all_show(5.0);
     for must in [
         "never_down = true",
-        "all_know_all_within_s = 0.6",
+        "all_know_all_within = \"0.6s\"",
         "link_drops_at_most = 0",
         "one_identity = true",
         "nothing_happens = true",
@@ -113,7 +113,7 @@ fn a_calm_run_keeps_every_promise() {
         let verdict = story.verdict(&format!("[must]\n{must}\n"));
         assert_eq!(verdict.held, Some(true), "{must}: {verdict:?}");
     }
-    let verdict = story.verdict("[must]\nall_know_all_within_s = 0.4\n");
+    let verdict = story.verdict("[must]\nall_know_all_within = \"0.4s\"\n");
     assert_eq!(verdict.held, Some(false), "{verdict:?}");
 }
 
@@ -177,11 +177,14 @@ fn a_killed_node_is_down_everywhere_once_the_last_view_says_so() {
         .shows(11.0, 0, &[0, 2], &[(0, 2)])
         .shows(12.5, 2, &[0, 2], &[(0, 2)]);
     let within =
-        |bound: &str| story.verdict(&format!("{KILL_BOB}down_everywhere_within_s = {bound}\n"));
-    assert_eq!(within("3").held, Some(true));
-    assert_eq!(within("2").held, Some(false));
-    assert_eq!(within("{ median = 2.4, worst = 3.0 }").held, Some(false));
-    assert_eq!(within("3").measured, "2.50 s");
+        |bound: &str| story.verdict(&format!("{KILL_BOB}down_everywhere_within = {bound}\n"));
+    assert_eq!(within("\"3s\"").held, Some(true));
+    assert_eq!(within("\"2s\"").held, Some(false));
+    assert_eq!(
+        within("{ median = \"2.4s\", worst = \"3s\" }").held,
+        Some(false)
+    );
+    assert_eq!(within("\"3s\"").measured, "2.50 s");
 }
 
 #[test]
@@ -190,7 +193,7 @@ fn a_dead_node_is_down_even_if_another_is_wrongly_shown_as_down() {
         .then(10.0, Action::Kill { node: 1 })
         .shows(11.0, 0, &[0], &[])
         .shows(12.0, 2, &[0, 2], &[(0, 2)]);
-    let verdict = story.verdict(&format!("{KILL_BOB}down_everywhere_within_s = 3\n"));
+    let verdict = story.verdict(&format!("{KILL_BOB}down_everywhere_within = \"3s\"\n"));
     assert_eq!(verdict.held, Some(true), "{verdict:?}");
     assert_eq!(story.verdict(NEVER_DOWN).held, Some(false));
 }
@@ -202,7 +205,7 @@ fn what_the_next_step_ends_is_never() {
         .shows(11.0, 0, &[0, 2], &[(0, 2)])
         .then(20.0, Action::Start { node: 1 })
         .all_show(20.5);
-    let verdict = story.verdict(&format!("{KILL_BOB}down_everywhere_within_s = 60\n"));
+    let verdict = story.verdict(&format!("{KILL_BOB}down_everywhere_within = \"60s\"\n"));
     assert_eq!(
         (verdict.held, verdict.measured.as_str()),
         (Some(false), "never")
@@ -232,7 +235,7 @@ fn a_stale_link_is_not_exact() {
 
 #[test]
 fn one_dead_direction_must_show_as_a_dead_link_between_living_nodes() {
-    let rest = "[[step]]\nat_s = 10\non = [\"alice->bob\"]\nlink = \"down\"\n[must]\nlink_down_nodes_up_within_s = 3\n";
+    let rest = "[[step]]\nat = \"10s\"\non = [\"alice->bob\"]\nlink = \"down\"\n[must]\nlink_down_nodes_up_within = \"3s\"\n";
     let mut story = Story::begun().then(10.0, Action::LinkDown { on: vec![(0, 1)] });
     for viewer in 0..3 {
         assert_eq!(story.verdict(rest).held, Some(false));
@@ -280,7 +283,7 @@ fn a_second_identity_and_a_process_that_ends_are_told() {
 fn an_rtt_counts_as_shown_once_it_is_in_every_view() {
     let on = vec![(0, 1), (1, 0)];
     let netem = Some(netem::Netem::parse("delay 25ms").unwrap());
-    let rest = "[[step]]\nat_s = 10\non = [\"alice-bob\"]\nnetem = \"delay 25ms\"\n[must]\nrtt_shown_within_s = 3\n";
+    let rest = "[[step]]\nat = \"10s\"\non = [\"alice-bob\"]\nnetem = \"delay 25ms\"\n[must]\nrtt_shown_within = \"3s\"\n";
     let mut story = Story::begun();
     for event in &mut story.events {
         if let What::Shows(view) = &mut event.what {
@@ -294,8 +297,9 @@ fn an_rtt_counts_as_shown_once_it_is_in_every_view() {
 
 #[test]
 fn losses_are_held_against_what_the_qdiscs_do_to_round_trips() {
-    let rest = "[[step]]\nat_s = 0\nnetem = \"loss 10%\"\n[must]\nloss_shown_within_points = 0.5\n";
-    let text = format!("{HEAD}{rest}").replace("lasts_s = 60", "lasts_s = 90");
+    let rest =
+        "[[step]]\nat = \"0s\"\nnetem = \"loss 10%\"\n[must]\nloss_shown_within = \"0.5%\"\n";
+    let text = format!("{HEAD}{rest}").replace("\"60s\"", "\"90s\"");
     let scenario = parse::scenario(Path::new("try.toml"), &text, false).unwrap();
     let verdict = |args: &str| {
         let netem = Some(netem::Netem::parse(args).unwrap());
