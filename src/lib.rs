@@ -12,13 +12,12 @@ pub mod export;
 pub mod identity;
 pub mod impair;
 pub mod log;
-pub mod membership;
 pub mod memory;
 pub mod nearest;
 pub mod node;
-pub mod record;
 pub mod settings;
 pub mod sim;
 pub mod snapshot;
 pub mod transport;
-pub mod wire;
+
+pub use area_net_core::{membership, record, wire};

@@ -12,11 +12,11 @@ use std::sync::{Arc, OnceLock};
 
 use ed25519_zebra::{Signature, VerificationKey, VerificationKeyBytes, batch};
 use rand::CryptoRng;
-use ring::digest::{SHA256, digest};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
 
-use crate::wire::{NodeId, ShortId};
+use crate::id::{NodeId, ShortId};
 
 /// The longest label, in bytes of UTF-8. Every node keeps every label.
 pub const MAX_LABEL: usize = 128;
@@ -449,7 +449,7 @@ fn message(network: &str, signed: &[u8]) -> Vec<u8> {
 }
 
 fn hash(signed: &[u8]) -> [u8; 16] {
-    digest(&SHA256, signed).as_ref()[..16]
+    Sha256::digest(signed)[..16]
         .try_into()
         .expect("SHA-256 has 32 bytes")
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ring::digest::{SHA256, digest};
+use sha2::{Digest as _, Sha256};
 
 use super::View;
 use crate::record::Version;
@@ -26,8 +26,8 @@ impl View {
             return digest;
         }
         // Hashed once more, so that the sum's linearity is of no use to anyone.
-        let hash = digest(&SHA256, &self.sum.to_be_bytes());
-        let made = ViewDigest(hash.as_ref()[..8].try_into().expect("SHA-256 has 32 bytes"));
+        let hash = Sha256::digest(self.sum.to_be_bytes());
+        let made = ViewDigest(hash[..8].try_into().expect("SHA-256 has 32 bytes"));
         self.digest.set(Some((self.sum, made)));
         made
     }

@@ -13,7 +13,7 @@ use std::fmt;
 use std::hash::{BuildHasher, DefaultHasher, Hasher as _};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use ring::digest::{SHA256, digest};
+use sha2::{Digest as _, Sha256};
 
 use crate::record::Hint;
 use crate::wire::{NodeId, ShortId};
@@ -204,8 +204,8 @@ impl Table {
 /// Where a node stands on the ring of all nodes.
 #[must_use]
 pub fn ring_position(id: &NodeId) -> u64 {
-    let hash = digest(&SHA256, &id.0);
-    u64::from_be_bytes(hash.as_ref()[..8].try_into().expect("SHA-256 has 32 bytes"))
+    let hash = Sha256::digest(id.0);
+    u64::from_be_bytes(hash[..8].try_into().expect("SHA-256 has 32 bytes"))
 }
 
 /// SipHash, begun with a secret.
