@@ -376,6 +376,7 @@ fn core_config(assembly: &Assembly) -> Config {
         dials_at_once: settings.dials_at_once,
         refresh_bytes_per_s: settings.refresh_bytes_per_s,
         forget_after: Duration::from_secs(settings.forget_after_s),
+        tuning: Arc::default(),
         ids: None,
     }
 }

@@ -66,6 +66,7 @@ pub fn default_config(place: usize, targets: &[usize]) -> Config {
         dials_at_once: 8,
         refresh_bytes_per_s: 64,
         forget_after: Duration::from_secs(600),
+        tuning: Arc::default(),
         ids: None,
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Time;
 use super::overlay::candidates::{Candidate, Remembered};
+use super::tuning::Tuning;
 use super::view::Ids;
 use crate::record::Direction;
 use crate::wire::{Answer, CloseCode, Hello, Message, NodeId, Probe};
@@ -54,6 +55,8 @@ pub struct Config {
     pub refresh_bytes_per_s: u32,
     /// How long the record of a node that is not up is kept.
     pub forget_after: Duration,
+    /// The core's tuned constants: the defaults, but in a simulation that varies them.
+    pub tuning: Arc<Tuning>,
     /// Where nodes stand in tables, if all cores of a simulator are to share that; else the core has a table of its own.
     pub ids: Option<Arc<Ids>>,
 }

@@ -31,6 +31,7 @@ mod out;
 pub mod overlay;
 mod own_record;
 mod pace;
+mod tuning;
 pub mod view;
 
 use std::time::Duration;
@@ -41,6 +42,7 @@ pub use interface::{
 };
 pub use overlay::MAX_QUEUE as MAX_DIAL_QUEUE;
 pub use overlay::candidates::{Candidate, MAX_REMEMBERED, Remembered};
+pub use tuning::{Constant, Kind, Tuning, TuningError, Value};
 pub use view::{Ids, MAX_NODES};
 
 /// The time since the node's start. One clock for all of the core; it never goes back.

@@ -7,112 +7,76 @@
 use std::time::Duration;
 
 use super::Time;
+use super::tuning::tuning;
 
-/// Up to this many nodes a network is small: nothing waits for company, and records are not passed on in rounds.
-const SMALL: usize = 32;
-/// Up to this many nodes a gain waits a quarter as long before reachability is derived as it does in a larger network, and a loss not
-/// at all.
-const MIDDLING: usize = 256;
+const MS: Duration = Duration::from_millis(1);
+const S: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 
-/// How long a look at the neighbour set waits: in a large network the look is expensive.
-const PLAN_WAIT: Duration = Duration::from_millis(50);
-
-/// Reachability is derived no more often than this in a network that is not small: changes that come together make one picture.
-const DERIVE_SPACING: Duration = Duration::from_millis(100);
-/// How long a derivation waits for company: after a gain in a middling network, and after any change in a large one.
-const DERIVE_MIDDLING: Duration = Duration::from_millis(25);
-const DERIVE_LARGE: Duration = Duration::from_millis(100);
-
-/// How long a loss waits before it is passed on in a network that is not small: a death is told by many neighbours at once, and they
-/// fit into one batch.
-const LOSS_COMPANY: Duration = Duration::from_millis(5);
-
-/// A round along the tree lasts this long for every node, up to the bound.
-const ROUND_PER_NODE: Duration = Duration::from_micros(100);
-const LONGEST_ROUND: Duration = Duration::from_millis(100);
-
-/// A network grows while nodes come into view within this time of each other. Links are few until then, and the loss of one may cut
-/// off others; so a small network, in which all nodes see a newcomer at once, waits less.
-const GROWING: Duration = Duration::from_millis(800);
-const GROWING_SMALL: Duration = Duration::from_millis(300);
-/// In a large network news travels in rounds and the last of it comes late. Links made before all news has come would be chosen with
-/// too little knowledge, and would keep views from converging.
-const GROWING_ROUNDS: u32 = 10;
-const GROWING_PER_NODE: Duration = Duration::from_micros(100);
-
-/// The first gain after a quiet time waits a millisecond for every node that will read it, and as long as a dial over our longest link
-/// takes (two round trips), since dials that begin together end together; within these bounds.
-pub(super) const FIRST_GAIN: Duration = Duration::from_millis(10);
-const LONGEST_FIRST_GAIN: Duration = Duration::from_millis(100);
-const DIAL_ROUND_TRIPS: u32 = 2;
-/// The same where a network starts: links of other nodes may take longer than our longest one, and are dialed from both sides. A start
-/// makes 1.6 versions of a record with four round trips and 1.3 with eight, and all nodes know all others as soon.
-const LONGEST_START_GAIN: Duration = Duration::from_millis(400);
-const START_ROUND_TRIPS: u32 = 8;
-/// A network in which we have no listed link, and of which we heard no more nodes than this, may be starting.
-const FEW_HEARD: usize = 8;
-
-/// The factors by which the wait for gains grows while they keep coming.
-const GAIN_FACTOR_SMALL: u32 = 2;
-const GAIN_FACTOR: u32 = 4;
-
-/// The budget for figures holds this many records: what a sudden change may cost. A handful of nodes may spend more.
-const BUDGET_RECORDS: f64 = 4.0;
-const BUDGET_RECORDS_FEW: f64 = 8.0;
-/// Up to this many nodes start with a full budget; larger networks start with one record.
-const FEW: usize = 8;
-
-/// Up to this many links are probed at the configured pace, more of them more slowly, down to half of it.
-const LINKS_AT_FULL_PACE: u32 = 6;
-
-/// Where a link was lost, so long: what comes stands in for what went, and nothing is tidied up. Where many nodes have died, views so converge
-/// before links are given up.
-const AFTER_LOSS: Duration = Duration::from_secs(6);
-
-/// Whether everything is so near that nothing needs to wait for company.
-pub(super) fn is_small(up: usize) -> bool {
-    up <= SMALL
-}
-
-/// How long to wait before the neighbour set is looked at.
-pub(super) fn plan_wait(up: usize) -> Duration {
-    if is_small(up) {
-        Duration::ZERO
-    } else {
-        PLAN_WAIT
-    }
-}
-
-/// How long to wait before reachability is derived after a change, and the least time between two derivations.
-pub(super) fn derive_wait(up: usize, loss: bool) -> (Duration, Duration) {
-    if is_small(up) {
-        (Duration::ZERO, Duration::ZERO)
-    } else if up > MIDDLING {
-        (DERIVE_LARGE, DERIVE_SPACING)
-    } else if loss {
-        (Duration::ZERO, DERIVE_SPACING)
-    } else {
-        (DERIVE_MIDDLING, DERIVE_SPACING)
-    }
-}
-
-/// How long a loss waits for others before it is passed on.
-pub(super) fn loss_company(up: usize) -> Duration {
-    if is_small(up) {
-        Duration::ZERO
-    } else {
-        LOSS_COMPANY
-    }
-}
-
-/// In a storm the records of a network that is not small travel along the tree in rounds of this length; zero means without rounds. At
-/// the start of ten thousand nodes each node reads some forty thousand records, and a message for each would cost many times
-/// what the records cost.
-pub(super) fn round(up: usize) -> Duration {
-    if is_small(up) {
-        Duration::ZERO
-    } else {
-        (ROUND_PER_NODE * count(up)).min(LONGEST_ROUND)
+tuning! {
+    /// What depends on the size of the network.
+    struct Tuning {
+        /// Up to this many nodes a network is small: nothing waits for company, and records are not passed on in rounds.
+        small: usize = 32, 1 => 100_000;
+        /// Up to this many nodes a gain waits `derive_middling` before reachability is derived, and a loss does not wait.
+        middling: usize = 256, 1 => 100_000;
+        /// How long a look at the neighbour set waits in a network that is not small, where the look is expensive.
+        plan_wait: Duration = MS.saturating_mul(50), Duration::ZERO => MINUTE;
+        /// Reachability is derived no more often than this in a network that is not small: changes that come together make one picture.
+        derive_spacing: Duration = MS.saturating_mul(100), Duration::ZERO => MINUTE;
+        /// How long a derivation waits for company after a gain in a middling network.
+        derive_middling: Duration = MS.saturating_mul(25), Duration::ZERO => MINUTE;
+        /// How long a derivation waits for company after any change in a large network.
+        derive_large: Duration = MS.saturating_mul(100), Duration::ZERO => MINUTE;
+        /// How long a loss waits before it is passed on in a network that is not small: many neighbours tell of a death at once, and
+        /// their records fit into one batch.
+        loss_company: Duration = MS.saturating_mul(5), Duration::ZERO => MINUTE;
+        /// A round along the tree lasts this long for every node, up to `longest_round`. At the start of ten thousand nodes each node
+        /// reads some forty thousand records, and a message for each would cost many times what the records cost.
+        round_per_node: Duration = Duration::from_micros(100), Duration::ZERO => S;
+        /// The longest round along the tree. Losses in a storm wait for the end of one.
+        longest_round: Duration = MS.saturating_mul(100), Duration::ZERO => MINUTE;
+        /// A network grows while nodes come into view within this time of each other. Links are few until then, and the loss of one
+        /// may cut off others.
+        growing: Duration = MS.saturating_mul(800), Duration::ZERO => MINUTE;
+        /// The same in a small network, in which all nodes see a newcomer at once.
+        growing_small: Duration = MS.saturating_mul(300), Duration::ZERO => MINUTE;
+        /// In a large network news travels in rounds and the last of it comes late: it counts as growing for this many rounds longer.
+        /// Links made before all news has come would be chosen with too little knowledge, and would keep views from converging.
+        growing_rounds: u32 = 10, 0 => 1000;
+        /// And for this much longer for every node.
+        growing_per_node: Duration = Duration::from_micros(100), Duration::ZERO => S;
+        /// The least time that the first gain after a quiet time waits for company.
+        first_gain: Duration = MS.saturating_mul(10), Duration::ZERO => MINUTE;
+        /// The longest. The first gain waits a millisecond for every node that will read it, and as long as a dial over our longest link
+        /// takes, since dials that begin together end together.
+        longest_first_gain: Duration = MS.saturating_mul(100), Duration::ZERO => MINUTE;
+        /// How many round trips a dial takes.
+        dial_round_trips: u32 = 2, 0 => 100;
+        /// The longest wait for the first gain where a network starts: links of other nodes may take longer than our longest one,
+        /// and are dialed from both sides.
+        longest_start_gain: Duration = MS.saturating_mul(400), Duration::ZERO => MINUTE;
+        /// How many round trips the first gain waits where a network starts. A start makes 1.6 versions of a record with four round
+        /// trips and 1.3 with eight, and all nodes know all others as soon.
+        start_round_trips: u32 = 8, 0 => 100;
+        /// A network in which we have no listed link, and of which we heard no more nodes than this, may be starting.
+        few_heard: usize = 8, 0 => 100_000;
+        /// The factor by which the wait for gains grows while they keep coming, in a small network.
+        gain_factor_small: u32 = 2, 1 => 100;
+        /// The same in a network that is not small.
+        gain_factor: u32 = 4, 1 => 100;
+        /// The budget for figures holds this many records: what a sudden change may cost.
+        budget_records: f64 = 4.0, 1.0 => 1000.0;
+        /// The same among a handful of nodes, which may spend more.
+        budget_records_few: f64 = 8.0, 1.0 => 1000.0;
+        /// Up to this many nodes are a handful, and start with a full budget for figures; larger networks start with one record. That one
+        /// is for a path that becomes another one: in a crowd, telling all first measurements at once would be a storm.
+        few: usize = 8, 0 => 100_000;
+        /// Up to this many links are probed at the configured pace, more of them more slowly, down to half of it.
+        links_at_full_pace: u32 = 6, 1 => 1000;
+        /// After a link was lost, for so long: what comes stands in for what went, and nothing is tidied up. Where many nodes have died,
+        /// views so converge before links are given up.
+        after_loss: Duration = S.saturating_mul(6), Duration::ZERO => MINUTE;
     }
 }
 
@@ -123,69 +87,128 @@ pub(super) fn end_of_round(at: Time, round: Duration) -> Time {
     at + Duration::from_nanos(u64::try_from(rest).expect("less than a round"))
 }
 
-/// For how long after the last newcomer the network still counts as growing.
-pub(super) fn growing(up: usize) -> Duration {
-    if is_small(up) {
-        GROWING_SMALL
-    } else {
-        GROWING + GROWING_ROUNDS * round(up) + GROWING_PER_NODE * count(up)
+impl Tuning {
+    /// Whether everything is so near that nothing needs to wait for company.
+    pub(super) fn is_small(&self, up: usize) -> bool {
+        up <= self.small
     }
-}
 
-/// How long the first gain after a quiet time waits. `readers` are the nodes that will read it, `longest_rtt_us` is the round-trip time
-/// of our longest link in µs, `is_placed` tells whether our record lists a link already.
-pub(super) fn first_gain(readers: usize, longest_rtt_us: u32, is_placed: bool) -> Duration {
-    let starts = !is_placed && readers <= FEW_HEARD;
-    let (round_trips, bound) = if starts {
-        (START_ROUND_TRIPS, LONGEST_START_GAIN)
-    } else {
-        (DIAL_ROUND_TRIPS, LONGEST_FIRST_GAIN)
-    };
-    let dial = (Duration::from_micros(longest_rtt_us.into()) * round_trips).min(bound);
-    let read = Duration::from_millis(u64::from(count(readers))).min(LONGEST_FIRST_GAIN);
-    dial.max(read).max(FIRST_GAIN)
-}
-
-/// By how much the wait for gains grows with each record that was published for one.
-pub(super) fn gain_factor(up: usize) -> u32 {
-    if is_small(up) {
-        GAIN_FACTOR_SMALL
-    } else {
-        GAIN_FACTOR
+    /// How long to wait before the neighbour set is looked at.
+    pub(super) fn plan_wait(&self, up: usize) -> Duration {
+        if self.is_small(up) {
+            Duration::ZERO
+        } else {
+            self.plan_wait
+        }
     }
-}
 
-/// How many records the budget for figures holds.
-pub(super) fn budget_records(up: usize) -> f64 {
-    if up <= FEW {
-        BUDGET_RECORDS_FEW
-    } else {
-        BUDGET_RECORDS
+    /// How long to wait before reachability is derived after a change, and the least time between two derivations.
+    pub(super) fn derive_wait(&self, up: usize, loss: bool) -> (Duration, Duration) {
+        if self.is_small(up) {
+            (Duration::ZERO, Duration::ZERO)
+        } else if up > self.middling {
+            (self.derive_large, self.derive_spacing)
+        } else if loss {
+            (Duration::ZERO, self.derive_spacing)
+        } else {
+            (self.derive_middling, self.derive_spacing)
+        }
     }
-}
 
-/// How many records the budget for figures holds at the start. A handful of nodes tells its first measurements at once; in a crowd that
-/// would be a storm, and the one record is for a path that becomes another one.
-pub(super) fn first_budget_records(up: usize) -> f64 {
-    if up <= FEW { budget_records(up) } else { 1.0 }
-}
+    /// How long a loss waits for others before it is passed on.
+    pub(super) fn loss_company(&self, up: usize) -> Duration {
+        if self.is_small(up) {
+            Duration::ZERO
+        } else {
+            self.loss_company
+        }
+    }
 
-/// The pause between two probes on a healthy link. A node with many links probes each of them less often: its own effort stays the
-/// same, and the more neighbours a node has, the sooner one of them finds out what became of it.
-pub(super) fn probe_interval(configured: Duration, links: usize) -> Duration {
-    let links = u32::try_from(links).unwrap_or(u32::MAX);
-    let stretched = configured * links.min(2 * LINKS_AT_FULL_PACE) / LINKS_AT_FULL_PACE;
-    stretched.max(configured)
-}
+    /// In a storm the records of a network that is not small travel along the tree in rounds of this length; zero means without rounds. At
+    /// the start of ten thousand nodes each node reads some forty thousand records, and a message for each would cost many times
+    /// what the records cost.
+    pub(super) fn round(&self, up: usize) -> Duration {
+        if self.is_small(up) {
+            Duration::ZERO
+        } else {
+            (self.round_per_node * count(up)).min(self.longest_round)
+        }
+    }
 
-/// Whether links that come now may stand in for lost ones. `last_loss`: when our record last told of a lost link, or will.
-pub(super) fn is_after_loss(now: Time, last_loss: Option<Time>) -> bool {
-    last_loss.is_some_and(|at| now.saturating_sub(at) < AFTER_LOSS)
-}
+    /// For how long after the last newcomer the network still counts as growing.
+    pub(super) fn growing(&self, up: usize) -> Duration {
+        if self.is_small(up) {
+            self.growing_small
+        } else {
+            self.growing + self.growing_rounds * self.round(up) + self.growing_per_node * count(up)
+        }
+    }
 
-/// Until when no link is given up, since one was lost.
-pub(super) fn loss_settles(now: Time, last_loss: Option<Time>) -> Time {
-    last_loss.map_or(now, |at| at + AFTER_LOSS)
+    /// How long the first gain after a quiet time waits. `readers` are the nodes that will read it, `longest_rtt_us` is the round-trip time
+    /// of our longest link in µs, `is_placed` tells whether our record lists a link already.
+    pub(super) fn first_gain(
+        &self,
+        readers: usize,
+        longest_rtt_us: u32,
+        is_placed: bool,
+    ) -> Duration {
+        let starts = !is_placed && readers <= self.few_heard;
+        let (round_trips, bound) = if starts {
+            (self.start_round_trips, self.longest_start_gain)
+        } else {
+            (self.dial_round_trips, self.longest_first_gain)
+        };
+        let dial = (Duration::from_micros(longest_rtt_us.into()) * round_trips).min(bound);
+        let read = Duration::from_millis(u64::from(count(readers))).min(self.longest_first_gain);
+        dial.max(read).max(self.first_gain)
+    }
+
+    /// By how much the wait for gains grows with each record that was published for one.
+    pub(super) fn gain_factor(&self, up: usize) -> u32 {
+        if self.is_small(up) {
+            self.gain_factor_small
+        } else {
+            self.gain_factor
+        }
+    }
+
+    /// How many records the budget for figures holds.
+    pub(super) fn budget_records(&self, up: usize) -> f64 {
+        if up <= self.few {
+            self.budget_records_few
+        } else {
+            self.budget_records
+        }
+    }
+
+    /// How many records the budget for figures holds at the start. A handful of nodes tells its first measurements at once; in a crowd that
+    /// would be a storm, and the one record is for a path that becomes another one.
+    pub(super) fn first_budget_records(&self, up: usize) -> f64 {
+        if up <= self.few {
+            self.budget_records(up)
+        } else {
+            1.0
+        }
+    }
+
+    /// The pause between two probes on a healthy link. A node with many links probes each of them less often: its own effort stays the
+    /// same, and the more neighbours a node has, the sooner one of them finds out what became of it.
+    pub(super) fn probe_interval(&self, configured: Duration, links: usize) -> Duration {
+        let links = u32::try_from(links).unwrap_or(u32::MAX);
+        let stretched =
+            configured * links.min(2 * self.links_at_full_pace) / self.links_at_full_pace;
+        stretched.max(configured)
+    }
+
+    /// Whether links that come now may stand in for lost ones. `last_loss`: when our record last told of a lost link, or will.
+    pub(super) fn is_after_loss(&self, now: Time, last_loss: Option<Time>) -> bool {
+        last_loss.is_some_and(|at| now.saturating_sub(at) < self.after_loss)
+    }
+
+    /// Until when no link is given up, since one was lost.
+    pub(super) fn loss_settles(&self, now: Time, last_loss: Option<Time>) -> Time {
+        last_loss.map_or(now, |at| at + self.after_loss)
+    }
 }
 
 fn count(nodes: usize) -> u32 {
@@ -196,29 +219,41 @@ fn count(nodes: usize) -> u32 {
 mod tests {
     use super::*;
 
-    const MS: Duration = Duration::from_millis(1);
+    const PACE: Tuning = Tuning::DEFAULT;
 
     #[test]
     fn a_small_network_waits_for_nothing() {
-        for up in [1, 2, SMALL] {
-            assert_eq!(plan_wait(up), Duration::ZERO);
-            assert_eq!(derive_wait(up, false), (Duration::ZERO, Duration::ZERO));
-            assert_eq!(loss_company(up), Duration::ZERO);
-            assert_eq!(round(up), Duration::ZERO);
+        for up in [1, 2, PACE.small] {
+            assert_eq!(PACE.plan_wait(up), Duration::ZERO);
+            assert_eq!(
+                PACE.derive_wait(up, false),
+                (Duration::ZERO, Duration::ZERO)
+            );
+            assert_eq!(PACE.loss_company(up), Duration::ZERO);
+            assert_eq!(PACE.round(up), Duration::ZERO);
         }
-        assert_eq!(plan_wait(SMALL + 1), PLAN_WAIT);
-        assert_eq!(loss_company(SMALL + 1), LOSS_COMPANY);
+        assert_eq!(PACE.plan_wait(PACE.small + 1), PACE.plan_wait);
+        assert_eq!(PACE.loss_company(PACE.small + 1), PACE.loss_company);
     }
 
     #[test]
     fn waits_grow_with_the_network_up_to_their_bounds() {
-        assert_eq!(derive_wait(100, true), (Duration::ZERO, DERIVE_SPACING));
-        assert_eq!(derive_wait(100, false), (DERIVE_MIDDLING, DERIVE_SPACING));
-        assert_eq!(derive_wait(1000, true), (DERIVE_LARGE, DERIVE_SPACING));
-        assert_eq!(round(100), 10 * MS);
-        assert_eq!(round(10_000), LONGEST_ROUND);
-        assert_eq!(growing(10), GROWING_SMALL);
-        assert_eq!(growing(1000), GROWING + 1000 * MS + 100 * MS);
+        assert_eq!(
+            PACE.derive_wait(100, true),
+            (Duration::ZERO, PACE.derive_spacing)
+        );
+        assert_eq!(
+            PACE.derive_wait(100, false),
+            (PACE.derive_middling, PACE.derive_spacing)
+        );
+        assert_eq!(
+            PACE.derive_wait(1000, true),
+            (PACE.derive_large, PACE.derive_spacing)
+        );
+        assert_eq!(PACE.round(100), 10 * MS);
+        assert_eq!(PACE.round(10_000), PACE.longest_round);
+        assert_eq!(PACE.growing(10), PACE.growing_small);
+        assert_eq!(PACE.growing(1000), PACE.growing + 1000 * MS + 100 * MS);
     }
 
     #[test]
@@ -230,19 +265,23 @@ mod tests {
 
     #[test]
     fn the_first_gain_waits_for_the_dials_that_began_with_it() {
-        assert_eq!(first_gain(2, 0, true), FIRST_GAIN);
-        assert_eq!(first_gain(50, 0, true), 50 * MS);
-        assert_eq!(first_gain(2, 40_000, true), 80 * MS);
-        assert_eq!(first_gain(2, 40_000, false), 320 * MS, "a network starts");
-        assert_eq!(first_gain(2, 400_000, false), LONGEST_START_GAIN);
-        assert_eq!(first_gain(9, 400_000, false), LONGEST_FIRST_GAIN);
+        assert_eq!(PACE.first_gain(2, 0, true), PACE.first_gain);
+        assert_eq!(PACE.first_gain(50, 0, true), 50 * MS);
+        assert_eq!(PACE.first_gain(2, 40_000, true), 80 * MS);
+        assert_eq!(
+            PACE.first_gain(2, 40_000, false),
+            320 * MS,
+            "a network starts"
+        );
+        assert_eq!(PACE.first_gain(2, 400_000, false), PACE.longest_start_gain);
+        assert_eq!(PACE.first_gain(9, 400_000, false), PACE.longest_first_gain);
     }
 
     #[test]
     fn many_links_are_probed_more_slowly_but_no_slower_than_half_the_pace() {
-        assert_eq!(probe_interval(1500 * MS, 0), 1500 * MS);
-        assert_eq!(probe_interval(1500 * MS, 6), 1500 * MS);
-        assert_eq!(probe_interval(1500 * MS, 8), 2000 * MS);
-        assert_eq!(probe_interval(1500 * MS, 100), 3000 * MS);
+        assert_eq!(PACE.probe_interval(1500 * MS, 0), 1500 * MS);
+        assert_eq!(PACE.probe_interval(1500 * MS, 6), 1500 * MS);
+        assert_eq!(PACE.probe_interval(1500 * MS, 8), 2000 * MS);
+        assert_eq!(PACE.probe_interval(1500 * MS, 100), 3000 * MS);
     }
 }

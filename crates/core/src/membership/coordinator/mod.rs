@@ -70,11 +70,12 @@ impl Core {
         });
         let config = Arc::new(config);
         let own = OwnRecord::new(config.clone(), signer);
+        let tuning = config.tuning.clone();
         Self {
             rng: ChaCha8Rng::from_seed(config.seed),
-            view: View::with_ids(own.record().clone(), ids),
-            links: Links::new(me, config.probe_interval),
-            gossip: Gossip::new(me, config.network.clone()),
+            view: View::with_ids(own.record().clone(), ids, tuning.clone()),
+            links: Links::new(me, config.probe_interval, tuning.clone()),
+            gossip: Gossip::new(me, config.network.clone(), tuning),
             overlay: Overlay::new(me, config.clone()),
             own,
             out: Out::new(),

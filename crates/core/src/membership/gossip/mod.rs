@@ -17,6 +17,7 @@ mod limits;
 mod relay;
 mod requests;
 mod tree;
+mod tuning;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -27,6 +28,7 @@ use super::Time;
 use super::interface::ConnId;
 use super::links::{Link, Links};
 use super::out::Out;
+use super::tuning::Tuning as All;
 use super::view::{Index, View};
 use crate::wire::{BATCH_BYTES, Message, NodeId};
 use anti_entropy::{AntiEntropy, Outvoted};
@@ -37,10 +39,9 @@ use limits::Limits;
 pub(super) use relay::Heard;
 use requests::Requests;
 use tree::Branch;
+pub(super) use tuning::Tuning;
 use waiting::Waiting;
 
-/// A peer that takes nothing from the control stream for this long has stopped reading.
-const STALLED: Duration = Duration::from_secs(10);
 /// The most messages, batches of records aside, that wait for one neighbour. More of them mean a slow peer; each of them will be said
 /// again in another way, so it may be dropped.
 const OUTBOX: usize = 8;
@@ -77,6 +78,7 @@ pub(super) struct Gone {
 pub(super) struct Gossip {
     me: NodeId,
     network: Arc<str>,
+    tuning: Arc<All>,
     /// One for each link, in the same order.
     neighbors: BTreeMap<NodeId, Neighbor>,
     backlog: Backlog,
@@ -98,9 +100,9 @@ pub(super) struct Gossip {
 
 impl Neighbor {
     /// When there is something to send, or what was sent must have left.
-    fn deadline(&self, link: &Link, backlog: &Backlog) -> Option<Time> {
+    fn deadline(&self, link: &Link, backlog: &Backlog, stalled: Duration) -> Option<Time> {
         match self.in_flight {
-            Some(since) => Some(since + STALLED),
+            Some(since) => Some(since + stalled),
             // What is kept for a link that is not in use waits for it to come back.
             None => backlog.told_due(self.slot).filter(|_| link.is_live()),
         }
@@ -108,10 +110,11 @@ impl Neighbor {
 }
 
 impl Gossip {
-    pub(super) fn new(me: NodeId, network: Arc<str>) -> Self {
+    pub(super) fn new(me: NodeId, network: Arc<str>, tuning: Arc<All>) -> Self {
         Self {
             me,
             network,
+            tuning,
             neighbors: BTreeMap::new(),
             backlog: Backlog::default(),
             waiting: Waiting::default(),
@@ -193,13 +196,14 @@ impl Gossip {
     /// Whether a neighbour has stopped reading.
     pub(super) fn is_stalled(&self, now: Time, peer: &NodeId) -> bool {
         let in_flight = self.neighbors.get(peer).and_then(|one| one.in_flight);
-        in_flight.is_some_and(|since| now >= since + STALLED)
+        in_flight.is_some_and(|since| now >= since + self.tuning.gossip.stalled)
     }
 
     /// Whether a neighbour has something due: to be told, or to have left.
     pub(super) fn is_due(&self, now: Time, link: &Link) -> bool {
         let neighbor = self.neighbors.get(&link.peer());
-        let due = neighbor.and_then(|one| one.deadline(link, &self.backlog));
+        let due =
+            neighbor.and_then(|one| one.deadline(link, &self.backlog, self.tuning.gossip.stalled));
         due.is_some_and(|due| due <= now)
     }
 
@@ -226,7 +230,9 @@ impl Gossip {
     pub(super) fn deadline(&mut self, links: &Links) -> Time {
         let send = *self.send_due.get_or_insert_with(|| {
             let both = self.neighbors.values().zip(links.iter());
-            let due = both.filter_map(|(neighbor, link)| neighbor.deadline(link, &self.backlog));
+            let due = both.filter_map(|(neighbor, link)| {
+                neighbor.deadline(link, &self.backlog, self.tuning.gossip.stalled)
+            });
             due.min().unwrap_or(Time::MAX)
         });
         let others = self.waiting.next_due().into_iter();
@@ -274,7 +280,7 @@ impl Gossip {
                 neighbor.in_flight = Some(now);
                 out.send(neighbor.conn, message);
             }
-            let next = neighbor.deadline(link, &self.backlog);
+            let next = neighbor.deadline(link, &self.backlog, self.tuning.gossip.stalled);
             due = next.map_or(due, |at| due.min(at));
         }
         // Without a look at the links, no deadline is forgotten: one of them may be the cause of this.

@@ -8,10 +8,11 @@ use rand_chacha::ChaCha8Rng;
 use super::Gossip;
 use super::backlog::Slot;
 use super::waiting::Way;
+use crate::membership::Time;
 use crate::membership::interface::ConnId;
 use crate::membership::links::Links;
+use crate::membership::pace::end_of_round;
 use crate::membership::view::{Before, Change, Index, Outcome, View};
-use crate::membership::{Time, pace};
 use crate::record::Record;
 use crate::wire::{Message, NodeId};
 
@@ -200,7 +201,7 @@ impl Gossip {
                 let spacing = since.map(|since| RELAY_SPACING.saturating_sub(since));
                 spacing
                     .unwrap_or_default()
-                    .max(pace::loss_company(view.up_count()))
+                    .max(self.tuning.pace.loss_company(view.up_count()))
             }
             Change::Gain if since.is_none_or(|since| since > QUIET) => FIRST_RELAY,
             Change::Gain if self.has_tree => NEXT_TREE_RELAY,
@@ -263,7 +264,7 @@ impl Gossip {
             Way::FirstTurn
         };
         let at = if way == Way::Tree && self.flood.goes_in_rounds(now) {
-            pace::end_of_round(at, pace::round(view.up_count()))
+            end_of_round(at, self.tuning.pace.round(view.up_count()))
         } else {
             at
         };
@@ -286,7 +287,7 @@ impl Gossip {
             return;
         }
         self.to_send = true;
-        let by = now + LAZY + LAZY_ROUNDS * pace::round(view.up_count());
+        let by = now + LAZY + LAZY_ROUNDS * self.tuning.pace.round(view.up_count());
         let ways = self.ways(view);
         while let Some(together) = self.waiting.pop_due(now) {
             for (index, way) in together {

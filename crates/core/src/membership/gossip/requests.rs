@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Gossip;
+use crate::membership::Time;
 use crate::membership::interface::ConnId;
 use crate::membership::links::Links;
+use crate::membership::pace::end_of_round;
 use crate::membership::view::{MAX_NODES, View};
-use crate::membership::{Time, pace};
 use crate::record::Version;
 use crate::wire::{MAX_SYNC_ENTRIES, Message, NodeId, ShortId};
 
@@ -211,7 +212,7 @@ impl Gossip {
         if request.has_come(version) {
             self.requests.open.remove(short);
         } else if request.of == over {
-            let soon = pace::end_of_round(now, pace::round(up).max(REQUESTED_TOGETHER));
+            let soon = end_of_round(now, self.tuning.pace.round(up).max(REQUESTED_TOGETHER));
             request.again = request.again.min(soon);
             self.requests.due = self.requests.due.map(|due| due.min(soon));
         }

@@ -11,13 +11,16 @@ mod link;
 mod loss;
 mod probing;
 pub mod rtt;
+mod tuning;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Time;
 use super::interface::{ConnId, Connected};
+use super::tuning::Tuning as All;
 use crate::record::{Direction, LinkState};
 use crate::wire::NodeId;
 use collision::{Collisions, counter};
@@ -26,9 +29,7 @@ use damping::Damping;
 use detector::Detector;
 pub(super) use link::Link;
 use link::Phase;
-
-/// How long a connection judged down is kept and probed: an answer restores the link without a handshake.
-const PARKED: Duration = Duration::from_secs(10);
+pub(super) use tuning::Tuning;
 
 /// What happened to a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,7 @@ pub(super) struct Adopted {
 #[derive(Debug)]
 pub(super) struct Links {
     me: NodeId,
+    tuning: Arc<All>,
     probe_interval: Duration,
     links: BTreeMap<NodeId, Link>,
     /// Whose each connection is, those that lost a collision among them.
@@ -94,9 +96,10 @@ impl DerefMut for Edit<'_> {
 }
 
 impl Links {
-    pub(super) fn new(me: NodeId, probe_interval: Duration) -> Self {
+    pub(super) fn new(me: NodeId, probe_interval: Duration, tuning: Arc<All>) -> Self {
         Self {
             me,
+            tuning,
             probe_interval,
             links: BTreeMap::new(),
             conns: BTreeMap::new(),

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::detector::Verdict;
 use super::link::{Link, Phase};
-use super::{LinkEvent, Links, PARKED};
+use super::{LinkEvent, Links};
+use crate::membership::Time;
 use crate::membership::interface::Action;
 use crate::membership::out::Out;
-use crate::membership::{Time, pace};
 use crate::record::Record;
 use crate::wire::{Answer, NodeId, Probe, ShortId, ViewDigest};
 
@@ -60,7 +60,8 @@ impl Links {
 
     /// The pause between two probes on a healthy link.
     pub(super) fn pace(&self) -> Duration {
-        pace::probe_interval(self.probe_interval, self.links.len())
+        let pace = &self.tuning.pace;
+        pace.probe_interval(self.probe_interval, self.links.len())
     }
 
     /// Where one probe is due, those that are due soon go with it: a wake-up of the processor costs more than a probe.
@@ -82,7 +83,7 @@ impl Links {
         jitter: u32,
         out: &mut Out,
     ) -> Option<LinkEvent> {
-        let interval = self.pace();
+        let (interval, parked) = (self.pace(), self.tuning.links.parked);
         let mut link = self.edit(peer)?;
         if matches!(link.phase, Phase::Orphaned { .. }) {
             return None;
@@ -108,7 +109,7 @@ impl Links {
             }
             (Verdict::Alive | Verdict::Suspect, Verdict::Down) => {
                 link.phase = Phase::Parked {
-                    until: now + PARKED,
+                    until: now + parked,
                 };
                 link.suspect = false;
                 let was_listed = std::mem::replace(&mut link.listed, false);

@@ -14,8 +14,6 @@ use crate::membership::out::Out;
 use crate::membership::view::{MAX_NODES, View};
 use crate::wire::{CloseCode, MAX_ALTERNATIVES, NodeId, dialable};
 
-/// A node that is younger than this dials eagerly: others may be starting with it.
-const STARTING: Duration = Duration::from_secs(1);
 /// Alternatives to a full node that are followed at a time.
 const MAX_FOLLOWED: usize = 8;
 /// The pause after a dial of a wanted neighbour failed, doubling.
@@ -224,7 +222,7 @@ impl Overlay {
                 addr: candidate.addr,
                 expect: candidate.id,
                 replaces: linked.is_some(),
-                eager: now < STARTING,
+                eager: now < self.tuning.overlay.starting,
             });
         }
     }

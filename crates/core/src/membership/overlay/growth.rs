@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::membership::Time;
+use crate::membership::pace::Tuning as Pace;
 use crate::membership::view::{Flip, MAX_NODES};
-use crate::membership::{Time, pace};
 
 /// Nodes that still come after this time are no start: in a large network some always come and go, and the others need their links.
 const LONGEST_GROWTH: Duration = Duration::from_secs(10);
@@ -43,9 +44,9 @@ impl Growth {
     }
 
     /// Nodes came into view, and went; `up` are in view now.
-    pub(super) fn note(&mut self, now: Time, flips: &[Flip], up: usize) {
+    pub(super) fn note(&mut self, now: Time, flips: &[Flip], up: usize, pace: &Pace) {
         if flips.iter().any(|flip| flip.up) {
-            if now >= self.grew + pace::growing(up) {
+            if now >= self.grew + pace.growing(up) {
                 self.grows_since = now;
             }
             self.grew = now;
@@ -63,14 +64,14 @@ impl Growth {
 
     /// Until when the network seems to be starting up around us, if it does: nodes still come into view, and more than a handful. The shape
     /// is made once they have come, since links made before would mostly be given up again.
-    pub(super) fn grows_until(&self, now: Time, up: usize) -> Option<Time> {
-        let until = self.grown(pace::growing(up));
+    pub(super) fn grows_until(&self, now: Time, up: usize, pace: &Pace) -> Option<Time> {
+        let until = self.grown(pace.growing(up));
         (up > FEW_NODES && now < until).then_some(until)
     }
 
     /// When the network will have made most of its links, if it grows no more.
-    pub(super) fn shaped(&self, up: usize) -> Time {
-        self.grown((pace::growing(up) + SHAPED_AFTER).max(SHAPED))
+    pub(super) fn shaped(&self, up: usize, pace: &Pace) -> Time {
+        self.grown((pace.growing(up) + SHAPED_AFTER).max(SHAPED))
     }
 
     /// Until when no link is given up since a good part of the network is gone.

@@ -13,6 +13,7 @@ mod dials;
 mod growth;
 mod plan;
 mod ring;
+mod tuning;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -20,17 +21,19 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 
+use super::Time;
 use super::interface::Config;
 use super::links::Links;
 use super::out::Out;
+use super::tuning::Tuning as All;
 use super::view::{Flip, View};
-use super::{Time, pace};
 use crate::wire::NodeId;
 use candidates::Candidates;
 use dials::Dials;
 pub use dials::MAX_QUEUE;
 use growth::Growth;
 use ring::{Ring, SUCCESSORS};
+pub(super) use tuning::Tuning;
 
 /// Slots below the cap that are kept for ring links.
 const RING_SLOTS: usize = 2 * SUCCESSORS;
@@ -72,6 +75,7 @@ pub(super) enum LinkEnd {
 pub(super) struct Overlay {
     me: NodeId,
     config: Arc<Config>,
+    tuning: Arc<All>,
     candidates: Candidates,
     dials: Dials,
     ring: Ring,
@@ -97,6 +101,7 @@ impl Overlay {
             full_mesh: true,
             plan_due: None,
             prune_due: Time::ZERO,
+            tuning: config.tuning.clone(),
             config,
         }
     }
@@ -129,12 +134,12 @@ impl Overlay {
 
     /// When the network will have made most of its links, if it grows no more.
     pub(super) fn shaped(&self, up: usize) -> Time {
-        self.growth.shaped(up)
+        self.growth.shaped(up, &self.tuning.pace)
     }
 
     /// Looks at the neighbour set soon: at once in a small network, a little later where a look is expensive.
     pub(super) fn plan_soon(&mut self, now: Time, up: usize) {
-        self.plan_by(now + pace::plan_wait(up));
+        self.plan_by(now + self.tuning.pace.plan_wait(up));
     }
 
     fn plan_by(&mut self, at: Time) {
@@ -153,7 +158,7 @@ impl Overlay {
         self.ring.follow(view, flips);
         self.candidates.reach_changed(now, up, rng);
         self.plan_soon(now, up);
-        self.growth.note(now, flips, up);
+        self.growth.note(now, flips, up, &self.tuning.pace);
         for flip in flips {
             self.remember_flip(now, flip.index, view);
             if flip.up {

@@ -10,7 +10,6 @@ use super::candidates::Candidate;
 use super::ring::SUCCESSORS;
 use super::{Overlay, Plan, Seen};
 use crate::membership::links::Link;
-use crate::membership::pace;
 use crate::membership::view::{View, ring_position};
 use crate::wire::NodeId;
 
@@ -48,7 +47,7 @@ impl Overlay {
         self.plan_due = None;
         let up = seen.view.up_count();
         self.choose_shape(up);
-        if let Some(until) = self.growth.grows_until(seen.now, up) {
+        if let Some(until) = self.growth.grows_until(seen.now, up, &self.tuning.pace) {
             self.fill(seen, LEAST_WHILE_GROWING, LEAST_DIALED_WHILE_GROWING, rng);
             self.plan_by(until);
         } else if self.full_mesh {
@@ -113,7 +112,7 @@ impl Overlay {
     /// Whether a node may be dead though it is in view. Only where we lost a link lately: as long as nothing is given up, so no link that
     /// stands in for another comes and goes.
     fn is_doubtful(&self, seen: &Seen<'_>, id: &NodeId) -> bool {
-        if !pace::is_after_loss(seen.now, seen.last_loss) {
+        if !self.tuning.pace.is_after_loss(seen.now, seen.last_loss) {
             return false;
         }
         match seen.links.get(id) {
@@ -129,7 +128,7 @@ impl Overlay {
 
     /// Links with random and near nodes until there are `least`, of which we dialed `dialed`.
     fn fill(&mut self, seen: &Seen<'_>, least: usize, dialed: usize, rng: &mut ChaCha8Rng) {
-        let patient = !pace::is_after_loss(seen.now, seen.last_loss);
+        let patient = !self.tuning.pace.is_after_loss(seen.now, seen.last_loss);
         let (degree, wanted) = (seen.links.degree(), self.dials.wanted(seen.now, patient));
         // Links that others dialed don't count towards the least of our own.
         let own = dialed.saturating_sub(seen.links.dialed() + wanted);
@@ -211,7 +210,11 @@ impl Overlay {
     /// does the closing, so that the two ends never give up two links for one.
     fn prune(&mut self, seen: &Seen<'_>, plan: &mut Plan) {
         let now = seen.now;
-        let settled = pace::loss_settles(now, seen.last_loss).max(self.growth.settles(now));
+        let settled = self
+            .tuning
+            .pace
+            .loss_settles(now, seen.last_loss)
+            .max(self.growth.settles(now));
         let degree = seen.links.degree();
         let excess = match degree.saturating_sub(self.config.degree_target) {
             few if few < TOO_MANY => 0,

@@ -10,6 +10,7 @@ mod digest;
 pub mod ids;
 mod reach;
 mod store;
+mod tuning;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -18,7 +19,8 @@ use std::time::Duration;
 
 use fixedbitset::FixedBitSet;
 
-use super::{Time, pace};
+use super::Time;
+use super::tuning::Tuning as All;
 use crate::record::{Hint, Record};
 use crate::wire::{MAX_BUCKETS_LOG2, NodeId, ShortId, ViewDigest};
 pub use change::Change;
@@ -26,14 +28,13 @@ pub use digest::bucket;
 pub use ids::{Ids, Index, ring_position};
 use reach::Pending;
 use store::{Bringers, Notes, Stamp};
+pub(super) use tuning::Tuning;
 
 /// The largest number of nodes in the view: above the ten thousand that area-net is made for, at about 1 kB each.
 pub const MAX_NODES: usize = 32_768;
 /// The largest number of records of nodes that are not up, from one neighbour: what a neighbour can make us keep by inventing
 /// nodes.
 pub const MAX_DOWN_PER_NEIGHBOUR: u32 = 2048;
-/// How often nodes are looked for that have been down for long enough to be forgotten.
-const FORGET_EVERY: Duration = Duration::from_secs(10);
 
 /// What is known of a node.
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +95,7 @@ pub(super) struct Derived {
 #[derive(Debug)]
 pub struct View {
     ids: Arc<Ids>,
+    tuning: Arc<All>,
     me: Index,
     records: Vec<Option<Arc<Record>>>,
     notes: Vec<Notes>,
@@ -129,14 +131,15 @@ impl View {
     /// A view that holds this node's own record, which is always up, with a table of ids of its own.
     #[must_use]
     pub fn new(own: Arc<Record>) -> Self {
-        Self::with_ids(own, Arc::new(Ids::new(0)))
+        Self::with_ids(own, Arc::new(Ids::new(0)), Arc::default())
     }
 
     /// The same with a table of ids that others may share.
     #[must_use]
-    pub fn with_ids(own: Arc<Record>, ids: Arc<Ids>) -> Self {
+    pub fn with_ids(own: Arc<Record>, ids: Arc<Ids>, tuning: Arc<All>) -> Self {
         let mut view = Self {
             ids,
+            tuning,
             me: Index(0),
             records: Vec::new(),
             notes: Vec::new(),
@@ -303,7 +306,7 @@ impl View {
 
     /// Asks for reachability to be derived. After a loss that happens as soon as it may; a gain may wait for company.
     pub(super) fn derive_soon(&mut self, now: Time, loss: bool) {
-        let (wait, spacing) = pace::derive_wait(self.up_count, loss);
+        let (wait, spacing) = self.tuning.pace.derive_wait(self.up_count, loss);
         let schedule = &mut self.schedule;
         let due = (now + wait).max(schedule.derived.map_or(now, |at| at + spacing));
         schedule.derive_due = Some(schedule.derive_due.map_or(due, |before| before.min(due)));
@@ -337,7 +340,7 @@ impl View {
         if self.schedule.forget_due > now {
             return Vec::new();
         }
-        self.schedule.forget_due = now + FORGET_EVERY;
+        self.schedule.forget_due = now + self.tuning.view.forget_every;
         self.forget_older(now, after)
     }
 

@@ -138,7 +138,7 @@ impl Both {
         let mut plain = Plain::default();
         plain.up.insert(0);
         Self {
-            view: View::with_ids(own, ids.clone()),
+            view: View::with_ids(own, ids.clone(), Arc::default()),
             ids,
             plain,
             other: Vec::new(),

@@ -11,20 +11,22 @@
 //!   keeps the idle traffic of the whole network within a budget. Half of the bucket is kept for the large moves: a link that is never at
 //!   rest can't use up what tells of a new path. A node has a record for one such move from the beginning, however large the network.
 
+mod tuning;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Time;
 use super::bucket::{Bucket, Rate};
 use super::interface::{Config, Event};
 use super::links::{Link, Links};
-use super::{Time, pace};
+use super::tuning::Tuning as All;
 use crate::record::{Body, MAX_ADDRS, MAX_LINKS, Record, Signer};
 use crate::wire::dialable;
+pub(super) use tuning::Tuning;
 
-/// The least time between two records that tell of losses.
-const LOSS_SPACING: Duration = Duration::from_millis(100);
 /// A change that is neither a gain nor a loss waits so long for company.
 const CHANGE_HOLD: Duration = Duration::from_millis(50);
 /// The longest wait for gains that keep coming.
@@ -80,6 +82,7 @@ struct Worth {
 /// See the module's documentation.
 pub(super) struct OwnRecord {
     config: Arc<Config>,
+    tuning: Arc<All>,
     signer: Arc<dyn Signer>,
     record: Arc<Record>,
     epoch: u64,
@@ -137,13 +140,14 @@ impl OwnRecord {
             last: Time::ZERO,
             last_loss: None,
             moved: None,
-            gain_hold: pace::FIRST_GAIN,
+            gain_hold: config.tuning.pace.first_gain,
             budget: None,
             leaving: false,
             silenced: false,
             jump_hold: FIRST_JUMP,
             jumped: None,
             foreign: 0,
+            tuning: config.tuning.clone(),
             config,
             signer,
         }
@@ -186,7 +190,7 @@ impl OwnRecord {
     /// our own first two links can't, as we are reached by them. Tells whether it waits.
     pub(super) fn link_added(&mut self, now: Time, around: Around, links: &Links) -> bool {
         let is_placed = self.record.body().links.len() >= PLACED;
-        let waits = is_placed && !pace::is_small(around.up);
+        let waits = is_placed && !self.tuning.pace.is_small(around.up);
         if waits {
             self.shape_changed(now);
         } else {
@@ -205,7 +209,10 @@ impl OwnRecord {
     fn begin_gain(&mut self, now: Time, around: Around, links: &Links) -> Duration {
         let longest = links.iter().filter_map(Link::rtt_us).max();
         let is_placed = !self.record.body().links.is_empty();
-        let first = pace::first_gain(around.readers, longest.unwrap_or_default(), is_placed);
+        let first =
+            self.tuning
+                .pace
+                .first_gain(around.readers, longest.unwrap_or_default(), is_placed);
         if now.saturating_sub(self.last) > QUIET {
             self.gain_hold = first;
         }
@@ -224,7 +231,7 @@ impl OwnRecord {
             Some(_) if links.listed().next().is_none() => now,
             // One is planned already, and this loss goes with it.
             Some(at) if at > now => at,
-            Some(at) => (at + LOSS_SPACING).max(now),
+            Some(at) => (at + self.tuning.own_record.loss_spacing).max(now),
             None => now,
         };
         self.due_by(at);
@@ -241,7 +248,7 @@ impl OwnRecord {
 
     /// Longer in a network that grows, for so long: all its news comes before its shape is made, and views converge for a moment.
     fn longest_shape_hold(&self, now: Time, growing: Duration) -> Duration {
-        if pace::is_after_loss(now, self.last_loss) {
+        if self.tuning.pace.is_after_loss(now, self.last_loss) {
             LONGEST_AFTER_LOSS
         } else {
             LONGEST_SHAPE_HOLD + growing
@@ -291,7 +298,7 @@ impl OwnRecord {
             && due <= now
         {
             // While a network starts up, links come all the time, and each version costs every node a verification.
-            let longest = self.longest_shape_hold(now, pace::growing(around.up));
+            let longest = self.longest_shape_hold(now, self.tuning.pace.growing(around.up));
             let calm = around.shaped.min(since + longest);
             if calm > now {
                 self.shape = Some((since, calm));
@@ -302,7 +309,8 @@ impl OwnRecord {
         if self.due.is_none_or(|due| due > now) {
             return None;
         }
-        self.gain_hold = (self.gain_hold * pace::gain_factor(around.up)).min(LONGEST_GAIN_HOLD);
+        self.gain_hold =
+            (self.gain_hold * self.tuning.pace.gain_factor(around.up)).min(LONGEST_GAIN_HOLD);
         self.publish(now, links)
     }
 
@@ -346,7 +354,8 @@ impl OwnRecord {
             return;
         }
         let age = now.saturating_sub(self.last);
-        let is_calm = records >= pace::budget_records(around.up) / 2.0 && age >= FINE_SPACING;
+        let is_calm =
+            records >= self.tuning.pace.budget_records(around.up) / 2.0 && age >= FINE_SPACING;
         if is_calm && (age >= REFRESH || self.figures_moved(FINE, links)) {
             self.tell_figures(now);
             return;
@@ -367,10 +376,10 @@ impl OwnRecord {
     fn fill_budget(&mut self, now: Time, up: usize) -> f64 {
         let bytes_per_s = f64::from(self.config.refresh_bytes_per_s) / COPIES / up as f64;
         let rate = Rate {
-            burst: pace::budget_records(up),
+            burst: self.tuning.pace.budget_records(up),
             per_s: bytes_per_s / self.record.encoded_len() as f64,
         };
-        let first = || Bucket::holding(Time::ZERO, pace::first_budget_records(up));
+        let first = || Bucket::holding(Time::ZERO, self.tuning.pace.first_budget_records(up));
         self.budget.get_or_insert_with(first).fill(now, rate)
     }
 

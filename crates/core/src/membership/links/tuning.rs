@@ -1,0 +1,13 @@
+//! The tuned constants of links.
+
+use std::time::Duration;
+
+use crate::membership::tuning::tuning;
+
+tuning! {
+    /// The tuned constants of links.
+    struct Tuning {
+        /// How long a connection judged down is kept and probed: an answer restores the link without a handshake.
+        parked: Duration = Duration::from_secs(10), Duration::ZERO => Duration::from_secs(3600);
+    }
+}

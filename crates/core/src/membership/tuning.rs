@@ -1,0 +1,355 @@
+//! The tuned constants of the core, each in the `Tuning` of its owner.
+//!
+//! A node runs with the defaults: these are no settings, since whoever changes one must know what the others assume. A simulation may vary
+//! them (`[tuning]` in a scenario), to find out what a value is good for. The documentation of each says what it bounds, why it
+//! has this value, what breaks when it is halved or doubled, and which scenario shows that, as far as that is known. Values that
+//! depend on each other are coupled at compile time, at the end of this file.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{gossip, links, overlay, own_record, pace, view};
+
+/// All tuned constants.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tuning {
+    /// Links, and whether they are alive.
+    pub links: links::Tuning,
+    /// Records between neighbours.
+    pub gossip: gossip::Tuning,
+    /// Whom to link with.
+    pub overlay: overlay::Tuning,
+    /// When a node's own record is due.
+    pub own_record: own_record::Tuning,
+    /// What depends on the size of the network.
+    pub pace: pace::Tuning,
+    /// The records of all nodes.
+    pub view: view::Tuning,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+impl Tuning {
+    /// What a node runs with.
+    pub const DEFAULT: Self = Self {
+        links: links::Tuning::DEFAULT,
+        gossip: gossip::Tuning::DEFAULT,
+        overlay: overlay::Tuning::DEFAULT,
+        own_record: own_record::Tuning::DEFAULT,
+        pace: pace::Tuning::DEFAULT,
+        view: view::Tuning::DEFAULT,
+    };
+
+    /// Sets one constant, by the name of its owner and its own, as in `links.parked`.
+    ///
+    /// # Errors
+    /// If there is no such constant, or the value is of another kind or out of its bounds.
+    pub fn set(&mut self, name: &str, value: Value) -> Result<(), TuningError> {
+        let unknown = || TuningError::Unknown(name.to_owned());
+        let (owner, field) = name.split_once('.').ok_or_else(unknown)?;
+        let set = match owner {
+            "links" => self.links.set(field, value),
+            "gossip" => self.gossip.set(field, value),
+            "overlay" => self.overlay.set(field, value),
+            "own_record" => self.own_record.set(field, value),
+            "pace" => self.pace.set(field, value),
+            "view" => self.view.set(field, value),
+            _ => None,
+        };
+        set.ok_or_else(unknown)?
+    }
+
+    /// All constants, owner by owner.
+    #[must_use]
+    pub fn all() -> Vec<Constant> {
+        let owners: [(&'static str, &[Field]); 6] = [
+            ("links", links::Tuning::FIELDS),
+            ("gossip", gossip::Tuning::FIELDS),
+            ("overlay", overlay::Tuning::FIELDS),
+            ("own_record", own_record::Tuning::FIELDS),
+            ("pace", pace::Tuning::FIELDS),
+            ("view", view::Tuning::FIELDS),
+        ];
+        let constants = owners.iter().flat_map(|(owner, fields)| {
+            fields.iter().map(move |field| Constant {
+                name: format!("{owner}.{}", field.name),
+                kind: field.kind,
+                default: field.default,
+                doc: field.doc,
+            })
+        });
+        constants.collect()
+    }
+}
+
+/// One of the constants.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Constant {
+    /// Its owner's name and its own.
+    pub name: String,
+    /// What kind of value it takes.
+    pub kind: Kind,
+    /// What a node runs with.
+    pub default: Value,
+    /// What it bounds, and why it has this value.
+    pub doc: &'static str,
+}
+
+/// The same, without its owner.
+#[derive(Debug)]
+pub(super) struct Field {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) default: Value,
+    pub(super) doc: &'static str,
+}
+
+/// What kind of value a constant takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A time.
+    Time,
+    /// A whole number.
+    Count,
+    /// Any number.
+    Number,
+}
+
+/// A constant's value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value {
+    /// A time.
+    Time(Duration),
+    /// A number, whole where the constant is a count.
+    Number(f64),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Time(time) => write!(f, "{time:?}"),
+            Self::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+/// A constant can't be set.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum TuningError {
+    /// There is none of that name.
+    #[error("there is no constant {0:?}")]
+    Unknown(String),
+    /// It takes values of another kind.
+    #[error("{name} is {}, not {value}", match kind { Kind::Time => "a time", Kind::Count => "a whole number", Kind::Number => "a number" })]
+    Kind {
+        /// The constant.
+        name: &'static str,
+        /// What it takes.
+        kind: Kind,
+        /// What it was given.
+        value: Value,
+    },
+    /// The value is out of bounds.
+    #[error("{name} is {value}, which is not from {least} to {most}")]
+    Bounds {
+        /// The constant.
+        name: &'static str,
+        /// What it was given.
+        value: Value,
+        /// The least value.
+        least: Value,
+        /// The greatest value.
+        most: Value,
+    },
+}
+
+/// A type of constants.
+pub(super) trait Tuned: Copy + PartialOrd {
+    const KIND: Kind;
+
+    fn of(value: Value) -> Option<Self>;
+}
+
+impl Tuned for Duration {
+    const KIND: Kind = Kind::Time;
+
+    fn of(value: Value) -> Option<Self> {
+        match value {
+            Value::Time(time) => Some(time),
+            Value::Number(_) => None,
+        }
+    }
+}
+
+impl Tuned for f64 {
+    const KIND: Kind = Kind::Number;
+
+    fn of(value: Value) -> Option<Self> {
+        match value {
+            Value::Number(number) if number.is_finite() => Some(number),
+            Value::Number(_) | Value::Time(_) => None,
+        }
+    }
+}
+
+impl Tuned for u32 {
+    const KIND: Kind = Kind::Count;
+
+    fn of(value: Value) -> Option<Self> {
+        let number = f64::of(value)?;
+        let is_count = number.fract() == 0.0 && (0.0..=f64::from(Self::MAX)).contains(&number);
+        is_count.then_some(number as Self)
+    }
+}
+
+impl Tuned for usize {
+    const KIND: Kind = Kind::Count;
+
+    fn of(value: Value) -> Option<Self> {
+        Self::try_from(u32::of(value)?).ok()
+    }
+}
+
+/// The values of constants, where the macro knows their types only by name.
+pub(super) const fn time(value: Duration) -> Value {
+    Value::Time(value)
+}
+
+pub(super) const fn number(value: f64) -> Value {
+    Value::Number(value)
+}
+
+/// Sets a field within its bounds.
+pub(super) fn set<T: Tuned>(
+    field: &mut T,
+    name: &'static str,
+    value: Value,
+    (least, most): (T, T),
+    show: impl Fn(T) -> Value,
+) -> Result<(), TuningError> {
+    let Some(new) = T::of(value) else {
+        let kind = T::KIND;
+        return Err(TuningError::Kind { name, kind, value });
+    };
+    if !(least <= new && new <= most) {
+        let (least, most) = (show(least), show(most));
+        return Err(TuningError::Bounds {
+            name,
+            value,
+            least,
+            most,
+        });
+    }
+    *field = new;
+    Ok(())
+}
+
+/// Declares the `Tuning` of an owner: a struct with a public field for each constant, its default, and its bounds in a simulation.
+///
+/// ```text
+/// tuning! {
+///     /// What the fields are about.
+///     struct Tuning {
+///         /// What it bounds, why this value, what breaks at half and at double.
+///         parked: Duration = Duration::from_secs(10), Duration::from_secs(1) => Duration::from_secs(3600);
+///         /// …
+///         misses: u32 = 4, 1 => 40;
+///     }
+/// }
+/// ```
+macro_rules! tuning {
+    (@show Duration, $value:expr) => { $crate::membership::tuning::time($value) };
+    (@show $kind:ident, $value:expr) => { $crate::membership::tuning::number($value as f64) };
+    ($(#[$about:meta])* struct Tuning {
+        $( $(#[doc = $doc:literal])* $name:ident: $kind:ident = $default:expr, $least:expr => $most:expr; )*
+    }) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct Tuning {
+            $( $(#[doc = $doc])* pub $name: $kind, )*
+        }
+
+        impl Tuning {
+            /// What a node runs with.
+            pub const DEFAULT: Self = Self { $( $name: $default, )* };
+
+            /// The fields, in their order.
+            #[expect(clippy::allow_attributes, reason = "a cast is needed for some of the types only")]
+            #[allow(clippy::unnecessary_cast, reason = "f64 is shown as it is")]
+            pub(in crate::membership) const FIELDS: &'static [$crate::membership::tuning::Field] = &[$(
+                $crate::membership::tuning::Field {
+                    name: stringify!($name),
+                    kind: <$kind as $crate::membership::tuning::Tuned>::KIND,
+                    default: tuning!(@show $kind, Self::DEFAULT.$name),
+                    doc: concat!($($doc, "\n"),*),
+                },
+            )*];
+
+            /// Sets the field of that name; `None` if there is none.
+            #[allow(clippy::unnecessary_cast, reason = "f64 is shown as it is")]
+            pub(in crate::membership) fn set(
+                &mut self,
+                name: &str,
+                value: $crate::membership::tuning::Value,
+            ) -> Option<Result<(), $crate::membership::tuning::TuningError>> {
+                match name {
+                    $( stringify!($name) => Some($crate::membership::tuning::set(
+                        &mut self.$name,
+                        stringify!($name),
+                        value,
+                        ($least, $most),
+                        |shown: $kind| tuning!(@show $kind, shown),
+                    )), )*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+pub(super) use tuning;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_constant_is_set_by_its_name_within_its_bounds() {
+        let mut tuning = Tuning::default();
+        let second = Value::Time(Duration::from_secs(1));
+        assert_eq!(tuning.set("pace.plan_wait", second), Ok(()));
+        assert_eq!(tuning.pace.plan_wait, Duration::from_secs(1));
+        let error = tuning
+            .set("pace.plan_wait", Value::Number(1.0))
+            .unwrap_err();
+        assert_eq!(error.to_string(), "plan_wait is a time, not 1");
+        let error = tuning.set("pace.small", Value::Number(0.5)).unwrap_err();
+        assert_eq!(error.to_string(), "small is a whole number, not 0.5");
+        let hour = Value::Time(Duration::from_secs(3600));
+        let error = tuning.set("pace.plan_wait", hour).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "plan_wait is 3600s, which is not from 0ns to 60s"
+        );
+        for unknown in ["pace.none", "plan_wait", "other.plan_wait"] {
+            let error = tuning.set(unknown, second).unwrap_err();
+            assert_eq!(error, TuningError::Unknown(unknown.to_owned()));
+        }
+    }
+
+    #[test]
+    fn every_default_is_within_its_bounds() {
+        for constant in Tuning::all() {
+            let set = Tuning::default().set(&constant.name, constant.default);
+            assert_eq!(set, Ok(()), "{}", constant.name);
+            assert!(
+                constant.doc.len() > 20,
+                "{} is not explained",
+                constant.name
+            );
+        }
+    }
+}
