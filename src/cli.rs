@@ -104,11 +104,17 @@ Examples:
 /// What the help says after the options. The list of the settings comes from the table that checks them.
 fn teaching() -> String {
     let mut text = String::from(LAYERS);
-    for key in &KEYS {
+    for key in KEYS {
+        let older = key
+            .older_name
+            .map_or_else(String::new, |name| format!("; older name: {name}"));
         writeln!(
             text,
-            "  {} = {}\n      {} ({})",
-            key.name, key.default, key.meaning, key.kind
+            "  {} = {}\n      {}{older} ({})",
+            key.name,
+            key.default,
+            key.summary(),
+            key.kind
         )
         .expect("a String takes every write");
     }
@@ -156,7 +162,7 @@ mod tests {
     #[test]
     fn the_help_lists_every_setting() {
         let help = Cli::command().render_help().to_string();
-        for key in &KEYS {
+        for key in KEYS {
             let line = format!("  {} = {}\n", key.name, key.default);
             assert!(help.contains(&line), "{line}");
         }

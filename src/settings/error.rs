@@ -192,7 +192,7 @@ pub enum SettingsError {
         /// Its value.
         value: i64,
         /// Where that was set.
-        place: String,
+        place: Place,
         /// What it must be at least.
         least: i64,
         /// The key that demands it.
@@ -200,7 +200,7 @@ pub enum SettingsError {
         /// Its value.
         other: i64,
         /// Where that was set.
-        other_place: String,
+        other_place: Place,
     },
     /// The file with the targets is unusable.
     #[error(
@@ -211,7 +211,7 @@ pub enum SettingsError {
         /// The file's path, as it was given.
         path: String,
         /// Where the path was set.
-        place: String,
+        place: Place,
         /// What is wrong with the file.
         source: TargetsError,
     },

@@ -1,8 +1,4 @@
-//! One layer of settings: a file of TOML or one `-s`, checked key by key against the table of keys.
-//!
-//! The `config` crate merges the layers. It does not parse them: its parser forgets the lines, omits the file when
-//! a key is unknown, turns dates into texts, and its getters turn texts into numbers. So the TOML is read with the
-//! parser that `config` itself uses, and what it then gets is known to be right.
+//! One layer of settings: the defaults, a file of TOML or one `-s`, checked key by key against the table of keys.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,36 +8,45 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use config::{Map, Source, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::Set;
 use super::error::{Place, SettingsError, shown};
-use super::schema::{self, Key, Refusal, key};
+use super::key::{self, Key};
+use super::keys::KEYS;
+use super::kind::Refusal;
 
 /// The largest file of settings in bytes: far above any that people write, and far below what would hurt.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// A layer whose every key is known and whose every value is one that its key takes.
 #[derive(Debug, Clone)]
-pub(super) struct Layer {
-    values: BTreeMap<&'static str, Value>,
-}
-
-impl Source for Layer {
-    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
-        let values = self.values.iter();
-        Ok(values
-            .map(|(key, value)| ((*key).to_owned(), value.clone()))
-            .collect())
-    }
+pub struct Layer {
+    pub(super) values: BTreeMap<&'static str, Set>,
 }
 
 impl Layer {
+    /// The defaults of all keys: the lowest layer.
+    pub(super) fn of_defaults() -> Self {
+        let place = Place {
+            layer: "the built-in defaults".into(),
+            line: None,
+        };
+        let set = |key: &'static Key| {
+            let (value, place) = (key.default_value(), place.clone());
+            (key.name, Set { value, place })
+        };
+        Self {
+            values: KEYS.iter().map(set).collect(),
+        }
+    }
+
+    /// The keys that are set in it.
+    pub fn keys(&self) -> impl Iterator<Item = &'static Key> + '_ {
+        KEYS.iter().filter(|key| self.values.contains_key(key.name))
+    }
+
     /// Reads a file of TOML.
     pub(super) fn from_file(what: &'static str, path: &Path) -> Result<Self, SettingsError> {
         let text = read_limited(path).map_err(|source| SettingsError::Unreadable {
@@ -70,7 +75,10 @@ impl Layer {
     }
 
     /// Reads the argument of one `-s`.
-    pub(super) fn from_argument(argument: &str) -> Result<Self, SettingsError> {
+    ///
+    /// # Errors
+    /// When it is no `KEY=VALUE`, or the key is unknown, or the value is not one that it takes.
+    pub fn from_argument(argument: &str) -> Result<Self, SettingsError> {
         let bad = || SettingsError::BadArgument {
             argument: argument.to_owned(),
         };
@@ -81,7 +89,7 @@ impl Layer {
         }
         let mut walk = Walk::new(&format!("-s {}", shown(argument)), text, false);
         let as_it_stands = || Spanned::new(0..text.len(), DeValue::String(Cow::Borrowed(text)));
-        let takes_text = schema::find(&key).is_some_and(|key| key.kind.takes_text());
+        let takes_text = key::find(&key).is_some_and(|key| key.kind.takes_text());
         let value = match DeValue::parse(text) {
             Ok(value) if value.get_ref().is_str() || !takes_text => value,
             Ok(_) | Err(_) => as_it_stands(),
@@ -149,7 +157,7 @@ struct Walk<'a> {
     text: &'a str,
     has_lines: bool,
     /// Each key with the name it was set under.
-    values: BTreeMap<&'static str, (String, Value)>,
+    values: BTreeMap<&'static str, (String, Set)>,
 }
 
 impl<'a> Walk<'a> {
@@ -183,10 +191,10 @@ impl<'a> Walk<'a> {
 
     /// `name` is the whole dotted name, whichever part of it was quoted: `"network.controller.d2"` is one too.
     fn value(&mut self, name: &str, value: &Spanned<DeValue<'_>>) -> Result<(), SettingsError> {
-        if let Some(key) = schema::find(name) {
+        if let Some(key) = key::find(name) {
             return self.setting(key, name, value);
         }
-        match (schema::first_in_group(name), value.get_ref()) {
+        match (key::first_in_group(name), value.get_ref()) {
             (Some(_), DeValue::Table(table)) => self.table(name, table),
             (Some(example), _) => Err(SettingsError::NotATable {
                 key: name.to_owned(),
@@ -199,7 +207,7 @@ impl<'a> Walk<'a> {
             (None, _) => Err(SettingsError::UnknownKey {
                 key: name.to_owned(),
                 value: self.written(value),
-                nearest: schema::nearest(name),
+                nearest: key::nearest(name),
                 place: self.place(&value.span()),
             }),
         }
@@ -216,8 +224,11 @@ impl<'a> Walk<'a> {
             Ok(checked) => checked,
             Err(refusal) => return Err(self.refused(key, name, value, refusal)),
         };
-        let entry = Value::new(Some(&place.to_string()), checked);
-        let Some((first_name, _)) = self.values.insert(key.name, (name.to_owned(), entry)) else {
+        let set = Set {
+            value: checked,
+            place: place.clone(),
+        };
+        let Some((first_name, _)) = self.values.insert(key.name, (name.to_owned(), set)) else {
             return Ok(());
         };
         let value = self.written(value);
@@ -230,7 +241,7 @@ impl<'a> Walk<'a> {
         } else {
             Err(SettingsError::BothNames {
                 key: key.name,
-                older: key::TARGET_FILE,
+                older: key.older_name.unwrap_or_default(),
                 value,
                 place,
             })

@@ -180,19 +180,18 @@ impl Node {
     /// The settings of a whole node.
     pub(super) fn settings(&self, dial_timeout: Duration) -> Settings {
         let config = &self.config;
-        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Settings {
             label: config.label.to_string(),
             network: config.network.to_string(),
             targets: config.targets.clone(),
-            probe_interval_ms: u16::try_from(ms(config.probe_interval)).unwrap_or(u16::MAX),
+            probe_interval: config.probe_interval,
             full_mesh: config.full_mesh,
             degree_target: config.degree_target,
             degree_cap: config.degree_cap,
             dials_at_once: config.dials_at_once,
-            dial_timeout_ms: ms(dial_timeout),
+            dial_timeout,
             refresh_bytes_per_s: config.refresh_bytes_per_s,
-            forget_after_s: config.forget_after.as_secs(),
+            forget_after: config.forget_after,
             ..Settings::default()
         }
     }
