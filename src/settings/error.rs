@@ -1,12 +1,12 @@
 //! What can be wrong with the settings: one clear sentence each, that names the thing, its value and where it stands.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::targets::{MAX_TARGET_BYTES, MAX_TARGETS};
+use super::shown::shown;
+use super::targets::TargetsError;
 use crate::impair::ParseError;
 
 /// Where a value was set.
@@ -217,78 +217,6 @@ pub enum SettingsError {
     },
 }
 
-/// What is wrong with a file of targets.
-#[derive(Debug, thiserror::Error)]
-pub enum TargetsError {
-    /// Missing, or not to be read.
-    #[error("can't read it")]
-    Unreadable(#[source] io::Error),
-    /// Larger than any list of targets.
-    #[error("it has more than {MAX_TARGET_BYTES} bytes")]
-    TooLarge,
-    /// Not JSON; the source says at which line and column.
-    #[error("it is not JSON")]
-    NotJson(#[source] serde_json::Error),
-    /// JSON, but no array.
-    #[error("it must be a JSON array such as [\"[::1]:8090\"], and is {0}")]
-    NotAnArray(&'static str),
-    /// More targets than a node keeps.
-    #[error("it has {0} entries, and the limit is {MAX_TARGETS}")]
-    TooMany(usize),
-    /// An entry that is no socket address.
-    #[error(
-        "the entry at index {index} must be an address with a port, such as \"[::1]:8090\", and is {value}"
-    )]
-    NotAnAddress {
-        /// The entry's index, counted from 0.
-        index: usize,
-        /// The entry, as JSON.
-        value: String,
-    },
-    /// An entry that nobody can be dialed at.
-    #[error("the entry at index {index}, {addr}, can't be dialed: {why}")]
-    Undialable {
-        /// The entry's index, counted from 0.
-        index: usize,
-        /// The entry.
-        addr: SocketAddr,
-        /// Why not.
-        why: &'static str,
-    },
-}
-
-/// The text fit for one line of a message: control characters escaped, and not longer than a message can bear.
-pub(super) fn shown(text: &str) -> String {
-    const LONGEST: usize = 200;
-    let mut shown = String::new();
-    for (index, letter) in text.chars().enumerate() {
-        if index == LONGEST {
-            write!(shown, "… ({} bytes)", text.len()).expect("a String takes every write");
-            break;
-        }
-        if letter.is_control() {
-            shown.extend(letter.escape_default());
-        } else {
-            shown.push(letter);
-        }
-    }
-    shown
-}
-
 fn shown_path(path: &std::path::Path) -> String {
     shown(&path.to_string_lossy())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_value_can_neither_break_a_message_nor_flood_it() {
-        assert_eq!(shown("zoe\n\u{1b}[31m"), "zoe\\n\\u{1b}[31m");
-        assert_eq!(
-            shown(&"x".repeat(1000)),
-            format!("{}… (1000 bytes)", "x".repeat(200))
-        );
-    }
 }

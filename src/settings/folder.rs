@@ -5,8 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::DEFAULT_PROFILE;
-use super::error::{SettingsError, shown};
+use super::error::SettingsError;
 use super::layer::Layer;
+use super::shown::shown;
 
 /// The largest number of profiles that are all named where one is unknown.
 const FEW: usize = 12;

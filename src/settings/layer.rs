@@ -12,10 +12,12 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Set;
-use super::error::{Place, SettingsError, shown};
-use super::key::{self, Key};
+use super::error::{Place, SettingsError};
+use super::key::Key;
 use super::keys::KEYS;
 use super::kind::Refusal;
+use super::lookup;
+use super::shown::shown;
 
 /// The largest file of settings in bytes: far above any that people write, and far below what would hurt.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -89,7 +91,7 @@ impl Layer {
         }
         let mut walk = Walk::new(&format!("-s {}", shown(argument)), text, false);
         let as_it_stands = || Spanned::new(0..text.len(), DeValue::String(Cow::Borrowed(text)));
-        let takes_text = key::find(&key).is_some_and(|key| key.kind.takes_text());
+        let takes_text = lookup::find(&key).is_some_and(|key| key.kind.takes_text());
         let value = match DeValue::parse(text) {
             Ok(value) if value.get_ref().is_str() || !takes_text => value,
             Ok(_) | Err(_) => as_it_stands(),
@@ -191,10 +193,10 @@ impl<'a> Walk<'a> {
 
     /// `name` is the whole dotted name, whichever part of it was quoted: `"network.controller.d2"` is one too.
     fn value(&mut self, name: &str, value: &Spanned<DeValue<'_>>) -> Result<(), SettingsError> {
-        if let Some(key) = key::find(name) {
+        if let Some(key) = lookup::find(name) {
             return self.setting(key, name, value);
         }
-        match (key::first_in_group(name), value.get_ref()) {
+        match (lookup::first_in_group(name), value.get_ref()) {
             (Some(_), DeValue::Table(table)) => self.table(name, table),
             (Some(example), _) => Err(SettingsError::NotATable {
                 key: name.to_owned(),
@@ -207,7 +209,7 @@ impl<'a> Walk<'a> {
             (None, _) => Err(SettingsError::UnknownKey {
                 key: name.to_owned(),
                 value: self.written(value),
-                nearest: key::nearest(name),
+                nearest: lookup::nearest(name),
                 place: self.place(&value.span()),
             }),
         }

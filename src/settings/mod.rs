@@ -13,6 +13,8 @@ mod key;
 mod keys;
 mod kind;
 mod layer;
+mod lookup;
+mod shown;
 mod start;
 mod targets;
 
@@ -20,7 +22,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
-pub use self::error::{Place, SettingsError, TargetsError};
+pub use self::error::{Place, SettingsError};
 pub use self::key::Key;
 pub use self::keys::{KEYS, Settings};
 use self::kind::Value;
@@ -28,7 +30,7 @@ pub use self::kind::{Kind, Unit};
 pub use self::layer::Layer;
 pub use self::start::CoreStart;
 use self::targets::Targets;
-pub use self::targets::{MAX_TARGET_BYTES, MAX_TARGETS};
+pub use self::targets::{MAX_TARGET_BYTES, MAX_TARGETS, TargetsError};
 
 /// The profile of a node that was given none.
 pub const DEFAULT_PROFILE: &str = "default";

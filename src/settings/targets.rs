@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use super::error::{TargetsError, shown};
+use super::shown::shown;
 use crate::wire::canonical;
 
 /// The largest number of targets. One that is up is enough to join, but the peers.json of a network of ten thousand must do.
@@ -14,6 +14,46 @@ pub const MAX_TARGETS: usize = 65_536;
 
 /// The largest file of targets in bytes: over 100 bytes for each of [`MAX_TARGETS`] entries.
 pub const MAX_TARGET_BYTES: u64 = 8 << 20;
+
+/// What is wrong with a file of targets.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetsError {
+    /// Missing, or not to be read.
+    #[error("can't read it")]
+    Unreadable(#[source] io::Error),
+    /// Larger than any list of targets.
+    #[error("it has more than {MAX_TARGET_BYTES} bytes")]
+    TooLarge,
+    /// Not JSON; the source says at which line and column.
+    #[error("it is not JSON")]
+    NotJson(#[source] serde_json::Error),
+    /// JSON, but no array.
+    #[error("it must be a JSON array such as [\"[::1]:8090\"], and is {0}")]
+    NotAnArray(&'static str),
+    /// More targets than a node keeps.
+    #[error("it has {0} entries, and the limit is {MAX_TARGETS}")]
+    TooMany(usize),
+    /// An entry that is no socket address.
+    #[error(
+        "the entry at index {index} must be an address with a port, such as \"[::1]:8090\", and is {value}"
+    )]
+    NotAnAddress {
+        /// The entry's index, counted from 0.
+        index: usize,
+        /// The entry, as JSON.
+        value: String,
+    },
+    /// An entry that nobody can be dialed at.
+    #[error("the entry at index {index}, {addr}, can't be dialed: {why}")]
+    Undialable {
+        /// The entry's index, counted from 0.
+        index: usize,
+        /// The entry.
+        addr: SocketAddr,
+        /// Why not.
+        why: &'static str,
+    },
+}
 
 /// What a file of targets says to one node.
 #[derive(Debug, Default, PartialEq, Eq)]
