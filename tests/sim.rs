@@ -12,7 +12,7 @@ use area_net::sim::parse::{Flags, read, read_text, toml_of_flags};
 use area_net::sim::scenario::Bounds;
 use area_net::sim::views::{Standing, Views};
 use area_net::sim::watch::{Rule, Watch};
-use area_net::sim::world::{News, Told, World, default_config};
+use area_net::sim::world::{News, Told, World, default_settings};
 use area_net::sim::{Play, Report, Scenario, report, run};
 
 fn scenario(text: &str) -> Scenario {
@@ -646,7 +646,7 @@ mod watching {
     fn world() -> World {
         let mut world = World::new(1);
         for place in 0..3 {
-            world.add(place as u64, default_config(place, &[0]));
+            world.add(place as u64, default_settings(place, &[0]));
         }
         for place in 0..3 {
             world.start(place);
@@ -784,7 +784,7 @@ mod watching {
     fn more_links_than_the_cap_are_a_violation() {
         let mut world = world();
         let (views, mut watch) = (Views::new(&world), Watch::new(3, BOUNDS));
-        world.nodes[1].config.degree_cap = 1;
+        world.nodes[1].settings.degree_cap = 1;
         let own = world.nodes[1].own().unwrap().clone();
         let news = News {
             at: world.now(),

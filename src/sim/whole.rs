@@ -27,11 +27,11 @@ use super::size;
 use super::socket::{Outbox, Sent, SimSocket};
 use super::world::{World, small};
 use crate::identity::Identity;
-use crate::membership::{Action, Config, Core, Input, Time};
+use crate::membership::{Action, Core, Input, Time};
 use crate::memory::Memory;
 use crate::node::{Assembly, Node, Witness, Word};
 use crate::record::Record;
-use crate::settings::Settings;
+use crate::settings::{CoreStart, Settings};
 use crate::wire::{Message, NodeId};
 
 /// What a datagram weighs beside its bytes: headers of IPv6 and UDP.
@@ -125,13 +125,13 @@ impl Whole {
         place: usize,
         identity: Identity,
         settings: Settings,
-        config: &Config,
+        start: &CoreStart,
     ) -> Running {
         let (host, runtime) = self.executor.add_host();
         self.places.insert(host, place);
         let socket = Arc::new(SimSocket::new(
             small(place),
-            config.addrs[0],
+            start.published[0],
             self.outbox.clone(),
         ));
         let assembly = Assembly {
@@ -140,16 +140,16 @@ impl Whole {
             socket: socket.clone(),
             tap: Arc::default(),
             runtime: runtime.clone(),
-            run_id: config.run_id,
-            core_seed: config.seed,
-            quinn_seed: Some(config.seed),
-            start_unix_ms: config.start_unix_ms,
-            published: config.addrs.clone(),
+            run_id: start.run_id,
+            core_seed: start.seed,
+            quinn_seed: Some(start.seed),
+            start_unix_ms: start.unix_ms,
+            published: start.published.clone(),
             state: None,
             memory: Memory {
                 // It says what must not be used again, and the core takes the next one.
-                epoch: config.epoch - 1,
-                nodes: config.remembered.clone(),
+                epoch: start.epoch - 1,
+                nodes: start.remembered.clone(),
             },
             witness: Some(witness(self.ledger.clone())),
         };
@@ -219,11 +219,10 @@ impl Running {
 impl World {
     /// Starts a whole node in the life that has begun.
     pub(super) fn start_whole(&mut self, place: usize) {
-        let timeout = self.dial_timeout;
         let whole = self.whole.as_mut().expect("whole nodes run here");
         let node = &mut self.nodes[place];
-        let settings = node.settings(timeout);
-        let running = whole.start(place, node.key.identity(), settings, &node.config);
+        let settings = node.settings.clone();
+        let running = whole.start(place, node.key.identity(), settings, &node.start);
         self.deed(place, |node, _| {
             node.body = Some(Body::Whole(running));
             node.tell(Told::Started);
@@ -254,7 +253,7 @@ impl World {
             let there = self.listeners.get(&to).map(|&there| there as usize);
             let there = there.and_then(|there| self.nodes[there].body.as_ref());
             if let Some(Body::Whole(running)) = there {
-                running.deliver(self.nodes[from as usize].config.addrs[0], bytes);
+                running.deliver(self.nodes[from as usize].start.published[0], bytes);
             }
         }
         whole.packets.trim();
