@@ -1,5 +1,5 @@
-//! The files that are written from the table of keys, `config/network/default.toml` and `docs/settings.md`: each must be what
-//! the table says. `UPDATE=1 cargo test --lib settings::files` writes them anew.
+//! Generates `config/network/default.toml` and `docs/settings.md` from the table of keys. The tests compare the files with the
+//! generated text; `UPDATE=1 cargo test --lib settings::files` rewrites the files.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -7,26 +7,64 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{KEYS, Key, Kind, Layer, Unit};
+use super::{KEYS, Key, Layer, MAX_TARGET_BYTES, MAX_TARGETS};
+use crate::impair::{MAX_RULES, MAX_TEXT};
 
-/// The longest line of a comment in default.toml, in characters.
+/// The longest line of a comment or a paragraph, in characters.
 const WIDTH: usize = 110;
 
 const DEFAULT_TOML: &str = "\
-# The settings of an area-net node: every key there is, with its default.
+# All settings of an area-net node, with their defaults.
 #
-# Layers, each overriding the one below:
-#   this file  <  <profile>.toml beside it (-p <profile>)  <  every -s KEY=VALUE, in the order given
-# A key that is left out here keeps the default that is built into the program, so an older copy of this file
-# goes on working. A key that area-net doesn't know is an error, not ignored.
+# Settings are read in layers, and each layer overrides the one before it:
+#   this file, then <PROFILE>.toml beside it (with -p <PROFILE>), then every -s KEY=VALUE in the order given
+# A key that is missing here has the default that is built into the program, so an older copy of this file still
+# works. An unknown key is an error.
 #
-# This file is written from src/settings/keys.rs: a change belongs there, and a test compares.
+# This file is generated from src/settings/keys.rs. Change a comment or a default there.
 ";
 
-const SETTINGS_MD: &str = "\
+const INTRO: &str = "\
 # Settings
 
-This page is written from `src/settings/keys.rs`: a change belongs there, and a test compares.
+Settings are read in layers, and each layer overrides the one before it:
+
+1. the defaults that are built into the program,
+2. `<CONFIG DIR>/network/default.toml`, which contains every key with its default and an explanation,
+3. `<CONFIG DIR>/network/<PROFILE>.toml`, with `-p <PROFILE>`,
+4. each `-s KEY=VALUE`, in the order given.
+
+`-s` has three forms:
+
+```sh
+-s network.controller.listen.port=9000      # a key and a value, as in TOML
+-s '\"network.controller.d2\" = true'         # a quoted key, as in TOML
+-s label=zoe                                # a bare string, for a key that takes a string
+```
+
+A bare string is taken as it is, even `123` or `true`. Quote it as in TOML to keep spaces at its ends. Values are not
+converted: `\"9000\"` in quotes is a string and not a port number.
+
+Every layer is checked, even where a later layer overrides it. An unknown key, a value of the wrong type or a value
+out of range is an error. The error names the key, the value and the file with its line (or the `-s` argument), and for
+an unknown key also the nearest known key. The exit status is then 2, and nothing was started or written.
+
+";
+
+const SIMULATOR: &str = "
+## In the simulator
+
+`area-net sim` takes these settings for all of its nodes, with `-s` or as `settings = [\"KEY=VALUE\"]` in a scenario:
+
+";
+
+const GENERATED: &str = "
+[impairment.md](impairment.md) explains the rules that `network.controller.impair` takes.
+
+---
+
+This page is generated from `src/settings/keys.rs` and `src/settings/files.rs`. Change it there, then run
+`UPDATE=1 cargo test --lib settings::files`.
 ";
 
 #[test]
@@ -65,7 +103,18 @@ fn default_toml_sets_each_key_to_its_default() {
     assert_eq!(layer.keys().count(), KEYS.len());
 }
 
-/// Demands that the file of the project holds this text, or makes it so where `UPDATE` is set.
+#[test]
+fn limits_in_the_documentation_are_those_of_the_code() {
+    let details = |name| KEYS.iter().find(|key| key.name == name).unwrap().details();
+    let targets = details("network.controller.target.path");
+    assert_eq!((MAX_TARGETS, MAX_TARGET_BYTES), (65_536, 8 << 20));
+    assert!(targets.contains("65,536 entries in 8 MiB"), "{targets}");
+    let impair = details("network.controller.impair");
+    let limits = format!("{MAX_RULES} rules in {MAX_TEXT} bytes");
+    assert!(impair.contains(&limits), "{impair}");
+}
+
+/// Compares a file of the project with this text. With `UPDATE` set, writes it first.
 fn compare(file: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var_os("UPDATE").is_some() {
@@ -74,7 +123,7 @@ fn compare(file: &str, text: &str) {
     let found = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == text,
-        "{file} is not what src/settings/keys.rs says: UPDATE=1 cargo test --lib settings::files"
+        "{file} is not what src/settings/keys.rs says; run UPDATE=1 cargo test --lib settings::files"
     );
 }
 
@@ -88,8 +137,12 @@ fn default_toml() -> String {
             writeln!(text, "[{group}]").unwrap();
             open = group;
         }
-        let range = format!("Default: {}. Bound: {}.", key.default, range(key));
-        for line in wrap(&key.details()).iter().chain(&wrap(&range)) {
+        let paragraphs = [
+            format!("{}.", key.summary()),
+            format!("{}{}", key.details(), older(key)),
+            format!("Default: {}. Range: {}.", key.default, key.range()),
+        ];
+        for line in paragraphs.iter().flat_map(|text| wrap(text)) {
             writeln!(text, "# {line}").unwrap();
         }
         writeln!(text, "{word} = {}", key.default).unwrap();
@@ -98,50 +151,53 @@ fn default_toml() -> String {
 }
 
 fn settings_md() -> String {
-    let mut text = String::from(SETTINGS_MD);
+    let mut text = String::from(INTRO);
+    text += "## All keys\n\n";
+    text += "| Key | Type | Default | Range | Meaning |\n| --- | --- | --- | --- | --- |\n";
     for key in KEYS {
-        write!(text, "\n## `{}`\n\n{}\n", key.name, key.details()).unwrap();
+        let (name, default) = (key.name, key.default);
+        let (kind, range, summary) = (key.kind.type_name(), key.range(), key.summary());
+        writeln!(
+            text,
+            "| `{name}` | {kind} | `{default}` | {range} | {summary} |"
+        )
+        .unwrap();
     }
-    text
+    text += "\n## What each key does\n";
+    for key in KEYS {
+        write!(text, "\n### `{}`\n\n", key.name).unwrap();
+        let about = format!("{}. {}{}", key.summary(), key.details(), older(key));
+        for line in wrap(&about) {
+            writeln!(text, "{line}").unwrap();
+        }
+    }
+    text += SIMULATOR;
+    for key in KEYS.iter().filter(|key| key.simulated) {
+        writeln!(text, "- `{}`", key.name).unwrap();
+    }
+    text + GENERATED
 }
 
-/// What a key takes, with what other keys demand of it.
-fn range(key: &Key) -> String {
-    let mut range = match key.kind {
-        Kind::Number { min, max, unit } => format!("{min} to {max}{}", unit_name(unit)),
-        other => other.to_string(),
-    };
-    for (other, offset) in key.at_least {
-        let offset = match offset {
-            0 => String::new(),
-            offset => format!(" {offset:+}"),
-        };
-        write!(range, ", at least {other}{offset}").unwrap();
-    }
-    range
+fn older(key: &Key) -> String {
+    key.older_name.map_or_else(String::new, |older| {
+        format!(" The older name `{older}` is accepted too, but not both in one layer.")
+    })
 }
 
-fn unit_name(unit: Unit) -> &'static str {
-    match unit {
-        Unit::One => "",
-        Unit::BytesPerSecond => " bytes a second",
-        Unit::Milliseconds => " milliseconds",
-        Unit::Seconds => " seconds",
-        Unit::Days => " days",
-    }
-}
-
+/// Breaks a paragraph into lines, but never inside of `code`.
 fn wrap(text: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
+    let mut in_code = false;
+    for word in text.split(' ') {
         let line = lines.last_mut().unwrap();
         if line.is_empty() {
             line.push_str(word);
-        } else if line.chars().count() + 1 + word.chars().count() > WIDTH {
-            lines.push(word.to_owned());
-        } else {
+        } else if in_code || line.chars().count() + 1 + word.chars().count() <= WIDTH {
             write!(line, " {word}").unwrap();
+        } else {
+            lines.push(word.to_owned());
         }
+        in_code ^= word.matches('`').count() % 2 == 1;
     }
     lines
 }

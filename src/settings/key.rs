@@ -9,21 +9,21 @@ use super::kind::{Kind, Value};
 pub struct Key {
     /// The dotted name.
     pub name: &'static str,
-    /// What it was called once; accepted forever.
+    /// An earlier name, which is still accepted.
     pub older_name: Option<&'static str>,
-    /// What it takes.
+    /// The type and the bounds of its value.
     pub kind: Kind,
     /// The default, as TOML.
     pub default: &'static str,
-    /// The numbers of other keys that this one may not fall short of, each give or take some.
+    /// Other keys: this number must be at least theirs plus the offset.
     pub at_least: &'static [(&'static str, i64)],
-    /// Whether `area-net sim` takes it for the nodes that it simulates.
+    /// Whether `area-net sim` accepts it as a setting of its nodes.
     pub simulated: bool,
     lines: &'static [&'static str],
 }
 
 impl Key {
-    /// `lines` are those of a comment: a summary, an empty line, and a paragraph.
+    /// `lines` are the lines of a doc comment: a summary, an empty line and a paragraph.
     pub(super) const fn new(
         name: &'static str,
         kind: Kind,
@@ -56,18 +56,36 @@ impl Key {
         self
     }
 
-    /// What it does, in one line without a full stop.
+    /// What it is, in one line without a full stop.
     #[must_use]
     pub fn summary(&self) -> &'static str {
         self.lines.first().map_or("", |line| line.trim())
     }
 
-    /// The rest: what it is good for, and what more or less of it costs. One paragraph.
+    /// The rest of its documentation, in one paragraph: what it does, and what a higher or lower value costs.
     #[must_use]
     pub fn details(&self) -> String {
         let lines = self.lines.iter().skip(1).map(|line| line.trim());
         let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
         lines.join(" ")
+    }
+
+    /// The values it takes, in short, with what the values of other keys demand of it.
+    #[must_use]
+    pub fn range(&self) -> String {
+        let others = self.at_least.iter().map(|(other, offset)| {
+            let short = other.strip_prefix("network.controller.").unwrap_or(other);
+            match offset {
+                0 => short.to_owned(),
+                ..0 => format!("{short} - {}", -offset),
+                1.. => format!("{short} + {offset}"),
+            }
+        });
+        let others: Vec<_> = others.collect();
+        if others.is_empty() {
+            return self.kind.range();
+        }
+        format!("{}, at least {}", self.kind.range(), others.join(" and "))
     }
 
     pub(super) fn default_value(&self) -> Value {

@@ -69,138 +69,141 @@ settings! {
         /// The entries of that file that are this node's own address; not among the targets, and worth a word in the log.
         skipped_own: Vec<SocketAddr>;
 
-        /// what people call the node; empty: the profile's name
+        /// Name of the node in logs and pictures; empty stands for the profile's name
         ///
-        /// What people call the node, in its logs and in everybody's picture. Any text, also the same as another node's:
-        /// nodes are told apart by their keys. A longer label makes this node's record longer at every node.
+        /// Any text. Two nodes may have the same label, because nodes are told apart by their keys. A longer label
+        /// makes the node's record longer at every node.
         "label" => label: String = r#""""#, Kind::Label;
 
-        /// the least severe level of messages on stderr
+        /// Lowest level of area-net's own log messages
         ///
-        /// The least severe level of area-net's own messages on stderr; other libraries speak up from "warn". "debug" tells
-        /// of every dial and every verdict, "trace" of every message, and costs time at many nodes. RUST_LOG, if set, wins.
+        /// Messages go to stderr. Other libraries log from `warn` up. `debug` logs every dial and every verdict on a
+        /// link. `trace` logs every message and slows down a node in a large network. The variable `RUST_LOG`, if
+        /// set, overrides this setting.
         "log.level" => log_level: Level = r#""info""#,
             Kind::Choice(&["error", "warn", "info", "debug", "trace"]);
 
-        /// messages for people, or one JSON object a line
+        /// Format of log messages: `text` for people, `json` for programs
         ///
-        /// How a message looks: "text" for people, with the time in UTC; "json" is one object a line for programs.
+        /// A line of `text` begins with the time in UTC. With `json`, each line is one JSON object.
         "log.format" => log_format: LogFormat = r#""text""#, Kind::Choice(&["text", "json"]);
 
-        /// only nodes with the same name form a network
+        /// Name of the network; only nodes with the same name connect
         ///
-        /// Only nodes with the same name form a network: it is part of the handshake, so two networks on one machine never
-        /// merge by accident. It is no secret and keeps nobody out; `allow` does.
+        /// The name is part of the handshake, so two networks on one machine never merge by accident. It is not a
+        /// secret and keeps nobody out; `network.allow` does.
         "network.name" => network: String = r#""area-net""#, Kind::NetworkName;
 
-        /// the only nodes to talk to; []: everybody
+        /// Ids of the only nodes to connect with; an empty list allows every node
         ///
-        /// The ids (64 hexadecimal digits each) of the only nodes to talk to; `[]` talks to everybody. A list closes the door to
-        /// strangers, and has to be kept up at every node: a node that is not on it is refused, also as a link of second choice.
+        /// The list keeps strangers out, but it must be kept up to date at every node: a node that is missing from it
+        /// gets no link at all. The ids of all nodes are in `network.json`.
         "network.allow" => allow: Vec<NodeId> = "[]", Kind::NodeIds;
 
-        /// the address to listen at; "::": all of this machine
+        /// IP address to listen on
         ///
-        /// The address of this machine to listen at. "::1" is reached from this machine alone; "::" is every address of the
-        /// machine, which opens the node to whoever can reach it.
+        /// `::1` can be reached only from this machine. `::` stands for every address of the machine, so everybody
+        /// who can reach the machine can reach the node. The address has no port and no brackets.
         "network.controller.listen.addr" => listen_addr: IpAddr = r#""::1""#, Kind::ListenAddr;
 
-        /// the UDP port to listen at; 0: the system chooses
+        /// UDP port to listen on; 0 lets the system choose one
         ///
-        /// The UDP port to listen at. With 0 the system chooses one at every start, so nobody can have it as a target; under 1024
-        /// most systems want privileges.
+        /// With 0 the port changes at every start, so no other node can have this node as a target. Most systems
+        /// require privileges for ports below 1024.
         "network.controller.listen.port" => listen_port: u16 = "8083", Kind::number(0, 65_535);
 
-        /// a JSON array of socket addresses to dial; empty: none
+        /// File with the addresses to dial; empty for none
         ///
-        /// A file with the nodes to dial at the start and never to forget: a JSON array of socket addresses, such as
-        /// `["[::1]:8090", "192.0.2.7:8083"]`. A relative path is relative to the working directory.
-        /// One target that is up is enough: the node hears of all the others. A peers.json that a node wrote has this format.
-        /// The older name of this key, `file`, is accepted as well, but not both in one layer.
+        /// The file is a JSON array of socket addresses, such as `["[::1]:8090", "192.0.2.7:8083"]`, with at most
+        /// 65,536 entries in 8 MiB. A relative path is relative to the working directory. The node dials these
+        /// targets at its start and never forgets them. One target that is up is enough, because the node learns
+        /// about all other nodes from it. A `peers.json` that a node wrote can be used as a target file. A node
+        /// without targets waits until another node dials it.
         "network.controller.target.path" => target_path: String = r#""""#,
             Kind::Path,
             older_name("network.controller.target.file");
 
-        /// write peers.d2, the picture of the network
+        /// Write `peers.d2`, the picture of the network for d2
         ///
-        /// Also write `profiles/<profile>/peers.d2`, the picture of the whole network for `d2 --watch`. The file is rewritten as
-        /// the network changes, which costs some processor time and disk traffic at many nodes.
+        /// The file is `profiles/<PROFILE>/peers.d2`, and `d2 --watch` shows it. It is rewritten when the network
+        /// changes, which costs processor time and disk writes in a large network.
         "network.controller.d2" => d2: bool = "false", Kind::Flag;
 
-        /// a worse network for what this node sends: delay 40ms 10ms loss 5%; empty: none
+        /// Impairment of the packets this node sends, in the syntax of tc netem; empty for none
         ///
-        /// A worse network on purpose, for what this node sends: delay, jitter, loss, bursts of loss, corruption, duplicates,
-        /// reordering and a narrow line, in the words of `tc qdisc ... netem` (man tc-netem), such as "delay 40ms 10ms loss 5%".
-        /// Neither root nor Linux is needed, and nobody else on the machine is impaired. A rule may begin with an address that it is for:
-        /// `delay 40ms; to [::1]:8090 loss 100%` cuts the one way to that peer, and delays the others. The most specific rule holds.
-        /// It shows how the network copes; a node that is impaired serves its neighbours worse, and says so in log and pictures.
+        /// Delay, jitter, loss, bursts of loss, corruption, duplication, reordering and a rate limit, written as for
+        /// `tc qdisc ... netem` (see `man tc-netem`), for example `delay 40ms 10ms loss 5%`. It needs neither root
+        /// nor Linux and impairs no other program. A rule may begin with the address that it applies to: `delay 40ms;
+        /// to [::1]:8090 loss 100%` drops every packet to that peer and delays packets to all others. The most
+        /// specific rule applies. At most 64 rules in 4096 bytes. An impaired node serves its neighbours worse; its
+        /// log and its pictures say that it is impaired.
         "network.controller.impair" => impair: Rules = r#""""#, Kind::Impairment;
 
-        /// between two probes of a healthy link, in ms
+        /// Time between two probes of a healthy link
         ///
-        /// The time between two probes of a healthy link, in milliseconds. Less finds a dead link sooner and measures round-trip
-        /// times more often; traffic and processor time grow in proportion. A node with more than six links stretches it, so that its
-        /// effort does not grow with them, up to twice as long. After a missed answer probes follow every 250 ms anyway.
+        /// A shorter interval detects a dead link sooner and measures round-trip times more often, but traffic and
+        /// processor time grow in proportion. A node with more than six links makes the interval longer, up to twice
+        /// as long, so that its total effort does not grow with the number of links. After a missed answer, probes
+        /// follow every 250 ms whatever the interval.
         "network.controller.probe.interval_ms" => probe_interval: Duration = "1500",
             Kind::measured(200, 10_000, Unit::Milliseconds),
             simulated();
 
-        /// up to so many nodes, everybody links with everybody
+        /// Largest network in which every node has a link with every other node
         ///
-        /// Up to so many nodes, everybody links with everybody; a network that outgrows this sheds links down to `target`.
-        /// More measures more pairs directly; links, and with them probes, grow with its square.
+        /// In a larger network nodes drop links until each has about `degree.target`. A higher value measures more
+        /// pairs of nodes directly, but the number of links and of probes grows with its square.
         "network.controller.degree.full_mesh" => full_mesh: usize = "16", Kind::number(2, 32), simulated();
 
-        /// about so many links a node in a larger network
+        /// Approximate number of links of a node in a larger network
         ///
-        /// About so many links a node, counted both ways, in a network larger than `full_mesh`. More survives more failures at
-        /// once and spreads news sooner; each link costs its probes.
+        /// It applies to networks larger than `degree.full_mesh`. Accepted links count as well as dialed ones. More
+        /// links survive more failures at once and spread news sooner, but each link costs probes.
         "network.controller.degree.target" => degree_target: usize = "8", Kind::number(4, 32), simulated();
 
-        /// never more links; at least degree.target, and degree.full_mesh - 1
+        /// Largest number of links of this node
         ///
-        /// Never more links than this at this node; a node that is full names others to whoever dials it. A higher cap takes
-        /// in more nodes that dial at once, and costs memory and probes for each.
+        /// A node that is full refuses dials and names other nodes to try instead. A higher cap lets more nodes join
+        /// through this node at once, but each link costs memory and probes.
         "network.controller.degree.cap" => degree_cap: usize = "16",
             Kind::number(6, 64),
             simulated(),
             at_least(&[("network.controller.degree.target", 0), ("network.controller.degree.full_mesh", -1)]);
 
-        /// so many dials under way at a time
+        /// Largest number of simultaneous dials
         ///
-        /// So many dials under way at a time. More joins a large network sooner; each is a handshake with its cryptography, and
-        /// too many at once lose packets on a narrow line.
+        /// A higher value joins a large network sooner. Each dial is a cryptographic handshake, and too many at once
+        /// lose packets on a slow line.
         "network.controller.dial.at_once" => dials_at_once: usize = "8", Kind::number(1, 64), simulated();
 
-        /// when a dial is given up, in ms
+        /// Time after which a dial is given up
         ///
-        /// When a dial is given up, in milliseconds. 2900 is three tries of QUIC's first packet. Less gets on to the next address
-        /// sooner; over slow or lossy paths more gets through.
+        /// 2900 ms allow three attempts to send QUIC's first packet. With a shorter time the node tries the next
+        /// address sooner. With a longer time dials over slow or lossy paths succeed more often.
         "network.controller.dial.timeout_ms" => dial_timeout: Duration = "2900",
             Kind::measured(500, 10_000, Unit::Milliseconds),
             simulated();
 
-        /// what news of round-trip times alone may cost, in bytes a second
+        /// Traffic budget of this node for updates of round-trip times alone
         ///
-        /// What news of round-trip times alone may cost this node, in bytes a second. More keeps the figures in everybody's
-        /// picture fresher; 0 sends no such news by itself, and a time then travels only with a change of links. News of nodes
-        /// and links is never held back by this.
+        /// A larger budget keeps the round-trip times in every node's picture fresher. With 0, a changed round-trip
+        /// time is published only together with a changed link. The budget never delays changes of nodes or links.
         "network.controller.refresh.bytes_per_s" => refresh_bytes_per_s: u32 = "64",
             Kind::measured(0, 1_000_000, Unit::BytesPerSecond),
             simulated();
 
-        /// how long the record of a node that is not up is kept, in seconds
+        /// Time for which the record of a node that is not up is kept in memory
         ///
-        /// How long the record of a node that is not up is kept in memory, in seconds. Longer lets a node that comes back be
-        /// recognized for longer; each record takes up to some 2 KiB.
+        /// With a longer time, a node that returns is recognised for longer. Each record takes up to about 2 KiB.
         "network.controller.memory.forget_after_s" => forget_after: Duration = "600",
             Kind::measured(10, 86_400, Unit::Seconds),
             simulated();
 
-        /// how long addresses that worked are kept on disk, in days
+        /// Time for which addresses that worked are kept on disk
         ///
-        /// How long addresses that worked are kept on disk, in days, to find the network again after a long absence. Longer finds
-        /// it more surely, at the price of dials to addresses long abandoned; 0 keeps none. Targets are never forgotten.
+        /// With these addresses the node finds the network again after a long absence. A longer time makes that more
+        /// reliable, but causes dials to addresses that were abandoned long ago. With 0, none are kept. Targets are
+        /// never forgotten.
         "network.controller.memory.addresses_for_days" => addresses_for: Duration = "30",
             Kind::measured(0, 3650, Unit::Days);
     }

@@ -175,7 +175,54 @@ fn node_ids(value: &DeValue<'_>) -> Result<Value, Refusal> {
     Ok(Value::Nodes(ids.collect::<Result<Vec<_>, _>>()?))
 }
 
+impl Kind {
+    /// The type of TOML that the value is of.
+    #[must_use]
+    pub fn type_name(self) -> &'static str {
+        match self {
+            Self::Label
+            | Self::NetworkName
+            | Self::Choice(_)
+            | Self::ListenAddr
+            | Self::Path
+            | Self::Impairment => "string",
+            Self::NodeIds => "array of strings",
+            Self::Flag => "boolean",
+            Self::Number { .. } => "integer",
+        }
+    }
+
+    /// The values it takes, in short.
+    #[must_use]
+    pub fn range(self) -> String {
+        match self {
+            Self::Label => format!("up to {MAX_LABEL} bytes"),
+            Self::NetworkName => {
+                format!("1 to {MAX_NETWORK_NAME} printable ASCII characters, no space")
+            }
+            Self::Choice(words) => words.join(", "),
+            Self::NodeIds => "node ids of 64 hex digits".to_owned(),
+            Self::ListenAddr => "an IPv6 or IPv4 address, not multicast".to_owned(),
+            Self::Path => "a path".to_owned(),
+            Self::Impairment => "rules as for tc netem".to_owned(),
+            Self::Flag => "true, false".to_owned(),
+            Self::Number { min, max, unit } => format!("{min} to {max}{}", unit.suffix()),
+        }
+    }
+}
+
 impl Unit {
+    /// What stands behind a number of it, with a space before.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::One => "",
+            Self::BytesPerSecond => " bytes/s",
+            Self::Milliseconds => " ms",
+            Self::Seconds => " s",
+            Self::Days => " days",
+        }
+    }
+
     fn value(self, number: i64) -> Value {
         let count = u64::try_from(number).unwrap_or_default();
         match self {
