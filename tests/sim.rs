@@ -1,5 +1,6 @@
 //! `area-net sim`: what it reads and refuses, that it repeats, what it reports, and that its watch sees what must not be.
 
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -82,12 +83,8 @@ mod reading {
                 "test.toml, line 3: a step at 90s, but all is over at 60s",
             ),
             (
-                "settings = [\"network.controller.degree.tagret=9\"]",
-                "test.toml, line 1",
-            ),
-            (
                 "settings = [\"label=zoe\"]",
-                "test.toml, line 1: `label` means nothing to a simulated node",
+                "test.toml, line 1: `label` means nothing to a simulated node; it takes `network.controller.probe.",
             ),
             ("nodes = 5\nnodes = 6", "test.toml, line 2: "),
             (
@@ -97,6 +94,44 @@ mod reading {
         ] {
             let error = read_text("test.toml", text).unwrap_err().to_string();
             assert!(error.starts_with(said), "{text}\nsays: {error}");
+        }
+    }
+
+    #[test]
+    fn a_setting_is_refused_in_the_words_of_a_nodes_settings() {
+        for (setting, said) in [
+            (
+                "network.controller.degree.tagret=9",
+                "unknown setting `network.controller.degree.tagret` = 9; did you mean `network.controller.degree.target`?",
+            ),
+            (
+                "network.controller.probe.interval_ms=100",
+                "`network.controller.probe.interval_ms` must be an integer from 200 to 10000 ms, not 100",
+            ),
+            (
+                "network.controller.degree.cap=7",
+                "`network.controller.degree.cap` = 7 (-s network.controller.degree.cap=7) is too small",
+            ),
+        ] {
+            let text = format!("nodes = 5\nsettings = [\"{setting}\"]");
+            let error = read_text("test.toml", &text).unwrap_err();
+            assert_eq!(error.to_string(), "test.toml, line 2");
+            let cause = error.source().unwrap().to_string();
+            assert!(cause.contains(said), "{cause}");
+        }
+    }
+
+    #[test]
+    fn settings_of_a_scenario_are_those_of_every_node() {
+        let text = "settings = [\"'network.controller.probe'.interval_ms = 700\", \"network.controller.dial={at_once=3}\"]";
+        let scenario = read_text("test.toml", text).unwrap();
+        assert_eq!(scenario.settings.probe_interval, Duration::from_millis(700));
+        let play = Play::new(&scenario);
+        for node in &play.world.nodes {
+            let config = node.config();
+            assert_eq!(config.probe_interval, Duration::from_millis(700));
+            assert_eq!(config.dials_at_once, 3);
+            assert_eq!(config.degree_cap, 16);
         }
     }
 

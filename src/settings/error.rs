@@ -47,7 +47,7 @@ pub enum SettingsError {
         path: PathBuf,
     },
     /// The name can't be a profile's, whatever files there are.
-    #[error("`{}` can't be a profile's name: it {why}", shown(name))]
+    #[error("invalid profile name `{}`: it {why}", shown(name))]
     BadProfileName {
         /// The name.
         name: String,
@@ -55,11 +55,7 @@ pub enum SettingsError {
         why: &'static str,
     },
     /// There is no file for that profile.
-    #[error(
-        "there is no profile `{}` in `{}`{hint}",
-        shown(name),
-        shown_path(folder)
-    )]
+    #[error("no profile `{}` in `{}`{hint}", shown(name), shown_path(folder))]
     UnknownProfile {
         /// The name.
         name: String,
@@ -69,7 +65,7 @@ pub enum SettingsError {
         hint: String,
     },
     /// A file is not TOML.
-    #[error("{place}, column {column}: this is not TOML: {message}")]
+    #[error("{place}, column {column}: invalid TOML: {message}")]
     Syntax {
         /// The file and line.
         place: Place,
@@ -80,7 +76,7 @@ pub enum SettingsError {
     },
     /// The argument of `-s` has no `=`, or no key before it.
     #[error(
-        "-s `{}` is not a setting: write -s KEY=VALUE, such as -s network.controller.listen.port=9000",
+        "-s `{}` is not of the form KEY=VALUE; write for example -s network.controller.listen.port=9000",
         shown(argument)
     )]
     BadArgument {
@@ -89,7 +85,7 @@ pub enum SettingsError {
     },
     /// There is no such key.
     #[error(
-        "{place}: there is no setting `{}` (given the value {value}); did you mean `{nearest}`?",
+        "{place}: unknown setting `{}` = {value}; did you mean `{nearest}`?",
         shown(key)
     )]
     UnknownKey {
@@ -104,7 +100,7 @@ pub enum SettingsError {
     },
     /// A value where a group of settings belongs.
     #[error(
-        "{place}: `{key}` is a group of settings, and can't be {value} itself; `{example}` is a setting in it"
+        "{place}: `{key}` is a group of settings and can't be set to {value}; set a key in it, such as `{example}`"
     )]
     NotATable {
         /// The group.
@@ -117,7 +113,7 @@ pub enum SettingsError {
         place: Place,
     },
     /// The value is of the wrong type.
-    #[error("{place}: `{key}` must be {expected}, and {value} is {found}")]
+    #[error("{place}: `{key}` must be {expected}, but {value} is {found}")]
     WrongType {
         /// The key.
         key: String,
@@ -131,7 +127,7 @@ pub enum SettingsError {
         place: Place,
     },
     /// The value is of the right type, and not one that the key takes.
-    #[error("{place}: `{key}` must be {expected}, and {value} is not")]
+    #[error("{place}: `{key}` must be {expected}, not {value}")]
     OutOfRange {
         /// The key.
         key: String,
@@ -143,7 +139,7 @@ pub enum SettingsError {
         place: Place,
     },
     /// The value is no impairment; the source says which word of it is at fault.
-    #[error("{place}: `{key}` can't be {value}")]
+    #[error("{place}: `{key}` = {value} is not a valid impairment")]
     Impairment {
         /// The key.
         key: String,
@@ -155,9 +151,7 @@ pub enum SettingsError {
         source: Box<ParseError>,
     },
     /// One layer sets one key twice, in two spellings.
-    #[error(
-        "{place}: `{key}` is set a second time in one place, with the value {value}; keep one of them"
-    )]
+    #[error("{place}: `{key}` is set twice, the second time to {value}; remove one of the two")]
     SetTwice {
         /// The key.
         key: &'static str,
@@ -168,8 +162,8 @@ pub enum SettingsError {
     },
     /// One layer sets a key under its name and under its older name.
     #[error(
-        "{place}: `{key}` and `{older}` are one setting, the latter by its older name; \
-         keep one of them ({value} is the second)"
+        "{place}: `{key}` is set twice, once under its older name `{older}`, the second time to {value}; \
+         remove one of the two"
     )]
     BothNames {
         /// The key.
@@ -204,7 +198,7 @@ pub enum SettingsError {
     },
     /// The file with the targets is unusable.
     #[error(
-        "the target file `{}` (`network.controller.target.path`, from {place}) can't be used",
+        "can't use the target file `{}` (`network.controller.target.path`, from {place})",
         shown(path)
     )]
     Targets {

@@ -20,12 +20,12 @@ pub(super) fn layers(config_dir: &Path, profile: &str) -> Result<Vec<Layer>, Set
     check_name(profile)?;
     check_folder("config folder", config_dir)?;
     let folder = config_dir.join("network");
-    check_folder("folder of settings", &folder)?;
+    check_folder("settings folder", &folder)?;
     let default = folder.join("default.toml");
-    let mut layers = vec![Layer::from_file("default settings", &default)?];
+    let mut layers = vec![Layer::from_file("default settings file", &default)?];
     if profile != DEFAULT_PROFILE {
         let file = folder.join(format!("{profile}.toml"));
-        layers.push(match Layer::from_file("profile's settings", &file) {
+        layers.push(match Layer::from_file("profile's settings file", &file) {
             Err(SettingsError::Unreadable { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
             {
@@ -44,7 +44,7 @@ fn check_name(profile: &str) -> Result<(), SettingsError> {
     } else if profile.starts_with('.') {
         "begins with a dot"
     } else if profile.contains(['/', '\\']) {
-        "contains a slash, and would name another folder"
+        "contains a slash or a backslash"
     } else if profile.contains("..") {
         "contains `..`"
     } else if profile.contains(char::is_control) {
@@ -88,9 +88,9 @@ fn unknown(name: &str, folder: PathBuf) -> SettingsError {
         names.join(", ")
     };
     let hint = match present.len() {
-        0 => "; there are no profiles in it".to_owned(),
-        1..=FEW => format!("; the nearest first, there are {}", quoted(&present)),
-        many => format!("; the nearest of {many} are {}", quoted(&present[..3])),
+        0 => "; the folder contains no profiles".to_owned(),
+        1..=FEW => format!("; available, closest name first: {}", quoted(&present)),
+        many => format!("; the closest of {many} names: {}", quoted(&present[..3])),
     };
     SettingsError::UnknownProfile {
         name: name.to_owned(),
@@ -119,7 +119,7 @@ mod tests {
     fn a_name_that_leads_elsewhere_is_no_profile() {
         for bad in ["", ".", "..", ".git", "a/b", "../a", "a..b", "a\\b", "a\nb"] {
             let error = check_name(bad).unwrap_err().to_string();
-            assert!(error.contains("can't be a profile's name"), "{error}");
+            assert!(error.contains("invalid profile name"), "{error}");
         }
         check_name(&"x".repeat(MAX_NAME + 1)).unwrap_err();
         for good in ["alice", "default", "zoë", "a.b", "node 1", "-"] {
@@ -131,12 +131,12 @@ mod tests {
     fn an_unknown_profile_is_answered_with_the_nearest() {
         let dir = tempfile::tempdir().unwrap();
         let hint = || unknown("alcie", dir.path().to_owned()).to_string();
-        assert!(hint().contains("no profiles in it"), "{}", hint());
+        assert!(hint().contains("contains no profiles"), "{}", hint());
         for name in ["bob.toml", "alice.toml", "default.toml", "notes.txt"] {
             fs::write(dir.path().join(name), "").unwrap();
         }
         assert!(
-            hint().ends_with("there are `alice`, `bob`, `default`"),
+            hint().ends_with("first: `alice`, `bob`, `default`"),
             "{}",
             hint()
         );
@@ -144,7 +144,7 @@ mod tests {
             fs::write(dir.path().join(format!("node{index:02}.toml")), "").unwrap();
         }
         assert!(
-            hint().contains("the nearest of 23 are `alice`"),
+            hint().contains("the closest of 23 names: `alice`"),
             "{}",
             hint()
         );

@@ -270,24 +270,26 @@ fields! {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Label => write!(f, "a text of at most {MAX_LABEL} bytes"),
+            Self::Label => write!(f, "a string of at most {MAX_LABEL} bytes"),
             Self::NetworkName => write!(
                 f,
-                "a text of 1 to {MAX_NETWORK_NAME} bytes of printable ASCII without a space"
+                "a string of 1 to {MAX_NETWORK_NAME} printable ASCII characters without a space"
             ),
             Self::Choice(words) => {
                 let (last, others) = words.split_last().expect("a choice has words");
                 let quoted: Vec<_> = others.iter().map(|word| format!("\"{word}\"")).collect();
                 write!(f, "{} or \"{last}\"", quoted.join(", "))
             }
-            Self::NodeIds => f.write_str("a list of node ids, 64 hexadecimal digits each"),
+            Self::NodeIds => f.write_str("an array of node ids, each a string of 64 hexadecimal digits"),
             Self::ListenAddr => f.write_str(
-                "the text of an IPv6 or IPv4 address such as \"::1\", not multicast, without a port or brackets",
+                "an IPv6 or IPv4 address such as \"::1\", not multicast, without a port or brackets",
             ),
-            Self::Path => f.write_str("the text of a path"),
-            Self::Impairment => f.write_str("a text in the words of tc netem"),
+            Self::Path => f.write_str("the path of a file"),
+            Self::Impairment => f.write_str("a string in the syntax of tc netem"),
             Self::Flag => f.write_str("true or false"),
-            Self::Number { min, max, .. } => write!(f, "a whole number from {min} to {max}"),
+            Self::Number { min, max, unit } => {
+                write!(f, "an integer from {min} to {max}{}", unit.suffix())
+            }
         }
     }
 }

@@ -283,7 +283,7 @@ impl<'a> Walk<'a> {
                 let list = value.get_ref().as_array().expect("an element is of a list");
                 SettingsError::OutOfRange {
                     key: name.to_owned(),
-                    value: format!("{} at index {index}", self.written(&list[index])),
+                    value: format!("{} (entry {})", self.written(&list[index]), index + 1),
                     expected,
                     place: self.place(&list[index].span()),
                 }
@@ -325,12 +325,12 @@ impl<'a> Walk<'a> {
 
 fn type_of(value: &DeValue<'_>) -> &'static str {
     match value {
-        DeValue::String(_) => "a text",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number with a fraction",
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a float",
         DeValue::Boolean(_) => "a boolean",
         DeValue::Datetime(_) => "a date or time",
-        DeValue::Array(_) => "a list",
+        DeValue::Array(_) => "an array",
         DeValue::Table(_) => "a table",
     }
 }

@@ -25,29 +25,29 @@ pub enum TargetsError {
     #[error("it has more than {MAX_TARGET_BYTES} bytes")]
     TooLarge,
     /// Not JSON; the source says at which line and column.
-    #[error("it is not JSON")]
+    #[error("it is not valid JSON")]
     NotJson(#[source] serde_json::Error),
     /// JSON, but no array.
-    #[error("it must be a JSON array such as [\"[::1]:8090\"], and is {0}")]
+    #[error("it must be a JSON array such as [\"[::1]:8090\"], but is {0}")]
     NotAnArray(&'static str),
     /// More targets than a node keeps.
-    #[error("it has {0} entries, and the limit is {MAX_TARGETS}")]
+    #[error("it has {0} entries; at most {MAX_TARGETS} are allowed")]
     TooMany(usize),
     /// An entry that is no socket address.
     #[error(
-        "the entry at index {index} must be an address with a port, such as \"[::1]:8090\", and is {value}"
+        "entry {number}: {value} is not an address with a port; write for example \"[::1]:8090\""
     )]
     NotAnAddress {
-        /// The entry's index, counted from 0.
-        index: usize,
+        /// The entry's number, counted from 1.
+        number: usize,
         /// The entry, as JSON.
         value: String,
     },
     /// An entry that nobody can be dialed at.
-    #[error("the entry at index {index}, {addr}, can't be dialed: {why}")]
+    #[error("entry {number}: {addr} can't be dialed: {why}")]
     Undialable {
-        /// The entry's index, counted from 0.
-        index: usize,
+        /// The entry's number, counted from 1.
+        number: usize,
         /// The entry.
         addr: SocketAddr,
         /// Why not.
@@ -85,7 +85,7 @@ impl Targets {
             Value::Null => return Err(TargetsError::NotAnArray("null")),
             Value::Bool(_) => return Err(TargetsError::NotAnArray("a boolean")),
             Value::Number(_) => return Err(TargetsError::NotAnArray("a number")),
-            Value::String(_) => return Err(TargetsError::NotAnArray("a text")),
+            Value::String(_) => return Err(TargetsError::NotAnArray("a string")),
             Value::Object(_) => return Err(TargetsError::NotAnArray("an object")),
         };
         if entries.len() > MAX_TARGETS {
@@ -93,8 +93,8 @@ impl Targets {
         }
         let mut targets = Self::default();
         let mut seen = BTreeSet::new();
-        for (index, entry) in entries.iter().enumerate() {
-            let addr = target(index, entry)?;
+        for (number, entry) in (1..).zip(&entries) {
+            let addr = target(number, entry)?;
             if !seen.insert(as_dialed(addr)) {
                 continue;
             }
@@ -108,25 +108,25 @@ impl Targets {
     }
 }
 
-fn target(index: usize, entry: &serde_json::Value) -> Result<SocketAddr, TargetsError> {
+fn target(number: usize, entry: &serde_json::Value) -> Result<SocketAddr, TargetsError> {
     let addr: SocketAddr = entry
         .as_str()
         .and_then(|text| text.parse().ok())
         .ok_or_else(|| TargetsError::NotAnAddress {
-            index,
+            number,
             value: shown(&entry.to_string()),
         })?;
     let ip = canonical(addr.ip());
     let why = if addr.port() == 0 {
-        "port 0 is nobody's"
+        "port 0 is not a port that a node can listen on"
     } else if ip.is_unspecified() {
-        "the unspecified address is nobody's"
+        "the address is unspecified"
     } else if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
-        "it is the address of many"
+        "it is a multicast or broadcast address"
     } else {
         return Ok(addr);
     };
-    Err(TargetsError::Undialable { index, addr, why })
+    Err(TargetsError::Undialable { number, addr, why })
 }
 
 /// The address in the one form that equal destinations share.
@@ -184,40 +184,40 @@ mod tests {
     fn a_bad_file_of_targets_is_told_by_what_is_wrong_with_it() {
         let many = format!("[{}]", vec!["\"[::1]:1\""; MAX_TARGETS + 1].join(","));
         for (json, said) in [
-            ("", "it is not JSON"),
-            ("[\"[::1]:8090\",\n]", "it is not JSON"),
-            ("{\"a\": 1}", "and is an object"),
-            ("\"[::1]:8090\"", "and is a text"),
-            ("null", "and is null"),
+            ("", "it is not valid JSON"),
+            ("[\"[::1]:8090\",\n]", "it is not valid JSON"),
+            ("{\"a\": 1}", "but is an object"),
+            ("\"[::1]:8090\"", "but is a string"),
+            ("null", "but is null"),
             (
                 "[\"[::1]:8090\", \"zoe:8090\"]",
-                "index 1 must be an address with a port, such as \"[::1]:8090\", and is \"zoe:8090\"",
+                "entry 2: \"zoe:8090\" is not an address with a port; write for example \"[::1]:8090\"",
             ),
             (
                 "[8090]",
-                "index 0 must be an address with a port, such as \"[::1]:8090\", and is 8090",
+                "entry 1: 8090 is not an address with a port; write for example \"[::1]:8090\"",
             ),
-            ("[\"::1\"]", "and is \"::1\""),
-            ("[\"[::1]:0\"]", "index 0, [::1]:0, can't be dialed: port 0"),
+            ("[\"::1\"]", "entry 1: \"::1\" is not"),
+            ("[\"[::1]:0\"]", "entry 1: [::1]:0 can't be dialed: port 0"),
             (
                 "[\"[::]:80\"]",
-                "index 0, [::]:80, can't be dialed: the unspecified",
+                "entry 1: [::]:80 can't be dialed: the address is unspecified",
             ),
             (
                 "[\"[::ffff:0.0.0.0]:80\"]",
-                "can't be dialed: the unspecified",
+                "can't be dialed: the address is unspecified",
             ),
             (
                 "[\"[ff02::1]:80\"]",
-                "can't be dialed: it is the address of many",
+                "can't be dialed: it is a multicast or broadcast address",
             ),
             (
                 "[\"255.255.255.255:80\"]",
-                "can't be dialed: it is the address of many",
+                "can't be dialed: it is a multicast or broadcast address",
             ),
             (
                 many.as_str(),
-                "it has 65537 entries, and the limit is 65536",
+                "it has 65537 entries; at most 65536 are allowed",
             ),
         ] {
             let error = read(json).unwrap_err().to_string();

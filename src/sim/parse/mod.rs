@@ -468,8 +468,12 @@ impl Builder {
                 })?;
                 if let Some(key) = read.keys().find(|key| !key.simulated) {
                     let meant = KEYS.iter().filter(|key| key.simulated);
-                    let hint = words::nearest(key.name, meant.map(|key| key.name));
-                    let what = format!("`{}` means nothing to a simulated node{hint}", key.name);
+                    let meant: Vec<_> = meant.map(|key| format!("`{}`", key.name)).collect();
+                    let what = format!(
+                        "`{}` means nothing to a simulated node; it takes {}",
+                        key.name,
+                        meant.join(", ")
+                    );
                     return Err(layer.refuse(text.span(), what));
                 }
                 all.push(read);
