@@ -1,4 +1,4 @@
-//! What can be wrong with the settings: one clear sentence each, that names the thing, its value and where it stands.
+//! Errors in settings. Each is one sentence with the key, the value and the place where it was set.
 
 use std::fmt;
 use std::io;
@@ -12,7 +12,7 @@ use crate::impair::ParseError;
 /// Where a value was set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// The file's path as it was given, `-s` with its argument, or the built-in defaults.
+    /// The path of a file as the user gave it, or `-s` with its argument, or "the built-in defaults".
     pub layer: Arc<str>,
     /// The line in the file, counted from 1.
     pub line: Option<u32>,
@@ -25,28 +25,28 @@ impl fmt::Display for Place {
     }
 }
 
-/// Why settings were refused. All of these are bad input: nothing was started, and nothing was written.
+/// Why settings were refused. All of these are bad input: nothing was started or written.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// A file or folder of the configuration is missing or can't be read.
     #[error("can't read the {what} `{}`", shown_path(path))]
     Unreadable {
-        /// What it is to us.
+        /// What the file or folder is for.
         what: &'static str,
-        /// Its path, as it was given.
+        /// Its path, as the user gave it.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A folder was expected, and there is something else.
+    /// The path exists, but is not a folder.
     #[error("the {what} `{}` is not a folder", shown_path(path))]
     NotAFolder {
-        /// What it is to us.
+        /// What the file or folder is for.
         what: &'static str,
-        /// Its path, as it was given.
+        /// Its path, as the user gave it.
         path: PathBuf,
     },
-    /// The name can't be a profile's, whatever files there are.
+    /// The name is not allowed for a profile.
     #[error("invalid profile name `{}`: it {why}", shown(name))]
     BadProfileName {
         /// The name.
@@ -54,14 +54,14 @@ pub enum SettingsError {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// There is no file for that profile.
+    /// The profile has no file.
     #[error("no profile `{}` in `{}`{hint}", shown(name), shown_path(folder))]
     UnknownProfile {
         /// The name.
         name: String,
-        /// The folder that was looked at.
+        /// The folder that was searched.
         folder: PathBuf,
-        /// The nearest names there are.
+        /// The closest names, in words.
         hint: String,
     },
     /// A file is not TOML.
@@ -71,7 +71,7 @@ pub enum SettingsError {
         place: Place,
         /// The column, counted from 1.
         column: usize,
-        /// What the parser said.
+        /// The error of the parser.
         message: String,
     },
     /// The argument of `-s` has no `=`, or no key before it.
@@ -83,7 +83,7 @@ pub enum SettingsError {
         /// The argument.
         argument: String,
     },
-    /// There is no such key.
+    /// The key is unknown.
     #[error(
         "{place}: unknown setting `{}` = {value}; did you mean `{nearest}`?",
         shown(key)
@@ -93,12 +93,12 @@ pub enum SettingsError {
         key: String,
         /// The value it was given.
         value: String,
-        /// The known key that is nearest.
+        /// The nearest known key.
         nearest: &'static str,
-        /// Where.
+        /// Where it was set.
         place: Place,
     },
-    /// A value where a group of settings belongs.
+    /// A group of settings was given a value.
     #[error(
         "{place}: `{key}` is a group of settings and can't be set to {value}; set a key in it, such as `{example}`"
     )]
@@ -107,12 +107,12 @@ pub enum SettingsError {
         key: String,
         /// The value it was given.
         value: String,
-        /// A setting in the group.
+        /// A key in the group.
         example: &'static str,
-        /// Where.
+        /// Where it was set.
         place: Place,
     },
-    /// The value is of the wrong type.
+    /// The value has the wrong type.
     #[error("{place}: `{key}` must be {expected}, but {value} is {found}")]
     WrongType {
         /// The key.
@@ -121,46 +121,46 @@ pub enum SettingsError {
         value: String,
         /// The value's type.
         found: &'static str,
-        /// What the key takes.
+        /// The allowed values, in words.
         expected: String,
-        /// Where.
+        /// Where it was set.
         place: Place,
     },
-    /// The value is of the right type, and not one that the key takes.
+    /// The value has the right type, but is not allowed.
     #[error("{place}: `{key}` must be {expected}, not {value}")]
     OutOfRange {
         /// The key.
         key: String,
         /// The value, as it was written.
         value: String,
-        /// What the key takes.
+        /// The allowed values, in words.
         expected: String,
-        /// Where.
+        /// Where it was set.
         place: Place,
     },
-    /// The value is no impairment; the source says which word of it is at fault.
+    /// The value is not a valid impairment; the source names the faulty word.
     #[error("{place}: `{key}` = {value} is not a valid impairment")]
     Impairment {
         /// The key.
         key: String,
         /// The value, as it was written.
         value: String,
-        /// Where.
+        /// Where it was set.
         place: Place,
-        /// Which word, at which column, and what is wrong with it.
+        /// The faulty word, its column and the reason.
         source: Box<ParseError>,
     },
-    /// One layer sets one key twice, in two spellings.
+    /// One layer sets a key twice, in two spellings.
     #[error("{place}: `{key}` is set twice, the second time to {value}; remove one of the two")]
     SetTwice {
         /// The key.
         key: &'static str,
         /// The second value.
         value: String,
-        /// Where.
+        /// Where it was set.
         place: Place,
     },
-    /// One layer sets a key under its name and under its older name.
+    /// One layer sets a key under its name and its older name.
     #[error(
         "{place}: `{key}` is set twice, once under its older name `{older}`, the second time to {value}; \
          remove one of the two"
@@ -172,7 +172,7 @@ pub enum SettingsError {
         older: &'static str,
         /// The second value.
         value: String,
-        /// Where.
+        /// Where it was set.
         place: Place,
     },
     /// Two settings contradict each other.
@@ -185,28 +185,28 @@ pub enum SettingsError {
         key: &'static str,
         /// Its value.
         value: i64,
-        /// Where that was set.
+        /// Where it was set.
         place: Place,
-        /// What it must be at least.
+        /// The smallest allowed value.
         least: i64,
-        /// The key that demands it.
+        /// The key that requires this minimum.
         other_key: &'static str,
         /// Its value.
         other: i64,
-        /// Where that was set.
+        /// Where it was set.
         other_place: Place,
     },
-    /// The file with the targets is unusable.
+    /// The target file is unusable.
     #[error(
         "can't use the target file `{}` (`network.controller.target.path`, from {place})",
         shown(path)
     )]
     Targets {
-        /// The file's path, as it was given.
+        /// The path, as the user gave it.
         path: String,
         /// Where the path was set.
         place: Place,
-        /// What is wrong with the file.
+        /// The reason.
         source: TargetsError,
     },
 }

@@ -9,13 +9,13 @@ use super::error::SettingsError;
 use super::layer::Layer;
 use super::shown::shown;
 
-/// The largest number of profiles that are all named where one is unknown.
+/// An error about an unknown profile lists all profiles up to this number, and only the closest ones above it.
 const FEW: usize = 12;
 
-/// The longest name of a profile in bytes; a record's label holds it.
+/// The longest profile name, in bytes. The name is the default label of the node, so it must fit a record.
 const MAX_NAME: usize = crate::record::MAX_LABEL;
 
-/// The layers in the folder: `default.toml`, and the profile's file over it.
+/// The layers in the folder: `default.toml`, then the profile's file.
 pub(super) fn layers(config_dir: &Path, profile: &str) -> Result<Vec<Layer>, SettingsError> {
     check_name(profile)?;
     check_folder("config folder", config_dir)?;
@@ -37,7 +37,7 @@ pub(super) fn layers(config_dir: &Path, profile: &str) -> Result<Vec<Layer>, Set
     Ok(layers)
 }
 
-/// A profile names files and folders, so its name must not lead anywhere else.
+/// A profile's name is part of paths, so it must not lead to another folder.
 fn check_name(profile: &str) -> Result<(), SettingsError> {
     let why = if profile.is_empty() {
         "is empty"
@@ -77,7 +77,7 @@ fn check_folder(what: &'static str, path: &Path) -> Result<(), SettingsError> {
 
 fn unknown(name: &str, folder: PathBuf) -> SettingsError {
     let mut present = profiles(&folder);
-    // The nearest first, then by name; the sort is stable.
+    // The closest first, then by name; the sort is stable.
     present.sort();
     present.sort_by_key(|profile| strsim::damerau_levenshtein(name, profile));
     let quoted = |names: &[String]| {
@@ -99,7 +99,7 @@ fn unknown(name: &str, folder: PathBuf) -> SettingsError {
     }
 }
 
-/// The names of the profiles in the folder; none where it can't be listed, for this is only to help.
+/// The names of the profiles in the folder. Empty if the folder can't be listed, since they are only a hint in an error.
 fn profiles(folder: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();

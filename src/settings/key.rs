@@ -70,7 +70,7 @@ impl Key {
         lines.join(" ")
     }
 
-    /// The values it takes, in short, with what the values of other keys demand of it.
+    /// The allowed values, in short, including bounds by other keys.
     #[must_use]
     pub fn range(&self) -> String {
         let others = self.at_least.iter().map(|(other, offset)| {
@@ -94,7 +94,7 @@ impl Key {
         checked.expect("a default passes its own check")
     }
 
-    /// Whether that is its name, or its older name.
+    /// Whether this is its name or its older name.
     pub(super) fn is_called(&self, name: &str) -> bool {
         self.name == name || self.older_name == Some(name)
     }

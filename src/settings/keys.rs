@@ -1,8 +1,8 @@
-//! The one table of all the settings. Everything that is known of a key stands in its entry.
+//! The table of all settings. An entry contains everything there is to know about a key.
 //!
-//! The typed field of [`Settings`], the default and the bounds come from it, and so do the list in `area-net -h`,
-//! `config/network/default.toml` and `docs/settings.md`. The comment of an entry is a summary in one line and a paragraph.
-//! After a change, `UPDATE=1 cargo test --lib settings::files` writes the two files anew; without `UPDATE` it compares them.
+//! The fields of [`Settings`], the defaults, the checks, the list in `area-net -h`, `config/network/default.toml` and
+//! `docs/settings.md` are made from it. The comment of an entry is its documentation: a summary in one line, then a paragraph.
+//! Run `UPDATE=1 cargo test --lib settings::files` after a change to rewrite the two files.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -15,8 +15,8 @@ use super::{LogFormat, Values};
 use crate::impair::Rules;
 use crate::wire::NodeId;
 
-/// Makes the struct, the table and the way from one to the other out of one list:
-/// `"the.key" => field: Type = "default as TOML", Kind, what(else), it(is);`
+/// Defines the struct, the table and the conversion between them from one list of
+/// `"the.key" => field: Type = "default as TOML", Kind, more(...);`, where `more` is a method of [`Key`].
 macro_rules! settings {
     (
         $(#[$about:meta])*
@@ -38,13 +38,13 @@ macro_rules! settings {
             )*
         }
 
-        /// All the settings, in the order in which they are explained.
+        /// All settings, in the order of the documentation.
         pub static KEYS: &[Key] = &[
             $(Key::new($name, $kind, $default, &[$($line),+])$(.$more($($with)?))*,)*
         ];
 
         impl $Settings {
-            /// The values as they are; what is derived from them is empty.
+            /// Settings with these values; the derived fields are empty.
             pub(super) fn of_values(values: &Values) -> Self {
                 Self {
                     $($derived: Default::default(),)*
@@ -56,17 +56,17 @@ macro_rules! settings {
 }
 
 settings! {
-    /// Everything a node needs to know before it starts; all of it is checked.
+    /// Everything a node must know before it starts, checked.
     #[derive(Debug, Clone, PartialEq)]
     pub struct Settings {
         #[derived]
-        /// The profile, or `default`; names the folders under `profiles/` and `certs/`.
+        /// The profile's name, which is also the name of its folders under `profiles/` and `certs/`.
         profile: String;
         #[derived]
-        /// The addresses in the file of `network.controller.target.path`.
+        /// The addresses in the target file, without those of this node itself.
         targets: Vec<SocketAddr>;
         #[derived]
-        /// The entries of that file that are this node's own address; not among the targets, and worth a word in the log.
+        /// The addresses in the target file that lead to this node itself. The log mentions them.
         skipped_own: Vec<SocketAddr>;
 
         /// Name of the node in logs and pictures; empty stands for the profile's name

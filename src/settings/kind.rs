@@ -1,4 +1,4 @@
-//! What a key takes: its type and its bounds, and the check that turns what was written into a typed value.
+//! The type and the bounds of a key's value, and the check that turns TOML into a typed value.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,10 +11,10 @@ use crate::impair::{self, Rules};
 use crate::record::MAX_LABEL;
 use crate::wire::NodeId;
 
-/// The largest number of bytes in a network's name: it rides in the ALPN, which holds 255.
+/// The longest network name, in bytes. The name is part of the ALPN, which is at most 255 bytes long.
 const MAX_NETWORK_NAME: usize = 64;
 
-/// What a key takes.
+/// The type and the bounds of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Any text of at most [`MAX_LABEL`] bytes.
@@ -25,11 +25,11 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// A list of node ids.
     NodeIds,
-    /// An IP address that a socket can be bound to.
+    /// An IP address that a socket can be bound to, as a string.
     ListenAddr,
-    /// The path of a file, or an empty text for none.
+    /// The path of a file; empty for none.
     Path,
-    /// Rules of impairment, in the language of netem.
+    /// Impairment rules, in the syntax of tc netem.
     Impairment,
     /// True or false.
     Flag,
@@ -39,17 +39,17 @@ pub enum Kind {
         min: i64,
         /// The largest.
         max: i64,
-        /// What it counts.
+        /// Its unit.
         unit: Unit,
     },
 }
 
-/// What a number counts.
+/// The unit of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Things, or it is just a number.
+    /// No unit.
     One,
-    /// Bytes a second.
+    /// Bytes per second.
     BytesPerSecond,
     /// Milliseconds.
     Milliseconds,
@@ -71,31 +71,31 @@ pub(super) enum Value {
     Impairment(Rules),
 }
 
-/// Why a value is not one that the key takes.
+/// Why a value was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Not of the type that the key takes.
+    /// It has the wrong type.
     WrongType,
-    /// Of the right type, but not allowed.
+    /// It has the right type, but is not allowed.
     OutOfRange,
-    /// The element at this index of the list is not allowed.
+    /// The element at this index of the array is not allowed.
     Element(usize),
-    /// A text that is no impairment.
+    /// It is not a valid impairment.
     Impairment(Box<impair::ParseError>),
 }
 
 impl Kind {
-    /// A number of something that has no unit.
+    /// A number without a unit.
     pub(super) const fn number(min: i64, max: i64) -> Self {
         Self::measured(min, max, Unit::One)
     }
 
-    /// A number of units.
+    /// A number with a unit.
     pub(super) const fn measured(min: i64, max: i64, unit: Unit) -> Self {
         Self::Number { min, max, unit }
     }
 
-    /// Whether a bare word after `-s KEY=` is a value as it stands.
+    /// Whether `-s KEY=` takes a bare string as the value.
     pub(super) fn takes_text(self) -> bool {
         match self {
             Self::Label
@@ -108,7 +108,7 @@ impl Kind {
         }
     }
 
-    /// The value, if the key takes it. Nothing is converted: a number in quotes is a text.
+    /// Checks a value. Nothing is converted: a number in quotes is a string.
     pub(super) fn check(self, value: &DeValue<'_>) -> Result<Value, Refusal> {
         match self {
             Self::Label
@@ -124,7 +124,7 @@ impl Kind {
             }
             Self::Number { min, max, unit } => {
                 let digits = value.as_integer().ok_or(Refusal::WrongType)?;
-                // What doesn't fit an i64 is beyond every bound.
+                // A number too large for an i64 exceeds every bound.
                 i64::from_str_radix(digits.as_str(), digits.radix())
                     .ok()
                     .filter(|number| (min..=max).contains(number))
@@ -142,7 +142,7 @@ impl Kind {
                     && text.bytes().all(|byte| byte.is_ascii_graphic())
             }
             Self::Choice(words) => words.contains(&text),
-            // A NUL can't be part of any path.
+            // No path contains a NUL byte.
             Self::Path => !text.contains('\0'),
             Self::ListenAddr => {
                 let addr = text.parse().ok().filter(can_be_listened_on);
@@ -176,7 +176,7 @@ fn node_ids(value: &DeValue<'_>) -> Result<Value, Refusal> {
 }
 
 impl Kind {
-    /// The type of TOML that the value is of.
+    /// The TOML type of the value.
     #[must_use]
     pub fn type_name(self) -> &'static str {
         match self {
@@ -192,7 +192,7 @@ impl Kind {
         }
     }
 
-    /// The values it takes, in short.
+    /// The allowed values, in short.
     #[must_use]
     pub fn range(self) -> String {
         match self {
@@ -212,7 +212,7 @@ impl Kind {
 }
 
 impl Unit {
-    /// What stands behind a number of it, with a space before.
+    /// The text that follows a number, including a space.
     fn suffix(self) -> &'static str {
         match self {
             Self::One => "",
@@ -236,7 +236,7 @@ impl Unit {
 
 /// A type that a field of [`Settings`](super::Settings) can have.
 pub(super) trait Field: Sized {
-    /// The value as this type; `None` where the key's kind doesn't suit the field, which is a mistake in the table.
+    /// The value as this type. `None`: the key's kind doesn't suit the type of the field, which is a mistake in the table.
     fn from_value(value: &Value) -> Option<Self>;
 }
 

@@ -1,4 +1,4 @@
-//! One layer of settings: the defaults, a file of TOML or one `-s`, checked key by key against the table of keys.
+//! One layer of settings (the defaults, a TOML file or one `-s`), checked against the table of keys.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,17 +19,17 @@ use super::kind::Refusal;
 use super::lookup;
 use super::shown::shown;
 
-/// The largest file of settings in bytes: far above any that people write, and far below what would hurt.
+/// The largest settings file, in bytes. People write far smaller ones; without a limit, a device as path would fill the memory.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// A layer whose every key is known and whose every value is one that its key takes.
+/// A layer in which every key is known and every value has passed the check of its key.
 #[derive(Debug, Clone)]
 pub struct Layer {
     pub(super) values: BTreeMap<&'static str, Set>,
 }
 
 impl Layer {
-    /// The defaults of all keys: the lowest layer.
+    /// The first layer: the default of every key.
     pub(super) fn of_defaults() -> Self {
         let place = Place {
             layer: "the built-in defaults".into(),
@@ -44,12 +44,12 @@ impl Layer {
         }
     }
 
-    /// The keys that are set in it.
+    /// The keys that this layer sets.
     pub fn keys(&self) -> impl Iterator<Item = &'static Key> + '_ {
         KEYS.iter().filter(|key| self.values.contains_key(key.name))
     }
 
-    /// Reads a file of TOML.
+    /// Reads a TOML file. Errors call it `what`.
     pub(super) fn from_file(what: &'static str, path: &Path) -> Result<Self, SettingsError> {
         let text = read_limited(path).map_err(|source| SettingsError::Unreadable {
             what,
@@ -59,7 +59,7 @@ impl Layer {
         Self::from_text(&shown(&path.to_string_lossy()), &text)
     }
 
-    /// Reads the text of a file of that name.
+    /// Reads TOML. Errors use `name` as the name of the file.
     pub(super) fn from_text(name: &str, text: &str) -> Result<Self, SettingsError> {
         let mut walk = Walk::new(name, text, true);
         let table = DeTable::parse(text).map_err(|error| {
@@ -79,7 +79,7 @@ impl Layer {
     /// Reads the argument of one `-s`.
     ///
     /// # Errors
-    /// When it is no `KEY=VALUE`, or the key is unknown, or the value is not one that it takes.
+    /// When it is not of the form `KEY=VALUE`, the key is unknown or the value is not allowed.
     pub fn from_argument(argument: &str) -> Result<Self, SettingsError> {
         let bad = || SettingsError::BadArgument {
             argument: argument.to_owned(),
@@ -101,7 +101,7 @@ impl Layer {
     }
 }
 
-/// Reads a text file, but not without end: the path may lead to a device.
+/// Reads a text file of limited size.
 fn read_limited(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?
@@ -115,7 +115,7 @@ fn read_limited(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Splits at the first `=` that is not inside the quotes of a key.
+/// Splits at the first `=` outside of quotes.
 fn split(argument: &str) -> Option<(&str, &str)> {
     let mut quote = None;
     let mut escaped = false;
@@ -125,7 +125,7 @@ fn split(argument: &str) -> Option<(&str, &str)> {
                 return Some((argument[..at].trim(), argument[at + 1..].trim()));
             }
             (None, '"' | '\'') => quote = Some(letter),
-            // Only double quotes know escapes.
+            // Backslash is an escape only in double quotes.
             (Some('"'), '\\') if !escaped => {
                 escaped = true;
                 continue;
@@ -138,7 +138,7 @@ fn split(argument: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// The dotted name that a key of TOML stands for; what is no key of TOML stands for itself, and will be unknown.
+/// The dotted name of a TOML key. Text that is not a TOML key is returned unchanged and will be an unknown key.
 fn unquote(key: &str) -> String {
     let assignment = format!("{key}=0");
     let Ok(table) = DeTable::parse(&assignment) else {
@@ -153,12 +153,12 @@ fn unquote(key: &str) -> String {
     words.join(".")
 }
 
-/// A walk through the tree of one layer's values.
+/// Walks through the tables of a layer and collects its settings.
 struct Walk<'a> {
     layer: Arc<str>,
     text: &'a str,
     has_lines: bool,
-    /// Each key with the name it was set under.
+    /// The settings so far, each with the name that was used for it.
     values: BTreeMap<&'static str, (String, Set)>,
 }
 
@@ -191,7 +191,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// `name` is the whole dotted name, whichever part of it was quoted: `"network.controller.d2"` is one too.
+    /// `name` is the whole dotted name, whichever parts of it were quoted.
     fn value(&mut self, name: &str, value: &Spanned<DeValue<'_>>) -> Result<(), SettingsError> {
         if let Some(key) = lookup::find(name) {
             return self.setting(key, name, value);
@@ -204,7 +204,7 @@ impl<'a> Walk<'a> {
                 example,
                 place: self.place(&value.span()),
             }),
-            // The whole name of what is in there says better what was meant.
+            // A key inside of the unknown table shows better what was meant.
             (None, DeValue::Table(table)) if !table.is_empty() => self.table(name, table),
             (None, _) => Err(SettingsError::UnknownKey {
                 key: name.to_owned(),
@@ -291,10 +291,10 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The value as it was written.
+    /// The value as it was written, for an error.
     fn written(&self, value: &Spanned<DeValue<'_>>) -> String {
         match value.get_ref() {
-            // A table has no text of its own where it comes from a heading or a dotted key.
+            // A table from a heading or a dotted key has no text of its own.
             DeValue::Table(_) => "{…}".to_owned(),
             DeValue::String(_)
             | DeValue::Integer(_)
@@ -303,7 +303,7 @@ impl<'a> Walk<'a> {
             | DeValue::Datetime(_)
             | DeValue::Array(_) => {
                 let written = self.text.get(value.span()).unwrap_or_default();
-                // Otherwise nothing would be seen of an empty value.
+                // Backticks make an empty value visible.
                 let bare = !self.has_lines && !written.starts_with(['"', '\'']);
                 match (bare, value.get_ref()) {
                     (true, DeValue::String(_)) => format!("`{}`", shown(written)),

@@ -1,14 +1,14 @@
-//! How a key is found by its name, by its older name, or by a slip of it.
+//! Finds a key by its name or its older name, and the nearest key to a mistyped name.
 
 use super::key::Key;
 use super::keys::KEYS;
 
-/// The setting of that name, or of that older name.
+/// The key with this name or older name.
 pub(super) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.is_called(name))
 }
 
-/// The first setting in the group of that name, where there is such a group.
+/// The first key in the group with this name. `None`: there is no such group.
 pub(super) fn first_in_group(group: &str) -> Option<&'static str> {
     KEYS.iter().map(|key| key.name).find(|name| {
         name.strip_prefix(group)
@@ -16,12 +16,12 @@ pub(super) fn first_in_group(group: &str) -> Option<&'static str> {
     })
 }
 
-/// The known key that is nearest to one that isn't.
+/// The known key that is nearest to an unknown one.
 ///
-/// A slip of the keyboard is near by edits; a key whose groups were left out or mixed up is near by its last word,
-/// which therefore weighs double.
+/// A typing error is found by the edit distance of the whole name. Where groups were left out or mixed up, the last word
+/// identifies the key best, so its edit distance counts double.
 pub(super) fn nearest(unknown: &str) -> &'static str {
-    // Edits are counted in time proportional to both lengths, and no known key is longer than this.
+    // The time is proportional to both lengths, and no known key is longer than this.
     let unknown: String = unknown.chars().take(100).collect::<String>().to_lowercase();
     let last_word = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
     let distance = |known: &str| {

@@ -1,9 +1,11 @@
 //! The settings of a node, typed and checked.
 //!
-//! Settings come in layers, each overriding the one below: the defaults that are built in, `CONFIG/network/default.toml`,
-//! `CONFIG/network/<profile>.toml`, and each `-s` in the order given. Every layer is checked by itself against the one
-//! table of keys ([`KEYS`]), so that an error names the layer that is at fault, also where a higher one would have
-//! hidden it. [`Settings::load`] reads files and writes none; whoever holds [`Settings`] needs no further check.
+//! Settings come in layers, and each layer overrides the one before it: the built-in defaults, `CONFIG/network/default.toml`,
+//! `CONFIG/network/<profile>.toml`, and each `-s` in the order given. Every layer is checked by itself against the table of
+//! keys ([`KEYS`]). So a mistake is reported with the layer that contains it, even if a later layer overrides the value.
+//! [`Settings::load`] reads files and writes none. A [`Settings`] value needs no further check.
+//!
+//! To add a setting, add an entry to the list in `keys.rs`; that makes the field, its check and its documentation.
 
 mod error;
 #[cfg(test)]
@@ -32,15 +34,15 @@ pub use self::start::CoreStart;
 use self::targets::Targets;
 pub use self::targets::{MAX_TARGET_BYTES, MAX_TARGETS, TargetsError};
 
-/// The profile of a node that was given none.
+/// The profile of a node that was started without `-p`.
 pub const DEFAULT_PROFILE: &str = "default";
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Lines for people.
     Text,
-    /// One JSON object a line, for programs.
+    /// One JSON object per line, for programs.
     Json,
 }
 
@@ -55,11 +57,11 @@ impl LogFormat {
 }
 
 impl Settings {
-    /// Reads and checks all the settings of the profile (or of [`DEFAULT_PROFILE`]) in the configuration folder, with
-    /// the arguments of every `-s` over them, in order. Then reads the file of targets, where one is set.
+    /// Reads and checks all settings of a profile (`None`: [`DEFAULT_PROFILE`]) in the configuration folder. `overrides` are the
+    /// arguments of `-s`, in order. Then reads the target file, if one is set.
     ///
     /// # Errors
-    /// When anything is missing, unreadable, unknown, of the wrong type or out of range; nothing was written.
+    /// When anything is missing, unreadable, unknown, of the wrong type or out of range. Nothing was written then.
     pub fn load(
         config_dir: &Path,
         profile: Option<&str>,
@@ -73,30 +75,30 @@ impl Settings {
         Values::of_layers(layers).into_settings(profile)
     }
 
-    /// The built-in defaults under the profile [`DEFAULT_PROFILE`], with these layers over them, in order.
+    /// The settings of [`DEFAULT_PROFILE`]: the built-in defaults, overridden by these layers in order.
     ///
     /// # Errors
-    /// When settings contradict each other, or the file of targets is unusable.
+    /// When settings contradict each other, or the target file is unusable.
     pub fn of_layers(layers: Vec<Layer>) -> Result<Self, SettingsError> {
         Values::of_layers(layers).into_settings(DEFAULT_PROFILE)
     }
 }
 
 impl Default for Settings {
-    /// The built-in defaults under the profile [`DEFAULT_PROFILE`].
+    /// The built-in defaults, for [`DEFAULT_PROFILE`].
     fn default() -> Self {
         Self::of_layers(Vec::new()).expect("the defaults agree with each other and name no file")
     }
 }
 
-/// A value, and where it was set.
+/// A value and the place where it was set.
 #[derive(Debug, Clone)]
 struct Set {
     value: Value,
     place: Place,
 }
 
-/// All the layers in one: every key has a value that passed its check, and knows where it was set.
+/// All layers merged: the checked value of every key.
 #[derive(Debug)]
 struct Values(BTreeMap<&'static str, Set>);
 
@@ -134,7 +136,7 @@ impl Values {
         })
     }
 
-    /// Demands of each number that it be at least what others demand of it.
+    /// Checks each number against the numbers of other keys that bound it ([`Key::at_least`]).
     fn check_against_each_other(&self) -> Result<(), SettingsError> {
         for key in KEYS {
             for &(other_key, offset) in key.at_least {
@@ -172,7 +174,7 @@ impl Values {
     }
 }
 
-/// The key that errors of target files name.
+/// The key whose place an error in a target file names.
 const TARGET_PATH: &str = "network.controller.target.path";
 
 #[cfg(test)]

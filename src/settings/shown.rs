@@ -1,8 +1,8 @@
-//! Text of others in a message of ours.
+//! Makes text from users and files fit for one line of an error or a log.
 
 use std::fmt::Write as _;
 
-/// The text fit for one line of a message: control characters escaped, and not longer than a message can bear.
+/// The text with control characters escaped and cut after 200 characters, so that it can neither break nor flood a message.
 pub(super) fn shown(text: &str) -> String {
     const LONGEST: usize = 200;
     let mut shown = String::new();

@@ -1,4 +1,4 @@
-//! From the settings to what a core is told: the one way, for a real node and for a simulated one.
+//! Makes the configuration of a core, for real and simulated nodes alike.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,27 +9,27 @@ use crate::membership::ids::Ids;
 use crate::membership::pool::Remembered;
 use crate::wire::NodeId;
 
-/// What a core is told beside the settings, anew at every start.
+/// The part of a core's configuration that is not a setting and differs between starts.
 #[derive(Debug, Clone, Default)]
 pub struct CoreStart {
     /// The addresses to publish; empty if they must be learned from peers.
     pub published: Vec<SocketAddr>,
-    /// What an earlier run remembered.
+    /// The nodes that an earlier run remembered.
     pub remembered: Vec<(NodeId, Remembered)>,
     /// Random, new at every start.
     pub run_id: u64,
-    /// Above every epoch that this identity ever used.
+    /// Greater than every epoch that this identity has used.
     pub epoch: u64,
     /// Seeds the core's random generator.
     pub seed: [u8; 32],
-    /// Unix time in ms at time zero.
+    /// Unix time at the start, in ms.
     pub unix_ms: u64,
-    /// A table of ids that cores share; `None` for one of its own.
+    /// A table of ids that is shared with other cores. `None`: the core makes its own.
     pub ids: Option<Arc<Ids>>,
 }
 
 impl Settings {
-    /// What a core is told at this start.
+    /// The configuration of a core for this start.
     #[must_use]
     pub fn core(&self, start: CoreStart) -> Config {
         Config {

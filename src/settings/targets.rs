@@ -1,4 +1,4 @@
-//! The file with the initial targets: a JSON array of socket addresses.
+//! The target file: a JSON array of socket addresses.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -9,31 +9,32 @@ use std::path::Path;
 use super::shown::shown;
 use crate::wire::canonical;
 
-/// The largest number of targets. One that is up is enough to join, but the peers.json of a network of ten thousand must do.
+/// The largest number of targets. One target that is up is enough to join, but the peers.json of a network of ten thousand nodes
+/// must be usable as a target file.
 pub const MAX_TARGETS: usize = 65_536;
 
-/// The largest file of targets in bytes: over 100 bytes for each of [`MAX_TARGETS`] entries.
+/// The largest target file, in bytes: over 100 bytes for each of [`MAX_TARGETS`] entries.
 pub const MAX_TARGET_BYTES: u64 = 8 << 20;
 
-/// What is wrong with a file of targets.
+/// Why a target file is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetsError {
-    /// Missing, or not to be read.
+    /// It is missing or unreadable.
     #[error("can't read it")]
     Unreadable(#[source] io::Error),
-    /// Larger than any list of targets.
+    /// It is larger than [`MAX_TARGET_BYTES`].
     #[error("it has more than {MAX_TARGET_BYTES} bytes")]
     TooLarge,
-    /// Not JSON; the source says at which line and column.
+    /// It is not JSON; the source names the line and column.
     #[error("it is not valid JSON")]
     NotJson(#[source] serde_json::Error),
-    /// JSON, but no array.
+    /// It is JSON, but not an array.
     #[error("it must be a JSON array such as [\"[::1]:8090\"], but is {0}")]
     NotAnArray(&'static str),
-    /// More targets than a node keeps.
+    /// It has more than [`MAX_TARGETS`] entries.
     #[error("it has {0} entries; at most {MAX_TARGETS} are allowed")]
     TooMany(usize),
-    /// An entry that is no socket address.
+    /// An entry is not a socket address.
     #[error(
         "entry {number}: {value} is not an address with a port; write for example \"[::1]:8090\""
     )]
@@ -43,29 +44,29 @@ pub enum TargetsError {
         /// The entry, as JSON.
         value: String,
     },
-    /// An entry that nobody can be dialed at.
+    /// No node can be dialed at an entry's address.
     #[error("entry {number}: {addr} can't be dialed: {why}")]
     Undialable {
         /// The entry's number, counted from 1.
         number: usize,
         /// The entry.
         addr: SocketAddr,
-        /// Why not.
+        /// The reason.
         why: &'static str,
     },
 }
 
-/// What a file of targets says to one node.
+/// The entries of a target file, from the view of one node.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Targets {
-    /// Whom to dial, in the order of the file, each once.
+    /// The addresses to dial, in the order of the file, without duplicates.
     pub(super) others: Vec<SocketAddr>,
-    /// The entries that lead back to the node itself.
+    /// The addresses that lead to the node itself.
     pub(super) own: Vec<SocketAddr>,
 }
 
 impl Targets {
-    /// Reads the targets of a node that listens at `listen`.
+    /// Reads the target file of a node that listens on `listen`.
     pub(super) fn from_file(path: &Path, listen: SocketAddr) -> Result<Self, TargetsError> {
         let mut json = Vec::new();
         File::open(path)
@@ -129,16 +130,16 @@ fn target(number: usize, entry: &serde_json::Value) -> Result<SocketAddr, Target
     Err(TargetsError::Undialable { number, addr, why })
 }
 
-/// The address in the one form that equal destinations share.
+/// The address in a form that is equal for equal destinations.
 fn as_dialed(addr: SocketAddr) -> SocketAddr {
     match canonical(addr.ip()) {
         ip @ IpAddr::V4(_) => SocketAddr::new(ip, addr.port()),
-        // The scope of a link-local address is part of where it leads.
+        // The scope of a link-local address is part of the destination.
         IpAddr::V6(_) => addr,
     }
 }
 
-/// Whether a node that listens at `listen` would dial itself at `addr`, as far as the two addresses tell.
+/// Whether a node that listens on `listen` would dial itself at `addr`, judged by the two addresses alone.
 fn leads_to(listen: SocketAddr, addr: SocketAddr) -> bool {
     let (listen, addr) = (as_dialed(listen), as_dialed(addr));
     let listens_everywhere = listen.ip().is_unspecified()
