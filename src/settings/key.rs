@@ -77,8 +77,8 @@ impl Key {
             let short = other.strip_prefix("network.controller.").unwrap_or(other);
             match offset {
                 0 => short.to_owned(),
-                ..0 => format!("{short} - {}", -offset),
-                1.. => format!("{short} + {offset}"),
+                ..0 => format!("{short}-{}", -offset),
+                1.. => format!("{short}+{offset}"),
             }
         });
         let others: Vec<_> = others.collect();
