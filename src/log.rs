@@ -1,8 +1,8 @@
-//! Messages to stderr, for people or for programs.
+//! The log on stderr, as text for people or as JSON for programs.
 //!
-//! A node outlives its terminal: a message that can't be written is dropped, and nothing else happens. Nor does it wait for one that
-//! stands still, as a terminal does after Ctrl-S and a pipe that nobody reads: messages are written on a thread of their own, and once
-//! [`WAITING`] of them wait, more are dropped and counted. The first one that there is room for again says how many.
+//! A node must outlive its terminal, so a line that can't be written is dropped without further effect. A node must not wait for
+//! a terminal that is paused (Ctrl-S) or a pipe that nobody reads either. A thread of its own writes the lines. Once
+//! [`MAX_QUEUED`] lines are queued, further ones are dropped and counted, and a line with their number precedes the next line.
 
 use std::env;
 use std::ffi::OsString;
@@ -19,36 +19,39 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::layer::SubscriberExt as _;
 
+use crate::events::EventName;
 use crate::settings::LogFormat;
 
-/// So many messages wait at most for a terminal that takes none.
-pub const WAITING: usize = 4096;
+/// The most lines that are queued for a stderr that accepts none.
+pub const MAX_QUEUED: usize = 4096;
 
-/// As long as this is kept, messages are written. Who drops it waits for those that are under way, but no longer than a second or so.
+/// Keeps the log running. Dropping it waits for the queued lines, for about a second at most.
 #[must_use]
 #[derive(Debug)]
 pub struct Lines {
     _writer: WorkerGuard,
 }
 
-/// Why there are no logs.
+/// Why the log could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// `RUST_LOG` is set, and is no list of `target=level`.
-    #[error("RUST_LOG is {value:?}, and must be a list such as area_net=debug,quinn=info")]
+    /// `RUST_LOG` is set, and is not a list of `target=level`.
+    #[error(
+        "can't set up the log: RUST_LOG is {value:?}: {cause}; write a list such as area_net=debug,quinn=info"
+    )]
     Filter {
-        /// What it is.
+        /// The value of `RUST_LOG`.
         value: OsString,
-        /// What the parser said, where it came so far.
-        source: Option<tracing_subscriber::filter::ParseError>,
+        /// The parser's error as text: its own source repeats it, so a chain of causes would print it twice.
+        cause: String,
     },
-    /// Somebody in this process set up logs before.
-    #[error("logs are already set up")]
+    /// This process has set up a log before.
+    #[error("can't set up the log: this process has one already")]
     AlreadySet(#[from] tracing::subscriber::SetGlobalDefaultError),
 }
 
 impl LogError {
-    /// Whether what the user gave us is at fault.
+    /// Whether the user's input is at fault.
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
         match self {
@@ -58,16 +61,16 @@ impl LogError {
     }
 }
 
-/// Sends messages to stderr from now on: those of `RUST_LOG` if it is set and not empty, else those of area-net from
-/// `level` and of everything else from "warn".
+/// Sends the log to stderr from now on. `RUST_LOG` selects the lines if it is set and not empty. Otherwise area-net's lines from
+/// `level` up are shown, and those of other crates from "warn" up.
 ///
 /// # Errors
-/// When `RUST_LOG` is no list of `target=level`, or logs were set up before.
+/// When `RUST_LOG` is not a list of `target=level`, or this process has set up a log before.
 pub fn init(level: Level, format: LogFormat) -> Result<Lines, LogError> {
     let filter = filter(env::var_os("RUST_LOG"), level)?;
     let colours =
         io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let (queue, guard) = Queue::to(io::stderr(), WAITING, format);
+    let (queue, guard) = Queue::to(io::stderr(), MAX_QUEUED, format);
     let writer = move || queue.clone();
     tracing::subscriber::set_global_default(subscriber(filter, format, colours, writer))?;
     Ok(Lines { _writer: guard })
@@ -80,14 +83,13 @@ fn filter(rust_log: Option<OsString>, level: Level) -> Result<Targets, LogError>
             .with_target("area_net", level));
     };
     let Some(text) = value.to_str() else {
-        return Err(LogError::Filter {
-            value,
-            source: None,
-        });
+        let cause = "it is not UTF-8".to_owned();
+        return Err(LogError::Filter { value, cause });
     };
-    text.parse().map_err(|source| LogError::Filter {
-        value: value.clone(),
-        source: Some(source),
+    let parsed = text.parse::<Targets>();
+    parsed.map_err(|error| LogError::Filter {
+        cause: error.to_string(),
+        value,
     })
 }
 
@@ -100,7 +102,7 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    // Its complaint about a failed write would go to stderr too, and panic there.
+    // The layer would report a failed write on stderr too, and panic there.
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(writer)
         .log_internal_errors(false);
@@ -120,12 +122,12 @@ where
     }
 }
 
-/// A writer that takes whatever it is given, and loses what can't be written.
+/// A writer that accepts every line, and drops those that can't be written.
 struct Lossy<W>(W);
 
 impl<W: Write> Write for Lossy<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // All or nothing: a line cut in half is worth no second try.
+        // After a partial write, the rest of the line is useless: no retry.
         let _ = self.0.write_all(bytes);
         Ok(bytes.len())
     }
@@ -136,31 +138,31 @@ impl<W: Write> Write for Lossy<W> {
     }
 }
 
-/// Where messages wait to be written. One that there is room for again says how many there was none for before it.
+/// The queue of lines to write. The first line accepted after a drop is preceded by the number of dropped lines.
 #[derive(Clone)]
 struct Queue {
     queue: NonBlocking,
     format: LogFormat,
-    /// Of those that were dropped, so many were told of.
-    told: Arc<Mutex<usize>>,
+    /// The number of dropped lines that the log has reported so far.
+    reported: Arc<Mutex<usize>>,
 }
 
 impl Queue {
-    /// A queue to that writer, and what keeps it going.
+    /// A queue to that writer, and the guard that keeps its thread alive.
     fn to(
         writer: impl Write + Send + 'static,
-        waiting: usize,
+        max_queued: usize,
         format: LogFormat,
     ) -> (Self, WorkerGuard) {
         let queue = NonBlockingBuilder::default()
-            .buffered_lines_limit(waiting)
+            .buffered_lines_limit(max_queued)
             .thread_name("log");
         let (queue, guard) = queue.finish(Lossy(writer));
-        let told = Arc::default();
+        let reported = Arc::default();
         let queue = Self {
             queue,
             format,
-            told,
+            reported,
         };
         (queue, guard)
     }
@@ -169,17 +171,17 @@ impl Queue {
 impl Write for Queue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let dropped = self.queue.error_counter();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         let before = dropped.dropped_lines();
-        if before == *told {
+        if before == *reported {
             return self.queue.write(line);
         }
-        // In one piece with the line, so that there is room for both or for neither.
-        let mut lines = gap(before - *told, self.format).into_bytes();
+        // One write for both lines: the queue accepts both or neither.
+        let mut lines = gap(before - *reported, self.format).into_bytes();
         lines.extend(line);
         self.queue.write_all(&lines)?;
         if dropped.dropped_lines() == before {
-            *told = before;
+            *reported = before;
         }
         Ok(line.len())
     }
@@ -189,18 +191,18 @@ impl Write for Queue {
     }
 }
 
-/// The line that stands for so many that were dropped.
-fn gap(count: usize, format: LogFormat) -> String {
-    let why = "messages before this one were dropped: nobody took them";
+/// The line that reports dropped lines. It is made here, since the queue sees finished lines only.
+fn gap(dropped: usize, format: LogFormat) -> String {
+    let name = EventName::LogLinesDropped;
     match format {
-        LogFormat::Text => format!("{}  WARN {count} {why}\n", time_by(&TimeOfDay)),
+        LogFormat::Text => format!("{}  WARN {name} dropped={dropped}\n", time_by(&TimeOfDay)),
         LogFormat::Json => {
             let line = serde_json::json!({
                 "timestamp": time_by(&SystemTime),
                 "level": "WARN",
                 "target": module_path!(),
-                "message": format!("{count} {why}"),
-                "dropped": count,
+                "message": name.as_str(),
+                "dropped": dropped,
             });
             format!("{line}\n")
         }
@@ -209,7 +211,7 @@ fn gap(count: usize, format: LogFormat) -> String {
 
 fn time_by(timer: &impl FormatTime) -> String {
     let mut time = String::new();
-    // A string takes whatever it is given.
+    // A write to a String can't fail.
     let _ = timer.format_time(&mut Writer::new(&mut time));
     time
 }
@@ -221,10 +223,10 @@ impl FormatTime for TimeOfDay {
     fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
         #[allow(
             clippy::disallowed_methods,
-            reason = "the time of a message is for people; nothing is decided by it"
+            reason = "the time of a line is for people; no decision depends on it"
         )]
         let now = std::time::SystemTime::now();
-        // A clock from before 1970 is as good as none.
+        // A clock before 1970 is shown as midnight.
         let since_1970 = now
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap_or_default();
@@ -250,7 +252,7 @@ mod tests {
 
     use super::*;
 
-    /// A terminal that remembers what it was shown.
+    /// A terminal that keeps what it was given.
     #[derive(Clone, Default)]
     struct Screen(Arc<Mutex<Vec<u8>>>);
 
@@ -294,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn people_see_time_level_message_and_fields() {
+    fn text_contains_time_level_message_and_fields() {
         let text = shown(None, LogFormat::Text, tell);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 2, "{text}");
@@ -305,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_get_one_flat_object_a_line() {
+    fn json_is_one_flat_object_a_line() {
         let text = shown(None, LogFormat::Json, tell);
         let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
         assert_eq!(first["message"], "link up");
@@ -333,13 +335,13 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_terminal_stops_nobody() {
+    fn a_closed_terminal_does_not_stop_the_program() {
         let filter = filter(None, Level::TRACE).unwrap();
         let subscriber = subscriber(filter, LogFormat::Text, false, || Lossy(Closed));
         tracing::subscriber::with_default(subscriber, tell);
     }
 
-    /// A terminal that takes nothing until it is let go on, and tells that it was given something.
+    /// A terminal that reports each write, and blocks until the test lets it continue.
     struct Still {
         given: mpsc::Sender<()>,
         goes_on: mpsc::Receiver<()>,
@@ -359,12 +361,9 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_that_stands_still_keeps_nobody_waiting_and_what_is_missing_is_told() {
+    fn a_blocked_terminal_delays_nobody_and_dropped_lines_are_reported() {
         for (format, missing) in [
-            (
-                LogFormat::Text,
-                "WARN 2 messages before this one were dropped: nobody took them",
-            ),
+            (LogFormat::Text, "WARN log lines dropped dropped=2"),
             (LogFormat::Json, r#""dropped":2"#),
         ] {
             let screen = Screen::default();
@@ -378,13 +377,13 @@ mod tests {
             let say = |what: &str| queue.clone().write_all(what.as_bytes()).unwrap();
             say("first\n");
             is_given.recv().unwrap();
-            // Two wait, and for two there is no room.
+            // The queue takes two lines and drops two.
             for line in ["second\n", "third\n", "fourth\n", "fifth\n"] {
                 say(line);
             }
             go_on.send(()).unwrap();
             is_given.recv().unwrap();
-            // Now there is.
+            // The queue has room again.
             say("sixth\n");
             for _ in 0..3 {
                 go_on.send(()).unwrap();

@@ -1,4 +1,4 @@
-//! The program: reads what it was given, runs a node, and says once what went wrong.
+//! The program: it parses the command line, runs a node or a simulation, and prints an error once.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use clap::Parser as _;
 
 /// The exit status of a program that Ctrl-C ended.
 const INTERRUPTED: i32 = 130;
-/// A Ctrl-C so soon after another one is the same.
+/// The time within which a second Ctrl-C counts as the first. A shell or script that forwards signals may deliver one twice.
 const AGAIN: Duration = Duration::from_secs(1);
 
 #[global_allocator]
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     let Err(error) = run(&Cli::parse()) else {
         return ExitCode::SUCCESS;
     };
-    // Where nobody listens, the exit status still tells.
+    // If stderr is closed, the exit status still reports the error.
     let _ = writeln!(std::io::stderr(), "area-net: error: {error:#}");
     ExitCode::from(if is_bad_input(&error) { 2 } else { 1 })
 }
@@ -38,14 +38,14 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     }
 }
 
-/// Simulates on a thread of its own, and waits for it, for Ctrl-C, which ends it with a report, or for a second one, which ends it.
+/// Runs a simulation on a thread of its own. The first Ctrl-C ends it with a report, a second one at once.
 fn simulate(args: &SimArgs) -> anyhow::Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     let (args, told) = (args.clone(), stop.clone());
     let (over, mut ended) = tokio::sync::oneshot::channel();
     let run = std::thread::spawn(move || {
         let result = command::run(&args, &told);
-        // Nobody else holds the other end.
+        // The send fails if the receiver has returned already.
         let _ = over.send(());
         result
     });
@@ -59,7 +59,7 @@ fn simulate(args: &SimArgs) -> anyhow::Result<()> {
             _ = &mut ended => return,
             _ = tokio::signal::ctrl_c() => stop.store(true, Ordering::Relaxed),
         }
-        // Whoever passes signals on may send one twice.
+        // See `AGAIN`.
         if tokio::time::timeout(AGAIN, &mut ended).await.is_ok() {
             return;
         }
@@ -70,18 +70,18 @@ fn simulate(args: &SimArgs) -> anyhow::Result<()> {
         tokio::select! {
             biased;
             _ = &mut ended => {}
-            // It may be reading what never ends.
+            // The simulation may not come to an end: it may block on an input.
             () = second_ctrl_c() => std::process::exit(INTERRUPTED),
         }
     });
     run.join()
-        .expect("a simulation that panics says so itself")?;
+        .expect("a panic of the simulation is printed by its thread")?;
     Ok(())
 }
 
-/// Ctrl-C, from now on: what came before is not remembered.
+/// Waits for Ctrl-C. An earlier one does not count.
 async fn second_ctrl_c() {
-    // Where signals can't be heard, it ends by itself.
+    // If signals are not available, the simulation still ends by itself.
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }
@@ -95,7 +95,7 @@ fn run_node(cli: &Cli) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("can't start the runtime")?;
-    // As a task of its own: waking what `block_on` waits for would cost two system calls each time.
+    // The node is a task of its own: waking the future of `block_on` itself would cost two system calls each time.
     runtime.block_on(async { tokio::spawn(node::run(settings)).await })??;
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! What a node remembers from one run to the next: its epoch, and where nodes that were up can be dialed.
+//! The memory of a node across runs (`state.json`): its epoch, and the addresses of nodes that were up.
 //!
-//! `state.json` is replaced by rename, after its bytes are on the disk, so that a kill or a power cut at any instant leaves the old one
-//! or the new one. One that can't be read is set aside under another name, with a warning, and costs no more than time: the epoch
-//! follows the clock, and addresses come back from peers.
+//! The file is synced and then renamed, so a kill or a power failure leaves either the old file or the new one. An unreadable file
+//! is renamed, with a warning, and the node starts with an empty memory. That costs time only: the epoch follows the clock, and
+//! peers send the addresses again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,20 +13,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::membership::pool::{MAX_REMEMBERED, Pool, Remembered};
+use crate::membership::{MAX_REMEMBERED, Remembered};
 use crate::wire::NodeId;
 
-/// The format that this program writes.
+/// The version of the file format that this program reads and writes.
 const FORMAT: u32 = 1;
-/// A larger file is not ours: [`MAX_REMEMBERED`] nodes take less.
+/// The largest file that is read. [`MAX_REMEMBERED`] nodes take less, so a larger file was not written by us.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// See the module's documentation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// The highest epoch in use so far.
+    /// The highest epoch that this node has used.
     pub epoch: u64,
-    /// Nodes and where they could be dialed.
+    /// Nodes and the addresses at which they could be dialed.
     pub nodes: Vec<(NodeId, Remembered)>,
 }
 
@@ -47,8 +47,8 @@ struct Node {
 }
 
 impl Memory {
-    /// Reads the file. One that is missing is an empty memory; one that is broken as well, but it is renamed to
-    /// `state.json.broken`, and the reason is returned for the log. Addresses not seen for `keep` are dropped.
+    /// Reads the file. A missing file gives an empty memory. A broken one does too; it is renamed to `state.json.broken`, and the
+    /// cause is returned for the log. Nodes not seen for `keep` are dropped.
     #[must_use]
     pub fn load(path: &Path, now_ms: u64, keep: Duration) -> (Self, Option<String>) {
         let file = match read(path) {
@@ -57,12 +57,12 @@ impl Memory {
             Err(why) => {
                 let aside = path.with_extension("json.broken");
                 let kept = match fs::rename(path, &aside) {
-                    Ok(()) => format!("it is kept as {}", aside.display()),
-                    Err(error) => format!("and can't be set aside ({error})"),
+                    Ok(()) => format!("renamed it to {}", aside.display()),
+                    Err(error) => format!("can't rename it to {} ({error})", aside.display()),
                 };
                 return (
                     Self::default(),
-                    Some(format!("{}: {why}; {kept}", path.display())),
+                    Some(format!("can't read {}: {why}; {kept}", path.display())),
                 );
             }
         };
@@ -75,7 +75,7 @@ impl Memory {
                 let id = NodeId::from_hex(&node.id).ok()?;
                 Some((
                     id,
-                    Pool::remember(node.addresses, node.last_seen_ms.min(now_ms), node.left),
+                    Remembered::new(node.addresses, node.last_seen_ms.min(now_ms), node.left),
                 ))
             })
             .take(MAX_REMEMBERED)
@@ -89,7 +89,7 @@ impl Memory {
         )
     }
 
-    /// What is to be written, as bytes: made on the event loop, written elsewhere by [`save`].
+    /// Encodes the file's contents. The event loop calls this, and [`save`] writes the bytes elsewhere.
     #[must_use]
     pub fn encode(epoch: u64, nodes: &BTreeMap<NodeId, Remembered>) -> Vec<u8> {
         let nodes = nodes
@@ -107,7 +107,7 @@ impl Memory {
             epoch,
             nodes,
         })
-        .expect("numbers and text encode")
+        .expect("a JSON value of numbers and text always encodes")
     }
 }
 
@@ -118,20 +118,25 @@ fn read(path: &Path) -> Result<Option<File>, String> {
         Err(error) => return Err(error.to_string()),
     };
     if length > MAX_BYTES {
-        return Err(format!("{length} bytes are over the limit of {MAX_BYTES}"));
+        return Err(format!(
+            "its {length} bytes exceed the limit of {MAX_BYTES}"
+        ));
     }
     let bytes = fs::read(path).map_err(|error| error.to_string())?;
     let file: File = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
     if file.format != FORMAT {
-        return Err(format!("format {} is not {FORMAT}", file.format));
+        return Err(format!(
+            "its format is {}, but only {FORMAT} is known",
+            file.format
+        ));
     }
     Ok(Some(file))
 }
 
-/// Writes the bytes of [`Memory::encode`] to a file, by rename. Blocks: not for the event loop.
+/// Replaces the file with the bytes of [`Memory::encode`], by rename. Blocks, so the event loop must not call it.
 ///
 /// # Errors
-/// What the system says.
+/// When the system can't create the folder, or write, sync or rename the file.
 pub fn save(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
@@ -150,12 +155,12 @@ mod tests {
     fn node(byte: u8, last_seen_ms: u64) -> (NodeId, Remembered) {
         (
             NodeId([byte; 32]),
-            Pool::remember(vec!["[::1]:8090".parse().unwrap()], last_seen_ms, byte == 9),
+            Remembered::new(vec!["[::1]:8090".parse().unwrap()], last_seen_ms, byte == 9),
         )
     }
 
     #[test]
-    fn what_is_saved_comes_back_less_what_is_too_old() {
+    fn saved_nodes_are_loaded_unless_they_are_too_old() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep/state.json");
         let nodes = BTreeMap::from([node(1, 1000), node(9, 90_000)]);
@@ -172,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_file_is_set_aside_and_named() {
+    fn a_broken_file_is_renamed_and_named_in_the_warning() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state.json");
         fs::write(&path, b"{\"format\":1,").unwrap();
@@ -186,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn no_file_is_an_empty_memory() {
+    fn a_missing_file_gives_an_empty_memory() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(
             Memory::load(&dir.path().join("state.json"), 0, Duration::ZERO),

@@ -1,240 +1,61 @@
 //! The node: one event loop that owns the core and reads the clock.
 //!
-//! Connections report over a bounded channel; the loop turns what they say into inputs for the core, performs the core's actions,
-//! logs its events, and publishes that something changed. Readers ask for a snapshot over a channel of their own, so
-//! nobody but this loop ever touches the core.
+//! Connections report over a bounded channel. The loop turns their reports into inputs for the core, performs the core's
+//! actions, logs its events and announces changes. Readers request snapshots over a second channel, so only this loop touches
+//! the core.
 
+mod saver;
+mod start;
 mod story;
+
+pub use start::{NodeError, run};
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
-use std::net::{SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use quinn::{AsyncTimer, AsyncUdpSocket, Runtime};
-use rand::TryRng as _;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
-use crate::export::{Exporter, Files};
-use crate::identity::{Allow, Identity, IdentityError};
+use crate::identity::{Allow, Identity};
 use crate::impair::{ImpairedSocket, Rules};
 use crate::membership::{Action, Core, Event, Input, Time};
-use crate::memory::{self, Memory};
-use crate::record::{Record, Signer as _};
+use crate::memory::Memory;
+use crate::record::Record;
 use crate::settings::{CoreStart, Settings};
 use crate::snapshot::{Changes, Snapshot, SnapshotReader, SnapshotRequests};
 use crate::transport::{Greeting, Parts, Tap, Transport, TransportEvent};
-#[cfg(target_os = "linux")]
-use crate::transport::{KernelSocket, TimerRuntime};
+use saver::Saver;
 use story::Story;
 
-/// The most events that are handled between two looks at timers and requests.
+/// The most transport events that are handled before timers and requests get their turn.
 const EVENTS_AT_ONCE: usize = 256;
-/// Farewell: so long for the last record to leave, and so long for the connections to close. A second in all is promised.
-const FAREWELL: Duration = Duration::from_millis(250);
-const CLOSING: Duration = Duration::from_millis(100);
-/// And so long for what an impairment still holds up; a real network would deliver it after the end, too.
-const LAST_WORDS: Duration = Duration::from_millis(250);
-/// The memory is saved no more often than this, when something changed, and at least this often. A node that has just
-/// started learns all it will need, and may be killed before it is a second old: the first savings come sooner.
-const SAVE_FIRST: Duration = Duration::from_millis(100);
-const SAVE_EVERY: Duration = Duration::from_secs(1);
-const SAVE_AT_LEAST: Duration = Duration::from_secs(3600);
-
-/// Why a node could not run.
-#[derive(Debug, thiserror::Error)]
-pub enum NodeError {
-    /// The key or certificate can't be used.
-    #[error("this node's identity")]
-    Identity(#[from] IdentityError),
-    /// The address can't be listened on.
-    #[error(
-        "can't listen on {addr} (network.controller.listen.addr and .port of profile {profile})"
-    )]
-    Listen {
-        /// Which one.
-        addr: SocketAddr,
-        /// Whose settings asked for it.
-        profile: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// Signals, entropy or the socket failed.
-    #[error("{doing}")]
-    System {
-        /// What was tried.
-        doing: &'static str,
-        /// What the system said.
-        source: std::io::Error,
-    },
-}
-
-impl NodeError {
-    /// Whether what the user gave us is at fault.
-    #[must_use]
-    pub fn is_bad_input(&self) -> bool {
-        match self {
-            Self::Identity(_) | Self::Listen { .. } => true,
-            Self::System { .. } => false,
-        }
-    }
-}
-
-/// Runs a node until it is asked to leave, by SIGINT, SIGTERM or SIGHUP.
-///
-/// # Errors
-/// When the node can't start.
-pub async fn run(settings: Settings) -> Result<(), NodeError> {
-    let system = |doing| move |source| NodeError::System { doing, source };
-    // First of all: whoever reads "started" may ask the node to leave, and must not kill it instead.
-    let mut leave = Leave::new()?;
-    // Nothing is written before the address is ours: a second start of a profile must not touch the first one's files.
-    let (socket, bound) = listen(&settings)?;
-    let identity = Arc::new(Identity::load_or_create(
-        &Path::new("certs").join(&settings.profile),
-    )?);
-    let dir = Path::new("profiles").join(&settings.profile);
-    let unix_ms = unix_ms();
-    let state = dir.join("state.json");
-    let (remembered, warning) = Memory::load(&state, unix_ms, settings.addresses_for);
-    story::started(&settings, &identity.node_id(), bound, warning.as_deref());
-
-    let (runtime, socket, tap) = open(socket).map_err(system("can't use the socket"))?;
-    let assembly = Assembly {
-        run_id: u64::from_be_bytes(entropy()?),
-        core_seed: entropy()?,
-        quinn_seed: None,
-        start_unix_ms: unix_ms,
-        published: if bound.ip().is_unspecified() {
-            Vec::new()
-        } else {
-            vec![bound]
-        },
-        state: Some(state),
-        memory: remembered,
-        settings: settings.clone(),
-        identity,
-        socket,
-        tap,
-        runtime,
-        witness: None,
-    };
-    let node = Node::assemble(assembly).map_err(system("can't open the endpoint"))?;
-    let exporter = Exporter::start(
-        node.reader(),
-        Files {
-            dir,
-            d2: settings.d2,
-        },
-    );
-    node.run(leave.asked()).await;
-    exporter.finish(None).await;
-    Ok(())
-}
-
-fn listen(settings: &Settings) -> Result<(UdpSocket, SocketAddr), NodeError> {
-    let addr = SocketAddr::new(settings.listen_addr, settings.listen_port);
-    UdpSocket::bind(addr)
-        .and_then(|socket| {
-            let bound = socket.local_addr()?;
-            Ok((socket, bound))
-        })
-        .map_err(|source| NodeError::Listen {
-            addr,
-            profile: settings.profile.clone(),
-            source,
-        })
-}
-
-/// The socket and the timers that suit this system best.
-#[cfg(target_os = "linux")]
-fn open(socket: UdpSocket) -> std::io::Result<Edge> {
-    let tap = Arc::new(Tap::default());
-    let runtime = Arc::new(TimerRuntime::new()?);
-    let socket = KernelSocket::open(socket, Arc::clone(&tap))?;
-    Ok((runtime, socket, tap))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn open(socket: UdpSocket) -> std::io::Result<Edge> {
-    let runtime = Arc::new(quinn::TokioRuntime);
-    let socket = runtime.wrap_udp_socket(socket)?;
-    Ok((runtime, socket, Arc::default()))
-}
-
-type Edge = (Arc<dyn Runtime>, Arc<dyn AsyncUdpSocket>, Arc<Tap>);
-
-/// The wall clock, read once: from then on time is what the monotonic clock adds, so a clock that jumps changes nothing.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place that reads the wall clock"
-)]
-fn unix_ms() -> u64 {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).expect("fits for an age of the earth")
-}
-
-fn entropy<const N: usize>() -> Result<[u8; N], NodeError> {
-    let mut bytes = [0; N];
-    rand::rngs::SysRng
-        .try_fill_bytes(&mut bytes)
-        .map_err(|error| NodeError::System {
-            doing: "the system gives no entropy",
-            source: std::io::Error::other(error.to_string()),
-        })?;
-    Ok(bytes)
-}
-
-/// The signals that ask a node to leave.
-struct Leave([tokio::signal::unix::Signal; 3]);
-
-impl Leave {
-    fn new() -> Result<Self, NodeError> {
-        let listen = |kind| {
-            signal(kind).map_err(|source| NodeError::System {
-                doing: "can't listen for signals",
-                source,
-            })
-        };
-        Ok(Self([
-            listen(SignalKind::interrupt())?,
-            listen(SignalKind::terminate())?,
-            listen(SignalKind::hangup())?,
-        ]))
-    }
-
-    async fn asked(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    }
-}
-
-/// What a node is made of. All that differs between a real node and a simulated one is in here.
+/// How long a leaving node waits until its last record is sent. Together with the waits below this stays under a second, the
+/// time within which a node promises to stop.
+const LEAVE_TIMEOUT: Duration = Duration::from_millis(250);
+/// How long a leaving node waits until its peers have acknowledged the close.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long a leaving node waits for packets that the built-in impairment delays. A real network would still deliver them.
+const IMPAIRMENT_TIMEOUT: Duration = Duration::from_millis(250);
+/// The parts of a node. A real node and a simulated one differ in nothing else.
 pub struct Assembly {
     /// The checked settings.
     pub settings: Settings,
-    /// Who the node is.
+    /// The node's key and certificate.
     pub identity: Arc<Identity>,
     /// The bound socket: quinn's seam for simulation.
     pub socket: Arc<dyn AsyncUdpSocket>,
-    /// What the socket tells of single packets; a new one for a socket that tells nothing.
+    /// Where the socket reports single packets. A socket that reports none gets a fresh one.
     pub tap: Arc<Tap>,
     /// Timers and tasks for quinn.
     pub runtime: Arc<dyn Runtime>,
-    /// Random, new at every start.
+    /// The id of this run: random, new at every start.
     pub run_id: u64,
     /// Seeds the core.
     pub core_seed: [u8; 32],
@@ -244,31 +65,31 @@ pub struct Assembly {
     pub start_unix_ms: u64,
     /// The addresses to publish; empty if they are to be learned.
     pub published: Vec<SocketAddr>,
-    /// Where to keep the memory; `None` to keep none.
+    /// The file of the memory; `None` to write none.
     pub state: Option<PathBuf>,
-    /// What an earlier run remembered.
+    /// The memory of an earlier run.
     pub memory: Memory,
-    /// Who looks on, if anybody does.
+    /// Observes what passes between the core and the node.
     pub witness: Option<Witness>,
 }
 
 /// What passes between a core and the node around it.
 #[derive(Debug)]
 pub enum Word<'a> {
-    /// What the core is about to be told.
+    /// An input, before the core handles it.
     Input(&'a mut Input),
-    /// What it wants done.
+    /// An action that the core requests.
     Action(&'a Action),
-    /// What it has for the log.
+    /// An event for the log.
     Event(&'a Event),
-    /// It has signed a new record of its own.
+    /// A new record that the core has signed for this node.
     Published(&'a Arc<Record>),
 }
 
-/// Is told every word that passes between the core and the node, at once.
+/// Is called with every [`Word`] at the moment it passes.
 pub type Witness = Box<dyn FnMut(Word<'_>) + Send>;
 
-/// A node that runs.
+/// A running node.
 pub struct Node {
     core: Core,
     transport: Transport,
@@ -276,27 +97,29 @@ pub struct Node {
     requests: mpsc::Receiver<oneshot::Sender<Arc<Snapshot>>>,
     asker: SnapshotRequests,
     changes: watch::Sender<Changes>,
-    /// What the transport greets with at present.
+    /// The greeting that the transport sends at present.
     greeting: Greeting,
     clock: Clock,
     start: Instant,
-    /// Goes off when the core has something to do.
+    /// Fires at the core's or the saver's next deadline.
     timer: Pin<Box<dyn AsyncTimer>>,
     story: Story,
-    strangers: BTreeMap<&'static str, u64>,
+    /// Connections rejected before their Hello, by counter.
+    rejected: BTreeMap<&'static str, u64>,
     impaired: Option<Impaired>,
     saver: Option<Saver>,
     witness: Option<Witness>,
 }
 
-/// What this node does to what it sends.
+/// The built-in impairment of what this node sends.
 struct Impaired {
     socket: Arc<ImpairedSocket>,
+    /// The rules in their canonical words.
     words: Arc<str>,
 }
 
 impl Impaired {
-    /// Puts the rules right above the socket, if there are any.
+    /// Wraps the socket, if there are rules.
     fn new(
         socket: Arc<dyn AsyncUdpSocket>,
         clock: &Clock,
@@ -316,7 +139,7 @@ impl Impaired {
 }
 
 impl Node {
-    /// Puts a node together. It does nothing until it runs.
+    /// Assembles a node. It does nothing until it runs.
     ///
     /// # Errors
     /// When quinn can't use the socket.
@@ -361,29 +184,29 @@ impl Node {
             clock,
             start,
             story: Story::default(),
-            strangers: BTreeMap::new(),
+            rejected: BTreeMap::new(),
             impaired,
             saver: assembly.state.map(|path| Saver::new(path, start)),
             witness: assembly.witness,
         })
     }
 
-    /// A reader of this node's picture.
+    /// A reader of this node's snapshots.
     #[must_use]
     pub fn reader(&self) -> SnapshotReader {
         SnapshotReader::new(self.changes.subscribe(), self.asker.clone())
     }
 
-    /// The core, to look at.
+    /// The core, read-only.
     #[must_use]
     pub fn core(&self) -> &Core {
         &self.core
     }
 
-    /// Runs until `leave` is ready, then says farewell.
+    /// Runs until `leave` is ready, then leaves gracefully.
     pub async fn run(mut self, leave: impl Future<Output = ()>) {
         let mut leave = pin!(leave);
-        // The epoch must be on disk before anybody hears of it.
+        // The epoch must be on disk before a peer learns it: a restart must not reuse it.
         self.save(true);
         if let Some(saver) = &mut self.saver {
             saver.settle().await;
@@ -399,7 +222,7 @@ impl Node {
         self.leave().await;
     }
 
-    /// Does all that there is to do. The task is woken when there is more.
+    /// Handles everything that is ready, and registers to be woken for the rest.
     pub fn poll(&mut self, cx: &mut Context<'_>) {
         loop {
             let wake = self.start + self.core.poll_timeout();
@@ -419,17 +242,17 @@ impl Node {
         }
     }
 
-    /// Runs no further, and says nothing: as if the process had been killed.
+    /// Ends without a leave message, as if the process had been killed.
     pub fn kill(self) {
         drop(self);
     }
 
-    /// Says farewell, and ends.
+    /// Sends the leave message, closes the connections and ends.
     pub async fn leave(mut self) {
-        tracing::info!("asked to stop: saying farewell");
+        story::stopping();
         self.step(Input::Leave);
         let clock = self.clock.clone();
-        let until = clock.now() + FAREWELL;
+        let until = clock.now() + LEAVE_TIMEOUT;
         while !self.core.is_flushed() {
             tokio::select! {
                 biased;
@@ -440,30 +263,32 @@ impl Node {
         clock.sleep(self.core.farewell_patience()).await;
         self.save(true);
         let saver = self.saver.take();
-        self.transport.leave(CLOSING).await;
+        self.transport.leave(CLOSE_TIMEOUT).await;
         if let Some(impaired) = &self.impaired {
-            clock.timeout(LAST_WORDS, impaired.socket.drained()).await;
+            clock
+                .timeout(IMPAIRMENT_TIMEOUT, impaired.socket.drained())
+                .await;
         }
         if let Some(mut saver) = saver {
             saver.settle().await;
         }
-        tracing::info!("stopped");
+        story::stopped();
     }
 
     fn now(&self) -> Time {
         self.clock.now().saturating_duration_since(self.start)
     }
 
-    /// Takes an event, and those that wait behind it.
+    /// Handles an event and those queued behind it, [`EVENTS_AT_ONCE`] at most.
     fn take(&mut self, first: TransportEvent) {
         let mut next = Some(first);
         for _ in 0..EVENTS_AT_ONCE {
             let Some(event) = next else { break };
             match self.transport.translate(event) {
                 Ok(input) => self.handle(input),
-                Err((remote, what, why)) => {
-                    *self.strangers.entry(what).or_default() += 1;
-                    self.story.stranger(self.clock.now(), remote, what, &why);
+                Err(rejected) => {
+                    *self.rejected.entry(rejected.counter).or_default() += 1;
+                    self.story.rejected(self.clock.now(), &rejected);
                 }
             }
             self.act();
@@ -489,7 +314,7 @@ impl Node {
         }
     }
 
-    /// Drains the core.
+    /// Performs the core's actions and logs its events, until it has no more.
     fn act(&mut self) {
         while let Some(action) = self.core.poll_action() {
             self.show(Word::Action(&action));
@@ -501,7 +326,7 @@ impl Node {
         }
     }
 
-    /// Makes the new state known to connections and readers.
+    /// Announces the new state to connections and readers.
     fn publish(&mut self) {
         let greeting = greeting(&self.core);
         if greeting != self.greeting {
@@ -512,7 +337,7 @@ impl Node {
             self.greeting = greeting;
         }
         let mut now = self.core.changes();
-        now.figures += self.strangers.values().sum::<u64>() + self.transport.garbage();
+        now.figures += self.rejected.values().sum::<u64>() + self.transport.not_quic();
         self.changes
             .send_if_modified(|before| std::mem::replace(before, now) != now);
     }
@@ -520,15 +345,15 @@ impl Node {
     fn answer(&mut self, request: oneshot::Sender<Arc<Snapshot>>) {
         let mut snapshot = self.core.snapshot(self.now());
         snapshot.impaired = self.impaired.as_ref().map(|it| it.words.clone());
-        // The core and the transport count some things under one name; a reader must find it once.
+        // The core and the transport share some counters' names; each name must appear once in `network.json`.
         let mut rejected: BTreeMap<&'static str, u64> = snapshot.rejected.0.into_iter().collect();
-        let garbage = self.transport.garbage();
-        let more = self.strangers.iter().map(|(name, count)| (*name, *count));
-        for (name, count) in more.chain((garbage > 0).then_some(("not_quic", garbage))) {
+        let not_quic = self.transport.not_quic();
+        let more = self.rejected.iter().map(|(name, count)| (*name, *count));
+        for (name, count) in more.chain((not_quic > 0).then_some(("not_quic", not_quic))) {
             *rejected.entry(name).or_default() += count;
         }
         snapshot.rejected.0 = rejected.into_iter().collect();
-        // Whoever asked may have gone since.
+        // The reader may be gone by now.
         request.send(Arc::new(snapshot)).ok();
     }
 
@@ -545,73 +370,5 @@ fn greeting(core: &Core) -> Greeting {
         known: u32::try_from(core.up_count()).expect("the database's limit fits"),
         digest: core.digest(),
         record: core.own_record(),
-    }
-}
-
-/// Saves the memory, off the event loop.
-struct Saver {
-    path: PathBuf,
-    saved: Option<(u64, u64)>,
-    at: Instant,
-    pause: Duration,
-    under_way: Option<JoinHandle<()>>,
-}
-
-impl Saver {
-    fn new(path: PathBuf, now: Instant) -> Self {
-        Self {
-            path,
-            saved: None,
-            at: now,
-            pause: SAVE_FIRST,
-            under_way: None,
-        }
-    }
-
-    /// When the next saving is due; `None` while one is under way.
-    fn due(&self, core: &Core) -> Option<Instant> {
-        let busy = self
-            .under_way
-            .as_ref()
-            .is_some_and(|task| !task.is_finished());
-        let changed = self.saved != Some(Self::state(core));
-        let pause = if changed { self.pause } else { SAVE_AT_LEAST };
-        (!busy).then_some(self.at + pause)
-    }
-
-    fn state(core: &Core) -> (u64, u64) {
-        (core.epoch(), core.changes().shape)
-    }
-
-    fn consider(&mut self, core: &Core, now: Instant, at_once: bool) {
-        let due = self.due(core).is_some_and(|due| due <= now);
-        if !at_once && !due {
-            return;
-        }
-        self.saved = Some(Self::state(core));
-        self.at = now;
-        self.pause = (self.pause * 3).min(SAVE_EVERY);
-        let bytes = Memory::encode(core.epoch(), &core.remembered());
-        let path = self.path.clone();
-        let before = self.under_way.take();
-        self.under_way = Some(tokio::spawn(async move {
-            if let Some(before) = before {
-                before.await.ok();
-            }
-            let file = path.clone();
-            let saved = tokio::task::spawn_blocking(move || memory::save(&file, &bytes)).await;
-            if let Ok(Err(error)) = saved {
-                tracing::warn!(file = %path.display(), %error, "can't keep what is worth remembering; going on without");
-            }
-        }));
-    }
-
-    /// Waits for what is under way, unless the disk takes too long.
-    async fn settle(&mut self) {
-        if let Some(mut task) = self.under_way.take()
-            && tokio::time::timeout(CLOSING, &mut task).await.is_err()
-        {
-            self.under_way = Some(task);
-        }
     }
 }

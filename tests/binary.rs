@@ -1,5 +1,5 @@
-//! The real binary, as its users meet it: profiles on loopback that are started, killed, asked to leave and started again, with
-//! good files and bad ones.
+//! The real binary as its users meet it. Profiles on loopback are started, killed, asked to leave and started again, with good
+//! files and bad ones.
 
 #[cfg(test)]
 mod processes;
@@ -14,6 +14,7 @@ mod tests {
     use std::process::Output;
     use std::time::Duration;
 
+    use area_net::events::EventName;
     use rustix::fs::{OFlags, fcntl_setfl};
     use rustix::process::Signal;
     use tokio::time::Instant;
@@ -22,7 +23,7 @@ mod tests {
 
     const FIVE: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
 
-    /// The five profiles with the targets they ship with, at free ports.
+    /// The five profiles with the targets that they ship with, at free ports.
     fn start_five(desk: &Desk, addrs: &[SocketAddr]) -> Vec<Process> {
         (0..5)
             .map(|at| start_one_of_five(desk, addrs, at))
@@ -92,17 +93,20 @@ mod tests {
             ],
         );
         until_exact(&[&alice, &bob, &carol], &["alice", "bob", "carol"]).await;
-        let said = format!(
-            "impaired on purpose: this is what network.controller.impair does to what this node sends impair={words}"
+        let [said] = &alice.events(EventName::SendingImpaired)[..] else {
+            panic!("{}", alice.log());
+        };
+        assert_eq!(
+            (&said["level"], &said["impair"]),
+            (&"WARN".into(), &(*words).into())
         );
-        assert!(alice.log().contains(&said), "{}", alice.log());
         assert_eq!(alice.file("network.json").unwrap()["impaired"], *words);
         assert!(bob.file("network.json").unwrap()["impaired"].is_null());
         let picture = fs::read_to_string(desk.path("profiles/alice/peers.d2")).unwrap();
         let mine = picture.lines().find(|line| line.contains("; me]")).unwrap();
         assert!(mine.contains("\\nimpaired: to [::1]:"), "{mine}");
 
-        // The one way to bob takes 60 ms, the way back nothing; so it is with neither way to carol.
+        // Packets to bob take 60 ms; those from bob, and both ways to and from carol, take no time.
         let rtt_us = |to: &str| {
             let json = alice.file("network.json")?;
             let id = |label: &str| {
@@ -123,7 +127,7 @@ mod tests {
         })
         .await;
 
-        // What the impairment holds up still arrives when the node leaves.
+        // The impairment still delivers the delayed packets of a node that leaves.
         alice.signal(Signal::TERM);
         assert_eq!(alice.ended().await.code(), Some(0));
         for other in [&bob, &carol] {
@@ -161,7 +165,7 @@ mod tests {
         }
     }
 
-    /// Runs a node that can't start, and demands that it says why in one line that has all of `said` in it, and changes nothing.
+    /// Runs a node that can't start. Its error must be one line that contains all of `said`, and no file may change.
     #[track_caller]
     fn refuses(desk: &Desk, addr: SocketAddr, said: &[&str]) {
         let before = contents(&desk.path(""));
@@ -205,16 +209,19 @@ mod tests {
             "alice",
             "in use",
         ];
-        // The profile's files are made beforehand by nobody: the desk has only its configuration.
+        // The profile has no files yet: the desk has only its configuration.
         desk.command("alice", addr, &[]);
         refuses(&desk, addr, &said);
         assert!(!desk.path("certs").exists() && !desk.path("profiles").exists());
     }
 
-    /// A key and a certificate as the program makes them.
+    /// Makes a key and a certificate by a short run of the program.
     async fn make_identity(desk: &Desk, profile: &str) {
         let mut node = desk.start(profile, ports(1)[0], &[]);
-        until("it has started", || node.log().contains("started")).await;
+        until("it has started", || {
+            !node.events(EventName::NodeStarted).is_empty()
+        })
+        .await;
         node.signal(Signal::TERM);
         assert_eq!(node.ended().await.code(), Some(0));
     }
@@ -280,7 +287,7 @@ mod tests {
         assert_eq!(fs::read(desk.path("certs/alice/key.pem")).unwrap(), key);
     }
 
-    /// A pipe that nobody reads, and that takes no more.
+    /// A full pipe that nobody reads.
     fn full_pipe() -> (PipeReader, PipeWriter) {
         let (reader, mut writer) = std::io::pipe().unwrap();
         fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
@@ -310,15 +317,15 @@ mod tests {
     async fn a_folder_that_vanishes_or_is_in_the_way_stops_nobody() {
         let desk = Desk::new();
         let addrs = ports(3);
-        // The folder's place is taken by a file: nothing at all can be written, whoever we are.
+        // A file stands where the folder should be, so that not even root can write there.
         fs::write(desk.path("profiles"), "in the way").unwrap();
         let mut alice = desk.start("alice", addrs[0], &[]);
         until("alice warns", || {
-            let log = alice.log();
-            log.contains("WARN") && log.contains("can't be written")
+            let said = alice.events(EventName::FileNotWritten);
+            said.iter().any(|line| line["level"] == "WARN")
         })
         .await;
-        // She goes on, and does her work: she takes in bob, and writes as soon as she can.
+        // Alice goes on: she links with bob, and writes her files as soon as she can.
         fs::remove_file(desk.path("profiles")).unwrap();
         let targets = desk.targets("bob", &addrs[..1]);
         let bob = desk.start("bob", addrs[1], &[&targets]);
@@ -370,7 +377,12 @@ mod tests {
             fs::read(state.with_extension("json.broken")).unwrap(),
             b"{\"format\":1,"
         );
-        assert!(alice.log().contains("empty memory"), "{}", alice.log());
+        assert_eq!(
+            alice.events(EventName::MemoryReset).len(),
+            1,
+            "{}",
+            alice.log()
+        );
     }
 
     #[tokio::test]
@@ -391,19 +403,21 @@ mod tests {
         let alice = desk.start("alice", addrs[1], &[&targets]);
         until_exact(&[&alice, &bob], &["alice", "bob"]).await;
         let copy = desk.start("copy", addrs[2], &[&targets]);
-        let says = |node: &Process, what: &str| {
-            node.log()
-                .lines()
-                .any(|line| line.contains("ERROR") && line.contains(what))
+        let says = |node: &Process, event: EventName| {
+            let said = node.events(event);
+            said.iter().any(|line| line["level"] == "ERROR")
         };
         until("bob says so", || {
-            says(&bob, "a second node runs with this peer's key")
+            says(&bob, EventName::PeerIdentityDuplicated)
         })
         .await;
-        until("the copy says so", || says(&copy, "IN USE TWICE")).await;
-        // The one that was there first keeps its links.
+        until("the copy says so", || {
+            says(&copy, EventName::OwnIdentityDuplicated)
+        })
+        .await;
+        // The node that was there first keeps its links.
         assert!(bob.picture().is_full_mesh_of(&["alice", "bob"]));
-        assert!(!bob.log().contains("link lost"), "{}", bob.log());
+        assert_eq!(bob.events(EventName::LinkDown).len(), 0, "{}", bob.log());
     }
 
     #[tokio::test]

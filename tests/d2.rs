@@ -147,18 +147,16 @@ impl Watch {
         Self { child, lines }
     }
 
-    /// Waits until d2 has drawn a picture with that text: looks whenever d2 says that it has compiled the file.
+    /// Waits until d2 has drawn a picture with that text. It looks whenever d2 prints a line, which d2 does after each drawing.
     fn await_drawn(&self, svg: &Path, text: &str) {
-        loop {
-            let line = self.lines.recv_timeout(PATIENCE);
-            let line = line.expect("d2 says that it has compiled the file");
-            assert!(!line.starts_with("err"), "{line}");
-            if line.contains("successfully compiled") {
-                let drawn = fs::read_to_string(svg).expect("d2 has drawn it");
-                if drawn.contains(&format!("{text}<")) {
-                    return;
-                }
-            }
+        let mut said = String::new();
+        let text = format!("{text}<");
+        while !fs::read_to_string(svg).is_ok_and(|drawn| drawn.contains(&text)) {
+            let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
+                panic!("d2 has not drawn {text:?}; it said:\n{said}");
+            };
+            said += &line;
+            said.push('\n');
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Broken and hostile peers against the real binary. Each time the offender is turned away in the promised way, the victim counts it
-//! and says so at a bounded rate, and honest neighbours never see anything of it.
+//! Broken and hostile peers against the real binary. The victim refuses each offender in the promised way, counts the offence and
+//! logs it at a bounded rate. Its honest neighbours notice nothing.
 
 #[cfg(test)]
 mod processes;
@@ -16,6 +16,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
+    use area_net::events::EventName;
     use area_net::identity::Identity;
     use area_net::record::{Body, Direction, LinkState, Record, ShortRun};
     use area_net::wire::{
@@ -28,6 +29,7 @@ mod tests {
     use rustls::client::ResolvesClientCert;
     use rustls::sign::{CertifiedKey, Signer, SigningKey};
     use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use serde_json::Value;
     use tokio::time::Instant;
 
     use crate::processes::{PATIENCE, until, until_exact};
@@ -43,10 +45,10 @@ mod tests {
         for _ in 0..5000 {
             let mut bytes = vec![0; rng.random_range(0..1500)];
             rng.fill(&mut bytes[..]);
-            // A full buffer loses some, which is all the same.
+            // A full buffer may drop some of them.
             socket.send_to(&bytes, scene.victim()).ok();
         }
-        // Beginnings of QUIC: long headers of known and unknown versions with nonsense behind.
+        // QUIC long headers of known and unknown versions, followed by random bytes.
         for version in [0_u32, 1, 2, 0x6b33_43cf, u32::MAX] {
             for _ in 0..200 {
                 let mut bytes = vec![0; 1200];
@@ -61,13 +63,13 @@ mod tests {
             rejected.get("not_quic").is_some_and(|count| *count > 1000)
         })
         .await;
-        // It is still there for whoever is a node.
+        // The victim still accepts a real node.
         let friend = scene.stranger("friend").join(scene.victim()).await;
         assert!(friend.is_open());
         scene.nobody_noticed().await;
     }
 
-    /// Shows whatever certificate it has, also where the other side doesn't want its kind.
+    /// Presents its certificate even if the other side does not accept that kind.
     #[derive(Debug)]
     struct Shows(Option<Arc<CertifiedKey>>);
 
@@ -104,7 +106,7 @@ mod tests {
         Arc::new(CertifiedKey::new(vec![certificate], Arc::new(Ecdsa(key))))
     }
 
-    /// The TLS error that the victim ends a handshake with; also where the client thought it was through.
+    /// The TLS error that the victim ends a handshake with, even if the client took the handshake for complete.
     async fn tls_error(
         stranger: &Stranger,
         victim: SocketAddr,
@@ -180,14 +182,14 @@ mod tests {
         scene.nobody_noticed().await;
     }
 
-    /// A frame of this message with one byte of the record's signature, which is the last of it, flipped.
+    /// A frame of this message with one bit flipped in its last byte, which belongs to the record's signature.
     fn flipped(message: &Message) -> Vec<u8> {
         let mut frame = message.to_frame();
         *frame.last_mut().unwrap() ^= 1;
         frame
     }
 
-    /// A frame with a message that is over a limit, which only the sender's own care keeps anybody from making.
+    /// A record over the limit of a label. Only a well-behaved sender refuses to make one.
     fn oversized(stranger: &Stranger) -> Arc<Record> {
         let label = "x".repeat(3000).as_str().into();
         stranger.sign(Body {
@@ -289,7 +291,7 @@ mod tests {
         scene.counted("protocol_violation", 5).await;
         scene.counted("over_limit", 1).await;
 
-        // Records of others with forged signatures, and one whose signer is somebody else.
+        // A record with a forged signature, and one that its owner did not sign.
         let another = scene.stranger("another");
         let forged = flipped(&Message::Records(vec![another.record(10)]));
         assert_eq!(join().await.says(&forged).await, protocol);
@@ -324,7 +326,8 @@ mod tests {
         link.say(&Message::Records(vec![stranger.record(11)])).await;
         scene.alice_shows("of late", "up").await;
         assert!(link.is_open());
-        assert!(!scene.alice.log().contains("of old"));
+        let of_old = |line: &Value| line["node"] == "of old" || line["peer"] == "of old";
+        assert!(!scene.alice.logged().iter().any(of_old));
         scene.nobody_noticed().await;
     }
 
@@ -347,7 +350,7 @@ mod tests {
         let mallory = scene.stranger("mallory");
         let mut link = mallory.join(scene.victim()).await;
         let alice = peer(&link.connection).unwrap();
-        // Mallory says that behind her there are two nodes; alice will want to link with them.
+        // Mallory claims to have links with four nodes. Alice will want links with them too.
         let trap = || {
             let trap = UdpSocket::bind("[::]:0").unwrap();
             trap.set_nonblocking(true).unwrap();
@@ -447,7 +450,7 @@ mod tests {
                 .await
                 .unwrap();
         }
-        // What it says on the control stream afterwards still arrives.
+        // A message on its control stream still arrives afterwards.
         stranger.label = "flooder".to_owned();
         let news = Message::Records(vec![stranger.record(12)]).to_frame();
         send.write_all(&news).await.unwrap();
@@ -478,7 +481,7 @@ mod tests {
         for (connection, _stranger) in &open {
             assert_eq!(code(connection).await, Some(CloseCode::HelloTimeout));
         }
-        // Then there is room again, for an honest newcomer.
+        // Then an honest newcomer finds room again.
         let targets = scene.desk.targets("dave", &[victim]);
         let addr = crate::processes::ports(1)[0];
         let dave = scene.desk.start("dave", addr, &[&targets]);
@@ -523,21 +526,19 @@ mod tests {
         }
         assert!(answers.is_open());
         until("alice says so loudly", || {
-            let log = scene.alice.log();
-            log.lines()
-                .any(|line| line.contains("ERROR") && line.contains("a second node runs"))
+            let said = scene.alice.events(EventName::PeerIdentityDuplicated);
+            said.iter().any(|line| line["level"] == "ERROR")
         })
         .await;
 
-        let log = scene.alice.log();
-        let lines = log.matches("a second node runs").count();
+        let lines = scene.alice.events(EventName::PeerIdentityDuplicated).len();
         let windows = since.elapsed().as_secs() / 10 + 1;
         assert!(
             lines as u64 <= windows,
             "{lines} lines in {windows} times 10 s"
         );
 
-        // One that is silent has to go.
+        // A run that does not answer loses its link.
         let (first, mut second) = (scene.stranger("eve"), scene.stranger("eve"));
         second.run_id = 2;
         let silent = first.join_silently(victim, 1).await;
@@ -558,9 +559,8 @@ mod tests {
         let code = copy.says(scene.victim(), &hello).await;
         assert_eq!(code, Some(CloseCode::IdentityInUse));
         until("alice says so loudly", || {
-            let log = scene.alice.log();
-            log.lines()
-                .any(|line| line.contains("ERROR") && line.contains("IN USE TWICE"))
+            let said = scene.alice.events(EventName::OwnIdentityDuplicated);
+            said.iter().any(|line| line["level"] == "ERROR")
         })
         .await;
         scene.nobody_noticed().await;

@@ -174,7 +174,7 @@ fn a_bad_impairment() {
     for (value, said) in [
         (
             "dely 40ms",
-            "`dely` at column 1 is no word of netem; did you mean `delay`?",
+            "`dely` at column 1 is not an option of netem; did you mean `delay`?",
         ),
         (
             "delay 40ms loss 105%",

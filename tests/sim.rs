@@ -72,7 +72,7 @@ mod reading {
             ),
             (
                 "links = \"delay 40ms lss 5%\"",
-                "test.toml, line 1: `lss` at column 12 is no word of netem; did you mean `loss`?",
+                "test.toml, line 1: `lss` at column 12 is not an option of netem; did you mean `loss`?",
             ),
             (
                 "[[step]]\nat = \"1s\"\nkill = \"3\"\nleave = \"4\"",
@@ -140,7 +140,7 @@ mod reading {
         for (text, said) in [
             (
                 "nodes = 5\nlinks = \"dealy 5ms\"\nloss = \"1%\"",
-                "test.toml, line 2: `dealy` at column 1 is no word of netem; did you mean `delay`?",
+                "test.toml, line 2: `dealy` at column 1 is not an option of netem; did you mean `delay`?",
             ),
             (
                 "links = \"delay 10ms 1ms..5ms\"",
@@ -669,7 +669,7 @@ fn a_run_that_is_interrupted_reports_what_ran() {
 
 #[test]
 fn five_nodes_at_rest_send_about_what_real_ones_do() {
-    // `cargo bench --bench network` measures 424 bytes a node a second on loopback.
+    // `cargo run -p area-net-lab --release -- network` measures 424 bytes a node a second on loopback.
     let report = play("nodes = 5\nlinks = \"delay 100us\"\nlasts = \"3min\"\n");
     let idle = report.traffic.idle_bytes_per_s.expect("there is rest");
     assert!((300.0..550.0).contains(&idle), "{idle}");

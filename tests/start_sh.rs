@@ -93,6 +93,23 @@ fn only_bob_draws_the_picture() {
 }
 
 #[test]
+fn arguments_go_to_every_node() {
+    let scratch = Scratch::new();
+    let setting = "network.controller.impair=delay 20ms 5ms loss 2%";
+    let script = PtyCommand::new("./start.sh").args(["-s", setting]);
+    let mut terminal = scratch.start_as(script.current_dir(scratch.root()));
+    terminal.expect(ALL_UP);
+    scratch.expect_nodes(&NAMES);
+    for (_, arguments) in scratch.processes() {
+        let is_node = arguments[0].ends_with("area-net");
+        assert!(!is_node || arguments.ends_with(&["-s".to_owned(), setting.to_owned()]));
+    }
+    terminal.type_keys("q");
+    assert_eq!(terminal.end(), 0);
+    scratch.assert_nothing_is_left();
+}
+
+#[test]
 fn ctrl_c_ends_all_nodes() {
     let scratch = Scratch::new();
     let mut terminal = scratch.start();
@@ -210,7 +227,7 @@ fn without_a_terminal_it_runs_until_a_signal_ends_it() {
     };
     let mut stdout = script.0.stdout.take().unwrap();
     let mut output = Output::default();
-    output.expect(&mut stdout, "are not read");
+    output.expect(&mut stdout, "because standard input is not a terminal");
     output.expect(&mut stdout, "up: alice bob carol dave erin\n");
     scratch.expect_nodes(&NAMES);
     kill_process(Pid::from_child(&script.0), Signal::TERM).unwrap();
@@ -223,7 +240,9 @@ fn a_binary_that_is_not_there_is_one_clear_error() {
     let scratch = Scratch::new();
     fs::remove_file(scratch.root().join("area-net")).unwrap();
     let mut terminal = scratch.start();
-    terminal.expect("area-net is not a program that can be run\r\n");
+    terminal.expect(
+        "area-net is not a program that can be run; build area-net, or unset AREA_NET_BIN\r\n",
+    );
     assert_eq!(terminal.end(), 1);
     scratch.assert_nothing_is_left();
 }

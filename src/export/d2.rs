@@ -1,31 +1,31 @@
-//! `peers.d2`: the network as a picture, in the language of [d2](https://d2lang.com).
+//! `peers.d2`: a diagram of the network in the language of [d2](https://d2lang.com).
 //!
-//! Each node shows its label and its port (off loopback, its whole address), each link is an arrow from the dialer to the
-//! listener with the dialer's round-trip time: `312 µs`; `312 µs ?` where the measurement is stale; `…` while there is none;
-//! with the loss from 1 % up. A node that is not up says so and is grey; this node itself is the dark one with the bold name.
+//! Each node shows its label and its port, or its whole address if that is not on loopback. Each link is an arrow from the dialer
+//! to the listener with the dialer's round-trip time: `312 µs`, `312 µs ?` if the measurement is stale, `…` before the first one.
+//! The loss is shown from 1 % up. A node that is not up shows its state and is grey. This node is dark, with a bold label.
 //!
-//! A label is any text, perhaps hostile. It only ever gets into the file through [`quoted`], which makes a string of it
-//! that d2 shows as the text it is. Ids in the file are made of hexadecimal digits alone.
+//! A label is any text, perhaps hostile. It enters the file only through [`quoted`], whose result d2 shows as plain text. Ids in
+//! the file consist of hexadecimal digits alone.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use crate::snapshot::{LinkView, NodeState, NodeView, Snapshot};
 
-/// Loss from here on is worth showing, in 1/1000: less is noise.
+/// The least loss that is shown, in 1/1000. Less is noise.
 const SHOWN_LOSS_PERMILLE: u16 = 10;
 
-/// Longer labels are cut, in characters: a picture is of no use with a node as wide as all the others together.
+/// The longest label that is shown, in characters. Longer ones are cut, since one very wide node makes a diagram unreadable.
 const MAX_SHOWN_LABEL: usize = 256;
 
-/// Longer rules of impairment are cut, in characters, for the same reason.
+/// The longest impairment rules that are shown, in characters. Longer ones are cut, for the same reason.
 const MAX_SHOWN_RULES: usize = 48;
 
-/// A picture of nothing yet: stands in for `peers.d2` until there is one, since `d2 --watch` needs a file to start, and
-/// something in it to draw anything.
+/// The placeholder for `peers.d2` before the first snapshot. `d2 --watch` needs a file to start, and draws nothing from an empty
+/// one.
 pub const NOTHING_YET: &str = "note: \"area-net has not drawn this network yet\" {shape: text}\n";
 
-/// `peers.d2`: equal snapshots give equal bytes.
+/// Renders `peers.d2`. Equal snapshots give equal bytes.
 #[must_use]
 pub fn picture(snapshot: &Snapshot) -> Vec<u8> {
     let names = names(&snapshot.nodes);
@@ -42,8 +42,8 @@ pub fn picture(snapshot: &Snapshot) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// Sizes that keep a picture of so many nodes legible when it is shown as a whole: the layout of a large network is
-/// mostly the space that its arrows take, and text of the usual size would drown in it.
+/// Font sizes and line widths that keep a diagram legible as a whole. In the layout of a large network most space goes to the
+/// arrows, and text of the default size would be too small beside it.
 struct Sizes {
     node_font: u32,
     link_font: u32,
@@ -65,8 +65,8 @@ impl Sizes {
     }
 }
 
-/// What holds for the whole picture. Colours are set together with the fonts', so that themes can't make them unreadable;
-/// those of links are legible on light and on dark ground.
+/// Writes the layout, the styles and the notes. Fill and font colours are set together, so that no theme can make them unreadable.
+/// The colours of links are legible on light and dark backgrounds.
 fn put_head(out: &mut String, snapshot: &Snapshot) {
     let Sizes {
         node_font,
@@ -106,17 +106,17 @@ classes: {{
 }}
 "##
     )
-    .expect("a String takes every write");
+    .expect("a write to a String can't fail");
     if snapshot.cut_off {
         out.push_str(
-            "note: \"cut off: this node has lost all its links\\nwhat is shown of the others is the past\" \
+            "note: \"cut off: this node has lost all its links\\nthe rest of this picture may be out of date\" \
              {class: note; near: top-center}\n",
         );
     }
 }
 
-/// Screens are wide, so arrows run to the right. Without an arrow that would pile all nodes up in one column: then they stand
-/// in a grid, twice as many beside each other as above each other.
+/// The direction of the layout. Screens are wide, so arrows point to the right. Without links that would put all nodes into one
+/// column, so they form a grid with twice as many columns as rows instead.
 fn arrangement(snapshot: &Snapshot) -> String {
     let nodes = snapshot.nodes.len();
     if nodes == 1 || !snapshot.links.is_empty() {
@@ -157,10 +157,10 @@ fn put_node(out: &mut String, name: &str, node: &NodeView, me: bool, impaired: O
     } else {
         class.to_owned()
     };
-    writeln!(out, "{name}: {text} {{class: {class}}}").expect("a String takes every write");
+    writeln!(out, "{name}: {text} {{class: {class}}}").expect("a write to a String can't fail");
 }
 
-/// The text, but not more of it than so many characters.
+/// Cuts a text to `most` characters.
 fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -176,7 +176,7 @@ fn put_link(out: &mut String, dialer: &str, listener: &str, link: &LinkView) {
     };
     if link.loss_permille >= SHOWN_LOSS_PERMILLE {
         let (percent, tenth) = (link.loss_permille / 10, link.loss_permille % 10);
-        write!(text, ", {percent}.{tenth} % lost").expect("a String takes every write");
+        write!(text, ", {percent}.{tenth} % lost").expect("a write to a String can't fail");
     }
     let class = if link.suspect {
         text.push_str(", suspect");
@@ -185,10 +185,10 @@ fn put_link(out: &mut String, dialer: &str, listener: &str, link: &LinkView) {
         "link"
     };
     writeln!(out, "{dialer} -> {listener}: \"{text}\" {{class: {class}}}")
-        .expect("a String takes every write");
+        .expect("a write to a String can't fail");
 }
 
-/// Where a node is: on loopback the port says it all, elsewhere ports are mostly the same.
+/// A node's address as shown: on loopback the port identifies it; elsewhere most ports are equal.
 fn place(address: Option<&SocketAddr>) -> String {
     match address {
         None => "no address".to_owned(),
@@ -199,8 +199,8 @@ fn place(address: Option<&SocketAddr>) -> String {
     }
 }
 
-/// The nodes' names in the file: `n` and ten hexadecimal digits, or the whole id where two nodes share those.
-/// The nodes come in the order of their ids, so two that share the digits are neighbours.
+/// The nodes' names in the file: `n` and ten hexadecimal digits, or the whole id if two nodes share those digits. The nodes are
+/// sorted by id, so nodes that share digits are adjacent.
 fn names(nodes: &[NodeView]) -> Vec<String> {
     let shorts: Vec<String> = nodes.iter().map(|node| node.id.short()).collect();
     let same = |a: usize, b: Option<usize>| b.and_then(|b| shorts.get(b)) == shorts.get(a);
@@ -217,10 +217,10 @@ fn names(nodes: &[NodeView]) -> Vec<String> {
         .collect()
 }
 
-/// The text as a d2 string in double quotes, in which nothing is markup.
+/// Quotes a text as a d2 string that contains no markup.
 ///
-/// Every kind of line break is one, a tab is a space; other control characters, those that turn the direction of writing
-/// and those that no XML may hold are shown as U+FFFD: a label must not be able to look like something that it is not.
+/// Every kind of line break becomes `\n`, and a tab becomes a space. Other control characters, bidirectional controls and
+/// noncharacters (which XML forbids) become U+FFFD, so that a label can't imitate something else.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
@@ -243,7 +243,7 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
-/// Control characters, bidirectional controls, noncharacters.
+/// Whether a character is a control character, a bidirectional control or a noncharacter.
 fn is_deceptive(character: char) -> bool {
     let code = u32::from(character);
     character.is_control()
@@ -251,7 +251,7 @@ fn is_deceptive(character: char) -> bool {
         || code & 0xfffe == 0xfffe
 }
 
-/// Whether a label shows nothing at all: empty, or made of white space and characters without width alone.
+/// Whether a label shows nothing: it is empty, or consists of white space and zero-width characters.
 fn is_blank(label: &str) -> bool {
     label.chars().all(|character| {
         character.is_whitespace()
@@ -278,7 +278,7 @@ mod tests {
         body.lines().map(str::to_owned).collect()
     }
 
-    /// What d2 makes of a quoted string.
+    /// The text that d2 shows for a quoted string.
     fn unquoted(quoted: &str) -> String {
         let inner = quoted
             .strip_prefix('"')
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_shows_what_is_known_of_it() {
+    fn a_link_shows_rtt_age_loss_and_suspicion() {
         let mut snapshot = example::three();
         let mut label = |change: fn(&mut LinkView)| {
             snapshot.links[0] = example::link(1, 0, 312);
@@ -359,14 +359,14 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_is_cut_off_says_that_it_shows_the_past() {
+    fn a_cut_off_node_notes_that_its_view_may_be_out_of_date() {
         let mut snapshot = example::three();
         snapshot.cut_off = true;
         assert!(lines(&snapshot)[0].starts_with("note: \"cut off"));
     }
 
     #[test]
-    fn a_node_that_is_impaired_says_so_at_itself_alone() {
+    fn an_impairment_is_shown_at_its_own_node_alone() {
         let mut snapshot = example::three();
         snapshot.impaired = Some(Arc::from("delay 40ms loss 5%"));
         let picture = lines(&snapshot);
@@ -416,27 +416,27 @@ mod tests {
     }
 
     #[test]
-    fn a_label_without_end_is_cut() {
+    fn a_long_label_is_cut() {
         let mut snapshot = example::alone();
         snapshot.nodes[0].label = Arc::from("ä".repeat(100_000));
         assert!(lines(&snapshot)[0].contains(&format!("\"{}…\\n", "ä".repeat(MAX_SHOWN_LABEL))));
     }
 
     #[test]
-    fn what_deceives_is_shown_as_a_replacement_character() {
+    fn deceptive_characters_become_replacement_characters() {
         assert_eq!(
             quoted("a\u{202e}b\u{0}c\u{7f}"),
             "\"a\u{fffd}b\u{fffd}c\u{fffd}\""
         );
         assert_eq!(quoted("a\r\nb\rc\u{2028}d\te"), r#""a\nb\nc\nd e""#);
         assert_eq!(quoted(r#"\"${x}"#), r#""\\\"\${x}""#);
-        // Joined emoji keep their joiners.
+        // Emoji sequences keep their joiners.
         assert_eq!(quoted("👩\u{200d}🚀"), "\"👩\u{200d}🚀\"");
     }
 
     proptest! {
         #[test]
-        fn any_label_stays_within_its_line_and_comes_back(label in any::<String>()) {
+        fn any_label_stays_within_its_line_and_is_unchanged(label in any::<String>()) {
             let mut snapshot = example::alone();
             snapshot.nodes[0].label = Arc::from(label.as_str());
             let picture = lines(&snapshot);

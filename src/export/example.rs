@@ -1,4 +1,4 @@
-//! Pictures that the tests of this module draw.
+//! Snapshots for the tests of this module.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub(super) fn three() -> Snapshot {
     }
 }
 
-/// A node that knows of nobody else.
+/// The view of a node that knows no other node.
 pub(super) fn alone() -> Snapshot {
     Snapshot {
         me: 0,

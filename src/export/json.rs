@@ -1,30 +1,30 @@
 //! `peers.json` and `network.json`.
 //!
-//! `peers.json` is a JSON array of socket addresses, one a line: the format of a target file, so that it can be used
-//! as one. It holds the addresses of every node that is up, except this one's own.
+//! `peers.json` is a JSON array of socket addresses, one a line. It has the format of a target file and can be used as one. It
+//! contains the addresses of every node that is up, except this node's own.
 //!
-//! `network.json` is the whole picture for programs, one node and one link a line. Field names are stable; new fields
-//! may be added, and `format` counts changes that break readers:
+//! `network.json` is the whole snapshot for programs, one node and one link a line. Field names are stable. New fields may be
+//! added; a change that breaks readers increments `format`:
 //!
-//! | field | what it is |
+//! | field | meaning |
 //! | --- | --- |
 //! | `format` | 1 |
 //! | `network` | the network's name |
 //! | `node` | the id (64 hex digits) of the node whose view this is |
-//! | `cut_off` | that node has lost all its links: the rest is the past |
-//! | `impaired` | what that node does on purpose to what it sends, in netem's words, or null |
+//! | `cut_off` | that node has lost all its links, so the rest may be out of date |
+//! | `impaired` | the impairment of what that node sends, in netem's syntax, or null |
 //! | `nodes[].id` | 64 hex digits |
-//! | `nodes[].label` | what the node calls itself: any text |
-//! | `nodes[].addresses[]` | where it can be dialed, such as `[::1]:8090`; the first is the one that worked, where one did |
+//! | `nodes[].label` | the label that the node has given itself: any text |
+//! | `nodes[].addresses[]` | the addresses to dial, such as `[::1]:8090`; if one has worked, it is the first |
 //! | `nodes[].state` | `up`, `unreachable` or `left` |
 //! | `nodes[].changed_ms` | when `state` last changed, in Unix ms |
 //! | `links[].dialer`, `links[].listener` | the ids of the two ends |
-//! | `links[].rtt_us` | the dialer's smoothed round-trip time in µs, or null while there is none |
+//! | `links[].rtt_us` | the dialer's smoothed round-trip time in µs, or null before the first measurement |
 //! | `links[].rtt_measured_ms` | when that was measured, in Unix ms |
-//! | `links[].rtt_stale` | the measurement is older than it should be |
-//! | `links[].loss_percent` | the share of probes that went unanswered, 0.0 to 100.0; less while there were fewer than 32 |
-//! | `links[].suspect` | one end gets no answers, and it is not yet certain that the link is down |
-//! | `rejected` | counts of what this node turned away, by name |
+//! | `links[].rtt_stale` | the measurement is older than measurements of this network should be |
+//! | `links[].loss_percent` | the percentage of unanswered probes, 0.0 to 100.0; an underestimate before 32 probes |
+//! | `links[].suspect` | one end gets no answers, and the verdict is still open |
+//! | `rejected` | what this node has rejected: a count for each kind |
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -36,12 +36,12 @@ use crate::snapshot::{LinkView, NodeState, NodeView, Rejected, Snapshot};
 /// The version of `network.json`'s format.
 pub const NETWORK_FORMAT: u32 = 1;
 
-/// About so many bytes a line takes; only spares growing the buffer step by step.
+/// The approximate length of a line. It sizes the buffer in advance.
 const BYTES_A_LINE: usize = 256;
 
-/// `peers.json`: the addresses of all the nodes that are up but this one, in the format of a target file.
+/// Renders `peers.json`: the addresses of all nodes that are up, without this one, in the format of a target file.
 ///
-/// Sorted, and each only once, so that equal sets give equal bytes.
+/// The addresses are sorted and unique, so equal sets give equal bytes.
 #[must_use]
 pub fn peers(snapshot: &Snapshot) -> Vec<u8> {
     let addresses: BTreeSet<SocketAddr> = snapshot
@@ -57,7 +57,7 @@ pub fn peers(snapshot: &Snapshot) -> Vec<u8> {
     out
 }
 
-/// `network.json`: the whole picture, for programs. The module's documentation lists the fields.
+/// Renders `network.json`, the whole snapshot for programs. The module's documentation lists the fields.
 #[must_use]
 pub fn network(snapshot: &Snapshot) -> Vec<u8> {
     let ids: Vec<String> = snapshot
@@ -152,7 +152,7 @@ impl Serialize for Counts<'_> {
     }
 }
 
-/// An array with one element a line, compact within the line.
+/// Appends an array with one compact element a line.
 fn put_list<T: Serialize>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>) {
     out.push(b'[');
     let mut separator: &[u8] = b"\n";
@@ -170,7 +170,8 @@ fn put_list<T: Serialize>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>)
 }
 
 fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
-    serde_json::to_writer(out, value).expect("a Vec takes every write, and our keys are strings");
+    serde_json::to_writer(out, value)
+        .expect("a write to a Vec can't fail, and our keys are strings");
 }
 
 #[cfg(test)]
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn two_nodes_that_claim_one_address_are_one_line() {
+    fn an_address_of_two_nodes_is_listed_once() {
         let mut snapshot = example::three();
         for node in &mut snapshot.nodes {
             node.state = NodeState::Up;
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn network_is_one_node_and_one_link_a_line() {
+    fn network_lists_one_node_and_one_link_a_line() {
         let text = String::from_utf8(network(&example::three())).expect("UTF-8");
         let a = "11".repeat(32);
         let b = "22".repeat(32);
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_is_impaired_says_how() {
+    fn an_impairment_is_shown() {
         let mut snapshot = example::three();
         snapshot.impaired = Some(Arc::from("delay 40ms"));
         let text = String::from_utf8(network(&snapshot)).expect("UTF-8");
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lonely_network_is_valid_json() {
+    fn a_network_of_one_node_is_valid_json() {
         let value: serde_json::Value =
             serde_json::from_slice(&network(&example::alone())).expect("JSON");
         assert_eq!(value["links"], serde_json::json!([]));
@@ -249,7 +250,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_label_and_network_name_come_back(label in any::<String>(), name in any::<String>(), loss in 0_u16..=1000) {
+        fn any_label_and_network_name_are_unchanged(label in any::<String>(), name in any::<String>(), loss in 0_u16..=1000) {
             let mut snapshot = example::three();
             snapshot.nodes[0].label = Arc::from(label.as_str());
             snapshot.network = Arc::from(name.as_str());

@@ -1,14 +1,13 @@
 //! The files that show the network: `peers.json`, `network.json` and `peers.d2`.
 //!
-//! - [`json`] and [`d2`] render a [`Snapshot`]: pure functions from the picture to bytes.
-//! - [`Pace`] says when the files are written: soon after a change, never without one, and never so often
-//!   that they cost more than 1 % of a core.
-//! - A thread of its own renders and writes: a slow disk stops neither the event loop nor the exporter. Each file is
-//!   replaced by a rename, so that it is whole at every instant, whatever is killed when.
-//! - [`Exporter`] is the task between them: it listens for changes, waits for the pace, asks the node for its picture, hands
-//!   it to the thread.
+//! - [`json`] and [`d2`] render a [`Snapshot`]: pure functions from the snapshot to bytes.
+//! - [`Pace`] decides when the files are written: soon after a change, never without one, and for at most 1 % of a core.
+//! - A thread of its own renders and writes, so a slow disk stops neither the event loop nor the exporter. Each file is replaced
+//!   by rename, so it is complete at every instant, even if the node is killed.
+//! - [`Exporter`] is the task that connects them. It listens for changes, waits until a write is due, requests a snapshot from
+//!   the node and hands it to the thread.
 //!
-//! Nothing that happens to the files ever stops a node. A file that can't be written is a warning, repeated once a minute.
+//! No failure of a file stops the node. A file that can't be written causes a warning, at most once a minute.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::events::EventName;
 use crate::snapshot::{Snapshot, SnapshotReader};
 
 pub mod d2;
@@ -31,29 +31,28 @@ pub use pace::Pace;
 
 use writer::{Done, Handover, Job, Worker};
 
-/// How long a node that stops waits for its last picture.
+/// How long a stopping node waits for its last snapshot to be written. It is a part of the second within which a node stops.
 const FINISH_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Which files to write, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
-    /// The folder; it is made where it is missing, with those above it.
+    /// The folder. It is created if it is missing, with its parents.
     pub dir: PathBuf,
     /// Write `peers.d2` too.
     pub d2: bool,
 }
 
-/// The task that keeps the files up to date. It ends when the node does; dropping this leaves it running until then.
+/// The task that keeps the files up to date. It ends with the node, even if this handle was dropped before.
 #[derive(Debug)]
 pub struct Exporter {
     task: JoinHandle<()>,
-    /// Takes the last picture.
+    /// Receives the last snapshot.
     stop: oneshot::Sender<Option<Arc<Snapshot>>>,
 }
 
 impl Exporter {
-    /// Starts the task on the runtime that this is called in, and the thread that writes. The first picture is asked for
-    /// at once.
+    /// Starts the task on the current runtime, and the thread that writes. The first snapshot is requested at once.
     #[must_use]
     pub fn start(reader: SnapshotReader, files: Files) -> Self {
         let (handover, worker) = writer::handover();
@@ -63,30 +62,28 @@ impl Exporter {
         Self { task, stop }
     }
 
-    /// Ends the task once the last picture is on disk, within 200 ms.
+    /// Ends the task once the last snapshot is on disk, after 200 ms at most.
     ///
-    /// The node that ends hands in its last picture. Without one, what changed and isn't written yet is asked for
-    /// as ever, which takes a node that still answers.
+    /// A stopping node passes its last snapshot. Without one, unwritten changes are requested from the node, if it still answers.
     pub async fn finish(self, last: Option<Arc<Snapshot>>) {
         self.finish_within(FINISH_TIMEOUT, last).await;
     }
 
     async fn finish_within(self, limit: Duration, last: Option<Arc<Snapshot>>) {
-        // Nobody listens when the task has ended already.
+        // The send fails if the task has ended already.
         let _ended_already = self.stop.send(last);
         if timeout(limit, self.task).await.is_err() {
-            tracing::warn!(
-                "the last picture of the network is not on disk: it did not get there in time"
-            );
+            let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(limit_ms, "{}", EventName::LastSnapshotNotWritten);
         }
     }
 }
 
-/// A node without the thread is a node without files: worth a warning, nothing more.
+/// Starts the thread. If that fails, the node runs without files.
 fn spawn_writer(files: Files, worker: Worker) {
     let dir = files.dir.clone();
     if let Err(error) = writer::spawn(files, worker) {
-        tracing::warn!(dir = %dir.display(), %error, "no files of the network: there is no thread to write them");
+        tracing::warn!(dir = %dir.display(), %error, "{}", EventName::ExportUnavailable);
     }
 }
 
@@ -94,7 +91,7 @@ fn spawn_writer(files: Files, worker: Worker) {
 enum End {
     /// The node is gone.
     Closed,
-    /// The node asks for a last writing, of this picture if there is one.
+    /// The node requests a last write, of this snapshot if there is one.
     Stop(Option<Arc<Snapshot>>),
 }
 
@@ -115,16 +112,16 @@ async fn run(
     if let Some(snapshot) = last {
         let now = start.elapsed();
         let job = Job { snapshot, now };
-        // The slot is free, since only one job is under way; or the thread is gone, and with it all hope.
+        // The slot is free, since at most one job is under way. The send fails only if the thread has ended.
         let _no_thread = handover.jobs.try_send(job);
     }
     let Handover { jobs, mut done } = handover;
-    // The thread ends after the last job, and its end of the way back with it.
+    // The thread ends after the last job, which closes `done`.
     drop(jobs);
     while done.recv().await.is_some() {}
 }
 
-/// Writes what changes, at the pace, until there is a reason to end.
+/// Requests writes when they are due, until the node ends or asks to stop.
 async fn follow(
     start: Instant,
     pace: &mut Pace,
@@ -153,7 +150,7 @@ async fn follow(
             },
             () = sleep_until(start + due_at.unwrap_or_default()), if due_at.is_some() => {}
         }
-        // Looked at before the picture is asked for: what changes in between is written twice rather than never.
+        // Read before the snapshot is requested: a change in between is then written twice rather than never.
         let changes = reader.seen();
         let snapshot = tokio::select! {
             biased;
@@ -171,7 +168,7 @@ async fn follow(
     }
 }
 
-/// Waits until somebody calls [`Exporter::finish`]; forever, if the handle was dropped.
+/// Waits until [`Exporter::finish`] is called; forever, if the handle was dropped.
 async fn stopped(stop: &mut oneshot::Receiver<Option<Arc<Snapshot>>>) -> Option<Arc<Snapshot>> {
     if !stop.is_terminated()
         && let Ok(last) = stop.await
@@ -191,7 +188,7 @@ mod tests {
     use crate::snapshot::Changes;
     use writer::Disk;
 
-    /// A node that answers with its newest picture, in which bob's round-trip time counts the answers.
+    /// A node that answers with a snapshot in which bob's round-trip time counts the answers.
     struct Node {
         changes: watch::Sender<Changes>,
         reader: SnapshotReader,
@@ -224,8 +221,8 @@ mod tests {
         }
     }
 
-    /// An exporter whose thread is a task, so that a paused clock tells its time: what it writes costs nothing, and
-    /// each writing is reported with its moment, in ms.
+    /// An exporter whose thread is replaced by a task, so that the paused clock applies to it. Writes cost no time, and each is
+    /// reported with its time in ms.
     fn start(node: &Node, files: Files) -> (Exporter, mpsc::UnboundedReceiver<u128>) {
         let (handover, mut worker) = writer::handover();
         let (written, writings) = mpsc::unbounded_channel();
@@ -253,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn writes_at_once_then_at_the_pace_and_never_without_a_change() {
+    async fn writes_at_once_then_when_due_and_never_without_a_change() {
         let temp = tempfile::tempdir().unwrap();
         let node = Node::start();
         let (_exporter, mut writings) = start(&node, files(&temp));
@@ -302,7 +299,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_last_picture_is_on_disk_when_finish_returns() {
+    async fn the_last_snapshot_is_on_disk_when_finish_returns() {
         let temp = tempfile::tempdir().unwrap();
         let node = Node::start();
         let (exporter, _writings) = start(&node, files(&temp));
@@ -317,7 +314,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_change_that_waits_for_the_pace_is_written_by_finish() {
+    async fn finish_writes_a_change_that_is_not_due_yet() {
         let temp = tempfile::tempdir().unwrap();
         let node = Node::start();
         let (exporter, mut writings) = start(&node, files(&temp));
@@ -342,7 +339,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_disk_that_hangs_holds_finish_up_for_200_ms_and_no_more() {
+    async fn a_hanging_disk_delays_finish_by_200_ms_at_most() {
         let node = Node::start();
         let (handover, mut worker) = writer::handover();
         let (stop, stopped) = oneshot::channel();

@@ -1,62 +1,63 @@
-//! When to write the files.
+//! Decides when the files are written.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::snapshot::Changes;
 
-/// A change of nodes, states or links is written no sooner than this after the last writing, for every writing of the last
-/// second: at once after a quiet time, quickly in a burst of news, and never more than ten times in any second, as eleven
-/// take (1 + 2 + … + 10) × 20 ms.
+/// The pause before a change of nodes, states or links is written is this times the number of writes in the last second. So the
+/// first change after a quiet time is written at once, and a burst quickly. Eleven writes take (1 + 2 + … + 10) × 20 ms = 1.1 s, so
+/// no second contains more than ten. Half of this would allow about fourteen, twice of it about seven.
 const SHAPE_STEP: Duration = Duration::from_millis(20);
 
-/// How long a writing counts.
+/// How long a write counts towards the pause.
 const MEMORY: Duration = Duration::from_secs(1);
 
-/// Measurements and counters alone are written at most this often: whoever follows the files (such as `d2 --watch`)
-/// works far harder at a change than we do, and round-trip times change all the time.
+/// The least time between writes if only measurements and counters changed. Round-trip times change all the time, and a program
+/// that follows the files (such as `d2 --watch`) spends far more on each change than we do.
 const FIGURES_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The files may use this share of a core in the long run, one part in a hundred, whatever their size.
+/// The files may use one part in this many of a core in the long run, whatever their size: 1 %.
 const SHARE: u32 = 100;
 
-/// So much of a core's time is theirs at once after a quiet time: news comes in bursts, and the first pictures of a node, written
-/// with cold caches, cost many times what the later ones do.
+/// The core time that the files may use in advance after a quiet time. Changes come in bursts, and the first writes of a node, with
+/// cold caches, cost many times as much as later ones.
 const CREDIT: Duration = Duration::from_millis(60);
 
-/// But they never rest longer than this: beyond some ten thousand nodes, news matters more than the share.
+/// The longest pause that the limit of core time can cause. From some ten thousand nodes on, fresh files matter more than the
+/// limit.
 const MAX_REST: Duration = Duration::from_secs(5);
 
-/// A file that couldn't be written is tried again after this, even if nothing changes.
+/// The pause before a failed write is repeated, even if nothing changes.
 const RETRY_INTERVAL: Duration = Duration::from_secs(3);
 
-/// The pace of the files: says when the next writing is due. It reads no clock; `now` is the time since any fixed moment.
+/// Decides when the next write is due. It reads no clock: `now` is the time since any fixed moment.
 ///
-/// The first writing is due at once. One writing at a time: between [`Pace::handle_begin`] and [`Pace::handle_end`]
-/// nothing is due. What changes meanwhile is due afterwards, so that the last change is always written.
+/// The first write is due at once. Between [`Pace::handle_begin`] and [`Pace::handle_end`] nothing is due. A change during a write
+/// is due afterwards, so the last change is always written.
 #[derive(Debug, Default)]
 pub struct Pace {
-    /// What has happened, as far as we were told.
+    /// The changes so far.
     known: Changes,
-    /// The last writing begun: when, and what it contains. `None` before the first.
+    /// When the last write began, and the changes that it contains. `None` before the first.
     last: Option<(Duration, Changes)>,
-    /// When the writings began that counted as the last one began, itself included.
+    /// When the writes of the last second began, as of the last one, itself included.
     recent: VecDeque<Duration>,
     writing: bool,
-    /// When all that the writings cost so far has been earned again; ahead of the time by no more than [`CREDIT`] allows, the
-    /// next writing need not wait.
+    /// The time at which 1 % of a core will have paid for all writes so far. The next write waits only if this is further ahead than
+    /// [`CREDIT`] allows.
     earned_at: Duration,
-    /// When to try again what failed.
+    /// When a failed write is repeated.
     retry_at: Option<Duration>,
 }
 
 impl Pace {
-    /// Something has changed in the network.
+    /// Reports that the network has changed.
     pub fn handle_changes(&mut self, changes: Changes) {
         self.known = changes;
     }
 
-    /// A writing begins, of a picture that contains everything up to `changes`.
+    /// Reports the begin of a write whose snapshot contains everything up to `changes`.
     pub fn handle_begin(&mut self, now: Duration, changes: Changes) {
         self.recent.retain(|begun_at| now < *begun_at + MEMORY);
         self.recent.push_back(now);
@@ -65,7 +66,7 @@ impl Pace {
         self.writing = true;
     }
 
-    /// The writing has ended; it used `cost` of a core's time, and `complete` says whether all files could be written.
+    /// Reports the end of a write. `cost` is the core time that it used; `complete`: all files were written.
     pub fn handle_end(&mut self, now: Duration, cost: Duration, complete: bool) {
         self.writing = false;
         let rest = cost.saturating_mul(SHARE);
@@ -73,7 +74,7 @@ impl Pace {
         self.retry_at = (!complete).then(|| now + RETRY_INTERVAL);
     }
 
-    /// When the next writing is due; `None` as long as there is nothing to write.
+    /// When the next write is due; `None` while there is nothing to write.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         if self.writing {
@@ -83,7 +84,7 @@ impl Pace {
             return Some(Duration::ZERO);
         };
         let due_at = if self.known.shape != written.shape {
-            let recent = u32::try_from(self.recent.len()).expect("a second's writings");
+            let recent = u32::try_from(self.recent.len()).expect("a second has few writes");
             Some(begun_at + SHAPE_STEP * recent)
         } else if self.known.figures != written.figures {
             Some(begun_at + FIGURES_INTERVAL)
@@ -97,7 +98,7 @@ impl Pace {
         due_at.map(|due_at| due_at.max(self.earned_at.saturating_sub(CREDIT * SHARE)))
     }
 
-    /// Whether something is known that no writing begun so far contains, or that failed to be written.
+    /// Whether a change is in no write so far, or a write has failed.
     #[must_use]
     pub fn is_behind(&self) -> bool {
         self.retry_at.is_some() || self.last.is_none_or(|(_, written)| written != self.known)
@@ -118,7 +119,7 @@ mod tests {
         Changes { shape, figures }
     }
 
-    /// A pace whose first writing, of nothing, began at `now` and cost next to nothing.
+    /// A pace whose first write, of nothing, began at `now` and cost next to nothing.
     fn begun_at(now: Duration) -> Pace {
         let mut pace = Pace::default();
         pace.handle_begin(now, changes(0, 0));
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_picture_is_due_at_once() {
+    fn the_first_write_is_due_at_once() {
         let pace = Pace::default();
         assert_eq!(pace.poll_timeout(), Some(Duration::ZERO));
         assert!(pace.is_behind());
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restless_shape_is_written_ten_times_a_second() {
+    fn a_shape_that_keeps_changing_is_written_ten_times_a_second() {
         let mut pace = begun_at(ms(0));
         let mut begun = vec![ms(0)];
         for now in (0..5000).map(ms) {
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_alone_wait_two_seconds_and_ride_along_with_a_shape() {
+    fn figures_wait_two_seconds_unless_the_shape_changes() {
         let mut pace = begun_at(ms(0));
         pace.handle_changes(changes(0, 7));
         assert_eq!(pace.poll_timeout(), Some(ms(2000)));
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_during_a_writing_is_due_after_it() {
+    fn a_change_during_a_write_is_due_after_it() {
         let mut pace = begun_at(ms(0));
         pace.handle_begin(ms(500), changes(1, 0));
         assert_eq!(pace.poll_timeout(), None);
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn dear_pictures_come_at_once_for_a_while_and_then_at_one_part_in_a_hundred() {
+    fn expensive_writes_use_the_credit_then_1_percent_of_a_core() {
         let mut pace = begun_at(ms(0));
         let mut times = Vec::new();
         for now in (0..60_000).map(ms) {
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_files_never_rest_longer_than_five_seconds() {
+    fn the_limit_of_core_time_delays_writes_by_five_seconds_at_most() {
         let mut pace = begun_at(ms(0));
         pace.handle_begin(ms(808), changes(2, 0));
         pace.handle_end(ms(1000), ms(190), true);
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_tried_again_on_the_next_change_and_every_few_seconds() {
+    fn a_failed_write_is_repeated_on_the_next_change_and_every_few_seconds() {
         let mut pace = begun_at(ms(0));
         pace.handle_begin(ms(1000), changes(1, 0));
         pace.handle_end(ms(1000), CHEAP, false);

@@ -1,4 +1,4 @@
-//! Puts the files on disk, on a thread of its own: a disk may take its time, the event loop may not.
+//! Writes the files on a thread of its own, since a disk may block and the event loop may not.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -12,51 +12,52 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
 
 use super::{Files, d2, json};
+use crate::events::EventName;
 use crate::snapshot::Snapshot;
 
-/// The thread renders and writes, nothing deep. glibc counts thread-local storage in, hence not less.
+/// The stack of the thread. Rendering and writing need little of it, but glibc takes thread-local storage out of it too.
 const STACK_BYTES: usize = 256 * 1024;
 
-/// While a file can't be written, the log says so at most this often.
+/// The least time between two warnings about one file.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A picture to write.
+/// A snapshot to write.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) snapshot: Arc<Snapshot>,
-    /// The exporter's time, for the pace of warnings.
+    /// The exporter's time, for the rate of warnings.
     pub(super) now: Duration,
 }
 
-/// What came of a job.
+/// The result of a job.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Done {
-    /// The time of a core that rendering and writing took.
+    /// The core time that rendering and writing took.
     pub(super) cost: Duration,
-    /// All files hold the picture now.
+    /// All files contain the snapshot now.
     pub(super) complete: bool,
 }
 
-/// The exporter's ends of the way to the thread and back.
+/// The exporter's ends of the channels to and from the thread.
 ///
-/// One job is under way at a time; only the last one of all may wait behind it, in the one slot there is. The thread
-/// passes over a picture when a newer one waits.
+/// At most one job is under way. Only the last job of all may wait behind it, in the single slot. The thread skips a snapshot if a
+/// newer one waits.
 #[derive(Debug)]
 pub(super) struct Handover {
     pub(super) jobs: mpsc::Sender<Job>,
     pub(super) done: mpsc::Receiver<Done>,
 }
 
-/// The other ends, for whoever does the work.
+/// The thread's ends of the channels.
 pub(super) struct Worker {
     pub(super) jobs: mpsc::Receiver<Job>,
     pub(super) done: mpsc::Sender<Done>,
 }
 
-/// Both sides of the hand-over.
+/// Creates both ends.
 pub(super) fn handover() -> (Handover, Worker) {
     let (jobs, jobs_out) = mpsc::channel(1);
-    // The job under way and the one in the slot: reporting never blocks the thread.
+    // Room for the results of the job under way and the one in the slot, so that the thread never blocks on a report.
     let (done, done_out) = mpsc::channel(2);
     (
         Handover {
@@ -70,14 +71,14 @@ pub(super) fn handover() -> (Handover, Worker) {
     )
 }
 
-/// The writing thread's nice value (setpriority(2)).
+/// The thread's nice value (setpriority(2)).
 #[cfg(target_os = "linux")]
 const PRIORITY: i32 = 10;
 
-/// Starts the thread. It ends when the hand-over is dropped.
+/// Starts the thread. It ends when the [`Handover`] is dropped.
 ///
 /// # Errors
-/// When the system has no thread left for us.
+/// When the system can't start a thread.
 pub(super) fn spawn(files: Files, mut worker: Worker) -> io::Result<()> {
     std::thread::Builder::new()
         .name("export".to_owned())
@@ -98,14 +99,14 @@ pub(super) fn spawn(files: Files, mut worker: Worker) -> io::Result<()> {
         .map(drop)
 }
 
-/// Pictures wait when a machine is busy: the links come first. Where the system refuses, they don't wait.
+/// Lowers the thread's priority: on a busy machine the links come first. A refusal by the system is ignored.
 fn yield_to_the_node() {
-    // On Linux this is about the calling thread alone; elsewhere it would be about all of the node.
+    // On Linux this applies to the calling thread alone; elsewhere it would apply to the whole process.
     #[cfg(target_os = "linux")]
     let _refused = rustix::process::setpriority_process(None, PRIORITY);
 }
 
-/// The files as they are on disk.
+/// The files, and what is known of their contents on disk.
 #[derive(Debug)]
 pub(super) struct Disk {
     peers: Target,
@@ -114,8 +115,8 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// Makes the folder, and a place-holder where `d2 --watch` expects a file. What fails here fails again, and is told,
-    /// at the first job.
+    /// Creates the folder, and a placeholder for `peers.d2`, since `d2 --watch` needs a file. A failure here recurs at the first
+    /// job, which logs it.
     pub(super) fn new(files: Files) -> Self {
         let Files { dir, d2 } = files;
         let disk = Self {
@@ -132,7 +133,7 @@ impl Disk {
         disk
     }
 
-    /// Brings all files up to date. An error in one of them keeps none of the others back.
+    /// Updates all files. An error in one does not affect the others.
     pub(super) fn handle_job(&mut self, job: &Job) -> Done {
         let begun = thread_time();
         let Job { snapshot, now } = job;
@@ -148,13 +149,12 @@ impl Disk {
     }
 }
 
-/// The time that this thread has had on a core. Not the time that went by: on a busy machine that would
-/// stretch the pace though we cost nobody anything.
+/// The core time that this thread has used. Elapsed time would be wrong: on a busy machine it grows without any cost to others.
 fn thread_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
-/// Stands for a file's content, to tell whether it changed. Nobody gains by a collision: the file would be one change old.
+/// A hash that detects changed contents. A collision would do little harm: the file would lack one change.
 fn fingerprint(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(bytes);
@@ -166,7 +166,7 @@ fn fingerprint(bytes: &[u8]) -> u64 {
 struct Target {
     path: PathBuf,
     temporary: PathBuf,
-    /// What we last put there.
+    /// The fingerprint of what was last written.
     content: Option<u64>,
     trouble: Trouble,
 }
@@ -181,7 +181,7 @@ impl Target {
         }
     }
 
-    /// Makes the file hold `bytes`, unless it does already; returns whether it does now.
+    /// Writes `bytes` unless the file contains them already. Returns whether it contains them now.
     fn update(&mut self, now: Duration, bytes: &[u8]) -> bool {
         let content = fingerprint(bytes);
         let unchanged = self.content == Some(content);
@@ -192,7 +192,7 @@ impl Target {
             Ok(()) => {
                 self.content = Some(content);
                 if self.trouble.handle_success() {
-                    tracing::info!(file = %self.path.display(), "the file can be written again");
+                    tracing::info!(file = %self.path.display(), "{}", EventName::FileRecovered);
                 }
                 true
             }
@@ -201,7 +201,9 @@ impl Target {
                     tracing::warn!(
                         file = %self.path.display(),
                         %error,
-                        "the file can't be written; the node goes on without, and keeps trying"
+                        action = "continuing; retrying every 3 s",
+                        "{}",
+                        EventName::FileNotWritten
                     );
                 }
                 false
@@ -209,8 +211,8 @@ impl Target {
         }
     }
 
-    /// Writes beside the file and renames over it, so that at every instant there is one whole file under its name. What
-    /// is left of an interrupted attempt is overwritten by the next. Nothing is synced: it is a picture, soon replaced.
+    /// Writes a temporary file and renames it, so that the file is complete at every instant. The next attempt overwrites the
+    /// remains of an interrupted one. Nothing is synced, since the contents are soon replaced.
     fn put(&self, bytes: &[u8]) -> io::Result<()> {
         let written = match fs::write(&self.temporary, bytes) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -223,43 +225,43 @@ impl Target {
         };
         let put = written.and_then(|()| fs::rename(&self.temporary, &self.path));
         if put.is_err() {
-            // On a full disk even half a file is in the way; where nothing was written there is nothing to remove.
+            // On a full disk, a partial file would take space. The removal fails if nothing was written.
             let _gone_or_overwritten_next_time = fs::remove_file(&self.temporary);
         }
         put
     }
 }
 
-/// Decides what the log is told about a file in trouble: the first error at once, then one a minute.
+/// Limits the warnings about one file: the first error at once, then one a minute.
 #[derive(Debug, Default)]
 struct Trouble {
     lasts: bool,
-    /// When the log was last told.
-    told_at: Option<Duration>,
-    /// The log was told of the trouble that lasts.
-    told: bool,
+    /// When a warning was last logged.
+    logged_at: Option<Duration>,
+    /// The present trouble was logged.
+    logged: bool,
 }
 
 impl Trouble {
-    /// Returns whether to tell of this error.
+    /// Returns whether to log this error.
     fn handle_error(&mut self, now: Duration) -> bool {
         self.lasts = true;
-        let tell = self
-            .told_at
-            .is_none_or(|told_at| now.saturating_sub(told_at) >= WARN_INTERVAL);
-        if tell {
-            self.told_at = Some(now);
-            self.told = true;
+        let log = self
+            .logged_at
+            .is_none_or(|logged_at| now.saturating_sub(logged_at) >= WARN_INTERVAL);
+        if log {
+            self.logged_at = Some(now);
+            self.logged = true;
         }
-        tell
+        log
     }
 
-    /// Returns whether to tell that it is over.
+    /// Returns whether to log the recovery.
     fn handle_success(&mut self) -> bool {
-        let tell = self.lasts && self.told;
+        let log = self.lasts && self.logged;
         self.lasts = false;
-        self.told = false;
-        tell
+        self.logged = false;
+        log
     }
 }
 
@@ -291,14 +293,14 @@ mod tests {
         names
     }
 
-    /// Identifies the very file: replacing it makes another.
+    /// Identifies the file: a replacement has another inode.
     fn inode(path: &Path) -> u64 {
         use std::os::unix::fs::MetadataExt as _;
         fs::metadata(path).unwrap().ino()
     }
 
     #[test]
-    fn the_picture_exists_from_the_start_and_nothing_is_left_beside_the_files() {
+    fn a_placeholder_exists_from_the_start_and_no_temporary_file_remains() {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("profiles/bob");
         let mut disk = Disk::new(files(&dir));
@@ -316,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_of_a_former_run_stays_until_there_is_a_new_one() {
+    fn a_picture_of_an_earlier_run_stays_until_the_first_write() {
         let temp = tempfile::tempdir().unwrap();
         fs::write(temp.path().join("peers.d2"), "old").unwrap();
         fs::write(temp.path().join(".peers.d2.new"), "half a pict").unwrap();
@@ -365,7 +367,7 @@ mod tests {
         assert_ne!(before[1], after[1]);
         assert_ne!(before[2], after[2]);
 
-        // Somebody removed one: it is missing, so it is written.
+        // A removed file is written again.
         fs::remove_file(&peers).unwrap();
         let mut snapshot = example::three();
         snapshot.links[0].rtt_us = Some(98);
@@ -374,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_deleted_comes_back() {
+    fn a_deleted_folder_is_created_again() {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("bob");
         let mut disk = Disk::new(files(&dir));
@@ -388,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_the_folders_place_is_survived_and_recovered_from() {
+    fn a_file_in_place_of_the_folder_is_tolerated() {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("bob");
         fs::write(&dir, "in the way").unwrap();
@@ -407,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn trouble_with_one_file_keeps_none_of_the_others_back() {
+    fn an_error_in_one_file_does_not_affect_the_others() {
         let temp = tempfile::tempdir().unwrap();
         fs::create_dir(temp.path().join("peers.json")).unwrap();
         let mut disk = Disk::new(files(temp.path()));
@@ -429,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_is_told_of_trouble_at_once_then_each_minute_and_of_its_end() {
+    fn an_error_is_logged_at_once_then_each_minute_and_its_recovery_once() {
         let mut trouble = Trouble::default();
         let at = Duration::from_secs;
         assert!(!trouble.handle_success());
@@ -439,7 +441,7 @@ mod tests {
         assert!(trouble.handle_error(at(65)));
         assert!(trouble.handle_success());
         assert!(!trouble.handle_success());
-        // Flapping is no way around the limit, and nobody is told of the end of what he wasn't told of.
+        // Flapping does not evade the limit, and a recovery is logged only if its error was.
         assert!(!trouble.handle_error(at(70)));
         assert!(!trouble.handle_success());
         assert!(!trouble.handle_error(at(124)));

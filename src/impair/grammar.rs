@@ -1,28 +1,29 @@
-//! From words to an [`Impairment`], or to the first fault with its place.
+//! Parses words into an [`Impairment`], or into the first fault and its place.
 //!
-//! The grammar is in the documentation of [`crate::impair`]. One pass over the words; a word that begins with a digit is a
-//! value, as `tc` has it, so optional values end where the next keyword begins.
+//! The documentation of [`crate::impair`] contains the grammar. The parser makes one pass. As in `tc`, a word that begins with a
+//! digit is a value, so the optional values of a keyword end at the next keyword.
 
 use std::str::FromStr;
 
 use super::error::{Fault, ParseError};
 use super::value::{Bits, Decimal, Time};
 use super::{Chance, Delay, Distribution, Impairment, Loss, Rate, Reorder, Share};
+use crate::nearest::probable;
 
-/// The longest delay in µs: `tc` takes no more, because it keeps times in 32 bits of 64 ns.
+/// The longest delay in µs. `tc` accepts no more, since it stores times in units of 64 ns in 32 bits.
 const MAX_DELAY_US: u32 = 274_877_906;
-/// The largest jitter in µs: the kernel cuts what is beyond 31 bits of ns.
+/// The largest jitter in µs. The kernel truncates jitter to 31 bits of ns.
 const MAX_JITTER_US: u32 = 2_147_483;
-/// The largest limit in packets: beyond that it is memory that runs out, not a queue.
+/// The largest limit in packets. A longer queue would exhaust memory before it is full.
 const MAX_LIMIT: u64 = 100_000;
 /// The largest gap in packets.
 const MAX_GAP: u64 = 1_000_000;
-/// The fastest line in bytes a second, 1000 tbit: packet times are nothing long before.
+/// The highest rate in bytes a second, 1000 tbit. The time of a packet is below 1 ns long before.
 const MAX_BYTES_PER_S: u64 = 125_000_000_000_000;
-/// The most bytes that a packet or a cell grows or shrinks by, and the largest cell: the largest UDP packet.
+/// The largest overhead of a packet or cell, either sign, and the largest cell, in bytes: the largest UDP packet.
 const MAX_BYTES: i64 = 65_535;
 
-/// A word, and where it stands.
+/// A word and its place.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Word<'a> {
     /// In characters of the whole text, counted from 1.
@@ -32,7 +33,7 @@ pub(super) struct Word<'a> {
 
 impl Word<'_> {
     pub(super) fn refuse(self, fault: Fault) -> ParseError {
-        // Enough to be recognised by, and not more than a message can bear.
+        // The word is cut to keep the message short.
         let word = self.text.chars().take(64).collect();
         ParseError {
             word,
@@ -46,7 +47,7 @@ impl Word<'_> {
     }
 }
 
-/// Words that begin a part of an impairment.
+/// The keywords, each of which begins one option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Keyword {
     Limit,
@@ -60,7 +61,7 @@ enum Keyword {
     Rate,
 }
 
-/// Each keyword under its names, the canonical one first, and how it is used.
+/// Each keyword, its names (the canonical one first), and an example.
 const KEYWORDS: [(Keyword, &str, &str); 11] = [
     (Keyword::Limit, "limit", "limit 1000"),
     (Keyword::Delay, "delay", "delay 40ms"),
@@ -79,7 +80,7 @@ const KEYWORDS: [(Keyword, &str, &str); 11] = [
     (Keyword::Rate, "rate", "rate 10mbit"),
 ];
 
-/// Words of netem that mean nothing here, and why.
+/// netem's options that are not supported, and why.
 const UNSUPPORTED: [(&str, &str); 3] = [
     ("ecn", "packets are lost, not marked"),
     ("slot", "packets leave one by one"),
@@ -88,32 +89,16 @@ const UNSUPPORTED: [(&str, &str); 3] = [
 
 const UNITS: [&str; 9] = ["%", "s", "ms", "us", "bit", "kbit", "mbit", "gbit", "bps"];
 
-/// The one that was probably meant, if any is near enough.
-fn nearest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
-    // Edits are counted in time proportional to both lengths.
-    let word: String = word.chars().take(32).collect::<String>().to_lowercase();
-    let known: Vec<_> = known.collect();
-    // Abbreviations, which `tc` takes, are many edits away.
-    if let Some(whole) = known.iter().find(|known| known.starts_with(&word)) {
-        return Some(whole);
-    }
-    let near = known
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(&word, known), *known));
-    let (edits, known) = near.min_by_key(|(edits, _)| *edits)?;
-    (edits <= 1 + known.len() / 4).then_some(known)
-}
-
 impl FromStr for Impairment {
     type Err = ParseError;
 
-    /// Reads the impairment of one link. A text without any word impairs nothing.
+    /// Parses the impairment of one link. A text without words impairs nothing.
     fn from_str(text: &str) -> Result<Self, ParseError> {
         Parser::read(&words(text))
     }
 }
 
-/// The words of a text; a semicolon is one by itself.
+/// Splits a text into words. A semicolon is a word of its own.
 pub(super) fn words(text: &str) -> Vec<Word<'_>> {
     let mut words = Vec::new();
     let mut began: Option<(usize, usize)> = None;
@@ -139,14 +124,14 @@ pub(super) fn words(text: &str) -> Vec<Word<'_>> {
     words
 }
 
-/// A walk over the words of one impairment.
+/// The parser of one impairment.
 pub(super) struct Parser<'a, 'b> {
     words: &'b [Word<'a>],
     at: usize,
     /// The keywords so far, each with its word.
     seen: Vec<(Keyword, Word<'a>)>,
     impairment: Impairment,
-    /// Given even where nothing is reordered.
+    /// The value of `gap`, which may precede `reorder`.
     gap: Option<u32>,
 }
 
@@ -171,7 +156,7 @@ impl<'a, 'b> Parser<'a, 'b> {
         Some(*word)
     }
 
-    /// One keyword with its values.
+    /// Parses one keyword and its values.
     fn part(&mut self, word: Word<'a>) -> Result<(), ParseError> {
         let Some((keyword, _, example)) = KEYWORDS.iter().find(|(_, name, _)| *name == word.text)
         else {
@@ -225,11 +210,11 @@ impl<'a, 'b> Parser<'a, 'b> {
         }
         let known = KEYWORDS.iter().map(|(_, name, _)| *name);
         Fault::Unknown {
-            nearest: nearest(word.text, known),
+            nearest: probable(word.text, known),
         }
     }
 
-    /// What only the whole shows.
+    /// Checks what depends on several options, whose order is free.
     fn finish(mut self) -> Result<Impairment, ParseError> {
         let delay = self.impairment.delay;
         if delay.us == 0
@@ -247,7 +232,9 @@ impl<'a, 'b> Parser<'a, 'b> {
             (Some(reorder), Some(gap)) => reorder.gap = gap,
             (Some(_) | None, None) => {}
             (None, Some(_)) => {
-                let word = self.place_of(Keyword::Gap).expect("it set the gap");
+                let word = self
+                    .place_of(Keyword::Gap)
+                    .expect("the keyword has set the gap");
                 return Err(word.refuse(Fault::NeedsReorder));
             }
         }
@@ -317,7 +304,7 @@ impl<'a, 'b> Parser<'a, 'b> {
             "state" => {
                 let word = after(self, "loss state 1% 30%")?;
                 let p13 = share(word, PROBABILITY)?;
-                // What `tc` takes where nothing is given: independent losses.
+                // The defaults of `tc` give independent losses.
                 let mut others = [p13.rest(), Share::NONE, Share::ALL, Share::NONE];
                 self.shares(&mut others)?;
                 let [p31, p32, p23, p14] = others;
@@ -340,7 +327,7 @@ impl<'a, 'b> Parser<'a, 'b> {
             _ if first.is_value() => self.chance(first).map(Loss::Random),
             other => {
                 let models = ["random", "state", "gemodel"];
-                Err(first.refuse(match nearest(other, models.into_iter()) {
+                Err(first.refuse(match probable(other, models) {
                     None => {
                         Fault::NotA("a share of packets such as 5%, nor random, state or gemodel")
                     }
@@ -350,7 +337,7 @@ impl<'a, 'b> Parser<'a, 'b> {
         }
     }
 
-    /// Overwrites the first of these with as many shares as follow.
+    /// Replaces the first defaults by the shares that follow.
     fn shares(&mut self, defaults: &mut [Share]) -> Result<(), ParseError> {
         for default in defaults {
             match self.share(PROBABILITY)? {
@@ -363,7 +350,9 @@ impl<'a, 'b> Parser<'a, 'b> {
 
     fn rate(&mut self, first: Word<'_>) -> Result<Rate, ParseError> {
         if first.text.ends_with('%') {
-            return Err(first.refuse(Fault::Unsupported("there is no device to take a share of")));
+            return Err(first.refuse(Fault::Unsupported(
+                "there is no device whose rate it could be a share of",
+            )));
         }
         let bytes_per_s = Bits::read_bytes(first.text)
             .ok_or(first.refuse(Fault::NotA("a rate such as 10mbit, 100kbit or 1mbps")))?;
@@ -384,7 +373,7 @@ impl<'a, 'b> Parser<'a, 'b> {
         }
         if let Some(word) = self.value() {
             let size = bytes(word, "the size of a cell")?;
-            rate.cell_bytes = u32::try_from(size).expect("it has no sign");
+            rate.cell_bytes = u32::try_from(size).expect("`value` returns no sign");
             if let Some(word) = self.signed_value() {
                 rate.cell_overhead = bytes(word, "the overhead of a cell")?;
             }
@@ -463,7 +452,7 @@ fn distribution(word: Word<'_>) -> Result<Distribution, ParseError> {
         "experimental" => Err(word.refuse(Fault::Unsupported("it is measured, not calculated"))),
         other => {
             let known = ["uniform", "normal", "pareto", "paretonormal"];
-            Err(word.refuse(match nearest(other, known.into_iter()) {
+            Err(word.refuse(match probable(other, known) {
                 None => Fault::NotA("uniform, normal, pareto or paretonormal"),
                 nearest => Fault::Unknown { nearest },
             }))

@@ -1,29 +1,29 @@
-//! How jitter is spread: netem's tables, calculated.
+//! The distributions of jitter: netem's tables, calculated.
 //!
-//! A table has the values of a distribution with mean 0 and deviation 1, each as likely as the next one, in 1/8192. `tc` reads
-//! them from files, which are the rounded values of the formulas below; ours agree with those files to one part in 8192.
+//! A table contains equally likely values of a distribution with mean 0 and standard deviation 1, in units of 1/8192. `tc` reads
+//! its tables from files, which contain the rounded values of the formulas below. Ours agree with the files to one unit.
 
 use std::sync::LazyLock;
 
 use super::Distribution;
 
-/// The deviation in a table.
+/// The table value of one standard deviation.
 const SCALE: i64 = 8192;
-/// Entries of a table.
+/// The number of entries of a table.
 const ENTRIES: usize = 4096;
 
 type Table = [i16; ENTRIES];
 
 static NORMAL: LazyLock<Table> = LazyLock::new(|| table(normal));
 static PARETO: LazyLock<Table> = LazyLock::new(|| table(pareto));
-/// A quarter of the one and three quarters of the other, at the same place.
+/// A quarter of the normal and three quarters of the Pareto value at the same index.
 static PARETO_NORMAL: LazyLock<Table> =
     LazyLock::new(|| table(|at| (normal(at) + 3.0 * pareto(at)) / 4.0));
 
-/// A deviation from the mean in ns that the random number stands for, where `jitter_ns` is at most 2³¹.
+/// Maps a random number to a deviation from the mean, in ns. `jitter_ns` is at most 2³¹.
 ///
-/// netem takes the rest of a division of the random number, in which little is left of its likeness to the number before it: that is
-/// why its correlation of delays does so little, and so does ours.
+/// Like netem, this takes the remainder of the random number. The remainder keeps little of the number's correlation with the
+/// one before, so the correlation of delays has little effect, here as there.
 pub(super) fn deviation_ns(distribution: Distribution, jitter_ns: u32, random: u32) -> i64 {
     let table = match distribution {
         Distribution::Uniform => {
@@ -35,32 +35,33 @@ pub(super) fn deviation_ns(distribution: Distribution, jitter_ns: u32, random: u
         Distribution::ParetoNormal => &PARETO_NORMAL,
     };
     let factor = i64::from(table[random as usize % ENTRIES]);
-    // To the nearest.
+    // Rounded to the nearest.
     (factor * i64::from(jitter_ns) + SCALE / 2).div_euclid(SCALE)
 }
 
 /// The least of these deviations.
 pub(super) fn least_deviation_ns(distribution: Distribution, jitter_ns: u32) -> i64 {
-    // Even jitter counts from its least value on, and tables are in the order of their values.
+    // Index 0 is the least value of uniform jitter and of the tables, which are sorted.
     deviation_ns(distribution, jitter_ns, 0)
 }
 
 fn table(value: impl Fn(usize) -> f64) -> Table {
     std::array::from_fn(|at| {
         let scaled = (value(at) * SCALE as f64).round();
-        // A cast of a float takes the nearest that there is.
+        // The cast saturates.
         scaled as i16
     })
 }
 
-/// The value of the standard normal distribution under which (at + 1/8) / 4096 of it lies.
+/// The quantile (at + 1/8) / 4096 of the standard normal distribution.
 fn normal(at: usize) -> f64 {
     let share = (at as f64 + 0.125) / ENTRIES as f64;
     let mut x = 0.0;
-    // Newton's method. The tail is nearly straight from where we come, so it ends soon and never overshoots.
+    // Newton's method from 0. The distribution function is nearly straight on the way to the tail, so it converges quickly and
+    // never overshoots.
     for _ in 0..64 {
         let density = (-x * x / 2.0_f64).exp() / (2.0 * std::f64::consts::PI).sqrt();
-        // What lies between 0 and x is the density there times x + x³/3 + x⁵/(3·5) + …
+        // The probability between 0 and x is density(x) · (x + x³/3 + x⁵/(3·5) + …).
         let (mut term, mut sum, mut odd) = (x, x, 1.0);
         while term.abs() > 1e-17 {
             odd += 2.0;
@@ -76,8 +77,8 @@ fn normal(at: usize) -> f64 {
     x
 }
 
-/// The value of a Pareto distribution with exponent 3, shifted and scaled as netem does it: to mean 0, and with the tail cut off
-/// at 4, where the entries of a table end. That leaves a deviation of 0.82.
+/// The quantile at / 4096 of a Pareto distribution with exponent 3, shifted and scaled as in netem: to mean 0, with the tail cut
+/// at 4, the largest value of a table. The remaining standard deviation is 0.82.
 fn pareto(at: usize) -> f64 {
     let above = 1.0 - at as f64 / ENTRIES as f64;
     let value = (1.0 / above.cbrt() - 1.5) * 4.0 / 3.0;
@@ -99,8 +100,8 @@ mod tests {
     }
 
     #[test]
-    fn the_tables_are_netems() {
-        // Some entries of the files that come with tc.
+    fn the_tables_equal_those_of_netem() {
+        // Entries of the files that ship with tc.
         let known: [(&Table, [i16; 10]); 3] = [
             (
                 &NORMAL,
@@ -134,11 +135,11 @@ mod tests {
     }
 
     #[test]
-    fn the_tables_have_the_mean_and_the_deviation_that_they_promise() {
+    fn the_tables_have_the_mean_and_deviation_of_their_distributions() {
         let (mean, deviation) = mean_and_deviation(&NORMAL);
         assert!(mean.abs() < 0.002, "{mean}");
         assert!((deviation - 1.0).abs() < 0.002, "{deviation}");
-        // These two lack the end of their tail, in netem too.
+        // The tails of these two are cut, as in netem.
         let (mean, deviation) = mean_and_deviation(&PARETO);
         assert!((mean + 0.0335).abs() < 0.001, "{mean}");
         assert!((deviation - 0.8197).abs() < 0.001, "{deviation}");

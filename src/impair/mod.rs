@@ -1,15 +1,15 @@
-//! A worse network on purpose: delay, jitter, loss, corruption, duplicates, reordering and a narrow line, in the words of
-//! `tc qdisc ... netem`, without root and on any platform.
+//! Network impairment in the syntax of `tc qdisc ... netem`: delay, jitter, loss, corruption, duplication, reordering and a
+//! rate limit, without root and on any platform.
 //!
-//! - [`Impairment`] is what happens on one link; it is read from netem's words and printed in them. [`Rules`] says which
-//!   impairment holds for which destination.
-//! - [`LinkModel`] applies an impairment to one packet after the other, as the kernel's netem does. It does no I/O, reads no
-//!   clock and repeats from its seed, so a simulator can have one for each of its links.
-//! - [`ImpairedSocket`] applies the rules to what a node sends, under quinn and right above the real socket.
+//! - [`Impairment`] describes the impairment of one link. It is parsed from netem's syntax and printed in it. [`Rules`] map
+//!   destinations to impairments.
+//! - [`LinkModel`] applies an impairment to a sequence of packets, as the kernel's netem does. It does no I/O, reads no clock and
+//!   repeats from its seed, so a simulator can have one for each of its links.
+//! - [`ImpairedSocket`] applies the rules to the packets that a node sends. It stands between quinn and the real socket.
 //!
-//! # The words
+//! # Syntax
 //!
-//! They are those of the man page tc-netem(8), each at most once, in any order, in full:
+//! The options are those of the man page tc-netem(8). Each may appear once, in any order, and can't be abbreviated:
 //!
 //! ```text
 //! limit PACKETS
@@ -23,35 +23,35 @@
 //! rate RATE [ PACKETOVERHEAD [ CELLSIZE [ CELLOVERHEAD ]]]
 //! ```
 //!
-//! A time is a number with `s`, `ms` or `us` behind it, and without a unit it is microseconds. A share is a percentage, with
-//! `%` or without. A rate is in bits a second (`bit`, `kbit`, `mbit`, `gbit`, `tbit`, and `kibit` … in powers of 1024) or in bytes
-//! a second (`bps`, `kbps`, …); without a unit it is bits. Numbers are plain decimals that begin with a digit.
+//! A time is a number with the unit `s`, `ms` or `us`; without a unit it is in microseconds. A share is a percentage, with `%` or
+//! without. A rate is in bits a second (`bit`, `kbit`, `mbit`, `gbit`, `tbit`, and `kibit` … in powers of 1024) or in bytes a
+//! second (`bps`, `kbps`, …); without a unit it is in bits a second. Numbers are plain decimals that begin with a digit.
 //!
-//! What `tc` refuses is refused: `reorder` without a delay, `distribution` without a jitter, `gap` without `reorder`, a second
-//! `loss`. Beyond that, every word may come only once; a limit or a rate of nothing, and a jitter that the kernel would
-//! cut short, are refused too. `ecn`, `slot` and `seed` are not supported. `distribution uniform` is in the man page, though
-//! `tc` itself finds no table of that name; it is what holds without the word.
+//! The parser rejects what `tc` rejects: `reorder` without a delay, `distribution` without a jitter, `gap` without `reorder`, a
+//! second `loss`. It also rejects any other repeated option, a limit or a rate of zero, and a jitter that the kernel would
+//! truncate. `ecn`, `slot` and `seed` are not supported. `distribution uniform` is in the man page, but `tc` has no table of that
+//! name; here it is the default.
 //!
-//! # Where it differs from netem
+//! # Differences from netem
 //!
-//! `cargo bench --bench netem` holds all of this against the kernel's netem (6.1) and `tc` (6.1). What remains:
+//! `cargo run -p area-net-lab --release -- netem` compares all of this with the kernel's netem (6.1) and `tc` (6.1). These differences remain:
 //!
-//! - The socket delivers up to 2 ms late, mostly 0.5 to 1.5: tokio's timers tick in whole milliseconds and round up. The model
-//!   itself is exact.
-//! - `corrupt` turns over a bit of the datagram, where the kernel may hit a header as well. There, the receiver's kernel drops the
-//!   packet; here it is quinn.
-//! - `duplicate` keeps its correlation. `tc` forgets it unless `delay` or `loss` has one too.
-//! - What every packet passes is the line to its own destination, not an interface that all share.
+//! - The model is exact, but the socket delivers late by the resolution of the runtime's timers: 0.25 ms on Linux
+//!   (`TimerRuntime`), up to 2 ms with tokio's, which tick in whole milliseconds and round up.
+//! - `corrupt` flips a bit of the datagram; the kernel may also flip one of a header. There the receiver's kernel drops the packet,
+//!   here quinn does.
+//! - `duplicate` keeps its correlation. `tc` drops it unless `delay` or `loss` has one too.
+//! - Each destination has a link of its own. With netem, all destinations share the queue of one interface.
 //!
-//! # The rules
+//! # Rules
 //!
 //! ```text
 //! RULE [ ; RULE ]...        RULE := [ to ADDRESS[:PORT] ] IMPAIRMENT
 //! ```
 //!
-//! The most specific rule that matches a packet's destination holds for it, alone: one for the address with the port, else
-//! one for the address, else the one without `to`. A destination without a rule is left alone; so is one whose rule is
-//! `delay 0`. Each destination is a link of its own, with its own queue, rate and bursts of losses.
+//! Only the most specific rule that matches a packet's destination applies: one for the address with the port, else one for the
+//! address, else the one without `to`. A destination without a rule is not impaired; nor is one whose rule is `delay 0`. Each
+//! destination is a link of its own, with its own queue, rate and loss bursts.
 //!
 //! ```
 //! use area_net::impair::Rules;
@@ -60,7 +60,7 @@
 //! assert_eq!(rules.to_string(), "delay 40ms 10ms loss 5%; to [::1]:8090 loss 100%");
 //!
 //! let error = "delay 40ms lss 5%".parse::<Rules>().unwrap_err();
-//! assert_eq!(error.to_string(), "`lss` at column 12 is no word of netem; did you mean `loss`?");
+//! assert_eq!(error.to_string(), "`lss` at column 12 is not an option of netem; did you mean `loss`?");
 //! # Ok::<(), area_net::impair::ParseError>(())
 //! ```
 
@@ -78,17 +78,22 @@ use std::fmt;
 
 pub use self::error::{Fault, ParseError};
 pub use self::model::{BitFlip, Delivery, Fate, LinkModel};
-pub use self::rules::{MAX_RULES, MAX_TEXT, Rules};
+pub use self::rules::Rules;
 pub use self::socket::ImpairedSocket;
 pub use self::value::Share;
 use self::value::{Bits, Time};
 
-/// What happens to packets on one link. The default leaves them alone.
+/// The longest text of rules, in bytes: some lines of a screen.
+pub const MAX_TEXT: usize = 4096;
+/// The most rules. Each packet is compared with all of them, so the limit bounds the cost of a packet.
+pub const MAX_RULES: usize = 64;
+
+/// The impairment of one link. The default impairs nothing.
 ///
-/// Values that change nothing are not kept (a correlation of what never happens, say), so equal impairments behave equally.
+/// Values without effect are dropped, such as a correlation of an event that never happens. So equal values behave equally.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Impairment {
-    /// So many packets wait at most; one more is dropped.
+    /// The most packets that wait in the queue; further ones are dropped.
     limit: u32,
     delay: Delay,
     loss: Loss,
@@ -116,13 +121,13 @@ impl Default for Impairment {
 }
 
 impl Impairment {
-    /// How long packets are delayed, jitter aside.
+    /// The mean delay of packets, without jitter.
     #[must_use]
     pub fn delay(&self) -> std::time::Duration {
         std::time::Duration::from_micros(self.delay.us.into())
     }
 
-    /// How long nearly all packets take at most, jitter and all.
+    /// The delay that nearly all packets stay below, jitter included: three standard deviations above the mean.
     #[must_use]
     pub fn most_delay(&self) -> std::time::Duration {
         let Delay {
@@ -138,19 +143,28 @@ impl Impairment {
         std::time::Duration::from_micros(u64::from(us) + deviations * u64::from(jitter_us))
     }
 
-    /// The least time that any packet takes: no jitter makes it shorter.
+    /// The least delay of any packet, jitter included.
     #[must_use]
     pub fn least_delay(&self) -> std::time::Duration {
         model::least_delay(self)
     }
 
-    /// The part of the packets that is lost in the long run, whatever the correlation.
+    /// The fraction of packets lost, where each is lost independently of all others; else `None`.
+    #[must_use]
+    pub fn independent_loss(&self) -> Option<f64> {
+        match self.loss {
+            Loss::Random(chance) if chance.correlation == Share::NONE => Some(self.mean_loss()),
+            Loss::Random(_) | Loss::State { .. } | Loss::Gemodel { .. } => None,
+        }
+    }
+
+    /// The fraction of packets lost in the long run. Correlation is ignored.
     #[must_use]
     pub fn mean_loss(&self) -> f64 {
         let part = |share: Share| f64::from(share.parts()) / f64::from(Share::ALL.parts());
         match self.loss {
             Loss::Random(chance) => part(chance.share),
-            // Of the time, so much is spent in bursts; what is lost singly comes on top.
+            // The fraction of time in bursts, plus the single losses.
             Loss::State { p13, p31, p14, .. } => {
                 let (to, from) = (part(p13), part(p31));
                 let burst = if to == 0.0 { 0.0 } else { to / (to + from) };
@@ -165,11 +179,11 @@ impl Impairment {
     }
 }
 
-/// Something that happens to a share of the packets.
+/// The probability of an event for each packet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Chance {
     share: Share,
-    /// How much each draw is like the one before it.
+    /// How much each draw resembles the one before it.
     correlation: Share,
 }
 
@@ -183,7 +197,7 @@ impl Chance {
     }
 }
 
-/// How long a packet takes, in microseconds.
+/// The delay of a packet, in microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Delay {
     us: u32,
@@ -192,26 +206,26 @@ struct Delay {
     distribution: Distribution,
 }
 
-/// How the jitter is spread.
+/// The distribution of the jitter.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Distribution {
-    /// Evenly from the delay less the jitter up to the delay and the jitter.
+    /// Uniform from the delay minus the jitter to the delay plus the jitter.
     #[default]
     Uniform,
-    /// The jitter is the standard deviation.
+    /// Normal; the jitter is the standard deviation.
     Normal,
-    /// Mostly a little early, and now and then very late.
+    /// Pareto: mostly a little early, sometimes very late.
     Pareto,
-    /// A quarter normal, three quarters pareto.
+    /// The sum of a quarter of the normal and three quarters of the Pareto deviation.
     ParetoNormal,
 }
 
-/// Which packets are lost.
+/// The loss model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Loss {
-    /// Each by itself, but for the correlation.
+    /// Independent losses, except for the correlation.
     Random(Chance),
-    /// A Markov chain of four states; `p13` is the probability to go from state 1 to state 3, and so on.
+    /// A Markov chain of four states. `p13` is the probability of the transition from state 1 to state 3, and so on.
     State {
         p13: Share,
         p31: Share,
@@ -219,15 +233,15 @@ enum Loss {
         p23: Share,
         p14: Share,
     },
-    /// Gilbert and Elliott's chain of a good and a bad state.
+    /// The Gilbert-Elliott chain of a good and a bad state.
     Gemodel {
         /// From good to bad.
         p: Share,
         /// From bad to good.
         r: Share,
-        /// `1-h`: what is lost in the bad state.
+        /// `1-h`: the loss in the bad state.
         bad: Share,
-        /// `1-k`: what is lost in the good state.
+        /// `1-k`: the loss in the good state.
         good: Share,
     },
 }
@@ -238,28 +252,28 @@ impl Default for Loss {
     }
 }
 
-/// Packets that overtake: they are not delayed.
+/// Reordering: the chosen packets are not delayed, so they overtake the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Reorder {
     chance: Chance,
-    /// Only each so many-th packet has the chance.
+    /// Only every `gap`-th packet may be chosen.
     gap: u32,
 }
 
-/// How fast the line is, and what a packet weighs on it.
+/// The rate limit of a link, and the size with which a packet counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Rate {
     /// At least 1.
     bytes_per_s: u64,
-    /// Added to each packet; taken off, where negative.
+    /// Added to each packet's bytes; may be negative.
     packet_overhead: i32,
-    /// A packet is cut into cells of so many bytes; 0 for no cells.
+    /// The bytes of a cell, if packets are sent in cells; 0 for no cells.
     cell_bytes: u32,
-    /// Added to each cell.
+    /// Added to each cell's bytes; may be negative.
     cell_overhead: i32,
 }
 
-/// netem's words, in the order of its man page; reading these gives the same impairment.
+/// Prints netem's syntax, in the order of its man page. Parsing the output gives the same impairment.
 impl fmt::Display for Impairment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut words: Vec<String> = Vec::new();
@@ -287,7 +301,7 @@ impl fmt::Display for Impairment {
             words.push(rate.to_string());
         }
         if words.is_empty() {
-            // A rule must say something, even that nothing happens.
+            // A rule must contain an option, so the absence of impairment is printed as one too.
             words.push("delay 0us".to_owned());
         }
         f.write_str(&words.join(" "))
@@ -342,7 +356,7 @@ impl fmt::Display for Loss {
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "rate {}", Bits(self.bytes_per_s * 8))?;
-        // Each of these may only be given after the one before it.
+        // These are positional, so each needs those before it.
         let after = [
             i64::from(self.packet_overhead),
             i64::from(self.cell_bytes),

@@ -1,15 +1,15 @@
-//! One link that impairs what goes over it, as the Linux kernel's netem does (`net/sched/sch_netem.c`, version 6.1).
+//! The model of one impaired link, after the Linux kernel's netem (`net/sched/sch_netem.c`, version 6.1).
 //!
-//! What happens to a packet is decided when it comes in, in netem's order:
+//! The fate of a packet is decided when it enters the link, in netem's order:
 //!
-//! 1. Is it sent twice? Is it lost? One that is both arrives once.
-//! 2. Is a bit of it turned over?
-//! 3. Is the queue full? Then it is dropped, with its copy.
-//! 4. The copy goes through all of this by itself, except that it is not copied again.
-//! 5. Does it overtake? Then it goes at once. Otherwise it is delayed, and on a line with a rate it first waits until everything
-//!    that is queued has gone.
+//! 1. Duplication and loss are drawn. A packet that is both duplicated and lost arrives once.
+//! 2. Corruption is drawn: one bit is flipped.
+//! 3. If the queue is full, the packet is dropped together with its copy.
+//! 4. The copy passes through the same steps, but is not duplicated again.
+//! 5. Reordering is drawn: a reordered packet leaves at once. Any other is delayed. On a link with a rate it is also sent after
+//!    everything that is queued.
 //!
-//! The queue is in the order of the times to leave, so jitter alone lets packets overtake each other. A time before now is now.
+//! The queue is sorted by departure time, so jitter alone can reorder packets. A departure in the past becomes the present.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -21,52 +21,52 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{Chance, Delay, Impairment, Loss, Rate, Share, jitter};
 
-/// A link in one direction. It takes some seventy bytes, and eight for each packet on its way. Random numbers come in from
-/// outside, as the time does: a generator has 300 bytes, and one serves all the links of a simulator.
+/// One direction of a link. It takes about seventy bytes, and eight for each packet under way. The time and the generator of
+/// random numbers are arguments: a generator takes 300 bytes, and one serves all links of a simulator.
 #[derive(Debug, Clone)]
 pub struct LinkModel {
     impairment: Arc<Impairment>,
     state: State,
 }
 
-/// What a link remembers of the packets before. It is apart from the impairment, which many links share: a packet is decided on
-/// without a write to what is shared, not even to count its users.
+/// The state that earlier packets left. It is separate from the impairment, which many links share, so that a packet writes to
+/// nothing shared, not even to a reference count.
 #[derive(Debug, Clone)]
 struct State {
     last: Last,
     chain: Chain,
-    /// Packets delayed since the last one that overtook.
+    /// The number of packets delayed since the last reordered one.
     delayed: u32,
-    /// The latest time that any packet was given to leave at, in ns.
+    /// The latest departure so far, in ns.
     latest_ns: u64,
-    /// When the packets that wait leave, in ns.
-    waiting: BinaryHeap<Reverse<u64>>,
+    /// The departures of the queued packets, in ns.
+    queue: BinaryHeap<Reverse<u64>>,
 }
 
-/// What becomes of a packet: up to two deliveries, in the order in which they were queued.
+/// The fate of a packet: up to two deliveries, in the order of queueing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Fate([Option<Delivery>; 2]);
 
-/// A packet that arrives.
+/// The delivery of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delivery {
-    /// When it leaves the link, on the clock of [`LinkModel::handle_packet`]; never before it came in. Of two with the same
-    /// time, the one that came in first goes first.
+    /// The departure from the link, on the clock of [`LinkModel::handle_packet`]; never before the entry. Packets with equal
+    /// departures leave in the order of their entry.
     pub at: Duration,
-    /// What has to be turned over in it.
+    /// The bit to flip, if the packet is corrupted.
     pub flip: Option<BitFlip>,
 }
 
-/// A bit to turn over, as a part of the packet's length.
+/// A bit to flip, as a fraction of the packet's length in units of 2⁻³².
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BitFlip(u32);
 
 impl BitFlip {
-    /// Turns over the bit; in no bytes there is none.
+    /// Flips the bit. Does nothing if `bytes` is empty.
     pub fn apply(self, bytes: &mut [u8]) {
         let bits = bytes.len() as u64 * 8;
         let bit = (u64::from(self.0) * bits) >> 32;
-        let at = usize::try_from(bit / 8).expect("it is within the packet");
+        let at = usize::try_from(bit / 8).expect("the index is within the packet");
         if let Some(byte) = bytes.get_mut(at) {
             *byte ^= 1 << (bit % 8);
         }
@@ -82,7 +82,7 @@ impl IntoIterator for Fate {
     }
 }
 
-/// What each kind of draw had last, where draws are correlated.
+/// The last draw of each kind, for correlated draws.
 #[derive(Debug, Clone, Default)]
 struct Last {
     delay: u32,
@@ -92,13 +92,13 @@ struct Last {
     reorder: u32,
 }
 
-/// Where the chains of [`Loss::State`] and [`Loss::Gemodel`] are.
+/// The state of the chain of [`Loss::State`] or [`Loss::Gemodel`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Chain {
     /// State 1; the good state.
     #[default]
     Good,
-    /// State 2: nothing is lost within a burst for a while.
+    /// State 2: deliveries within a burst.
     GoodInBurst,
     /// State 3: a burst of losses; the bad state.
     Burst,
@@ -107,7 +107,7 @@ enum Chain {
 }
 
 impl LinkModel {
-    /// A link with nothing on it.
+    /// Creates an idle link.
     #[must_use]
     pub fn new(impairment: Arc<Impairment>, rng: &mut ChaCha8Rng) -> Self {
         let last = Last {
@@ -124,20 +124,19 @@ impl LinkModel {
                 chain: Chain::default(),
                 delayed: 0,
                 latest_ns: 0,
-                waiting: BinaryHeap::new(),
+                queue: BinaryHeap::new(),
             },
         }
     }
 
-    /// What the link does to packets.
+    /// The impairment of the link.
     #[must_use]
     pub fn impairment(&self) -> &Arc<Impairment> {
         &self.impairment
     }
 
-    /// Decides what becomes of a packet of so many bytes on the line (with all headers, if there is a rate) that comes in now.
-    /// Time never goes back; where it begins doesn't matter. The same packets at the same times with the same random numbers
-    /// have the same fates.
+    /// Decides the fate of a packet that enters the link at `now`. `bytes` is its size on the link; with a rate it must include all
+    /// headers. `now` never decreases, and its origin is arbitrary. Equal packets, times and random numbers give equal fates.
     pub fn handle_packet(&mut self, now: Duration, bytes: usize, rng: &mut ChaCha8Rng) -> Fate {
         self.state
             .handle_packet(&self.impairment, nanos(now), bytes, rng)
@@ -152,8 +151,8 @@ impl State {
         bytes: usize,
         rng: &mut ChaCha8Rng,
     ) -> Fate {
-        while self.waiting.peek().is_some_and(|due| due.0 <= now_ns) {
-            self.waiting.pop();
+        while self.queue.peek().is_some_and(|due| due.0 <= now_ns) {
+            self.queue.pop();
         }
         let twice = happens(what.duplicate, &mut self.last.duplicate, rng);
         let lost = self.is_lost(what, rng);
@@ -164,15 +163,21 @@ impl State {
                 if self.is_full(what) {
                     return Fate::default();
                 }
-                let at = self.time_to_leave(what, now_ns, bytes, rng);
+                let at = self.departure_ns(what, now_ns, bytes, rng);
                 Fate([Some(delivery(at, flip)), None])
             }
-            (true, false) => self.both(what, now_ns, bytes, rng),
+            (true, false) => self.duplicated(what, now_ns, bytes, rng),
         }
     }
 
-    /// A packet and its copy, which is queued first.
-    fn both(&mut self, what: &Impairment, now_ns: u64, bytes: usize, rng: &mut ChaCha8Rng) -> Fate {
+    /// Queues the copy of a packet, then the packet.
+    fn duplicated(
+        &mut self,
+        what: &Impairment,
+        now_ns: u64,
+        bytes: usize,
+        rng: &mut ChaCha8Rng,
+    ) -> Fate {
         let original = self.flip(what, rng);
         if self.is_full(what) {
             return Fate::default();
@@ -181,10 +186,10 @@ impl State {
             None
         } else {
             let flip = self.flip(what, rng);
-            let at = self.time_to_leave(what, now_ns, bytes, rng);
+            let at = self.departure_ns(what, now_ns, bytes, rng);
             Some(delivery(at, flip))
         };
-        let at = self.time_to_leave(what, now_ns, bytes, rng);
+        let at = self.departure_ns(what, now_ns, bytes, rng);
         Fate([copy, Some(delivery(at, original))])
     }
 
@@ -193,7 +198,7 @@ impl State {
     }
 
     fn is_full(&self, what: &Impairment) -> bool {
-        self.waiting.len() >= what.limit as usize
+        self.queue.len() >= what.limit as usize
     }
 
     fn is_lost(&mut self, what: &Impairment, rng: &mut ChaCha8Rng) -> bool {
@@ -223,7 +228,7 @@ impl State {
                 matches!(self.chain, Chain::Single | Chain::Burst)
             }
             Loss::Gemodel { p, r, bad, good } => {
-                // The state before decides on the packet, the state after on the next one.
+                // The loss of this packet is drawn in the old state.
                 let (change, lost, other) = match self.chain {
                     Chain::Good | Chain::GoodInBurst | Chain::Single => (p, good, Chain::Burst),
                     Chain::Burst => (r, bad, Chain::Good),
@@ -236,8 +241,8 @@ impl State {
         }
     }
 
-    /// When the packet leaves, in ns. It waits from now on, unless that is at once.
-    fn time_to_leave(
+    /// Decides the departure of a packet, in ns, and queues the packet unless it leaves at once.
+    fn departure_ns(
         &mut self,
         what: &Impairment,
         now_ns: u64,
@@ -254,21 +259,21 @@ impl State {
         self.delayed = self.delayed.saturating_add(1);
         let mut leaves = i128::from(now_ns) + i128::from(self.delay_ns(&what.delay, rng));
         if let Some(rate) = what.rate {
-            // The time on the line begins when the packet could have gone, but after all that is before it.
+            // Transmission begins after the delay and after the packets ahead.
             if self.latest_ns > now_ns {
                 leaves = leaves.max(self.latest_ns.into());
             }
-            leaves += i128::from(time_on_line_ns(&rate, bytes));
+            leaves += i128::from(transmission_ns(&rate, bytes));
         }
         let leaves = u64::try_from(leaves.max(now_ns.into())).unwrap_or(u64::MAX);
         self.latest_ns = self.latest_ns.max(leaves);
         if leaves > now_ns {
-            self.waiting.push(Reverse(leaves));
+            self.queue.push(Reverse(leaves));
         }
         leaves
     }
 
-    /// Negative, where the jitter is larger than the delay.
+    /// Draws a delay. It is negative if the jitter exceeds it.
     fn delay_ns(&mut self, delay: &Delay, rng: &mut ChaCha8Rng) -> i64 {
         let mean = i64::from(delay.us) * 1000;
         if delay.jitter_us == 0 {
@@ -281,7 +286,7 @@ impl State {
 
 /// See [`Impairment::least_delay`].
 pub(super) fn least_delay(what: &Impairment) -> Duration {
-    // It is not delayed at all if it overtakes.
+    // A reordered packet has no delay.
     if what.reorder.is_some() {
         return Duration::ZERO;
     }
@@ -298,8 +303,8 @@ pub(super) fn least_delay(what: &Impairment) -> Duration {
     Duration::from_nanos(u64::try_from(least).unwrap_or(0))
 }
 
-/// A random number that is like the last one of its kind, as much as the correlation says: netem's `get_crandom`. The mixture
-/// is not evenly spread any more, which is why a correlated loss of 20 % loses less than 20 %.
+/// Draws a random number that is correlated with the last one of its kind: netem's `get_crandom`. The mixture is not uniform, so a
+/// correlated loss of 20 % loses less than 20 %.
 fn correlated(correlation: Share, last: &mut u32, rng: &mut ChaCha8Rng) -> u32 {
     let fresh = rng.next_u32();
     if correlation == Share::NONE {
@@ -307,7 +312,7 @@ fn correlated(correlation: Share, last: &mut u32, rng: &mut ChaCha8Rng) -> u32 {
     }
     let weight = u64::from(correlation.parts()) + 1;
     let mixed = (u64::from(fresh) * ((1 << 32) - weight) + u64::from(*last) * weight) >> 32;
-    *last = u32::try_from(mixed).expect("a mean of two is not above both");
+    *last = u32::try_from(mixed).expect("a weighted mean of two u32 fits u32");
     *last
 }
 
@@ -315,8 +320,8 @@ fn happens(chance: Chance, last: &mut u32, rng: &mut ChaCha8Rng) -> bool {
     chance.share != Share::NONE && chance.share.parts() >= correlated(chance.correlation, last, rng)
 }
 
-/// How long a packet takes to go onto the line, in ns.
-fn time_on_line_ns(rate: &Rate, bytes: usize) -> u64 {
+/// The transmission time of a packet, in ns.
+fn transmission_ns(rate: &Rate, bytes: usize) -> u64 {
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX / 2);
     let mut bytes = (bytes + i64::from(rate.packet_overhead)).max(0);
     if rate.cell_bytes > 0 {

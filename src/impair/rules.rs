@@ -1,18 +1,13 @@
-//! Which impairment holds for which destination.
+//! The rules that map destinations to impairments.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::Impairment;
 use super::error::{Fault, ParseError};
 use super::grammar::{Parser, Word, words};
-
-/// The longest text of rules, in bytes: some lines of a screen.
-pub const MAX_TEXT: usize = 4096;
-/// The most rules; each packet is held against all of them.
-pub const MAX_RULES: usize = 64;
+use super::{Impairment, MAX_RULES, MAX_TEXT};
 
 /// The impairments of a node's links, by destination. The default impairs nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,21 +19,21 @@ struct Rule {
     impairment: Arc<Impairment>,
 }
 
-/// Whom a rule is for.
+/// The destination of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Destination {
-    Everybody,
+    Any,
     /// Every port of an address.
     Host(IpAddr),
     Peer(IpAddr, u16),
 }
 
 impl Destination {
-    /// How closely this describes that address: the closest description wins. `None` if it is another's.
-    fn closeness(self, addr: &SocketAddr) -> Option<u8> {
+    /// How specifically this matches the address; the most specific match wins. `None`: no match.
+    fn specificity(self, addr: &SocketAddr) -> Option<u8> {
         let ip = addr.ip().to_canonical();
         match self {
-            Self::Everybody => Some(0),
+            Self::Any => Some(0),
             Self::Host(host) => (host == ip).then_some(1),
             Self::Peer(host, port) => (host == ip && port == addr.port()).then_some(2),
         }
@@ -46,32 +41,31 @@ impl Destination {
 }
 
 impl Rules {
-    /// Nothing is impaired.
+    /// Whether there are no rules.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The impairment of packets to that address, if there is a rule for it. An IPv4 address that is mapped into IPv6 is the
-    /// IPv4 address.
+    /// The impairment of packets to that address, if a rule matches. An IPv4-mapped address counts as the IPv4 address.
     #[must_use]
     pub fn impairment_to(&self, addr: &SocketAddr) -> Option<&Arc<Impairment>> {
         let matching = self
             .0
             .iter()
-            .filter_map(|rule| Some((rule.to.closeness(addr)?, rule)));
-        let (_, rule) = matching.max_by_key(|(closeness, _)| *closeness)?;
+            .filter_map(|rule| Some((rule.to.specificity(addr)?, rule)));
+        let (_, rule) = matching.max_by_key(|(specificity, _)| *specificity)?;
         Some(&rule.impairment)
     }
 }
 
-/// The rules in canonical words; reading these gives the same rules.
+/// Prints the rules in canonical form. Parsing the output gives the same rules.
 impl fmt::Display for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, rule) in self.0.iter().enumerate() {
             f.write_str(if index == 0 { "" } else { "; " })?;
             match rule.to {
-                Destination::Everybody => {}
+                Destination::Any => {}
                 Destination::Host(host) => write!(f, "to {host} ")?,
                 Destination::Peer(host, port) => write!(f, "to {} ", SocketAddr::new(host, port))?,
             }
@@ -84,7 +78,7 @@ impl fmt::Display for Rules {
 impl FromStr for Rules {
     type Err = ParseError;
 
-    /// Reads rules. A text without any word is no rules, which impair nothing.
+    /// Parses rules. A text without words gives no rules.
     fn from_str(text: &str) -> Result<Self, ParseError> {
         if text.len() > MAX_TEXT {
             let whole = Word {
@@ -112,7 +106,7 @@ impl FromStr for Rules {
 }
 
 impl Rules {
-    /// Adds the rule of these words; `end` is what stands behind them.
+    /// Parses a rule and adds it. `end` is the word after it.
     fn add(&mut self, words: &[Word<'_>], end: Word<'_>) -> Result<(), ParseError> {
         let Some(first) = words.first() else {
             return Err(end.refuse(Fault::NoRule));
@@ -127,7 +121,7 @@ impl Rules {
             }
             (to, address, &words[2..])
         } else {
-            (Destination::Everybody, first, words)
+            (Destination::Any, first, words)
         };
         if self.0.iter().any(|rule| rule.to == to) {
             return Err(named.refuse(Fault::SameDestination));
@@ -141,7 +135,7 @@ impl Rules {
     }
 }
 
-/// An address, with a port or without; IPv6 is in brackets where a port follows.
+/// Parses an address with or without a port. IPv6 with a port is in brackets.
 fn destination(text: &str) -> Result<Destination, Fault> {
     const WHAT: &str = "an address such as [::1]:8090, ::1 or 127.0.0.1:8090";
     let bare = text
@@ -158,7 +152,7 @@ fn destination(text: &str) -> Result<Destination, Fault> {
     if ip.is_unspecified() || port == Some(0) {
         return Err(Fault::OutOfRange {
             what: "a destination",
-            bounds: "an address that packets can be sent to; without `to` a rule is for everybody",
+            bounds: "an address that can receive packets; omit `to` for a rule that matches every destination",
         });
     }
     Ok(port.map_or(Destination::Host(ip), |port| Destination::Peer(ip, port)))

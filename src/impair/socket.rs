@@ -1,8 +1,8 @@
-//! A socket that impairs what is sent over it.
+//! A socket that impairs the packets sent over it.
 //!
-//! It stands between quinn and the real socket, or a simulated one. A packet to a destination without a rule passes straight
-//! through. Any other goes over that destination's [`LinkModel`]; what the model delays waits in one queue, in the order of
-//! the times to leave, and a task hands it to the socket below when its time has come.
+//! It stands between quinn and the socket below, real or simulated. A packet to a destination without a rule passes unchanged.
+//! Any other passes through its destination's [`LinkModel`]. Delayed packets wait in one queue, sorted by departure, and a task
+//! hands each to the socket below when it is due.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap};
@@ -24,51 +24,52 @@ use tokio::sync::{Notify, oneshot};
 
 use super::{Impairment, LinkModel, Rules};
 use crate::clock::Clock;
+use crate::events::EventName;
 
-/// The most links that are remembered: four times as many as a node may hold. Beyond, the one that was used least recently
-/// begins anew when it is used again.
+/// The most destinations with a link model: four times the links that a node may hold. Beyond that the least recently used model
+/// is dropped, and its destination begins with a fresh one.
 pub(super) const MAX_LINKS: usize = 256;
-/// The most bytes that wait for all links together, with what it takes to keep them; more is dropped. A limit of 1000 packets
-/// on fifty links fits.
-pub(super) const MAX_WAITING_BYTES: usize = 64 << 20;
-/// What a waiting packet takes beside its contents.
-const BYTES_A_PACKET: usize = size_of::<Waiting>();
+/// The most bytes that are queued for all destinations together, bookkeeping included; further packets are dropped. Fifty links
+/// with full queues of netem's default limit (1000 packets) fit.
+pub(super) const MAX_QUEUED_BYTES: usize = 64 << 20;
+/// The bookkeeping of a queued packet, in bytes.
+const BYTES_A_PACKET: usize = size_of::<Queued>();
 
-/// What netem counts of a packet beside its contents: a header of Ethernet, as loopback has it too, and of UDP.
+/// The bytes that netem counts besides IP header and contents: the Ethernet header, which loopback has too, and the UDP header.
 const LINK_AND_UDP_HEADERS: usize = 14 + 8;
 const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;
 
-/// See the module's documentation. Dropping it drops what waits.
+/// See the module's documentation. Dropping it drops the queued packets.
 pub struct ImpairedSocket {
     shared: Arc<Shared>,
     /// The task ends when this is dropped.
     _alive: oneshot::Sender<Infallible>,
 }
 
-/// What the socket and the task that delivers have in common.
+/// The state that the socket shares with its delivery task.
 struct Shared {
     inner: Arc<dyn AsyncUdpSocket>,
     rules: Rules,
     clock: Clock,
     start: Instant,
     state: Mutex<State>,
-    /// Something has to leave sooner than the task thinks.
+    /// Signals the task that a packet is due earlier than the one it waits for.
     sooner: Notify,
-    /// The last packet has left.
+    /// Signals that the last queued packet has left.
     emptied: Notify,
 }
 
 struct State {
     rng: ChaCha8Rng,
     links: BTreeMap<(IpAddr, u16), Link>,
-    /// Counts packets.
+    /// The number of packets so far.
     packets: u64,
-    queue: BinaryHeap<Reverse<Waiting>>,
-    waiting_bytes: usize,
-    /// The socket below took no more when it was last tried, and the task waits until it does.
+    queue: BinaryHeap<Reverse<Queued>>,
+    queued_bytes: usize,
+    /// The socket below was full at the last attempt, and the task waits until it is writable.
     blocked: bool,
-    told_of_overflow: bool,
+    overflow_logged: bool,
 }
 
 struct Link {
@@ -76,10 +77,10 @@ struct Link {
     used: u64,
 }
 
-/// A datagram that waits for its time.
-struct Waiting {
+/// A queued datagram.
+struct Queued {
     due: Duration,
-    /// Of equal times, the first is the first.
+    /// The order of entry, for equal due times.
     order: u64,
     destination: SocketAddr,
     ecn: Option<EcnCodepoint>,
@@ -87,7 +88,7 @@ struct Waiting {
     contents: Vec<u8>,
 }
 
-impl Waiting {
+impl Queued {
     fn transmit(&self) -> Transmit<'_> {
         Transmit {
             destination: self.destination,
@@ -103,42 +104,43 @@ impl Waiting {
     }
 }
 
-impl PartialEq for Waiting {
+impl PartialEq for Queued {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Waiting {}
+impl Eq for Queued {}
 
-impl PartialOrd for Waiting {
+impl PartialOrd for Queued {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Waiting {
+impl Ord for Queued {
     fn cmp(&self, other: &Self) -> Ordering {
         (self.due, self.order).cmp(&(other.due, other.order))
     }
 }
 
-/// What the task has to wait for.
+/// What the delivery task waits for.
 enum Next {
-    /// Nothing waits.
-    News,
+    /// The queue is empty: wait for a packet.
+    Packet,
+    /// Wait until the first packet is due.
     Due(Duration),
-    /// The socket below is full.
-    Room,
+    /// The socket below is full: wait until it is writable.
+    Writable,
 }
 
 impl ImpairedSocket {
-    /// Applies the rules to what is sent over `inner`. The seed makes it repeat, given that the packets come at the same times.
+    /// Applies the rules to what is sent over `inner`. Equal seeds give equal results for equal packets at equal times.
     #[must_use]
     pub fn new(inner: Arc<dyn AsyncUdpSocket>, clock: Clock, rules: Rules, seed: [u8; 32]) -> Self {
         let start = clock.now();
         let mut rng = ChaCha8Rng::from_seed(seed);
-        // Whoever has the same seed for another purpose draws other numbers.
+        // A stream of its own: other users of the same seed draw other numbers.
         rng.set_stream(u64::from_be_bytes(*b"impaired"));
         let shared = Arc::new(Shared {
             inner,
@@ -150,20 +152,20 @@ impl ImpairedSocket {
                 links: BTreeMap::new(),
                 packets: 0,
                 queue: BinaryHeap::new(),
-                waiting_bytes: 0,
+                queued_bytes: 0,
                 blocked: false,
-                told_of_overflow: false,
+                overflow_logged: false,
             }),
             sooner: Notify::new(),
             emptied: Notify::new(),
         });
         let (alive, over) = oneshot::channel();
-        let carrier = carry(shared.clone());
+        let delivery = deliver_queued(shared.clone());
         shared.clock.spawn(async move {
             tokio::select! {
                 biased;
                 _ = over => {}
-                () = carrier => {}
+                () = delivery => {}
             }
         });
         Self {
@@ -172,7 +174,7 @@ impl ImpairedSocket {
         }
     }
 
-    /// Waits until nothing waits to be sent.
+    /// Waits until the queue is empty.
     pub async fn drained(&self) {
         loop {
             let emptied = self.shared.emptied.notified();
@@ -186,14 +188,14 @@ impl ImpairedSocket {
 
 #[cfg(test)]
 impl ImpairedSocket {
-    /// The links that are remembered.
+    /// The number of link models.
     pub(super) fn links(&self) -> usize {
         self.shared.state().links.len()
     }
 
-    /// Bytes that wait, with what it takes to keep them.
-    pub(super) fn waiting_bytes(&self) -> usize {
-        self.shared.state().waiting_bytes
+    /// The queued bytes, bookkeeping included.
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.shared.state().queued_bytes
     }
 }
 
@@ -220,7 +222,7 @@ impl AsyncUdpSocket for ImpairedSocket {
         {
             return self.shared.inner.try_send(transmit);
         }
-        // Like a line: whatever becomes of it, the sender is rid of it.
+        // As on a real link, the sender does not learn the packet's fate.
         self.shared.send(transmit);
         Ok(())
     }
@@ -238,7 +240,7 @@ impl AsyncUdpSocket for ImpairedSocket {
         self.shared.inner.local_addr()
     }
 
-    /// What the socket below takes: it gets straight through what has no rule, and the rest is cut up before.
+    /// The limit of the socket below. Packets without a rule reach it unchanged; the others are split into datagrams before.
     fn max_transmit_segments(&self) -> usize {
         self.shared.inner.max_transmit_segments()
     }
@@ -261,11 +263,11 @@ impl Shared {
         self.clock.now().saturating_duration_since(self.start)
     }
 
-    /// Sends each datagram of a transmit over its link, and on what is not delayed.
+    /// Passes each datagram of a transmit through its link model, and sends those that are not delayed.
     fn send(&self, transmit: &Transmit<'_>) {
         let size = transmit.segment_size.unwrap_or(transmit.contents.len());
         let mut state = self.state();
-        // Read under the lock, so that it never goes back.
+        // Read under the lock, so that the model's time never decreases.
         let now = self.elapsed();
         let (before, was_blocked) = (state.first_due(), state.blocked);
         for datagram in transmit.contents.chunks(size.max(1)) {
@@ -276,7 +278,7 @@ impl Shared {
         }
         let first = state.first_due();
         let sooner = first.is_some_and(|first| before.is_none_or(|before| first < before));
-        // A task that waits for room finds by itself what else is there when it has room.
+        // A task that waits for the socket below looks at the whole queue afterwards anyway.
         let wake = (sooner && !was_blocked) || state.blocked != was_blocked;
         drop(state);
         if wake {
@@ -287,17 +289,17 @@ impl Shared {
         }
     }
 
-    /// Hands over what is due, for the task.
+    /// Sends what is due, and returns what the task waits for next.
     fn deliver(&self) -> Next {
         let mut state = self.state();
         state.deliver(self.elapsed(), &*self.inner);
         let next = match state.first_due() {
-            None => Next::News,
-            Some(_) if state.blocked => Next::Room,
+            None => Next::Packet,
+            Some(_) if state.blocked => Next::Writable,
             Some(due) => Next::Due(due),
         };
         drop(state);
-        if matches!(next, Next::News) {
+        if matches!(next, Next::Packet) {
             self.emptied.notify_waiters();
         }
         next
@@ -309,7 +311,7 @@ impl State {
         self.queue.peek().map(|first| first.0.due)
     }
 
-    /// One datagram over its link, into the queue.
+    /// Passes one datagram through its link model into the queue.
     fn send(&mut self, rules: &Rules, now: Duration, transmit: &Transmit<'_>, datagram: &[u8]) {
         self.packets += 1;
         let destination = transmit.destination;
@@ -325,7 +327,7 @@ impl State {
             };
             self.add_link(key, impairment.clone());
         }
-        let link = self.links.get_mut(&key).expect("it is there by now");
+        let link = self.links.get_mut(&key).expect("the link was added above");
         link.used = self.packets;
         let on_the_line = LINK_AND_UDP_HEADERS + ip_header + datagram.len();
         let fate = link.model.handle_packet(now, on_the_line, &mut self.rng);
@@ -334,7 +336,7 @@ impl State {
             if let Some(flip) = delivery.flip {
                 flip.apply(&mut contents);
             }
-            self.queue(Waiting {
+            self.queue(Queued {
                 due: delivery.at,
                 order: self.packets * 2 + copy as u64,
                 destination,
@@ -345,35 +347,36 @@ impl State {
         }
     }
 
-    /// Adds a link; where there are too many, in place of the one that was used least recently.
+    /// Adds a link model. At the limit it replaces the least recently used one.
     fn add_link(&mut self, key: (IpAddr, u16), impairment: Arc<Impairment>) {
         if self.links.len() == MAX_LINKS {
             let oldest = self.links.iter().min_by_key(|(_, link)| link.used);
             let oldest = oldest.map(|(key, _)| *key);
-            self.links.remove(&oldest.expect("there are many"));
+            self.links.remove(&oldest.expect("there are MAX_LINKS"));
         }
         let model = LinkModel::new(impairment, &mut self.rng);
         self.links.insert(key, Link { model, used: 0 });
     }
 
-    fn queue(&mut self, waiting: Waiting) {
-        let bytes = waiting.bytes();
-        if self.waiting_bytes + bytes > MAX_WAITING_BYTES {
-            if !self.told_of_overflow {
-                self.told_of_overflow = true;
+    fn queue(&mut self, queued: Queued) {
+        let bytes = queued.bytes();
+        if self.queued_bytes + bytes > MAX_QUEUED_BYTES {
+            if !self.overflow_logged {
+                self.overflow_logged = true;
                 tracing::warn!(
                     packets = self.queue.len(),
-                    "the impairment holds up {} MiB: what comes beyond that is dropped, and not told of again",
-                    MAX_WAITING_BYTES >> 20
+                    limit_mib = MAX_QUEUED_BYTES >> 20,
+                    "{}",
+                    EventName::ImpairmentQueueFull
                 );
             }
             return;
         }
-        self.waiting_bytes += bytes;
-        self.queue.push(Reverse(waiting));
+        self.queued_bytes += bytes;
+        self.queue.push(Reverse(queued));
     }
 
-    /// Hands over what is due, until the socket takes no more.
+    /// Sends what is due, until the socket below is full.
     fn deliver(&mut self, now: Duration, inner: &dyn AsyncUdpSocket) {
         self.blocked = false;
         while let Some(Reverse(first)) = self.queue.peek()
@@ -381,7 +384,7 @@ impl State {
         {
             let transmit = first.transmit();
             let sent = inner.try_send(&transmit).or_else(|error| {
-                // An error may be about an earlier packet, whose answer the system hands to whoever sends next.
+                // The system reports an earlier packet's ICMP error at the next send, so the send is repeated once.
                 match error.kind() {
                     io::ErrorKind::WouldBlock => Err(error),
                     _ => inner.try_send(&transmit),
@@ -393,24 +396,24 @@ impl State {
                     return;
                 }
                 Err(error) => {
-                    tracing::debug!(to = %first.destination, %error, "a delayed packet can't be sent")
+                    tracing::debug!(to = %first.destination, %error, "delayed packet not sent")
                 }
                 Ok(()) => {}
             }
             let bytes = first.bytes();
-            self.waiting_bytes -= bytes;
+            self.queued_bytes -= bytes;
             self.queue.pop();
         }
     }
 }
 
-/// Delivers what waits, each at its time, until it is aborted.
-async fn carry(shared: Arc<Shared>) {
+/// Delivers the queued packets, each when it is due, until the task is cancelled.
+async fn deliver_queued(shared: Arc<Shared>) {
     let mut timer = shared.clock.runtime().new_timer(shared.start);
     let mut poller = shared.inner.clone().create_io_poller();
     loop {
         match shared.deliver() {
-            Next::News => shared.sooner.notified().await,
+            Next::Packet => shared.sooner.notified().await,
             Next::Due(due) => {
                 timer.as_mut().reset(shared.start + due);
                 tokio::select! {
@@ -419,9 +422,9 @@ async fn carry(shared: Arc<Shared>) {
                     () = poll_fn(|cx| timer.as_mut().poll(cx)) => {}
                 }
             }
-            Next::Room => {
+            Next::Writable => {
                 if let Err(error) = poll_fn(|cx| poller.as_mut().poll_writable(cx)).await {
-                    tracing::debug!(%error, "the socket is gone");
+                    tracing::debug!(%error, "socket closed");
                     return;
                 }
             }

@@ -1,4 +1,4 @@
-//! The grammar, the model and the socket, each as its user meets it.
+//! Tests of the grammar, the model and the socket through their public interfaces.
 
 mod grammar;
 mod model;

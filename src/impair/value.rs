@@ -1,18 +1,18 @@
-//! Numbers with a unit, as `tc` reads and writes them: exact, so that what is printed reads back as the same.
+//! Numbers with units, in the syntax of `tc`. They are exact: parsing a printed value gives the same value.
 
 use std::fmt;
 
-/// A decimal number as it was written, in 10⁻⁹ of its unit; digits beyond that are cut off.
+/// A decimal number in 10⁻⁹ of its unit. Further digits are truncated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Decimal(u128);
 
 const ONE: u128 = 1_000_000_000;
-/// More digits before the point than any value within our bounds has, and few enough that no product overflows.
+/// The most digits before the point that are parsed. Every value within our bounds has fewer, and no product of so many overflows.
 const MOST_DIGITS: usize = 16;
 
 impl Decimal {
-    /// The number that a word begins with, and what stands behind it. It must begin with a digit, as `tc` tells a value from
-    /// a keyword by that.
+    /// Parses the number at the start of a word, and returns the rest too. It must begin with a digit, by which `tc` distinguishes
+    /// values from keywords.
     pub(super) fn leading(word: &str) -> Option<(Self, &str)> {
         let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
         let (whole, rest) = word.split_at(digits(word));
@@ -23,7 +23,7 @@ impl Decimal {
             None => ("", rest),
             Some(rest) => rest.split_at(digits(rest)),
         };
-        // A number without end is beyond every bound, whichever it is.
+        // A longer number exceeds every bound, so its exact value does not matter.
         let whole: u128 = match whole.trim_start_matches('0') {
             "" => 0,
             long if long.len() > MOST_DIGITS => 10_u128.pow(16),
@@ -34,13 +34,13 @@ impl Decimal {
         Some((Self(whole * ONE + parts), rest))
     }
 
-    /// So many of a smaller unit, cut to a whole number.
+    /// Converts to a unit that is `scale` times smaller, truncated to a whole number.
     fn times(self, scale: u128) -> u128 {
         self.0 * scale / ONE
     }
 }
 
-/// A part of a whole, in 2³² - 1 parts: the kernel's own measure, and exactly what its random numbers are compared with.
+/// A probability in units of 1 / (2³² - 1): the kernel's unit, which it compares with its random numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share(u32);
 
@@ -50,7 +50,7 @@ impl Share {
     /// Always.
     pub const ALL: Self = Self(u32::MAX);
 
-    /// The share of so many percent, if it is at most 100.
+    /// Converts from percent; `None` above 100.
     pub(super) fn from_percent(percent: Decimal) -> Option<Self> {
         let hundred = 100 * ONE;
         if percent.0 > hundred {
@@ -60,13 +60,13 @@ impl Share {
         u32::try_from(rounded).ok().map(Self)
     }
 
-    /// In 2³² - 1 parts.
+    /// The number of units of 1 / (2³² - 1).
     #[must_use]
     pub fn parts(self) -> u32 {
         self.0
     }
 
-    /// The rest of the whole.
+    /// The complement: 100 % minus this.
     #[must_use]
     pub fn rest(self) -> Self {
         Self(u32::MAX - self.0)
@@ -78,7 +78,7 @@ impl Share {
     }
 }
 
-/// The shortest percentage that reads back as the same share.
+/// Prints the shortest percentage that parses as the same share.
 impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for places in 0..=9 {
@@ -89,16 +89,18 @@ impl fmt::Display for Share {
                 return write!(f, "{}%", Scaled(scaled, places));
             }
         }
-        unreachable!("a part is more than 10⁻⁸ percent, so nine places tell every two shares apart")
+        unreachable!(
+            "a unit is more than 10⁻⁸ percent, so nine decimals distinguish any two shares"
+        )
     }
 }
 
-/// Microseconds, shown in the largest unit of which there is at least one.
+/// A time in microseconds, printed in the largest unit that it contains at least once.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Time(pub(super) u32);
 
 impl Time {
-    /// Reads a time in microseconds; `None` if it isn't one. What is beyond 32 bits comes out as the most that they hold.
+    /// Parses a time into microseconds; `None` if the word is not a time. Saturates at 32 bits.
     pub(super) fn read(word: &str) -> Option<u32> {
         let (number, unit) = Decimal::leading(word)?;
         let us = match unit.to_ascii_lowercase().as_str() {
@@ -122,11 +124,11 @@ impl fmt::Display for Time {
     }
 }
 
-/// Bits a second, shown in the largest unit of which there is a whole number.
+/// A rate in bits a second, printed in the largest unit that divides it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bits(pub(super) u64);
 
-/// Units of a rate in bits a second, but for the ending: a `b` before `ps` is a byte.
+/// The prefixes of rate units. The ending distinguishes bits (`bit`) from bytes (`bps`).
 const PREFIXES: [(&str, u64); 9] = [
     ("", 1),
     ("k", 1000),
@@ -140,7 +142,7 @@ const PREFIXES: [(&str, u64); 9] = [
 ];
 
 impl Bits {
-    /// Reads a rate, in whole bytes a second; `None` if it isn't one.
+    /// Parses a rate into whole bytes a second; `None` if the word is not a rate.
     pub(super) fn read_bytes(word: &str) -> Option<u64> {
         let (number, unit) = Decimal::leading(word)?;
         let unit = unit.to_ascii_lowercase();
@@ -168,7 +170,7 @@ impl fmt::Display for Bits {
     }
 }
 
-/// A whole number of 10^-places, without zeros at its end.
+/// A number of units of 10^-places, printed without trailing zeros.
 struct Scaled(u128, u32);
 
 impl fmt::Display for Scaled {
@@ -198,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_read_as_tc_reads_them() {
+    fn times_parse_as_in_tc() {
         for (word, us) in [
             ("40ms", 40_000),
             ("40", 40),
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_read_as_tc_reads_them() {
+    fn rates_parse_as_in_tc() {
         for (word, bytes) in [
             ("1mbit", 125_000),
             ("1Mbit", 125_000),
@@ -243,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_shown_in_the_shortest_words() {
+    fn values_print_in_the_shortest_form() {
         for (us, shown) in [
             (0, "0us"),
             (999, "999us"),
@@ -275,7 +277,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_value_that_is_shown_reads_back_as_the_same(parts: u32, us: u32, bytes in 0..=125_000_000_000_000_u64) {
+        fn a_printed_value_parses_as_the_same_value(parts: u32, us: u32, bytes in 0..=125_000_000_000_000_u64) {
             let shown = Share::of_parts(parts).to_string();
             prop_assert_eq!(percent(shown.trim_end_matches('%')), Some(Share::of_parts(parts)));
             prop_assert_eq!(Time::read(&Time(us).to_string()), Some(us));
@@ -283,7 +285,7 @@ mod tests {
         }
 
         #[test]
-        fn any_word_is_a_value_or_none(word: String) {
+        fn any_word_parses_or_is_rejected(word: String) {
             Time::read(&word);
             Bits::read_bytes(&word);
             Decimal::leading(&word);

@@ -1,43 +1,57 @@
-//! The log: what happened, told to a person, at a bounded rate.
+//! The log: turns the core's events into lines, at a bounded rate.
+//!
+//! [`EventName`] lists the lines and their fields.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::events::EventName;
 use crate::membership::{Core, DialError, Event};
 use crate::record::Direction;
 use crate::settings::Settings;
+use crate::transport::Rejected;
 use crate::wire::NodeId;
 
-/// Lines about what others do wrong come no more often than this, for each kind.
-const GATE: Duration = Duration::from_secs(10);
+/// The least time between two lines of one kind about the faults of others. Without it, a peer could make this node write a
+/// line with every connection.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
+/// The most addresses whose last failure is remembered. The memory is cleared at the limit, which costs repeated lines.
+const MAX_UNREACHED: usize = 1024;
 
-/// Tells the story; remembers what it has said of late.
+/// Writes the log, and remembers what it has written recently.
 #[derive(Debug, Default)]
 pub(super) struct Story {
     gates: BTreeMap<&'static str, Gate>,
-    /// Addresses that could not be reached, said once until they can.
+    /// The last failure of each address that can't be reached. The same failure is logged once.
     unreached: BTreeMap<SocketAddr, DialError>,
 }
 
 #[derive(Debug)]
 struct Gate {
     last: Instant,
-    held_back: u64,
+    suppressed: u64,
 }
 
-/// The first lines of a run.
+/// Logs the first lines of a run.
 pub(super) fn started(settings: &Settings, id: &NodeId, bound: SocketAddr, warning: Option<&str>) {
     if let Some(warning) = warning {
-        tracing::warn!("starting with an empty memory: {warning}");
+        tracing::warn!(
+            cause = warning,
+            action = "starting without remembered addresses",
+            "{}",
+            EventName::MemoryReset
+        );
     }
     for own in &settings.skipped_own {
-        tracing::info!(target = %own, "a target is this node's own address: skipped");
+        target_skipped(*own);
     }
     if !settings.impair.is_empty() {
         tracing::warn!(
             impair = %settings.impair,
-            "impaired on purpose: this is what network.controller.impair does to what this node sends"
+            setting = "network.controller.impair",
+            "{}",
+            EventName::SendingImpaired
         );
     }
     tracing::info!(
@@ -46,11 +60,26 @@ pub(super) fn started(settings: &Settings, id: &NodeId, bound: SocketAddr, warni
         listen = %bound,
         network = settings.network.as_str(),
         targets = settings.targets.len(),
-        "started"
+        "{}",
+        EventName::NodeStarted
     );
 }
 
-/// A node as people know it.
+/// Logs that this node was asked to leave.
+pub(super) fn stopping() {
+    tracing::info!("{}", EventName::NodeStopping);
+}
+
+/// Logs the last line of a run.
+pub(super) fn stopped() {
+    tracing::info!("{}", EventName::NodeStopped);
+}
+
+fn target_skipped(target: SocketAddr) {
+    tracing::info!(addr = %target, cause = "it is this node's own address", "{}", EventName::TargetSkipped);
+}
+
+/// A node's label and short id.
 struct Named {
     label: String,
     id: String,
@@ -68,40 +97,39 @@ impl Named {
 }
 
 impl Story {
-    /// How many lines of this kind were held back since the last one, if one may be said now.
+    /// Decides whether a line of this kind may be written now. Returns the number of lines suppressed since the last one.
     fn pass(&mut self, now: Instant, what: &'static str) -> Option<u64> {
         let Some(gate) = self.gates.get_mut(what) else {
             self.gates.insert(
                 what,
                 Gate {
                     last: now,
-                    held_back: 0,
+                    suppressed: 0,
                 },
             );
             return Some(0);
         };
-        if now.duration_since(gate.last) < GATE {
-            gate.held_back += 1;
+        if now.duration_since(gate.last) < LINE_INTERVAL {
+            gate.suppressed += 1;
             return None;
         }
         gate.last = now;
-        Some(std::mem::take(&mut gate.held_back))
+        Some(std::mem::take(&mut gate.suppressed))
     }
 
-    /// A stranger was turned away.
-    pub(super) fn stranger(
-        &mut self,
-        now: Instant,
-        remote: SocketAddr,
-        what: &'static str,
-        why: &str,
-    ) {
-        if let Some(more) = self.pass(now, what) {
-            tracing::warn!(from = %remote, counter = what, more, "turned a stranger away: {why}");
+    /// Logs an incoming connection that was rejected before its Hello.
+    pub(super) fn rejected(&mut self, now: Instant, rejected: &Rejected) {
+        let Rejected {
+            remote,
+            counter,
+            cause,
+        } = rejected;
+        if let Some(suppressed) = self.pass(now, counter) {
+            tracing::warn!(addr = %remote, counter, cause, suppressed, "{}", EventName::ConnectionRejected);
         }
     }
 
-    /// Tells one event.
+    /// Logs one event of the core.
     pub(super) fn tell(&mut self, now: Instant, core: &Core, event: &Event) {
         match event {
             Event::Linked {
@@ -111,114 +139,127 @@ impl Story {
                 replaced,
             } => {
                 self.unreached.remove(remote);
-                let named = Named::of(core, peer);
-                let by = match direction {
-                    Direction::Dialer => "us",
-                    Direction::Listener => "them",
-                };
-                let what = if *replaced { "linked anew" } else { "linked" };
-                tracing::info!(peer = named.label, id = %named.id, addr = %remote, dialed_by = by, "{what}");
+                linked(&Named::of(core, peer), *remote, *direction, *replaced);
             }
             Event::Unlinked { peer, why, calm } => unlinked(&Named::of(core, peer), why, *calm),
             Event::Restored(peer) => {
                 let named = Named::of(core, peer);
-                tracing::info!(peer = named.label, id = %named.id, "link restored: it answers again");
+                tracing::info!(peer = named.label, id = %named.id, "{}", EventName::LinkRestored);
             }
             Event::Suspected(peer) => {
                 let named = Named::of(core, peer);
-                tracing::debug!(peer = named.label, id = %named.id, "no answers: asking its neighbours to look");
+                tracing::debug!(peer = named.label, id = %named.id, action = "asking its neighbours to probe", "{}", EventName::LinkSuspected);
             }
             Event::Up(id) => {
-                let named = Named::of(core, id);
-                tracing::info!(node = named.label, id = %named.id, nodes = core.up_count(), "in view");
+                let (node, nodes) = (Named::of(core, id), core.up_count());
+                tracing::info!(node = node.label, id = %node.id, nodes, "{}", EventName::NodeUp);
             }
             Event::Unreachable(id) => {
-                let named = Named::of(core, id);
-                tracing::warn!(node = named.label, id = %named.id, nodes = core.up_count(), "out of view: no path leads to it");
+                let (node, nodes) = (Named::of(core, id), core.up_count());
+                tracing::warn!(node = node.label, id = %node.id, nodes, "{}", EventName::NodeUnreachable);
             }
             Event::Left(id) => {
-                let named = Named::of(core, id);
-                tracing::info!(node = named.label, id = %named.id, nodes = core.up_count(), "left");
+                let (node, nodes) = (Named::of(core, id), core.up_count());
+                tracing::info!(node = node.label, id = %node.id, nodes, "{}", EventName::NodeLeft);
             }
-            Event::CutOff => tracing::warn!("cut off: this node has lost every link"),
+            Event::CutOff => tracing::warn!(action = "redialing", "{}", EventName::CutOff),
             Event::DialFailed(candidate, why) => {
                 self.dial_failed(core, candidate.id, candidate.addr, why)
             }
-            Event::OwnTarget(addr) => {
-                tracing::info!(target = %addr, "a target is this node's own address: skipped")
-            }
+            Event::OwnTarget(addr) => target_skipped(*addr),
             Event::Twin {
                 run_id,
                 remote,
                 silenced,
             } => {
-                // That this node falls silent is said in any case.
+                // The end of this node's publishing is logged in any case.
                 let pass = self.pass(now, "twin");
-                if let Some(more) = pass.or(silenced.then_some(0)) {
-                    twin(*run_id, *remote, *silenced, more);
+                if let Some(suppressed) = pass.or(silenced.then_some(0)) {
+                    own_identity_duplicated(*run_id, *remote, *silenced, suppressed);
                 }
             }
             Event::PeerTwin(peer, remote) => {
-                if let Some(more) = self.pass(now, "peer_twin") {
+                if let Some(suppressed) = self.pass(now, "peer_twin") {
                     let named = Named::of(core, peer);
-                    tracing::error!(peer = named.label, id = %named.id, addr = %remote, more,
-                        "a second node runs with this peer's key; its connection was refused");
+                    tracing::error!(peer = named.label, id = %named.id, addr = %remote, suppressed,
+                        action = "refused the second node", "{}", EventName::PeerIdentityDuplicated);
                 }
             }
             Event::Rejected { what, peer, why } => {
-                if let Some(more) = self.pass(now, what) {
+                if let Some(suppressed) = self.pass(now, what) {
                     let named = Named::of(core, peer);
-                    tracing::warn!(peer = named.label, id = %named.id, counter = what, more, "turned away: {why}");
+                    tracing::warn!(peer = named.label, id = %named.id, counter = what, cause = why, suppressed, "{}", EventName::InputRejected);
                 }
             }
         }
     }
 
     fn dial_failed(&mut self, core: &Core, id: Option<NodeId>, addr: SocketAddr, why: &DialError) {
+        let (cause, name) = (cause(why), EventName::DialFailed);
+        let peer = id.map(|id| Named::of(core, &id).label);
         if self.unreached.get(&addr) == Some(why) {
-            tracing::debug!(addr = %addr, "still can't reach: {}", in_words(why));
+            tracing::debug!(%addr, peer, cause, "{name}");
             return;
         }
-        if self.unreached.len() >= 1024 {
+        if self.unreached.len() >= MAX_UNREACHED {
             self.unreached.clear();
         }
         self.unreached.insert(addr, why.clone());
-        let peer = id.map(|id| Named::of(core, &id).label);
-        tracing::info!(addr = %addr, peer, "can't reach: {}; trying again, quietly", in_words(why));
+        tracing::info!(%addr, peer, cause, action = "retrying", "{name}");
     }
 }
 
-fn unlinked(peer: &Named, why: &str, calm: bool) {
-    if calm {
-        tracing::info!(peer = peer.label, id = %peer.id, "unlinked: {why}");
-    } else {
-        tracing::warn!(peer = peer.label, id = %peer.id, "link lost: {why}");
-    }
-}
-
-fn twin(run_id: u64, remote: Option<SocketAddr>, silenced: bool, more: u64) {
-    let whom = match (run_id, remote) {
-        (0, Some(addr)) => format!("seen by {addr}"),
-        (_, Some(addr)) => format!("run {run_id:016x} at {addr}"),
-        (_, None) => format!("run {run_id:016x}"),
+fn linked(peer: &Named, remote: SocketAddr, direction: Direction, replaced: bool) {
+    let dialed_by = match direction {
+        Direction::Dialer => "us",
+        Direction::Listener => "them",
     };
-    let what_now = if silenced {
-        "this one stops publishing"
+    let name = if replaced {
+        EventName::LinkReplaced
     } else {
-        "stop one of them"
+        EventName::LinkUp
+    };
+    tracing::info!(peer = peer.label, id = %peer.id, addr = %remote, dialed_by, "{name}");
+}
+
+fn unlinked(peer: &Named, cause: &str, calm: bool) {
+    if calm {
+        tracing::info!(peer = peer.label, id = %peer.id, cause, "{}", EventName::LinkClosed);
+    } else {
+        tracing::warn!(peer = peer.label, id = %peer.id, cause, "{}", EventName::LinkDown);
+    }
+}
+
+fn own_identity_duplicated(
+    run_id: u64,
+    remote: Option<SocketAddr>,
+    silenced: bool,
+    suppressed: u64,
+) {
+    // A peer that reports the duplicate does not know its run id.
+    let run = (run_id != 0).then(|| format!("{run_id:016x}"));
+    let addr = remote.map(tracing::field::display);
+    let action = if silenced {
+        "this node stopped publishing; stop one of the two nodes, or give one a key of its own"
+    } else {
+        "stop one of the two nodes, or give one a key of its own"
     };
     tracing::error!(
-        more,
-        "THIS NODE'S KEY IS IN USE TWICE ({whom}): two nodes with one identity can't both be in the network; {what_now}"
+        run,
+        addr,
+        suppressed,
+        action,
+        "{}",
+        EventName::OwnIdentityDuplicated
     );
 }
 
-fn in_words(why: &DialError) -> String {
+fn cause(why: &DialError) -> String {
     match why {
         DialError::Timeout => "no answer".to_owned(),
-        DialError::Unreachable => "nobody listens there".to_owned(),
-        DialError::OtherKey => "another node answers there".to_owned(),
-        DialError::Myself => "it is this very node".to_owned(),
+        DialError::Unreachable => "nothing listens on this port".to_owned(),
+        DialError::OtherKey => "another node answered".to_owned(),
+        DialError::Myself => "this node itself answered".to_owned(),
         DialError::Refused(Some(code), _) => format!("refused ({code:?})"),
         DialError::Refused(None, _) => "refused".to_owned(),
         DialError::Failed(why) => why.clone(),

@@ -8,6 +8,7 @@ use super::DEFAULT_PROFILE;
 use super::error::SettingsError;
 use super::layer::Layer;
 use super::shown::shown;
+use crate::nearest::edits;
 
 /// An error about an unknown profile lists all profiles up to this number, and only the closest ones above it.
 const FEW: usize = 12;
@@ -79,7 +80,7 @@ fn unknown(name: &str, folder: PathBuf) -> SettingsError {
     let mut present = profiles(&folder);
     // The closest first, then by name; the sort is stable.
     present.sort();
-    present.sort_by_key(|profile| strsim::damerau_levenshtein(name, profile));
+    present.sort_by_key(|profile| edits(name, profile));
     let quoted = |names: &[String]| {
         let names: Vec<_> = names
             .iter()

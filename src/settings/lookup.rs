@@ -2,6 +2,7 @@
 
 use super::key::Key;
 use super::keys::KEYS;
+use crate::nearest::edits;
 
 /// The key with this name or older name.
 pub(super) fn find(name: &str) -> Option<&'static Key> {
@@ -21,8 +22,7 @@ pub(super) fn first_in_group(group: &str) -> Option<&'static str> {
 /// A typing error is found by the edit distance of the whole name. Where groups were left out or mixed up, the last word
 /// identifies the key best, so its edit distance counts double.
 pub(super) fn nearest(unknown: &str) -> &'static str {
-    // The time is proportional to both lengths, and no known key is longer than this.
-    let unknown: String = unknown.chars().take(100).collect::<String>().to_lowercase();
+    let unknown = unknown.to_lowercase();
     let last_word = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
     let distance = |known: &str| {
         let tails = known
@@ -30,10 +30,10 @@ pub(super) fn nearest(unknown: &str) -> &'static str {
             .map(|(dot, _)| &known[dot + 1..])
             .chain([known]);
         let whole = tails
-            .map(|tail| strsim::damerau_levenshtein(&unknown, tail))
+            .map(|tail| edits(&unknown, tail))
             .min()
             .expect("the whole key is among them");
-        whole + 2 * strsim::damerau_levenshtein(&last_word(&unknown), &last_word(known))
+        whole + 2 * edits(&last_word(&unknown), &last_word(known))
     };
     let inside = KEYS.iter().find(|key| {
         unknown

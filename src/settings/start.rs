@@ -4,9 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::Settings;
-use crate::membership::Config;
-use crate::membership::ids::Ids;
-use crate::membership::pool::Remembered;
+use crate::membership::{Config, Ids, Remembered};
 use crate::wire::NodeId;
 
 /// The part of a core's configuration that is not a setting and differs between starts.

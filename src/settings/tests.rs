@@ -289,7 +289,7 @@ fn an_impairment_is_text_in_netems_words() {
     let fault = std::error::Error::source(&error).expect("the word at fault");
     assert_eq!(
         fault.to_string(),
-        "`lss` at column 12 is no word of netem; did you mean `loss`?"
+        "`lss` at column 12 is not an option of netem; did you mean `loss`?"
     );
     let message = file_refusal("[network.controller]\nimpair = 5");
     assert!(

@@ -67,6 +67,9 @@ pub struct Node {
     pub settings: Settings,
     /// What its core is told beside them at the next start.
     pub start: CoreStart,
+    /// Datagrams to this address reach the node; `None` for the first published one. A whole node that publishes none is bound to
+    /// the unspecified address and learns its own from its peers.
+    pub reached_at: Option<SocketAddr>,
     /// Where it listens, or did when it ran last.
     pub(super) listens: Option<SocketAddr>,
     pub(super) body: Option<Body>,
@@ -132,6 +135,7 @@ impl Node {
                 published: vec![addr],
                 ..CoreStart::default()
             },
+            reached_at: None,
             listens: None,
             body: None,
             life: 0,
@@ -460,6 +464,9 @@ impl Node {
     /// Hands the core an input and does what it wants.
     pub(super) fn give(&mut self, scene: &Scene<'_>, input: Input) {
         let (now, started) = (self.now, self.started);
+        if let Input::Closed(_, why) = &input {
+            self.tell(Told::Closed(why.clone()));
+        }
         let Some(core) = self.bare() else { return };
         core.handle(now - started, input);
         while let Some(action) = self.bare().and_then(Core::poll_action) {

@@ -226,7 +226,7 @@ impl Measure {
                     self.false_downs += u64::from(there && reached && old);
                 }
             }
-            Told::Event(_) | Told::Dialed(_) => {}
+            Told::Event(_) | Told::Dialed(_) | Told::Closed(_) => {}
             Told::Published(own, _) => {
                 self.wanted_copies += self.up.saturating_sub(1) as u64;
                 self.record_len[place] = own.encoded_len();

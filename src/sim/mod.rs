@@ -10,6 +10,7 @@
 //! - [`world`]: places and virtual time; it goes on `window` by window, on several threads where that pays;
 //! - `host`: one node with all that is its own, the `queue` of what happens to it next among that; it may be a `liar`;
 //! - `whole`: whole nodes at those places; `executor` runs their tasks, and `socket` is what quinn takes for a UDP socket;
+//!   `outside`: how tests set up and watch a whole node;
 //! - [`path`]: at the lower fidelity, connections between them: handshakes, streams, datagrams. It says what is modelled, and what isn't;
 //! - [`lines`]: who reaches whom, and what happens to packets on the way ([`impair`](crate::impair) decides it);
 //! - [`scenario`]: what to do, as values that are sound; [`parse`] reads them from files and flags;
@@ -32,6 +33,7 @@ mod liar;
 pub mod lines;
 pub mod measure;
 mod news;
+mod outside;
 pub mod parse;
 pub mod path;
 pub mod places;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::membership::{Event, Time};
+use crate::membership::{Closed, Event, Time};
 use crate::record::Record;
 
 /// What a node did since the world began.
@@ -71,4 +71,6 @@ pub enum Told {
     Published(Arc<Record>, Option<Arc<Record>>),
     /// It dials.
     Dialed(SocketAddr),
+    /// A connection ended without the core's doing, for this reason. The core's events about it follow.
+    Closed(Closed),
 }

@@ -209,7 +209,7 @@ impl<'a> Play<'a> {
             let gone = match &news.what {
                 Told::Started | Told::Stopped => self.views.clear(place),
                 Told::Event(event) => self.views.hear(place, event),
-                Told::Published(..) | Told::Dialed(_) => Vec::new(),
+                Told::Published(..) | Told::Dialed(_) | Told::Closed(_) => Vec::new(),
             };
             self.measure.hear(&self.world, &self.views, &news, &gone);
             self.watch.hear(&self.world, &self.views, &news)?;

@@ -1,7 +1,7 @@
 //! The simulated UDP socket under a whole node: the other side of quinn's own seam, [`AsyncUdpSocket`].
 //!
-//! What is sent lies in the world's outbox until the world takes it to the lines; what arrives lies here until the node reads it, in
-//! no more room than a real socket has.
+//! A sent datagram waits in the world's outbox until the world hands it to the lines. A datagram that arrived waits in the socket
+//! until the node reads it. The socket holds no more bytes than a real one and drops the rest.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -32,6 +32,7 @@ pub(super) type Outbox = Arc<Mutex<Vec<Sent>>>;
 /// See the module's documentation.
 pub(super) struct SimSocket {
     place: u32,
+    addr: SocketAddr,
     local: SocketAddr,
     outbox: Outbox,
     inbox: Mutex<Inbox>,
@@ -46,10 +47,11 @@ struct Inbox {
 }
 
 impl SimSocket {
-    /// The socket of a place, bound to an address.
-    pub(super) fn new(place: u32, local: SocketAddr, outbox: Outbox) -> Self {
+    /// The socket of a place. Datagrams to `addr` reach it; `local` is the address it is bound to, which may be unspecified.
+    pub(super) fn new(place: u32, addr: SocketAddr, local: SocketAddr, outbox: Outbox) -> Self {
         Self {
             place,
+            addr,
             local,
             outbox,
             inbox: Mutex::default(),
@@ -84,7 +86,7 @@ impl SimSocket {
 
 impl fmt::Debug for SimSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SimSocket({})", self.local)
+        write!(f, "SimSocket({})", self.addr)
     }
 }
 
@@ -128,7 +130,7 @@ impl AsyncUdpSocket for SimSocket {
                 len,
                 stride: len,
                 ecn: None,
-                dst_ip: Some(self.local.ip()).filter(|ip| !ip.is_unspecified()),
+                dst_ip: Some(self.addr.ip()),
             };
             count += 1;
         }

@@ -21,9 +21,7 @@ use rand_chacha::ChaCha8Rng;
 use super::scenario::Bounds;
 use super::views::{Standing, Views, counts};
 use super::world::{NETWORK, News, Node, Told, World};
-use crate::membership::database::MAX_NODES;
-use crate::membership::pool::MAX_REMEMBERED;
-use crate::membership::{Event, MAX_DIAL_QUEUE, Time};
+use crate::membership::{Event, MAX_DIAL_QUEUE, MAX_NODES, MAX_REMEMBERED, Time};
 use crate::record::{MAX_LINKS, Record};
 
 /// Two connections between two nodes are one too many after this time; a contest is over long before.
@@ -161,7 +159,7 @@ impl Watch {
                 self.last_words[place][0] = Some(own.clone());
                 self.published(world, news, own, before.as_deref())?;
             }
-            Told::Event(_) | Told::Dialed(_) => {}
+            Told::Event(_) | Told::Dialed(_) | Told::Closed(_) => {}
         }
         Ok(())
     }

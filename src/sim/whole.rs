@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Deref;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use super::executor::{Executor, HostId, HostRuntime};
 use super::host::Body;
 use super::news::{Told, Traffic};
+use super::outside::SentDatagram;
 use super::queue::{Due, Queue};
 use super::size;
 use super::socket::{Outbox, Sent, SimSocket};
@@ -50,7 +51,7 @@ pub(super) struct Whole {
 
 type Shared<T> = Arc<Mutex<T>>;
 
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -79,9 +80,10 @@ struct Turn {
 /// A whole node that runs at a place.
 pub(super) struct Running {
     pub(super) host: HostId,
+    pub(super) runtime: Arc<HostRuntime>,
     socket: Arc<SimSocket>,
     /// Nothing, once it says farewell.
-    node: Shared<Option<Node>>,
+    pub(super) node: Shared<Option<Node>>,
     leave: Option<oneshot::Sender<()>>,
 }
 
@@ -119,21 +121,24 @@ impl Whole {
         }
     }
 
-    /// Starts a node at a place.
+    /// Starts a node at a place, where datagrams to `addr` reach it.
     pub(super) fn start(
         &mut self,
         place: usize,
+        addr: SocketAddr,
         identity: Identity,
         settings: Settings,
         start: &CoreStart,
     ) -> Running {
         let (host, runtime) = self.executor.add_host();
         self.places.insert(host, place);
-        let socket = Arc::new(SimSocket::new(
-            small(place),
-            start.published[0],
-            self.outbox.clone(),
-        ));
+        let local = if start.published.is_empty() {
+            SocketAddr::new(unspecified(addr.ip()), addr.port())
+        } else {
+            addr
+        };
+        let outbox = self.outbox.clone();
+        let socket = Arc::new(SimSocket::new(small(place), addr, local, outbox));
         let assembly = Assembly {
             settings,
             identity: Arc::new(identity),
@@ -163,6 +168,7 @@ impl Whole {
         HostRuntime::spawn(&runtime, Box::pin(life));
         Running {
             host,
+            runtime,
             socket,
             node,
             leave: Some(leave),
@@ -221,8 +227,9 @@ impl World {
     pub(super) fn start_whole(&mut self, place: usize) {
         let whole = self.whole.as_mut().expect("whole nodes run here");
         let node = &mut self.nodes[place];
+        let addr = node.listens.expect("a whole node listens somewhere");
         let settings = node.settings.clone();
-        let running = whole.start(place, node.key.identity(), settings, &node.start);
+        let running = whole.start(place, addr, node.key.identity(), settings, &node.start);
         self.deed(place, |node, _| {
             node.body = Some(Body::Whole(running));
             node.tell(Told::Started);
@@ -252,8 +259,9 @@ impl World {
             // What is not wanted there is lost: a host without the node is silent.
             let there = self.listeners.get(&to).map(|&there| there as usize);
             let there = there.and_then(|there| self.nodes[there].body.as_ref());
-            if let Some(Body::Whole(running)) = there {
-                running.deliver(self.nodes[from as usize].start.published[0], bytes);
+            let from = self.nodes[from as usize].listens;
+            if let (Some(Body::Whole(running)), Some(from)) = (there, from) {
+                running.deliver(from, bytes);
             }
         }
         whole.packets.trim();
@@ -275,7 +283,11 @@ impl World {
             for told in turn.news {
                 match told {
                     Told::Published(own, _) => node.published(own),
-                    Told::Started | Told::Stopped | Told::Event(_) | Told::Dialed(_) => {
+                    Told::Started
+                    | Told::Stopped
+                    | Told::Event(_)
+                    | Told::Dialed(_)
+                    | Told::Closed(_) => {
                         node.tell(told);
                     }
                 }
@@ -290,6 +302,14 @@ impl World {
     }
 
     fn send_packet(&mut self, packet: Sent) {
+        if let Some(wiretap) = &mut self.wiretap {
+            wiretap(SentDatagram {
+                at: self.now,
+                from: packet.from as usize,
+                to: packet.to,
+                bytes: &packet.bytes,
+            });
+        }
         let whole = self.whole.as_mut().expect("whole nodes run here");
         let node = &mut self.nodes[packet.from as usize];
         let bytes = packet.bytes.len() + HEADERS;
@@ -329,6 +349,13 @@ impl World {
             Some(((*from, *to), *count.min(back)))
         })
         .collect()
+    }
+}
+
+fn unspecified(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
 }
 
@@ -390,9 +417,9 @@ impl Ledger {
                     self.records.share(record);
                 }
             }
+            Input::Closed(_, why) => self.turn.news.push(Told::Closed(why.clone())),
             Input::Timeout
             | Input::DialFailed(..)
-            | Input::Closed(..)
             | Input::Message(..)
             | Input::Flushed(_)
             | Input::Probe(..)

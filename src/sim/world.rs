@@ -21,12 +21,12 @@ use super::lines::{Land, Terrain};
 use super::queue::trim;
 use super::whole::Whole;
 use super::window::{Agenda, Crew, Scene, Window};
-use crate::membership::ids::Ids;
-use crate::membership::{Config, Time};
+use crate::membership::{Config, Ids, Time};
 use crate::settings::{CoreStart, Settings};
 
 pub use super::host::Node;
 pub use super::news::{News, Told, Traffic};
+pub use super::outside::{SentDatagram, Wiretap};
 
 /// The name of every simulated network.
 pub const NETWORK: &str = "simulated";
@@ -103,6 +103,8 @@ pub struct World {
     pub restarts: bool,
     /// Is told all that cores do and tell.
     pub tap: Option<Tap>,
+    /// Is shown every datagram that a whole node sends, also those that are lost on the way.
+    pub wiretap: Option<Wiretap>,
 }
 
 /// What one node told at one time, and nobody has heard yet.
@@ -143,6 +145,7 @@ impl World {
             encoded: false,
             restarts: true,
             tap: None,
+            wiretap: None,
         }
     }
 
@@ -218,7 +221,8 @@ impl World {
     /// Takes note of where a node listens.
     fn listen(&mut self, place: usize) {
         let node = &mut self.nodes[place];
-        let addr = node.start.published.first().copied();
+        let published = node.start.published.first().copied();
+        let addr = node.reached_at.or(published);
         let place = small(place);
         if let Some(before) = std::mem::replace(&mut node.listens, addr)
             && self.listeners.get(&before) == Some(&place)

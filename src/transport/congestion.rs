@@ -1,7 +1,7 @@
-//! Congestion control whose window never falls under sixteen packets.
+//! Congestion control with a window of at least sixteen packets.
 //!
-//! At 30 % loss an ordinary controller ends with a window of two packets, and the probes that would tell us that the link lives
-//! wait behind lost ones. What area-net sends is a trickle: sixteen packets in flight do no harm.
+//! At 30 % loss an ordinary controller shrinks its window to two packets. Probes would then wait behind lost packets, and a live
+//! link would look dead. area-net sends so little that sixteen packets in flight harm no path.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::Instant;
 use quinn::congestion::{Controller, ControllerFactory, ControllerMetrics, NewRenoConfig};
 use quinn_proto::RttEstimator;
 
-/// The least window, in packets.
+/// The least window, in packets. New Reno's own least window is two packets, which silences probes at 30 % loss.
 const LEAST_PACKETS: u64 = 16;
 
 /// Builds [`Floored`] controllers.
@@ -27,7 +27,7 @@ impl ControllerFactory for FlooredConfig {
     }
 }
 
-/// New Reno (RFC 9002, section 7) with a floor under its window.
+/// New Reno (RFC 9002, section 7) with a least window.
 struct Floored {
     inner: Box<dyn Controller>,
     mtu: u16,

@@ -1,4 +1,4 @@
-//! The life of one connection: its first Hello, then three loops in one task that read, write, and answer probes.
+//! One connection: the Hellos, then one task that reads messages, writes messages, answers probes and listens for ICMP.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -8,10 +8,10 @@ use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
 use rustls_pki_types::CertificateDer;
 use tokio::sync::mpsc;
 
-use super::{
-    FrameError, HELLO_TIMEOUT, Handle, Place, Shared, TransportEvent, Watch, closed, read_frame,
-    stranger,
-};
+use super::admission::HandshakeSlot;
+use super::frames::{FrameError, read_frame};
+use super::tap::Watch;
+use super::{HELLO_TIMEOUT, Handle, Rejected, Shared, TransportEvent, closed, report_rejected};
 use crate::identity::certified_id;
 use crate::membership::{Closed, ConnId, Connected, DialError, DialId, Input};
 use crate::record::MAX_RECORD;
@@ -19,34 +19,35 @@ use crate::wire::{
     Answer, CloseCode, Datagram, Hello, MAX_ALTERNATIVES, MAX_FRAME, Message, NodeId,
 };
 
-/// The largest Hello in bytes: a record and some numbers.
+/// The largest Hello in bytes: the largest record, and 128 bytes for the numbers beside it.
 const MAX_HELLO: usize = MAX_RECORD + 128;
-/// So many times more than the setting a dial may take where anything was heard from the other side.
+/// The extension of a dial, in dial timeouts, once the other side has answered anything.
 const MORE_FOR_SLOW: u32 = 2;
-/// Datagrams that a peer may send: as many as the fastest probing takes, four times over.
+/// The datagrams that are accepted from a peer in a second, in the long run: four times what the fastest probing takes.
 const DATAGRAMS_PER_S: u32 = 40;
+/// The datagrams that are accepted at once: those of two seconds.
 const DATAGRAMS_BURST: u32 = 80;
 
-/// What the event loop tells a connection's task.
+/// A command of the event loop to a connection's task.
 #[derive(Debug)]
 pub(super) enum Command {
     /// Write this frame to the control stream.
     Send(Vec<u8>),
 }
 
-/// What a dial is for.
+/// A dial as the core requested it.
 pub(super) struct DialRequest {
     pub(super) dial: DialId,
     pub(super) addr: SocketAddr,
     pub(super) expect: Option<NodeId>,
     pub(super) replaces: bool,
-    /// The other side may be starting up this very moment: that nobody listens there says nothing yet.
+    /// The other side may be starting at this moment, so ICMP "port unreachable" does not end the dial.
     pub(super) eager: bool,
-    /// From before the first packet on.
+    /// Observes the packets, from the first one on.
     pub(super) watch: Watch,
 }
 
-/// Whose key answered, and whose must not.
+/// The node id that answered, and our own.
 pub(super) struct Seen {
     pub(super) me: NodeId,
     pub(super) seen: Arc<OnceLock<NodeId>>,
@@ -60,7 +61,7 @@ struct Established {
     peer: NodeId,
 }
 
-/// Dials, says Hello, waits for the other side's, and then serves the connection.
+/// Dials, exchanges Hellos, and then serves the connection until it ends.
 pub(super) async fn dial(
     shared: Arc<Shared>,
     connecting: quinn::Connecting,
@@ -85,7 +86,7 @@ pub(super) async fn dial(
     serve(shared, established, hello, Some(dialed)).await;
 }
 
-/// Somebody who answers at all is only slow, or far away behind a narrow line, and gets more time.
+/// Dials within the timeout. If any packet has come back by then, the path is only slow, and the dial gets more time.
 async fn reach_in_time(
     shared: &Shared,
     connecting: quinn::Connecting,
@@ -104,7 +105,7 @@ async fn reach_in_time(
     reached.unwrap_or(Err(DialError::Timeout))
 }
 
-/// Waits for the word that nobody listens there. Asking on would cost a full packet each time, and another one for each answer.
+/// Waits for ICMP "port unreachable". The dial ends then: each further Initial would cost a full packet and an ICMP answer.
 async fn nobody_there(request: &DialRequest) {
     if request.eager {
         std::future::pending::<()>().await;
@@ -112,9 +113,9 @@ async fn nobody_there(request: &DialRequest) {
     request.watch.unreachable(&mut 0).await;
 }
 
-/// Where the handshake failed over a key, says so rather than repeat TLS's words.
+/// Replaces a TLS error by what it means, if another key than the expected one answered.
 fn refine(error: DialError, request: &DialRequest, seen: &Seen) -> DialError {
-    // Our own key may be another run's: that it is this very node, its Hello tells, or its refusal.
+    // Our own key alone does not prove that we reached ourselves: a second node may run with it. The refusal tells which.
     if matches!(
         error,
         DialError::Timeout
@@ -137,8 +138,9 @@ async fn reach(
 ) -> Result<(Established, Hello), DialError> {
     let connection = connecting.await.map_err(refused)?;
     let guard = CloseOnDrop(Some(connection.clone()));
-    let peer = peer_of(&connection)
-        .ok_or_else(|| DialError::Failed("its certificate shows no node id".to_owned()))?;
+    let peer = peer_of(&connection).ok_or_else(|| {
+        DialError::Failed("the peer's certificate contains no node id".to_owned())
+    })?;
     let (mut send, mut recv) = connection.open_bi().await.map_err(refused)?;
     let greeting = shared.greeting.borrow().clone();
     let hello = Hello {
@@ -152,7 +154,7 @@ async fn reach(
     };
     let written = send.write_all(&Message::Hello(hello).to_frame()).await;
     let hello = read_hello(&mut recv).await;
-    // What the read says of a closed connection is more than what the write says.
+    // If the connection was closed, the read error contains the reason and the write error does not.
     let hello = match (hello, written) {
         (Ok(hello), Ok(())) => hello,
         (Err(FrameError::Closed(error)), _) => return Err(refused(error)),
@@ -171,7 +173,7 @@ async fn reach(
     ))
 }
 
-/// Closes a connection whose dial is given up half-way.
+/// Closes the connection if its dial is cancelled before both Hellos.
 struct CloseOnDrop(Option<Connection>);
 
 impl CloseOnDrop {
@@ -204,17 +206,28 @@ fn refused(error: ConnectionError) -> DialError {
     }
 }
 
-/// Takes a stranger's connection as far as its Hello, and then serves it. The place bounds how many get that far at once.
-pub(super) async fn accept(shared: Arc<Shared>, incoming: quinn::Incoming, place: Place) {
+/// Accepts an incoming connection, waits for its Hello, and then serves it. The slot is held until the Hello.
+pub(super) async fn accept(shared: Arc<Shared>, incoming: quinn::Incoming, slot: HandshakeSlot) {
     let remote = incoming.remote_address();
     let arrived = shared.clock.timeout(HELLO_TIMEOUT, arrive(incoming)).await;
-    drop(place);
+    drop(slot);
     match arrived {
         Some(Ok((established, hello))) => serve(shared, established, hello, None).await,
-        Some(Err((what, why))) => stranger(&shared, remote, what, why).await,
+        Some(Err((counter, cause))) => {
+            let rejected = Rejected {
+                remote,
+                counter,
+                cause,
+            };
+            report_rejected(&shared, rejected).await;
+        }
         None => {
-            let why = format!("no Hello within {} s", HELLO_TIMEOUT.as_secs());
-            stranger(&shared, remote, "hello_timeout", why).await;
+            let rejected = Rejected {
+                remote,
+                counter: "hello_timeout",
+                cause: format!("no Hello within {} s", HELLO_TIMEOUT.as_secs()),
+            };
+            report_rejected(&shared, rejected).await;
         }
     }
 }
@@ -225,7 +238,7 @@ async fn arrive(incoming: quinn::Incoming) -> Result<(Established, Hello), (&'st
     let guard = CloseOnDrop(Some(connection.clone()));
     let peer = peer_of(&connection).ok_or((
         "handshake_failed",
-        "no node id in its certificate".to_owned(),
+        "the peer's certificate contains no node id".to_owned(),
     ))?;
     let (send, mut recv) = connection
         .accept_bi()
@@ -261,13 +274,13 @@ async fn read_hello(recv: &mut RecvStream) -> Result<Hello, FrameError> {
         | Message::Have(_)
         | Message::Graft(_)
         | Message::Prune => Err(FrameError::Violation(
-            "its first message was no Hello".to_owned(),
+            "the peer's first message was not a Hello".to_owned(),
             CloseCode::Protocol,
         )),
     }
 }
 
-/// Where the peer is; an IPv4 peer of a dual-stack socket is shown as what it is.
+/// The peer's address. A dual-stack socket's IPv4-mapped address is converted to IPv4.
 fn remote_of(connection: &Connection) -> SocketAddr {
     let remote = connection.remote_address();
     SocketAddr::new(remote.ip().to_canonical(), remote.port())
@@ -375,31 +388,31 @@ async fn write(
             return Closed::Local;
         }
     }
-    // The event loop has let go of the connection, by closing it.
+    // The event loop has dropped its handle after closing the connection; the reader returns the reason.
     std::future::pending().await
 }
 
-/// Answers probes at once, without a trip through the event loop, and reports them and the answers to ours.
+/// Answers probes in this task, so that the event loop's delay does not count as path delay. Reports probes and answers.
 async fn answer(shared: &Shared, conn: ConnId, connection: &Connection, watch: &Watch) -> Closed {
-    let mut allowance = Allowance {
+    let mut limiter = RateLimiter {
         left: DATAGRAMS_BURST,
         at: shared.clock.now(),
     };
     loop {
         let bytes = match connection.read_datagram().await {
             Ok(bytes) => bytes,
-            // The reader says why, once it has delivered what came before the end.
+            // The reader returns the reason, after it has delivered the messages before the end.
             Err(_) => return std::future::pending().await,
         };
         let read = shared.clock.now();
         let received = watch.arrived(bytes.len(), read);
-        if !allowance.take(read) {
+        if !limiter.take(read) {
             continue;
         }
         let event = match Datagram::from_bytes(&bytes) {
             Ok(Datagram::Probe(probe)) => {
                 let made = shared.clock.now();
-                // Where it is not known how long the probe waited, the asker takes the wait for a part of the path.
+                // If the arrival is unknown, the probe's wait is unknown too, and the peer counts it as path delay.
                 let hold = made.duration_since(received.unwrap_or(read)) + watch.answer_lag();
                 let answer = Answer {
                     seq: probe.seq,
@@ -413,29 +426,29 @@ async fn answer(shared: &Shared, conn: ConnId, connection: &Connection, watch: &
             Ok(Datagram::Answer(answer)) => TransportEvent::Answer(conn, answer, received),
             Err(error) => return Closed::Violation(CloseCode::Protocol, error.to_string()),
         };
-        // A busy event loop must not keep us from answering; what it has no room for is as good as lost on the way.
+        // `try_send`: a busy event loop must not delay answers. A report that finds no room counts as lost on the path.
         shared.events.try_send(event).ok();
     }
 }
 
-/// Passes on that nobody listens where the peer was.
+/// Reports each ICMP "port unreachable" about the peer's address.
 async fn hear_icmp(shared: &Shared, conn: ConnId, watch: &Watch) -> Closed {
     let mut heard = 0;
     loop {
         watch.unreachable(&mut heard).await;
-        // A hint among many: what there is no room for will be said again.
+        // `try_send`: a dropped hint costs little, since the next probe draws another.
         let hint = TransportEvent::Input(Input::Unreachable(conn));
         shared.events.try_send(hint).ok();
     }
 }
 
-/// Datagrams over the allowance are dropped unread: a peer that floods only loses its own.
-struct Allowance {
+/// Limits the datagrams of one peer (a token bucket). Those over the limit are dropped unread, which harms that peer alone.
+struct RateLimiter {
     left: u32,
     at: Instant,
 }
 
-impl Allowance {
+impl RateLimiter {
     fn take(&mut self, now: Instant) -> bool {
         let every = Duration::from_secs(1) / DATAGRAMS_PER_S;
         let earned = (now.duration_since(self.at).as_micros() / every.as_micros())

@@ -1,13 +1,13 @@
 //! The real UDP socket under quinn, on Linux.
 //!
-//! quinn's own socket, with three things more: the kernel's time of receipt of every packet, ICMP errors, and fewer
-//! wake-ups. The system calls for packets are those of quinn's own crate (segmentation offload, ECN and source addresses
-//! included), in a version that also tells the time of receipt.
+//! It does what quinn's socket does, and adds the kernel's receive time of each packet, ICMP errors, and fewer wake-ups. It
+//! makes the system calls through `quinn-udp` (with segmentation offload, ECN and source addresses), in a version that also
+//! returns the receive time.
 //!
-//! - **ICMP.** With `IPV6_RECVERR` set, the kernel keeps the error with the packet that it is about, but it also fails the next
-//!   send or receive, whatever peer that is for (Linux, ip(7)). So what fails in that way is done again.
-//! - **Wake-ups.** Whoever waits for a socket to become writable is also woken each time that a packet has left. So
-//!   nobody waits for that, unless a send found the buffer full; then a second descriptor does.
+//! - **ICMP.** With `IPV6_RECVERR` set, the kernel queues each error with the packet that caused it. It also fails the next send
+//!   or receive, whichever peer that is for (Linux, ip(7)). Such a failed call is repeated.
+//! - **Wake-ups.** A task that waits until a socket is writable is woken each time a packet has left. So no task waits for it
+//!   unless a send found the buffer full; then a second descriptor of the same socket waits.
 
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, SocketAddrV6, UdpSocket};
@@ -33,20 +33,21 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::tap::Tap;
+use crate::events::EventName;
 
-/// How often a send or receive that failed over an ICMP error is done again: each error fails one call, and more may come
-/// meanwhile.
+/// The most attempts at one send. Each queued ICMP error fails one call, and further errors may arrive in between.
 const ATTEMPTS: usize = 4;
-/// ICMP errors that are read at a time: a flood of them must not keep the node from its packets.
+/// The most ICMP errors that are read in a row, so that many of them do not delay the node's packets.
 const ERRORS_AT_ONCE: usize = 32;
-/// A packet that the kernel received longer ago than this before it was read shows a clock that was set in between.
+/// The longest credible time between the kernel's receipt of a packet and our read. A longer one means that the wall clock was
+/// set in between.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// What is read of the packet that an ICMP error quotes: enough for its connection id.
+/// The number of bytes read of the packet that an ICMP error quotes. The connection id is within them.
 const QUOTE: usize = 64;
-/// Room for what comes with an ICMP error: the error, who sent it, the time, the interface, and more that options may bring. What
-/// does not fit makes all of it unreadable.
+/// The size of the buffer for an ICMP error's control messages: the error, its sender, the time, the interface, and those of other
+/// options. If one does not fit, none of them can be read.
 const CONTROL: usize = 512;
-/// The pause between two warnings about failed sends.
+/// The least time between two warnings about failed sends.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// See the module's documentation.
@@ -54,12 +55,12 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 pub struct KernelSocket {
     bound: Arc<Bound>,
     errors: AbortHandle,
-    /// A send found no room; nothing is sent until there is some.
+    /// A send found the buffer full. quinn waits for [`Writable`] then.
     full: AtomicBool,
     warned: Mutex<Option<Instant>>,
 }
 
-/// The socket, and what the system says of it.
+/// The registered socket and its options.
 #[derive(Debug)]
 struct Bound {
     io: AsyncFd<UdpSocket>,
@@ -68,15 +69,15 @@ struct Bound {
 }
 
 impl KernelSocket {
-    /// Takes a bound socket. Must be called within the runtime.
+    /// Wraps a bound socket. Must be called within tokio's runtime.
     ///
     /// # Errors
     /// When the system refuses one of the socket's options.
     pub fn open(socket: UdpSocket, tap: Arc<Tap>) -> io::Result<Arc<Self>> {
         let state = UdpSocketState::new((&socket).into())?;
-        // Without ICMP, dead peers are found by their silence alone.
+        // Without ICMP errors the node still works: it detects dead peers by their silence alone.
         if let Err(error) = state.enable_transport_errors((&socket).into()) {
-            tracing::debug!(%error, "no ICMP errors from this socket");
+            tracing::debug!(%error, "ICMP errors unavailable");
         }
         tap.leave_arrivals_to_kernel();
         let bound = Arc::new(Bound {
@@ -98,7 +99,7 @@ impl KernelSocket {
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.is_none_or(|at| now.duration_since(at) >= WARN_EVERY) {
             *warned = Some(now);
-            tracing::warn!(to = %transmit.destination, bytes = transmit.contents.len(), %error, "can't send");
+            tracing::warn!(to = %transmit.destination, bytes = transmit.contents.len(), %error, "{}", EventName::SendFailed);
         }
     }
 }
@@ -133,8 +134,8 @@ impl Bound {
         Ok(count)
     }
 
-    /// The kernel stamps with the wall clock. The stamp is turned into a time that nobody can set at once; where the clock was
-    /// set in the moment between, there is no time.
+    /// Converts the kernel's stamps, which are wall-clock times, to monotonic times. If the wall clock was set in between, the
+    /// packet gets no time.
     fn note_arrivals(&self, meta: &quinn_udp::RecvMeta, now: Instant, wall: Duration) {
         let waited = meta
             .timestamp
@@ -152,7 +153,7 @@ impl Bound {
         }
     }
 
-    /// Reads ICMP errors as they come.
+    /// Reads ICMP errors as they arrive.
     async fn read_errors(self: Arc<Self>) {
         while let Ok(mut guard) = self.io.ready(Interest::ERROR).await {
             guard.clear_ready();
@@ -166,7 +167,7 @@ impl Bound {
         }
     }
 
-    /// One ICMP error: the peer that the packet was for, and the packet's first bytes, if it says that nobody listens.
+    /// Reads one ICMP error. For "port unreachable" it returns the packet's destination, its first bytes and their number.
     fn read_error(&self) -> nix::Result<Option<(SocketAddr, [u8; QUOTE], usize)>> {
         let mut quoted = [0; QUOTE];
         let mut control = cmsg_space!([u8; CONTROL]);
@@ -218,11 +219,11 @@ impl AsyncUdpSocket for KernelSocket {
                     self.full.store(true, Ordering::Relaxed);
                     return Err(error);
                 }
-                // An ICMP error about an earlier packet fails this one; or it fails for a reason of its own, and again.
+                // Either an ICMP error about an earlier packet, which fails one call, or an error that will recur.
                 Err(error) => last = Some(error),
             }
         }
-        // QUIC takes it for a lost packet.
+        // QUIC treats the packet as lost and repeats what it must.
         if let Some(error) = last {
             self.warn(&error, transmit);
         }
@@ -239,15 +240,15 @@ impl AsyncUdpSocket for KernelSocket {
             let mut guard = ready!(self.bound.io.poll_read_ready(cx))?;
             match self.bound.receive(bufs, meta) {
                 Ok(count) => {
-                    // Fewer than asked for: the queue is empty, and the next packet wakes us anew.
+                    // Fewer packets than buffers: the queue is empty, and the next packet wakes the task again.
                     if count < bufs.len().min(meta.len()).min(quinn_udp::BATCH_SIZE) {
                         guard.clear_ready();
                     }
                     return Poll::Ready(Ok(count));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
-                // An ICMP error; an error returned from here would end the endpoint.
-                Err(error) => tracing::trace!(%error, "receiving again"),
+                // An ICMP error. Returning it would end the endpoint.
+                Err(error) => tracing::trace!(%error, "receive failed; retrying"),
             }
         }
     }
@@ -269,11 +270,11 @@ impl AsyncUdpSocket for KernelSocket {
     }
 }
 
-/// Waits until the socket takes packets again.
+/// Waits until the socket accepts packets again.
 #[derive(Debug)]
 struct Writable {
     socket: Arc<KernelSocket>,
-    /// Registered only while this one waits: then the system says at once whether the socket is writable.
+    /// Registered only while waiting. Registration reports at once whether the socket is writable.
     waiting: Option<AsyncFd<OwnedFd>>,
 }
 
@@ -308,7 +309,7 @@ pub(super) trait Owns: std::os::fd::AsRawFd {}
 impl Owns for UdpSocket {}
 impl Owns for OwnedFd {}
 
-/// Both clocks at one instant: the monotonic one, and the wall's as time since 1970.
+/// Reads both clocks: the monotonic one, and the wall clock as the time since 1970.
 #[expect(
     clippy::disallowed_methods,
     reason = "the kernel stamps packets with the wall clock"
@@ -321,7 +322,10 @@ fn now() -> (Instant, Duration) {
 }
 
 fn address(from: &SockaddrStorage) -> Option<SocketAddr> {
-    debug_assert!(from.len() > 0, "the kernel names the packet's destination");
+    debug_assert!(
+        from.len() > 0,
+        "the error contains the packet's destination"
+    );
     let v6 = from
         .as_sockaddr_in6()
         .map(|addr| SocketAddrV6::from(*addr).into());
@@ -345,7 +349,7 @@ mod tests {
 
     use super::*;
 
-    /// Far above what anything here takes.
+    /// Far above the time that any step takes.
     const PATIENCE: Duration = Duration::from_secs(20);
 
     fn bind() -> UdpSocket {
@@ -380,7 +384,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_packet_to_nobody_is_a_hint_and_costs_no_other_packet() {
+    async fn an_icmp_error_is_reported_and_costs_no_other_packet() {
         let nobody = bind().local_addr().unwrap();
         let tap = Arc::new(Tap::default());
         let (socket, friend) = (open(&tap), open(&Arc::default()));
@@ -397,7 +401,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_kernel_tells_when_a_packet_came() {
+    async fn arrivals_carry_the_kernels_time() {
         let tap = Arc::new(Tap::default());
         let (here, there) = (open(&tap), open(&Arc::default()));
         let watch = tap.watch(there.local_addr().unwrap());

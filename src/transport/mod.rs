@@ -1,14 +1,17 @@
-//! QUIC at the edge: quinn's endpoint, dials and accepts, the control stream, probe datagrams.
+//! The QUIC transport: quinn's endpoint, dialing and accepting, the control stream, probe datagrams.
 //!
-//! The transport turns connections into [`Input`]s for the core and the core's [`Action`]s into traffic. It decides
-//! nothing about membership. Each connection is one task that reads, writes and answers probes; it talks to the event
-//! loop over a bounded channel, so a busy loop slows its peers down and nothing piles up.
+//! The transport turns connections into [`Input`]s for the core, and the core's [`Action`]s into traffic. It decides nothing
+//! about membership. Each connection is one task that reads, writes and answers probes. The task reports to the event loop
+//! over a bounded channel: a busy loop slows its peers down, and no queue grows without limit.
 //!
 //! [`Input`]: crate::membership::Input
 //! [`Action`]: crate::membership::Action
 
+mod admission;
+mod config;
 mod congestion;
 mod connection;
+mod frames;
 #[cfg(target_os = "linux")]
 mod kernel;
 mod socket;
@@ -23,52 +26,40 @@ pub use tap::Tap;
 pub use timers::TimerRuntime;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{AsyncUdpSocket, Endpoint, EndpointConfig, TransportConfig, VarInt};
-use quinn_proto::HashedConnectionIdGenerator;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use quinn::{AsyncUdpSocket, Endpoint, TransportConfig, VarInt};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::clock::Clock;
 use crate::identity::{Allow, Identity};
 use crate::membership::{Action, Closed, ConnId, Connected, DialError, Input};
 use crate::record::Record;
-use crate::wire::{Answer, CloseCode, Datagram, MAX_FRAME, Message, Probe, ViewDigest};
+use crate::wire::{Answer, CloseCode, Datagram, Probe, ViewDigest};
+use admission::{HandshakeSlot, MAX_HANDSHAKES};
+use config::{endpoint_config, transport_config};
 use connection::{Command, DialRequest};
 use tap::Watch;
 
-/// QUIC's own idle timeout: above our slowest verdict, so that it is the detector who decides (section "QUIC" of the protocol).
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The round-trip time that a handshake reckons with: lost Initials are sent again after three times this, doubling. The
-/// usual guess (RFC 9002, section 6.2.2) for somebody who may not be there; a much shorter one for a start, when nodes that
-/// are started together wait for each other.
+/// The initial RTT of an ordinary dial: a lost Initial is repeated after three times this, then after twice as long each time.
+/// It is the default of RFC 9002, section 6.2.2.
 const PATIENT_RTT: Duration = Duration::from_millis(333);
+/// The initial RTT of a dial during a start. Nodes that start together dial before the other side listens, so lost Initials are
+/// repeated after 24 ms.
 const EAGER_RTT: Duration = Duration::from_millis(8);
-/// Never more than this in a UDP payload: with IPv6 and UDP headers it fits the least MTU of IPv6, so no discovery is needed.
-const MTU: u16 = 1200;
-/// What quinn may receive in one datagram; ours are smaller, a few bytes more are other QUIC versions' right.
-const MAX_UDP_PAYLOAD: u16 = 1280;
-/// Flow control of the one stream and of the connection: two frames.
-const STREAM_WINDOW: u32 = 2 * MAX_FRAME as u32;
-/// Datagrams that wait to be sent or read: a few probes.
-const DATAGRAM_BUFFER: usize = 8 * 1024;
-/// Handshakes of strangers under way at once: each costs a few kB and 0.7 ms.
-const MAX_HANDSHAKES: usize = 128;
-/// From so many on, an address must prove that it can receive before anything is spent on it (RFC 9000, section 8.1.2).
+/// The number of handshakes under way from which a new address is validated first (RFC 9000, section 8.1.2). A quarter of
+/// [`MAX_HANDSHAKES`]: validation costs an honest dialer one more round trip, so it begins only under load.
 const UNPROVEN_HANDSHAKES: usize = 32;
-/// Handshakes under way at once from one remote host (an IPv4 address, or the /64 of an IPv6 one): one host must not take
-/// all the places. This machine's own nodes are not bounded so.
-const HANDSHAKES_A_HOST: usize = 8;
-/// How long a peer that dialed may take from its first packet to its Hello: as long as a dialer tries on a slow path.
+/// The longest time from a dialer's first packet to its Hello. It is longer than a dialer tries on a slow path.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-/// Events that wait for the event loop.
+/// The most events that are queued for the event loop. A connection's task waits while the queue is full.
 const EVENTS: usize = 1024;
 
-/// What every connection says first, kept current by the event loop.
+/// The contents of a Hello. The event loop keeps it current.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Greeting {
     /// This run's id.
@@ -81,24 +72,28 @@ pub struct Greeting {
     pub record: Arc<Record>,
 }
 
-/// What the transport tells the event loop.
+/// A report from the transport to the event loop.
 #[derive(Debug)]
 pub enum TransportEvent {
-    /// For the core as it is.
+    /// An input for the core, unchanged.
     Input(Input),
-    /// A connection is there: the handle to keep, and what to tell the core.
+    /// A connection is established: the handle for the event loop, and the input for the core.
     Connected(Box<(Handle, Connected)>),
-    /// An answer came, at that time, where it could be told.
+    /// An answer arrived; with the time of its arrival, if one packet fits it.
     Answer(ConnId, Answer, Option<Instant>),
-    /// Somebody who dialed did not get as far as a Hello.
-    Stranger {
-        /// From where.
-        remote: SocketAddr,
-        /// The counter.
-        what: &'static str,
-        /// In words.
-        why: String,
-    },
+    /// An incoming connection was rejected before its Hello.
+    Rejected(Rejected),
+}
+
+/// An incoming connection that was rejected before its Hello.
+#[derive(Debug)]
+pub struct Rejected {
+    /// The remote address.
+    pub remote: SocketAddr,
+    /// The name under which `rejected` in `network.json` counts it.
+    pub counter: &'static str,
+    /// Why it was rejected, for the log.
+    pub cause: String,
 }
 
 /// The event loop's end of a connection.
@@ -109,7 +104,7 @@ pub struct Handle {
     watch: Arc<Watch>,
 }
 
-/// What all connections share.
+/// The state that all connections share.
 #[derive(Debug)]
 struct Shared {
     network: String,
@@ -124,23 +119,23 @@ struct Shared {
     clock: Clock,
 }
 
-/// What a transport is made of. The socket and the runtime are quinn's own seams: the real ones, or simulated ones.
+/// The parts of a transport. The socket and the runtime are quinn's own seams: real or simulated.
 pub struct Parts {
-    /// Who we are.
+    /// This node's key and certificate.
     pub identity: Arc<Identity>,
     /// The network's name.
     pub network: String,
-    /// Whom to talk to.
+    /// The nodes that may connect.
     pub allow: Allow,
     /// The UDP socket.
     pub socket: Arc<dyn AsyncUdpSocket>,
-    /// What the socket tells of single packets; a new one for a socket that tells nothing.
+    /// Where the socket reports single packets. A socket that reports none gets a fresh one.
     pub tap: Arc<Tap>,
     /// Timers and tasks.
     pub clock: Clock,
     /// Seeds quinn, so that a simulated run repeats; `None` for entropy.
     pub seed: Option<[u8; 32]>,
-    /// When a dial is given up.
+    /// The longest time that a dial may take. It is longer once the other side has answered.
     pub dial_timeout: Duration,
     /// The first greeting.
     pub greeting: Greeting,
@@ -151,11 +146,11 @@ pub struct Transport {
     endpoint: Endpoint,
     identity: Arc<Identity>,
     allow: Allow,
-    /// For dials: patient, eager.
+    /// For ordinary dials, and for those during a start.
     transport_configs: [Arc<TransportConfig>; 2],
     shared: Arc<Shared>,
     conns: BTreeMap<ConnId, Handle>,
-    garbage: Arc<AtomicU64>,
+    not_quic: Arc<AtomicU64>,
 }
 
 impl Transport {
@@ -176,10 +171,10 @@ impl Transport {
             .max_incoming(MAX_HANDSHAKES)
             .incoming_buffer_size(16 * 1024)
             .incoming_buffer_size_total(1024 * 1024);
-        let garbage = Arc::new(AtomicU64::new(0));
+        let not_quic = Arc::new(AtomicU64::new(0));
         let socket = socket::ObservedSocket::new(
             parts.socket,
-            garbage.clone(),
+            not_quic.clone(),
             parts.tap.clone(),
             parts.clock.clone(),
         );
@@ -207,30 +202,27 @@ impl Transport {
             transport_configs,
             shared,
             conns: BTreeMap::new(),
-            garbage,
+            not_quic,
         };
         Ok((transport, receiver))
     }
 
-    /// Datagrams that came in and were no QUIC.
+    /// The number of received datagrams that are not QUIC.
     #[must_use]
-    pub fn garbage(&self) -> u64 {
-        self.garbage.load(Ordering::Relaxed)
+    pub fn not_quic(&self) -> u64 {
+        self.not_quic.load(Ordering::Relaxed)
     }
 
-    /// Makes the newest greeting known to all connections.
+    /// Sets the contents of the Hellos from now on.
     pub fn greet_with(&self, greeting: Greeting) {
         self.shared.greeting.send_replace(greeting);
     }
 
-    /// Turns what a connection reported into what the core understands. `Err` is for the log only.
+    /// Converts a connection's report into an input for the core.
     ///
     /// # Errors
-    /// When a stranger was turned away: where it came from, the counter, and why.
-    pub fn translate(
-        &mut self,
-        event: TransportEvent,
-    ) -> Result<Input, (SocketAddr, &'static str, String)> {
+    /// For [`TransportEvent::Rejected`], which does not concern the core.
+    pub fn translate(&mut self, event: TransportEvent) -> Result<Input, Rejected> {
         match event {
             TransportEvent::Input(Input::Closed(conn, why)) => {
                 self.conns.remove(&conn);
@@ -249,11 +241,11 @@ impl Transport {
                     .and_then(|handle| handle.watch.probe_left(answer.seq));
                 Ok(Input::Answer(conn, answer, rtt_us(left, received, answer)))
             }
-            TransportEvent::Stranger { remote, what, why } => Err((remote, what, why)),
+            TransportEvent::Rejected(rejected) => Err(rejected),
         }
     }
 
-    /// Does what the core wants done.
+    /// Performs an action of the core.
     pub fn perform(&mut self, action: Action) {
         match action {
             Action::Dial {
@@ -275,7 +267,7 @@ impl Transport {
             }
             Action::Send(conn, message) => {
                 if let Some(handle) = self.conns.get(&conn) {
-                    // At most one message is under way, so a full channel means that the task is gone.
+                    // At most one message is under way, so the channel is never full; it is closed if the task has ended.
                     handle
                         .commands
                         .try_send(Command::Send(message.to_frame()))
@@ -298,7 +290,7 @@ impl Transport {
         }
     }
 
-    /// Closes everything with "I leave", and waits a little for the peers to hear it.
+    /// Closes all connections with [`CloseCode::Leaving`], and waits for the peers' acknowledgements, for `patience` at most.
     pub async fn leave(self, patience: Duration) {
         self.endpoint
             .close(VarInt::from_u32(CloseCode::Leaving.number()), &[]);
@@ -341,12 +333,12 @@ impl Handle {
         let bytes = Datagram::Probe(probe).to_bytes();
         self.watch.follow(self.connection.remote_address());
         self.watch.probe_queued(probe.seq, bytes.len());
-        // A connection that is closing takes no more; its end is reported in its own time.
+        // A closing connection refuses datagrams; its task reports the end.
         self.connection.send_datagram(bytes.into()).ok();
     }
 }
 
-/// The path's share of the time between a probe and its answer, in µs: what the answer was held at the other end is taken off.
+/// The round-trip time of the path in µs: the time between probe and answer, less the time for which the peer held the answer.
 fn rtt_us(left: Option<Instant>, received: Option<Instant>, answer: Answer) -> Option<u32> {
     let taken = received?.checked_duration_since(left?)?;
     let path = taken.checked_sub(Duration::from_micros(answer.hold_us.into()))?;
@@ -359,67 +351,7 @@ impl Shared {
     }
 }
 
-/// A place among the handshakes under way.
-struct Place {
-    shared: Arc<Shared>,
-    host: Option<IpAddr>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Place {
-    /// A place, or why there is none.
-    fn take(shared: &Arc<Shared>, remote: IpAddr) -> Result<Self, String> {
-        let permit = shared.handshakes.clone().try_acquire_owned();
-        let permit = permit.map_err(|_| format!("{MAX_HANDSHAKES} handshakes are under way"))?;
-        let host = host_of(remote);
-        if let Some(host) = host {
-            let mut by_host = shared
-                .by_host
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            let count = by_host.entry(host).or_default();
-            if *count >= HANDSHAKES_A_HOST {
-                return Err(format!(
-                    "{HANDSHAKES_A_HOST} handshakes with {host} are under way"
-                ));
-            }
-            *count += 1;
-        }
-        Ok(Self {
-            shared: shared.clone(),
-            host,
-            _permit: permit,
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let Some(host) = self.host else { return };
-        let mut by_host = self
-            .shared
-            .by_host
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = by_host.get_mut(&host) {
-            *count -= 1;
-            if *count == 0 {
-                by_host.remove(&host);
-            }
-        }
-    }
-}
-
-/// What counts as one host; `None` for this machine.
-fn host_of(remote: IpAddr) -> Option<IpAddr> {
-    match remote.to_canonical() {
-        ip if ip.is_loopback() => None,
-        IpAddr::V4(v4) => Some(v4.into()),
-        IpAddr::V6(v6) => Some(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into()),
-    }
-}
-
-/// Accepts for as long as the endpoint lives. Strangers cost little until they have shown a key and said Hello.
+/// Accepts connections as long as the endpoint lives, within the limits of [`admission`].
 async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
     while let Some(incoming) = endpoint.accept().await {
         let remote = incoming.remote_address();
@@ -428,63 +360,34 @@ async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
             incoming.retry().ok();
             continue;
         }
-        match Place::take(&shared, remote.ip()) {
-            Ok(place) => {
-                let accepted = connection::accept(shared.clone(), incoming, place);
+        match HandshakeSlot::take(&shared, remote.ip()) {
+            Ok(slot) => {
+                let accepted = connection::accept(shared.clone(), incoming, slot);
                 shared.clock.spawn(accepted);
             }
-            Err(why) => {
+            Err(cause) => {
                 incoming.refuse();
-                stranger(&shared, remote, "handshakes_over_limit", why).await;
+                let rejected = Rejected {
+                    remote,
+                    counter: "handshakes_over_limit",
+                    cause,
+                };
+                report_rejected(&shared, rejected).await;
             }
         }
     }
 }
 
-async fn stranger(shared: &Shared, remote: SocketAddr, what: &'static str, why: String) {
-    // Strangers must not be able to hold up the event loop: what it has no room for goes uncounted.
+async fn report_rejected(shared: &Shared, rejected: Rejected) {
+    // `try_send`: rejected connections must not delay the event loop. A report that finds no room is not counted.
     shared
         .events
-        .try_send(TransportEvent::Stranger { remote, what, why })
+        .try_send(TransportEvent::Rejected(rejected))
         .ok();
     tokio::task::yield_now().await;
 }
 
-fn endpoint_config(identity: &Identity, seed: Option<[u8; 32]>) -> EndpointConfig {
-    let (reset_key, cid_key) = identity.quic_keys();
-    let mut config = EndpointConfig::new(Arc::new(reset_key));
-    config
-        .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(cid_key)))
-        .min_reset_interval(Duration::from_millis(1))
-        .grease_quic_bit(false)
-        .max_udp_payload_size(MAX_UDP_PAYLOAD)
-        .expect("above 1200")
-        .rng_seed(seed);
-    config
-}
-
-fn transport_config(initial_rtt: Duration) -> TransportConfig {
-    let mut config = TransportConfig::default();
-    config
-        .max_idle_timeout(Some(IDLE_TIMEOUT.try_into().expect("30 s fit")))
-        .keep_alive_interval(None)
-        .initial_rtt(initial_rtt)
-        .initial_mtu(MTU)
-        .min_mtu(MTU)
-        .mtu_discovery_config(None)
-        .max_concurrent_bidi_streams(1_u8.into())
-        .max_concurrent_uni_streams(0_u8.into())
-        .stream_receive_window(STREAM_WINDOW.into())
-        .receive_window(STREAM_WINDOW.into())
-        .send_window(u64::from(STREAM_WINDOW))
-        .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
-        .datagram_send_buffer_size(DATAGRAM_BUFFER)
-        .allow_spin(false)
-        .congestion_controller_factory(Arc::new(congestion::FlooredConfig));
-    config
-}
-
-/// Why quinn says that a connection ended, in the core's words.
+/// Converts quinn's reason for the end of a connection to the core's.
 fn closed(error: quinn::ConnectionError) -> Closed {
     match error {
         quinn::ConnectionError::ApplicationClosed(close) => {
@@ -498,45 +401,4 @@ fn closed(error: quinn::ConnectionError) -> Closed {
         | quinn::ConnectionError::ConnectionClosed(_)
         | quinn::ConnectionError::CidsExhausted => Closed::Failed(error.to_string()),
     }
-}
-
-/// A control message's frame, or why there is none.
-#[derive(Debug, thiserror::Error)]
-enum FrameError {
-    #[error(transparent)]
-    Closed(#[from] quinn::ConnectionError),
-    #[error("{0}")]
-    Violation(String, CloseCode),
-}
-
-async fn read_frame(stream: &mut quinn::RecvStream, limit: usize) -> Result<Message, FrameError> {
-    let mut head = [0; 4];
-    read_exact(stream, &mut head).await?;
-    let length = u32::from_be_bytes(head) as usize;
-    if length > limit {
-        let why = format!("a frame of {length} bytes is over the limit of {limit}");
-        return Err(FrameError::Violation(why, CloseCode::Limit));
-    }
-    let mut body = vec![0; length];
-    read_exact(stream, &mut body).await?;
-    Message::from_body(&body)
-        .map_err(|error| FrameError::Violation(error.to_string(), CloseCode::Protocol))
-}
-
-async fn read_exact(stream: &mut quinn::RecvStream, buffer: &mut [u8]) -> Result<(), FrameError> {
-    stream
-        .read_exact(buffer)
-        .await
-        .map_err(|error| match error {
-            quinn::ReadExactError::ReadError(quinn::ReadError::ConnectionLost(error)) => {
-                error.into()
-            }
-            quinn::ReadExactError::ReadError(_) | quinn::ReadExactError::FinishedEarly(_) => {
-                // A dead stream is a dead connection.
-                FrameError::Violation(
-                    "it ended the control stream".to_owned(),
-                    CloseCode::Protocol,
-                )
-            }
-        })
 }

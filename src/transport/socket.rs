@@ -1,7 +1,7 @@
-//! The socket under quinn: quinn's own, with a look at what comes in.
+//! The socket right under quinn. It observes packets and passes them on unchanged.
 //!
-//! It counts datagrams that are no QUIC at all, and tells the [`Tap`] when packets leave, and when they arrive where the kernel does
-//! not tell.
+//! It counts datagrams that are not QUIC, and reports to the [`Tap`] when packets leave. It also reports when they arrive, if the
+//! kernel does not.
 
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -17,16 +17,16 @@ use quinn::{AsyncUdpSocket, UdpPoller};
 use super::tap::Tap;
 use crate::clock::Clock;
 
-/// The shortest packet that any QUIC endpoint takes for one of its own (RFC 9000, section 10.3: a stateless reset).
+/// The length of the shortest QUIC packet, a stateless reset (RFC 9000, section 10.3).
 const SHORTEST_PACKET: usize = 21;
-/// Set in every packet of QUIC version 1, as we don't grease it (RFC 9000, section 17.2).
+/// This bit is set in every packet of QUIC version 1, since we don't grease it (RFC 9000, section 17.2).
 const FIXED_BIT: u8 = 0x40;
 
-/// Looks at packets, and passes everything on.
+/// Wraps a socket; see the module's documentation.
 #[derive(Debug)]
 pub(super) struct ObservedSocket {
     inner: Arc<dyn AsyncUdpSocket>,
-    garbage: Arc<AtomicU64>,
+    not_quic: Arc<AtomicU64>,
     tap: Arc<Tap>,
     clock: Clock,
 }
@@ -34,13 +34,13 @@ pub(super) struct ObservedSocket {
 impl ObservedSocket {
     pub(super) fn new(
         inner: Arc<dyn AsyncUdpSocket>,
-        garbage: Arc<AtomicU64>,
+        not_quic: Arc<AtomicU64>,
         tap: Arc<Tap>,
         clock: Clock,
     ) -> Self {
         Self {
             inner,
-            garbage,
+            not_quic,
             tap,
             clock,
         }
@@ -49,7 +49,7 @@ impl ObservedSocket {
     fn look_at(&self, bytes: &[u8], meta: &RecvMeta, now: Option<Instant>) {
         for packet in bytes[..meta.len].chunks(meta.stride.max(1)) {
             if packet.len() < SHORTEST_PACKET || packet[0] & FIXED_BIT == 0 {
-                self.garbage.fetch_add(1, Ordering::Relaxed);
+                self.not_quic.fetch_add(1, Ordering::Relaxed);
             }
             if let Some(now) = now {
                 self.tap.arrives(meta.addr, packet.len(), now, now);
@@ -64,7 +64,7 @@ impl AsyncUdpSocket for ObservedSocket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        // Before the send, as in ping: on loopback the packet has arrived when the send returns.
+        // Stamped before the send, as ping does: on loopback the packet has arrived by the time the send returns.
         let first = transmit.segment_size.unwrap_or(transmit.contents.len());
         let first = first.min(transmit.contents.len());
         self.tap.leaves(

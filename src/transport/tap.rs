@@ -1,12 +1,12 @@
-//! What the socket sees of single packets, for each connection: when one left, when one arrived, and that nobody is there.
+//! Packet times for each connection: when a packet left, when one arrived, and ICMP "port unreachable".
 //!
-//! quinn tells neither which packet carried a datagram nor when the kernel received it, and a round-trip time that
-//! starts and ends in this program measures two schedulers beside the path. So the socket notes the times of packets, and
-//! a connection asks for the one that its datagram went or came in. An answer counts only where **exactly one** packet
-//! fits; otherwise there is no time, and no sample: nothing is guessed.
+//! quinn tells neither which packet carried a datagram nor when the kernel received it. A round-trip time that starts and ends
+//! in this program would include the delays of two schedulers. So the socket records the times of packets, and a connection looks
+//! up the packet that carried its datagram. A time counts only if **exactly one** packet fits. Otherwise the sample is dropped:
+//! nothing is guessed.
 //!
-//! ICMP "port unreachable" comes in here as well. Anybody can forge it, so it counts only if it quotes a
-//! connection id of ours, which nobody off the path knows (RFC 9000, section 21.1; RFC 8085, section 5.2).
+//! Anybody can forge ICMP. So "port unreachable" counts only if it quotes a connection id that we used, which nobody off the
+//! path knows (RFC 9000, section 21.1; RFC 8085, section 5.2).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -16,32 +16,33 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-/// What a short-header packet takes beside a datagram's bytes, at the least: flags, connection id, packet number, frame
-/// type and authentication tag (RFC 9000, section 17.3.1; RFC 9221, section 4).
+/// The least overhead of a short-header packet with one datagram: flags, connection id, packet number, frame type and
+/// authentication tag (RFC 9000, section 17.3.1; RFC 9221, section 4).
 const LEAST_OVERHEAD: usize = 1 + CID_BYTES + 1 + 1 + 16;
 /// The length of our connection ids.
 const CID_BYTES: usize = 8;
-/// Between the socket and the task that reads a datagram lies so much, unless the node is starved.
+/// The longest time from the socket to the task that reads the datagram, unless the node is starved. An older packet does not
+/// count as the datagram's.
 const FRESH: Duration = Duration::from_millis(20);
-/// Packets that are remembered for a connection: more of them in [`FRESH`] leave nothing to tell apart.
+/// The most arrivals that are remembered for a connection. If more arrive within [`FRESH`], several fit and no time counts anyway.
 const ARRIVALS: usize = 16;
-/// Probes whose time of leaving is remembered: as many as the detector keeps open.
+/// The most probes whose time of leaving is remembered: as many as the detector keeps open.
 const PROBES: usize = 48;
-/// Connection ids that are remembered as used last towards a peer: one for each kind of packet of a handshake, and one more.
+/// The most connection ids that are remembered for a peer: one for each packet type of a handshake, and one more.
 const CIDS: usize = 4;
 
 type Cid = [u8; CID_BYTES];
 
-/// The connections that want to know of packets, by their peer's address.
+/// The connections whose packets are observed, by their peer's address.
 #[derive(Debug, Default)]
 pub struct Tap {
-    lines: Mutex<BTreeMap<SocketAddr, Vec<Arc<Line>>>>,
+    connections: Mutex<BTreeMap<SocketAddr, Vec<Arc<Observed>>>>,
     by_kernel: AtomicBool,
 }
 
-/// What was seen of one connection's packets.
+/// What was observed of one connection.
 #[derive(Debug)]
-struct Line {
+struct Observed {
     seen: Mutex<Seen>,
     unreachable: watch::Sender<u32>,
 }
@@ -50,11 +51,13 @@ struct Line {
 struct Seen {
     /// Datagrams that were handed to quinn and have not left yet.
     waiting: Vec<Waiting>,
-    /// When probes left.
+    /// The numbers of probes, and when each left.
     probes: VecDeque<(u32, Instant)>,
     arrivals: VecDeque<Arrival>,
-    /// How long an answer takes from being made to leaving: told as a part of the hold, as it can't be known before.
+    /// The smoothed time from creating an answer to its leaving. It is added to the hold that the answer contains, since the real
+    /// value is known only after the answer has left.
     lag: Option<Duration>,
+    /// The destination connection ids of the last packets.
     cids: VecDeque<Cid>,
 }
 
@@ -78,62 +81,63 @@ struct Arrival {
 }
 
 impl Tap {
-    /// The socket itself tells when the kernel received a packet; nobody else may.
+    /// Declares that the kernel's socket reports arrivals, so that no other socket does.
     pub(super) fn leave_arrivals_to_kernel(&self) {
         self.by_kernel.store(true, Ordering::Relaxed);
     }
 
-    /// Whether arrivals are stamped by the kernel. Otherwise they are stamped where the program reads them, which is later by
-    /// what it takes to wake it.
+    /// Whether arrivals carry the kernel's stamps. Otherwise they are stamped at the read, which is later by the wake-up.
     #[must_use]
     pub fn is_by_kernel(&self) -> bool {
         self.by_kernel.load(Ordering::Relaxed)
     }
 
-    /// Watches the packets to and from a peer.
+    /// Observes the packets to and from a peer.
     pub(super) fn watch(self: &Arc<Self>, peer: SocketAddr) -> Watch {
-        let line = Arc::new(Line {
+        let observed = Arc::new(Observed {
             seen: Mutex::default(),
             unreachable: watch::Sender::new(0),
         });
         let peer = canonical(peer);
-        self.lines()
+        self.connections()
             .entry(peer)
             .or_default()
-            .push(Arc::clone(&line));
+            .push(Arc::clone(&observed));
         Watch {
             tap: Arc::clone(self),
             peer: Mutex::new(peer),
-            line,
+            observed,
         }
     }
 
-    /// A packet is about to leave.
+    /// Records that a packet is about to leave.
     pub(super) fn leaves(&self, peer: SocketAddr, packet: &[u8], now: Instant) {
-        let lines = self.lines();
-        let Some(lines) = lines.get(&canonical(peer)) else {
+        let connections = self.connections();
+        let Some(connections) = connections.get(&canonical(peer)) else {
             return;
         };
-        for line in lines {
-            line.seen().leaves(packet, now, lines.len() == 1);
+        for connection in connections {
+            connection
+                .seen()
+                .leaves(packet, now, connections.len() == 1);
         }
     }
 
-    /// A packet could not leave, and will later: what it carries has no time.
+    /// Records that a packet could not leave now. The datagrams in it get no time.
     pub(super) fn held_up(&self, peer: SocketAddr) {
-        if let Some(lines) = self.lines().get(&canonical(peer)) {
-            for line in lines {
-                line.seen().waiting.clear();
+        if let Some(connections) = self.connections().get(&canonical(peer)) {
+            for connection in connections {
+                connection.seen().waiting.clear();
             }
         }
     }
 
-    /// A packet of so many bytes was received at that time, and read now.
+    /// Records a packet of `bytes` bytes that was received at `at` and read at `now`.
     pub(super) fn arrives(&self, peer: SocketAddr, bytes: usize, at: Instant, now: Instant) {
-        let lines = self.lines();
-        // Of two connections with one peer nobody can tell whose it is.
-        if let Some([line]) = lines.get(&canonical(peer)).map(Vec::as_slice) {
-            let mut seen = line.seen();
+        let connections = self.connections();
+        // With two connections to one address, the packet can't be assigned.
+        if let Some([connection]) = connections.get(&canonical(peer)).map(Vec::as_slice) {
+            let mut seen = connection.seen();
             if seen.arrivals.len() == ARRIVALS {
                 seen.arrivals.pop_front();
             }
@@ -145,97 +149,102 @@ impl Tap {
         }
     }
 
-    /// ICMP says that nobody listens at the peer's address, about a packet that began with these bytes.
+    /// Records ICMP "port unreachable" about a packet to `peer` that began with the bytes `quoted`.
     pub(super) fn unreachable(&self, peer: SocketAddr, quoted: &[u8]) {
         let Some(cid) = destination_cid(quoted) else {
             return;
         };
-        if let Some(lines) = self.lines().get(&canonical(peer)) {
-            for line in lines {
-                if line.seen().cids.contains(&cid) {
-                    line.unreachable.send_modify(|count| *count += 1);
+        if let Some(connections) = self.connections().get(&canonical(peer)) {
+            for connection in connections {
+                if connection.seen().cids.contains(&cid) {
+                    connection.unreachable.send_modify(|count| *count += 1);
                 }
             }
         }
     }
 
-    fn lines(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Vec<Arc<Line>>>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn connections(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Vec<Arc<Observed>>>> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One connection's (or dial's) look at its packets, for as long as it is held.
+/// The observation of one connection or dial. Dropping it ends the observation.
 #[derive(Debug)]
 pub(super) struct Watch {
     tap: Arc<Tap>,
     peer: Mutex<SocketAddr>,
-    line: Arc<Line>,
+    observed: Arc<Observed>,
 }
 
 impl Watch {
-    /// The peer may have moved.
+    /// Follows the peer to its current address.
     pub(super) fn follow(&self, peer: SocketAddr) {
         let peer = canonical(peer);
         let mut mine = self.peer.lock().unwrap_or_else(PoisonError::into_inner);
         if *mine != peer {
             self.leave(*mine);
-            let mut lines = self.tap.lines();
-            lines.entry(peer).or_default().push(Arc::clone(&self.line));
+            let mut connections = self.tap.connections();
+            connections
+                .entry(peer)
+                .or_default()
+                .push(Arc::clone(&self.observed));
             *mine = peer;
         }
     }
 
-    /// A probe of so many bytes was handed to quinn.
+    /// Records that a probe of `bytes` bytes was handed to quinn.
     pub(super) fn probe_queued(&self, seq: u32, bytes: usize) {
         self.wait(Outgoing::Probe { seq }, bytes);
     }
 
-    /// An answer of so many bytes was handed to quinn, as soon as it was made.
+    /// Records that an answer of `bytes` bytes, created at `made`, was handed to quinn.
     pub(super) fn answer_queued(&self, bytes: usize, made: Instant) {
         self.wait(Outgoing::Answer { made }, bytes);
     }
 
-    /// When that probe left; once.
+    /// When that probe left. The time is returned once: a second answer to the same probe gets none.
     pub(super) fn probe_left(&self, seq: u32) -> Option<Instant> {
-        let mut seen = self.line.seen();
+        let mut seen = self.observed.seen();
         let at = seen.probes.iter().position(|(sent, _)| *sent == seq)?;
         seen.probes.remove(at).map(|(_, at)| at)
     }
 
-    /// When the datagram of so many bytes that was read just now arrived.
+    /// When the datagram of `bytes` bytes that was read at `now` arrived.
     pub(super) fn arrived(&self, bytes: usize, now: Instant) -> Option<Instant> {
-        self.line.seen().arrived(bytes, now)
+        self.observed.seen().arrived(bytes, now)
     }
 
-    /// Whether any packet came from there, and was not asked for since.
+    /// Whether a packet has arrived since the last call of [`Self::arrived`].
     pub(super) fn has_heard(&self) -> bool {
-        !self.line.seen().arrivals.is_empty()
+        !self.observed.seen().arrivals.is_empty()
     }
 
-    /// How long an answer takes from being made to leaving.
+    /// The smoothed time from creating an answer to its leaving.
     pub(super) fn answer_lag(&self) -> Duration {
-        self.line.seen().lag.unwrap_or_default()
+        self.observed.seen().lag.unwrap_or_default()
     }
 
-    /// Waits for the next word that nobody listens at the peer's address. `heard` counts those before.
+    /// Waits for the next ICMP "port unreachable". `heard` is the number of earlier ones, and is updated.
     pub(super) async fn unreachable(&self, heard: &mut u32) {
-        let mut receiver = self.line.unreachable.subscribe();
-        // The sender lives as long as this watch.
+        let mut receiver = self.observed.unreachable.subscribe();
+        // `wait_for` can't fail: the sender lives as long as `self`.
         if let Ok(count) = receiver.wait_for(|count| *count != *heard).await {
             *heard = *count;
         }
     }
 
     fn wait(&self, what: Outgoing, bytes: usize) {
-        self.line.seen().waiting.push(Waiting { what, bytes });
+        self.observed.seen().waiting.push(Waiting { what, bytes });
     }
 
     fn leave(&self, peer: SocketAddr) {
-        let mut lines = self.tap.lines();
-        if let Some(there) = lines.get_mut(&peer) {
-            there.retain(|line| !Arc::ptr_eq(line, &self.line));
+        let mut connections = self.tap.connections();
+        if let Some(there) = connections.get_mut(&peer) {
+            there.retain(|connection| !Arc::ptr_eq(connection, &self.observed));
             if there.is_empty() {
-                lines.remove(&peer);
+                connections.remove(&peer);
             }
         }
     }
@@ -248,7 +257,7 @@ impl Drop for Watch {
     }
 }
 
-impl Line {
+impl Observed {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -264,8 +273,8 @@ impl Seen {
             }
             self.cids.push_back(cid);
         }
-        // quinn puts datagrams into the next packet before anything else. With several waiting, some may follow in
-        // another one, and which is not known.
+        // quinn puts datagrams into the next packet before anything else. If several wait, some may go into a later packet, and
+        // which ones is unknown.
         let waiting = std::mem::take(&mut self.waiting);
         let [Waiting { what, bytes }] = waiting[..] else {
             return;
@@ -300,7 +309,7 @@ impl Seen {
     }
 }
 
-/// The first bytes of a packet's destination connection id (RFC 9000, section 17): random, and known on the path alone.
+/// The first bytes of a packet's destination connection id (RFC 9000, section 17). They are random, and known only on the path.
 fn destination_cid(packet: &[u8]) -> Option<Cid> {
     const LONG_HEADER: u8 = 0x80;
     let from = if packet.first()? & LONG_HEADER == 0 {
@@ -313,7 +322,7 @@ fn destination_cid(packet: &[u8]) -> Option<Cid> {
     packet.get(from..from + CID_BYTES)?.try_into().ok()
 }
 
-/// One name for an IPv4 address, however the socket calls it; without scope and flow, which differ by direction.
+/// Normalises an address: IPv4-mapped to IPv4, without scope and flow label, which differ by direction.
 fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
@@ -337,7 +346,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_probe_left_with_the_first_packet_after_it() {
+    async fn a_probe_leaves_with_the_next_packet() {
         let (tap, watch, peer, now) = scene();
         watch.probe_queued(7, 20);
         tap.leaves(peer, &packet(60, 1), now);
@@ -347,7 +356,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_two_datagrams_wait_or_two_connections_share_a_peer_no_time_is_told() {
+    async fn two_waiting_datagrams_or_two_connections_to_a_peer_give_no_time() {
         let (tap, watch, peer, now) = scene();
         watch.probe_queued(1, 20);
         watch.answer_queued(8, now);
@@ -364,7 +373,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_datagram_arrived_with_the_one_fresh_packet_that_could_hold_it() {
+    async fn a_datagram_is_matched_to_the_only_recent_packet_that_fits() {
         let (tap, watch, peer, now) = scene();
         let later = now + Duration::from_millis(2);
         tap.arrives(peer, 33, now, now);
@@ -382,7 +391,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answers_way_to_the_socket_is_learned() {
+    async fn the_lag_of_answers_is_smoothed() {
         let (tap, watch, peer, now) = scene();
         for lag in [40, 80] {
             watch.answer_queued(8, now);
@@ -397,7 +406,7 @@ mod tests {
         tap.leaves(peer, &packet(60, 5), now);
         tap.unreachable(peer, &packet(60, 6));
         tap.unreachable(peer, &[]);
-        assert_eq!(*watch.line.unreachable.borrow(), 0);
+        assert_eq!(*watch.observed.unreachable.borrow(), 0);
         tap.unreachable(peer, &packet(20, 5));
         let mut heard = 0;
         watch.unreachable(&mut heard).await;
@@ -405,7 +414,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_peer_that_moves_is_followed_and_one_that_goes_leaves_nothing() {
+    async fn a_moved_peer_is_followed_and_a_dropped_watch_leaves_nothing() {
         let (tap, watch, peer, now) = scene();
         let there = "[::1]:9001".parse().unwrap();
         watch.follow(there);
@@ -414,6 +423,6 @@ mod tests {
         tap.arrives(there, 60, now, now);
         assert_eq!(watch.arrived(8, now), Some(now));
         drop(watch);
-        assert!(tap.lines().is_empty());
+        assert!(tap.connections().is_empty());
     }
 }

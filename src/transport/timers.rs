@@ -1,9 +1,8 @@
-//! Timers for quinn and the event loop that wake the program when they are due, and at no other time.
+//! Timers for quinn and the event loop that wake the process only when they are due.
 //!
-//! tokio keeps timers in a wheel whose slots get coarser with distance: a timer that is far away wakes the program when its
-//! slot is reached, to be filed anew, and again when it is due; and one that was moved further away still wakes it at its
-//! old time. An idle node is nothing but far timers that are moved on, so this doubled its wake-ups. Here
-//! the deadlines are in order, and one timer of the kernel, a `timerfd`, is set to the first.
+//! tokio's timer wheel has coarser slots for later deadlines. A distant timer wakes the process when its slot is reached, and
+//! again when it is due. A timer that was postponed still wakes it at the old time. An idle node does little but postpone distant
+//! timers, so tokio's timers doubled its wake-ups. Here the deadlines are kept sorted, and one `timerfd` is set to the first.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -27,8 +26,8 @@ use tokio::time::Instant;
 use super::kernel::{KernelSocket, own};
 use super::tap::Tap;
 
-/// Timers are due at whole multiples of this, so that those that are due together wake the program once. An impaired packet
-/// is late by no more than this.
+/// Deadlines are rounded up to multiples of this, so that near deadlines share one wake-up. It is also the most by which an
+/// impaired packet is late.
 const GRAIN: Duration = Duration::from_micros(250);
 
 /// quinn's runtime on tokio, with timers of our own.
@@ -39,10 +38,10 @@ pub struct TimerRuntime {
 }
 
 impl TimerRuntime {
-    /// Must be called within tokio's runtime.
+    /// Creates the timer. Must be called within tokio's runtime.
     ///
     /// # Errors
-    /// When the system has no timer for us.
+    /// When the system can't create a `timerfd`.
     pub fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
@@ -93,17 +92,17 @@ struct Queue {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// In the order of their times; the number tells apart what is due at the same time.
+    /// Sorted by deadline; the number distinguishes equal deadlines.
     timers: BTreeMap<Place, Waker>,
     next: u64,
-    /// What the kernel's timer is set to.
+    /// The time to which the kernel's timer is set.
     set: Option<Instant>,
 }
 
 type Place = (Instant, u64);
 
 impl Queue {
-    /// Wakes what is due, whenever the kernel's timer is.
+    /// Wakes the due timers each time that the kernel's timer fires.
     async fn drive(self: Arc<Self>) {
         while let Ok(mut guard) = self.timer.ready(Interest::READABLE).await {
             guard.clear_ready();
@@ -128,29 +127,29 @@ impl Queue {
         due
     }
 
-    /// Sets the kernel's timer to the first of ours.
+    /// Sets the kernel's timer to the first deadline.
     fn set(&self, waiting: &mut Waiting) {
         let Some(&(first, _)) = waiting.timers.keys().next() else {
-            // It may go off once more, for nothing.
+            // The kernel's timer stays set; it may fire once more without effect.
             return;
         };
         if waiting.set == Some(first) {
             return;
         }
-        // A time of zero would switch it off.
+        // Zero would disarm the timer.
         let pause = first
             .saturating_duration_since(Instant::now())
             .max(Duration::from_nanos(1));
         let spec = Itimerspec {
             it_interval: Timespec::default(),
-            it_value: pause.try_into().expect("no timer is centuries away"),
+            it_value: pause.try_into().expect("no deadline is centuries away"),
         };
         timerfd_settime(self.timer.get_ref(), TimerfdTimerFlags::empty(), &spec)
-            .expect("a valid time for a timer that is ours");
+            .expect("the time is valid and the descriptor is a timerfd");
         waiting.set = Some(first);
     }
 
-    /// The next whole grain: never before the time itself.
+    /// Rounds up to the next multiple of [`GRAIN`].
     fn grain_after(&self, at: Instant) -> Instant {
         let since = at.saturating_duration_since(self.start);
         let grains = since.as_nanos().div_ceil(GRAIN.as_nanos());
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn timers_go_off_in_order_and_never_early() {
+    async fn timers_fire_in_order_and_never_early() {
         let runtime = TimerRuntime::new().unwrap();
         let start = Instant::now();
         let ms = |ms| start + Duration::from_millis(ms);

@@ -210,6 +210,7 @@ impl Net {
                     self.check_own(news.at, news.place, &own, before.as_deref());
                 }
                 Told::Dialed(addr) => self.dials[news.place].push((news.at, addr)),
+                Told::Closed(_) => {}
             }
         }
     }

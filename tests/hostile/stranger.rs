@@ -1,4 +1,4 @@
-//! A peer that speaks as much of the protocol as it likes: quinn, a key, and messages made by hand.
+//! A peer that follows the protocol only as far as a test wants: quinn, a key, and messages made by hand.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(crate) struct Stranger {
     endpoint: Endpoint,
 }
 
-/// A connection on which both have said Hello.
+/// A connection after both Hellos.
 pub(crate) struct Acquaintance {
     pub(crate) connection: Connection,
     pub(crate) send: SendStream,
@@ -43,7 +43,7 @@ impl Stranger {
         self.identity.node_id()
     }
 
-    /// What TLS a well-behaved node has.
+    /// The TLS configuration of a well-behaved node.
     pub(crate) fn tls(&self) -> rustls::ClientConfig {
         self.identity
             .client_config(&self.network, &Allow::default(), None)
@@ -103,7 +103,7 @@ impl Stranger {
         }
     }
 
-    /// Connects, says these bytes, and tells with which code that ended.
+    /// Connects, sends these bytes and returns the code that the connection was closed with.
     pub(crate) async fn says(&self, victim: SocketAddr, bytes: &[u8]) -> Option<CloseCode> {
         let connection = self.connect(victim).await.unwrap();
         let (mut send, _recv) = connection.open_bi().await.unwrap();
@@ -145,7 +145,7 @@ impl Acquaintance {
         self.send.write_all(&message.to_frame()).await.unwrap();
     }
 
-    /// Says these bytes, and tells with which code that ended.
+    /// Sends these bytes and returns the code that the connection was closed with.
     pub(crate) async fn says(mut self, bytes: &[u8]) -> Option<CloseCode> {
         self.send.write_all(bytes).await.ok();
         code(&self.connection).await
@@ -155,7 +155,7 @@ impl Acquaintance {
         self.connection.close_reason().is_none()
     }
 
-    /// Reads and drops what the victim sends, so that it never has to wait.
+    /// Reads and drops everything that the victim sends, so that the victim never waits for it.
     pub(crate) fn read_on(self) -> (Connection, SendStream) {
         let Self {
             connection,
@@ -178,7 +178,7 @@ pub(crate) fn peer(connection: &Connection) -> Option<NodeId> {
     certified_id(chain.first()?)
 }
 
-/// Waits for the end of a connection; the code, if it is one of area-net's.
+/// Waits until a connection is closed; returns the code if it is one of area-net's.
 pub(crate) async fn code(connection: &Connection) -> Option<CloseCode> {
     let closed = tokio::time::timeout(crate::processes::PATIENCE, connection.closed()).await;
     match closed.expect("it is never closed") {

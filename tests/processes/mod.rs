@@ -1,4 +1,4 @@
-//! The real binary as processes on loopback, each test in a folder of its own; and what they show in files and logs.
+//! The real binary as processes on loopback, each test in a folder of its own, and what the nodes show in files and log events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,18 +7,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use area_net::events::EventName;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-/// How long anything may take on a busy machine; what is promised to be quick is measured on its own.
+/// How long anything may take on a busy machine. Promised times have bounds of their own.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A folder with the shipped configuration, and the network of the nodes that run in it.
 pub(crate) struct Desk {
     dir: TempDir,
-    /// No other test's nodes have this name, whatever port they get.
+    /// Unique, so that nodes of two tests never link even if they reuse a port.
     pub(crate) network: String,
 }
 
@@ -58,6 +59,7 @@ impl Desk {
             .current_dir(self.dir.path())
             .env_remove("RUST_LOG")
             .args(["-c", "config", "-p", profile])
+            .args(["-s", "log.format=json"])
             .args(["-s", &format!("network.name={}", self.network)])
             .args([
                 "-s",
@@ -70,14 +72,14 @@ impl Desk {
         command
     }
 
-    /// Starts a profile; what it logs goes to `<profile>.log`.
+    /// Starts a profile, which logs to `<profile>.log`.
     pub(crate) fn start(&self, profile: &str, addr: SocketAddr, settings: &[&str]) -> Process {
         let log = fs::File::create(self.log_of(profile)).unwrap();
         let mut command = self.command(profile, addr, settings);
         self.spawn(profile, addr, command.stderr(log))
     }
 
-    /// Runs such a command, whose log may go elsewhere.
+    /// Runs such a command; its stderr goes wherever the command says.
     pub(crate) fn spawn(&self, profile: &str, addr: SocketAddr, command: &mut Command) -> Process {
         let command = command.stdin(Stdio::null()).stdout(Stdio::null());
         Process {
@@ -96,7 +98,7 @@ impl Desk {
 /// Addresses that were free a moment ago.
 pub(crate) fn ports(count: usize) -> Vec<SocketAddr> {
     let any = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), 0);
-    // All are held until all are there, so they differ.
+    // All sockets stay open until the last one is bound, so the ports differ.
     let sockets: Vec<_> = (0..count).map(|_| UdpSocket::bind(any).unwrap()).collect();
     let bound = sockets.iter().map(|socket| socket.local_addr().unwrap());
     bound.collect()
@@ -111,16 +113,31 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// Everything that it wrote to stderr, for the message of a failed test. No test reads it.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// What it wrote to a file of its profile, once it has.
+    /// The lines that it logged, as objects. A line that it hasn't finished yet is left out.
+    pub(crate) fn logged(&self) -> Vec<Value> {
+        let log = self.log();
+        let lines = log.lines().map(serde_json::from_str);
+        lines.filter_map(Result::ok).collect()
+    }
+
+    /// The lines that it logged about an event.
+    pub(crate) fn events(&self, event: EventName) -> Vec<Value> {
+        let mut lines = self.logged();
+        lines.retain(|line| line["message"] == event.as_str());
+        lines
+    }
+
+    /// The JSON in a file of its profile; `None` while there is no such file.
     pub(crate) fn file(&self, name: &str) -> Option<Value> {
         serde_json::from_slice(&fs::read(self.files.join(name)).ok()?).ok()
     }
 
-    /// Its picture; empty while it has drawn none.
+    /// Its picture; empty while it has written none.
     pub(crate) fn picture(&self) -> Picture {
         self.file("network.json")
             .map_or_else(Picture::default, |json| Picture::of(&json))
@@ -145,7 +162,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Where it has ended already, there is nothing to kill.
+        // This fails if the process has ended already, which is as well.
         self.child.kill().ok();
         self.child.wait().ok();
     }
@@ -154,7 +171,7 @@ impl Drop for Process {
 /// What `network.json` shows, by label.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Picture {
-    /// State, and when it last changed.
+    /// The state, and when it last changed, in Unix ms.
     pub(crate) nodes: BTreeMap<String, (String, u64)>,
     pub(crate) links: BTreeSet<(String, String)>,
     pub(crate) rejected: BTreeMap<String, u64>,
@@ -189,7 +206,7 @@ impl Picture {
         self.nodes.get(label).map_or("unknown", |(state, _)| state)
     }
 
-    /// Exactly these are up, and each two of them have a link.
+    /// Exactly these nodes are up, and each two of them have a link.
     pub(crate) fn is_full_mesh_of(&self, labels: &[&str]) -> bool {
         let nodes = self.nodes.iter();
         let up: BTreeSet<&str> = nodes
@@ -208,7 +225,7 @@ impl Picture {
     }
 }
 
-/// Waits until something is so, and tells how long that took.
+/// Waits until a condition holds; returns how long that took.
 #[track_caller]
 pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) -> impl Future<Output = Duration> {
     let place = std::panic::Location::caller();
@@ -222,7 +239,7 @@ pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) -> impl Future<Out
     }
 }
 
-/// Waits until all of these nodes show the same: exactly each other, fully linked.
+/// Waits until all of these nodes show the same picture: exactly each other, fully linked. Returns how long that took.
 #[track_caller]
 pub(crate) fn until_exact<'a>(
     nodes: &'a [&'a Process],

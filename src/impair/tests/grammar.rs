@@ -1,4 +1,4 @@
-//! The grammar as its user meets it.
+//! Tests of the grammar through `str::parse`.
 
 use std::net::SocketAddr;
 
@@ -13,13 +13,13 @@ fn fault(text: &str) -> (String, usize, Fault) {
         fault,
     }) = text.parse::<Rules>()
     else {
-        panic!("{text} was taken");
+        panic!("{text} was accepted");
     };
     (word, column, fault)
 }
 
 #[test]
-fn words_come_back_in_canonical_form() {
+fn rules_print_in_canonical_form() {
     for (text, canonical) in [
         (
             "delay 40ms 10ms loss 5% reorder 5%",
@@ -82,7 +82,7 @@ fn words_come_back_in_canonical_form() {
 }
 
 #[test]
-fn the_most_specific_rule_holds_alone() {
+fn only_the_most_specific_rule_applies() {
     let rules: Rules = "to [::1]:8090 loss 1%; delay 1ms; to ::1 loss 2%; to 127.0.0.1 loss 3%"
         .parse()
         .unwrap();
@@ -102,7 +102,7 @@ fn the_most_specific_rule_holds_alone() {
 }
 
 #[test]
-fn a_fault_is_told_with_its_word_and_column() {
+fn a_fault_is_reported_with_its_word_and_column() {
     let unknown = |nearest| Fault::Unknown { nearest };
     for (text, word, column, expected) in [
         ("dely 40ms", "dely", 1, unknown(Some("delay"))),
@@ -161,7 +161,7 @@ fn a_fault_is_told_with_its_word_and_column() {
     }
 }
 
-/// A text, the word in it that is at fault, its column, and what is said of it.
+/// A text, the word at fault in it, its column, and a part of the message.
 #[rustfmt::skip]
 const BAD_VALUES: [(&str, &str, usize, &str); 30] = [
     ("delay", "delay", 1, "lacks a value; write it as in `delay 40ms`"),
@@ -197,7 +197,7 @@ const BAD_VALUES: [(&str, &str, usize, &str); 30] = [
 ];
 
 #[test]
-fn a_value_that_is_none_is_told_with_what_it_should_be() {
+fn a_bad_value_is_reported_with_what_is_expected() {
     for (text, word, column, said) in BAD_VALUES {
         let error = text.parse::<Rules>().unwrap_err();
         assert_eq!((&*error.word, error.column), (word, column), "{text}");
@@ -211,7 +211,7 @@ fn a_value_that_is_none_is_told_with_what_it_should_be() {
 }
 
 #[test]
-fn rules_without_end_are_refused() {
+fn too_many_rules_and_too_long_texts_are_rejected() {
     let text = (1..=MAX_RULES).map(|port| format!("to [::1]:{port} loss 1%;"));
     let most = text.collect::<String>();
     let most = most.trim_end_matches(';');
@@ -222,7 +222,7 @@ fn rules_without_end_are_refused() {
     assert_eq!((column, why), (1, Fault::TooLong));
 }
 
-/// Texts with the shape of rules, mostly good ones.
+/// Texts in the form of rules, most of them valid.
 fn texts() -> impl Strategy<Value = String> {
     let share = "(0|5|33\\.333|99\\.99|100|0\\.000001)%?";
     let time = "(0|1|40|250)(\\.[0-9]{1,3})?(us|ms|)";
@@ -247,7 +247,7 @@ fn texts() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn rules_that_are_printed_read_back_as_the_same(text in texts()) {
+    fn printed_rules_parse_as_the_same_rules(text in texts()) {
         let rules = text.parse::<Rules>();
         prop_assert!(rules.is_ok(), "{}: {:?}", text, rules);
         let rules = rules.unwrap();
@@ -255,7 +255,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_rules_or_a_fault_within_it(text: String) {
+    fn any_text_gives_rules_or_a_fault_within_it(text: String) {
         if let Err(error) = text.parse::<Rules>() {
             prop_assert!((1..=text.chars().count() + 1).contains(&error.column));
             error.to_string();
@@ -264,7 +264,7 @@ proptest! {
     }
 
     #[test]
-    fn any_of_the_words_in_any_order_are_rules_or_a_fault(
+    fn any_sequence_of_words_gives_rules_or_a_fault(
         words in proptest::collection::vec(
             proptest::sample::select(vec![
                 "delay", "loss", "state", "gemodel", "random", "corrupt", "duplicate", "reorder", "gap",

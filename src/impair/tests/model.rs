@@ -1,5 +1,5 @@
-//! The link model: what theory says of it, and what netem does. Every run repeats from its seed, so a figure that is right
-//! once stays right; the bounds are four standard deviations.
+//! Tests of the link model against theory and netem. Each run repeats from its seed, so a figure that is within its bounds once
+//! stays so. The bounds are four standard deviations.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const MS: Duration = Duration::from_millis(1);
 const MANY: usize = 100_000;
 const LENGTH: usize = 1000;
 
-/// A link with a generator of its own.
+/// A link model with its own generator.
 #[derive(Clone)]
 struct Link(LinkModel, ChaCha8Rng);
 
@@ -31,7 +31,7 @@ fn link(words: &str, seed: u64) -> Link {
     Link(LinkModel::new(Arc::new(impairment), &mut rng), rng)
 }
 
-/// What becomes of packets that come in one millisecond after the other, with the time since they came in.
+/// The fates of packets that enter at intervals of one millisecond, with the time since the entry.
 fn run(words: &str, packets: usize) -> Vec<Vec<Delivery>> {
     let mut link = link(words, 7);
     let mut now = Duration::ZERO;
@@ -48,7 +48,7 @@ fn run(words: &str, packets: usize) -> Vec<Vec<Delivery>> {
 }
 
 #[test]
-fn no_packet_takes_less_than_the_least_time() {
+fn no_packet_is_faster_than_the_least_delay() {
     for (words, least_us) in [
         ("loss 5%", 0),
         ("delay 40ms", 40_000),
@@ -69,7 +69,7 @@ fn no_packet_takes_less_than_the_least_time() {
         let all = run(words, MANY).into_iter().flatten();
         let seen = all.map(|delivery| delivery.at).min().unwrap();
         assert!(seen >= least, "{words}: {seen:?} and not {least:?}");
-        // It is no guess on the safe side: a packet or other takes hardly more.
+        // The bound is tight: some packet takes at most 1 ms longer.
         assert!(seen <= least + MS, "{words}: {seen:?} and not {least:?}");
     }
 }
@@ -83,14 +83,14 @@ fn share(of: &[bool]) -> f64 {
     of.iter().filter(|is| **is).count() as f64 / of.len() as f64
 }
 
-/// The mean length of the runs of losses.
+/// The mean length of loss bursts.
 fn burst(losses: &[bool]) -> f64 {
     let begins = losses.iter().zip([&false].into_iter().chain(losses));
     let bursts = begins.filter(|(now, before)| **now && !**before).count();
     losses.iter().filter(|lost| **lost).count() as f64 / bursts as f64
 }
 
-/// Milliseconds of delay of what arrived.
+/// The delays of the delivered packets, in ms.
 fn delays(words: &str) -> Vec<f64> {
     let fates = run(words, MANY);
     let arrived = fates.iter().flatten();
@@ -120,7 +120,7 @@ fn chance(share: f64) -> f64 {
 }
 
 #[test]
-fn a_clear_link_delivers_at_once_and_untouched() {
+fn an_unimpaired_link_delivers_at_once_and_unchanged() {
     let untouched = Delivery {
         at: Duration::ZERO,
         flip: None,
@@ -138,7 +138,7 @@ fn a_clear_link_delivers_at_once_and_untouched() {
 }
 
 #[test]
-fn losses_are_as_many_as_said_and_independent() {
+fn independent_losses_have_the_configured_rate() {
     for (words, expected) in [
         ("loss 5%", 0.05),
         ("loss 33.3%", 0.333),
@@ -152,34 +152,34 @@ fn losses_are_as_many_as_said_and_independent() {
 }
 
 #[test]
-fn correlated_losses_come_together_and_are_fewer_than_said() {
+fn correlated_losses_cluster_and_stay_below_the_configured_rate() {
     let lost = losses("loss 20% 50%");
     let next: Vec<bool> = lost
         .windows(2)
         .filter_map(|pair| pair[0].then_some(pair[1]))
         .collect();
-    // A mixture of even draws is seldom far from the middle: netem's known trait.
+    // The mixture of uniform draws is concentrated around the middle, as in netem.
     assert!((0.02..0.04).contains(&share(&lost)), "{}", share(&lost));
     assert!(share(&next) > 2.0 * share(&lost), "{}", share(&next));
 }
 
 #[test]
-fn gilbert_and_elliott_lose_in_bursts() {
+fn the_gilbert_elliott_model_loses_in_bursts() {
     let lost = losses("loss gemodel 2% 20%");
-    // The chain is in the bad state p / (p + r) of the time, for 1 / r packets each time.
+    // The chain is in the bad state for p / (p + r) of the time, and each stay lasts 1 / r packets.
     near(share(&lost), 0.02 / 0.22, 0.009);
     near(burst(&lost), 5.0, 0.25);
 
     let lost = losses("loss gemodel 1% 10% 70% 0.1%");
     near(share(&lost), (0.01 * 0.7 + 0.1 * 0.001) / 0.11, 0.008);
-    // With one value it is plain chance.
+    // With a single value, losses are independent.
     let lost = losses("loss gemodel 10%");
     near(share(&lost), 0.1, 1.5 * chance(0.1));
     near(burst(&lost), 1.0 / 0.9, 0.02);
 }
 
 #[test]
-fn four_states_lose_as_their_chain_says() {
+fn the_four_state_model_loses_as_its_chain_predicts() {
     let [p13, p31, p32, p23, p14] = [0.01, 0.3, 0.2, 0.5, 0.01];
     let lost = losses("loss state 1% 30% 20% 50% 1%");
     let burst_share = p13 / p31;
@@ -197,7 +197,7 @@ fn four_states_lose_as_their_chain_says() {
 
 #[test]
 fn jitter_has_the_mean_and_the_deviation_of_its_distribution() {
-    // The tables of the two Pareto distributions have a mean and a deviation of their own.
+    // The tables of the two Pareto distributions have a mean and a deviation that differ from 0 and 1.
     for (distribution, mean, deviation) in [
         ("uniform", 40.0, 10.0 / 3.0_f64.sqrt()),
         ("normal", 40.0, 10.0),
@@ -225,7 +225,7 @@ fn jitter_has_the_mean_and_the_deviation_of_its_distribution() {
 }
 
 #[test]
-fn jitter_lets_packets_overtake_each_other() {
+fn jitter_reorders_packets() {
     let fates = run("delay 40ms 10ms", 1000);
     let arrivals = fates.iter().flatten().enumerate();
     let mut order: Vec<_> = arrivals
@@ -262,7 +262,7 @@ fn reordered_packets_are_not_delayed() {
 }
 
 #[test]
-fn duplicates_arrive_twice_and_are_lost_by_themselves() {
+fn duplicates_arrive_twice_and_are_lost_independently() {
     let count = |words: &str| run(words, MANY).iter().map(Vec::len).collect::<Vec<_>>();
     let arrived = count("duplicate 5%");
     near(
@@ -271,7 +271,7 @@ fn duplicates_arrive_twice_and_are_lost_by_themselves() {
         chance(0.05),
     );
     assert!(arrived.iter().all(|count| (1..=2).contains(count)));
-    // One that is to be copied and lost arrives once.
+    // A packet that is both duplicated and lost arrives once.
     assert!(
         count("duplicate 100% loss 100%")
             .iter()
@@ -283,7 +283,7 @@ fn duplicates_arrive_twice_and_are_lost_by_themselves() {
 }
 
 #[test]
-fn corruption_turns_over_one_bit_anywhere() {
+fn corruption_flips_one_bit_anywhere() {
     let fates = run("corrupt 5%", MANY);
     let flips: Vec<_> = fates
         .iter()
@@ -310,7 +310,7 @@ fn corruption_turns_over_one_bit_anywhere() {
 }
 
 #[test]
-fn a_rate_sends_one_packet_after_the_other() {
+fn a_rate_serialises_packets() {
     // 1000 bytes are 1 ms at 8 Mbit/s.
     let mut link = link("rate 8mbit", 1);
     let mut at = |now_ms| {
@@ -319,7 +319,7 @@ fn a_rate_sends_one_packet_after_the_other() {
     };
     assert_eq!([at(0), at(0), at(0)], [MS, 2 * MS, 3 * MS]);
     assert_eq!(at(2), 4 * MS);
-    // An idle line saves up nothing.
+    // Idle time gives no credit.
     assert_eq!([at(100), at(100)], [101 * MS, 102 * MS]);
 }
 
@@ -335,7 +335,7 @@ fn delay_and_rate_overlap_as_in_netem() {
 }
 
 #[test]
-fn overhead_and_cells_weigh_on_the_line() {
+fn overhead_and_cells_count_towards_the_rate() {
     let ns = |words: &str, bytes| {
         let mut fate = link(words, 1)
             .handle_packet(Duration::ZERO, bytes)
@@ -354,7 +354,7 @@ fn overhead_and_cells_weigh_on_the_line() {
 }
 
 #[test]
-fn a_full_queue_drops_what_comes_last() {
+fn a_full_queue_drops_the_newest_packet() {
     let mut link = link("delay 100ms limit 10", 1);
     let mut arrives = |now_ms| link.handle_packet(now_ms * MS, LENGTH).into_iter().count();
     assert_eq!((0..20).map(|_| arrives(0)).sum::<usize>(), 10);
@@ -372,7 +372,7 @@ fn a_link_repeats_from_its_seed() {
     };
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
-    // A copy goes on as the original does.
+    // A clone continues as the original does.
     let mut original = link(words, 3);
     original.handle_packet(MS, LENGTH);
     let mut copy = original.clone();

@@ -1,4 +1,4 @@
-//! The socket over one that remembers what it was given, in virtual time.
+//! Tests of the impaired socket over a socket that records what is sent, in virtual time.
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::impair::ImpairedSocket;
-use crate::impair::socket::{MAX_LINKS, MAX_WAITING_BYTES};
+use crate::impair::socket::{MAX_LINKS, MAX_QUEUED_BYTES};
 
-/// What went over the wire, and when.
+/// A sent packet.
 #[derive(Debug, Clone, PartialEq)]
 struct Sent {
     at_ms: u128,
@@ -35,9 +35,9 @@ struct Wire {
 #[derive(Debug, Default)]
 struct WireState {
     sent: Vec<Sent>,
-    /// So many more are taken.
+    /// The number of packets that are still accepted.
     room: usize,
-    /// The next sends fail.
+    /// The number of next sends that fail.
     errors: usize,
     waiter: Option<Waker>,
 }
@@ -62,7 +62,7 @@ impl Wire {
         }
     }
 
-    /// Of each, when it was sent and its first byte.
+    /// The time and the first byte of each sent packet.
     fn sent(&self) -> Vec<(u128, u8)> {
         let state = self.state.lock().unwrap();
         state
@@ -163,7 +163,7 @@ async fn pass(ms: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_no_rule_passes_as_it_is() {
+async fn packets_without_a_rule_pass_unchanged() {
     let wire = Wire::new();
     let socket = impaired(&wire, "to [::1]:2 loss 100%");
     assert_eq!(socket.max_transmit_segments(), 10);
@@ -181,14 +181,14 @@ async fn what_has_no_rule_passes_as_it_is() {
         (&all[0].contents[..], all[0].segment_size),
         (&b"aabbc"[..], Some(2))
     );
-    // And it is told when there is no room, as without us.
+    // A full socket is reported to the sender, as without impairment.
     wire.make_room(0);
     let full = socket.try_send(&many).unwrap_err();
     assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
 }
 
 #[tokio::test(start_paused = true)]
-async fn segments_are_datagrams_of_their_own_and_keep_what_is_said_of_them() {
+async fn segments_are_split_into_datagrams_and_keep_their_metadata() {
     let wire = Wire::new();
     let socket = impaired(&wire, "delay 20ms");
     let many = Transmit {
@@ -212,7 +212,7 @@ async fn segments_are_datagrams_of_their_own_and_keep_what_is_said_of_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_packet_leaves_at_its_time() {
+async fn each_packet_leaves_when_it_is_due() {
     let wire = Wire::new();
     let socket = impaired(
         &wire,
@@ -221,7 +221,7 @@ async fn each_packet_leaves_at_its_time() {
     socket.try_send(&transmit(addr(2), &[2])).unwrap();
     socket.try_send(&transmit(addr(3), &[3])).unwrap();
     socket.try_send(&transmit(addr(4), &[4])).unwrap();
-    // What isn't delayed doesn't wait for a task.
+    // A packet without delay does not wait for the task.
     assert_eq!(wire.sent(), [(0, 4)]);
     pass(5).await;
     socket.try_send(&transmit(addr(3), &[5])).unwrap();
@@ -230,7 +230,7 @@ async fn each_packet_leaves_at_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn packets_overtake_and_come_twice() {
+async fn packets_are_reordered_and_duplicated() {
     let wire = Wire::new();
     let socket = impaired(
         &wire,
@@ -258,9 +258,9 @@ async fn a_corrupted_packet_differs_in_one_bit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_destination_is_a_line_of_its_own() {
+async fn each_destination_has_a_link_of_its_own() {
     let wire = Wire::new();
-    // 62 bytes of headers and 938 are 1 ms.
+    // 62 bytes of headers and 938 bytes of contents take 1 ms.
     let socket = impaired(&wire, "rate 8mbit");
     for byte in 0..3 {
         socket.try_send(&transmit(addr(2), &[byte; 938])).unwrap();
@@ -280,7 +280,7 @@ async fn a_full_socket_loses_nothing() {
     }
     pass(20).await;
     assert_eq!(wire.sent(), [(10, 0)]);
-    // What is not delayed lines up behind it.
+    // A packet without delay queues behind it.
     socket.try_send(&transmit(addr(3), &[3])).unwrap();
     assert_eq!(wire.sent().len(), 1);
     wire.make_room(2);
@@ -289,7 +289,7 @@ async fn a_full_socket_loses_nothing() {
     wire.make_room(usize::MAX);
     pass(1).await;
     assert_eq!(wire.sent()[3..], [(21, 3)]);
-    // Also where it is the sender who finds it full.
+    // The same holds if the sender finds the socket full.
     wire.make_room(0);
     socket.try_send(&transmit(addr(3), &[4])).unwrap();
     pass(1).await;
@@ -302,7 +302,7 @@ async fn a_full_socket_loses_nothing() {
 async fn an_error_costs_at_most_its_own_packet() {
     let wire = Wire::new();
     let socket = impaired(&wire, "delay 10ms");
-    // One that is about an earlier packet costs none.
+    // An error about an earlier packet costs no packet.
     wire.state.lock().unwrap().errors = 1;
     socket.try_send(&transmit(addr(2), &[1])).unwrap();
     socket.drained().await;
@@ -326,7 +326,7 @@ async fn dropping_the_socket_ends_its_task_and_frees_the_socket_below() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn links_and_waiting_bytes_are_bounded() {
+async fn links_and_queued_bytes_are_bounded() {
     let wire = Wire::new();
     let socket = impaired(&wire, "delay 10s");
     let packet = vec![0; 60_000];
@@ -334,10 +334,10 @@ async fn links_and_waiting_bytes_are_bounded() {
         socket.try_send(&transmit(addr(port), &packet)).unwrap();
     }
     assert_eq!(socket.links(), MAX_LINKS);
-    let bytes = socket.waiting_bytes();
-    assert!((MAX_WAITING_BYTES - 61_000..=MAX_WAITING_BYTES).contains(&bytes));
+    let bytes = socket.queued_bytes();
+    assert!((MAX_QUEUED_BYTES - 61_000..=MAX_QUEUED_BYTES).contains(&bytes));
     socket.drained().await;
-    assert_eq!(socket.waiting_bytes(), 0);
+    assert_eq!(socket.queued_bytes(), 0);
     socket.try_send(&transmit(addr(1), &packet)).unwrap();
-    assert!(socket.waiting_bytes() > 0, "it goes on");
+    assert!(socket.queued_bytes() > 0, "the socket still queues packets");
 }

@@ -2,7 +2,7 @@
 //! runs.
 //!
 //! Flags are written down as the TOML that says the same, and read like a file; so both ways give the same type, and mean
-//! the same. The words are those of the lab's scenarios where the meaning is the same.
+//! the same. [`words`] and [`steps`] are the part of the language that the lab reads as well, with the same code.
 //!
 //! ```toml
 //! title = "A third of them dies at once"
@@ -24,10 +24,11 @@
 //! kill = "30%"                    # 7, 0..10, east, all, 30%, any 5, hub, down
 //! ```
 
+mod deeds;
 mod flags;
 mod ground;
-mod steps;
-mod words;
+pub mod steps;
+pub mod words;
 
 use std::collections::BTreeMap;
 use std::ops::Range as Span;
@@ -43,10 +44,11 @@ use super::lines::Terrain;
 use super::places::Places;
 use super::scenario::{Bounds, Churn, Fidelity, Group, Introduction, Scenario};
 use super::world::MAX_PLACES;
+use crate::nearest::did_you_mean;
 use crate::settings::{self, KEYS, Settings};
 pub use flags::{Flags, toml_of_flags};
 use steps::{End, RawStep};
-use words::{Names, Source, Wrong, can_be_named, duration, explain, read_file};
+use words::{Names, Source, Wrong, duration, explain, read_file};
 pub use words::{ScenarioError, duration as words_time};
 
 /// What the ways are like where nothing is said: each pair has a delay of its own, between these.
@@ -258,7 +260,7 @@ impl Builder {
                 at: lasts.unwrap_or(LONGEST),
                 said: self.ended_by(layer),
             };
-            let read = names.steps(&layer.file.step, &end, &mut steps);
+            let read = deeds::add_steps(&names, &layer.file.step, &end, &mut steps);
             read.map_err(|wrong| layer.source.refuse(wrong))?;
         }
         steps.sort_by_key(|step| step.at);
@@ -300,7 +302,7 @@ impl Builder {
         let all = [Fidelity::Core, Fidelity::Whole];
         let word = text.get_ref().as_str();
         all.into_iter().find(|it| it.word() == word).ok_or_else(|| {
-            let hint = words::nearest(word, all.map(Fidelity::word));
+            let hint = did_you_mean(word, all.map(Fidelity::word));
             let what = format!("fidelity is core or whole, and not `{word}`{hint}");
             layer.refuse(text.span(), what)
         })
@@ -319,37 +321,10 @@ impl Builder {
         }
     }
 
-    /// Groups may be made of others, in whatever order they are written.
     fn groups(&self, nodes: usize, groups: &mut Vec<Group>) -> Result<(), ScenarioError> {
         for layer in &self.layers {
-            let mut open: Vec<_> = layer.file.groups.iter().collect();
-            while !open.is_empty() {
-                let mut later = Vec::new();
-                let before = open.len();
-                for (name, text) in open {
-                    let names = Names { nodes, groups };
-                    if !can_be_named(name) || name.contains('-') || names.who(name).is_ok() {
-                        let what =
-                            format!("`{name}` can't be a group's name: it means something else");
-                        return Err(layer.refuse(text.span(), what));
-                    }
-                    if !names.knows(text.get_ref()) {
-                        later.push((name, text));
-                        continue;
-                    }
-                    let places = names.places(text.get_ref());
-                    groups.push(Group {
-                        name: name.clone(),
-                        places: places.expect("it is known"),
-                    });
-                }
-                if let Some((_, text)) = later.first().filter(|_| later.len() == before) {
-                    let names = Names { nodes, groups };
-                    let what = names.places(text.get_ref()).expect_err("it is unknown");
-                    return Err(layer.refuse(text.span(), what));
-                }
-                open = later;
-            }
+            let added = words::add_groups(nodes, &layer.file.groups, groups);
+            added.map_err(|wrong| layer.source.refuse(wrong))?;
         }
         Ok(())
     }
@@ -498,7 +473,7 @@ fn introduction_of(layer: &Layer, text: &Spanned<String>) -> Result<Introduction
             Ok(_) | Err(_) => Err(layer.refuse(text.span(), "random takes a number from 1 to 32")),
         },
         _ => {
-            let hint = words::nearest(text.get_ref(), ["chain", "star", "random 2"]);
+            let hint = did_you_mean(text.get_ref(), ["chain", "star", "random 2"]);
             let what = format!("there is no introduction `{}`{hint}", text.get_ref());
             Err(layer.refuse(text.span(), what))
         }

@@ -1,4 +1,6 @@
 //! Steps and ways, from the words of a file.
+//!
+//! The simulator and the lab read the same steps, and each refuses what only the other can do.
 
 use std::ops::Range as Span;
 use std::sync::Arc;
@@ -9,7 +11,6 @@ use toml::Spanned;
 
 use super::super::lines::Way;
 use super::super::places::{Places, Who};
-use super::super::scenario::{Action, Step};
 use super::words::{Names, Wrong, duration};
 use crate::impair::Impairment;
 
@@ -19,17 +20,22 @@ const MAX_TIMES: u32 = 10_000;
 const MAX_STEPS: usize = 100_000;
 /// How long a node is down that is restarted, where nothing is said.
 const DOWN: Duration = Duration::from_secs(1);
+/// The least MTU that IPv6 allows, and the largest that there is, in bytes.
+const MTU: std::ops::RangeInclusive<u32> = 1280..=65_535;
 
 /// When all is over, and, in words for a message, where that is said.
-pub(super) struct End {
-    pub(super) at: Duration,
-    pub(super) said: String,
+#[derive(Debug)]
+pub struct End {
+    /// Since the first start.
+    pub at: Duration,
+    /// Put after the message; empty where the file itself says it.
+    pub said: String,
 }
 
 /// A step as it is written.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table, [[step]]")]
-pub(super) struct RawStep {
+pub struct RawStep {
     at: Spanned<String>,
     times: Option<u32>,
     every: Option<Spanned<String>>,
@@ -48,6 +54,10 @@ pub(super) struct RawStep {
     go_on: Option<Spanned<String>>,
     lie: Option<Spanned<String>>,
     honest: Option<Spanned<String>>,
+    vanish: Option<Spanned<String>>,
+    address: Option<Spanned<String>>,
+    mtu: Option<Spanned<u32>>,
+    clock: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -57,15 +67,69 @@ enum UpDown {
     Down,
 }
 
+/// A step that makes sense.
+#[derive(Debug, Clone)]
+pub struct Said {
+    /// The bytes of the file.
+    pub span: Span<usize>,
+    /// Since the first start.
+    pub at: Duration,
+    /// What is to be done.
+    pub deed: Deed,
+    /// The same in the words of the file.
+    pub words: Arc<str>,
+}
+
+/// What a step can say.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Deed {
+    /// They end without a word.
+    Kill(Who),
+    /// They are started again.
+    Start(Who),
+    /// They leave the network in order.
+    Leave(Who),
+    /// They end without a word, and are started again after so long.
+    Restart(Who, Duration),
+    /// Nothing happens in them until they are told to go on.
+    Stop(Who),
+    /// They go on.
+    Continue(Who),
+    /// They lie. The simulator's alone.
+    Lie(Who),
+    /// They are honest again. The simulator's alone.
+    Honest(Who),
+    /// Their hosts are gone at once. The lab's alone.
+    Vanish(Who),
+    /// Their hosts get another address. The lab's alone.
+    Address(Who),
+    /// Only nodes of one part reach each other. Those that are in no part are one more.
+    Partition(Vec<Who>),
+    /// Everything that was cut reaches each other again.
+    Heal,
+    /// These directions are like that from now on; `None`: as they were at the beginning.
+    Netem(Vec<Way>, Option<Arc<Impairment>>),
+    /// Nothing passes there, or passes again.
+    Link(Vec<Way>, bool),
+    /// The largest packet that these directions carry, in bytes. The lab's alone.
+    Mtu(Vec<Way>, u32),
+    /// The clock jumps by so many seconds. The lab's alone.
+    Clock(i64),
+}
+
 impl RawStep {
     /// Where it says that nodes lie, if it does.
-    pub(super) fn lie(&self) -> Option<Span<usize>> {
+    #[must_use]
+    pub fn lie(&self) -> Option<Span<usize>> {
         self.lie.as_ref().map(Spanned::span)
     }
 }
 
 /// netem's words.
-pub(super) fn netem(text: &Spanned<String>) -> Result<Arc<Impairment>, Wrong> {
+///
+/// # Errors
+/// When netem would not take them.
+pub fn netem(text: &Spanned<String>) -> Result<Arc<Impairment>, Wrong> {
     let read: Result<Impairment, _> = text.get_ref().parse();
     read.map(Arc::new)
         .map_err(|error| Wrong::new(text.span(), error.to_string()))
@@ -75,14 +139,34 @@ fn time(text: &Spanned<String>) -> Result<Duration, Wrong> {
     duration(text.get_ref()).map_err(|what| Wrong::new(text.span(), what))
 }
 
+/// By how many seconds a clock jumps: `1h`, or `-1h` for back.
+fn jump(text: &Spanned<String>) -> Result<i64, Wrong> {
+    let words = text.get_ref().trim();
+    let (sign, size) = match words.strip_prefix('-') {
+        Some(size) => (-1, size),
+        None => (1, words),
+    };
+    let size = duration(size).map_err(|what| Wrong::new(text.span(), what))?;
+    if size.is_zero() || size.subsec_nanos() != 0 {
+        let what = format!("`{words}`: the clock jumps by whole seconds");
+        return Err(Wrong::new(text.span(), what));
+    }
+    Ok(sign * i64::try_from(size.as_secs()).expect("no time is that long"))
+}
+
 impl Names<'_> {
     /// Steps in the order in which they are written, repeated ones as often as they are. All of them come before the end.
-    pub(super) fn steps(
+    /// `before` is how many steps there are already.
+    ///
+    /// # Errors
+    /// When one of them makes no sense.
+    pub fn steps(
         &self,
         raw: &[Spanned<RawStep>],
         end: &End,
-        steps: &mut Vec<Step>,
-    ) -> Result<(), Wrong> {
+        before: usize,
+    ) -> Result<Vec<Said>, Wrong> {
+        let mut steps = Vec::new();
         for step in raw {
             let at = time(&step.get_ref().at)?;
             let times = step.get_ref().times.unwrap_or(1);
@@ -102,26 +186,63 @@ impl Names<'_> {
                 let what = format!("a step at {last:?}, but all is over at {at:?}{said}");
                 return Err(Wrong::new(step.get_ref().at.span(), what));
             }
-            if steps.len() + times as usize > MAX_STEPS {
+            if before + steps.len() + times as usize > MAX_STEPS {
                 let what = format!("with this one there are more than {MAX_STEPS} steps in all");
                 return Err(Wrong::new(step.span(), what));
             }
-            let (action, words) = self.action(step)?;
+            let (deed, words) = self.deed(step)?;
             let words: Arc<str> = words.into();
             for time in 0..times {
-                steps.push(Step {
+                steps.push(Said {
+                    span: step.span(),
                     at: at + every * time,
-                    action: action.clone(),
+                    deed: deed.clone(),
                     words: words.clone(),
                 });
             }
         }
-        Ok(())
+        Ok(steps)
     }
 
-    fn action(&self, step: &Spanned<RawStep>) -> Result<(Action, String), Wrong> {
+    fn deed(&self, step: &Spanned<RawStep>) -> Result<(Deed, String), Wrong> {
         let (span, raw) = (step.span(), step.get_ref());
-        let mut actions = Vec::new();
+        let mut deeds = self.about_ways(raw)?;
+        let down = raw.down.as_ref().map(time).transpose()?;
+        type Make = fn(Who) -> Deed;
+        let about_nodes: [(&Option<Spanned<String>>, &str, Make); 9] = [
+            (&raw.kill, "kill", Deed::Kill),
+            (&raw.start, "start", Deed::Start),
+            (&raw.leave, "leave", Deed::Leave),
+            (&raw.stop, "stop", Deed::Stop),
+            (&raw.go_on, "continue", Deed::Continue),
+            (&raw.lie, "lie", Deed::Lie),
+            (&raw.honest, "honest", Deed::Honest),
+            (&raw.vanish, "vanish", Deed::Vanish),
+            (&raw.address, "address", Deed::Address),
+        ];
+        for (text, word, make) in about_nodes {
+            if let Some(text) = text {
+                deeds.push((
+                    make(self.one_who(text)?),
+                    format!("{word} {}", text.get_ref()),
+                ));
+            }
+        }
+        if let Some(text) = &raw.restart {
+            let deed = Deed::Restart(self.one_who(text)?, down.unwrap_or(DOWN));
+            deeds.push((deed, format!("restart {}", text.get_ref())));
+        }
+        if let Some(text) = &raw.clock {
+            deeds.push((
+                Deed::Clock(jump(text)?),
+                format!("clock {}", text.get_ref()),
+            ));
+        }
+        only(span, raw, deeds)
+    }
+
+    fn about_ways(&self, raw: &RawStep) -> Result<Vec<(Deed, String)>, Wrong> {
+        let mut deeds = Vec::new();
         if let Some(text) = &raw.netem {
             let ways = self.on(raw)?;
             let what = match text.get_ref().trim() {
@@ -129,7 +250,7 @@ impl Names<'_> {
                 _ => Some(netem(text)?),
             };
             let words = format!("netem {}{}", text.get_ref(), on_words(raw));
-            actions.push((Action::Netem(ways, what), words));
+            deeds.push((Deed::Netem(ways, what), words));
         }
         if let Some(link) = raw.link {
             let (up, word) = match link {
@@ -137,7 +258,15 @@ impl Names<'_> {
                 UpDown::Down => (false, "down"),
             };
             let words = format!("link {word}{}", on_words(raw));
-            actions.push((Action::Link(self.on(raw)?, up), words));
+            deeds.push((Deed::Link(self.on(raw)?, up), words));
+        }
+        if let Some(mtu) = &raw.mtu {
+            if !MTU.contains(mtu.get_ref()) {
+                let what = format!("mtu is between {} and {}", MTU.start(), MTU.end());
+                return Err(Wrong::new(mtu.span(), what));
+            }
+            let words = format!("mtu {}{}", mtu.get_ref(), on_words(raw));
+            deeds.push((Deed::Mtu(self.on(raw)?, *mtu.get_ref()), words));
         }
         if let Some(parts) = &raw.partition {
             let who = |text: &String| self.who(text);
@@ -148,56 +277,12 @@ impl Names<'_> {
                 return Err(Wrong::new(parts.span(), what));
             }
             let words = format!("partition {}", parts.get_ref().join(" | "));
-            actions.push((Action::Partition(all), words));
+            deeds.push((Deed::Partition(all), words));
         }
         if raw.heal == Some(true) {
-            actions.push((Action::Heal, "heal".to_owned()));
+            deeds.push((Deed::Heal, "heal".to_owned()));
         }
-        let down = raw.down.as_ref().map(time).transpose()?;
-        type Make = fn(Who) -> Action;
-        let about_nodes: [(&Option<Spanned<String>>, &str, Make); 7] = [
-            (&raw.kill, "kill", Action::Kill),
-            (&raw.start, "start", Action::Start),
-            (&raw.leave, "leave", Action::Leave),
-            (&raw.stop, "stop", Action::Stop),
-            (&raw.go_on, "continue", Action::Continue),
-            (&raw.lie, "lie", Action::Lie),
-            (&raw.honest, "honest", Action::Honest),
-        ];
-        for (text, word, make) in about_nodes {
-            if let Some(text) = text {
-                actions.push((
-                    make(self.one_who(text)?),
-                    format!("{word} {}", text.get_ref()),
-                ));
-            }
-        }
-        if let Some(text) = &raw.restart {
-            let action = Action::Restart(self.one_who(text)?, down.unwrap_or(DOWN));
-            actions.push((action, format!("restart {}", text.get_ref())));
-        }
-        self.only(span, raw, actions)
-    }
-
-    fn only(
-        &self,
-        span: Span<usize>,
-        raw: &RawStep,
-        mut actions: Vec<(Action, String)>,
-    ) -> Result<(Action, String), Wrong> {
-        if actions.len() != 1 {
-            let what = format!("a step does one thing, and this does {}", actions.len());
-            return Err(Wrong::new(span, what));
-        }
-        let (action, words) = actions.remove(0);
-        let takes_on = matches!(action, Action::Netem(..) | Action::Link(..));
-        if raw.on.is_some() && !takes_on {
-            return Err(Wrong::new(span, "`on` goes with netem or link"));
-        }
-        if raw.down.is_some() && !matches!(action, Action::Restart(..)) {
-            return Err(Wrong::new(span, "`down` goes with restart"));
-        }
-        Ok((action, words))
+        Ok(deeds)
     }
 
     fn one_who(&self, text: &Spanned<String>) -> Result<Who, Wrong> {
@@ -216,7 +301,10 @@ impl Names<'_> {
     }
 
     /// `a->b`, `a-b`, `a->`, `->a` or `a`; `a` and `b` are nodes, ranges or groups.
-    pub(super) fn ways(&self, on: &Spanned<Vec<String>>) -> Result<Vec<Way>, Wrong> {
+    ///
+    /// # Errors
+    /// When there are no such ways.
+    pub fn ways(&self, on: &Spanned<Vec<String>>) -> Result<Vec<Way>, Wrong> {
         let mut ways = Vec::new();
         let places = |text: &str| match text.trim() {
             "" => Ok(Places::All),
@@ -256,6 +344,26 @@ impl Names<'_> {
         }
         Ok(ways)
     }
+}
+
+fn only(
+    span: Span<usize>,
+    raw: &RawStep,
+    mut deeds: Vec<(Deed, String)>,
+) -> Result<(Deed, String), Wrong> {
+    if deeds.len() != 1 {
+        let what = format!("a step does one thing, and this does {}", deeds.len());
+        return Err(Wrong::new(span, what));
+    }
+    let (deed, words) = deeds.remove(0);
+    let takes_on = matches!(deed, Deed::Netem(..) | Deed::Link(..) | Deed::Mtu(..));
+    if raw.on.is_some() && !takes_on {
+        return Err(Wrong::new(span, "`on` goes with netem, link or mtu"));
+    }
+    if raw.down.is_some() && !matches!(deed, Deed::Restart(..)) {
+        return Err(Wrong::new(span, "`down` goes with restart"));
+    }
+    Ok((deed, words))
 }
 
 fn on_words(raw: &RawStep) -> String {

@@ -1,13 +1,19 @@
-//! What can be wrong with a scenario, and the words that it is made of: times, shares, nodes.
+//! The words that a scenario is made of (times, shares, nodes), and what can be wrong with it.
+//!
+//! The simulator and the lab share them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _};
 use std::ops::Range as Span;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use toml::Spanned;
+
 use super::super::places::{Places, Who};
 use super::super::scenario::Group;
+use crate::nearest::did_you_mean;
 use crate::settings::SettingsError;
 
 /// A scenario that can't be run as it is. Nothing was started.
@@ -41,19 +47,27 @@ pub enum ScenarioError {
     },
 }
 
-/// Something wrong, and where.
+/// A mistake in a text, and where it stands.
 #[derive(Debug)]
-pub(super) struct Wrong {
+pub struct Wrong {
     /// The bytes of the text.
-    pub(super) at: Span<usize>,
-    /// In words.
-    pub(super) what: String,
+    pub at: Span<usize>,
+    /// What is wrong, for people.
+    pub what: String,
 }
 
 impl Wrong {
-    pub(super) fn new(at: Span<usize>, what: impl Into<String>) -> Self {
+    /// A mistake at these bytes.
+    #[must_use]
+    pub fn new(at: Span<usize>, what: impl Into<String>) -> Self {
         let what = what.into();
         Self { at, what }
+    }
+
+    /// The line of the text on which it stands, from 1.
+    #[must_use]
+    pub fn line(&self, text: &str) -> usize {
+        line(text, self.at.start)
     }
 }
 
@@ -76,13 +90,18 @@ impl Source {
     }
 
     pub(super) fn place(&self, at: &Span<usize>) -> String {
-        let before = self.text.as_bytes().iter().take(at.start);
-        let line = before.filter(|byte| **byte == b'\n').count();
+        let line = line(&self.text, at.start);
         match &self.flags {
-            Some(flags) => flags.get(line).unwrap_or(&self.name).clone(),
-            None => format!("{}, line {}", self.name, line + 1),
+            Some(flags) => flags.get(line - 1).unwrap_or(&self.name).clone(),
+            None => format!("{}, line {line}", self.name),
         }
     }
+}
+
+/// The line on which the byte at `offset` stands, from 1.
+fn line(text: &str, offset: usize) -> usize {
+    let before = text.as_bytes().iter().take(offset);
+    1 + before.filter(|byte| **byte == b'\n').count()
 }
 
 /// Reads a text from a file, or from a device or a pipe, which may not end.
@@ -98,16 +117,9 @@ pub(super) fn read_file(path: &Path, most: u64) -> io::Result<String> {
     Ok(text)
 }
 
-/// `; did you mean …?`, with the nearest of the valid words.
-pub(super) fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> String {
-    valid
-        .into_iter()
-        .min_by_key(|valid| strsim::damerau_levenshtein(word, valid))
-        .map_or_else(String::new, |valid| format!("; did you mean `{valid}`?"))
-}
-
 /// What serde says, for people: of an unknown word, with the nearest valid one first.
-pub(super) fn explain(message: &str) -> String {
+#[must_use]
+pub fn explain(message: &str) -> String {
     let Some(rest) = message.strip_prefix("unknown ") else {
         let mut message = message.to_owned();
         for (theirs, ours) in [
@@ -133,7 +145,7 @@ pub(super) fn explain(message: &str) -> String {
         return message.to_owned();
     };
     let valid: Vec<&str> = quoted.collect();
-    let hint = nearest(word, valid.iter().copied());
+    let hint = did_you_mean(word, valid.iter().copied());
     format!(
         "there is no `{word}` here{hint} (there is: {})",
         valid.join(", ")
@@ -172,8 +184,9 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_nanos((seconds * 1e9).round() as u64))
 }
 
-/// A percentage, as a part of one.
-pub(super) fn share(text: &str) -> Option<f64> {
+/// A percentage (`5%`), as a part of one.
+#[must_use]
+pub fn share(text: &str) -> Option<f64> {
     let percent: f64 = text.strip_suffix('%')?.trim().parse().ok()?;
     (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
 }
@@ -189,15 +202,60 @@ pub(super) fn can_be_named(name: &str) -> bool {
     !(odd || means_all || number || name.starts_with('-') || name.ends_with('-'))
 }
 
+/// Adds the groups of a file to those that there are. They may be made of each other, in whatever order they are written.
+///
+/// # Errors
+/// When a name means something else already, or a group's nodes don't exist.
+pub fn add_groups(
+    nodes: usize,
+    written: &BTreeMap<String, Spanned<String>>,
+    groups: &mut Vec<Group>,
+) -> Result<(), Wrong> {
+    let mut open: Vec<_> = written.iter().collect();
+    while !open.is_empty() {
+        let mut later = Vec::new();
+        let before = open.len();
+        for (name, text) in open {
+            let names = Names { nodes, groups };
+            if !can_be_named(name) || name.contains('-') || names.who(name).is_ok() {
+                let what = format!("`{name}` can't be a group's name: it means something else");
+                return Err(Wrong::new(text.span(), what));
+            }
+            if !names.knows(text.get_ref()) {
+                later.push((name, text));
+                continue;
+            }
+            let places = names.places(text.get_ref());
+            groups.push(Group {
+                name: name.clone(),
+                places: places.expect("it is known"),
+            });
+        }
+        if let Some((_, text)) = later.first().filter(|_| later.len() == before) {
+            let names = Names { nodes, groups };
+            let what = names.places(text.get_ref()).expect_err("it is unknown");
+            return Err(Wrong::new(text.span(), what));
+        }
+        open = later;
+    }
+    Ok(())
+}
+
 /// What names mean in a scenario.
-pub(super) struct Names<'a> {
-    pub(super) nodes: usize,
-    pub(super) groups: &'a [Group],
+#[derive(Debug, Clone, Copy)]
+pub struct Names<'a> {
+    /// How many nodes there are.
+    pub nodes: usize,
+    /// The groups, by name.
+    pub groups: &'a [Group],
 }
 
 impl Names<'_> {
     /// Whom a step is about.
-    pub(super) fn who(&self, text: &str) -> Result<Who, String> {
+    ///
+    /// # Errors
+    /// When that is nobody, in words.
+    pub fn who(&self, text: &str) -> Result<Who, String> {
         let text = text.trim();
         if let Some(count) = text.strip_prefix("any ") {
             let count = count.trim().parse::<usize>().ok();
@@ -220,7 +278,10 @@ impl Names<'_> {
     }
 
     /// Nodes that are known by name, before anything runs.
-    pub(super) fn places(&self, text: &str) -> Result<Places, String> {
+    ///
+    /// # Errors
+    /// When there are no such nodes, in words.
+    pub fn places(&self, text: &str) -> Result<Places, String> {
         let text = text.trim();
         let by_lot = LOTS.contains(&text) || text.starts_with("any ") || text.ends_with('%');
         if by_lot && self.find(text, &[]).is_err() {
@@ -232,7 +293,7 @@ impl Names<'_> {
     }
 
     /// Whether that is a name for nodes: what is not costs nothing to find out.
-    pub(super) fn knows(&self, text: &str) -> bool {
+    fn knows(&self, text: &str) -> bool {
         let text = text.trim();
         let number = text.starts_with(|first: char| first.is_ascii_digit());
         let named = text == "all" || self.groups.iter().any(|group| group.name == text);
@@ -265,7 +326,7 @@ impl Names<'_> {
             None => {
                 let names = self.groups.iter().map(|group| group.name.as_str());
                 let others = others.iter().copied();
-                let hint = nearest(text, names.chain(["all"]).chain(others));
+                let hint = did_you_mean(text, names.chain(["all"]).chain(others));
                 Err(format!("there is no node or group `{text}`{hint}"))
             }
         }

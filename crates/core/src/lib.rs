@@ -1,0 +1,16 @@
+//! The core of area-net: what a node knows, decides and says, without I/O.
+//!
+//! - [`membership`]: the core itself. Inputs go in, actions come out, and the time is an argument.
+//! - [`record`]: the record that each node signs about itself.
+//! - [`wire`]: messages, datagrams, close codes, limits; [`id`]: the id of a node.
+//! - [`snapshot`]: the picture of the overlay, as data.
+//!
+//! Nothing here may depend on a runtime, a transport, a socket, a clock or a source of entropy: `.ci/run` reads the dependency tree, and
+//! clippy knows the names of the clocks. So the core runs in the node and in the simulator alike, and replays to the byte.
+//! `docs/architecture.md` has the map of all the code, `docs/protocol.md` the protocol.
+
+pub mod id;
+pub mod membership;
+pub mod record;
+pub mod snapshot;
+pub mod wire;

@@ -1,0 +1,312 @@
+//! Connections come and go, and links with them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Core;
+use crate::membership::Time;
+use crate::membership::interface::{Action, Closed, ConnId, Connected, Event};
+use crate::membership::links::{Meeting, Remains};
+use crate::membership::overlay::LinkEnd;
+use crate::wire::{CloseCode, Hello, Message, NodeId};
+
+/// A link that ends so soon is followed by a pause before the next dial.
+const SHORT_LIVED: Duration = Duration::from_secs(3);
+
+/// A link that is no longer in use.
+#[derive(Debug)]
+pub(super) struct Loss {
+    pub(super) peer: NodeId,
+    pub(super) run_id: u64,
+    pub(super) was_listed: bool,
+    /// It was on the tree.
+    pub(super) was_eager: bool,
+    pub(super) end: LinkEnd,
+    /// Why, in words.
+    pub(super) why: String,
+    /// For the log, nothing is wrong.
+    pub(super) calm: bool,
+}
+
+impl Core {
+    /// A connection is through both Hellos.
+    pub(super) fn handle_connected(&mut self, now: Time, new: Connected) {
+        let dialed = new.dial.and_then(|dial| self.overlay.dial_succeeded(dial));
+        if new.peer == self.own.record().id() {
+            self.refuse_own_key(&new);
+            return;
+        }
+        if let Some(addr) = dialed {
+            self.overlay.worked(now, new.peer, addr, &self.view);
+        }
+        if let Err(error) = self.check_hello(&new) {
+            self.out.reject("bad_hello", new.peer, error);
+            self.out.close(new.conn, CloseCode::Protocol);
+            return;
+        }
+        if self.own.is_leaving() {
+            self.out.close(new.conn, CloseCode::Leaving);
+            return;
+        }
+        match self.links.meet(now, &new) {
+            Meeting::Vacancy if new.dial.is_none() && !self.has_room_for(&new.peer) => {
+                let alternatives = self.overlay.alternatives(&new.peer, &self.view);
+                let refusal = Action::Close(new.conn, CloseCode::Full, alternatives);
+                self.out.act(refusal);
+            }
+            Meeting::Vacancy | Meeting::Weaker => self.adopt(now, &new),
+            Meeting::OtherRun => {
+                if let Some(earlier) = self.links.open_contest(now, new) {
+                    self.out.close(earlier, CloseCode::Duplicate);
+                }
+            }
+            Meeting::Stronger => {
+                self.welcome(&new);
+                self.links.keep_loser(now, &new);
+            }
+        }
+    }
+
+    fn has_room_for(&self, peer: &NodeId) -> bool {
+        self.overlay.has_room_for(peer, &self.links)
+    }
+
+    /// Our own key is at the other end: this very node, which dialed one of its own addresses, or a second one. Only the run id tells.
+    fn refuse_own_key(&mut self, new: &Connected) {
+        let code = if new.hello.run_id == self.config.run_id {
+            CloseCode::Myself
+        } else {
+            self.out.tell(Event::Twin {
+                run_id: new.hello.run_id,
+                remote: Some(new.remote),
+                silenced: false,
+            });
+            CloseCode::IdentityInUse
+        };
+        self.out.close(new.conn, code);
+    }
+
+    /// Answers the Hello of a peer that dialed, and only then does the connection exist for it. Tells whether it did.
+    fn welcome(&mut self, new: &Connected) -> bool {
+        if new.dial.is_some() {
+            return false;
+        }
+        let hello = Hello {
+            run_id: self.config.run_id,
+            dial_counter: 0,
+            replaces: false,
+            observed: new.remote,
+            known: u32::try_from(self.view.up_count()).expect("MAX_NODES fits"),
+            digest: self.view.digest(),
+            record: Arc::clone(self.own.record()),
+        };
+        self.out.send(new.conn, Message::Hello(hello));
+        true
+    }
+
+    fn check_hello(&self, new: &Connected) -> Result<(), String> {
+        let record = &new.hello.record;
+        if record.id() != new.peer {
+            return Err(format!("its Hello shows a record of {:?}", record.id()));
+        }
+        if record.body().run_id != new.hello.run_id {
+            return Err("its Hello and its record differ in the run id".to_owned());
+        }
+        record
+            .verify(&self.config.network)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Makes the connection the link to its peer, in place of whatever was.
+    fn adopt(&mut self, now: Time, new: &Connected) {
+        let (peer, hello) = (new.peer, &new.hello);
+        let was_up = self.view.is_up(&peer);
+        self.gossip.peer_down(&peer);
+        let adopted = self.links.adopt(now, new);
+        let greeted = self.welcome(new);
+        self.overlay.hear_known(hello.known);
+        self.gossip
+            .peer_up(now, (peer, new.conn), &self.links, was_up, greeted);
+        if new.dial.is_none() && hello.record.body().addrs.is_empty() {
+            self.overlay.dialed_from(now, peer, new.remote);
+        }
+        self.own.learn_addrs(now, &self.links);
+        self.take_records(now, peer, [Arc::clone(&hello.record)]);
+        self.gossip
+            .greet(now, hello, was_up, &self.view, &self.links);
+        if adopted.confirmed {
+            self.tell_linked(&peer, adopted.replaced);
+        }
+        if adopted.replaced {
+            // If it is to another run of the peer, it counts again only when that is told.
+            self.own_link_changed(now, adopted.new_run);
+        } else if self.list_if_due(now, peer) {
+            self.own_link_added(now, was_up);
+        }
+    }
+
+    fn tell_linked(&mut self, peer: &NodeId, replaced: bool) {
+        if let Some(link) = self.links.get(peer) {
+            self.out.tell(Event::Linked {
+                peer: *peer,
+                remote: link.remote(),
+                direction: link.direction(),
+                replaced,
+            });
+        }
+    }
+
+    /// The peer said something over its link: that stands at both ends.
+    pub(super) fn confirm(&mut self, now: Time, peer: NodeId) {
+        if !self.links.confirm(&peer) {
+            return;
+        }
+        let was_up = self.view.is_up(&peer);
+        self.tell_linked(&peer, false);
+        if self.list_if_due(now, peer) {
+            self.own_link_added(now, was_up);
+        }
+    }
+
+    /// Lists a link that stands, unless it has something to wait for; tells whether it did.
+    fn list_if_due(&mut self, now: Time, peer: NodeId) -> bool {
+        let hold = self.gossip.holds_until(&peer);
+        let listed = self.links.list_if_due(now, &peer, hold);
+        if listed {
+            self.gossip.end_hold(&peer);
+        }
+        listed
+    }
+
+    /// The ends of collisions.
+    pub(super) fn advance_collisions(&mut self, now: Time) {
+        for challenger in self.links.take_winners(now) {
+            self.adopt(now, &challenger);
+        }
+        for loser in self.links.take_losers(now) {
+            self.out.close(loser, CloseCode::Duplicate);
+        }
+    }
+
+    /// A connection ended.
+    pub(super) fn handle_closed(&mut self, now: Time, conn: ConnId, why: &Closed) {
+        let Some(peer) = self.links.forget_conn(conn) else {
+            return;
+        };
+        if let Closed::Violation(code, reason) = why {
+            self.out.reject(violation(*code), peer, reason.clone());
+        }
+        match self.links.remains(now, &peer, conn, why) {
+            Remains::Same | Remains::Orphan => {}
+            Remains::Challenger(challenger) => self.adopt(now, &challenger),
+            Remains::Nothing => self.drop_link(now, peer, why),
+        }
+    }
+
+    /// Closes a connection from our side. If it carries the link to that peer, that is gone.
+    pub(super) fn close(&mut self, now: Time, peer: NodeId, conn: ConnId, code: CloseCode) {
+        self.out.close(conn, code);
+        if !self.links.close(&peer, conn) {
+            // One that lost a collision, and had not closed yet.
+            return;
+        }
+        let why = match code {
+            CloseCode::Superfluous | CloseCode::Leaving => Closed::Local,
+            _ => Closed::Violation(code, "closed by us".to_owned()),
+        };
+        self.drop_link(now, peer, &why);
+    }
+
+    /// Removes a link whose connection is gone.
+    ///
+    /// What the peer claims is believed where it signed it, or where we had said the same. The word that the peer can do without the link
+    /// may have been lost, and what closes a connection is not sent again; where it was lost, and both had agreed, the next probe is
+    /// answered with a reset.
+    pub(super) fn drop_link(&mut self, now: Time, peer: NodeId, why: &Closed) {
+        let Some(link) = self.links.remove(&peer) else {
+            return;
+        };
+        let gone = self.gossip.peer_down(&peer);
+        let offered = gone.is_some_and(|gone| gone.offered);
+        let record = self.view.record(&peer);
+        let end = if record.is_some_and(|record| record.body().leaving) {
+            LinkEnd::PeerLeft
+        } else if *why == Closed::Local
+            || (offered && *why == Closed::ByPeer(Some(CloseCode::Superfluous)))
+            || (offered && link.is_superfluous_to_peer() && *why == Closed::Reset)
+        {
+            LinkEnd::GivenUp
+        } else {
+            LinkEnd::Broken {
+                was_listed: link.is_listed(),
+                short_lived: now.saturating_sub(link.adopted()) < SHORT_LIVED,
+            }
+        };
+        // A leave message may overtake the record that says so; the log believes it, the rest waits for the signature.
+        let calm = match end {
+            LinkEnd::GivenUp | LinkEnd::PeerLeft => true,
+            LinkEnd::Broken { .. } | LinkEnd::Parked => {
+                *why == Closed::ByPeer(Some(CloseCode::Leaving))
+            }
+        };
+        let loss = Loss {
+            peer,
+            run_id: link.run_id(),
+            was_listed: link.is_listed(),
+            was_eager: link.is_live() && gone.is_some_and(|gone| gone.was_eager),
+            end,
+            why: describe(why),
+            calm,
+        };
+        self.link_lost(now, loss);
+    }
+
+    /// A link is no longer in use: the one place where that is handled.
+    pub(super) fn link_lost(&mut self, now: Time, loss: Loss) {
+        let Loss { peer, end, .. } = loss;
+        if loss.was_eager {
+            self.gossip.graft_nearest(&self.links);
+        }
+        if loss.was_listed {
+            self.out.tell(Event::Unlinked {
+                peer,
+                why: loss.why,
+                calm: loss.calm,
+            });
+            if end == LinkEnd::GivenUp {
+                self.own.link_given_up(now);
+                self.view.derive_soon(now, false);
+            } else {
+                self.own_link_lost(now);
+                self.gossip.fill_gap(now, &self.view, &self.links);
+            }
+            if matches!(end, LinkEnd::Parked | LinkEnd::Broken { .. }) {
+                self.links.note_loss(now, peer, loss.run_id);
+            }
+        }
+        self.overlay.link_ended(now, peer, end, &self.view);
+    }
+}
+
+fn violation(code: CloseCode) -> &'static str {
+    match code {
+        CloseCode::Limit => "over_limit",
+        CloseCode::Stalled => "stalled",
+        _ => "protocol_violation",
+    }
+}
+
+fn describe(why: &Closed) -> String {
+    match why {
+        Closed::ByPeer(Some(CloseCode::Leaving)) => "it leaves".to_owned(),
+        Closed::ByPeer(Some(CloseCode::Superfluous)) | Closed::Local => {
+            "both ends can do without it".to_owned()
+        }
+        Closed::ByPeer(Some(code)) => format!("closed by the peer: {code:?}"),
+        Closed::ByPeer(None) => "closed by the peer".to_owned(),
+        Closed::Reset => "the peer was restarted".to_owned(),
+        Closed::TimedOut => "nothing heard for 30 s".to_owned(),
+        Closed::Violation(code, reason) => format!("{code:?}: {reason}"),
+        Closed::Failed(reason) => reason.clone(),
+    }
+}

@@ -1,0 +1,188 @@
+//! Messages, and the records in them.
+
+use std::sync::Arc;
+
+use super::Core;
+use crate::membership::Time;
+use crate::membership::gossip::Heard;
+use crate::membership::interface::ConnId;
+use crate::membership::links::Link;
+use crate::membership::view::{Before, Change, Index};
+use crate::record::Record;
+use crate::wire::{CloseCode, Message, NodeId};
+
+impl Core {
+    pub(super) fn handle_message(&mut self, now: Time, conn: ConnId, message: Message) {
+        // A connection that lost to another may still deliver what was under way.
+        let Some(peer) = self.links.owner(conn) else {
+            return;
+        };
+        if self.links.peer(conn).is_some() {
+            self.confirm(now, peer);
+        }
+        if self.links.get(&peer).is_none() {
+            return;
+        }
+        if let Err(what) = self.gossip.admit(now, &peer, &message) {
+            self.drop_over_limit(now, peer, what);
+            return;
+        }
+        match message {
+            Message::Hello(_) => {
+                let why = "a second Hello".to_owned();
+                self.out.reject("protocol_violation", peer, why);
+                self.close(now, peer, conn, CloseCode::Protocol);
+            }
+            Message::Records(records) => self.handle_records(now, peer, records),
+            Message::Digests { log2, sums } => {
+                self.gossip
+                    .handle_digests(&peer, (log2, &sums), &self.view, &mut self.rng);
+            }
+            Message::Versions {
+                log2,
+                buckets,
+                entries,
+            } => {
+                let told = (log2, buckets.as_slice());
+                let ended = self
+                    .gossip
+                    .handle_versions(now, &peer, told, &entries, &self.view);
+                self.end_first_rounds(ended);
+            }
+            Message::Want(ids) => self.gossip.handle_request(&peer, &ids, &self.view),
+            Message::Superfluous(superfluous) => {
+                if self.links.mark_by_peer(&peer, superfluous) {
+                    self.overlay.plan_soon(now, self.view.up_count());
+                }
+            }
+            Message::Have(entries) => self.gossip.handle_have(now, &peer, &entries, &self.view),
+            Message::Graft(ids) => self.gossip.handle_graft(&peer, &ids, &self.view),
+            Message::Prune => self.gossip.handle_prune(&peer),
+        }
+    }
+
+    fn drop_over_limit(&mut self, now: Time, peer: NodeId, what: &str) {
+        let why = format!("more {what} than a peer may send");
+        self.out.reject("over_limit", peer, why);
+        if let Some(conn) = self.links.get(&peer).map(Link::conn) {
+            self.close(now, peer, conn, CloseCode::Limit);
+        }
+    }
+
+    fn handle_records(&mut self, now: Time, peer: NodeId, records: Vec<Arc<Record>>) {
+        let received = self.gossip.receive(now, &peer, records, &self.view);
+        let Some((known, deferred)) = received else {
+            self.drop_over_limit(now, peer, "new records");
+            return;
+        };
+        self.take_records(now, peer, known);
+        if !deferred {
+            self.gossip.prune_if_late(&peer, &self.links);
+            self.go_on_with_first_rounds(now);
+        }
+    }
+
+    /// Takes the news that waited to be verified.
+    pub(super) fn open_inbox(&mut self, now: Time) {
+        let Some(news) = self.gossip.open_inbox(&mut self.rng) else {
+            return;
+        };
+        let mut bringers: Vec<NodeId> = Vec::new();
+        for (record, from) in news {
+            // A link that brought a forged one is gone, and what else it brought goes with it.
+            self.take_records(now, from, [record]);
+            if let Err(place) = bringers.binary_search(&from) {
+                bringers.insert(place, from);
+            }
+        }
+        for from in bringers {
+            self.gossip.prune_if_late(&from, &self.links);
+        }
+        self.go_on_with_first_rounds(now);
+    }
+
+    fn go_on_with_first_rounds(&mut self, now: Time) {
+        let ended = self.gossip.go_on_with_first_rounds(now, &self.view);
+        self.end_first_rounds(ended);
+    }
+
+    /// Where a first round ended, its link may be listed: the next look at the links does that.
+    fn end_first_rounds(&mut self, ended: bool) {
+        if ended {
+            self.links.touch();
+        }
+    }
+
+    /// Takes records from a neighbour, as long as there is a link to it.
+    pub(super) fn take_records(
+        &mut self,
+        now: Time,
+        peer: NodeId,
+        records: impl IntoIterator<Item = Arc<Record>>,
+    ) {
+        let Some(bringer) = self.gossip.bringer(&peer, &self.links) else {
+            return;
+        };
+        for record in records {
+            let id = record.id();
+            match self.gossip.take(now, record, &bringer, &mut self.view) {
+                Heard::Nothing => {}
+                Heard::News {
+                    index,
+                    change,
+                    before,
+                } => self.handle_news(now, index, change, before),
+                Heard::Own(record) => {
+                    if let Some(event) = self.own.heard_own(now, &record) {
+                        self.out.tell(event);
+                    }
+                }
+                Heard::Forged(why) => {
+                    self.drop_forger(now, peer, why);
+                    return;
+                }
+                Heard::Full => {
+                    let why = "no room for more nodes".to_owned();
+                    self.out.reject("database_full", id, why);
+                }
+            }
+        }
+    }
+
+    fn drop_forger(&mut self, now: Time, peer: NodeId, why: String) {
+        self.out.reject("forged_record", peer, why);
+        if let Some(conn) = self.links.get(&peer).map(Link::conn) {
+            self.close(now, peer, conn, CloseCode::Protocol);
+        }
+    }
+
+    /// A node has a newer record.
+    fn handle_news(&mut self, now: Time, index: Index, change: Change, before: Option<Before>) {
+        let after = self.view.record_at(index);
+        let id = after.id();
+        if let Some(Before { record: before, .. }) = &before {
+            if matches!(change, Change::Loss | Change::Suspicion) {
+                let short = id.abbreviated();
+                let lists = |peer: &NodeId| {
+                    let record = self.view.record(peer);
+                    record.is_some_and(|record| record.link_to(&short).is_some())
+                };
+                self.links.hear_of_links(now, before, after, lists);
+            }
+            if before.version() == after.version() {
+                let why = "signed two records under one version".to_owned();
+                self.out.reject("two_bodies", id, why);
+            }
+        }
+        self.overlay.remember(now, index, before, &self.view);
+        match change {
+            Change::Loss | Change::Gain | Change::Suspicion => {
+                if self.view.is_up_at(index) {
+                    self.out.shape_changed();
+                }
+                self.view.derive_soon(now, change == Change::Loss);
+            }
+            Change::Figures => self.out.figures_changed(),
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Records between neighbours: each neighbour gets the newest record of every node, once where that can be had.
+//!
+//! A newer record goes to every neighbour that is not known to have it: as a whole along a tree, by name over the other links
+//! (`tree`); in a full mesh every node hears each record from the node itself. What a neighbour may lack is a *set of nodes*
+//! (`backlog`), and the newest record of each is encoded at the moment of sending: memory is bounded by the number of nodes, and a slow
+//! link gets fewer, newer records. Records that a neighbour named and that did not come are requested (`requests`). What all this
+//! misses, an anti-entropy round between two neighbours finds (`anti_entropy`).
+//!
+//! This owner keeps for each neighbour what it may lack, what waits to be sent to it, its part in the tree, its anti-entropy rounds, and
+//! its rate limits. It alone puts records into the view. It reads the links, and changes none.
+
+mod anti_entropy;
+mod backlog;
+mod flood;
+mod inbox;
+mod limits;
+mod relay;
+mod requests;
+mod tree;
+mod waiting;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Time;
+use super::interface::ConnId;
+use super::links::{Link, Links};
+use super::out::Out;
+use super::view::{Index, View};
+use crate::wire::{BATCH_BYTES, Message, NodeId};
+use anti_entropy::{AntiEntropy, Outvoted};
+use backlog::{Backlog, Slot};
+use flood::Flood;
+use inbox::Inbox;
+use limits::Limits;
+pub(super) use relay::Heard;
+use requests::Requests;
+use tree::Branch;
+use waiting::Waiting;
+
+/// A peer that takes nothing from the control stream for this long has stopped reading.
+const STALLED: Duration = Duration::from_secs(10);
+/// The most messages, batches of records aside, that wait for one neighbour. More of them mean a slow peer; each of them will be said
+/// again in another way, so it may be dropped.
+const OUTBOX: usize = 8;
+
+/// What gossip keeps of a neighbour: a node to which there is a link, in use or not.
+#[derive(Debug)]
+struct Neighbor {
+    conn: ConnId,
+    /// Its place in the backlog, which knows what records it may lack.
+    slot: Slot,
+    /// The last message is not with the transport yet, since then.
+    in_flight: Option<Time>,
+    outbox: VecDeque<Message>,
+    /// The neighbour is to be told that this end could do without the link, or not any more.
+    superfluous: Option<bool>,
+    /// It was told once that this end could do without the link. It may act on that even if it was taken back since.
+    offered: bool,
+    branch: Branch,
+    limits: Limits,
+    anti_entropy: AntiEntropy,
+}
+
+/// What there was of a neighbour that is gone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gone {
+    /// Its link was on the tree.
+    pub(super) was_eager: bool,
+    /// It was told that we could do without the link.
+    pub(super) offered: bool,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Gossip {
+    me: NodeId,
+    network: Arc<str>,
+    /// One for each link, in the same order.
+    neighbors: BTreeMap<NodeId, Neighbor>,
+    backlog: Backlog,
+    /// Records that are to be passed on.
+    waiting: Waiting,
+    /// A link that brings a lost part of the network back is passed on at that time.
+    bridge: Option<Time>,
+    flood: Flood,
+    requests: Requests,
+    inbox: Inbox,
+    outvoted: Outvoted,
+    /// Records travel along a tree; in a full mesh every node is one step away.
+    has_tree: bool,
+    /// Something may be there to send.
+    to_send: bool,
+    /// The first deadline of all neighbours, while it is known.
+    send_due: Option<Time>,
+}
+
+impl Neighbor {
+    /// When there is something to send, or what was sent must have left.
+    fn deadline(&self, link: &Link, backlog: &Backlog) -> Option<Time> {
+        match self.in_flight {
+            Some(since) => Some(since + STALLED),
+            // What is kept for a link that is not in use waits for it to come back.
+            None => backlog.told_due(self.slot).filter(|_| link.is_live()),
+        }
+    }
+}
+
+impl Gossip {
+    pub(super) fn new(me: NodeId, network: Arc<str>) -> Self {
+        Self {
+            me,
+            network,
+            neighbors: BTreeMap::new(),
+            backlog: Backlog::default(),
+            waiting: Waiting::default(),
+            bridge: None,
+            flood: Flood::default(),
+            requests: Requests::default(),
+            inbox: Inbox::default(),
+            outvoted: Outvoted::default(),
+            has_tree: false,
+            to_send: true,
+            send_due: None,
+        }
+    }
+
+    /// A link came, or has a new connection. `was_up`: the peer was in view already. `greeted`: our Hello is on its way to it.
+    pub(super) fn peer_up(
+        &mut self,
+        now: Time,
+        (peer, conn): (NodeId, ConnId),
+        links: &Links,
+        was_up: bool,
+        greeted: bool,
+    ) {
+        let neighbor = Neighbor {
+            conn,
+            slot: self.backlog.join(),
+            in_flight: greeted.then_some(now),
+            outbox: VecDeque::new(),
+            superfluous: None,
+            offered: false,
+            branch: self.new_branch(links, was_up),
+            limits: Limits::new(now),
+            anti_entropy: AntiEntropy::new(now),
+        };
+        self.neighbors.insert(peer, neighbor);
+    }
+
+    /// A link is gone, or about to get a new connection.
+    pub(super) fn peer_down(&mut self, peer: &NodeId) -> Option<Gone> {
+        let neighbor = self.neighbors.remove(peer)?;
+        self.backlog.leave(neighbor.slot);
+        Some(Gone {
+            was_eager: !neighbor.branch.lazy,
+            offered: neighbor.offered,
+        })
+    }
+
+    /// Whether a neighbour is on the tree.
+    pub(super) fn is_eager(&self, peer: &NodeId) -> bool {
+        let neighbor = self.neighbors.get(peer);
+        neighbor.is_some_and(|one| !one.branch.lazy)
+    }
+
+    /// The network became a full mesh, or ceased to be one.
+    pub(super) fn use_tree(&mut self, has_tree: bool) {
+        self.has_tree = has_tree;
+    }
+
+    /// Those nodes are forgotten.
+    pub(super) fn forget(&mut self, gone: &BTreeSet<Index>) {
+        self.backlog.forget(gone);
+    }
+
+    /// Tells a neighbour that this end could do without the link, or not any more.
+    pub(super) fn tell_superfluous(&mut self, peer: &NodeId, superfluous: bool) {
+        if let Some(neighbor) = self.neighbors.get_mut(peer) {
+            neighbor.superfluous = Some(superfluous);
+        }
+    }
+
+    /// The transport took the last message to this neighbour.
+    pub(super) fn handle_flushed(&mut self, peer: &NodeId) {
+        if let Some(neighbor) = self.neighbors.get_mut(peer) {
+            neighbor.in_flight = None;
+            self.to_send = true;
+        }
+    }
+
+    /// Whether a neighbour has stopped reading.
+    pub(super) fn is_stalled(&self, now: Time, peer: &NodeId) -> bool {
+        let in_flight = self.neighbors.get(peer).and_then(|one| one.in_flight);
+        in_flight.is_some_and(|since| now >= since + STALLED)
+    }
+
+    /// Whether a neighbour has something due: to be told, or to have left.
+    pub(super) fn is_due(&self, now: Time, link: &Link) -> bool {
+        let neighbor = self.neighbors.get(&link.peer());
+        let due = neighbor.and_then(|one| one.deadline(link, &self.backlog));
+        due.is_some_and(|due| due <= now)
+    }
+
+    /// Whether a look at all neighbours is due.
+    pub(super) fn needs_look(&self, now: Time) -> bool {
+        self.send_due.is_some_and(|due| due <= now)
+    }
+
+    /// Whether all that was to be sent over links in use is with the transport.
+    pub(super) fn is_flushed(&self, links: &Links) -> bool {
+        let live = self.paired(links).filter(|(_, link)| link.is_live());
+        let mut live = live.map(|(neighbor, _)| neighbor);
+        live.all(|one| one.in_flight.is_none() && self.backlog.is_empty(one.slot))
+    }
+
+    /// This node was away: what a neighbour did not take meanwhile does not count against it.
+    pub(super) fn forgive(&mut self, now: Time) {
+        for neighbor in self.neighbors.values_mut() {
+            neighbor.in_flight = neighbor.in_flight.map(|_| now);
+        }
+    }
+
+    /// When gossip has something to do, news that waits to be verified aside.
+    pub(super) fn deadline(&mut self, links: &Links) -> Time {
+        let send = *self.send_due.get_or_insert_with(|| {
+            let both = self.neighbors.values().zip(links.iter());
+            let due = both.filter_map(|(neighbor, link)| neighbor.deadline(link, &self.backlog));
+            due.min().unwrap_or(Time::MAX)
+        });
+        let others = self.waiting.next_due().into_iter();
+        let others = others.chain(self.requests.due()).min();
+        others.map_or(send, |due| due.min(send))
+    }
+
+    /// The neighbours, each with its link.
+    fn paired<'a>(&'a self, links: &'a Links) -> impl Iterator<Item = (&'a Neighbor, &'a Link)> {
+        debug_assert_eq!(self.neighbors.len(), links.len());
+        self.neighbors.values().zip(links.iter())
+    }
+
+    /// Puts a message that is not a batch of records into a neighbour's outbox; tells whether there was room for it.
+    fn post(&mut self, peer: &NodeId, message: Message) -> bool {
+        let neighbor = self.neighbors.get_mut(peer);
+        let Some(neighbor) = neighbor.filter(|one| one.outbox.len() < OUTBOX) else {
+            return false;
+        };
+        neighbor.outbox.push_back(message);
+        self.to_send = true;
+        true
+    }
+
+    /// Hands the transport the next message for every link in use that has one to send and nothing under way, if there is anything to
+    /// send, or `all` is to be looked at.
+    pub(super) fn flush(
+        &mut self,
+        now: Time,
+        all: bool,
+        view: &View,
+        links: &Links,
+        out: &mut Out,
+    ) {
+        if !all && !self.to_send {
+            return;
+        }
+        self.keep_eager(links);
+        let mut due = Time::MAX;
+        for (neighbor, link) in self.neighbors.values_mut().zip(links.iter()) {
+            if neighbor.in_flight.is_none()
+                && link.is_live()
+                && let Some(message) = neighbor.next_message(now, &mut self.backlog, view)
+            {
+                neighbor.in_flight = Some(now);
+                out.send(neighbor.conn, message);
+            }
+            let next = neighbor.deadline(link, &self.backlog);
+            due = next.map_or(due, |at| due.min(at));
+        }
+        // Without a look at the links, no deadline is forgotten: one of them may be the cause of this.
+        self.send_due = if all {
+            Some(due)
+        } else {
+            self.send_due.map(|at| at.min(due))
+        };
+        self.to_send = false;
+    }
+}
+
+impl Neighbor {
+    /// What to send next: first what was posted, then records, then the names of others.
+    fn next_message(&mut self, now: Time, backlog: &mut Backlog, view: &View) -> Option<Message> {
+        if let Some(superfluous) = self.superfluous.take() {
+            self.offered |= superfluous;
+            return Some(Message::Superfluous(superfluous));
+        }
+        let posted = self.outbox.pop_front();
+        posted
+            .or_else(|| self.next_batch(backlog, view))
+            .or_else(|| tree::next_names(self.slot, now, backlog, view))
+    }
+
+    fn next_batch(&self, backlog: &mut Backlog, view: &View) -> Option<Message> {
+        let (mut bytes, mut batch) = (0, Vec::new());
+        backlog.take_due(self.slot, |index| {
+            if bytes >= BATCH_BYTES {
+                return false;
+            }
+            let record = view.record_at(index);
+            bytes += record.encoded_len();
+            batch.push(record.clone());
+            true
+        });
+        (!batch.is_empty()).then_some(Message::Records(batch))
+    }
+}

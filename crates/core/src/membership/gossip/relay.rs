@@ -1,0 +1,299 @@
+//! Records come from neighbours, are taken where they are news, and are passed on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand_chacha::ChaCha8Rng;
+
+use super::Gossip;
+use super::backlog::Slot;
+use super::waiting::Way;
+use crate::membership::interface::ConnId;
+use crate::membership::links::Links;
+use crate::membership::view::{Before, Change, Index, Outcome, View};
+use crate::membership::{Time, pace};
+use crate::record::Record;
+use crate::wire::{Message, NodeId};
+
+/// How long a gain waits for company before it is passed on: where its node was quiet, and where it keeps changing.
+const FIRST_RELAY: Duration = Duration::from_millis(3);
+const NEXT_RELAY: Duration = Duration::from_millis(50);
+/// The same along a tree, where each record comes but once.
+const NEXT_TREE_RELAY: Duration = Duration::from_millis(20);
+/// A node that gave no news for so long was quiet.
+const QUIET: Duration = Duration::from_secs(1);
+/// Measurements alone are in no hurry.
+const FIGURES_RELAY: Duration = Duration::from_millis(50);
+/// Losses of a node that keep coming are passed on no more often than this.
+const RELAY_SPACING: Duration = Duration::from_millis(100);
+/// How much later the end with the higher id passes a gain on, in a full mesh: mostly it then has nothing left to say.
+const SECOND_TURN: Duration = Duration::from_millis(20);
+/// How long a neighbour off the tree waits to be told: by then the tree should have brought the record.
+const LAZY: Duration = Duration::from_millis(100);
+const LAZY_ROUNDS: u32 = 1;
+/// A node that came into view has its record passed on after this time: most likely that was done when the record came.
+const CAME_UP: Duration = Duration::from_millis(50);
+
+/// The neighbour that brought a record.
+#[derive(Debug)]
+pub(in crate::membership) struct Bringer {
+    pub(in crate::membership) peer: NodeId,
+    conn: ConnId,
+    slot: Slot,
+    /// It is on this very machine.
+    over_loopback: bool,
+}
+
+/// What a record that came means to others.
+#[derive(Debug)]
+pub(in crate::membership) enum Heard {
+    /// Nothing: it is known, or older than what is known.
+    Nothing,
+    /// It was taken, in the place of another one if there was one.
+    News {
+        index: Index,
+        change: Change,
+        before: Option<Before>,
+    },
+    /// It is a record of this very node, newer than its own.
+    Own(Arc<Record>),
+    /// Its signature is wrong; why.
+    Forged(String),
+    /// There is no room for one more node.
+    Full,
+}
+
+impl Gossip {
+    /// Records came from a neighbour. Those that can be taken at once are returned; news that nobody has verified waits until the inputs that
+    /// are there already have been handled. Tells also whether any does. Nothing is returned where the neighbour sent more news
+    /// than it may.
+    pub(in crate::membership) fn receive(
+        &mut self,
+        now: Time,
+        peer: &NodeId,
+        records: Vec<Arc<Record>>,
+        view: &View,
+    ) -> Option<(Vec<Arc<Record>>, bool)> {
+        let is_news = records.iter().map(|record| view.would_be_news(record));
+        let is_news: Vec<bool> = is_news.collect();
+        let news = is_news.iter().filter(|is_news| **is_news).count();
+        let neighbor = self.neighbors.get_mut(peer);
+        if neighbor.is_some_and(|one| !one.limits.admit_news(now, news)) {
+            return None;
+        }
+        let (mut known, mut deferred) = (Vec::with_capacity(records.len()), false);
+        for (record, is_news) in records.into_iter().zip(is_news) {
+            if is_news && !record.is_verified() {
+                self.inbox.put(now, record, *peer);
+                deferred = true;
+            } else {
+                known.push(record);
+            }
+        }
+        Some((known, deferred))
+    }
+
+    /// Since when news waits to be verified.
+    pub(in crate::membership) fn inbox_since(&self) -> Option<Time> {
+        self.inbox.since()
+    }
+
+    /// Takes out all news that waited to be verified, with the neighbours that brought it.
+    pub(in crate::membership) fn open_inbox(
+        &mut self,
+        rng: &mut ChaCha8Rng,
+    ) -> Option<Vec<(Arc<Record>, NodeId)>> {
+        self.inbox.take(&self.network, rng)
+    }
+
+    /// Whether a message is within the neighbour's limits; else what it sent too much of.
+    pub(in crate::membership) fn admit(
+        &mut self,
+        now: Time,
+        peer: &NodeId,
+        message: &Message,
+    ) -> Result<(), &'static str> {
+        let neighbor = self.neighbors.get_mut(peer);
+        neighbor.map_or(Ok(()), |one| one.limits.admit(now, message))
+    }
+
+    /// A neighbour that brings records, as long as there is a link to it.
+    pub(in crate::membership) fn bringer(&self, peer: &NodeId, links: &Links) -> Option<Bringer> {
+        let neighbor = self.neighbors.get(peer)?;
+        Some(Bringer {
+            peer: *peer,
+            conn: neighbor.conn,
+            slot: neighbor.slot,
+            over_loopback: links.get(peer)?.remote().ip().is_loopback(),
+        })
+    }
+
+    /// Takes a record from a neighbour: verified if it is news, kept if it is newer, and passed on.
+    pub(in crate::membership) fn take(
+        &mut self,
+        now: Time,
+        record: Arc<Record>,
+        from: &Bringer,
+        view: &mut View,
+    ) -> Heard {
+        if record.id() == self.me {
+            return self.take_own(record, from, view);
+        }
+        if !record.is_verified()
+            && view.would_be_news(&record)
+            && let Err(error) = record.verify(&self.network)
+        {
+            return Heard::Forged(error.to_string());
+        }
+        let (short, version) = (record.id().abbreviated(), record.version());
+        let leaving = record.body().leaving;
+        match view.accept(record, now, Some(from.peer), from.over_loopback) {
+            Outcome::Newer(index, change, before) => {
+                self.has_come(now, &short, version, from.conn, view.up_count());
+                self.count(&from.peer, |branch| branch.news += 1);
+                self.relay(now, index, change, from.slot, view);
+                Heard::News {
+                    index,
+                    change,
+                    before,
+                }
+            }
+            Outcome::Same(index) => {
+                self.backlog.settle(from.slot, index);
+                // What floods comes by many links, and so does a last record.
+                if !leaving && !self.flood.is_under_way(now, index) {
+                    self.count(&from.peer, |branch| branch.repeats += 1);
+                }
+                Heard::Nothing
+            }
+            Outcome::Older(index) => {
+                self.send_back(from, index);
+                Heard::Nothing
+            }
+            Outcome::Full => Heard::Full,
+        }
+    }
+
+    fn take_own(&mut self, record: Arc<Record>, from: &Bringer, view: &View) -> Heard {
+        let ours = view.record_at(view.me()).version();
+        if record.version() > ours && record.verify(&self.network).is_ok() {
+            return Heard::Own(record);
+        }
+        if record.version() < ours {
+            self.send_back(from, view.me());
+        }
+        Heard::Nothing
+    }
+
+    /// The neighbour sent an older record than ours: sends ours back, unless the two crossed.
+    fn send_back(&mut self, from: &Bringer, index: Index) {
+        self.backlog.offer(from.slot, index);
+        self.to_send = true;
+    }
+
+    /// Passes a newer record on that a neighbour brought.
+    fn relay(&mut self, now: Time, index: Index, change: Change, from: Slot, view: &mut View) {
+        let recent = view.note_relay(index, now);
+        let since = recent.map(|at| now.saturating_sub(at));
+        let wait = match change {
+            Change::Loss | Change::Suspicion => {
+                let spacing = since.map(|since| RELAY_SPACING.saturating_sub(since));
+                spacing
+                    .unwrap_or_default()
+                    .max(pace::loss_company(view.up_count()))
+            }
+            Change::Gain if since.is_none_or(|since| since > QUIET) => FIRST_RELAY,
+            Change::Gain if self.has_tree => NEXT_TREE_RELAY,
+            Change::Gain => NEXT_RELAY,
+            Change::Figures => FIGURES_RELAY,
+        };
+        // Nobody but the neighbour that brought it is known to have it.
+        self.backlog.renew(index);
+        self.backlog.settle(from, index);
+        self.pass_on(now, index, change, wait, view);
+    }
+
+    /// This node has a new record of its own.
+    pub(in crate::membership) fn publish(
+        &mut self,
+        now: Time,
+        record: Arc<Record>,
+        view: &mut View,
+    ) {
+        let me = view.me();
+        let change = view.accept_own(now, record);
+        self.backlog.renew(me);
+        self.pass_on(now, me, change, Duration::ZERO, view);
+    }
+
+    /// A node came into view.
+    pub(in crate::membership) fn came_up(&mut self, now: Time, index: Index, view: &View) {
+        self.pass_on(now, index, Change::Figures, CAME_UP, view);
+    }
+
+    /// Has a record passed on after a wait. In a full mesh, gains and measurements go to those that won't hear them from the node
+    /// itself.
+    fn pass_on(&mut self, now: Time, index: Index, change: Change, wait: Duration, view: &View) {
+        let at = now + wait;
+        let brings_back = change == Change::Gain && view.brings_back(index);
+        // A record that brings others back goes the way that news of those behind it went.
+        let floods = self.flood.take(now, index, change) && !brings_back;
+        let is_own = index == view.me();
+        let body = view.record_at(index).body();
+        let way = if body.leaving {
+            // After a leave message there is no time for requests.
+            Way::Everywhere
+        } else if !is_own
+            && body.links.is_empty()
+            && matches!(change, Change::Gain | Change::Figures)
+        {
+            // A newcomer that lists no link yet can be reached by nobody else; its next record is on its way.
+            return;
+        } else if self.has_tree {
+            match (floods, change) {
+                (false, _) => Way::Tree,
+                (true, Change::Gain) if !is_own => Way::Around,
+                (true, Change::Gain | Change::Loss | Change::Suspicion | Change::Figures) => {
+                    Way::Everywhere
+                }
+            }
+        } else if is_own || matches!(change, Change::Loss | Change::Suspicion) {
+            Way::Everywhere
+        } else {
+            Way::FirstTurn
+        };
+        let at = if way == Way::Tree && self.flood.goes_in_rounds(now) {
+            pace::end_of_round(at, pace::round(view.up_count()))
+        } else {
+            at
+        };
+        if brings_back {
+            self.bridge = Some(self.bridge.map_or(at, |bridge| bridge.min(at)));
+        }
+        self.waiting.push(at, index, way);
+        if way == Way::FirstTurn {
+            self.waiting.push(at + SECOND_TURN, index, Way::SecondTurn);
+        }
+    }
+
+    /// Gives every neighbour what waited for its time, unless it has it by now.
+    pub(in crate::membership) fn release(&mut self, now: Time, view: &View) {
+        if let Some(at) = self.bridge.take() {
+            // News of those behind that link, who may have died or left since they were lost sight of, goes no later than the link.
+            self.waiting.hasten(at, at + SECOND_TURN);
+        }
+        if self.waiting.next_due().is_none_or(|due| due > now) {
+            return;
+        }
+        self.to_send = true;
+        let by = now + LAZY + LAZY_ROUNDS * pace::round(view.up_count());
+        let ways = self.ways(view);
+        while let Some(together) = self.waiting.pop_due(now) {
+            for (index, way) in together {
+                if view.has(index) {
+                    ways.pass_on(&mut self.backlog, view, index, way, by);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Requests: records that neighbours named, that are not here, and that were asked for.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Gossip;
+use crate::membership::interface::ConnId;
+use crate::membership::links::Links;
+use crate::membership::view::{MAX_NODES, View};
+use crate::membership::{Time, pace};
+use crate::record::Version;
+use crate::wire::{MAX_SYNC_ENTRIES, Message, NodeId, ShortId};
+
+/// What was requested is not requested again in this time: several neighbours name it. If it has not come by then it is, so often.
+const REQUEST_TIMEOUT: Duration = Duration::from_millis(500);
+const MOST_TRIES: u32 = 3;
+/// What others named while an answer was on its way is requested this often: a neighbour that makes its answers come one by one must not
+/// have us send more.
+const REQUESTED_TOGETHER: Duration = Duration::from_millis(50);
+/// The most records requested at a time: half of the largest network. At the start of ten thousand nodes, a third of all records
+/// comes by request.
+const MOST_REQUESTED: usize = MAX_NODES / 2;
+/// The most requested of one neighbour: it may name nodes that it invented, and others are to be asked all the same.
+const MOST_REQUESTED_OF_ONE: usize = MOST_REQUESTED / 2;
+/// A request that was given up in vain counts for so long.
+const IN_VAIN_LASTS: Duration = Duration::from_secs(10);
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    /// The records, and when to look at them.
+    open: BTreeMap<ShortId, Request>,
+    due: Option<Time>,
+    /// One of them did not come, and was given up, then: the views are compared with the next that differs.
+    in_vain: Option<Time>,
+}
+
+impl Requests {
+    pub(super) fn due(&self) -> Option<Time> {
+        self.due
+    }
+
+    /// Whether a request was given up lately, and no anti-entropy round has begun since.
+    pub(super) fn were_in_vain(&self, now: Time) -> bool {
+        let lately = |at| now.saturating_sub(at) < IN_VAIN_LASTS;
+        self.in_vain.is_some_and(lately)
+    }
+
+    /// An anti-entropy round begins: it will find what did not come.
+    pub(super) fn round_begins(&mut self) {
+        self.in_vain = None;
+    }
+}
+
+/// A record that neighbours told of, and that is not here yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request {
+    /// Neighbours that told of it, and of which version: whoever was asked first, whoever else told of the newest, and the last one else to
+    /// tell. One of them may be a liar.
+    tellers: [Option<(Version, ConnId)>; 3],
+    /// Who was asked last, and when somebody is asked again.
+    of: ConnId,
+    again: Time,
+    /// How often it was asked for since a version of it came.
+    tries: u32,
+}
+
+impl Request {
+    /// The first one to tell of it is asked now.
+    fn of(version: Version, of: ConnId, again: Time) -> Self {
+        Self {
+            tellers: [Some((version, of)), None, None],
+            of,
+            again,
+            tries: 1,
+        }
+    }
+
+    /// Who told of a newer version than that, the newest first.
+    fn tellers_of(&self, newer_than: Option<Version>) -> Vec<(Version, ConnId)> {
+        let tellers = self.tellers.into_iter().flatten();
+        let mut newer: Vec<_> = tellers.filter(|(v, _)| newer_than < Some(*v)).collect();
+        newer.sort_by_key(|(version, _)| Reverse(*version));
+        newer
+    }
+
+    /// One more neighbour tells of it.
+    fn hear(&mut self, version: Version, of: ConnId) {
+        let mut tellers = self.tellers.iter_mut().flatten();
+        if let Some((told, _)) = tellers.find(|(_, by)| *by == of) {
+            *told = version.max(*told);
+        } else {
+            self.tellers[2] = Some((version, of));
+        }
+        let [_, newest, last] = &mut self.tellers;
+        let told = |teller: Option<(Version, ConnId)>| teller.map(|(version, _)| version);
+        if told(*last) > told(*newest) {
+            std::mem::swap(newest, last);
+        }
+    }
+
+    /// Whom to ask next, of those that have a newer one than we: in turn.
+    fn next(&self, ours: Option<Version>, is_live: impl Fn(ConnId) -> bool) -> Option<ConnId> {
+        let mut have = self.tellers_of(ours);
+        have.retain(|(_, of)| is_live(*of));
+        let asked = have.iter().position(|(_, of)| *of == self.of);
+        let turn = asked.map_or(0, |asked| (asked + 1) % have.len());
+        have.get(turn).map(|(_, of)| *of)
+    }
+
+    /// A version of it came; tells whether that is all that was told of.
+    fn has_come(&mut self, version: Version) -> bool {
+        self.tries = 0;
+        self.tellers_of(Some(version)).is_empty()
+    }
+}
+
+impl Gossip {
+    /// The neighbour has those records, and those that we lack are requested. If that is most of them, they did not come along the tree: it
+    /// is broken, or this is the quicker path.
+    pub(in crate::membership) fn handle_have(
+        &mut self,
+        now: Time,
+        peer: &NodeId,
+        entries: &[(ShortId, Version)],
+        view: &View,
+    ) {
+        let Some(neighbor) = self.neighbors.get(peer) else {
+            return;
+        };
+        let (of, slot, before) = (neighbor.conn, neighbor.slot, neighbor.branch.requested);
+        let mut missing = Vec::new();
+        for (short, version) in entries {
+            let have = view.index(short);
+            let ours = have.map(|index| view.record_at(index).version());
+            if ours.is_none_or(|ours| ours < *version) {
+                if let Some(request) = self.requests.open.get_mut(short) {
+                    request.hear(*version, of);
+                } else if !self.inbox.holds(short, *version) {
+                    missing.push((*short, *version));
+                }
+            } else if let Some(index) = have.filter(|_| ours == Some(*version)) {
+                self.backlog.settle(slot, index);
+            }
+        }
+        let lacks_most = missing.len() * 2 >= entries.len();
+        let of_it = MOST_REQUESTED_OF_ONE.saturating_sub(before);
+        let of_all = MOST_REQUESTED.saturating_sub(self.requests.open.len());
+        missing.truncate(of_it.min(of_all));
+        if missing.is_empty() {
+            return;
+        }
+        let ids = missing.iter().map(|(short, _)| *short).collect();
+        // What there was no room for in the outbox is requested when that is due again.
+        self.request(peer, ids, lacks_most);
+        self.count(peer, |branch| branch.requested += missing.len());
+        let again = now + REQUEST_TIMEOUT;
+        let request = |(short, version)| (short, Request::of(version, of, again));
+        self.requests.open.extend(missing.into_iter().map(request));
+        self.requests.due = self.requests.due.or(Some(again));
+    }
+
+    /// Requests records of a neighbour, which is grafted to the tree with it or not.
+    fn request(&mut self, peer: &NodeId, ids: Vec<ShortId>, graft: bool) {
+        if !graft {
+            self.post(peer, Message::Want(ids));
+        } else if self.post(peer, Message::Graft(ids)) {
+            self.set_lazy(peer, false);
+        }
+    }
+
+    /// Requests again what did not come, if that is due: the link that should have brought it may be gone, or was no longer on the tree.
+    pub(in crate::membership) fn request_again(&mut self, now: Time, view: &View, links: &Links) {
+        if self.requests.due.is_none_or(|due| due > now) {
+            return;
+        }
+        let live = links.iter().filter(|link| link.is_live());
+        let peers: BTreeMap<ConnId, NodeId> = live.map(|link| (link.conn(), link.peer())).collect();
+        let again = self.requests.take_late(now, view, &peers);
+        for neighbor in self.neighbors.values_mut() {
+            neighbor.branch.requested = 0;
+        }
+        for request in self.requests.open.values() {
+            let [first, ..] = request.tellers;
+            let peer = first.and_then(|(_, of)| peers.get(&of));
+            if let Some(neighbor) = peer.and_then(|peer| self.neighbors.get_mut(peer)) {
+                neighbor.branch.requested += 1;
+            }
+        }
+        for ((peer, came_not), ids) in again {
+            for ids in ids.chunks(MAX_SYNC_ENTRIES) {
+                self.request(&peer, ids.to_vec(), came_not);
+            }
+        }
+    }
+
+    /// A record came over that connection: that version, or an older one, need not be requested any more. Where others named a newer one, and
+    /// this is the answer that was waited for, they are asked now.
+    pub(super) fn has_come(
+        &mut self,
+        now: Time,
+        short: &ShortId,
+        version: Version,
+        over: ConnId,
+        up: usize,
+    ) {
+        let Some(request) = self.requests.open.get_mut(short) else {
+            return;
+        };
+        if request.has_come(version) {
+            self.requests.open.remove(short);
+        } else if request.of == over {
+            let soon = pace::end_of_round(now, pace::round(up).max(REQUESTED_TOGETHER));
+            request.again = request.again.min(soon);
+            self.requests.due = self.requests.due.map(|due| due.min(soon));
+        }
+    }
+}
+
+/// Records to be requested again of neighbours, and whether nothing at all came since they were requested first.
+type Again = BTreeMap<(NodeId, bool), Vec<ShortId>>;
+
+impl Requests {
+    /// Takes note of what did not come in time, and tells whom to ask next: one of the neighbours behind those connections.
+    fn take_late(&mut self, now: Time, view: &View, peers: &BTreeMap<ConnId, NodeId>) -> Again {
+        let mut again = Again::new();
+        let ours = |short: &ShortId| Some(view.record_at(view.index(short)?).version());
+        let before = self.open.len();
+        self.open.retain(|short, request| {
+            if request.again > now {
+                return true;
+            }
+            let next = request.next(ours(short), |of| peers.contains_key(&of));
+            let Some(of) = next.filter(|_| request.tries < MOST_TRIES) else {
+                return false;
+            };
+            let came_not = request.tries > 0;
+            (request.of, request.tries) = (of, request.tries + 1);
+            request.again = now + REQUEST_TIMEOUT;
+            let ids = again.entry((peers[&of], came_not)).or_default();
+            ids.push(*short);
+            true
+        });
+        if self.open.len() < before {
+            // Nobody will name it once more.
+            self.in_vain = Some(now);
+        }
+        self.due = self.open.values().map(|request| request.again).min();
+        again
+    }
+}

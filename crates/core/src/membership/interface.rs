@@ -1,0 +1,246 @@
+//! What goes into a core and comes out of it: settings, inputs, actions, and events for the log.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Time;
+use super::overlay::candidates::{Candidate, Remembered};
+use super::view::Ids;
+use crate::record::Direction;
+use crate::wire::{Answer, CloseCode, Hello, Message, NodeId, Probe};
+
+/// A connection, as the transport numbers them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+/// An attempt at a connection; its number is also the dialer's connection counter of the Hello.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DialId(pub u64);
+
+/// What the core is told at its start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The network's name.
+    pub network: Arc<str>,
+    /// The node's label.
+    pub label: Arc<str>,
+    /// The addresses to publish; empty if they must be learned from peers.
+    pub addrs: Vec<SocketAddr>,
+    /// Configured targets.
+    pub targets: Vec<SocketAddr>,
+    /// What an earlier run remembered.
+    pub remembered: Vec<(NodeId, Remembered)>,
+    /// Random, new at every start.
+    pub run_id: u64,
+    /// Above every epoch that this identity ever used.
+    pub epoch: u64,
+    /// Seeds the core's random generator.
+    pub seed: [u8; 32],
+    /// Unix time in ms at time zero.
+    pub start_unix_ms: u64,
+    /// The pause between two probes on a healthy link, of a node that has no more than six; longer by as much as it has more,
+    /// up to twice as long.
+    pub probe_interval: Duration,
+    /// Up to so many nodes, everybody links with everybody.
+    pub full_mesh: usize,
+    /// Above that, about so many links, counted both ways.
+    pub degree_target: usize,
+    /// Never more links than this.
+    pub degree_cap: usize,
+    /// So many dials at a time.
+    pub dials_at_once: usize,
+    /// What news of round-trip times alone may cost this node, in bytes a second.
+    pub refresh_bytes_per_s: u32,
+    /// How long the record of a node that is not up is kept.
+    pub forget_after: Duration,
+    /// Where nodes stand in tables, if all cores of a simulator are to share that; else the core has a table of its own.
+    pub ids: Option<Arc<Ids>>,
+}
+
+impl Config {
+    /// The Unix time in ms at that time.
+    pub(super) fn unix_ms(&self, now: Time) -> u64 {
+        self.start_unix_ms + u64::try_from(now.as_millis()).expect("fits for an age of the earth")
+    }
+}
+
+/// A connection after both Hellos.
+#[derive(Debug, Clone)]
+pub struct Connected {
+    /// Its number.
+    pub conn: ConnId,
+    /// The dial it came from; `None` if the peer dialed.
+    pub dial: Option<DialId>,
+    /// Whose key the handshake proved.
+    pub peer: NodeId,
+    /// Where the peer is.
+    pub remote: SocketAddr,
+    /// What the peer said.
+    pub hello: Hello,
+    /// Round-trip time of the handshake in µs, the first guess at the path.
+    pub rtt_us: Option<u32>,
+    /// Whether our own Hello said that this connection replaces one we take for dead.
+    pub replaces: bool,
+}
+
+/// Why a dial came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DialError {
+    /// No answer in time.
+    Timeout,
+    /// The system there says that nobody listens at that port.
+    Unreachable,
+    /// Somebody else's key answered there.
+    OtherKey,
+    /// This very node answered.
+    Myself,
+    /// The other side refused; where it is full, with addresses to try instead.
+    Refused(Option<CloseCode>, Vec<SocketAddr>),
+    /// Anything else, in words.
+    Failed(String),
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Closed {
+    /// The peer closed it, with this code if it is one of ours.
+    ByPeer(Option<CloseCode>),
+    /// The peer has forgotten the connection: it was restarted.
+    Reset,
+    /// QUIC's own idle timeout.
+    TimedOut,
+    /// We closed it for what the peer did; the reason in words.
+    Violation(CloseCode, String),
+    /// We closed it ourselves.
+    Local,
+    /// The transport failed, in words.
+    Failed(String),
+}
+
+/// What happens to the core.
+#[derive(Debug)]
+pub enum Input {
+    /// Nothing but time.
+    Timeout,
+    /// A connection is through both Hellos.
+    Connected(Box<Connected>),
+    /// A dial came to nothing.
+    DialFailed(DialId, DialError),
+    /// A connection ended.
+    Closed(ConnId, Closed),
+    /// A message on the control stream.
+    Message(ConnId, Message),
+    /// The last message to this connection is with the transport: it takes the next.
+    Flushed(ConnId),
+    /// A probe came (and the transport has answered it).
+    Probe(ConnId, Probe),
+    /// An answer came; with the path's share of the time, in µs, where it could be told.
+    Answer(ConnId, Answer, Option<u32>),
+    /// The system at the peer's address says that nobody listens there.
+    Unreachable(ConnId),
+    /// Say farewell.
+    Leave,
+}
+
+/// What the core wants done.
+#[derive(Debug, PartialEq)]
+pub enum Action {
+    /// Connect to an address; with `expect`, only if that node answers.
+    Dial {
+        /// The attempt's number.
+        dial: DialId,
+        /// Where.
+        addr: SocketAddr,
+        /// Who must answer.
+        expect: Option<NodeId>,
+        /// To say in the Hello: this replaces a connection we take for dead.
+        replaces: bool,
+        /// The other side may be starting up this very moment: repeat lost packets quickly.
+        eager: bool,
+    },
+    /// Send a message on the control stream.
+    Send(ConnId, Message),
+    /// Send a probe.
+    Probe(ConnId, Probe),
+    /// Close a connection.
+    Close(ConnId, CloseCode, Vec<SocketAddr>),
+}
+
+/// Something a person would like to read in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A link stands.
+    Linked {
+        /// With whom.
+        peer: NodeId,
+        /// Where.
+        remote: SocketAddr,
+        /// Who dialed.
+        direction: Direction,
+        /// It took the place of an older connection.
+        replaced: bool,
+    },
+    /// A link is gone.
+    Unlinked {
+        /// With whom.
+        peer: NodeId,
+        /// Why, in words.
+        why: String,
+        /// Nothing is wrong: it was not needed, or the peer left.
+        calm: bool,
+    },
+    /// A link that was judged down answered again.
+    Restored(NodeId),
+    /// A link misses answers.
+    Suspected(NodeId),
+    /// A node came into view.
+    Up(NodeId),
+    /// A node can't be reached any more.
+    Unreachable(NodeId),
+    /// A node said farewell.
+    Left(NodeId),
+    /// This node has lost every link.
+    CutOff,
+    /// A connection could not be made.
+    DialFailed(Candidate, DialError),
+    /// A configured target is this node's own address.
+    OwnTarget(SocketAddr),
+    /// This identity runs twice; `silenced` if it is we who stop publishing.
+    Twin {
+        /// The other's run id.
+        run_id: u64,
+        /// Where it was seen, if it was dialed into us.
+        remote: Option<SocketAddr>,
+        /// We stop publishing.
+        silenced: bool,
+    },
+    /// A peer is seen twice at once under one id.
+    PeerTwin(NodeId, SocketAddr),
+    /// Something a peer sent was turned away; counted under a name.
+    Rejected {
+        /// The counter.
+        what: &'static str,
+        /// From whom.
+        peer: NodeId,
+        /// The details.
+        why: String,
+    },
+}
+
+/// How much there is in a core's tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tables {
+    /// Nodes in the database, at most [`view::MAX_NODES`](super::view::MAX_NODES).
+    pub nodes: usize,
+    /// Nodes remembered beside what their records say, at most [`candidates::MAX_REMEMBERED`](super::overlay::candidates::MAX_REMEMBERED).
+    pub remembered: usize,
+    /// Links, those that were judged down and are kept for a while among them.
+    pub links: usize,
+    /// Connections, those that compete among them.
+    pub conns: usize,
+    /// Dials under way, at most [`Config::dials_at_once`].
+    pub dials: usize,
+    /// Dials that wait for their turn, at most [`MAX_DIAL_QUEUE`](super::MAX_DIAL_QUEUE).
+    pub dial_queue: usize,
+}

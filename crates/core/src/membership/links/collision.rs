@@ -1,0 +1,209 @@
+//! Connection collisions (after RFC 4271, section 6.8): two connections compete for being *the* link to a peer, and both ends choose the
+//! same one.
+//!
+//! Nothing is decided while dialing. Once both Hellos are through, the rules are, in this order:
+//! - Another run id: the peer was restarted, or two nodes share one key. The old connection must answer a probe in time, or it loses.
+//! - The same run id, and the new connection says that it replaces an older one: it wins. That counts only against a connection older
+//!   than a dial takes: of two that crossed, each end would take the other one for the old one.
+//! - Opposite directions: the connection dialed by the lower id wins.
+//! - The same direction: the higher counter of the dialer wins.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Links;
+use super::link::{Link, Phase};
+use crate::membership::Time;
+use crate::membership::interface::{Closed, ConnId, Connected};
+use crate::wire::{CloseCode, NodeId};
+
+/// How long the old connection of a peer with a new run id has to answer.
+const CONTEST: Duration = Duration::from_millis(300);
+/// How long the loser is kept, so that the other end has seen the winner before it sees this one close.
+const CLOSE_AFTER: Duration = Duration::from_millis(500);
+/// How long a link whose connection lost to one that we have not seen yet waits for that one.
+const ORPHAN: Duration = Duration::from_secs(2);
+/// Two connections that come within this time were dialed across each other.
+const CROSSING: Duration = Duration::from_secs(3);
+
+/// A peer has come back with a new run id while its old connection seems alive.
+#[derive(Debug)]
+struct Contest {
+    deadline: Time,
+    challenger: Connected,
+}
+
+/// Connections that compete, and those that lost.
+#[derive(Debug, Default)]
+pub(super) struct Collisions {
+    contests: BTreeMap<NodeId, Contest>,
+    /// Connections that lost, closed a little later, when both ends have seen both.
+    closing: Vec<(Time, ConnId)>,
+}
+
+/// What a new connection meets.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::membership) enum Meeting {
+    /// No link, or one that was judged down: it needs a slot.
+    Vacancy,
+    /// A link whose place it takes.
+    Weaker,
+    /// A link that must prove that it lives.
+    OtherRun,
+    /// A link that stays.
+    Stronger,
+}
+
+/// What is left of a link whose connection ended.
+#[derive(Debug)]
+pub(in crate::membership) enum Remains {
+    /// Nothing changes: the connection was not the link's.
+    Same,
+    /// The connection that competed with it takes its place.
+    Challenger(Connected),
+    /// It waits for the connection that won.
+    Orphan,
+    /// Nothing.
+    Nothing,
+}
+
+impl Collisions {
+    pub(super) fn close_later(&mut self, now: Time, conn: ConnId) {
+        self.closing.push((now + CLOSE_AFTER, conn));
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        let contests = self.contests.values().map(|contest| contest.deadline);
+        let closing = self.closing.iter().map(|(due, _)| *due);
+        contests.chain(closing).min()
+    }
+
+    /// This node was away: an answer may be waiting in its own queues.
+    pub(super) fn forgive(&mut self, now: Time) {
+        for contest in self.contests.values_mut() {
+            contest.deadline = contest.deadline.max(now + CONTEST);
+        }
+    }
+}
+
+impl Links {
+    /// How a new connection stands to the link with its peer.
+    pub(in crate::membership) fn meet(&self, now: Time, new: &Connected) -> Meeting {
+        let Some(old) = self.links.get(&new.peer) else {
+            return Meeting::Vacancy;
+        };
+        match old.phase {
+            Phase::Parked { .. } => Meeting::Vacancy,
+            Phase::Orphaned { .. } => Meeting::Weaker,
+            Phase::Live { .. } if old.run_id != new.hello.run_id => Meeting::OtherRun,
+            Phase::Live { .. } if self.wins(now, new, old) => Meeting::Weaker,
+            Phase::Live { .. } => Meeting::Stronger,
+        }
+    }
+
+    /// Whether the new of two connections of the same two runs wins. Both ends compute the same.
+    fn wins(&self, now: Time, new: &Connected, old: &Link) -> bool {
+        let crossing = now.saturating_sub(old.adopted) < CROSSING;
+        if !crossing && (new.replaces || new.hello.replaces) {
+            return true;
+        }
+        let (new_is_mine, old_is_mine) = (new.dial.is_some(), old.is_dialed());
+        if new_is_mine == old_is_mine {
+            return counter(new) > old.counter;
+        }
+        new_is_mine == (self.me < new.peer)
+    }
+
+    /// Keeps a connection that lost for a moment.
+    pub(in crate::membership) fn keep_loser(&mut self, now: Time, new: &Connected) {
+        self.conns.insert(new.conn, new.peer);
+        self.collisions.close_later(now, new.conn);
+    }
+
+    /// Has the link to a peer prove that it lives before its challenger takes its place. Returns the connection of an earlier challenger.
+    pub(in crate::membership) fn open_contest(
+        &mut self,
+        now: Time,
+        challenger: Connected,
+    ) -> Option<ConnId> {
+        let peer = challenger.peer;
+        if let Some(mut link) = self.edit(&peer) {
+            link.detector.probe_at(now);
+        }
+        let contest = Contest {
+            deadline: now + CONTEST,
+            challenger,
+        };
+        let earlier = self.collisions.contests.insert(peer, contest);
+        earlier.map(|earlier| earlier.challenger.conn)
+    }
+
+    /// The link to a peer answered: its challenger, if there is one, has lost.
+    pub(in crate::membership) fn end_contest(&mut self, peer: &NodeId) -> Option<Connected> {
+        let contest = self.collisions.contests.remove(peer)?;
+        Some(contest.challenger)
+    }
+
+    /// Challengers whose opponents did not answer in time.
+    pub(in crate::membership) fn take_winners(&mut self, now: Time) -> Vec<Connected> {
+        let contests = &mut self.collisions.contests;
+        let due = contests.iter().filter(|(_, one)| one.deadline <= now);
+        let due: Vec<NodeId> = due.map(|(peer, _)| *peer).collect();
+        self.touched |= !due.is_empty();
+        due.iter()
+            .filter_map(|peer| self.end_contest(peer))
+            .collect()
+    }
+
+    /// Connections that lost, and are to be closed now.
+    pub(in crate::membership) fn take_losers(&mut self, now: Time) -> Vec<ConnId> {
+        let closing = std::mem::take(&mut self.collisions.closing);
+        let (due, rest) = closing.into_iter().partition(|(due, _)| *due <= now);
+        self.collisions.closing = rest;
+        let due: Vec<(Time, ConnId)> = due;
+        due.into_iter().map(|(_, conn)| conn).collect()
+    }
+
+    /// A connection ended: forgets it, and tells whose it was, unless it only competed.
+    pub(in crate::membership) fn forget_conn(&mut self, conn: ConnId) -> Option<NodeId> {
+        let Collisions { contests, closing } = &mut self.collisions;
+        closing.retain(|(_, closing)| *closing != conn);
+        let peer = self.conns.remove(&conn);
+        if peer.is_none() {
+            contests.retain(|_, contest| contest.challenger.conn != conn);
+        }
+        peer
+    }
+
+    /// What is left of the link to a peer, one of whose connections ended.
+    pub(in crate::membership) fn remains(
+        &mut self,
+        now: Time,
+        peer: &NodeId,
+        conn: ConnId,
+        why: &Closed,
+    ) -> Remains {
+        if self.links.get(peer).is_none_or(|link| link.conn != conn) {
+            return Remains::Same;
+        }
+        if let Some(challenger) = self.end_contest(peer) {
+            return Remains::Challenger(challenger);
+        }
+        match self.edit(peer) {
+            Some(mut link) if link.listed && *why == Closed::ByPeer(Some(CloseCode::Duplicate)) => {
+                link.phase = Phase::Orphaned {
+                    until: now + ORPHAN,
+                };
+                Remains::Orphan
+            }
+            Some(_) | None => Remains::Nothing,
+        }
+    }
+}
+
+/// The dialer's connection counter: ours if we dialed.
+pub(super) fn counter(connected: &Connected) -> u64 {
+    connected
+        .dial
+        .map_or(connected.hello.dial_counter, |dial| dial.0)
+}

@@ -1,0 +1,111 @@
+//! Flap damping (after RFC 2439): a link that is lost again and again must hold for a while before it is listed anew, so that its
+//! coming and going costs the network little.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::membership::Time;
+use crate::wire::NodeId;
+
+/// The time over which the losses of a link are counted, and the number of losses from which on it is held.
+const WINDOW: Duration = Duration::from_secs(600);
+const LOSSES_HELD: usize = 3;
+/// The longest hold; it doubles with every loss.
+const LONGEST_HOLD: Duration = Duration::from_secs(60);
+const DOUBLINGS: usize = 6;
+/// A restarted peer starts with a clean slate, unless it was lost a moment ago: a new run id costs nothing.
+const CLEAN_SLATE: Duration = Duration::from_secs(2);
+/// The most peers whose losses are remembered.
+const MAX_PEERS: usize = 1024;
+/// The most losses of a peer that are remembered: more than the hold's bound takes.
+const MAX_LOSSES: usize = 16;
+
+/// How often links were lost of late.
+#[derive(Debug, Default)]
+pub(super) struct Damping {
+    peers: BTreeMap<NodeId, Losses>,
+}
+
+#[derive(Debug, Default)]
+struct Losses {
+    run_id: u64,
+    at: VecDeque<Time>,
+}
+
+impl Damping {
+    /// How long a link that comes up now must hold before it is listed.
+    pub(super) fn hold(&mut self, now: Time, peer: NodeId, run_id: u64) -> Duration {
+        let Some(losses) = self.peers.get_mut(&peer) else {
+            return Duration::ZERO;
+        };
+        let last = losses.at.back().copied().unwrap_or_default();
+        if losses.run_id != run_id && now.saturating_sub(last) > CLEAN_SLATE {
+            self.peers.remove(&peer);
+            return Duration::ZERO;
+        }
+        losses.at.retain(|at| now.saturating_sub(*at) < WINDOW);
+        let over = losses.at.len().saturating_sub(LOSSES_HELD - 1);
+        if over == 0 {
+            Duration::ZERO
+        } else {
+            Duration::from_secs(1 << over.min(DOUBLINGS)).min(LONGEST_HOLD)
+        }
+    }
+
+    /// A listed link was lost.
+    pub(super) fn note_loss(&mut self, now: Time, peer: NodeId, run_id: u64) {
+        if self.peers.len() >= MAX_PEERS && !self.peers.contains_key(&peer) {
+            self.peers.pop_first();
+        }
+        let losses = self.peers.entry(peer).or_default();
+        losses.run_id = run_id;
+        losses.at.push_back(now);
+        if losses.at.len() > MAX_LOSSES {
+            losses.at.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEER: NodeId = NodeId([7; 32]);
+
+    fn at(s: u64) -> Time {
+        Duration::from_secs(s)
+    }
+
+    #[test]
+    fn the_third_loss_within_ten_minutes_holds_a_link_and_each_further_one_twice_as_long() {
+        let mut damping = Damping::default();
+        let mut holds = Vec::new();
+        for loss in 0..9 {
+            damping.note_loss(at(10 * loss), PEER, 1);
+            holds.push(damping.hold(at(10 * loss + 5), PEER, 1).as_secs());
+        }
+        assert_eq!(holds, [0, 0, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(damping.hold(at(700), PEER, 1), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_restarted_peer_starts_with_a_clean_slate() {
+        let mut damping = Damping::default();
+        for loss in 0..4 {
+            damping.note_loss(at(loss), PEER, 1);
+        }
+        assert!(damping.hold(at(4), PEER, 2) > Duration::ZERO, "too soon");
+        assert_eq!(damping.hold(at(9), PEER, 2), Duration::ZERO);
+    }
+
+    #[test]
+    fn no_more_peers_are_remembered_than_the_bound() {
+        let mut damping = Damping::default();
+        for peer in 0..3000_u32 {
+            let mut id = [0; 32];
+            id[..4].copy_from_slice(&peer.to_be_bytes());
+            damping.note_loss(at(1), NodeId(id), 1);
+        }
+        assert_eq!(damping.peers.len(), MAX_PEERS);
+    }
+}

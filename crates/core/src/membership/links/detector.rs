@@ -1,0 +1,456 @@
+//! Is this link alive?
+//!
+//! Only an answer to something *we* sent is a sign of life; else one dead direction would go unseen. One end is the active
+//! one: it probes at an interval, and each probe announces when the next is due. The other end stays passive until a probe is
+//! overdue, or until probes say that its answers don't arrive; then it probes as well. Every node is the active end of about
+//! half of its links ([`NodeId::leads`](crate::wire::NodeId::leads)), so that some neighbour soon speaks to one that was killed.
+//!
+//! A link is down once so many exchanges were missed in a row that the loss measured on this very link explains the
+//! run with a probability under one in a million; `loss` has the arithmetic. Where two more neighbours of the peer have come to that
+//! verdict since its last sign of life here, one in a thousand is enough. Losses are assumed to be independent; under
+//! bursts a link may be dropped that was there, which is why a *node* is only down when no path leads to it. (A burst at the peer itself
+//! may so take its two cleanest links, and then the others sooner than it would have.)
+
+mod quality;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::loss::Outcomes;
+use super::rtt::{Path, Rtt};
+use crate::membership::Time;
+use crate::wire::ShortId;
+
+/// After a miss, probes follow at this pace.
+const FAST_PROBES: Duration = Duration::from_millis(250);
+/// The same while ICMP says that nobody listens at the peer's address.
+const HINTED_PROBES: Duration = Duration::from_millis(100);
+/// Misses in a row that are enough then.
+const HINTED_MISSES: u32 = 3;
+/// So many such hints in a row are believed: one may stem from a packet that was sent before the peer came back.
+const HINTS: u32 = 2;
+/// Samples that are to show whether the path has changed are asked for at this pace.
+const STEP_PROBES: Duration = Duration::from_millis(100);
+/// The longest pause between two probes that a peer may announce: twice the longest setting, and well under QUIC's idle timeout.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(20);
+/// How late an announced probe may be before the passive end probes by itself.
+const OVERDUE: Duration = Duration::from_millis(300);
+/// The least time an answer is given: covers the scheduling of two busy machines.
+const LEAST_TIMEOUT: Duration = Duration::from_millis(150);
+/// The time an answer is given while the path is unknown; also the most that is ever given.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(1);
+const MOST_TIMEOUT: Duration = Duration::from_secs(3);
+/// A link judged down is probed at this pace, for as long as its connection is kept.
+const SLOW_PROBES: Duration = Duration::from_secs(1);
+/// No more unanswered probes than this are remembered: more than a verdict ever takes, with late answers in mind.
+const MOST_OUTSTANDING: usize = 48;
+
+/// What the detector makes of its link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Answers arrive.
+    Alive,
+    /// Two or more exchanges in a row were missed on a clean link.
+    Suspect,
+    /// The run of misses is longer than chance allows.
+    Down,
+}
+
+#[derive(Debug)]
+struct Outstanding {
+    seq: u32,
+    deadline: Time,
+    missed: bool,
+    /// The run that it was missed in is over: without a late answer it will count as lost.
+    run_over: bool,
+}
+
+/// Watches one connection.
+#[derive(Debug)]
+pub struct Detector {
+    active: bool,
+    interval: Duration,
+    next_seq: u32,
+    outstanding: VecDeque<Outstanding>,
+    /// When we probe next; the passive end moves it ahead of itself as long as the active one keeps its word.
+    next_probe: Time,
+    last_sent: Option<Time>,
+    /// Misses in a row, the run in progress.
+    run: u32,
+    /// ICMP errors since the last sign of life.
+    hints: u32,
+    /// Another neighbour of the peer that lost it since the last sign of life, and whether one more did.
+    witness: Option<ShortId>,
+    consent: bool,
+    /// Our last probe was answered (or, for the passive end, our last answer was heard).
+    heard: bool,
+    /// Probes in a row by which the active end told us that it gets no answers.
+    unheard: u32,
+    verdict: Verdict,
+    outcomes: Outcomes,
+    path: Path,
+    late_floor: Duration,
+    /// Probes of the active end that said it hears us.
+    probes_heard: u32,
+    /// What the active end measured, for the passive one.
+    told: Option<(u32, u8)>,
+}
+
+/// A probe that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DueProbe {
+    /// Its number.
+    pub seq: u32,
+    /// Whether the last one was answered.
+    pub heard: bool,
+    /// When the next one is due, in ms from this one.
+    pub next_ms: u16,
+}
+
+impl Detector {
+    /// A detector for a new connection; the active end probes at once. `handshake_rtt_us` stands in for the round-trip time until a
+    /// probe has measured it.
+    #[must_use]
+    pub fn new(now: Time, active: bool, interval: Duration, handshake_rtt_us: Option<u32>) -> Self {
+        let next_probe = if active {
+            now
+        } else {
+            now + interval + OVERDUE
+        };
+        Self {
+            active,
+            interval,
+            next_seq: 1,
+            outstanding: VecDeque::new(),
+            next_probe,
+            last_sent: None,
+            run: 0,
+            hints: 0,
+            witness: None,
+            consent: false,
+            heard: true,
+            unheard: 0,
+            verdict: Verdict::Alive,
+            outcomes: Outcomes::default(),
+            path: Path::new(now, handshake_rtt_us),
+            late_floor: Duration::ZERO,
+            probes_heard: 0,
+            told: None,
+        }
+    }
+
+    /// This connection replaces an older one of the same peer: what was learned of the path's losses still holds.
+    pub fn inherit(&mut self, old: Self) {
+        self.outcomes = old.outcomes;
+        self.told = old.told;
+        self.probes_heard = old.probes_heard;
+        self.late_floor = old.late_floor;
+    }
+
+    /// What is known of the path's length. The passive end repeats what the active one told it.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Rtt> {
+        self.path.rtt()
+    }
+
+    /// The present verdict.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// Whether a run of misses is in progress.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.run > 0
+    }
+
+    fn fast_pace(&self) -> Duration {
+        if self.hints > 0 {
+            HINTED_PROBES
+        } else {
+            FAST_PROBES
+        }
+    }
+
+    /// When [`Self::poll`] has something to do.
+    #[must_use]
+    pub fn deadline(&self) -> Time {
+        let miss = self
+            .outstanding
+            .iter()
+            .find(|probe| !probe.missed)
+            .map(|probe| probe.deadline);
+        miss.map_or(self.next_probe, |miss| miss.min(self.next_probe))
+    }
+
+    /// Counts what was missed by now and hands out the probe that is due, if one is. `jitter` is a random number that spreads
+    /// the probes of a node's links.
+    pub fn poll(&mut self, now: Time, jitter: u32) -> Option<DueProbe> {
+        self.count_misses(now);
+        if self.next_probe > now {
+            return None;
+        }
+        let seq = self.next_seq;
+        self.next_seq = self.next_seq.wrapping_add(1);
+        if self.outstanding.len() == MOST_OUTSTANDING {
+            self.outstanding.pop_front();
+        }
+        self.outstanding.push_back(Outstanding {
+            seq,
+            deadline: now + self.timeout(),
+            missed: false,
+            run_over: false,
+        });
+        self.last_sent = Some(now);
+        let pause = match self.verdict {
+            Verdict::Down => SLOW_PROBES,
+            Verdict::Alive | Verdict::Suspect if self.run > 0 || self.hints > 0 => self.fast_pace(),
+            Verdict::Alive | Verdict::Suspect => self.spread_interval(jitter),
+        };
+        self.next_probe = now + pause;
+        // A passive end that probes promises nothing: the other end keeps its own pace.
+        let next_ms = u16::try_from(pause.as_millis()).unwrap_or(u16::MAX);
+        Some(DueProbe {
+            seq,
+            heard: self.heard,
+            next_ms,
+        })
+    }
+
+    /// The interval, give or take up to a thirty-second part, so that links don't fall into step.
+    fn spread_interval(&self, jitter: u32) -> Duration {
+        let pause = if self.active {
+            self.interval
+        } else {
+            self.interval + OVERDUE
+        };
+        pause.mul_f64(1.0 + (f64::from(jitter % 1024) / 512.0 - 1.0) / 32.0)
+    }
+
+    fn count_misses(&mut self, now: Time) {
+        let before = self.outstanding.len();
+        self.outstanding
+            .retain(|probe| !(probe.run_over && probe.deadline + MOST_TIMEOUT <= now));
+        for _ in self.outstanding.len()..before {
+            self.outcomes.push(true);
+        }
+        let mut missed = 0;
+        for probe in self
+            .outstanding
+            .iter_mut()
+            .filter(|probe| !probe.missed && probe.deadline <= now)
+        {
+            probe.missed = true;
+            missed += 1;
+        }
+        if missed > 0 {
+            self.heard = false;
+            self.run += missed;
+            let next = if self.run == missed {
+                now
+            } else {
+                self.last_sent.map_or(now, |sent| sent + self.fast_pace())
+            };
+            if self.verdict != Verdict::Down {
+                self.next_probe = self.next_probe.min(next.max(now));
+            }
+        }
+        self.judge(now);
+    }
+
+    fn judge(&mut self, now: Time) {
+        if self.run == 0 || self.verdict == Verdict::Down {
+            return;
+        }
+        if self.run >= self.misses_needed() {
+            self.verdict = Verdict::Down;
+            self.next_probe = now + SLOW_PROBES;
+        } else if self.run >= 2 && self.is_clean() {
+            self.verdict = Verdict::Suspect;
+        }
+    }
+
+    /// An answer came: our sign of life. `rtt_us` is the path's share of the time, where it could be told. Returns
+    /// whether the verdict changed.
+    pub fn handle_answer(&mut self, now: Time, seq: u32, rtt_us: Option<u32>) -> bool {
+        let Some(at) = self.outstanding.iter().position(|probe| probe.seq == seq) else {
+            return false;
+        };
+        let late = self.outstanding[at].missed;
+        // What was sent before and is still open will be counted when its own time is over.
+        self.outstanding.remove(at);
+        if late {
+            self.run = self.run.saturating_sub(1);
+            if let Some(us) = rtt_us {
+                self.late_floor = (Duration::from_micros(u64::from(us)) * 3 / 2).min(MOST_TIMEOUT);
+            }
+        } else {
+            self.late_floor = self.late_floor.mul_f64(0.9);
+        }
+        if let Some(us) = rtt_us
+            && self.path.sample(now, us)
+        {
+            self.next_probe = self.next_probe.min(now + STEP_PROBES);
+        }
+        self.outcomes.push(false);
+        self.sign_of_life(now)
+    }
+
+    /// A sign of life ends the run: from now on its misses count as losses of a living link, unless their answers are only late.
+    fn sign_of_life(&mut self, now: Time) -> bool {
+        if self.verdict == Verdict::Down {
+            // An outage is no loss of single exchanges.
+            self.outstanding.retain(|probe| !probe.missed);
+        }
+        for probe in self.outstanding.iter_mut().filter(|probe| probe.missed) {
+            probe.run_over = true;
+        }
+        let was_in_run = self.run > 0 || self.hints > 0;
+        self.run = 0;
+        self.hints = 0;
+        (self.witness, self.consent) = (None, false);
+        self.heard = true;
+        let changed = self.verdict != Verdict::Alive;
+        self.verdict = Verdict::Alive;
+        if was_in_run || changed {
+            self.next_probe = now
+                + if self.active {
+                    self.interval / 2
+                } else {
+                    self.interval + OVERDUE
+                };
+        }
+        changed
+    }
+
+    /// The other end probed: to a passive end the word that the active one is there, and, if it `heard` us, the sign that what we
+    /// send arrives. Returns whether the verdict changed.
+    pub fn handle_probe(
+        &mut self,
+        now: Time,
+        heard: bool,
+        next_ms: u16,
+        rtt_us: u32,
+        loss: u8,
+    ) -> bool {
+        if self.active {
+            return false;
+        }
+        self.told = Some((rtt_us, loss));
+        if rtt_us > 0 {
+            self.path.adopt(now, rtt_us);
+        }
+        if !heard {
+            self.unheard += 1;
+            if self.verdict == Verdict::Down {
+                // It is back, or never was away: an answer to a probe of our own will show it.
+                self.probe_now(now);
+            } else if self.unheard >= 2 && self.run == 0 {
+                self.next_probe = self.next_probe.min(now);
+            }
+            return false;
+        }
+        self.unheard = 0;
+        self.probes_heard = self.probes_heard.saturating_add(1);
+        // A probe may announce any time; a hostile one must not put us to sleep.
+        let announced = Duration::from_millis(u64::from(next_ms)).min(LONGEST_INTERVAL);
+        let changed = self.sign_of_life(now);
+        self.next_probe = now + announced + OVERDUE;
+        changed
+    }
+
+    /// ICMP says that nobody listens at the peer's address: probe now, and go on quickly. Returns whether it was said
+    /// repeatedly, since the last sign of life, for the first time.
+    pub fn handle_unreachable(&mut self, now: Time) -> bool {
+        if self.verdict == Verdict::Down {
+            return false;
+        }
+        self.hints += 1;
+        let next = if self.hints == 1 {
+            now
+        } else {
+            self.last_sent.map_or(now, |sent| sent + HINTED_PROBES)
+        };
+        self.next_probe = self.next_probe.min(next.max(now));
+        self.hints == HINTS
+    }
+
+    /// Whether a routine probe is due.
+    #[must_use]
+    pub fn is_due(&self, now: Time) -> bool {
+        self.active && self.run == 0 && self.next_probe <= now
+    }
+
+    /// Others are probed now: a routine probe that is due within `slack` joins them.
+    pub fn join(&mut self, now: Time, slack: Duration) {
+        if self.active && self.run == 0 && self.next_probe <= now + slack {
+            self.next_probe = self.next_probe.min(now);
+        }
+    }
+
+    /// A hint that the link may be down: probe now, unless that was just done.
+    pub fn probe_now(&mut self, now: Time) {
+        let earliest = self
+            .last_sent
+            .map_or(now, |sent| (sent + FAST_PROBES).max(now));
+        self.next_probe = self.next_probe.min(earliest);
+    }
+
+    /// Another neighbour of the peer has lost its link to it. One may have a fault of its own; two are believed.
+    pub fn handle_confirmation(&mut self, teller: ShortId) {
+        let first = *self.witness.get_or_insert(teller);
+        self.consent |= first != teller;
+    }
+
+    /// From the next probe on, routine keeps this pace.
+    pub fn set_interval(&mut self, interval: Duration) {
+        self.interval = interval;
+    }
+
+    /// Routine can wait until then.
+    pub fn probe_no_sooner(&mut self, at: Time) {
+        self.next_probe = self.next_probe.max(at);
+    }
+
+    /// A probe is wanted at this very time, whatever was sent before.
+    pub fn probe_at(&mut self, now: Time) {
+        self.next_probe = self.next_probe.min(now);
+    }
+
+    /// The node itself ran late: the answers may be waiting in its own queues.
+    pub fn extend(&mut self, late: Duration) {
+        for probe in self.outstanding.iter_mut().filter(|probe| !probe.missed) {
+            probe.deadline += late;
+        }
+    }
+
+    /// The node itself was away (stopped, starved): what it missed says nothing about the link. A fresh round comes first.
+    pub fn forgive(&mut self, now: Time) {
+        self.outstanding.clear();
+        self.run = 0;
+        self.hints = 0;
+        (self.witness, self.consent) = (None, false);
+        self.next_probe = self.next_probe.min(now);
+        if self.verdict == Verdict::Suspect {
+            self.verdict = Verdict::Alive;
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        let Some(rtt) = self.path.rtt() else {
+            return FIRST_TIMEOUT;
+        };
+        let variance = u64::from(rtt.jitter_us) * 4;
+        let path = Duration::from_micros(u64::from(rtt.smoothed_us) + variance);
+        (path + Duration::from_millis(20))
+            .max(LEAST_TIMEOUT)
+            .max(self.late_floor)
+            .min(MOST_TIMEOUT)
+    }
+}
+
+#[cfg(test)]
+mod both_ends;
+#[cfg(test)]
+mod tests;

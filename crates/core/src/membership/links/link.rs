@@ -1,0 +1,207 @@
+//! One link: what is known of it, and when it has something to do.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::detector::{Detector, Verdict};
+use super::rtt::Rtt;
+use crate::membership::Time;
+use crate::membership::interface::ConnId;
+use crate::record::{Direction, LinkState, ShortRun};
+use crate::wire::NodeId;
+
+/// A link is published as suspect at most once in this time.
+const SUSPECT_EVERY: Duration = Duration::from_secs(60);
+/// A link is not published as suspect either where another neighbour of the peer suspected or lost its own link this long ago: whoever
+/// has a link to the peer has heard that.
+const REPORT_LASTS: Duration = Duration::from_secs(2);
+
+/// How a link stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// In use. Listed from `listed_from` on: a link that flaps must hold first.
+    Live { listed_from: Time },
+    /// Judged down; its connection is kept until then.
+    Parked { until: Time },
+    /// Its connection lost a collision with another one, which must come before then.
+    Orphaned { until: Time },
+}
+
+/// The link to a peer: at most one.
+#[derive(Debug)]
+pub(in crate::membership) struct Link {
+    pub(super) peer: NodeId,
+    pub(super) conn: ConnId,
+    pub(super) direction: Direction,
+    pub(super) remote: SocketAddr,
+    pub(super) run_id: u64,
+    /// The dialer's counter: orders connections in one direction.
+    pub(super) counter: u64,
+    pub(super) phase: Phase,
+    /// The peer has shown that the link stands at its end as well.
+    pub(super) confirmed: bool,
+    pub(super) listed: bool,
+    pub(super) since: Time,
+    /// When its connection took its place.
+    pub(super) adopted: Time,
+    /// Where the peer sees us.
+    pub(super) observed: SocketAddr,
+    pub(super) detector: Detector,
+    /// This end could do without the link.
+    pub(super) superfluous: bool,
+    /// So could the peer.
+    pub(super) superfluous_to_peer: bool,
+    /// Published as suspect.
+    pub(super) suspect: bool,
+    pub(super) last_suspected: Option<Time>,
+    /// Another neighbour of the peer suspects or lost its own link, since then.
+    pub(super) last_reported: Option<Time>,
+}
+
+impl Link {
+    pub(in crate::membership) fn peer(&self) -> NodeId {
+        self.peer
+    }
+
+    pub(in crate::membership) fn conn(&self) -> ConnId {
+        self.conn
+    }
+
+    pub(in crate::membership) fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    pub(in crate::membership) fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// Where the peer sees us.
+    pub(in crate::membership) fn observed(&self) -> SocketAddr {
+        self.observed
+    }
+
+    /// Since when the link stands without an interruption.
+    pub(in crate::membership) fn since(&self) -> Time {
+        self.since
+    }
+
+    /// When its present connection took its place.
+    pub(in crate::membership) fn adopted(&self) -> Time {
+        self.adopted
+    }
+
+    /// Whether the link is in use: neither judged down nor waiting for another connection.
+    pub(in crate::membership) fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Live { .. })
+    }
+
+    /// Whether the link was judged down, and its connection is kept for a while.
+    pub(in crate::membership) fn is_parked(&self) -> bool {
+        matches!(self.phase, Phase::Parked { .. })
+    }
+
+    /// Whether our record lists the link, or will with its next version.
+    pub(in crate::membership) fn is_listed(&self) -> bool {
+        self.listed
+    }
+
+    /// Whether we dialed.
+    pub(in crate::membership) fn is_dialed(&self) -> bool {
+        self.direction == Direction::Dialer
+    }
+
+    /// Whether the peer said that it could do without the link.
+    pub(in crate::membership) fn is_superfluous_to_peer(&self) -> bool {
+        self.superfluous_to_peer
+    }
+
+    /// Whether a run of missed answers is in progress.
+    pub(in crate::membership) fn is_missing(&self) -> bool {
+        self.detector.is_missing()
+    }
+
+    pub(in crate::membership) fn rtt(&self) -> Option<Rtt> {
+        self.detector.rtt()
+    }
+
+    /// The smoothed round-trip time in µs, where there is one.
+    pub(in crate::membership) fn rtt_us(&self) -> Option<u32> {
+        self.rtt().map(|rtt| rtt.smoothed_us)
+    }
+
+    /// The share of lost exchanges that enough of them have shown, in 1/250.
+    pub(in crate::membership) fn known_loss_250(&self) -> u8 {
+        self.detector.known_loss_250()
+    }
+
+    /// Whether the loss moved from `told` by more than `by`, both in 1/250, and chance does not explain it.
+    pub(in crate::membership) fn loss_moved(&self, told: u8, by: u8) -> bool {
+        self.detector.loss_moved(told, by)
+    }
+
+    /// Whether an exchange was lost lately.
+    pub(in crate::membership) fn has_lost(&self) -> bool {
+        self.detector.loss_250() > 0
+    }
+
+    pub(in crate::membership) fn run_id(&self) -> u64 {
+        self.run_id
+    }
+
+    /// What our record says of the link.
+    pub(in crate::membership) fn state(&self, now: Time) -> LinkState {
+        let rtt = self.rtt();
+        LinkState {
+            peer: self.peer.abbreviated(),
+            run: ShortRun::of(self.run_id),
+            direction: self.direction,
+            rtt_us: rtt.map_or(0, |rtt| rtt.smoothed_us.max(1)),
+            rtt_age_s: rtt.map_or(0, |rtt| saturating_s(now.saturating_sub(rtt.at))),
+            loss: self.known_loss_250(),
+            suspect: self.suspect,
+        }
+    }
+
+    /// When the link has something to do. `hold`: until when it must not be listed.
+    pub(super) fn deadline(&self, hold: Option<Time>) -> Time {
+        let phase = match self.phase {
+            Phase::Live { .. } => self.listing_due(hold),
+            Phase::Parked { until } | Phase::Orphaned { until } => Some(until),
+        };
+        let is_probed = !matches!(self.phase, Phase::Orphaned { .. });
+        let probe = is_probed.then(|| self.detector.deadline());
+        let first = phase.into_iter().chain(probe).min();
+        first.unwrap_or(Time::MAX)
+    }
+
+    /// When the link may be listed, where it stands and is not.
+    pub(super) fn listing_due(&self, hold: Option<Time>) -> Option<Time> {
+        match self.phase {
+            Phase::Live { listed_from } if self.confirmed && !self.listed => {
+                Some(listed_from.max(hold.unwrap_or_default()))
+            }
+            Phase::Live { .. } | Phase::Parked { .. } | Phase::Orphaned { .. } => None,
+        }
+    }
+
+    /// Marks the link as suspect, unless that is known; tells whether it did.
+    pub(super) fn suspect(&mut self, now: Time) -> bool {
+        let within = |at: Option<Time>, time| at.is_some_and(|at| now.saturating_sub(at) < time);
+        let is_known =
+            within(self.last_suspected, SUSPECT_EVERY) || within(self.last_reported, REPORT_LASTS);
+        if is_known || !self.listed {
+            return false;
+        }
+        self.last_suspected = Some(now);
+        self.suspect = true;
+        true
+    }
+
+    pub(super) fn verdict(&self) -> Verdict {
+        self.detector.verdict()
+    }
+}
+
+fn saturating_s(age: Duration) -> u16 {
+    u16::try_from(age.as_secs()).unwrap_or(u16::MAX)
+}

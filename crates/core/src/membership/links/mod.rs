@@ -1,0 +1,397 @@
+//! The links of this node: at most one a peer, while they stand.
+//!
+//! This owner knows the connections behind the links ([`collision`] decides which of two carries a link), whether each link is alive
+//! ([`detector`], with `loss` and [`rtt`]), and how long one that flaps must hold ([`damping`]). It knows nothing of records, nor whom
+//! to link with. What happens to a link is told as a [`LinkEvent`].
+
+mod collision;
+mod damping;
+pub mod detector;
+mod link;
+mod loss;
+mod probing;
+pub mod rtt;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use super::Time;
+use super::interface::{ConnId, Connected};
+use crate::record::{Direction, LinkState};
+use crate::wire::NodeId;
+use collision::{Collisions, counter};
+pub(super) use collision::{Meeting, Remains};
+use damping::Damping;
+use detector::Detector;
+pub(super) use link::Link;
+use link::Phase;
+
+/// How long a connection judged down is kept and probed: an answer restores the link without a handshake.
+const PARKED: Duration = Duration::from_secs(10);
+
+/// What happened to a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LinkEvent {
+    /// It stands, and is listed from now on.
+    Listed,
+    /// It misses answers, and others should know.
+    Suspected,
+    /// A suspicion that was published is over.
+    Cleared,
+    /// It was judged down, and answers again: it may be restored.
+    Revived,
+    /// It was judged down. It had been listed or not.
+    Lost { was_listed: bool },
+    /// It did not come back while its connection was kept.
+    Dead(ConnId),
+    /// The connection that won over its own did not come.
+    Abandoned,
+}
+
+/// What became of a link that has a new connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Adopted {
+    /// The connection took the place of another one; the link stays listed.
+    pub(super) replaced: bool,
+    /// That other one was to another run of the peer.
+    pub(super) new_run: bool,
+    /// The link stands at both ends.
+    pub(super) confirmed: bool,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Links {
+    me: NodeId,
+    probe_interval: Duration,
+    links: BTreeMap<NodeId, Link>,
+    /// Whose each connection is, those that lost a collision among them.
+    conns: BTreeMap<ConnId, NodeId>,
+    collisions: Collisions,
+    damping: Damping,
+    /// Something happened since the last look at all links.
+    touched: bool,
+    /// The first deadline of all links, while it is known.
+    due: Option<Time>,
+}
+
+/// A link that is being changed. While it exists nobody can ask for the deadline, and from then on the deadline is computed anew.
+pub(super) struct Edit<'a>(&'a mut Link);
+
+impl Deref for Edit<'_> {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        self.0
+    }
+}
+
+impl DerefMut for Edit<'_> {
+    fn deref_mut(&mut self) -> &mut Link {
+        self.0
+    }
+}
+
+impl Links {
+    pub(super) fn new(me: NodeId, probe_interval: Duration) -> Self {
+        Self {
+            me,
+            probe_interval,
+            links: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            collisions: Collisions::default(),
+            damping: Damping::default(),
+            touched: true,
+            due: None,
+        }
+    }
+
+    /// All links, in the order of their peers' ids.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Link> {
+        self.links.values()
+    }
+
+    /// The links that our record lists, or will with its next version.
+    pub(super) fn listed(&self) -> impl Iterator<Item = &Link> {
+        self.iter().filter(|link| link.listed)
+    }
+
+    pub(super) fn get(&self, peer: &NodeId) -> Option<&Link> {
+        self.links.get(peer)
+    }
+
+    pub(super) fn is_live(&self, peer: &NodeId) -> bool {
+        self.get(peer).is_some_and(Link::is_live)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Links that count towards the degree: those in use, and those whose next connection is about to come.
+    pub(super) fn degree(&self) -> usize {
+        self.iter().filter(|link| !link.is_parked()).count()
+    }
+
+    /// How many of the links in use this node dialed.
+    pub(super) fn dialed(&self) -> usize {
+        let live = self.iter().filter(|link| link.is_live());
+        live.filter(|link| link.is_dialed()).count()
+    }
+
+    /// Whose connection this is, one that lost a collision or not.
+    pub(super) fn owner(&self, conn: ConnId) -> Option<NodeId> {
+        self.conns.get(&conn).copied()
+    }
+
+    /// The peer to which this connection carries the link.
+    pub(super) fn peer(&self, conn: ConnId) -> Option<NodeId> {
+        let peer = self.owner(conn)?;
+        let link = self.get(&peer)?;
+        (link.conn == conn).then_some(peer)
+    }
+
+    /// The owners of all connections: a peer with two connections comes twice.
+    pub(super) fn connected(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.conns.values().copied()
+    }
+
+    /// What our record says of the links.
+    pub(super) fn states(&self, now: Time) -> Vec<LinkState> {
+        self.listed().map(|link| link.state(now)).collect()
+    }
+
+    /// The only way to change a link.
+    fn edit(&mut self, peer: &NodeId) -> Option<Edit<'_>> {
+        let link = self.links.get_mut(peer)?;
+        self.touched = true;
+        self.due = None;
+        Some(Edit(link))
+    }
+
+    /// All links are to be looked at, whether one was changed or not.
+    pub(super) fn touch(&mut self) {
+        self.touched = true;
+    }
+
+    /// Whether the links must be looked at now. `hold` tells until when a link must not be listed.
+    pub(super) fn needs_look(&self, now: Time) -> bool {
+        self.touched || self.due.is_some_and(|due| due <= now)
+    }
+
+    /// Ends the look at all links; tells whether there was a reason for one.
+    pub(super) fn end_look(&mut self) -> bool {
+        let touched = std::mem::take(&mut self.touched);
+        if touched {
+            self.due = None;
+        }
+        touched
+    }
+
+    /// When a link has something to do.
+    pub(super) fn deadline(&mut self, hold: impl Fn(&NodeId) -> Option<Time>) -> Time {
+        let links = self.links.values();
+        *self.due.get_or_insert_with(|| {
+            let deadlines = links.map(|link| link.deadline(hold(&link.peer)));
+            deadlines.min().unwrap_or(Time::MAX)
+        })
+    }
+
+    /// When a collision is to be looked at.
+    pub(super) fn collision_deadline(&self) -> Option<Time> {
+        self.collisions.deadline()
+    }
+
+    /// The links that have something to do now: by themselves, or since `also` says so.
+    pub(super) fn due(
+        &self,
+        now: Time,
+        hold: impl Fn(&NodeId) -> Option<Time>,
+        also: impl Fn(&Link) -> bool,
+    ) -> Vec<NodeId> {
+        self.iter()
+            .filter(|link| link.deadline(hold(&link.peer)) <= now || also(link))
+            .map(Link::peer)
+            .collect()
+    }
+
+    /// Makes the connection the link to its peer, in place of whatever was.
+    pub(super) fn adopt(&mut self, now: Time, new: &Connected) -> Adopted {
+        let peer = new.peer;
+        let old = self.links.remove(&peer);
+        let replaced = old.as_ref().is_some_and(|old| old.listed);
+        let run_id = new.hello.run_id;
+        let new_run = old.as_ref().is_some_and(|old| old.run_id != run_id);
+        if let Some(old) = &old
+            && !matches!(old.phase, Phase::Orphaned { .. })
+        {
+            self.collisions.close_later(now, old.conn);
+        }
+        let direction = if new.dial.is_some() {
+            Direction::Dialer
+        } else {
+            Direction::Listener
+        };
+        // Replacing a connection never unlists the link.
+        let hold = if replaced {
+            Duration::ZERO
+        } else {
+            self.damping.hold(now, peer, run_id)
+        };
+        // Whoever dialed has our Hello only when it says something more; until then it may yet give up.
+        let confirmed = direction == Direction::Dialer || replaced;
+        let link = Link {
+            peer,
+            conn: new.conn,
+            direction,
+            remote: new.remote,
+            run_id,
+            counter: counter(new),
+            phase: Phase::Live {
+                listed_from: now + hold,
+            },
+            confirmed,
+            listed: replaced,
+            since: now,
+            adopted: now,
+            observed: new.hello.observed,
+            detector: self.watch(now, new, old.map(|old| old.detector)),
+            superfluous: false,
+            superfluous_to_peer: false,
+            suspect: false,
+            last_suspected: None,
+            last_reported: None,
+        };
+        self.conns.insert(new.conn, peer);
+        self.links.insert(peer, link);
+        Adopted {
+            replaced,
+            new_run,
+            confirmed,
+        }
+    }
+
+    /// Begins to watch a new connection; what was learned on the one that it replaces still holds.
+    fn watch(&self, now: Time, new: &Connected, old: Option<Detector>) -> Detector {
+        let interval = self.pace();
+        let mut detector = Detector::new(now, self.me.leads(&new.peer), interval, new.rtt_us);
+        if new.dial.is_some() {
+            // The first word, whoever probes from then on: it measures the link, and tells the listener that it stands.
+            detector.probe_at(now);
+        } else {
+            detector.probe_no_sooner(now + interval / 2);
+        }
+        if let Some(old) = old {
+            detector.inherit(old);
+        }
+        detector
+    }
+
+    /// The peer said something on a connection that it dialed, so it has our Hello: the link stands at both ends. Tells whether that is
+    /// new.
+    pub(super) fn confirm(&mut self, peer: &NodeId) -> bool {
+        if self.get(peer).is_none_or(|link| link.confirmed) {
+            return false;
+        }
+        let link = self.edit(peer);
+        link.is_some_and(|mut link| !std::mem::replace(&mut link.confirmed, true))
+    }
+
+    /// Removes a link whose connection is gone.
+    pub(super) fn remove(&mut self, peer: &NodeId) -> Option<Link> {
+        self.links.remove(peer)
+    }
+
+    /// A connection is closed from our side: forgets it, and tells whether it carried the link to that peer.
+    pub(super) fn close(&mut self, peer: &NodeId, conn: ConnId) -> bool {
+        self.conns.remove(&conn);
+        self.get(peer).is_some_and(|link| link.conn == conn)
+    }
+
+    /// A listed link was lost: from the third time on, it is held before it is listed again.
+    pub(super) fn note_loss(&mut self, now: Time, peer: NodeId, run_id: u64) {
+        self.damping.note_loss(now, peer, run_id);
+    }
+
+    /// Lists a link that stands, unless it must hold; tells whether it did.
+    pub(super) fn list_if_due(&mut self, now: Time, peer: &NodeId, hold: Option<Time>) -> bool {
+        let due = self.get(peer).and_then(|link| link.listing_due(hold));
+        if due.is_none_or(|due| due > now) {
+            return false;
+        }
+        let link = self.edit(peer);
+        link.is_some_and(|mut link| !std::mem::replace(&mut link.listed, true))
+    }
+
+    /// A link that was judged down answers: it is in use again.
+    pub(super) fn restore(&mut self, now: Time, peer: &NodeId) {
+        let Some(run_id) = self.get(peer).map(|link| link.run_id) else {
+            return;
+        };
+        let hold = self.damping.hold(now, *peer, run_id);
+        if let Some(mut link) = self.edit(peer) {
+            link.phase = Phase::Live {
+                listed_from: now + hold,
+            };
+            link.since = now;
+        }
+    }
+
+    /// Ends the phase of a link, if that is due.
+    pub(super) fn advance_phase(
+        &mut self,
+        now: Time,
+        peer: &NodeId,
+        hold: Option<Time>,
+    ) -> Option<LinkEvent> {
+        let link = self.get(peer)?;
+        match link.phase {
+            Phase::Live { .. } => {
+                let listed = self.list_if_due(now, peer, hold);
+                listed.then_some(LinkEvent::Listed)
+            }
+            Phase::Parked { until } if until <= now => Some(LinkEvent::Dead(link.conn)),
+            Phase::Orphaned { until } if until <= now => Some(LinkEvent::Abandoned),
+            Phase::Parked { .. } | Phase::Orphaned { .. } => None,
+        }
+    }
+
+    /// Marks the links that this node could do without; tells which marks changed.
+    pub(super) fn mark(&mut self, superfluous: &BTreeSet<NodeId>) -> Vec<(NodeId, bool)> {
+        let marks = self
+            .iter()
+            .map(|link| (link.peer, superfluous.contains(&link.peer)));
+        let changed = marks.filter(|(peer, mark)| self.links[peer].superfluous != *mark);
+        let changed: Vec<(NodeId, bool)> = changed.collect();
+        for (peer, mark) in &changed {
+            if let Some(mut link) = self.edit(peer) {
+                link.superfluous = *mark;
+            }
+        }
+        changed
+    }
+
+    /// The peer could do without the link, or not any more; tells whether that is new.
+    pub(super) fn mark_by_peer(&mut self, peer: &NodeId, superfluous: bool) -> bool {
+        let link = self.edit(peer);
+        link.is_some_and(|mut link| {
+            std::mem::replace(&mut link.superfluous_to_peer, superfluous) != superfluous
+        })
+    }
+
+    /// This node ran late: the answers may be waiting in its own queues.
+    pub(super) fn extend(&mut self, late: Duration) {
+        for link in self.links.values_mut() {
+            link.detector.extend(late);
+        }
+    }
+
+    /// This node was away (stopped, starved, asleep): nothing that was pending counts against anybody.
+    pub(super) fn forgive(&mut self, now: Time) {
+        for link in self.links.values_mut() {
+            link.detector.forgive(now);
+        }
+        self.collisions.forgive(now);
+    }
+}

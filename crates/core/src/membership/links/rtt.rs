@@ -1,0 +1,203 @@
+//! How long is the path of a connection?
+//!
+//! The round-trip time is smoothed as in RFC 6298, section 2, but with a gain that falls from 1/8 to 1/32 as samples come in: it is
+//! shown to people, and the jitter of a path should not move it. A path that changes is noticed by itself.
+
+use crate::membership::Time;
+
+/// So many samples in a row that are far off make a new path.
+const STEP_SAMPLES: usize = 3;
+/// Of the first samples the least counts: while a crowd starts up on a busy machine, some take far longer than the path.
+const FIRST_SAMPLES: u32 = 3;
+/// What a sample counts against those before: one part in so many, at first and at last.
+const FIRST_GAIN: u32 = 8;
+const LAST_GAIN: u32 = 32;
+
+/// A round-trip time, smoothed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rtt {
+    /// Smoothed, in µs.
+    pub smoothed_us: u32,
+    /// Mean deviation, in µs.
+    pub jitter_us: u32,
+    /// The least ever measured on this connection, in µs.
+    pub min_us: u32,
+    /// The last sample, in µs.
+    pub last_us: u32,
+    /// When the last sample was taken.
+    pub at: Time,
+    /// Still the estimate from the handshake, not a probe's.
+    pub provisional: bool,
+}
+
+impl Rtt {
+    /// Whether a sample says that this is no longer the path's time: it differs by more than four mean deviations, a
+    /// fifth, and 0.3 ms.
+    fn is_far_off(&self, us: u32) -> bool {
+        let off = self.smoothed_us.abs_diff(us);
+        !self.provisional
+            && off > self.jitter_us.saturating_mul(4)
+            && off > self.smoothed_us / 5
+            && off > 300
+    }
+}
+
+/// The path of one connection, by its samples.
+#[derive(Debug)]
+pub(super) struct Path {
+    rtt: Option<Rtt>,
+    /// Samples far off the smoothed time, held back until it is clear whether the path has changed.
+    strays: Vec<u32>,
+    samples: u32,
+}
+
+impl Path {
+    /// The handshake's time stands in until there is a sample.
+    pub(super) fn new(now: Time, handshake_rtt_us: Option<u32>) -> Self {
+        let rtt = handshake_rtt_us.map(|us| Rtt {
+            smoothed_us: us,
+            jitter_us: us / 2,
+            min_us: us,
+            last_us: us,
+            at: now,
+            provisional: true,
+        });
+        Self {
+            rtt,
+            strays: Vec::new(),
+            samples: 0,
+        }
+    }
+
+    pub(super) fn rtt(&self) -> Option<Rtt> {
+        self.rtt
+    }
+
+    /// Takes a sample in. The path may have become another one: samples far off are held back until three in a row, the last
+    /// two asked for at once, agree that it has; then they alone count. Tells whether another exchange is wanted soon.
+    pub(super) fn sample(&mut self, now: Time, us: u32) -> bool {
+        let Some(old) = self.rtt.filter(|old| old.is_far_off(us)) else {
+            for held in std::mem::take(&mut self.strays) {
+                self.smooth(now, held);
+            }
+            self.smooth(now, us);
+            return false;
+        };
+        let same_side = |stray: &u32| (*stray > old.smoothed_us) == (us > old.smoothed_us);
+        if !self.strays.iter().all(same_side) {
+            for held in std::mem::take(&mut self.strays) {
+                self.smooth(now, held);
+            }
+        }
+        self.strays.push(us);
+        if self.strays.len() < STEP_SAMPLES {
+            return true;
+        }
+        let mut strays = std::mem::take(&mut self.strays);
+        strays.sort_unstable();
+        let median = strays[STEP_SAMPLES / 2];
+        self.rtt = Some(Rtt {
+            smoothed_us: median,
+            jitter_us: (strays[STEP_SAMPLES - 1] - strays[0]) / 2,
+            min_us: old.min_us.min(strays[0]),
+            last_us: us,
+            at: now,
+            provisional: false,
+        });
+        self.samples = FIRST_SAMPLES;
+        // The other end is waiting for the word.
+        true
+    }
+
+    fn smooth(&mut self, now: Time, us: u32) {
+        self.samples = self.samples.saturating_add(1);
+        let parts = self.samples.clamp(FIRST_GAIN, LAST_GAIN);
+        let first = |old: Rtt| self.samples <= FIRST_SAMPLES && us < old.smoothed_us;
+        self.rtt = Some(match self.rtt {
+            Some(old) if !old.provisional && !first(old) => {
+                let deviation = old.smoothed_us.abs_diff(us);
+                Rtt {
+                    smoothed_us: weigh(old.smoothed_us, us, parts.into()),
+                    jitter_us: weigh(old.jitter_us, deviation, 4),
+                    min_us: old.min_us.min(us),
+                    last_us: us,
+                    at: now,
+                    provisional: false,
+                }
+            }
+            _ => Rtt {
+                smoothed_us: us,
+                jitter_us: us / 2,
+                min_us: us,
+                last_us: us,
+                at: now,
+                provisional: false,
+            },
+        });
+    }
+
+    /// Takes over what the other end measured.
+    pub(super) fn adopt(&mut self, now: Time, us: u32) {
+        let old = self.rtt;
+        self.rtt = Some(Rtt {
+            smoothed_us: us,
+            jitter_us: old.map_or(us / 2, |old| {
+                weigh(old.jitter_us, old.smoothed_us.abs_diff(us), 4)
+            }),
+            min_us: old
+                .filter(|old| !old.provisional)
+                .map_or(us, |old| old.min_us.min(us)),
+            last_us: us,
+            at: now,
+            provisional: false,
+        });
+    }
+}
+
+/// `old` moved towards `new` by one part in `parts`.
+fn weigh(old: u32, new: u32, parts: u64) -> u32 {
+    u32::try_from((u64::from(old) * (parts - 1) + u64::from(new)) / parts).expect("between two u32")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const NOW: Time = Duration::from_secs(1);
+
+    fn after(samples: &[u32]) -> Path {
+        let mut path = Path::new(NOW, Some(90_000));
+        for &us in samples {
+            path.sample(NOW, us);
+        }
+        path
+    }
+
+    fn shown(path: &Path) -> u32 {
+        path.rtt().expect("measured").smoothed_us
+    }
+
+    #[test]
+    fn of_the_first_samples_the_least_counts() {
+        let path = after(&[120_000, 400, 300, 310, 305]);
+        assert!((300..=302).contains(&shown(&path)), "{}", shown(&path));
+    }
+
+    #[test]
+    fn three_samples_far_off_make_a_new_path_and_one_does_not() {
+        let mut path = after(&[20_000; 40]);
+        assert!(path.sample(NOW, 90_000), "asks for more");
+        assert_eq!(shown(&path), 20_000);
+        assert!(path.sample(NOW, 91_000));
+        assert_eq!(shown(&path), 20_000);
+        assert!(path.sample(NOW, 92_000), "the other end waits for it");
+        assert_eq!(shown(&path), 91_000, "their median");
+
+        let mut path = after(&[20_000; 40]);
+        path.sample(NOW, 90_000);
+        assert!(!path.sample(NOW, 20_000), "it was a stray");
+        assert!(shown(&path) < 23_000, "one part in 32: {}", shown(&path));
+    }
+}

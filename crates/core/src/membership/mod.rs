@@ -1,0 +1,47 @@
+//! The core: membership without I/O.
+//!
+//! Inputs go in ([`Core::handle`]), actions come out ([`Core::poll_action`]), and the caller asks when to come back
+//! ([`Core::poll_timeout`]). The core never reads a clock, never draws entropy and never touches a socket: the time is an
+//! argument, the random generator is seeded, settings and identity are passed in. The same core runs in the node and in a
+//! simulator, and replays to the byte.
+//!
+//! Use it in one way: mutate, then drain to empty.
+//!
+//! # Five owners and a coordinator
+//!
+//! Each part of the state has one owner, with private fields, a narrow interface and a deadline of its own. Owners never call each
+//! other: an owner returns what happened, an event or a plan, and the `coordinator`, which is [`Core`] and alone knows all five,
+//! tells the others.
+//!
+//! - [`view`]: the newest record of every node, who is up, digests. It knows no other owner; all of them read it.
+//! - [`links`]: the links, their connections, collisions, damping; is each link alive. It knows no other owner.
+//! - `gossip`: what each neighbour may lack and is to be sent. It reads the links, and alone puts records into the view.
+//! - [`overlay`]: whom to link with, where nodes might be, dials under way. It reads view and links, and returns a plan.
+//! - `own_record`: what this node says of itself, and when. It reads the links.
+//!
+//! Beside them are `pace` (every wait that depends on the network's size), `bucket` (the rate limiter), `out` (what comes
+//! out) and `interface` (the types of what goes in and comes out).
+
+mod bucket;
+mod coordinator;
+mod gossip;
+mod interface;
+pub mod links;
+mod out;
+pub mod overlay;
+mod own_record;
+mod pace;
+pub mod view;
+
+use std::time::Duration;
+
+pub use coordinator::Core;
+pub use interface::{
+    Action, Closed, Config, ConnId, Connected, DialError, DialId, Event, Input, Tables,
+};
+pub use overlay::MAX_QUEUE as MAX_DIAL_QUEUE;
+pub use overlay::candidates::{Candidate, MAX_REMEMBERED, Remembered};
+pub use view::{Ids, MAX_NODES};
+
+/// The time since the node's start. One clock for all of the core; it never goes back.
+pub type Time = Duration;

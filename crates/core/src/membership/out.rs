@@ -1,0 +1,94 @@
+//! What comes out of a core: actions for the transport, events for the log, and counters.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::interface::{Action, ConnId, Event};
+use crate::snapshot::{Changes, Rejected};
+use crate::wire::{CloseCode, Message, NodeId};
+
+/// An empty queue keeps room for this many entries.
+const ROOM_KEPT: usize = 32;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Out {
+    actions: VecDeque<Action>,
+    events: VecDeque<Event>,
+    changes: Changes,
+    rejected: BTreeMap<&'static str, u64>,
+}
+
+impl Out {
+    /// The first picture counts as a change.
+    pub(super) fn new() -> Self {
+        Self {
+            actions: VecDeque::new(),
+            events: VecDeque::new(),
+            changes: Changes {
+                shape: 1,
+                figures: 0,
+            },
+            rejected: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn act(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    pub(super) fn send(&mut self, conn: ConnId, message: Message) {
+        self.act(Action::Send(conn, message));
+    }
+
+    pub(super) fn close(&mut self, conn: ConnId, code: CloseCode) {
+        self.act(Action::Close(conn, code, Vec::new()));
+    }
+
+    pub(super) fn tell(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    /// Something that a peer sent is turned away: counted under a name, and told.
+    pub(super) fn reject(&mut self, what: &'static str, peer: NodeId, why: String) {
+        *self.rejected.entry(what).or_default() += 1;
+        self.changes.figures += 1;
+        self.tell(Event::Rejected { what, peer, why });
+    }
+
+    /// Nodes or links came, went, or changed their state.
+    pub(super) fn shape_changed(&mut self) {
+        self.changes.shape += 1;
+    }
+
+    /// Nothing but measurements changed.
+    pub(super) fn figures_changed(&mut self) {
+        self.changes.figures += 1;
+    }
+
+    pub(super) fn changes(&self) -> Changes {
+        self.changes
+    }
+
+    pub(super) fn rejected(&self) -> Rejected {
+        let counts = self.rejected.iter().map(|(name, count)| (*name, *count));
+        Rejected(counts.collect())
+    }
+
+    pub(super) fn poll_action(&mut self) -> Option<Action> {
+        pop(&mut self.actions)
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        pop(&mut self.events)
+    }
+}
+
+/// Takes the first entry out of a queue, and gives the room of a large one back once it is empty: when a network comes into view there
+/// is an event for every node, and never again as many.
+fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
+    let first = queue.pop_front();
+    if first.is_none() && queue.capacity() > ROOM_KEPT {
+        *queue = VecDeque::new();
+    }
+    first
+}

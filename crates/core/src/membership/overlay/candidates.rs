@@ -1,0 +1,457 @@
+//! What is missing and where it might be: configured targets and remembered nodes.
+//!
+//! A lost neighbour is redialed by its former neighbours at once and then after 1, 2 and 4 s. After that it joins the pool of what
+//! is missing, from which a node draws every N seconds, N being the number of nodes it can reach: so each part of
+//! a split network makes about one attempt a second, whatever its size, and halves find each other without a storm.
+//!
+//! That has to hold from the first second on, in networks whose nodes all started together, and were split a moment ago. So the way to the
+//! next draw is counted in turns, of which a node makes `1/N` a second while it reaches N nodes, and each begins at a random place of its
+//! first one.
+//!
+//! Of a node that is up the pool holds nothing that its record says as well (`addresses`).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
+
+use crate::membership::Time;
+use crate::wire::NodeId;
+
+/// The largest number of nodes remembered: a few hundred bytes each.
+pub const MAX_REMEMBERED: usize = 32_768;
+/// The largest number of addresses remembered for a node.
+pub const MAX_ADDRS_REMEMBERED: usize = 4;
+/// The pauses before a lost neighbour is dialed again.
+const REDIALS: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];
+/// A node lost within this time is as dear as a configured target.
+const LOST_LATELY: Duration = Duration::from_secs(3600);
+/// So many configured targets are dialed at once at a start; the others wait for the draws.
+const FIRST_TARGETS: usize = 32;
+/// A target that failed for this long is tried a tenth as often.
+const GIVEN_UP: Duration = Duration::from_secs(600);
+
+/// A node remembered from earlier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// Where it could be dialed, the address that worked last in front.
+    pub addrs: Vec<SocketAddr>,
+    /// When it was last up, in Unix ms.
+    pub last_seen_ms: u64,
+    /// It left of its own will: not dialed unless configured.
+    pub left: bool,
+    failures: u32,
+    lost_at: Option<Time>,
+}
+
+impl Remembered {
+    /// A node that could be dialed at those addresses, the best one first.
+    #[must_use]
+    pub fn new(addrs: Vec<SocketAddr>, last_seen_ms: u64, left: bool) -> Self {
+        Self {
+            addrs,
+            last_seen_ms,
+            left,
+            failures: 0,
+            lost_at: None,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Target {
+    addr: SocketAddr,
+    /// Who answered there.
+    id: Option<NodeId>,
+    failing_since: Option<Time>,
+    tries: u32,
+    /// It is this very node.
+    own: bool,
+}
+
+/// Whom to dial, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate {
+    /// Who is expected there; `None` for a configured address nobody answered at so far.
+    pub id: Option<NodeId>,
+    /// Where.
+    pub addr: SocketAddr,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Candidates {
+    targets: Vec<Target>,
+    nodes: BTreeMap<NodeId, Remembered>,
+    redials: BTreeMap<NodeId, (usize, Time)>,
+    wheel: Wheel,
+    draws: u32,
+}
+
+/// When the next draw is due.
+#[derive(Debug, Default)]
+struct Wheel {
+    /// Turns until then, as they were; `None` before the first look.
+    left: Option<f64>,
+    since: Time,
+    /// How long a turn takes, in seconds: as many nodes as could be reached.
+    turn_s: f64,
+}
+
+impl Wheel {
+    /// Goes on by the time that passed, and from here at the pace of `up` nodes.
+    fn go_on(&mut self, now: Time, up: usize, rng: &mut ChaCha8Rng) -> f64 {
+        let turn_s = up.max(1) as f64;
+        let turned = now.saturating_sub(self.since).as_secs_f64() / self.turn_s.max(1.0);
+        let left = match self.left {
+            Some(left) => left - turned,
+            None => rng.random_range(0.0..1.0),
+        };
+        (self.left, self.since, self.turn_s) = (Some(left), now, turn_s);
+        left
+    }
+
+    /// One more turn, from where the last one ended; whoever comes late skips the turns that it missed.
+    fn turn(&mut self) {
+        self.left = self.left.map(|left| 1.0 - (-left).max(0.0).fract());
+    }
+
+    fn due(&self) -> Time {
+        let left = self.left.unwrap_or_default().max(0.0);
+        // Rounded up: who asks at that time finds it due.
+        let wait_us = (left * self.turn_s * 1e6).ceil() as u64;
+        self.since + Duration::from_micros(wait_us)
+    }
+}
+
+impl Candidates {
+    /// A pool of configured targets and what an earlier run remembered.
+    #[must_use]
+    pub fn new(targets: &[SocketAddr], remembered: Vec<(NodeId, Remembered)>) -> Self {
+        let targets = targets
+            .iter()
+            .map(|&addr| Target {
+                addr,
+                id: None,
+                failing_since: None,
+                tries: 0,
+                own: false,
+            })
+            .collect();
+        let nodes = remembered.into_iter().take(MAX_REMEMBERED).collect();
+        Self {
+            targets,
+            nodes,
+            redials: BTreeMap::new(),
+            wheel: Wheel::default(),
+            draws: 0,
+        }
+    }
+
+    /// Everything remembered, in the order of the ids.
+    #[must_use]
+    pub fn nodes(&self) -> &BTreeMap<NodeId, Remembered> {
+        &self.nodes
+    }
+
+    /// Configured targets, a few dozen of them, and the eight nodes seen last: what a start dials at once.
+    #[must_use]
+    pub fn first_dials(&self) -> Vec<Candidate> {
+        let mut known: Vec<_> = self.nodes.iter().filter(|(_, node)| !node.left).collect();
+        known.sort_by_key(|(id, node)| (std::cmp::Reverse(node.last_seen_ms), **id));
+        let remembered = known.into_iter().take(8).filter_map(|(id, node)| {
+            Some(Candidate {
+                id: Some(*id),
+                addr: *node.addrs.first()?,
+            })
+        });
+        let mut candidates: Vec<Candidate> = self
+            .targets
+            .iter()
+            .take(FIRST_TARGETS)
+            .map(|target| Candidate {
+                id: None,
+                addr: target.addr,
+            })
+            .collect();
+        for candidate in remembered {
+            if !candidates.iter().any(|other| other.addr == candidate.addr) {
+                candidates.push(candidate);
+            }
+        }
+        candidates
+    }
+
+    /// Notes where a node that is, or was, up can be dialed.
+    pub fn learn(&mut self, id: NodeId, addrs: &[SocketAddr], now_ms: u64, left: bool) {
+        if !self.nodes.contains_key(&id) && self.nodes.len() >= MAX_REMEMBERED {
+            let oldest = self
+                .nodes
+                .iter()
+                .min_by_key(|(_, node)| node.last_seen_ms)
+                .map(|(id, _)| *id);
+            oldest.map(|oldest| self.nodes.remove(&oldest));
+        }
+        let node = self
+            .nodes
+            .entry(id)
+            .or_insert_with(|| Remembered::new(Vec::new(), now_ms, left));
+        node.last_seen_ms = node.last_seen_ms.max(now_ms);
+        node.left = left;
+        node.failures = 0;
+        // What was published comes behind what has worked; of that, only as much is kept as fits.
+        let kept = node.addrs.iter().take(1).copied();
+        let mut all: Vec<SocketAddr> = kept.chain(addrs.iter().copied()).collect();
+        all.extend(node.addrs.iter().skip(1).copied());
+        let mut seen = std::collections::BTreeSet::new();
+        all.retain(|addr| seen.insert(*addr));
+        all.truncate(MAX_ADDRS_REMEMBERED);
+        // Half of a large network may be remembered for ten minutes, mostly with one address each.
+        all.shrink_to_fit();
+        node.addrs = all;
+    }
+
+    /// Forgets a node that is up, where nothing is remembered of it but the addresses that it publishes.
+    pub fn let_go(&mut self, id: &NodeId, published: &[SocketAddr]) {
+        let plain = self.nodes.get(id).is_some_and(|node| {
+            node.addrs == published && node.lost_at.is_none() && node.failures == 0 && !node.left
+        });
+        if plain {
+            self.nodes.remove(id);
+        }
+    }
+
+    /// An address worked for this node: it comes first from now on.
+    pub fn worked(&mut self, id: NodeId, addr: SocketAddr, now_ms: u64) {
+        self.learn(id, &[], now_ms, false);
+        let node = self.nodes.get_mut(&id).expect("just learned");
+        node.addrs.retain(|other| *other != addr);
+        node.addrs.insert(0, addr);
+        node.addrs.truncate(MAX_ADDRS_REMEMBERED);
+        node.lost_at = None;
+        self.redials.remove(&id);
+        for target in self.targets.iter_mut().filter(|target| target.addr == addr) {
+            *target = Target {
+                addr,
+                id: Some(id),
+                failing_since: None,
+                tries: 0,
+                own: false,
+            };
+        }
+    }
+
+    /// A dial failed. `other_key`: somebody else answered there, so the address is unlearned for the id it was dialed for.
+    pub fn failed(&mut self, candidate: Candidate, now: Time, other_key: bool) {
+        if let Some(node) = candidate.id.and_then(|id| self.nodes.get_mut(&id)) {
+            node.failures = node.failures.saturating_add(1);
+            if other_key {
+                node.addrs.retain(|addr| *addr != candidate.addr);
+            } else if node.addrs.first() == Some(&candidate.addr) {
+                // The next try goes to another address, where there is one.
+                node.addrs.rotate_left(1);
+            }
+        }
+        for target in self
+            .targets
+            .iter_mut()
+            .filter(|target| target.addr == candidate.addr)
+        {
+            target.failing_since.get_or_insert(now);
+            target.tries = target.tries.saturating_add(1);
+            if other_key {
+                target.id = None;
+            }
+        }
+    }
+
+    /// The address turned out to be our own: it is no target. Returns whether it was one.
+    pub fn is_own(&mut self, addr: SocketAddr) -> bool {
+        let mut was = false;
+        for target in self
+            .targets
+            .iter_mut()
+            .filter(|target| target.addr == addr && !target.own)
+        {
+            target.own = true;
+            was = true;
+        }
+        for node in self.nodes.values_mut() {
+            node.addrs.retain(|other| *other != addr);
+        }
+        was
+    }
+
+    /// A neighbour was lost: redial it soon, and keep it in mind for an hour.
+    pub fn lost(&mut self, id: NodeId, now: Time) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.lost_at = Some(now);
+        }
+        self.redials.insert(id, (0, now));
+    }
+
+    /// A node said that it leaves.
+    pub fn left(&mut self, id: &NodeId) {
+        self.redials.remove(id);
+        if let Some(node) = self.nodes.get_mut(id) {
+            node.left = true;
+            node.lost_at = None;
+        }
+    }
+
+    /// The number of nodes that can be reached changed, and with it the pace of the draws: a node that was just cut off must
+    /// not wait as long as the network was large.
+    pub fn reach_changed(&mut self, now: Time, up: usize, rng: &mut ChaCha8Rng) {
+        self.wheel.go_on(now, up, rng);
+    }
+
+    /// When [`Self::poll`] has something to do.
+    #[must_use]
+    pub fn deadline(&self) -> Time {
+        let redial = self.redials.values().map(|(_, due)| *due).min();
+        let draw = self.wheel.due();
+        redial.map_or(draw, |redial| redial.min(draw))
+    }
+
+    /// Whom to dial now. `up` counts the nodes that can be reached, `missing` tells whether a node is one to look for (not up, or
+    /// up without a link that is wanted).
+    pub fn poll(
+        &mut self,
+        now: Time,
+        up: usize,
+        rng: &mut ChaCha8Rng,
+        missing: impl Fn(Option<NodeId>, SocketAddr) -> bool,
+    ) -> Vec<Candidate> {
+        let mut candidates = self.due_redials(now, rng, &missing);
+        if self.wheel.due() <= now && self.wheel.go_on(now, up, rng) <= 0.0 {
+            self.wheel.turn();
+            candidates.extend(self.draw(now, up, rng, &missing));
+        }
+        candidates
+    }
+
+    fn due_redials(
+        &mut self,
+        now: Time,
+        rng: &mut ChaCha8Rng,
+        missing: impl Fn(Option<NodeId>, SocketAddr) -> bool,
+    ) -> Vec<Candidate> {
+        let mut candidates = Vec::new();
+        let nodes = &self.nodes;
+        self.redials.retain(|id, (attempt, due)| {
+            if *due > now {
+                return true;
+            }
+            let Some(addr) = nodes.get(id).and_then(|node| node.addrs.first().copied()) else {
+                return false;
+            };
+            // It may still be up by way of others, for the moment; the next attempt looks again.
+            if missing(Some(*id), addr) {
+                candidates.push(Candidate {
+                    id: Some(*id),
+                    addr,
+                });
+            }
+            *attempt += 1;
+            let Some(pause) = REDIALS.get(*attempt) else {
+                return false;
+            };
+            *due = now + pause.mul_f64(rng.random_range(0.75..1.25));
+            true
+        });
+        candidates
+    }
+
+    fn draw(
+        &mut self,
+        now: Time,
+        up: usize,
+        rng: &mut ChaCha8Rng,
+        missing: impl Fn(Option<NodeId>, SocketAddr) -> bool,
+    ) -> Option<Candidate> {
+        self.draws = self.draws.wrapping_add(1);
+        let mut dear: Vec<(Candidate, f64)> = Vec::new();
+        for target in self
+            .targets
+            .iter()
+            .filter(|target| !target.own && missing(target.id, target.addr))
+        {
+            let given_up = target
+                .failing_since
+                .is_some_and(|since| now.saturating_sub(since) >= GIVEN_UP);
+            let candidate = Candidate {
+                id: None,
+                addr: target.addr,
+            };
+            dear.push((candidate, if given_up { 0.1 } else { 1.0 }));
+        }
+        let mut rest: Vec<(Candidate, f64)> = Vec::new();
+        // Whoever is up was seen last of all, and most of them are not in here.
+        let there = |(id, node): &(&NodeId, &Remembered)| {
+            let addr = node.addrs.first();
+            addr.is_some_and(|&addr| !missing(Some(**id), addr))
+        };
+        let here = self.nodes.iter().filter(there).count();
+        let ahead = up.saturating_sub(1 + here);
+        for (rank, (id, node)) in self.by_recency().into_iter().enumerate() {
+            let Some(&addr) = node.addrs.first() else {
+                continue;
+            };
+            if node.left || !missing(Some(*id), addr) {
+                continue;
+            }
+            let candidate = Candidate {
+                id: Some(*id),
+                addr,
+            };
+            if node
+                .lost_at
+                .is_some_and(|at| now.saturating_sub(at) < LOST_LATELY)
+            {
+                dear.push((candidate, 0.5_f64.powi(node.failures.min(6).cast_signed())));
+            } else {
+                let recency = 1.0 / (1.0 + (ahead + rank) as f64);
+                rest.push((
+                    candidate,
+                    recency * 0.5_f64.powi(node.failures.min(30).cast_signed()),
+                ));
+            }
+        }
+        let (first, second) = if self.draws % 2 == 1 {
+            (dear, rest)
+        } else {
+            (rest, dear)
+        };
+        // A list whose whole weight is small is skipped more often than not: what failed for long is tried at a tenth of the pace.
+        weighted(&first, rng).or_else(|| weighted(&second, rng))
+    }
+
+    fn by_recency(&self) -> Vec<(&NodeId, &Remembered)> {
+        let mut nodes: Vec<_> = self.nodes.iter().collect();
+        nodes.sort_by_key(|(id, node)| (std::cmp::Reverse(node.last_seen_ms), **id));
+        nodes
+    }
+}
+
+/// Draws by weight; where the weights add up to less than one, the rest of the probability is for nothing.
+fn weighted(candidates: &[(Candidate, f64)], rng: &mut ChaCha8Rng) -> Option<Candidate> {
+    let total: f64 = candidates.iter().map(|(_, weight)| weight).sum();
+    let mut point = rng.random_range(0.0..total.max(1.0));
+    for (candidate, weight) in candidates {
+        point -= weight;
+        if point < 0.0 {
+            return Some(*candidate);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

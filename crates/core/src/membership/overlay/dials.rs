@@ -1,0 +1,286 @@
+//! Dials: those under way, those that wait for their turn, and whom to leave alone for a while.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand_chacha::ChaCha8Rng;
+
+use super::candidates::Candidate;
+use super::{Overlay, Seen};
+use crate::membership::Time;
+use crate::membership::interface::{Action, DialError, DialId, Event};
+use crate::membership::out::Out;
+use crate::membership::view::{MAX_NODES, View};
+use crate::wire::{CloseCode, MAX_ALTERNATIVES, NodeId, dialable};
+
+/// A node that is younger than this dials eagerly: others may be starting with it.
+const STARTING: Duration = Duration::from_secs(1);
+/// Alternatives to a full node that are followed at a time.
+const MAX_FOLLOWED: usize = 8;
+/// The pause after a dial of a wanted neighbour failed, doubling.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// The most dials that wait for their turn.
+pub const MAX_QUEUE: usize = 256;
+/// A dial that takes longer than this may be one to a dead node: where we lost a link lately, it is no longer waited for.
+const SLOW_DIAL: Duration = Duration::from_secs(1);
+
+/// A dial under way.
+#[derive(Debug)]
+struct Dialing {
+    candidate: Candidate,
+    /// How many refusals led here.
+    hops: u32,
+    since: Time,
+}
+
+impl Dialing {
+    fn slow_at(&self) -> Time {
+        self.since + SLOW_DIAL
+    }
+
+    fn is_slow(&self, now: Time) -> bool {
+        now >= self.slow_at()
+    }
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Dials {
+    under_way: BTreeMap<DialId, Dialing>,
+    queue: VecDeque<(Candidate, u32)>,
+    counter: u64,
+    /// When a node may be dialed again as a wanted neighbour, and how often that failed in a row.
+    retries: BTreeMap<NodeId, (Time, u32)>,
+}
+
+impl Dials {
+    pub(super) fn new(first: Vec<Candidate>) -> Self {
+        Self {
+            under_way: BTreeMap::new(),
+            queue: first.into_iter().map(|candidate| (candidate, 0)).collect(),
+            counter: 0,
+            retries: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Who is being dialed.
+    pub(super) fn candidates(&self) -> impl Iterator<Item = Candidate> {
+        self.under_way.values().map(|dialing| dialing.candidate)
+    }
+
+    /// How many nodes that are wanted as neighbours are being dialed, or wait for it. Where slow dials are not waited for, they don't
+    /// count.
+    pub(super) fn wanted(&self, now: Time, patient: bool) -> usize {
+        let named = self.under_way.values();
+        let named = named.filter(|dialing| dialing.candidate.id.is_some());
+        let counted = named.filter(|dialing| patient || !dialing.is_slow(now));
+        counted.count() + self.queue.len()
+    }
+
+    /// Whether that node is being dialed, or waits for it.
+    pub(super) fn includes(&self, id: &NodeId) -> bool {
+        let queued = self.queue.iter().map(|(candidate, _)| *candidate);
+        let mut all = self.candidates().chain(queued);
+        all.any(|candidate| candidate.id == Some(*id))
+    }
+
+    fn includes_addr(&self, addr: SocketAddr) -> bool {
+        let queued = self.queue.iter().map(|(candidate, _)| *candidate);
+        let mut all = self.candidates().chain(queued);
+        all.any(|candidate| candidate.addr == addr)
+    }
+
+    /// Whether that node has been dialed for long, without an answer.
+    pub(super) fn is_slow_to(&self, now: Time, id: &NodeId) -> bool {
+        let mut slow = self
+            .under_way
+            .values()
+            .filter(|dialing| dialing.is_slow(now));
+        slow.any(|dialing| dialing.candidate.id == Some(*id))
+    }
+
+    /// When the next dial of a wanted neighbour becomes a slow one.
+    pub(super) fn next_slow(&self, now: Time) -> Option<Time> {
+        let named = |dialing: &&Dialing| dialing.candidate.id.is_some();
+        let slow_at = self.under_way.values().filter(named).map(Dialing::slow_at);
+        slow_at.filter(|at| *at > now).min()
+    }
+
+    /// Until when a wanted neighbour is left alone, if it is.
+    pub(super) fn rests_until(&self, now: Time, id: &NodeId) -> Option<Time> {
+        let (at, _) = self.retries.get(id)?;
+        (*at > now).then_some(*at)
+    }
+
+    /// Leaves a wanted neighbour alone for a while, longer each time.
+    pub(super) fn back_off(&mut self, now: Time, id: NodeId) {
+        let failures = self.retries.get(&id).map_or(0, |(_, failures)| *failures);
+        let pause = FIRST_RETRY * (1 << failures.min(6));
+        let again = now + pause.min(LONGEST_RETRY);
+        self.retries.insert(id, (again, failures + 1));
+        if self.retries.len() > MAX_NODES {
+            self.retries.pop_first();
+        }
+    }
+
+    /// What failed before says nothing about now.
+    pub(super) fn forgive(&mut self, id: &NodeId) {
+        self.retries.remove(id);
+    }
+
+    pub(super) fn enqueue(&mut self, candidate: Candidate, hops: u32) {
+        if self.queue.len() < MAX_QUEUE {
+            self.queue.push_back((candidate, hops));
+        }
+    }
+
+    /// Tries the nodes that a full one named instead.
+    fn follow(&mut self, alternatives: &[SocketAddr], over_loopback: bool) {
+        for &addr in alternatives.iter().take(MAX_ALTERNATIVES) {
+            let followed = self.queue.iter().filter(|(_, hops)| *hops > 0).count();
+            let queued = self.queue.iter().any(|(one, _)| one.addr == addr);
+            if followed < MAX_FOLLOWED && !queued && dialable(&addr, over_loopback) {
+                self.enqueue(Candidate { id: None, addr }, 1);
+            }
+        }
+    }
+
+    /// A dial became a connection; returns where it went.
+    pub(super) fn succeeded(&mut self, dial: DialId) -> Option<SocketAddr> {
+        let dialing = self.under_way.remove(&dial)?;
+        Some(dialing.candidate.addr)
+    }
+}
+
+impl Overlay {
+    /// A dial became a connection; returns where it went.
+    pub(in crate::membership) fn dial_succeeded(&mut self, dial: DialId) -> Option<SocketAddr> {
+        self.dials.succeeded(dial)
+    }
+
+    pub(super) fn draw(&mut self, seen: &Seen<'_>, rng: &mut ChaCha8Rng) {
+        let Seen { view, links, .. } = *seen;
+        let dials = &self.dials;
+        let missing = |id: Option<NodeId>, addr: SocketAddr| {
+            let mut live = links.iter().filter(|link| link.is_live());
+            let linked = live.any(|link| link.remote() == addr || Some(link.peer()) == id);
+            // One that is up needs no finding; whether to link with it is the plan's to say.
+            let up = || match id {
+                Some(id) => view.is_up(&id),
+                None => view
+                    .records_up()
+                    .any(|one| one.body().addrs.contains(&addr)),
+            };
+            !linked && !dials.includes_addr(addr) && !up()
+        };
+        let up = view.up_count();
+        for candidate in self.candidates.poll(seen.now, up, rng, missing) {
+            self.dials.enqueue(candidate, 0);
+        }
+    }
+
+    /// Starts the dials that wait for their turn. At the cap, they wait for a slot.
+    pub(super) fn start_dials(&mut self, seen: &Seen<'_>, out: &mut Out) {
+        let now = seen.now;
+        while self.dials.queued() > 0
+            && self.dials.under_way() < self.config.dials_at_once
+            && self.slots_taken(seen.links, None) < self.config.degree_cap
+        {
+            let Some((candidate, hops)) = self.dials.queue.pop_front() else {
+                return;
+            };
+            let linked = candidate.id.and_then(|id| seen.links.get(&id));
+            if linked.is_some_and(|link| !link.is_parked())
+                || self
+                    .dials
+                    .candidates()
+                    .any(|one| one.addr == candidate.addr)
+            {
+                continue;
+            }
+            self.dials.counter += 1;
+            let dial = DialId(self.dials.counter);
+            let dialing = Dialing {
+                candidate,
+                hops,
+                since: now,
+            };
+            if candidate.id.is_some() {
+                self.plan_by(dialing.slow_at());
+            }
+            self.dials.under_way.insert(dial, dialing);
+            out.act(Action::Dial {
+                dial,
+                addr: candidate.addr,
+                expect: candidate.id,
+                replaces: linked.is_some(),
+                eager: now < STARTING,
+            });
+        }
+    }
+
+    /// A dial failed.
+    pub(in crate::membership) fn handle_dial_failed(
+        &mut self,
+        seen: &Seen<'_>,
+        dial: DialId,
+        why: &DialError,
+        out: &mut Out,
+    ) {
+        let Some(Dialing {
+            candidate, hops, ..
+        }) = self.dials.under_way.remove(&dial)
+        else {
+            return;
+        };
+        let (now, view) = (seen.now, seen.view);
+        self.plan_soon(now, view.up_count());
+        match why {
+            DialError::Myself => {
+                if self.unlearn_own(candidate.addr, view) {
+                    out.tell(Event::OwnTarget(candidate.addr));
+                }
+                return;
+            }
+            DialError::Refused(Some(CloseCode::Full), alternatives) => {
+                // Only the first refusal is followed: else a chain of refusals could lead a newcomer about for ever.
+                if hops == 0 && seen.links.degree() == 0 {
+                    let over_loopback = candidate.addr.ip().is_loopback();
+                    self.dials.follow(alternatives, over_loopback);
+                }
+            }
+            DialError::Refused(Some(CloseCode::IdentityInUse), _) => out.tell(Event::Twin {
+                run_id: 0,
+                remote: Some(candidate.addr),
+                silenced: false,
+            }),
+            DialError::Refused(..)
+            | DialError::Timeout
+            | DialError::Unreachable
+            | DialError::OtherKey
+            | DialError::Failed(_) => {}
+        }
+        self.note_failure(now, candidate, *why == DialError::OtherKey, view);
+        out.tell(Event::DialFailed(candidate, why.clone()));
+    }
+
+    fn note_failure(&mut self, now: Time, candidate: Candidate, other_key: bool, view: &View) {
+        if let Some(id) = candidate.id {
+            self.keep(id, view);
+        }
+        self.candidates.failed(candidate, now, other_key);
+        if let Some(id) = candidate.id {
+            self.dials.back_off(now, id);
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Whom to link with, where they might be, and the dials that this takes.
+//!
+//! Up to [`full_mesh`](super::Config::full_mesh) nodes, every node links with every other. Above that a node keeps about
+//! [`degree_target`](super::Config::degree_target) links, counted both ways: to its two successors on a ring of hashed ids (`ring`), so
+//! that the network is connected for certain, and for the rest to random nodes (an expander) and near ones, in turn (`plan`). What is
+//! missing, and where it might be, is in [`candidates`]; what is under way, in `dials`; how the network grows, in `growth`.
+//!
+//! This owner reads the view and the links, and changes neither: it returns a [`Plan`].
+
+mod addresses;
+pub mod candidates;
+mod dials;
+mod growth;
+mod plan;
+mod ring;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rand_chacha::ChaCha8Rng;
+
+use super::interface::Config;
+use super::links::Links;
+use super::out::Out;
+use super::view::{Flip, View};
+use super::{Time, pace};
+use crate::wire::NodeId;
+use candidates::Candidates;
+use dials::Dials;
+pub use dials::MAX_QUEUE;
+use growth::Growth;
+use ring::{Ring, SUCCESSORS};
+
+/// Slots below the cap that are kept for ring links.
+const RING_SLOTS: usize = 2 * SUCCESSORS;
+
+/// What a plan is made from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub(super) now: Time,
+    pub(super) view: &'a View,
+    pub(super) links: &'a Links,
+    /// When our record told of a lost link last, or will.
+    pub(super) last_loss: Option<Time>,
+}
+
+/// What a look at the neighbour set says, dials aside.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// The links that this node could do without, where that was looked at.
+    pub(super) superfluous: Option<BTreeSet<NodeId>>,
+    /// A link to give up now, since both ends could do without it.
+    pub(super) give_up: Option<NodeId>,
+}
+
+/// How a link ended, as far as the next one depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LinkEnd {
+    /// It was judged down; its connection is kept for a while.
+    Parked,
+    /// Its connection is gone; it had been listed or not, and had not lasted.
+    Broken { was_listed: bool, short_lived: bool },
+    /// Neither end needed it.
+    GivenUp,
+    /// The peer left.
+    PeerLeft,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Overlay {
+    me: NodeId,
+    config: Arc<Config>,
+    candidates: Candidates,
+    dials: Dials,
+    ring: Ring,
+    growth: Growth,
+    /// Every node links with every other, for now.
+    full_mesh: bool,
+    /// The neighbour set must be looked at, at this time.
+    plan_due: Option<Time>,
+    /// No link is given up before.
+    prune_due: Time,
+}
+
+impl Overlay {
+    /// At time zero, configured targets and the nodes seen last wait to be dialed.
+    pub(super) fn new(me: NodeId, config: Arc<Config>) -> Self {
+        let candidates = Candidates::new(&config.targets, config.remembered.clone());
+        Self {
+            me,
+            dials: Dials::new(candidates.first_dials()),
+            candidates,
+            ring: Ring::new(&me),
+            growth: Growth::default(),
+            full_mesh: true,
+            plan_due: None,
+            prune_due: Time::ZERO,
+            config,
+        }
+    }
+
+    /// When there is something to do.
+    pub(super) fn deadline(&self) -> Time {
+        let draw = self.candidates.deadline();
+        self.plan_due.map_or(draw, |plan| plan.min(draw))
+    }
+
+    pub(super) fn is_full_mesh(&self) -> bool {
+        self.full_mesh
+    }
+
+    /// How much there is in the tables: dials under way, dials that wait, nodes remembered.
+    pub(super) fn tables(&self) -> (usize, usize, usize) {
+        let remembered = self.candidates.nodes().len();
+        (self.dials.under_way(), self.dials.queued(), remembered)
+    }
+
+    /// A neighbour said in its Hello how many nodes it knows.
+    pub(super) fn hear_known(&mut self, known: u32) {
+        self.growth.hear(known);
+    }
+
+    /// How many nodes will read our record, if so many are up.
+    pub(super) fn readers(&self, up: usize) -> usize {
+        self.growth.readers(up)
+    }
+
+    /// When the network will have made most of its links, if it grows no more.
+    pub(super) fn shaped(&self, up: usize) -> Time {
+        self.growth.shaped(up)
+    }
+
+    /// Looks at the neighbour set soon: at once in a small network, a little later where a look is expensive.
+    pub(super) fn plan_soon(&mut self, now: Time, up: usize) {
+        self.plan_by(now + pace::plan_wait(up));
+    }
+
+    fn plan_by(&mut self, at: Time) {
+        self.plan_due = Some(self.plan_due.map_or(at, |due| due.min(at)));
+    }
+
+    /// Nodes came into view, and went.
+    pub(super) fn handle_flips(
+        &mut self,
+        now: Time,
+        flips: &[Flip],
+        view: &View,
+        rng: &mut ChaCha8Rng,
+    ) {
+        let up = view.up_count();
+        self.ring.follow(view, flips);
+        self.candidates.reach_changed(now, up, rng);
+        self.plan_soon(now, up);
+        self.growth.note(now, flips, up);
+        for flip in flips {
+            self.remember_flip(now, flip.index, view);
+            if flip.up {
+                // What failed while it was away says nothing about now.
+                self.dials.forgive(&view.record_at(flip.index).id());
+            }
+        }
+    }
+
+    /// A link ended.
+    pub(super) fn link_ended(&mut self, now: Time, peer: NodeId, end: LinkEnd, view: &View) {
+        self.plan_soon(now, view.up_count());
+        match end {
+            LinkEnd::Parked => {}
+            LinkEnd::Broken { short_lived, .. } => {
+                if short_lived {
+                    self.dials.back_off(now, peer);
+                } else {
+                    self.dials.forgive(&peer);
+                }
+            }
+            LinkEnd::GivenUp => {}
+            LinkEnd::PeerLeft => self.candidates.left(&peer),
+        }
+        let is_lost = match end {
+            LinkEnd::Parked => true,
+            LinkEnd::Broken { was_listed, .. } => was_listed,
+            LinkEnd::GivenUp | LinkEnd::PeerLeft => false,
+        };
+        if is_lost {
+            self.keep(peer, view);
+            self.candidates.lost(peer, now);
+        }
+    }
+
+    /// The slots under the cap that are taken: by links, and by dials under way, each of which may become one. A dial to a peer that is
+    /// linked already, or to `peer` itself, takes no slot of its own.
+    fn slots_taken(&self, links: &Links, peer: Option<&NodeId>) -> usize {
+        let is_new = |id: &NodeId| {
+            let link = links.get(id);
+            Some(id) != peer && link.is_none_or(|link| link.is_parked())
+        };
+        let dials = self.dials.candidates();
+        let new = dials.filter(|candidate| candidate.id.as_ref().is_none_or(is_new));
+        links.degree() + new.count()
+    }
+
+    /// Whether one more link fits under the cap, beside those being dialed from here.
+    pub(super) fn has_slot_for(&self, peer: &NodeId, links: &Links) -> bool {
+        self.slots_taken(links, Some(peer)) < self.config.degree_cap
+    }
+
+    /// Whether one more link, dialed by this peer, fits under the cap. Some slots are kept for ring links.
+    pub(super) fn has_room_for(&self, peer: &NodeId, links: &Links) -> bool {
+        let degree = self.slots_taken(links, Some(peer));
+        if degree >= self.config.degree_cap {
+            return false;
+        }
+        if self.full_mesh || degree + RING_SLOTS < self.config.degree_cap {
+            return true;
+        }
+        let ring = self.ring.neighbors();
+        let held = ring.iter().filter(|id| links.get(id).is_some()).count();
+        let reserved = RING_SLOTS.saturating_sub(held);
+        ring.contains(peer) || degree + reserved < self.config.degree_cap
+    }
+
+    /// Draws from the candidates, if that is due, and starts the dials that wait for their turn.
+    pub(super) fn dial(&mut self, seen: &Seen<'_>, rng: &mut ChaCha8Rng, out: &mut Out) {
+        if self.candidates.deadline() <= seen.now {
+            self.draw(seen, rng);
+        }
+        self.start_dials(seen, out);
+    }
+
+    /// Whom a peer that was refused may try instead: nodes with few links. The order of the ring is as good as random, and the same for all
+    /// who ask: the peer spreads the load by its own position.
+    pub(super) fn alternatives(&self, peer: &NodeId, view: &View) -> Vec<SocketAddr> {
+        plan::alternatives(self.me, peer, view)
+            .into_iter()
+            .filter_map(|id| self.address(&id, view))
+            .take(crate::wire::MAX_ALTERNATIVES)
+            .collect()
+    }
+}

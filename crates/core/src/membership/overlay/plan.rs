@@ -1,0 +1,313 @@
+//! The plan: whom to link with, and which links to give up.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
+
+use super::candidates::Candidate;
+use super::ring::SUCCESSORS;
+use super::{Overlay, Plan, Seen};
+use crate::membership::links::Link;
+use crate::membership::pace;
+use crate::membership::view::{View, ring_position};
+use crate::wire::NodeId;
+
+/// While the network grows, a node keeps this many links, of which it dialed this many.
+const LEAST_WHILE_GROWING: usize = 3;
+const LEAST_DIALED_WHILE_GROWING: usize = 1;
+/// A node keeps at least this many links that it dialed itself: whoever dials enough could surround it otherwise.
+const LEAST_DIALED: usize = 3;
+/// A node is content with this many links fewer than its target, and looks for more only below that, or below the second figure.
+const CONTENT_BELOW_TARGET: usize = 2;
+const LEAST_LINKS: usize = 3;
+/// A full mesh that was given up comes back only this many nodes further down: a node that comes and goes must not make all others mesh
+/// and prune.
+const MESH_SLACK: usize = 2;
+/// In a full mesh the node with the lower id dials; the other waits this long for it.
+const COURTESY: Duration = Duration::from_millis(400);
+/// While links are missing, the set is looked at again after this time.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// A node gives links up when it has this many more than it aims at: fewer are not worth the records that tell of it.
+const TOO_MANY: usize = 3;
+/// A link younger than this is not given up as superfluous.
+const SETTLED: Duration = Duration::from_secs(3);
+/// No more than one link is given up in this time.
+const PRUNE_EVERY: Duration = Duration::from_millis(300);
+/// How many random nodes are looked at to find one with few links.
+const SAMPLE: usize = 3;
+
+impl Overlay {
+    /// Looks at the neighbour set, if that is due: puts the dials that are missing into the queue, and tells which links to give up.
+    pub(in crate::membership) fn plan(&mut self, seen: &Seen<'_>, rng: &mut ChaCha8Rng) -> Plan {
+        let mut plan = Plan::default();
+        if self.plan_due.is_none_or(|due| due > seen.now) {
+            return plan;
+        }
+        self.plan_due = None;
+        let up = seen.view.up_count();
+        self.choose_shape(up);
+        if let Some(until) = self.growth.grows_until(seen.now, up) {
+            self.fill(seen, LEAST_WHILE_GROWING, LEAST_DIALED_WHILE_GROWING, rng);
+            self.plan_by(until);
+        } else if self.full_mesh {
+            self.mesh(seen);
+        } else {
+            self.link_ring(seen);
+            let content = self
+                .config
+                .degree_target
+                .saturating_sub(CONTENT_BELOW_TARGET);
+            self.fill(seen, content.max(LEAST_LINKS), LEAST_DIALED, rng);
+            self.prune(seen, &mut plan);
+            if let Some(at) = self.dials.next_slow(seen.now) {
+                self.plan_by(at);
+            }
+        }
+        plan
+    }
+
+    fn choose_shape(&mut self, up: usize) {
+        let most = if self.full_mesh {
+            self.config.full_mesh
+        } else {
+            self.config.full_mesh.saturating_sub(MESH_SLACK)
+        };
+        self.full_mesh = up <= most;
+    }
+
+    fn mesh(&mut self, seen: &Seen<'_>) {
+        let all = seen.view.nodes_up();
+        let all = all.map(|(_, entry)| (entry.record.id(), entry.since));
+        let others = all.filter(|(id, _)| *id != self.me && !is_linked(seen, id));
+        for (id, since) in others.collect::<Vec<_>>() {
+            let turn = if self.me < id {
+                since
+            } else {
+                since + COURTESY
+            };
+            if turn <= seen.now {
+                self.want(seen, id);
+            } else {
+                self.plan_by(turn);
+            }
+        }
+    }
+
+    /// Our successors, and for each that may be dead the next one in its place. A dead one is in view until all its neighbours have told
+    /// that it is dead, and a network in which a third died would be without its ring for as long.
+    fn link_ring(&mut self, seen: &Seen<'_>) {
+        let mut sound = 0;
+        for id in self.ring.following() {
+            if !is_linked(seen, &id) {
+                self.want(seen, id);
+            }
+            sound += usize::from(!self.is_doubtful(seen, &id));
+            if sound == SUCCESSORS {
+                break;
+            }
+        }
+    }
+
+    /// Whether a node may be dead though it is in view. Only where we lost a link lately: as long as nothing is given up, so no link that
+    /// stands in for another comes and goes.
+    fn is_doubtful(&self, seen: &Seen<'_>, id: &NodeId) -> bool {
+        if !pace::is_after_loss(seen.now, seen.last_loss) {
+            return false;
+        }
+        match seen.links.get(id) {
+            // Whatever others say: it answers.
+            Some(link) if link.is_live() && !link.is_missing() => return false,
+            Some(link) if link.is_parked() => return true,
+            Some(_) | None => {}
+        }
+        self.dials.rests_until(seen.now, id).is_some()
+            || self.dials.is_slow_to(seen.now, id)
+            || is_disowned(seen.view, id)
+    }
+
+    /// Links with random and near nodes until there are `least`, of which we dialed `dialed`.
+    fn fill(&mut self, seen: &Seen<'_>, least: usize, dialed: usize, rng: &mut ChaCha8Rng) {
+        let patient = !pace::is_after_loss(seen.now, seen.last_loss);
+        let (degree, wanted) = (seen.links.degree(), self.dials.wanted(seen.now, patient));
+        // Links that others dialed don't count towards the least of our own.
+        let own = dialed.saturating_sub(seen.links.dialed() + wanted);
+        let missing = least.saturating_sub(degree + wanted).max(own);
+        for nth in 0..missing {
+            let near = (degree + nth) % 2 == 1;
+            let pick = if near { self.nearest(seen) } else { None };
+            let Some(id) = pick.or_else(|| self.random_with_room(seen, rng)) else {
+                break;
+            };
+            self.want(seen, id);
+        }
+        if missing > 0 {
+            self.plan_by(seen.now + LOOK_AGAIN);
+        }
+    }
+
+    fn is_pickable(&self, seen: &Seen<'_>, id: &NodeId) -> bool {
+        *id != self.me
+            && seen.links.get(id).is_none()
+            && self.dials.rests_until(seen.now, id).is_none()
+            && !self.dials.includes(id)
+            && published_degree(seen.view, id) < self.config.degree_target
+    }
+
+    /// Of a few random nodes, the one with the fewest links.
+    fn random_with_room(&self, seen: &Seen<'_>, rng: &mut ChaCha8Rng) -> Option<NodeId> {
+        let all = seen.view.records_up().map(|record| record.id());
+        let mut ids: Vec<NodeId> = all.filter(|id| self.is_pickable(seen, id)).collect();
+        let mut sample = Vec::new();
+        while sample.len() < SAMPLE && !ids.is_empty() {
+            sample.push(ids.swap_remove(rng.random_range(0..ids.len())));
+        }
+        sample
+            .into_iter()
+            .min_by_key(|id| (self.is_doubtful(seen, id), published_degree(seen.view, id)))
+    }
+
+    /// The neighbour of a neighbour with the shortest path through a neighbour: its distance is not known, but bounded.
+    fn nearest(&self, seen: &Seen<'_>) -> Option<NodeId> {
+        let view = seen.view;
+        let mut best: Option<(u32, NodeId)> = None;
+        for link in seen.links.listed() {
+            let Some(record) = view.record(&link.peer()) else {
+                continue;
+            };
+            let first = link.rtt_us().unwrap_or(u32::MAX);
+            for hop in record.body().links.iter().filter(|hop| hop.rtt_us > 0) {
+                let Some(index) = view.index(&hop.peer) else {
+                    continue;
+                };
+                let entry = view.entry(index);
+                let bound = first.saturating_add(hop.rtt_us);
+                let id = entry.record.id();
+                if entry.up
+                    && best.is_none_or(|best| (bound, id) < best)
+                    && self.is_pickable(seen, &id)
+                    && !self.is_doubtful(seen, &id)
+                {
+                    best = Some((bound, id));
+                }
+            }
+        }
+        best.map(|(_, id)| id)
+    }
+
+    /// Dials a node that is up, unless that is under way or failed lately.
+    fn want(&mut self, seen: &Seen<'_>, id: NodeId) {
+        if let Some(at) = self.dials.rests_until(seen.now, &id) {
+            self.plan_by(at);
+        } else if !self.dials.includes(&id)
+            && let Some(addr) = self.address(&id, seen.view)
+        {
+            self.dials.enqueue(Candidate { id: Some(id), addr }, 0);
+        }
+    }
+
+    /// Chooses the links that this node could do without, and one to give up that the other end could do without as well. The lower id
+    /// does the closing, so that the two ends never give up two links for one.
+    fn prune(&mut self, seen: &Seen<'_>, plan: &mut Plan) {
+        let now = seen.now;
+        let settled = pace::loss_settles(now, seen.last_loss).max(self.growth.settles(now));
+        let degree = seen.links.degree();
+        let excess = match degree.saturating_sub(self.config.degree_target) {
+            few if few < TOO_MANY => 0,
+            _ if settled > now => {
+                self.plan_by(settled);
+                0
+            }
+            many => many,
+        };
+        let superfluous = self.excess_links(seen, excess);
+        if excess > 0 {
+            self.plan_by(now + SETTLED.max(PRUNE_EVERY));
+            if self.prune_due > now {
+                self.plan_by(self.prune_due);
+            } else {
+                let marked = seen
+                    .links
+                    .iter()
+                    .filter(|link| superfluous.contains(&link.peer()));
+                let mut agreed = marked.filter(|link| link.is_superfluous_to_peer());
+                let agreed = agreed.find(|link| self.me < link.peer()).map(Link::peer);
+                if agreed.is_some() {
+                    self.prune_due = now + PRUNE_EVERY;
+                    self.plan_by(self.prune_due);
+                }
+                plan.give_up = agreed;
+            }
+        }
+        plan.superfluous = Some(superfluous);
+    }
+
+    /// The links to give up first: to peers with many links, then the long ones. Ring links and young ones stay. Lengths are compared by
+    /// powers of two, so that the noise of measurements does not change anybody's mind.
+    fn excess_links(&self, seen: &Seen<'_>, excess: usize) -> BTreeSet<NodeId> {
+        if excess == 0 {
+            return BTreeSet::new();
+        }
+        let ring = self.ring.neighbors();
+        let spares_dialed = seen.links.dialed() > LEAST_DIALED;
+        let mut candidates: Vec<(usize, u32, NodeId)> = seen
+            .links
+            .listed()
+            .filter(|link| !ring.contains(&link.peer()))
+            .filter(|link| !link.is_dialed() || spares_dialed)
+            .filter(|link| seen.now.saturating_sub(link.since()) >= SETTLED)
+            .map(|link| {
+                let length = link.rtt_us().unwrap_or(u32::MAX).max(1).ilog2();
+                (
+                    published_degree(seen.view, &link.peer()),
+                    length,
+                    link.peer(),
+                )
+            })
+            .collect();
+        candidates.sort_unstable();
+        let first = candidates.into_iter().rev().take(excess);
+        first.map(|(_, _, id)| id).collect()
+    }
+}
+
+/// Whether there is a link to the peer that needs no dial.
+fn is_linked(seen: &Seen<'_>, id: &NodeId) -> bool {
+    seen.links.get(id).is_some_and(|link| !link.is_parked())
+}
+
+fn published_degree(view: &View, id: &NodeId) -> usize {
+    let record = view.record(id);
+    record.map_or(0, |record| record.body().links.len())
+}
+
+/// Whether a neighbour of that node has told since its last record that it suspects their link, or has it no longer.
+fn is_disowned(view: &View, id: &NodeId) -> bool {
+    let short = id.abbreviated();
+    let Some(entry) = view.up_entry(id) else {
+        return false;
+    };
+    entry.record.body().links.iter().any(|hop| {
+        let index = view.index(&hop.peer);
+        let other = index.map(|index| view.entry(index));
+        other.is_some_and(|other| {
+            let link = other.record.link_to(&short);
+            other.up && other.received > entry.received && link.is_none_or(|link| link.suspect)
+        })
+    })
+}
+
+/// The nodes that are up, those with few links first, as the node `from` here tells them to `peer`.
+pub(super) fn alternatives(from: NodeId, peer: &NodeId, view: &View) -> Vec<NodeId> {
+    let all = view.nodes_up();
+    let all = all.map(|(index, entry)| {
+        let degree = entry.record.body().links.len();
+        (degree, view.ring(index), entry.record.id())
+    });
+    let others = all.filter(|(_, _, id)| id != peer && *id != from);
+    let mut others: Vec<(usize, u64, NodeId)> = others.collect();
+    let position = ring_position(peer);
+    others.sort_unstable_by_key(|(degree, ring, _)| (*degree, ring.wrapping_sub(position)));
+    others.into_iter().map(|(_, _, id)| id).collect()
+}

@@ -1,0 +1,364 @@
+//! The view: the newest signed record of every node, who is up, and the digests that compare two views.
+//!
+//! Nodes stand at dense places ([`ids`]), and a core in a large network spends less than thirty bytes on each: its record, which all
+//! cores of a simulator share, in one table, what is looked at less often in a second one, and a bit that says whether the node is up.
+//! The parts: `store` takes and forgets records, [`change`] tells what a newer record changes, `reach` derives who is up,
+//! `digest` sums the view over ranges of ids.
+
+pub mod change;
+mod digest;
+pub mod ids;
+mod reach;
+mod store;
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fixedbitset::FixedBitSet;
+
+use super::{Time, pace};
+use crate::record::{Hint, Record};
+use crate::wire::{MAX_BUCKETS_LOG2, NodeId, ShortId, ViewDigest};
+pub use change::Change;
+pub use digest::bucket;
+pub use ids::{Ids, Index, ring_position};
+use reach::Pending;
+use store::{Bringers, Notes, Stamp};
+
+/// The largest number of nodes in the view: above the ten thousand that area-net is made for, at about 1 kB each.
+pub const MAX_NODES: usize = 32_768;
+/// The largest number of records of nodes that are not up, from one neighbour: what a neighbour can make us keep by inventing
+/// nodes.
+pub const MAX_DOWN_PER_NEIGHBOUR: u32 = 2048;
+/// How often nodes are looked for that have been down for long enough to be forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(10);
+
+/// What is known of a node.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry<'a> {
+    /// Its newest record.
+    pub record: &'a Arc<Record>,
+    /// Whether it can be reached.
+    pub up: bool,
+    /// When `up` last changed (or the node was first heard of), or it said that it leaves.
+    pub since: Time,
+    /// When the record came.
+    pub received: Time,
+    /// Whether the record came from a neighbour on this very machine.
+    pub over_loopback: bool,
+}
+
+/// The view's answer to a record.
+#[derive(Debug, PartialEq)]
+pub enum Outcome {
+    /// It is newer, and was taken, in the place of another one if there was one.
+    Newer(Index, Change, Option<Before>),
+    /// We have this very record.
+    Same(Index),
+    /// Ours is newer.
+    Older(Index),
+    /// There is no room for it.
+    Full,
+}
+
+/// The record that a newer one took the place of.
+#[derive(Debug, PartialEq)]
+pub struct Before {
+    /// The record.
+    pub record: Arc<Record>,
+    /// Whether it had come from a neighbour on this very machine.
+    pub over_loopback: bool,
+}
+
+/// A node that went up or down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flip {
+    /// Which.
+    pub index: Index,
+    /// Whether it is up now.
+    pub up: bool,
+}
+
+/// What a derivation of reachability changed.
+#[derive(Debug)]
+pub(super) struct Derived {
+    /// Who went up or down, in the order of their places.
+    pub(super) flips: Vec<Flip>,
+    /// This node has just lost its last link: the others need not be down.
+    pub(super) cut_off: bool,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct View {
+    ids: Arc<Ids>,
+    me: Index,
+    records: Vec<Option<Arc<Record>>>,
+    notes: Vec<Notes>,
+    up: FixedBitSet,
+    count: usize,
+    up_count: usize,
+    /// Nodes that were up, and are not.
+    lost_count: usize,
+    /// The sum of the fingerprints of all nodes that are up, and the digest made of it last.
+    sum: u128,
+    digest: Cell<Option<(u128, ViewDigest)>>,
+    /// The sums of the upper halves of these fingerprints, for each of the finest ranges of ids.
+    sums: Box<[u64]>,
+    bringers: Bringers,
+    /// When a node turned unreachable, where it said farewell, or took it back, after that.
+    down_since: BTreeMap<Index, Stamp>,
+    pending: Pending,
+    schedule: Schedule,
+}
+
+/// When the view has something to do by itself.
+#[derive(Debug, Default)]
+struct Schedule {
+    /// Reachability must be derived anew, at this time.
+    derive_due: Option<Time>,
+    derived: Option<Time>,
+    forget_due: Time,
+    /// This node had a listed link when reachability was last derived.
+    was_linked: bool,
+}
+
+impl View {
+    /// A view that holds this node's own record, which is always up, with a table of ids of its own.
+    #[must_use]
+    pub fn new(own: Arc<Record>) -> Self {
+        Self::with_ids(own, Arc::new(Ids::new(0)))
+    }
+
+    /// The same with a table of ids that others may share.
+    #[must_use]
+    pub fn with_ids(own: Arc<Record>, ids: Arc<Ids>) -> Self {
+        let mut view = Self {
+            ids,
+            me: Index(0),
+            records: Vec::new(),
+            notes: Vec::new(),
+            up: FixedBitSet::new(),
+            count: 0,
+            up_count: 0,
+            lost_count: 0,
+            sum: 0,
+            digest: Cell::new(None),
+            sums: vec![0; 1 << MAX_BUCKETS_LOG2].into(),
+            bringers: Bringers::default(),
+            down_since: BTreeMap::new(),
+            pending: Pending::default(),
+            schedule: Schedule::default(),
+        };
+        view.me = view.insert(own, Duration::ZERO, None, false);
+        view.up.insert(view.me.at());
+        view.lost_count = 0;
+        view.note_flip(Duration::ZERO, view.me);
+        view
+    }
+
+    /// This node's own place.
+    #[must_use]
+    pub fn me(&self) -> Index {
+        self.me
+    }
+
+    /// How many nodes are up, this one included.
+    #[must_use]
+    pub fn up_count(&self) -> usize {
+        self.up_count
+    }
+
+    /// How many nodes there are, up or not.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The place of a node.
+    #[must_use]
+    pub fn index(&self, id: &ShortId) -> Option<Index> {
+        let index = self.ids.read().find(id, &Hint::default())?;
+        self.has(index).then_some(index)
+    }
+
+    pub(super) fn has(&self, index: Index) -> bool {
+        self.records.get(index.at()).is_some_and(Option::is_some)
+    }
+
+    /// The record of the node at that place.
+    ///
+    /// # Panics
+    /// When nobody is there: indices are only held for nodes that are.
+    #[must_use]
+    pub fn record_at(&self, index: Index) -> &Arc<Record> {
+        self.records[index.at()]
+            .as_ref()
+            .expect("an index is held only while its node is")
+    }
+
+    /// Whether the node at that place is up.
+    #[must_use]
+    pub fn is_up_at(&self, index: Index) -> bool {
+        self.up.contains(index.at())
+    }
+
+    /// What is known of the node at that place.
+    ///
+    /// # Panics
+    /// When nobody is there.
+    #[must_use]
+    pub fn entry(&self, index: Index) -> Entry<'_> {
+        self.get(index)
+            .expect("an index is held only while its node is")
+    }
+
+    /// What is known of the node at that place, if one is.
+    #[must_use]
+    pub fn get(&self, index: Index) -> Option<Entry<'_>> {
+        let record = self.records.get(index.at())?.as_ref()?;
+        let notes = &self.notes[index.at()];
+        Some(Entry {
+            record,
+            up: self.up.contains(index.at()),
+            since: notes.since.time(),
+            received: notes.received.time(),
+            over_loopback: notes.over_loopback,
+        })
+    }
+
+    /// Where on the ring of all nodes the one at that place stands.
+    #[must_use]
+    pub fn ring(&self, index: Index) -> u64 {
+        self.ids.read().ring(index)
+    }
+
+    /// The record of a node.
+    #[must_use]
+    pub fn record(&self, id: &NodeId) -> Option<&Arc<Record>> {
+        self.index(&id.abbreviated())
+            .map(|index| self.record_at(index))
+    }
+
+    /// Whether a node is up.
+    #[must_use]
+    pub fn is_up(&self, id: &NodeId) -> bool {
+        self.index(&id.abbreviated())
+            .is_some_and(|index| self.up.contains(index.at()))
+    }
+
+    /// What is known of a node that is up.
+    #[must_use]
+    pub fn up_entry(&self, id: &NodeId) -> Option<Entry<'_>> {
+        let index = self.index(&id.abbreviated())?;
+        self.is_up_at(index).then(|| self.entry(index))
+    }
+
+    /// All nodes, in the order of their places.
+    pub fn nodes(&self) -> impl Iterator<Item = (Index, Entry<'_>)> {
+        let places = 0..self.records.len();
+        places.filter_map(|place| {
+            let index = Index::from_place(place);
+            Some((index, self.get(index)?))
+        })
+    }
+
+    /// The nodes that are up, in the order of their places.
+    pub fn nodes_up(&self) -> impl Iterator<Item = (Index, Entry<'_>)> {
+        self.up
+            .ones()
+            .map(Index::from_place)
+            .map(|index| (index, self.entry(index)))
+    }
+
+    /// The records of the nodes that are up, in the order of their places.
+    pub fn records_up(&self) -> impl Iterator<Item = &Arc<Record>> {
+        self.up
+            .ones()
+            .map(Index::from_place)
+            .map(|index| self.record_at(index))
+    }
+
+    /// The nodes that are up in some of the view's `2^log2` buckets, in the order of their places.
+    pub fn nodes_in(&self, log2: u8, wanted: &[u16]) -> Vec<(u16, Index)> {
+        let mut within = vec![false; 1 << log2];
+        for &place in wanted {
+            if let Some(one) = within.get_mut(usize::from(place)) {
+                *one = true;
+            }
+        }
+        let ids = self.ids.read();
+        let place = |index: Index| bucket(ids.id(index), log2);
+        let up = self
+            .up
+            .ones()
+            .map(Index::from_place)
+            .map(|index| (place(index), index));
+        up.filter(|(place, _)| within[*place])
+            .map(|(place, index)| (u16::try_from(place).expect("at most 1024 buckets"), index))
+            .collect()
+    }
+
+    /// Asks for reachability to be derived. After a loss that happens as soon as it may; a gain may wait for company.
+    pub(super) fn derive_soon(&mut self, now: Time, loss: bool) {
+        let (wait, spacing) = pace::derive_wait(self.up_count, loss);
+        let schedule = &mut self.schedule;
+        let due = (now + wait).max(schedule.derived.map_or(now, |at| at + spacing));
+        schedule.derive_due = Some(schedule.derive_due.map_or(due, |before| before.min(due)));
+    }
+
+    /// Derives who is up, if that is due, from the peers of this node's own listed links.
+    pub(super) fn derive_if_due(
+        &mut self,
+        now: Time,
+        listed: impl Iterator<Item = NodeId>,
+    ) -> Option<Derived> {
+        if self.schedule.derive_due.is_none_or(|due| due > now) {
+            return None;
+        }
+        self.schedule.derive_due = None;
+        self.schedule.derived = Some(now);
+        let live: Vec<Index> = listed
+            .filter_map(|peer| self.index(&peer.abbreviated()))
+            .collect();
+        let flips = self.derive_up(now, &live);
+        if flips.is_empty() {
+            return None;
+        }
+        let was_linked = std::mem::replace(&mut self.schedule.was_linked, !live.is_empty());
+        let cut_off = live.is_empty() && was_linked;
+        Some(Derived { flips, cut_off })
+    }
+
+    /// Forgets, if that is due, the nodes that have been down for `after`, and tells which.
+    pub(super) fn forget_if_due(&mut self, now: Time, after: Duration) -> Vec<Index> {
+        if self.schedule.forget_due > now {
+            return Vec::new();
+        }
+        self.schedule.forget_due = now + FORGET_EVERY;
+        self.forget_older(now, after)
+    }
+
+    /// When the view has something to do.
+    pub(super) fn deadline(&self) -> Time {
+        let Schedule {
+            derive_due,
+            forget_due,
+            ..
+        } = self.schedule;
+        derive_due.map_or(forget_due, |due| due.min(forget_due))
+    }
+}
+
+impl Drop for View {
+    /// Other cores may use the table of ids after this one.
+    fn drop(&mut self) {
+        let places = (0..self.records.len()).map(Index::from_place);
+        self.ids.release(places.filter(|&index| self.has(index)));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,267 @@
+//! Who is up: who can be reached, from this node's own live links, over links that both their ends list.
+//!
+//! A link names the run of its peer that it is to, and counts while that is the run of the peer's record: two nodes that died together
+//! and list each other for ever in their last records would else come back both with whoever links with the next run of one of them.
+//!
+//! So there is nothing to refute and nothing to expire: when a region dies, the survivors at its border drop their own side,
+//! and it is gone. A walk over the whole network for every change would be dear, so each node that is up remembers its *way*, the
+//! node before it on the path by which it was found; together these are a tree. A new link can only extend it. A lost one matters only
+//! where it was part of a way: then the node behind it looks for another one among its own links, which does not lead through the node
+//! itself. If there is none, all that hung from it is taken down and looks for ways, and whoever finds none is down.
+
+use super::change::Difference;
+use super::ids::{Index, Places};
+use super::store::NOBODY;
+use super::{Flip, View};
+use crate::membership::Time;
+use crate::record::Record;
+
+/// Ways are followed back so many steps a node of the tables, each time who is up is derived: records that make them long, and break them
+/// one by one, must not cost more than a few walks over all nodes.
+const STEPS_PER_NODE: usize = 8;
+
+/// What changed since who is up was derived last.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    /// Nodes that list new links.
+    gained: Vec<Index>,
+    /// Nodes whose way may be gone.
+    strained: Vec<Index>,
+    /// This node's own live links as they were then.
+    live: Vec<Index>,
+}
+
+impl Pending {
+    pub(super) fn gained(&mut self, index: Index) {
+        if self.gained.last() != Some(&index) {
+            self.gained.push(index);
+        }
+    }
+}
+
+impl View {
+    /// Takes note of what a node's next record means for who can be reached.
+    pub(super) fn note_links(&mut self, index: Index, next: &Record, difference: Difference) {
+        let (left, leaves) = (self.is_leaving(index), next.body().leaving);
+        if !leaves && (difference.gained || difference.renewed || left) {
+            self.pending.gained(index);
+        }
+        if left || !(leaves || difference.lost || difference.renewed) {
+            return;
+        }
+        if leaves {
+            self.pending.strained.push(index);
+        }
+        let mut strained = std::mem::take(&mut self.pending.strained);
+        let record = self.record_at(index);
+        let ids = self.ids.read();
+        let renewed = record.body().run_id != next.body().run_id;
+        for (link, hint) in record.standing_links() {
+            let after = next.link_to(&link.peer);
+            let lost = leaves || renewed || after.is_none_or(|after| after.run != link.run);
+            let Some(peer) = ids.find(&link.peer, hint).filter(|_| lost) else {
+                continue;
+            };
+            if self.leads(index, peer) {
+                strained.push(peer);
+            } else if self.leads(peer, index) {
+                strained.push(index);
+            }
+        }
+        drop(ids);
+        self.pending.strained = strained;
+    }
+
+    /// Whether one node is the last before another one on the way to it.
+    fn leads(&self, one: Index, other: Index) -> bool {
+        self.up.contains(other.at()) && self.notes[other.at()].way == one.0
+    }
+
+    /// Derives who is up, from this node's own live links, and tells who changed, in the order of their places.
+    pub fn derive_up(&mut self, now: Time, live: &[Index]) -> Vec<Flip> {
+        let ids = std::sync::Arc::clone(&self.ids);
+        let ids = ids.read();
+        let before = self.up.clone();
+        let mut gained = std::mem::take(&mut self.pending.gained);
+        let lost = self.cut_off(&ids, live);
+        let mut found = Vec::new();
+        for &index in live {
+            if !self.up.contains(index.at()) && !self.is_leaving(index) {
+                self.take_way(index, self.me);
+                found.push(index);
+            }
+        }
+        gained.sort_unstable();
+        gained.dedup();
+        for &index in lost.iter().chain(&gained) {
+            if self.up.contains(index.at()) {
+                found.push(index);
+            } else if let Some(way) = self.look_for_way(&ids, index) {
+                self.take_way(index, way);
+                found.push(index);
+            }
+        }
+        self.walk(&ids, found);
+        self.pending.live.clear();
+        self.pending.live.extend_from_slice(live);
+        let mut changed = before;
+        changed.symmetric_difference_with(&self.up);
+        let flips: Vec<Flip> = changed
+            .ones()
+            .map(|place| Flip {
+                index: Index::from_place(place),
+                up: self.up.contains(place),
+            })
+            .collect();
+        for flip in &flips {
+            self.note_flip(now, flip.index);
+        }
+        flips
+    }
+
+    /// Takes down all whose way is gone, and tells whom: those may yet find another one.
+    fn cut_off(&mut self, ids: &Places<'_>, live: &[Index]) -> Vec<Index> {
+        let mut strained = std::mem::take(&mut self.pending.strained);
+        let was_live = self.pending.live.iter();
+        strained.extend(was_live.filter(|&&index| self.leads(self.me, index)));
+        let mut lost = Vec::new();
+        let mut steps_left = STEPS_PER_NODE * self.notes.len();
+        for index in strained {
+            let falls = self.up.contains(index.at())
+                && index != self.me
+                && !self.holds(index, live)
+                && !self.turns(ids, index, &mut steps_left);
+            if falls {
+                self.fell(ids, index, &mut lost);
+            }
+        }
+        lost
+    }
+
+    /// Whether the last step on the way to a node can still be gone.
+    fn holds(&self, index: Index, live: &[Index]) -> bool {
+        let way = Index(self.notes[index.at()].way);
+        if way == self.me {
+            !self.is_leaving(index) && live.contains(&index)
+        } else {
+            self.up.contains(way.at()) && self.are_linked(way, index)
+        }
+    }
+
+    /// Lets the way to a node lead over another one of its neighbours, none of those behind it; tells whether there is one. If that
+    /// neighbour falls later, the node does with it.
+    fn turns(&mut self, ids: &Places<'_>, index: Index, steps_left: &mut usize) -> bool {
+        let mut others = self.neighbors_up(ids, index);
+        let way = others
+            .find(|&peer| self.are_linked(peer, index) && self.leads_past(index, peer, steps_left));
+        drop(others);
+        if let Some(way) = way {
+            self.notes[index.at()].way = way.0;
+        }
+        way.is_some()
+    }
+
+    /// Whether the way to the second node does not lead through the first one, as far as there are steps left to find out.
+    fn leads_past(&self, one: Index, mut other: Index, steps_left: &mut usize) -> bool {
+        while other != self.me {
+            if other == one || !self.up.contains(other.at()) || *steps_left == 0 {
+                return false;
+            }
+            *steps_left -= 1;
+            other = Index(self.notes[other.at()].way);
+        }
+        true
+    }
+
+    /// Takes down a node and all whose way leads through it.
+    fn fell(&mut self, ids: &Places<'_>, index: Index, lost: &mut Vec<Index>) {
+        let first = lost.len();
+        lost.push(index);
+        let mut next = first;
+        while let Some(&index) = lost.get(next) {
+            next += 1;
+            self.up.remove(index.at());
+            self.notes[index.at()].way = NOBODY;
+            self.lost_count += 1;
+            let record = self.record_at(index);
+            for (link, hint) in record.standing_links() {
+                if let Some(peer) = ids.find(&link.peer, hint)
+                    && self.leads(index, peer)
+                {
+                    lost.push(peer);
+                }
+            }
+        }
+    }
+
+    /// A neighbour of the node that is up, and to which it has a link that both list.
+    fn look_for_way(&self, ids: &Places<'_>, index: Index) -> Option<Index> {
+        self.neighbors_up(ids, index)
+            .find(|&peer| self.are_linked(peer, index))
+    }
+
+    /// Other nodes that are up to which the node lists links.
+    fn neighbors_up<'a>(
+        &'a self,
+        ids: &'a Places<'_>,
+        index: Index,
+    ) -> impl Iterator<Item = Index> + 'a {
+        let record = self.records.get(index.at()).and_then(Option::as_ref);
+        let links = record
+            .into_iter()
+            .flat_map(|record| record.standing_links());
+        let peers = links.filter_map(|(link, hint)| ids.find(&link.peer, hint));
+        peers.filter(|&peer| peer != self.me && self.up.contains(peer.at()))
+    }
+
+    /// From those that were found, goes on to all that are not up yet.
+    fn walk(&mut self, ids: &Places<'_>, mut found: Vec<Index>) {
+        let mut next = 0;
+        while let Some(&index) = found.get(next) {
+            next += 1;
+            if index == self.me {
+                continue;
+            }
+            let first = found.len();
+            let links = self.record_at(index).standing_links();
+            let peers = links.filter_map(|(link, hint)| ids.find(&link.peer, hint));
+            let is_new =
+                |peer: &Index| !self.up.contains(peer.at()) && self.are_linked(*peer, index);
+            found.extend(peers.filter(is_new));
+            for &peer in &found[first..] {
+                self.take_way(peer, index);
+            }
+        }
+    }
+
+    fn take_way(&mut self, index: Index, way: Index) {
+        self.lost_count -= usize::from(self.notes[index.at()].way == NOBODY);
+        self.take_bringer(index);
+        self.notes[index.at()].way = way.0;
+        self.up.insert(index.at());
+    }
+
+    fn is_leaving(&self, index: Index) -> bool {
+        self.record_at(index).body().leaving
+    }
+
+    /// Whether two nodes are known, and list a link with each other that counts.
+    fn are_linked(&self, one: Index, other: Index) -> bool {
+        let record = |index: Index| self.records.get(index.at()).and_then(Option::as_ref);
+        let both = record(one).zip(record(other));
+        both.is_some_and(|(first, second)| {
+            first.lists_at(second, other.0) && second.lists_at(first, one.0)
+        })
+    }
+
+    /// The nodes to which a link is listed by both ends, none of them leaving.
+    pub fn mutual_links(&self, index: Index) -> impl Iterator<Item = Index> + '_ {
+        let ids = self.ids.read();
+        let links = self.record_at(index).standing_links();
+        let peers = links.filter_map(move |(link, hint)| ids.find(&link.peer, hint));
+        peers.filter(move |&peer| self.are_linked(peer, index))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+//! What a view takes, derives, forgets and sums.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{Before, Change, Flip, Index, MAX_DOWN_PER_NEIGHBOUR, Outcome, View, bucket};
+use crate::record::{Body, Direction, LinkState, Record, ShortRun, Signer};
+use crate::wire::{MAX_SYNC_ENTRIES, NodeId, ShortId};
+
+/// Whoever hands a record over has verified it, so any signature will do.
+pub(super) struct Nobody;
+
+impl Signer for Nobody {
+    fn node_id(&self) -> NodeId {
+        NodeId([0; 32])
+    }
+
+    fn sign(&self, _message: &[u8]) -> [u8; 64] {
+        [0; 64]
+    }
+}
+
+fn at(s: u64) -> Duration {
+    Duration::from_secs(s)
+}
+
+fn id(number: u32) -> NodeId {
+    let mut id = [0; 32];
+    // Spread over all ranges of ids.
+    id[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b1).to_be_bytes());
+    id[28..].copy_from_slice(&number.to_be_bytes());
+    NodeId(id)
+}
+
+fn record(number: u32, seq: u32, links: &[u32]) -> Arc<Record> {
+    let mut links: Vec<LinkState> = links
+        .iter()
+        .map(|&peer| LinkState {
+            peer: id(peer).abbreviated(),
+            run: ShortRun::of(1),
+            direction: Direction::Dialer,
+            rtt_us: 100,
+            rtt_age_s: 0,
+            loss: 0,
+            suspect: false,
+        })
+        .collect();
+    links.sort_by_key(|link| link.peer);
+    let body = Body {
+        id: id(number),
+        label: "".into(),
+        run_id: 1,
+        epoch: 1,
+        seq,
+        addrs: Vec::new(),
+        links,
+        leaving: false,
+    };
+    Record::sign(body, "", &Nobody)
+}
+
+fn leaving(number: u32, seq: u32) -> Arc<Record> {
+    let body = record(number, seq, &[]).body().clone();
+    Record::sign(
+        Body {
+            leaving: true,
+            ..body
+        },
+        "",
+        &Nobody,
+    )
+}
+
+fn take(view: &mut View, record: Arc<Record>, from: u32) -> Outcome {
+    view.accept(record, at(1), Some(id(from)), false)
+}
+
+fn index(view: &View, number: u32) -> Index {
+    view.index(&id(number).abbreviated()).unwrap()
+}
+
+fn ups(flips: &[Flip]) -> (usize, usize) {
+    let up = flips.iter().filter(|flip| flip.up).count();
+    (up, flips.len() - up)
+}
+
+/// 0 is this node; 0-1-2-3 is a chain.
+fn chain() -> View {
+    let mut view = View::new(record(0, 1, &[1]));
+    for (number, links) in [(1, &[0, 2][..]), (2, &[1, 3]), (3, &[2])] {
+        take(&mut view, record(number, 1, links), 1);
+    }
+    let live = [index(&view, 1)];
+    assert_eq!(ups(&view.derive_up(at(1), &live)), (3, 0));
+    view
+}
+
+#[test]
+fn a_node_is_up_when_links_that_both_ends_list_lead_to_it() {
+    let mut view = chain();
+    let live = [index(&view, 1)];
+    // 2 drops its link to 3, which still lists it.
+    take(&mut view, record(2, 2, &[1]), 1);
+    assert_eq!(ups(&view.derive_up(at(2), &live)), (0, 1));
+    assert!(!view.is_up(&id(3)));
+    // 3 finds another way.
+    take(&mut view, record(3, 2, &[1]), 1);
+    assert_eq!(ups(&view.derive_up(at(3), &live)), (0, 0));
+    take(&mut view, record(1, 2, &[0, 2, 3]), 1);
+    assert_eq!(ups(&view.derive_up(at(4), &live)), (1, 0));
+    // This node loses its only link: all is gone at once.
+    assert_eq!(ups(&view.derive_up(at(5), &[])), (0, 3));
+    assert_eq!(view.up_count(), 1);
+}
+
+#[test]
+fn nothing_is_reached_through_a_node_that_leaves() {
+    let mut view = chain();
+    take(&mut view, leaving(1, 2), 1);
+    let live = [index(&view, 1)];
+    assert_eq!(ups(&view.derive_up(at(2), &live)), (0, 3));
+}
+
+#[test]
+fn only_newer_records_are_taken() {
+    let mut view = View::new(record(0, 1, &[]));
+    let at_1 = Index(1);
+    let newer = |change, before: Option<Arc<Record>>| {
+        let before = before.map(|record| Before {
+            record,
+            over_loopback: false,
+        });
+        Outcome::Newer(at_1, change, before)
+    };
+    let records = [
+        (5, vec![]),
+        (4, vec![7]),
+        (6, vec![7]),
+        (7, vec![7]),
+        (8, vec![]),
+    ];
+    let [five, four, six, seven, eight] = records.map(|(seq, links)| record(1, seq, &links));
+    for (given, outcome) in [
+        (five.clone(), newer(Change::Gain, None)),
+        (five.clone(), Outcome::Same(at_1)),
+        (four, Outcome::Older(at_1)),
+        (six.clone(), newer(Change::Gain, Some(five))),
+        (seven.clone(), newer(Change::Figures, Some(six))),
+        (eight.clone(), newer(Change::Loss, Some(seven))),
+        (leaving(1, 9), newer(Change::Loss, Some(eight))),
+    ] {
+        assert_eq!(take(&mut view, given, 9), outcome);
+    }
+    let (a, b) = (record(1, 9, &[]), leaving(1, 9));
+    let lesser = if a.version() < b.version() { a } else { b };
+    assert!(!view.would_be_news(&lesser));
+    assert!(view.would_be_news(&record(1, 10, &[])));
+}
+
+#[test]
+fn the_down_are_forgotten_and_their_places_used_again() {
+    let mut view = chain();
+    let live = [index(&view, 1)];
+    take(&mut view, record(2, 2, &[1]), 1);
+    view.derive_up(at(100), &live);
+    let three = index(&view, 3);
+    assert!(view.forget_older(at(699), at(600)).is_empty());
+    assert_eq!(view.forget_older(at(700), at(600)), [three]);
+    assert!(view.record(&id(3)).is_none() && view.get(three).is_none());
+    assert_eq!(
+        take(&mut view, record(4, 1, &[]), 1),
+        Outcome::Newer(three, Change::Gain, None)
+    );
+    assert_eq!(
+        view.forget_older(at(10_000), at(600)),
+        [three],
+        "never up, down since it came"
+    );
+    assert_eq!(view.up_count(), 3, "those that are up stay");
+}
+
+#[test]
+fn a_neighbour_can_bring_only_so_many_that_are_not_up() {
+    let mut view = chain();
+    let most = MAX_DOWN_PER_NEIGHBOUR;
+    for number in 0..most + 50 {
+        take(&mut view, record(1000 + number, 1, &[]), 1);
+    }
+    let known = |view: &View| view.count();
+    assert_eq!(known(&view), 4 + most as usize);
+    assert_eq!(view.up_count(), 4, "those that are up stay");
+    // Another neighbour has its own share, and takes from nobody else's.
+    take(&mut view, record(9000, 1, &[]), 2);
+    assert_eq!(known(&view), 5 + most as usize);
+    take(&mut view, record(9001, 1, &[]), 1);
+    assert!(view.record(&id(9000)).is_some());
+    assert_eq!(known(&view), 5 + most as usize);
+}
+
+#[test]
+fn one_that_came_up_no_longer_counts_against_who_brought_it() {
+    let mut view = chain();
+    let live = [index(&view, 1)];
+    for number in 0..MAX_DOWN_PER_NEIGHBOUR {
+        take(&mut view, record(1000 + number, 1, &[1]), 1);
+    }
+    take(&mut view, record(1, 2, &[0, 2, 1000]), 1);
+    assert_eq!(ups(&view.derive_up(at(2), &live)), (1, 0));
+    take(&mut view, record(9000, 1, &[]), 1);
+    let known = view.count();
+    assert_eq!(
+        known,
+        5 + MAX_DOWN_PER_NEIGHBOUR as usize,
+        "nobody had to go"
+    );
+}
+
+#[test]
+fn versions_are_listed_bucket_by_bucket() {
+    let peers: Vec<u32> = (1..=60).collect();
+    let mut view = View::new(record(0, 1, &peers));
+    for &peer in &peers {
+        take(&mut view, record(peer, 1, &[0]), peer);
+    }
+    let live: Vec<Index> = peers.iter().map(|&peer| index(&view, peer)).collect();
+    view.derive_up(at(1), &live);
+    let log2 = view.bucket_log2();
+    assert_eq!(log2, 2, "about eight nodes a bucket");
+    let (buckets, versions) = view.versions_in(log2, &[0, 1, 2, 3], 3);
+    assert_eq!(buckets.len(), 4);
+    let ids: BTreeSet<ShortId> = versions.iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids.len(), 61);
+    let (buckets, versions) = view.versions_in(log2, &[2], 0);
+    assert_eq!(buckets, [2]);
+    assert!(!versions.is_empty());
+    assert!(versions.iter().all(|(id, _)| bucket(id, log2) == 2));
+    // Buckets that don't exist are nobody's.
+    assert!(view.versions_in(log2, &[4, 60_000], 0).1.is_empty());
+    const { assert!(MAX_SYNC_ENTRIES >= 61) };
+}
+
+proptest! {
+    /// Equal digests mean equal sets of those that are up and their versions, whatever the order they came in.
+    #[test]
+    fn digests_are_equal_for_equal_views_only(
+        a in prop::collection::btree_map(1..12_u32, 1..3_u32, 0..10),
+        b in prop::collection::btree_map(1..12_u32, 1..3_u32, 0..10),
+    ) {
+        let all: Vec<u32> = (1..12).collect();
+        let build = |versions: Vec<(&u32, &u32)>| {
+            let mut view = View::new(record(0, 1, &all));
+            for (number, seq) in versions {
+                // An older version first, and one that is down.
+                take(&mut view, record(*number, *seq, &[0]), 1);
+                let live: Vec<Index> = all.iter().filter_map(|&n| view.index(&id(n).abbreviated())).collect();
+                view.derive_up(at(1), &live);
+                take(&mut view, record(*number, *seq + 1, &[0]), 1);
+                take(&mut view, record(100 + *number, 1, &[]), 1);
+            }
+            view
+        };
+        let (left, right) = (build(a.iter().collect()), build(b.iter().rev().collect()));
+        prop_assert_eq!(left.digest() == right.digest(), a == b);
+        let log2 = 3;
+        let differing: BTreeSet<usize> = left.bucket_sums(log2).iter().zip(right.bucket_sums(log2))
+            .enumerate().filter(|(_, (l, r))| **l != *r).map(|(at, _)| at).collect();
+        let expected: BTreeSet<usize> = all.iter().filter(|n| a.get(n) != b.get(n))
+            .map(|n| bucket(&id(*n).abbreviated(), log2)).collect();
+        prop_assert_eq!(differing, expected);
+    }
+}

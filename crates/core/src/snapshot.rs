@@ -1,0 +1,83 @@
+//! The overlay as one node sees it, as data: nodes, links, and what was rejected.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::id::NodeId;
+
+/// A node's state in this node's view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeState {
+    /// A path of links leads to it, each of which both of its ends list.
+    Up,
+    /// No such path exists. The node is remembered for `network.controller.memory.forget_after_s`.
+    Unreachable,
+    /// It announced that it leaves.
+    Left,
+}
+
+/// A node in the snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeView {
+    /// Its id.
+    pub id: NodeId,
+    /// The label that it has given itself: any text.
+    pub label: Arc<str>,
+    /// The addresses to dial. If one has worked, it is the first.
+    pub addrs: Vec<SocketAddr>,
+    /// Its state.
+    pub state: NodeState,
+    /// When `state` last changed, in Unix ms: this node's wall clock at its start plus the monotonic time since.
+    pub since_ms: u64,
+}
+
+/// A link in the snapshot, directed from the dialer to the listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkView {
+    /// Index of the dialer in [`Snapshot::nodes`].
+    pub dialer: usize,
+    /// Index of the listener in [`Snapshot::nodes`].
+    pub listener: usize,
+    /// The dialer's smoothed round-trip time in µs; `None` before the first measurement.
+    pub rtt_us: Option<u32>,
+    /// When it was measured, in Unix ms like [`NodeView::since_ms`].
+    pub rtt_at_ms: u64,
+    /// The measurement is older than measurements of this network should be.
+    pub rtt_stale: bool,
+    /// The fraction of unanswered probes, in 1/1000. It is an underestimate while there are few probes, since the loss may be chance.
+    pub loss_permille: u16,
+    /// One end gets no answers, and the verdict is still open.
+    pub suspect: bool,
+}
+
+/// What this node has rejected: the name of each kind, and its count.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rejected(pub Vec<(&'static str, u64)>);
+
+/// The whole overlay. Nodes are sorted by id, links by (dialer, listener).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Index in `nodes` of the node whose view this is.
+    pub me: usize,
+    /// The network's name.
+    pub network: Arc<str>,
+    /// This node has lost all its links, so its view of the others may be out of date.
+    pub cut_off: bool,
+    /// The impairment of what this node sends, in netem's syntax: `network.controller.impair`. `None`: not impaired.
+    pub impaired: Option<Arc<str>>,
+    /// Every node that is up, and those that were up recently.
+    pub nodes: Vec<NodeView>,
+    /// Every link between nodes that are up and that both of its ends list.
+    pub links: Vec<LinkView>,
+    /// What this node has rejected.
+    pub rejected: Rejected,
+}
+
+/// Two counters of changes since the start. Readers compare them with the values that they saw last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The changes of nodes, states and links.
+    pub shape: u64,
+    /// The changes of measurements and counters.
+    pub figures: u64,
+}

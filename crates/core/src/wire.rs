@@ -1,0 +1,326 @@
+//! The vocabulary on the wire: node ids, control messages, probe datagrams, frames and their limits.
+//!
+//! `docs/protocol.md` specifies all of it byte by byte. Untrusted bytes become values here, once. A [`Message`] or a
+//! [`Datagram`] that exists is within its limits and needs no further check of shape or size. The encoding is
+//! [postcard](https://postcard.jamesmunns.com/wire-format). It is compact and stable, but not self-describing: enum
+//! variants are only ever appended, and the tests keep golden bytes.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::id::{NodeId, NotANodeId, ShortId};
+use crate::record::{Record, RecordError, Version};
+
+/// The protocol's version. It is part of the ALPN, so nodes of two versions never get past the TLS handshake.
+pub const PROTOCOL_VERSION: u32 = 4;
+
+/// The largest body of a control frame, in bytes. It bounds what a peer can make a node buffer for a connection. Half as
+/// much would not hold a batch of [`BATCH_BYTES`] and one more record.
+pub const MAX_FRAME: usize = 64 * 1024;
+
+/// The size in bytes at which a batch of records is closed and sent. The largest record always fits on top.
+pub const BATCH_BYTES: usize = 32 * 1024;
+
+/// The base-2 logarithm of the largest number of digest buckets in one message: 1024 sums take 10 KiB at most.
+pub const MAX_BUCKETS_LOG2: u8 = 10;
+
+/// The largest number of entries in one `Versions`, `Want`, `Have` or `Graft` message: they take 36 KiB at most.
+pub const MAX_SYNC_ENTRIES: usize = 1024;
+
+/// The largest number of alternative addresses in a refusal.
+pub const MAX_ALTERNATIVES: usize = 4;
+
+/// The first message of each end on the control stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Random, new at every start of the program.
+    pub run_id: u64,
+    /// Counts the dialer's dials in this run; zero from the listener.
+    pub dial_counter: u64,
+    /// The dialer judged its connection to this peer down, and this one is to replace it.
+    pub replaces: bool,
+    /// The address and port from which the sender sees the receiver's packets come.
+    pub observed: SocketAddr,
+    /// How many nodes the sender knows to be up, itself included.
+    pub known: u32,
+    /// The digest of the sender's view.
+    pub digest: ViewDigest,
+    /// The sender's own newest record.
+    pub record: Arc<Record>,
+}
+
+/// A message on the control stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Message {
+    /// The first message in each direction; a second one is a violation.
+    Hello(Hello),
+    /// Eager push: records that the receiver may lack, or requested.
+    Records(Vec<Arc<Record>>),
+    /// Begins an anti-entropy round: sums of the sender's view, one for each of `2^log2` ranges of node ids. The receiver
+    /// answers with [`Message::Versions`], also if no sum differs.
+    Digests {
+        /// The base-2 logarithm of the number of buckets, at most [`MAX_BUCKETS_LOG2`].
+        log2: u8,
+        /// One sum a bucket, in the order of the ids: the sum of the upper halves of its records' fingerprints.
+        sums: Vec<u64>,
+    },
+    /// The sender's versions in buckets that differed. The receiver sends newer records and requests the others.
+    Versions {
+        /// The base-2 logarithm of the number of buckets, at most [`MAX_BUCKETS_LOG2`].
+        log2: u8,
+        /// The buckets for which the list is complete.
+        buckets: Vec<u16>,
+        /// Every node that is up in those buckets.
+        entries: Vec<(ShortId, Version)>,
+    },
+    /// A request (IWANT): the receiver sends its newest records of these nodes.
+    Want(Vec<ShortId>),
+    /// The sender could do without this link (true), or could no longer (false). The link goes when both ends say true.
+    Superfluous(bool),
+    /// Lazy push (IHAVE): records that the sender holds and sends only on request.
+    Have(Vec<(ShortId, Version)>),
+    /// Graft: the link is eager from now on, at both ends. The ids are requested, as in [`Message::Want`]; there may be none.
+    Graft(Vec<ShortId>),
+    /// Prune: the link is lazy from now on, at both ends.
+    Prune,
+}
+
+/// An 8-byte digest of a view. Equal digests mean equal sets of (node, version), but for chance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewDigest(pub [u8; 8]);
+
+/// The content of a QUIC datagram (RFC 9221).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Datagram {
+    /// Asks for a [`Datagram::Answer`].
+    Probe(Probe),
+    /// The answer to a probe. The peer's transport sends it at once, without a trip through its event loop.
+    Answer(Answer),
+}
+
+/// A probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Counts the sender's probes on this connection.
+    pub seq: u32,
+    /// The sender counts no miss since the last answer. This shows the receiver that what *it* sends arrives.
+    pub heard: bool,
+    /// The sender's smoothed round-trip time in µs; 0 while no probe has measured it.
+    pub rtt_us: u32,
+    /// The share of lost exchanges that the sender measures, in 1/250.
+    pub loss: u8,
+    /// The time until the next probe, in ms.
+    pub next_ms: u16,
+    /// The digest of the sender's view.
+    pub digest: ViewDigest,
+}
+
+/// The answer to a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The probe's number.
+    pub seq: u32,
+    /// The time between the probe's arrival and the answer's departure, in µs.
+    pub hold_us: u32,
+}
+
+/// Bytes that are neither a message nor a datagram of ours.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// The bytes are not the encoding of any known variant.
+    #[error("undecodable message: {0}")]
+    Undecodable(#[from] postcard::Error),
+    /// There are bytes behind the end of the message.
+    #[error("{0} bytes after the end of a message")]
+    Trailing(usize),
+    /// A length or count exceeds its limit, or differs from the length that it must have.
+    #[error("{what}: {value} received, {limit} allowed")]
+    OverLimit {
+        /// The field.
+        what: &'static str,
+        /// Its length or count.
+        value: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A record inside the message is not acceptable.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl Message {
+    /// Encodes the message with its length in front (4 bytes, big-endian): a frame for the control stream.
+    #[must_use]
+    pub fn to_frame(&self) -> Vec<u8> {
+        let mut frame = postcard::to_extend(self, vec![0; 4]).expect("our own messages encode");
+        let length = u32::try_from(frame.len() - 4).expect("a frame is far under 4 GiB");
+        frame[..4].copy_from_slice(&length.to_be_bytes());
+        frame
+    }
+
+    /// Decodes the body of a frame and checks every limit. It does *not* check record signatures: that is expensive, and
+    /// only worth it for a record that is newer than ours (see [`Record::verify`]).
+    ///
+    /// # Errors
+    /// If the bytes are no message, or one that exceeds a limit.
+    pub fn from_body(body: &[u8]) -> Result<Self, WireError> {
+        let (message, rest) = postcard::take_from_bytes::<Self>(body)?;
+        if !rest.is_empty() {
+            return Err(WireError::Trailing(rest.len()));
+        }
+        message.check()?;
+        Ok(message)
+    }
+
+    fn check(&self) -> Result<(), WireError> {
+        match self {
+            Self::Hello(_) | Self::Records(_) | Self::Superfluous(_) | Self::Prune => Ok(()),
+            Self::Digests { log2, sums } => {
+                within(
+                    "log2 of digest buckets",
+                    usize::from(*log2),
+                    usize::from(MAX_BUCKETS_LOG2),
+                )?;
+                if sums.len() == 1 << log2 {
+                    Ok(())
+                } else {
+                    Err(WireError::OverLimit {
+                        what: "digest sums",
+                        value: sums.len(),
+                        limit: 1 << log2,
+                    })
+                }
+            }
+            Self::Versions {
+                log2,
+                buckets,
+                entries,
+            } => {
+                within(
+                    "log2 of digest buckets",
+                    usize::from(*log2),
+                    usize::from(MAX_BUCKETS_LOG2),
+                )?;
+                within("buckets", buckets.len(), 1 << log2)?;
+                within("versions", entries.len(), MAX_SYNC_ENTRIES)
+            }
+            Self::Want(ids) => within("requested records", ids.len(), MAX_SYNC_ENTRIES),
+            Self::Have(entries) => within("lazily pushed records", entries.len(), MAX_SYNC_ENTRIES),
+            Self::Graft(ids) => within("records in a graft", ids.len(), MAX_SYNC_ENTRIES),
+        }
+    }
+}
+
+fn within(what: &'static str, value: usize, limit: usize) -> Result<(), WireError> {
+    if value > limit {
+        Err(WireError::OverLimit { what, value, limit })
+    } else {
+        Ok(())
+    }
+}
+
+impl Datagram {
+    /// Encodes the datagram.
+    #[must_use]
+    pub fn to_bytes(self) -> Vec<u8> {
+        postcard::to_stdvec(&self).expect("our own datagrams encode")
+    }
+
+    /// Decodes a datagram.
+    ///
+    /// # Errors
+    /// If the bytes are no datagram of ours.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, WireError> {
+        let (datagram, rest) = postcard::take_from_bytes::<Self>(bytes)?;
+        if rest.is_empty() {
+            Ok(datagram)
+        } else {
+            Err(WireError::Trailing(rest.len()))
+        }
+    }
+}
+
+/// The reason for closing a connection, as a QUIC application error code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum CloseCode {
+    /// The node leaves the network.
+    Leaving = 1,
+    /// Another connection to the same peer won.
+    Duplicate = 2,
+    /// Both ends can do without this link.
+    Superfluous = 3,
+    /// The node has no room for another link. The reason phrase names alternatives.
+    Full = 4,
+    /// The link was judged down, and no answer came while its connection was kept.
+    Down = 5,
+    /// No Hello came in time, or the dialer gave up.
+    HelloTimeout = 6,
+    /// A frame, message, datagram or record broke the protocol.
+    Protocol = 7,
+    /// A frame was too long, or a rate was exceeded.
+    Limit = 8,
+    /// The peer stopped reading the control stream.
+    Stalled = 9,
+    /// Reserved: the peer is not on this node's list of allowed ids. Today the TLS handshake fails instead.
+    NotAllowed = 10,
+    /// The peer is this very node.
+    Myself = 11,
+    /// Another run with the same key is alive.
+    IdentityInUse = 12,
+}
+
+impl CloseCode {
+    /// The code's number on the wire.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self as u32
+    }
+
+    /// The code with this number, if it is one of ours.
+    #[must_use]
+    pub fn from_number(number: u64) -> Option<Self> {
+        const ALL: [CloseCode; 12] = [
+            CloseCode::Leaving,
+            CloseCode::Duplicate,
+            CloseCode::Superfluous,
+            CloseCode::Full,
+            CloseCode::Down,
+            CloseCode::HelloTimeout,
+            CloseCode::Protocol,
+            CloseCode::Limit,
+            CloseCode::Stalled,
+            CloseCode::NotAllowed,
+            CloseCode::Myself,
+            CloseCode::IdentityInUse,
+        ];
+        ALL.into_iter()
+            .find(|code| u64::from(code.number()) == number)
+    }
+}
+
+/// Whether an address from a peer may be dialed at all.
+///
+/// Port 0 and unspecified, multicast, link-local and broadcast addresses are never dialed. A loopback address is dialed only
+/// if `over_loopback`, that is, if the peer itself is connected over loopback: elsewhere it would be our own machine.
+#[must_use]
+pub fn dialable(addr: &SocketAddr, over_loopback: bool) -> bool {
+    let ip = canonical(addr.ip());
+    let link_local = match ip {
+        IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    addr.port() != 0
+        && !ip.is_unspecified()
+        && !ip.is_multicast()
+        && !link_local
+        && (!ip.is_loopback() || over_loopback)
+}
+
+/// The IPv4 address in an IPv4-mapped IPv6 address; any other address as it is.
+#[must_use]
+pub fn canonical(ip: IpAddr) -> IpAddr {
+    ip.to_canonical()
+}

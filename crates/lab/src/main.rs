@@ -1,0 +1,59 @@
+//! The harness around the `area-net` binary.
+//!
+//! ```text
+//! cargo run -p area-net-lab --release -- lab      scenarios under the kernel's `tc netem`, with the promises that must hold
+//!                                        network  start, death and idle cost of 5 to 100 processes
+//!                                        netem    the built-in impairment against the kernel's
+//!                                        same     two builds side by side: does a change keep behaviour?
+//! ```
+//!
+//! Each subcommand is one module, and explains itself there; `shared` is what several of them need. A binary that is not named
+//! with `--binary` is built first, see [`binary`].
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a harness reads the clock, waits, and prints what it finds"
+)]
+
+mod binary;
+mod lab;
+mod netem;
+mod network;
+mod same;
+mod shared;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Plays, measures and compares the real area-net binary.
+#[derive(Debug, Parser)]
+#[command(name = "area-net-lab", about, long_about = None)]
+struct Options {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Lab(lab::Options),
+    Network(network::Options),
+    Netem(netem::Options),
+    Same(same::Options),
+}
+
+fn main() -> ExitCode {
+    let (name, end) = match Options::parse().what {
+        What::Lab(options) => ("lab", lab::run(&options)),
+        What::Network(options) => ("network", network::run(options)),
+        What::Netem(options) => ("netem", netem::run(&options)),
+        What::Same(options) => ("same", same::run(&options)),
+    };
+    end.unwrap_or_else(|error| {
+        eprintln!("{name}: {error:#}");
+        let bad_input = lab::is_bad_input(&error) || error.is::<shared::BadInput>();
+        ExitCode::from(if bad_input { 2 } else { 1 })
+    })
+}

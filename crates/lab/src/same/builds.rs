@@ -1,0 +1,144 @@
+//! The two binaries: of a git revision, of the working tree, or as they were named.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::binary;
+use crate::shared::{BadInput, project};
+
+/// The folder of all that is built and kept here, in the project's target folder.
+pub(crate) fn target() -> PathBuf {
+    project().join("target/same")
+}
+
+/// The binary at that path.
+pub(crate) fn named(path: &Path) -> Result<PathBuf> {
+    let found = path.canonicalize();
+    Ok(found.map_err(|error| BadInput(format!("can't find {}: {error}", path.display())))?)
+}
+
+/// The working tree's binary, as a copy that a later build does not replace.
+pub(crate) fn of_working_tree() -> Result<PathBuf> {
+    let built = build(project(), "after")?;
+    let copy = target().join("area-net-working-tree");
+    put(&built, &copy)?;
+    Ok(copy)
+}
+
+/// The binary of a revision. It is built in a worktree of its own, unless it is still there from an earlier time.
+pub(crate) fn of_revision(revision: &str) -> Result<PathBuf> {
+    let commit = commit(revision)?;
+    let copy = target().join(format!("area-net-{commit}"));
+    if copy.is_file() {
+        return Ok(copy);
+    }
+    let worktree = Worktree::new(&commit)?;
+    let built = build(&worktree.folder, "before")
+        .with_context(|| format!("{revision} ({}) can't be built", &commit[..10]))?;
+    put(&built, &copy)?;
+    Ok(copy)
+}
+
+/// A new, empty folder at that path, without what an earlier comparison left there.
+pub(crate) fn emptied(folder: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
+    let ours = |path: &Path| {
+        let end = path.extension().and_then(OsStr::to_str);
+        end.is_some_and(|end| ["stdout", "stderr"].contains(&end))
+    };
+    let looked = || format!("can't look into {}", folder.display());
+    for entry in fs::read_dir(folder).with_context(looked)? {
+        let path = entry.with_context(looked)?.path();
+        if !ours(&path) {
+            let what = format!("{} is not from an earlier comparison", path.display());
+            return Err(BadInput(format!("{what}; --keep takes a folder of its own")).into());
+        }
+        fs::remove_file(&path).with_context(|| format!("can't remove {}", path.display()))?;
+    }
+    folder.canonicalize().with_context(looked)
+}
+
+/// Each side has a target folder of its own. Cargo takes two checkouts for one and the same in one target folder, and finds the
+/// second built already where its files are older than what it has built of the first.
+fn build(project: &Path, side: &str) -> Result<PathBuf> {
+    // Quickly linked, unless the caller's environment says otherwise: behaviour is compared, not speed.
+    let quick = [
+        ("CARGO_PROFILE_RELEASE_LTO", "off"),
+        ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+    ];
+    let quick = quick.map(|(name, value)| {
+        let given = std::env::var_os(name);
+        (name, given.unwrap_or_else(|| value.into()))
+    });
+    binary::build(project, Some(&target().join(side)), &quick)
+}
+
+/// Whole or not at all: an interrupted copy must not pass for the binary of a commit.
+fn put(from: &Path, to: &Path) -> Result<()> {
+    let part = to.with_extension("part");
+    fs::copy(from, &part).with_context(|| format!("can't copy {}", from.display()))?;
+    fs::rename(&part, to).with_context(|| format!("can't write {}", to.display()))
+}
+
+/// The commit that a revision names.
+fn commit(revision: &str) -> Result<String> {
+    let asked = git()
+        .args(["rev-parse", "--verify", "--quiet", "--end-of-options"])
+        .arg(format!("{revision}^{{commit}}"))
+        .output()
+        .context("can't run git; name a binary with --before")?;
+    if !asked.status.success() {
+        return Err(BadInput(format!("git knows no revision `{revision}`")).into());
+    }
+    Ok(String::from_utf8_lossy(&asked.stdout).trim().to_owned())
+}
+
+/// A checkout of a commit. It is removed again, however the build ends.
+struct Worktree {
+    folder: PathBuf,
+}
+
+impl Worktree {
+    fn new(commit: &str) -> Result<Self> {
+        let folder = target().join("worktrees").join(commit);
+        let worktree = Self { folder };
+        // One may be left that was interrupted.
+        worktree.remove();
+        let added = git()
+            .args(["worktree", "add", "--quiet", "--force", "--detach"])
+            .arg(&worktree.folder)
+            .arg(commit)
+            .status()
+            .context("can't run git")?;
+        if !added.success() {
+            bail!("git can't make a worktree of {commit}");
+        }
+        Ok(worktree)
+    }
+
+    fn remove(&self) {
+        if self.folder.exists() {
+            // What can't be removed fails when it is made the next time.
+            let _removed = git()
+                .args(["worktree", "remove", "--force"])
+                .arg(&self.folder)
+                .status();
+        }
+    }
+}
+
+impl Drop for Worktree {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+fn git() -> Command {
+    let mut git = Command::new("git");
+    git.arg("-C").arg(project()).stdin(Stdio::null());
+    git
+}

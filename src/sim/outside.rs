@@ -1,0 +1,54 @@
+//! Whole nodes from outside: how a test sets one up, reads its pictures, runs a program beside it and looks at its datagrams.
+
+use std::net::SocketAddr;
+
+use quinn::Runtime as _;
+
+use super::host::Body;
+use super::whole::{Running, lock};
+use super::world::World;
+use crate::membership::Time;
+use crate::node;
+use crate::snapshot::SnapshotReader;
+
+/// A datagram that a whole node sends.
+#[derive(Debug, Clone, Copy)]
+pub struct SentDatagram<'a> {
+    /// When it is sent.
+    pub at: Time,
+    /// The place of the sender.
+    pub from: usize,
+    /// The destination.
+    pub to: SocketAddr,
+    /// The payload of UDP.
+    pub bytes: &'a [u8],
+}
+
+/// Is shown datagrams as they are sent.
+pub type Wiretap = Box<dyn FnMut(SentDatagram<'_>)>;
+
+impl World {
+    /// A reader of the picture of the whole node at a place. `None`: no whole node runs there, or it has said farewell.
+    #[must_use]
+    pub fn reader(&self, place: usize) -> Option<SnapshotReader> {
+        let running = self.running_whole(place)?;
+        lock(&running.node).as_ref().map(node::Node::reader)
+    }
+
+    /// Runs a task on the host of a whole node. It is paused with the node, and it ends when the node does if not before.
+    ///
+    /// # Panics
+    /// When no whole node runs there.
+    pub fn run_beside(&self, place: usize, task: impl Future<Output = ()> + Send + 'static) {
+        let running = self.running_whole(place);
+        let running = running.expect("a whole node runs there");
+        running.runtime.spawn(Box::pin(task));
+    }
+
+    fn running_whole(&self, place: usize) -> Option<&Running> {
+        match self.nodes[place].body.as_ref()? {
+            Body::Core(_) => None,
+            Body::Whole(running) => Some(running),
+        }
+    }
+}

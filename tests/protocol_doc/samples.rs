@@ -1,0 +1,133 @@
+//! One value of every kind, in the order of the variants. The names come from matches without a wildcard, so the compiler demands a
+//! name for every new variant.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use area_net::identity::Identity;
+use area_net::record::{Body, Direction, LinkState, Record, ShortRun, Signer as _, Version};
+use area_net::wire::{Answer, Datagram, Hello, Message, Probe, ShortId, ViewDigest};
+
+/// The id of the node in the document's examples.
+pub(crate) const ID: [u8; 32] = [
+    0x8a, 0x88, 0xe3, 0xdd, 0x74, 0x09, 0xf1, 0x95, 0xfd, 0x52, 0xdb, 0x2d, 0x3c, 0xba, 0x5d, 0x72,
+    0xca, 0x67, 0x09, 0xbf, 0x1d, 0x94, 0x12, 0x1b, 0xf3, 0x74, 0x88, 0x01, 0xb4, 0x0f, 0x6f, 0x5c,
+];
+
+pub(crate) fn message_name(message: &Message) -> &'static str {
+    match message {
+        Message::Hello(_) => "Hello",
+        Message::Records(_) => "Records",
+        Message::Digests { .. } => "Digests",
+        Message::Versions { .. } => "Versions",
+        Message::Want(_) => "Want",
+        Message::Superfluous(_) => "Superfluous",
+        Message::Have(_) => "Have",
+        Message::Graft(_) => "Graft",
+        Message::Prune => "Prune",
+    }
+}
+
+pub(crate) fn datagram_name(datagram: &Datagram) -> &'static str {
+    match datagram {
+        Datagram::Probe(_) => "Probe",
+        Datagram::Answer(_) => "Answer",
+    }
+}
+
+pub(crate) fn direction_name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Dialer => "Dialer",
+        Direction::Listener => "Listener",
+    }
+}
+
+/// The record of the document's examples.
+pub(crate) fn record() -> Arc<Record> {
+    let identity = Identity::from_seed(&[1; 32]);
+    let link = |byte, run, direction| LinkState {
+        peer: ShortId([byte; 16]),
+        run: ShortRun(run),
+        direction,
+        rtt_us: 0,
+        rtt_age_s: u16::MAX,
+        loss: 250,
+        suspect: true,
+    };
+    let first = LinkState {
+        rtt_us: 214,
+        rtt_age_s: 3,
+        loss: 0,
+        suspect: false,
+        ..link(2, [4, 5], Direction::Dialer)
+    };
+    let body = Body {
+        id: identity.node_id(),
+        label: "zoë".into(),
+        run_id: 0x0102_0304_0506_0708,
+        epoch: 1_700_000_000_000,
+        seq: 7,
+        addrs: vec![
+            SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 8090)),
+            SocketAddr::from(([192, 0, 2, 7], 443)),
+        ],
+        links: vec![first, link(3, [255, 0], Direction::Listener)],
+        leaving: false,
+    };
+    Record::sign(body, "golden", &identity)
+}
+
+pub(crate) fn messages() -> Vec<Message> {
+    let largest = Version {
+        epoch: u64::MAX,
+        seq: u32::MAX,
+        tie: u32::MAX,
+    };
+    let entries = vec![
+        (ShortId([4; 16]), largest),
+        (ShortId([5; 16]), record().version()),
+    ];
+    vec![
+        Message::Hello(Hello {
+            run_id: u64::MAX,
+            dial_counter: 1,
+            replaces: true,
+            observed: SocketAddr::from(([192, 0, 2, 7], u16::MAX)),
+            known: u32::MAX,
+            digest: ViewDigest([255; 8]),
+            record: record(),
+        }),
+        Message::Records(vec![record(), record()]),
+        Message::Digests {
+            log2: 2,
+            sums: vec![0, 127, 128, u64::MAX],
+        },
+        Message::Versions {
+            log2: 10,
+            buckets: vec![0, 127, 128, 1023],
+            entries: entries.clone(),
+        },
+        Message::Want(vec![ShortId([6; 16]), ShortId([7; 16])]),
+        Message::Superfluous(false),
+        Message::Have(entries),
+        Message::Graft(Vec::new()),
+        Message::Prune,
+    ]
+}
+
+pub(crate) fn datagrams() -> Vec<Datagram> {
+    vec![
+        Datagram::Probe(Probe {
+            seq: u32::MAX,
+            heard: false,
+            rtt_us: u32::MAX,
+            loss: u8::MAX,
+            next_ms: u16::MAX,
+            digest: ViewDigest([255; 8]),
+        }),
+        Datagram::Answer(Answer {
+            seq: 0,
+            hold_us: 128,
+        }),
+    ]
+}
