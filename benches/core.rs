@@ -60,7 +60,6 @@ impl Network {
         let ids = keys.iter().map(|key| key.node_id()).collect();
         let mut network = Self {
             keys,
-            tuning: Arc::default(),
             ids,
             records: Vec::new(),
         };

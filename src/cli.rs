@@ -1,7 +1,7 @@
-//! The command line, and a help text that teaches it.
+//! The command line and its help text.
 //!
-//! `area-net -c <CONFIG DIR> [-p <PROFILE>] [-s KEY=VALUE]...` runs a node, and keeps doing so as it stands. Subcommands stand
-//! beside it: whoever names one gives none of these arguments.
+//! `area-net -c <CONFIG DIR> [-p <PROFILE>] [-s KEY=VALUE]...` runs a node. Users rely on this form, so it must keep working.
+//! A subcommand takes the place of these arguments.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 use crate::settings::KEYS;
 use crate::sim::command::SimArgs;
 
-/// What the command line says.
+/// The parsed command line.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(
@@ -19,98 +19,99 @@ use crate::sim::command::SimArgs;
     version,
     about = ABOUT,
     override_usage = "area-net -c <CONFIG DIR> [-p <PROFILE>] [-s KEY=VALUE]...\n       area-net sim [SCENARIO] [OPTIONS]",
-    after_help = teaching(),
+    after_help = after_help(),
 )]
 pub struct Cli {
-    /// What to do in place of running a node.
+    /// What to do instead of running a node.
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// The configuration folder; its settings are in network/default.toml and network/PROFILE.toml
+    /// Folder with the settings: network/default.toml and network/PROFILE.toml
     #[arg(short, long, value_name = "CONFIG DIR", required = true)]
     pub config_dir: Option<PathBuf>,
 
-    /// The profile to run; it also names the folders that the node writes to ["default" without]
+    /// Profile to run; it also names the folders that the node writes to [default: default]
     #[arg(short, long, value_name = "PROFILE")]
     pub profile: Option<String>,
 
-    /// Override one setting; repeatable, and the last one of a key wins
+    /// Override one setting; repeatable, and the last value of a key counts
     #[arg(short, long = "setting", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
 }
 
-/// What can be done beside running a node.
+/// What the program can do besides running a node.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Command {
-    /// Simulate a network in virtual time: `area-net sim -h` explains it
+    /// Simulate a network in virtual time; see area-net sim -h
     Sim(Box<SimArgs>),
 }
 
 // Paragraphs are single lines: clap wraps them at the terminal's width.
 const ABOUT: &str = "\
-Makes this machine a node of a peer-to-peer overlay over QUIC. The node keeps its connections up, reconnects when they \
-go down, and connects to other nodes unasked; and it knows every other node and every link between them, with its \
-direction and its round-trip time.";
+Runs a node of a peer-to-peer overlay network over QUIC. The node connects to other nodes by itself and reconnects \
+when a connection fails. It knows every other node and every link between nodes, with the direction and the \
+round-trip time of the link.";
 
 const LAYERS: &str = "\
-Settings are layers, each overriding the one below:
-  the built-in defaults
-  <CONFIG DIR>/network/default.toml    every key, explained
+Settings are read in layers. Each layer overrides the one above it:
+  built-in defaults
+  <CONFIG DIR>/network/default.toml    contains and explains every key
   <CONFIG DIR>/network/<PROFILE>.toml  with -p <PROFILE>
   -s KEY=VALUE                         in the order given
 
-Three spellings of -s:
-  -s network.controller.listen.port=9000  a key and a value of TOML
-  -s '\"network.controller.d2\" = true'     the key quoted as in TOML
-  -s label=zoe                            bare text, where a text is wanted
-Bare text is taken as it stands, also 123 or true; quote it as TOML to keep spaces at its ends. \
-Nothing is converted: \"9000\" in quotes is a text, and no port.
+Forms of -s:
+  -s network.controller.listen.port=9000  a key and a value, as in TOML
+  -s '\"network.controller.d2\" = true'     a quoted key, as in TOML
+  -s label=zoe                            a bare string, for a key that takes a string
+A bare string is taken as it is, even 123 or true. Quote it as in TOML to keep spaces at its ends. \
+Values are not converted: \"9000\" in quotes is a string and not a port number.
 
-Settings, with their defaults:
+All settings, with default and range:
 ";
 
 const WRITES: &str = "
-What a node writes, relative to the working directory; without -p, <PROFILE> is \"default\":
-  profiles/<PROFILE>/peers.json    addresses of all nodes up, as a target file
-  profiles/<PROFILE>/network.json  the whole graph, for programs
-  profiles/<PROFILE>/peers.d2      the whole graph, for d2 (network.controller.d2)
-  profiles/<PROFILE>/state.json    what it remembers from one run to the next
-  certs/<PROFILE>/key.pem          its private key (mode 0600): its identity
-  certs/<PROFILE>/cert.pem         its self-signed certificate
-Key and certificate are made at the first start and kept.
+Files that the node writes, relative to the working directory; without -p, <PROFILE> is \"default\":
+  profiles/<PROFILE>/peers.json    addresses of all nodes that are up; usable as a target file
+  profiles/<PROFILE>/network.json  the whole graph, as JSON
+  profiles/<PROFILE>/peers.d2      the whole graph, for d2; only with network.controller.d2=true
+  profiles/<PROFILE>/state.json    addresses of other nodes, for the next start
+  certs/<PROFILE>/key.pem          private key (mode 0600), the identity of the node
+  certs/<PROFILE>/cert.pem         self-signed certificate
+The node creates its key and certificate at the first start and keeps them.
 
-Signals: on SIGINT (Ctrl-C), SIGTERM and SIGHUP the node tells the others that it leaves, and exits with status 0.
+Signals: on SIGINT (Ctrl-C), SIGTERM or SIGHUP the node tells the other nodes that it leaves, and exits with status 0.
 
 Exit status:
-  0  the node left because it was asked to
-  2  bad input: the command line, a setting, a file; nothing was started
-  1  anything else
+  0  the node was asked to stop
+  2  bad input: the command line, a setting or a file; nothing was started
+  1  any other error
 
-Logs go to stderr. log.level is for area-net's own messages; everything else speaks up from \"warn\". \
-RUST_LOG, if set, replaces both with a list of target=level, such as RUST_LOG=area_net=debug,quinn=info. \
-With log.format = \"json\", each message is one JSON object. \
-There are colours only on a terminal, and none with NO_COLOR set.
+Logs go to stderr. log.level sets the level of area-net's own messages; other libraries log from \"warn\" up. \
+RUST_LOG overrides both with a list of target=level, for example RUST_LOG=area_net=debug,quinn=info. \
+With log.format = \"json\", each line is one JSON object. \
+Colours appear only on a terminal, and never if NO_COLOR is set.
 
 Examples:
   area-net -c config
-      a node at [::1]:8083 that waits to be dialed
+      a node at [::1]:8083 that waits until another node dials it
   area-net -c config -p bob -s network.controller.d2=true
       the profile bob, with the picture in profiles/bob/peers.d2
   area-net -c config -s label=zoe -s network.controller.listen.port=9000 \\
            -s network.controller.target.path=profiles/alice/peers.json
-      one more node, which joins those that alice knows
+      another node, which joins the network through the nodes that alice knows
 ";
 
-/// What the help says after the options. The list of the settings comes from the table that checks them.
-fn teaching() -> String {
+/// The help after the options. The list of settings comes from the table that also checks them.
+fn after_help() -> String {
     let mut text = String::from(LAYERS);
-    for key in &KEYS {
-        writeln!(
-            text,
-            "  {} = {}\n      {} ({})",
-            key.name, key.default, key.meaning, key.kind
-        )
-        .expect("a String takes every write");
+    for key in KEYS {
+        let older = key
+            .older_name
+            .map_or_else(String::new, |older| format!("; older name: {older}"));
+        // Quotes of code are for Markdown.
+        let about = format!("{} [{}]{older}", key.summary(), key.range()).replace('`', "");
+        writeln!(text, "  {} = {}\n      {about}", key.name, key.default)
+            .expect("a String takes every write");
     }
     text.push_str(WRITES);
     text
@@ -156,7 +157,7 @@ mod tests {
     #[test]
     fn the_help_lists_every_setting() {
         let help = Cli::command().render_help().to_string();
-        for key in &KEYS {
+        for key in KEYS {
             let line = format!("  {} = {}\n", key.name, key.default);
             assert!(help.contains(&line), "{line}");
         }

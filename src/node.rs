@@ -25,10 +25,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::clock::Clock;
 use crate::identity::{Allow, Identity};
 use crate::impair::{ImpairedSocket, Rules};
-use crate::membership::{Action, Config, Core, Event, Input, Time};
+use crate::membership::{Action, Core, Event, Input, Time};
 use crate::memory::Memory;
 use crate::record::Record;
-use crate::settings::Settings;
+use crate::settings::{CoreStart, Settings};
 use crate::snapshot::{Changes, Snapshot, SnapshotReader, SnapshotRequests};
 use crate::transport::{Greeting, Parts, Tap, Transport, TransportEvent};
 use saver::Saver;
@@ -145,7 +145,16 @@ impl Node {
     /// When quinn can't use the socket.
     pub fn assemble(assembly: Assembly) -> std::io::Result<Self> {
         let settings = &assembly.settings;
-        let config = core_config(&assembly);
+        let memory = assembly.memory;
+        let config = settings.core(CoreStart {
+            published: assembly.published,
+            remembered: memory.nodes,
+            run_id: assembly.run_id,
+            epoch: assembly.start_unix_ms.max(memory.epoch.saturating_add(1)),
+            seed: assembly.core_seed,
+            unix_ms: assembly.start_unix_ms,
+            ids: None,
+        });
         let core = Core::new(config, assembly.identity.clone());
         let socket = assembly.socket;
         let clock = Clock::new(assembly.runtime);
@@ -158,7 +167,7 @@ impl Node {
             tap: assembly.tap,
             clock: clock.clone(),
             seed: assembly.quinn_seed,
-            dial_timeout: Duration::from_millis(settings.dial_timeout_ms),
+            dial_timeout: settings.dial_timeout,
             greeting: greeting(&core),
         })?;
         let (asker, requests) = mpsc::channel(16);
@@ -352,32 +361,6 @@ impl Node {
         if let Some(saver) = &mut self.saver {
             saver.consider(&self.core, self.clock.now(), now);
         }
-    }
-}
-
-fn core_config(assembly: &Assembly) -> Config {
-    let settings = &assembly.settings;
-    Config {
-        network: settings.network.as_str().into(),
-        label: settings.label.as_str().into(),
-        addrs: assembly.published.clone(),
-        targets: settings.targets.clone(),
-        remembered: assembly.memory.nodes.clone(),
-        run_id: assembly.run_id,
-        epoch: assembly
-            .start_unix_ms
-            .max(assembly.memory.epoch.saturating_add(1)),
-        seed: assembly.core_seed,
-        start_unix_ms: assembly.start_unix_ms,
-        probe_interval: Duration::from_millis(settings.probe_interval_ms.into()),
-        full_mesh: settings.full_mesh,
-        degree_target: settings.degree_target,
-        degree_cap: settings.degree_cap,
-        dials_at_once: settings.dials_at_once,
-        refresh_bytes_per_s: settings.refresh_bytes_per_s,
-        forget_after: Duration::from_secs(settings.forget_after_s),
-        tuning: Arc::default(),
-        ids: None,
     }
 }
 

@@ -16,9 +16,8 @@ use scan::Scan;
 mod scan;
 
 /// The folders that still have circles. Delete an entry together with the last circle in its folder.
-const EXEMPT_FOLDERS: [&str; 4] = [
+const EXEMPT_FOLDERS: [&str; 3] = [
     "area-net: membership",
-    "area-net: settings",
     "area-net: sim",
     "area-net: sim::path",
 ];

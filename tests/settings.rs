@@ -20,7 +20,7 @@ fn a_bad_configuration_folder() {
     desk.write("config/other/default.toml", "");
     desk.refuses(
         &["-c", "config"],
-        &["folder of settings `config/network`", "No such file"],
+        &["settings folder `config/network`", "No such file"],
     );
     desk.write("flat/network", "");
     desk.refuses(&["-c", "flat"], &["`flat/network`", "not a folder"]);
@@ -28,7 +28,7 @@ fn a_bad_configuration_folder() {
     desk.refuses(
         &["-c", "bare", "-p", "zoe"],
         &[
-            "default settings `bare/network/default.toml`",
+            "default settings file `bare/network/default.toml`",
             "No such file",
         ],
     );
@@ -46,7 +46,7 @@ fn a_bad_profile() {
         &["no profile `zeo` in `config/network`", "`zoe`, `default`"],
     );
     for bad in ["", ".", "..", "../network/zoe", "a/b", ".zoe", "a..b"] {
-        let quoted = format!("`{bad}` can't be a profile's name");
+        let quoted = format!("invalid profile name `{bad}`");
         desk.refuses(&["-c", "config", "-p", bad], &[&quoted]);
     }
 }
@@ -63,7 +63,7 @@ fn a_bad_file_of_settings() {
             &[
                 "line 2",
                 "`network.controller.listen.port`",
-                "\"9000\" is a text",
+                "\"9000\" is a string",
             ],
         ),
         (
@@ -80,19 +80,19 @@ fn a_bad_file_of_settings() {
             &[
                 "`network.controller.d2`",
                 "true or false",
-                "1 is a whole number",
+                "1 is an integer",
             ],
         ),
         ("network = true", &["`network`", "group", "true"]),
         (
             "[network]\nallow = [\"12\"]",
-            &["`network.allow`", "\"12\" at index 0"],
+            &["`network.allow`", "\"12\" (entry 1)"],
         ),
         (
             "[log]\nlevel = \"loud\"",
             &["`log.level`", "\"loud\"", "\"trace\""],
         ),
-        ("[network\n", &["line 1, column 9", "not TOML"]),
+        ("[network\n", &["line 1, column 9", "invalid TOML"]),
     ] {
         let desk = Desk::with(&[(DEFAULT, text)]);
         let said = [said, &["config/network/default.toml"]].concat();
@@ -121,9 +121,9 @@ fn a_bad_file_of_settings() {
 fn a_bad_argument() {
     let desk = Desk::shipped();
     for (argument, said) in [
-        ("label", &["-s `label`", "-s KEY=VALUE"][..]),
-        ("=zoe", &["-s `=zoe`", "-s KEY=VALUE"]),
-        ("", &["-s ``", "-s KEY=VALUE"]),
+        ("label", &["-s `label`", "KEY=VALUE"][..]),
+        ("=zoe", &["-s `=zoe`", "KEY=VALUE"]),
+        ("", &["-s ``", "KEY=VALUE"]),
         (
             "lable=zoe",
             &["-s lable=zoe", "`lable`", "`zoe`", "`label`?"],
@@ -134,7 +134,7 @@ fn a_bad_argument() {
         ),
         (
             "network.controller.listen.port=nine",
-            &["`network.controller.listen.port`", "`nine` is a text"],
+            &["`network.controller.listen.port`", "`nine` is a string"],
         ),
         (
             "network.controller.listen.port=65536",
@@ -189,12 +189,14 @@ fn a_bad_impairment() {
     ] {
         let desk = Desk::shipped();
         let argument = format!("{key}={value}");
-        let place = format!("-s {argument}: `{key}` can't be `{value}`: ");
+        let place = format!("-s {argument}: `{key}` = `{value}` is not a valid impairment: ");
         desk.refuses(&["-c", "config", "-s", &argument], &[&place, said]);
 
         let text = format!("[network.controller]\nimpair = \"{value}\"\n");
         desk.write("config/network/zoe.toml", text);
-        let place = format!("config/network/zoe.toml, line 2: `{key}` can't be \"{value}\": ");
+        let place = format!(
+            "config/network/zoe.toml, line 2: `{key}` = \"{value}\" is not a valid impairment: "
+        );
         desk.refuses(&["-c", "config", "-p", "zoe"], &[&place, said]);
     }
 }
@@ -204,12 +206,18 @@ fn a_bad_file_of_targets() {
     let desk = Desk::shipped();
     let path = "network.controller.target.path";
     for (text, said) in [
-        ("[\"[::1]:8090\",\n", &["not JSON", "line 2 column 0"][..]),
+        (
+            "[\"[::1]:8090\",\n",
+            &["not valid JSON", "line 2 column 0"][..],
+        ),
         ("{}", &["JSON array", "an object"]),
-        ("[\"[::1]:8090\", \"zoe\"]", &["index 1", "\"zoe\""]),
-        ("[\"[::1]:0\"]", &["index 0", "[::1]:0", "port 0"]),
-        ("[\"[::]:1\"]", &["index 0", "[::]:1", "unspecified"]),
-        ("[\"224.0.0.1:1\"]", &["index 0", "224.0.0.1:1", "many"]),
+        ("[\"[::1]:8090\", \"zoe\"]", &["entry 2", "\"zoe\""]),
+        ("[\"[::1]:0\"]", &["entry 1", "[::1]:0", "port 0"]),
+        ("[\"[::]:1\"]", &["entry 1", "[::]:1", "unspecified"]),
+        (
+            "[\"224.0.0.1:1\"]",
+            &["entry 1", "224.0.0.1:1", "multicast"],
+        ),
     ] {
         desk.write("targets.json", text);
         let said = [said, &["`targets.json`", path]].concat();

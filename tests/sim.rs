@@ -1,5 +1,6 @@
 //! `area-net sim`: what it reads and refuses, that it repeats, what it reports, and that its watch sees what must not be.
 
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use area_net::sim::parse::{Flags, read, read_text, toml_of_flags};
 use area_net::sim::scenario::Bounds;
 use area_net::sim::views::{Standing, Views};
 use area_net::sim::watch::{Rule, Watch};
-use area_net::sim::world::{News, Told, World, default_config};
+use area_net::sim::world::{News, Told, World, default_settings};
 use area_net::sim::{Play, Report, Scenario, report, run};
 
 fn scenario(text: &str) -> Scenario {
@@ -82,12 +83,8 @@ mod reading {
                 "test.toml, line 3: a step at 90s, but all is over at 60s",
             ),
             (
-                "settings = [\"network.controller.degree.tagret=9\"]",
-                "test.toml, line 1",
-            ),
-            (
                 "settings = [\"label=zoe\"]",
-                "test.toml, line 1: `label` means nothing to a simulated node",
+                "test.toml, line 1: `label` means nothing to a simulated node; it takes `network.controller.probe.",
             ),
             ("nodes = 5\nnodes = 6", "test.toml, line 2: "),
             (
@@ -97,6 +94,44 @@ mod reading {
         ] {
             let error = read_text("test.toml", text).unwrap_err().to_string();
             assert!(error.starts_with(said), "{text}\nsays: {error}");
+        }
+    }
+
+    #[test]
+    fn a_setting_is_refused_in_the_words_of_a_nodes_settings() {
+        for (setting, said) in [
+            (
+                "network.controller.degree.tagret=9",
+                "unknown setting `network.controller.degree.tagret` = 9; did you mean `network.controller.degree.target`?",
+            ),
+            (
+                "network.controller.probe.interval_ms=100",
+                "`network.controller.probe.interval_ms` must be an integer from 200 to 10000 ms, not 100",
+            ),
+            (
+                "network.controller.degree.cap=7",
+                "`network.controller.degree.cap` = 7 (-s network.controller.degree.cap=7) is too small",
+            ),
+        ] {
+            let text = format!("nodes = 5\nsettings = [\"{setting}\"]");
+            let error = read_text("test.toml", &text).unwrap_err();
+            assert_eq!(error.to_string(), "test.toml, line 2");
+            let cause = error.source().unwrap().to_string();
+            assert!(cause.contains(said), "{cause}");
+        }
+    }
+
+    #[test]
+    fn settings_of_a_scenario_are_those_of_every_node() {
+        let text = "settings = [\"'network.controller.probe'.interval_ms = 700\", \"network.controller.dial={at_once=3}\"]";
+        let scenario = read_text("test.toml", text).unwrap();
+        assert_eq!(scenario.settings.probe_interval, Duration::from_millis(700));
+        let play = Play::new(&scenario);
+        for node in &play.world.nodes {
+            let config = node.config();
+            assert_eq!(config.probe_interval, Duration::from_millis(700));
+            assert_eq!(config.dials_at_once, 3);
+            assert_eq!(config.degree_cap, 16);
         }
     }
 
@@ -646,7 +681,7 @@ mod watching {
     fn world() -> World {
         let mut world = World::new(1);
         for place in 0..3 {
-            world.add(place as u64, default_config(place, &[0]));
+            world.add(place as u64, default_settings(place, &[0]));
         }
         for place in 0..3 {
             world.start(place);
@@ -784,7 +819,7 @@ mod watching {
     fn more_links_than_the_cap_are_a_violation() {
         let mut world = world();
         let (views, mut watch) = (Views::new(&world), Watch::new(3, BOUNDS));
-        world.nodes[1].config.degree_cap = 1;
+        world.nodes[1].settings.degree_cap = 1;
         let own = world.nodes[1].own().unwrap().clone();
         let news = News {
             at: world.now(),

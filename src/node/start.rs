@@ -3,7 +3,6 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use quinn::{AsyncUdpSocket, Runtime};
 use rand::TryRng as _;
@@ -73,9 +72,8 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
     )?);
     let dir = Path::new("profiles").join(&settings.profile);
     let unix_ms = unix_ms();
-    let keep = Duration::from_secs(settings.addresses_for_days * 24 * 3600);
     let state = dir.join("state.json");
-    let (remembered, warning) = Memory::load(&state, unix_ms, keep);
+    let (remembered, warning) = Memory::load(&state, unix_ms, settings.addresses_for);
     story::started(&settings, &identity.node_id(), bound, warning.as_deref());
 
     let (runtime, socket, tap) = open(socket).map_err(system("can't use the socket"))?;

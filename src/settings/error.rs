@@ -1,18 +1,18 @@
-//! What can be wrong with the settings: one clear sentence each, that names the thing, its value and where it stands.
+//! Errors in settings. Each is one sentence with the key, the value and the place where it was set.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::targets::{MAX_TARGET_BYTES, MAX_TARGETS};
+use super::shown::shown;
+use super::targets::TargetsError;
 use crate::impair::ParseError;
 
 /// Where a value was set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// The file's path as it was given, `-s` with its argument, or the built-in defaults.
+    /// The path of a file as the user gave it, or `-s` with its argument, or "the built-in defaults".
     pub layer: Arc<str>,
     /// The line in the file, counted from 1.
     pub line: Option<u32>,
@@ -25,71 +25,67 @@ impl fmt::Display for Place {
     }
 }
 
-/// Why settings were refused. All of these are bad input: nothing was started, and nothing was written.
+/// Why settings were refused. All of these are bad input: nothing was started or written.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// A file or folder of the configuration is missing or can't be read.
     #[error("can't read the {what} `{}`", shown_path(path))]
     Unreadable {
-        /// What it is to us.
+        /// What the file or folder is for.
         what: &'static str,
-        /// Its path, as it was given.
+        /// Its path, as the user gave it.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A folder was expected, and there is something else.
+    /// The path exists, but is not a folder.
     #[error("the {what} `{}` is not a folder", shown_path(path))]
     NotAFolder {
-        /// What it is to us.
+        /// What the file or folder is for.
         what: &'static str,
-        /// Its path, as it was given.
+        /// Its path, as the user gave it.
         path: PathBuf,
     },
-    /// The name can't be a profile's, whatever files there are.
-    #[error("`{}` can't be a profile's name: it {why}", shown(name))]
+    /// The name is not allowed for a profile.
+    #[error("invalid profile name `{}`: it {why}", shown(name))]
     BadProfileName {
         /// The name.
         name: String,
         /// What is wrong with it.
         why: &'static str,
     },
-    /// There is no file for that profile.
-    #[error(
-        "there is no profile `{}` in `{}`{hint}",
-        shown(name),
-        shown_path(folder)
-    )]
+    /// The profile has no file.
+    #[error("no profile `{}` in `{}`{hint}", shown(name), shown_path(folder))]
     UnknownProfile {
         /// The name.
         name: String,
-        /// The folder that was looked at.
+        /// The folder that was searched.
         folder: PathBuf,
-        /// The nearest names there are.
+        /// The closest names, in words.
         hint: String,
     },
     /// A file is not TOML.
-    #[error("{place}, column {column}: this is not TOML: {message}")]
+    #[error("{place}, column {column}: invalid TOML: {message}")]
     Syntax {
         /// The file and line.
         place: Place,
         /// The column, counted from 1.
         column: usize,
-        /// What the parser said.
+        /// The error of the parser.
         message: String,
     },
     /// The argument of `-s` has no `=`, or no key before it.
     #[error(
-        "-s `{}` is not a setting: write -s KEY=VALUE, such as -s network.controller.listen.port=9000",
+        "-s `{}` is not of the form KEY=VALUE; write for example -s network.controller.listen.port=9000",
         shown(argument)
     )]
     BadArgument {
         /// The argument.
         argument: String,
     },
-    /// There is no such key.
+    /// The key is unknown.
     #[error(
-        "{place}: there is no setting `{}` (given the value {value}); did you mean `{nearest}`?",
+        "{place}: unknown setting `{}` = {value}; did you mean `{nearest}`?",
         shown(key)
     )]
     UnknownKey {
@@ -97,27 +93,27 @@ pub enum SettingsError {
         key: String,
         /// The value it was given.
         value: String,
-        /// The known key that is nearest.
+        /// The nearest known key.
         nearest: &'static str,
-        /// Where.
+        /// Where it was set.
         place: Place,
     },
-    /// A value where a group of settings belongs.
+    /// A group of settings was given a value.
     #[error(
-        "{place}: `{key}` is a group of settings, and can't be {value} itself; `{example}` is a setting in it"
+        "{place}: `{key}` is a group of settings and can't be set to {value}; set a key in it, such as `{example}`"
     )]
     NotATable {
         /// The group.
         key: String,
         /// The value it was given.
         value: String,
-        /// A setting in the group.
+        /// A key in the group.
         example: &'static str,
-        /// Where.
+        /// Where it was set.
         place: Place,
     },
-    /// The value is of the wrong type.
-    #[error("{place}: `{key}` must be {expected}, and {value} is {found}")]
+    /// The value has the wrong type.
+    #[error("{place}: `{key}` must be {expected}, but {value} is {found}")]
     WrongType {
         /// The key.
         key: String,
@@ -125,51 +121,49 @@ pub enum SettingsError {
         value: String,
         /// The value's type.
         found: &'static str,
-        /// What the key takes.
+        /// The allowed values, in words.
         expected: String,
-        /// Where.
+        /// Where it was set.
         place: Place,
     },
-    /// The value is of the right type, and not one that the key takes.
-    #[error("{place}: `{key}` must be {expected}, and {value} is not")]
+    /// The value has the right type, but is not allowed.
+    #[error("{place}: `{key}` must be {expected}, not {value}")]
     OutOfRange {
         /// The key.
         key: String,
         /// The value, as it was written.
         value: String,
-        /// What the key takes.
+        /// The allowed values, in words.
         expected: String,
-        /// Where.
+        /// Where it was set.
         place: Place,
     },
-    /// The value is no impairment; the source says which word of it is at fault.
-    #[error("{place}: `{key}` can't be {value}")]
+    /// The value is not a valid impairment; the source names the faulty word.
+    #[error("{place}: `{key}` = {value} is not a valid impairment")]
     Impairment {
         /// The key.
         key: String,
         /// The value, as it was written.
         value: String,
-        /// Where.
+        /// Where it was set.
         place: Place,
-        /// Which word, at which column, and what is wrong with it.
+        /// The faulty word, its column and the reason.
         source: Box<ParseError>,
     },
-    /// One layer sets one key twice, in two spellings.
-    #[error(
-        "{place}: `{key}` is set a second time in one place, with the value {value}; keep one of them"
-    )]
+    /// One layer sets a key twice, in two spellings.
+    #[error("{place}: `{key}` is set twice, the second time to {value}; remove one of the two")]
     SetTwice {
         /// The key.
         key: &'static str,
         /// The second value.
         value: String,
-        /// Where.
+        /// Where it was set.
         place: Place,
     },
-    /// One layer sets a key under its name and under its older name.
+    /// One layer sets a key under its name and its older name.
     #[error(
-        "{place}: `{key}` and `{older}` are one setting, the latter by its older name; \
-         keep one of them ({value} is the second)"
+        "{place}: `{key}` is set twice, once under its older name `{older}`, the second time to {value}; \
+         remove one of the two"
     )]
     BothNames {
         /// The key.
@@ -178,7 +172,7 @@ pub enum SettingsError {
         older: &'static str,
         /// The second value.
         value: String,
-        /// Where.
+        /// Where it was set.
         place: Place,
     },
     /// Two settings contradict each other.
@@ -191,104 +185,32 @@ pub enum SettingsError {
         key: &'static str,
         /// Its value.
         value: i64,
-        /// Where that was set.
-        place: String,
-        /// What it must be at least.
+        /// Where it was set.
+        place: Place,
+        /// The smallest allowed value.
         least: i64,
-        /// The key that demands it.
+        /// The key that requires this minimum.
         other_key: &'static str,
         /// Its value.
         other: i64,
-        /// Where that was set.
-        other_place: String,
+        /// Where it was set.
+        other_place: Place,
     },
-    /// The file with the targets is unusable.
+    /// The target file is unusable.
     #[error(
-        "the target file `{}` (`network.controller.target.path`, from {place}) can't be used",
+        "can't use the target file `{}` (`network.controller.target.path`, from {place})",
         shown(path)
     )]
     Targets {
-        /// The file's path, as it was given.
+        /// The path, as the user gave it.
         path: String,
         /// Where the path was set.
-        place: String,
-        /// What is wrong with the file.
+        place: Place,
+        /// The reason.
         source: TargetsError,
     },
 }
 
-/// What is wrong with a file of targets.
-#[derive(Debug, thiserror::Error)]
-pub enum TargetsError {
-    /// Missing, or not to be read.
-    #[error("can't read it")]
-    Unreadable(#[source] io::Error),
-    /// Larger than any list of targets.
-    #[error("it has more than {MAX_TARGET_BYTES} bytes")]
-    TooLarge,
-    /// Not JSON; the source says at which line and column.
-    #[error("it is not JSON")]
-    NotJson(#[source] serde_json::Error),
-    /// JSON, but no array.
-    #[error("it must be a JSON array such as [\"[::1]:8090\"], and is {0}")]
-    NotAnArray(&'static str),
-    /// More targets than a node keeps.
-    #[error("it has {0} entries, and the limit is {MAX_TARGETS}")]
-    TooMany(usize),
-    /// An entry that is no socket address.
-    #[error(
-        "the entry at index {index} must be an address with a port, such as \"[::1]:8090\", and is {value}"
-    )]
-    NotAnAddress {
-        /// The entry's index, counted from 0.
-        index: usize,
-        /// The entry, as JSON.
-        value: String,
-    },
-    /// An entry that nobody can be dialed at.
-    #[error("the entry at index {index}, {addr}, can't be dialed: {why}")]
-    Undialable {
-        /// The entry's index, counted from 0.
-        index: usize,
-        /// The entry.
-        addr: SocketAddr,
-        /// Why not.
-        why: &'static str,
-    },
-}
-
-/// The text fit for one line of a message: control characters escaped, and not longer than a message can bear.
-pub(super) fn shown(text: &str) -> String {
-    const LONGEST: usize = 200;
-    let mut shown = String::new();
-    for (index, letter) in text.chars().enumerate() {
-        if index == LONGEST {
-            write!(shown, "… ({} bytes)", text.len()).expect("a String takes every write");
-            break;
-        }
-        if letter.is_control() {
-            shown.extend(letter.escape_default());
-        } else {
-            shown.push(letter);
-        }
-    }
-    shown
-}
-
 fn shown_path(path: &std::path::Path) -> String {
     shown(&path.to_string_lossy())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_value_can_neither_break_a_message_nor_flood_it() {
-        assert_eq!(shown("zoe\n\u{1b}[31m"), "zoe\\n\\u{1b}[31m");
-        assert_eq!(
-            shown(&"x".repeat(1000)),
-            format!("{}… (1000 bytes)", "x".repeat(200))
-        );
-    }
 }

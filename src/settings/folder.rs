@@ -5,27 +5,28 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::DEFAULT_PROFILE;
-use super::error::{SettingsError, shown};
+use super::error::SettingsError;
 use super::layer::Layer;
+use super::shown::shown;
 use crate::nearest::edits;
 
-/// The largest number of profiles that are all named where one is unknown.
+/// An error about an unknown profile lists all profiles up to this number, and only the closest ones above it.
 const FEW: usize = 12;
 
-/// The longest name of a profile in bytes; a record's label holds it.
+/// The longest profile name, in bytes. The name is the default label of the node, so it must fit a record.
 const MAX_NAME: usize = crate::record::MAX_LABEL;
 
-/// The layers in the folder: `default.toml`, and the profile's file over it.
+/// The layers in the folder: `default.toml`, then the profile's file.
 pub(super) fn layers(config_dir: &Path, profile: &str) -> Result<Vec<Layer>, SettingsError> {
     check_name(profile)?;
     check_folder("config folder", config_dir)?;
     let folder = config_dir.join("network");
-    check_folder("folder of settings", &folder)?;
+    check_folder("settings folder", &folder)?;
     let default = folder.join("default.toml");
-    let mut layers = vec![Layer::from_file("default settings", &default)?];
+    let mut layers = vec![Layer::from_file("default settings file", &default)?];
     if profile != DEFAULT_PROFILE {
         let file = folder.join(format!("{profile}.toml"));
-        layers.push(match Layer::from_file("profile's settings", &file) {
+        layers.push(match Layer::from_file("profile's settings file", &file) {
             Err(SettingsError::Unreadable { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
             {
@@ -37,14 +38,14 @@ pub(super) fn layers(config_dir: &Path, profile: &str) -> Result<Vec<Layer>, Set
     Ok(layers)
 }
 
-/// A profile names files and folders, so its name must not lead anywhere else.
+/// A profile's name is part of paths, so it must not lead to another folder.
 fn check_name(profile: &str) -> Result<(), SettingsError> {
     let why = if profile.is_empty() {
         "is empty"
     } else if profile.starts_with('.') {
         "begins with a dot"
     } else if profile.contains(['/', '\\']) {
-        "contains a slash, and would name another folder"
+        "contains a slash or a backslash"
     } else if profile.contains("..") {
         "contains `..`"
     } else if profile.contains(char::is_control) {
@@ -77,7 +78,7 @@ fn check_folder(what: &'static str, path: &Path) -> Result<(), SettingsError> {
 
 fn unknown(name: &str, folder: PathBuf) -> SettingsError {
     let mut present = profiles(&folder);
-    // The nearest first, then by name; the sort is stable.
+    // The closest first, then by name; the sort is stable.
     present.sort();
     present.sort_by_key(|profile| edits(name, profile));
     let quoted = |names: &[String]| {
@@ -88,9 +89,9 @@ fn unknown(name: &str, folder: PathBuf) -> SettingsError {
         names.join(", ")
     };
     let hint = match present.len() {
-        0 => "; there are no profiles in it".to_owned(),
-        1..=FEW => format!("; the nearest first, there are {}", quoted(&present)),
-        many => format!("; the nearest of {many} are {}", quoted(&present[..3])),
+        0 => "; the folder contains no profiles".to_owned(),
+        1..=FEW => format!("; available, closest name first: {}", quoted(&present)),
+        many => format!("; the closest of {many} names: {}", quoted(&present[..3])),
     };
     SettingsError::UnknownProfile {
         name: name.to_owned(),
@@ -99,7 +100,7 @@ fn unknown(name: &str, folder: PathBuf) -> SettingsError {
     }
 }
 
-/// The names of the profiles in the folder; none where it can't be listed, for this is only to help.
+/// The names of the profiles in the folder. Empty if the folder can't be listed, since they are only a hint in an error.
 fn profiles(folder: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
@@ -119,7 +120,7 @@ mod tests {
     fn a_name_that_leads_elsewhere_is_no_profile() {
         for bad in ["", ".", "..", ".git", "a/b", "../a", "a..b", "a\\b", "a\nb"] {
             let error = check_name(bad).unwrap_err().to_string();
-            assert!(error.contains("can't be a profile's name"), "{error}");
+            assert!(error.contains("invalid profile name"), "{error}");
         }
         check_name(&"x".repeat(MAX_NAME + 1)).unwrap_err();
         for good in ["alice", "default", "zoë", "a.b", "node 1", "-"] {
@@ -131,12 +132,12 @@ mod tests {
     fn an_unknown_profile_is_answered_with_the_nearest() {
         let dir = tempfile::tempdir().unwrap();
         let hint = || unknown("alcie", dir.path().to_owned()).to_string();
-        assert!(hint().contains("no profiles in it"), "{}", hint());
+        assert!(hint().contains("contains no profiles"), "{}", hint());
         for name in ["bob.toml", "alice.toml", "default.toml", "notes.txt"] {
             fs::write(dir.path().join(name), "").unwrap();
         }
         assert!(
-            hint().ends_with("there are `alice`, `bob`, `default`"),
+            hint().ends_with("first: `alice`, `bob`, `default`"),
             "{}",
             hint()
         );
@@ -144,7 +145,7 @@ mod tests {
             fs::write(dir.path().join(format!("node{index:02}.toml")), "").unwrap();
         }
         assert!(
-            hint().contains("the nearest of 23 are `alice`"),
+            hint().contains("the closest of 23 names: `alice`"),
             "{}",
             hint()
         );

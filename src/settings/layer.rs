@@ -1,8 +1,4 @@
-//! One layer of settings: a file of TOML or one `-s`, checked key by key against the table of keys.
-//!
-//! The `config` crate merges the layers. It does not parse them: its parser forgets the lines, omits the file when
-//! a key is unknown, turns dates into texts, and its getters turn texts into numbers. So the TOML is read with the
-//! parser that `config` itself uses, and what it then gets is known to be right.
+//! One layer of settings (the defaults, a TOML file or one `-s`), checked against the table of keys.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,37 +8,48 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use config::{Map, Source, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{Place, SettingsError, shown};
-use super::schema::{self, Key, Refusal, key};
+use super::Set;
+use super::error::{Place, SettingsError};
+use super::key::Key;
+use super::keys::KEYS;
+use super::kind::Refusal;
+use super::lookup;
+use super::shown::shown;
 
-/// The largest file of settings in bytes: far above any that people write, and far below what would hurt.
+/// The largest settings file, in bytes. People write far smaller ones; without a limit, a device as path would fill the memory.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// A layer whose every key is known and whose every value is one that its key takes.
+/// A layer in which every key is known and every value has passed the check of its key.
 #[derive(Debug, Clone)]
-pub(super) struct Layer {
-    values: BTreeMap<&'static str, Value>,
-}
-
-impl Source for Layer {
-    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
-        let values = self.values.iter();
-        Ok(values
-            .map(|(key, value)| ((*key).to_owned(), value.clone()))
-            .collect())
-    }
+pub struct Layer {
+    pub(super) values: BTreeMap<&'static str, Set>,
 }
 
 impl Layer {
-    /// Reads a file of TOML.
+    /// The first layer: the default of every key.
+    pub(super) fn of_defaults() -> Self {
+        let place = Place {
+            layer: "the built-in defaults".into(),
+            line: None,
+        };
+        let set = |key: &'static Key| {
+            let (value, place) = (key.default_value(), place.clone());
+            (key.name, Set { value, place })
+        };
+        Self {
+            values: KEYS.iter().map(set).collect(),
+        }
+    }
+
+    /// The keys that this layer sets.
+    pub fn keys(&self) -> impl Iterator<Item = &'static Key> + '_ {
+        KEYS.iter().filter(|key| self.values.contains_key(key.name))
+    }
+
+    /// Reads a TOML file. Errors call it `what`.
     pub(super) fn from_file(what: &'static str, path: &Path) -> Result<Self, SettingsError> {
         let text = read_limited(path).map_err(|source| SettingsError::Unreadable {
             what,
@@ -52,7 +59,7 @@ impl Layer {
         Self::from_text(&shown(&path.to_string_lossy()), &text)
     }
 
-    /// Reads the text of a file of that name.
+    /// Reads TOML. Errors use `name` as the name of the file.
     pub(super) fn from_text(name: &str, text: &str) -> Result<Self, SettingsError> {
         let mut walk = Walk::new(name, text, true);
         let table = DeTable::parse(text).map_err(|error| {
@@ -70,7 +77,10 @@ impl Layer {
     }
 
     /// Reads the argument of one `-s`.
-    pub(super) fn from_argument(argument: &str) -> Result<Self, SettingsError> {
+    ///
+    /// # Errors
+    /// When it is not of the form `KEY=VALUE`, the key is unknown or the value is not allowed.
+    pub fn from_argument(argument: &str) -> Result<Self, SettingsError> {
         let bad = || SettingsError::BadArgument {
             argument: argument.to_owned(),
         };
@@ -81,7 +91,7 @@ impl Layer {
         }
         let mut walk = Walk::new(&format!("-s {}", shown(argument)), text, false);
         let as_it_stands = || Spanned::new(0..text.len(), DeValue::String(Cow::Borrowed(text)));
-        let takes_text = schema::find(&key).is_some_and(|key| key.kind.takes_text());
+        let takes_text = lookup::find(&key).is_some_and(|key| key.kind.takes_text());
         let value = match DeValue::parse(text) {
             Ok(value) if value.get_ref().is_str() || !takes_text => value,
             Ok(_) | Err(_) => as_it_stands(),
@@ -91,7 +101,7 @@ impl Layer {
     }
 }
 
-/// Reads a text file, but not without end: the path may lead to a device.
+/// Reads a text file of limited size.
 fn read_limited(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?
@@ -105,7 +115,7 @@ fn read_limited(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Splits at the first `=` that is not inside the quotes of a key.
+/// Splits at the first `=` outside of quotes.
 fn split(argument: &str) -> Option<(&str, &str)> {
     let mut quote = None;
     let mut escaped = false;
@@ -115,7 +125,7 @@ fn split(argument: &str) -> Option<(&str, &str)> {
                 return Some((argument[..at].trim(), argument[at + 1..].trim()));
             }
             (None, '"' | '\'') => quote = Some(letter),
-            // Only double quotes know escapes.
+            // Backslash is an escape only in double quotes.
             (Some('"'), '\\') if !escaped => {
                 escaped = true;
                 continue;
@@ -128,7 +138,7 @@ fn split(argument: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// The dotted name that a key of TOML stands for; what is no key of TOML stands for itself, and will be unknown.
+/// The dotted name of a TOML key. Text that is not a TOML key is returned unchanged and will be an unknown key.
 fn unquote(key: &str) -> String {
     let assignment = format!("{key}=0");
     let Ok(table) = DeTable::parse(&assignment) else {
@@ -143,13 +153,13 @@ fn unquote(key: &str) -> String {
     words.join(".")
 }
 
-/// A walk through the tree of one layer's values.
+/// Walks through the tables of a layer and collects its settings.
 struct Walk<'a> {
     layer: Arc<str>,
     text: &'a str,
     has_lines: bool,
-    /// Each key with the name it was set under.
-    values: BTreeMap<&'static str, (String, Value)>,
+    /// The settings so far, each with the name that was used for it.
+    values: BTreeMap<&'static str, (String, Set)>,
 }
 
 impl<'a> Walk<'a> {
@@ -181,12 +191,12 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// `name` is the whole dotted name, whichever part of it was quoted: `"network.controller.d2"` is one too.
+    /// `name` is the whole dotted name, whichever parts of it were quoted.
     fn value(&mut self, name: &str, value: &Spanned<DeValue<'_>>) -> Result<(), SettingsError> {
-        if let Some(key) = schema::find(name) {
+        if let Some(key) = lookup::find(name) {
             return self.setting(key, name, value);
         }
-        match (schema::first_in_group(name), value.get_ref()) {
+        match (lookup::first_in_group(name), value.get_ref()) {
             (Some(_), DeValue::Table(table)) => self.table(name, table),
             (Some(example), _) => Err(SettingsError::NotATable {
                 key: name.to_owned(),
@@ -194,12 +204,12 @@ impl<'a> Walk<'a> {
                 example,
                 place: self.place(&value.span()),
             }),
-            // The whole name of what is in there says better what was meant.
+            // A key inside of the unknown table shows better what was meant.
             (None, DeValue::Table(table)) if !table.is_empty() => self.table(name, table),
             (None, _) => Err(SettingsError::UnknownKey {
                 key: name.to_owned(),
                 value: self.written(value),
-                nearest: schema::nearest(name),
+                nearest: lookup::nearest(name),
                 place: self.place(&value.span()),
             }),
         }
@@ -216,8 +226,11 @@ impl<'a> Walk<'a> {
             Ok(checked) => checked,
             Err(refusal) => return Err(self.refused(key, name, value, refusal)),
         };
-        let entry = Value::new(Some(&place.to_string()), checked);
-        let Some((first_name, _)) = self.values.insert(key.name, (name.to_owned(), entry)) else {
+        let set = Set {
+            value: checked,
+            place: place.clone(),
+        };
+        let Some((first_name, _)) = self.values.insert(key.name, (name.to_owned(), set)) else {
             return Ok(());
         };
         let value = self.written(value);
@@ -230,7 +243,7 @@ impl<'a> Walk<'a> {
         } else {
             Err(SettingsError::BothNames {
                 key: key.name,
-                older: key::TARGET_FILE,
+                older: key.older_name.unwrap_or_default(),
                 value,
                 place,
             })
@@ -270,7 +283,7 @@ impl<'a> Walk<'a> {
                 let list = value.get_ref().as_array().expect("an element is of a list");
                 SettingsError::OutOfRange {
                     key: name.to_owned(),
-                    value: format!("{} at index {index}", self.written(&list[index])),
+                    value: format!("{} (entry {})", self.written(&list[index]), index + 1),
                     expected,
                     place: self.place(&list[index].span()),
                 }
@@ -278,10 +291,10 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The value as it was written.
+    /// The value as it was written, for an error.
     fn written(&self, value: &Spanned<DeValue<'_>>) -> String {
         match value.get_ref() {
-            // A table has no text of its own where it comes from a heading or a dotted key.
+            // A table from a heading or a dotted key has no text of its own.
             DeValue::Table(_) => "{…}".to_owned(),
             DeValue::String(_)
             | DeValue::Integer(_)
@@ -290,7 +303,7 @@ impl<'a> Walk<'a> {
             | DeValue::Datetime(_)
             | DeValue::Array(_) => {
                 let written = self.text.get(value.span()).unwrap_or_default();
-                // Otherwise nothing would be seen of an empty value.
+                // Backticks make an empty value visible.
                 let bare = !self.has_lines && !written.starts_with(['"', '\'']);
                 match (bare, value.get_ref()) {
                     (true, DeValue::String(_)) => format!("`{}`", shown(written)),
@@ -312,12 +325,12 @@ impl<'a> Walk<'a> {
 
 fn type_of(value: &DeValue<'_>) -> &'static str {
     match value {
-        DeValue::String(_) => "a text",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number with a fraction",
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a float",
         DeValue::Boolean(_) => "a boolean",
         DeValue::Datetime(_) => "a date or time",
-        DeValue::Array(_) => "a list",
+        DeValue::Array(_) => "an array",
         DeValue::Table(_) => "a table",
     }
 }

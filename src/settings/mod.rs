@@ -1,98 +1,67 @@
 //! The settings of a node, typed and checked.
 //!
-//! Settings come in layers, each overriding the one below: the defaults that are built in, `CONFIG/network/default.toml`,
-//! `CONFIG/network/<profile>.toml`, and each `-s` in the order given. Every layer is checked by itself against one
-//! table of keys ([`KEYS`]), so that an error names the layer that is at fault, also where a higher one would have
-//! hidden it. [`Settings::load`] reads files and writes none; whoever holds [`Settings`] needs no further check.
+//! Settings come in layers, and each layer overrides the one before it: the built-in defaults, `CONFIG/network/default.toml`,
+//! `CONFIG/network/<profile>.toml`, and each `-s` in the order given. Every layer is checked by itself against the table of
+//! keys ([`KEYS`]). So a mistake is reported with the layer that contains it, even if a later layer overrides the value.
+//! [`Settings::load`] reads files and writes none. A [`Settings`] value needs no further check.
+//!
+//! To add a setting, add an entry to the list in `keys.rs`; that makes the field, its check and its documentation.
 
 mod error;
+#[cfg(test)]
+mod files;
 mod folder;
+mod key;
+mod keys;
+mod kind;
 mod layer;
-mod schema;
+mod lookup;
+mod shown;
+mod start;
 mod targets;
 
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 
-use config::{Config, Value, ValueKind};
-
-pub use self::error::{Place, SettingsError, TargetsError};
-use self::layer::Layer;
-use self::schema::key;
-pub use self::schema::{KEYS, Key, Kind};
+pub use self::error::{Place, SettingsError};
+pub use self::key::Key;
+pub use self::keys::{KEYS, Settings};
+use self::kind::Value;
+pub use self::kind::{Kind, Unit};
+pub use self::layer::Layer;
+pub use self::start::CoreStart;
 use self::targets::Targets;
-pub use self::targets::{MAX_TARGET_BYTES, MAX_TARGETS};
-use crate::impair::Rules;
-use crate::wire::NodeId;
+pub use self::targets::{MAX_TARGET_BYTES, MAX_TARGETS, TargetsError};
 
-/// The profile of a node that was given none.
+/// The profile of a node that was started without `-p`.
 pub const DEFAULT_PROFILE: &str = "default";
 
-/// The shipped `default.toml`: what holds where a user's own, perhaps older, copy leaves a key out.
-const BUILT_IN: &str = include_str!("../../config/network/default.toml");
-
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Lines for people.
     Text,
-    /// One JSON object a line, for programs.
+    /// One JSON object per line, for programs.
     Json,
 }
 
-/// Everything a node needs to know before it starts; all of it is checked.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
-    /// The profile, or `default`; names the folders under `profiles/` and `certs/`.
-    pub profile: String,
-    /// `label`: what people call the node.
-    pub label: String,
-    /// `log.level`.
-    pub log_level: tracing::Level,
-    /// `log.format`.
-    pub log_format: LogFormat,
-    /// `network.name`: only nodes with the same name form a network.
-    pub network: String,
-    /// `network.allow`: if not empty, the only nodes to talk to.
-    pub allow: Vec<NodeId>,
-    /// `network.controller.listen.addr`.
-    pub listen_addr: IpAddr,
-    /// `network.controller.listen.port`; 0 lets the system choose.
-    pub listen_port: u16,
-    /// The addresses in the file of `network.controller.target.path`.
-    pub targets: Vec<SocketAddr>,
-    /// The entries of that file that are this node's own address; not among the targets, and worth a word in the log.
-    pub skipped_own: Vec<SocketAddr>,
-    /// `network.controller.d2`: write `peers.d2`.
-    pub d2: bool,
-    /// `network.controller.impair`: what happens to what this node sends.
-    pub impair: Rules,
-    /// `network.controller.probe.interval_ms`.
-    pub probe_interval_ms: u16,
-    /// `network.controller.degree.full_mesh`: up to so many nodes, everybody links with everybody.
-    pub full_mesh: usize,
-    /// `network.controller.degree.target`: about so many links above that.
-    pub degree_target: usize,
-    /// `network.controller.degree.cap`: never more links than this.
-    pub degree_cap: usize,
-    /// `network.controller.dial.at_once`: so many dials at a time.
-    pub dials_at_once: usize,
-    /// `network.controller.dial.timeout_ms`: when a dial is given up.
-    pub dial_timeout_ms: u64,
-    /// `network.controller.refresh.bytes_per_s`: what news of round-trip times alone may cost this node, in bytes a second.
-    pub refresh_bytes_per_s: u32,
-    /// `network.controller.memory.forget_after_s`: how long the record of a node that is not up is kept.
-    pub forget_after_s: u64,
-    /// `network.controller.memory.addresses_for_days`: how long addresses that worked are kept on disk.
-    pub addresses_for_days: u64,
+impl LogFormat {
+    fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "text" => Some(Self::Text),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
 }
 
 impl Settings {
-    /// Reads and checks all the settings of the profile (or of [`DEFAULT_PROFILE`]) in the configuration folder, with
-    /// the arguments of every `-s` over them, in order. Then reads the file of targets, where one is set.
+    /// Reads and checks all settings of a profile (`None`: [`DEFAULT_PROFILE`]) in the configuration folder. `overrides` are the
+    /// arguments of `-s`, in order. Then reads the target file, if one is set.
     ///
     /// # Errors
-    /// When anything is missing, unreadable, unknown, of the wrong type or out of range; nothing was written.
+    /// When anything is missing, unreadable, unknown, of the wrong type or out of range. Nothing was written then.
     pub fn load(
         config_dir: &Path,
         profile: Option<&str>,
@@ -103,155 +72,110 @@ impl Settings {
         for argument in overrides {
             layers.push(Layer::from_argument(argument)?);
         }
-        Merged::from_layers(layers).into_settings(profile)
+        Values::of_layers(layers).into_settings(profile)
     }
-}
 
-impl Settings {
-    /// The built-in defaults under the profile [`DEFAULT_PROFILE`], with the arguments of every `-s` over them, in order.
+    /// The settings of [`DEFAULT_PROFILE`]: the built-in defaults, overridden by these layers in order.
     ///
     /// # Errors
-    /// When an argument is unknown, of the wrong type or out of range, or they contradict each other.
-    pub fn from_arguments(arguments: &[String]) -> Result<Self, SettingsError> {
-        let layers: Result<Vec<Layer>, SettingsError> = arguments
-            .iter()
-            .map(|text| Layer::from_argument(text))
-            .collect();
-        Merged::from_layers(layers?).into_settings(DEFAULT_PROFILE)
+    /// When settings contradict each other, or the target file is unusable.
+    pub fn of_layers(layers: Vec<Layer>) -> Result<Self, SettingsError> {
+        Values::of_layers(layers).into_settings(DEFAULT_PROFILE)
     }
 }
 
 impl Default for Settings {
-    /// The built-in defaults under the profile [`DEFAULT_PROFILE`].
+    /// The built-in defaults, for [`DEFAULT_PROFILE`].
     fn default() -> Self {
-        Merged::from_layers(Vec::new())
-            .into_settings(DEFAULT_PROFILE)
-            .expect("the defaults agree with each other and name no file")
+        Self::of_layers(Vec::new()).expect("the defaults agree with each other and name no file")
     }
 }
 
-/// All the layers in one: every key has a value that passed its check, and knows where it was set.
-struct Merged(Config);
+/// A value and the place where it was set.
+#[derive(Debug, Clone)]
+struct Set {
+    value: Value,
+    place: Place,
+}
 
-impl Merged {
-    fn from_layers(layers: Vec<Layer>) -> Self {
-        let built_in = Layer::from_text("the built-in defaults", BUILT_IN)
-            .expect("the built-in defaults pass their own checks");
-        let builder = Config::builder().add_source(built_in);
-        let merged = layers
-            .into_iter()
-            .fold(builder, |builder, layer| builder.add_source(layer))
-            .build();
-        Self(merged.expect("a checked layer merges"))
+/// All layers merged: the checked value of every key.
+#[derive(Debug)]
+struct Values(BTreeMap<&'static str, Set>);
+
+impl Values {
+    fn of_layers(layers: Vec<Layer>) -> Self {
+        let mut values = Layer::of_defaults().values;
+        for layer in layers {
+            values.extend(layer.values);
+        }
+        Self(values)
     }
 
     fn into_settings(self, profile: &str) -> Result<Settings, SettingsError> {
-        self.at_least(key::DEGREE_CAP, key::DEGREE_TARGET, 0)?;
-        // In a full mesh everybody has a link with everybody else.
-        self.at_least(key::DEGREE_CAP, key::FULL_MESH, -1)?;
-        let listen_addr = self.text(key::LISTEN_ADDR).parse().expect(CHECKED);
-        let listen_port = self.number(key::LISTEN_PORT);
-        let targets = self.targets(SocketAddr::new(listen_addr, listen_port))?;
-        let label = match self.text(key::LABEL) {
-            empty if empty.is_empty() => profile.to_owned(),
-            label => label,
-        };
-        Ok(Settings {
-            profile: profile.to_owned(),
-            label,
-            log_level: self.text(key::LOG_LEVEL).parse().expect(CHECKED),
-            log_format: match self.text(key::LOG_FORMAT).as_str() {
-                "json" => LogFormat::Json,
-                _ => LogFormat::Text,
-            },
-            network: self.text(key::NETWORK),
-            allow: self.node_ids(key::ALLOW),
-            listen_addr,
-            listen_port,
-            targets: targets.others,
-            skipped_own: targets.own,
-            d2: self.value(key::D2).clone().into_bool().expect(CHECKED),
-            impair: self.text(key::IMPAIR).parse().expect(CHECKED),
-            probe_interval_ms: self.number(key::PROBE_INTERVAL),
-            full_mesh: self.number(key::FULL_MESH),
-            degree_target: self.number(key::DEGREE_TARGET),
-            degree_cap: self.number(key::DEGREE_CAP),
-            dials_at_once: self.number(key::DIALS_AT_ONCE),
-            dial_timeout_ms: self.number(key::DIAL_TIMEOUT),
-            refresh_bytes_per_s: self.number(key::REFRESH),
-            forget_after_s: self.number(key::FORGET_AFTER),
-            addresses_for_days: self.number(key::ADDRESSES_FOR),
-        })
+        self.check_against_each_other()?;
+        let mut settings = Settings::of_values(&self);
+        profile.clone_into(&mut settings.profile);
+        if settings.label.is_empty() {
+            profile.clone_into(&mut settings.label);
+        }
+        let listen = SocketAddr::new(settings.listen_addr, settings.listen_port);
+        let targets = self.targets(&settings.target_path, listen)?;
+        settings.targets = targets.others;
+        settings.skipped_own = targets.own;
+        Ok(settings)
     }
 
-    fn targets(&self, listen: SocketAddr) -> Result<Targets, SettingsError> {
-        let path = self.text(key::TARGET_PATH);
+    fn targets(&self, path: &str, listen: SocketAddr) -> Result<Targets, SettingsError> {
         if path.is_empty() {
             return Ok(Targets::default());
         }
-        Targets::from_file(Path::new(&path), listen).map_err(|source| SettingsError::Targets {
-            path,
-            place: self.place(key::TARGET_PATH),
+        Targets::from_file(Path::new(path), listen).map_err(|source| SettingsError::Targets {
+            path: path.to_owned(),
+            place: self.set(TARGET_PATH).place.clone(),
             source,
         })
     }
 
-    /// Demands that one number be at least another, give or take `offset`.
-    fn at_least(
-        &self,
-        key: &'static str,
-        other_key: &'static str,
-        offset: i64,
-    ) -> Result<(), SettingsError> {
-        let (value, other): (i64, i64) = (self.number(key), self.number(other_key));
-        let least = other + offset;
-        if value >= least {
-            return Ok(());
+    /// Checks each number against the numbers of other keys that bound it ([`Key::at_least`]).
+    fn check_against_each_other(&self) -> Result<(), SettingsError> {
+        for key in KEYS {
+            for &(other_key, offset) in key.at_least {
+                let (value, other) = (self.number(key.name), self.number(other_key));
+                let least = other.saturating_add(offset);
+                if value < least {
+                    return Err(SettingsError::Contradiction {
+                        key: key.name,
+                        value,
+                        place: self.set(key.name).place.clone(),
+                        least,
+                        other_key,
+                        other,
+                        other_place: self.set(other_key).place.clone(),
+                    });
+                }
+            }
         }
-        Err(SettingsError::Contradiction {
-            key,
-            value,
-            place: self.place(key),
-            least,
-            other_key,
-            other,
-            other_place: self.place(other_key),
-        })
+        Ok(())
     }
 
-    fn value(&self, key: &str) -> &Value {
-        key.split('.').fold(&self.0.cache, |value, word| {
-            let inner = match &value.kind {
-                ValueKind::Table(table) => table.get(word),
-                _ => None,
-            };
-            inner.expect("the built-in defaults have every key")
-        })
+    fn set(&self, key: &str) -> &Set {
+        self.0.get(key).expect("the defaults have every key")
     }
 
-    fn place(&self, key: &str) -> String {
-        let origin = self.value(key).origin();
-        origin.expect("a checked value knows its place").to_owned()
+    fn get(&self, key: &str) -> &Value {
+        &self.set(key).value
     }
 
-    fn text(&self, key: &str) -> String {
-        self.value(key).clone().into_string().expect(CHECKED)
-    }
-
-    fn number<T: TryFrom<i64>>(&self, key: &str) -> T {
-        let number = self.value(key).clone().into_int().expect(CHECKED);
-        T::try_from(number).ok().expect(CHECKED)
-    }
-
-    fn node_ids(&self, key: &str) -> Vec<NodeId> {
-        let list = self.value(key).clone().into_array().expect(CHECKED);
-        list.into_iter()
-            .map(|id| NodeId::from_hex(&id.into_string().expect(CHECKED)).expect(CHECKED))
-            .collect()
+    fn number(&self, key: &str) -> i64 {
+        match self.get(key) {
+            Value::Number(number) => *number,
+            other => unreachable!("`{key}` is compared, and is {other:?}"),
+        }
     }
 }
 
-const CHECKED: &str = "every layer was checked against the table of keys";
+/// The key whose place an error in a target file names.
+const TARGET_PATH: &str = "network.controller.target.path";
 
 #[cfg(test)]
 mod tests;

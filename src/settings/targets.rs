@@ -1,31 +1,72 @@
-//! The file with the initial targets: a JSON array of socket addresses.
+//! The target file: a JSON array of socket addresses.
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use super::error::{TargetsError, shown};
+use super::shown::shown;
 use crate::wire::canonical;
 
-/// The largest number of targets. One that is up is enough to join, but the peers.json of a network of ten thousand must do.
+/// The largest number of targets. One target that is up is enough to join, but the peers.json of a network of ten thousand nodes
+/// must be usable as a target file.
 pub const MAX_TARGETS: usize = 65_536;
 
-/// The largest file of targets in bytes: over 100 bytes for each of [`MAX_TARGETS`] entries.
+/// The largest target file, in bytes: over 100 bytes for each of [`MAX_TARGETS`] entries.
 pub const MAX_TARGET_BYTES: u64 = 8 << 20;
 
-/// What a file of targets says to one node.
+/// Why a target file is unusable.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetsError {
+    /// It is missing or unreadable.
+    #[error("can't read it")]
+    Unreadable(#[source] io::Error),
+    /// It is larger than [`MAX_TARGET_BYTES`].
+    #[error("it has more than {MAX_TARGET_BYTES} bytes")]
+    TooLarge,
+    /// It is not JSON; the source names the line and column.
+    #[error("it is not valid JSON")]
+    NotJson(#[source] serde_json::Error),
+    /// It is JSON, but not an array.
+    #[error("it must be a JSON array such as [\"[::1]:8090\"], but is {0}")]
+    NotAnArray(&'static str),
+    /// It has more than [`MAX_TARGETS`] entries.
+    #[error("it has {0} entries; at most {MAX_TARGETS} are allowed")]
+    TooMany(usize),
+    /// An entry is not a socket address.
+    #[error(
+        "entry {number}: {value} is not an address with a port; write for example \"[::1]:8090\""
+    )]
+    NotAnAddress {
+        /// The entry's number, counted from 1.
+        number: usize,
+        /// The entry, as JSON.
+        value: String,
+    },
+    /// No node can be dialed at an entry's address.
+    #[error("entry {number}: {addr} can't be dialed: {why}")]
+    Undialable {
+        /// The entry's number, counted from 1.
+        number: usize,
+        /// The entry.
+        addr: SocketAddr,
+        /// The reason.
+        why: &'static str,
+    },
+}
+
+/// The entries of a target file, from the view of one node.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Targets {
-    /// Whom to dial, in the order of the file, each once.
+    /// The addresses to dial, in the order of the file, without duplicates.
     pub(super) others: Vec<SocketAddr>,
-    /// The entries that lead back to the node itself.
+    /// The addresses that lead to the node itself.
     pub(super) own: Vec<SocketAddr>,
 }
 
 impl Targets {
-    /// Reads the targets of a node that listens at `listen`.
+    /// Reads the target file of a node that listens on `listen`.
     pub(super) fn from_file(path: &Path, listen: SocketAddr) -> Result<Self, TargetsError> {
         let mut json = Vec::new();
         File::open(path)
@@ -45,7 +86,7 @@ impl Targets {
             Value::Null => return Err(TargetsError::NotAnArray("null")),
             Value::Bool(_) => return Err(TargetsError::NotAnArray("a boolean")),
             Value::Number(_) => return Err(TargetsError::NotAnArray("a number")),
-            Value::String(_) => return Err(TargetsError::NotAnArray("a text")),
+            Value::String(_) => return Err(TargetsError::NotAnArray("a string")),
             Value::Object(_) => return Err(TargetsError::NotAnArray("an object")),
         };
         if entries.len() > MAX_TARGETS {
@@ -53,8 +94,8 @@ impl Targets {
         }
         let mut targets = Self::default();
         let mut seen = BTreeSet::new();
-        for (index, entry) in entries.iter().enumerate() {
-            let addr = target(index, entry)?;
+        for (number, entry) in (1..).zip(&entries) {
+            let addr = target(number, entry)?;
             if !seen.insert(as_dialed(addr)) {
                 continue;
             }
@@ -68,37 +109,37 @@ impl Targets {
     }
 }
 
-fn target(index: usize, entry: &serde_json::Value) -> Result<SocketAddr, TargetsError> {
+fn target(number: usize, entry: &serde_json::Value) -> Result<SocketAddr, TargetsError> {
     let addr: SocketAddr = entry
         .as_str()
         .and_then(|text| text.parse().ok())
         .ok_or_else(|| TargetsError::NotAnAddress {
-            index,
+            number,
             value: shown(&entry.to_string()),
         })?;
     let ip = canonical(addr.ip());
     let why = if addr.port() == 0 {
-        "port 0 is nobody's"
+        "port 0 is not a port that a node can listen on"
     } else if ip.is_unspecified() {
-        "the unspecified address is nobody's"
+        "the address is unspecified"
     } else if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
-        "it is the address of many"
+        "it is a multicast or broadcast address"
     } else {
         return Ok(addr);
     };
-    Err(TargetsError::Undialable { index, addr, why })
+    Err(TargetsError::Undialable { number, addr, why })
 }
 
-/// The address in the one form that equal destinations share.
+/// The address in a form that is equal for equal destinations.
 fn as_dialed(addr: SocketAddr) -> SocketAddr {
     match canonical(addr.ip()) {
         ip @ IpAddr::V4(_) => SocketAddr::new(ip, addr.port()),
-        // The scope of a link-local address is part of where it leads.
+        // The scope of a link-local address is part of the destination.
         IpAddr::V6(_) => addr,
     }
 }
 
-/// Whether a node that listens at `listen` would dial itself at `addr`, as far as the two addresses tell.
+/// Whether a node that listens on `listen` would dial itself at `addr`, judged by the two addresses alone.
 fn leads_to(listen: SocketAddr, addr: SocketAddr) -> bool {
     let (listen, addr) = (as_dialed(listen), as_dialed(addr));
     let listens_everywhere = listen.ip().is_unspecified()
@@ -144,40 +185,40 @@ mod tests {
     fn a_bad_file_of_targets_is_told_by_what_is_wrong_with_it() {
         let many = format!("[{}]", vec!["\"[::1]:1\""; MAX_TARGETS + 1].join(","));
         for (json, said) in [
-            ("", "it is not JSON"),
-            ("[\"[::1]:8090\",\n]", "it is not JSON"),
-            ("{\"a\": 1}", "and is an object"),
-            ("\"[::1]:8090\"", "and is a text"),
-            ("null", "and is null"),
+            ("", "it is not valid JSON"),
+            ("[\"[::1]:8090\",\n]", "it is not valid JSON"),
+            ("{\"a\": 1}", "but is an object"),
+            ("\"[::1]:8090\"", "but is a string"),
+            ("null", "but is null"),
             (
                 "[\"[::1]:8090\", \"zoe:8090\"]",
-                "index 1 must be an address with a port, such as \"[::1]:8090\", and is \"zoe:8090\"",
+                "entry 2: \"zoe:8090\" is not an address with a port; write for example \"[::1]:8090\"",
             ),
             (
                 "[8090]",
-                "index 0 must be an address with a port, such as \"[::1]:8090\", and is 8090",
+                "entry 1: 8090 is not an address with a port; write for example \"[::1]:8090\"",
             ),
-            ("[\"::1\"]", "and is \"::1\""),
-            ("[\"[::1]:0\"]", "index 0, [::1]:0, can't be dialed: port 0"),
+            ("[\"::1\"]", "entry 1: \"::1\" is not"),
+            ("[\"[::1]:0\"]", "entry 1: [::1]:0 can't be dialed: port 0"),
             (
                 "[\"[::]:80\"]",
-                "index 0, [::]:80, can't be dialed: the unspecified",
+                "entry 1: [::]:80 can't be dialed: the address is unspecified",
             ),
             (
                 "[\"[::ffff:0.0.0.0]:80\"]",
-                "can't be dialed: the unspecified",
+                "can't be dialed: the address is unspecified",
             ),
             (
                 "[\"[ff02::1]:80\"]",
-                "can't be dialed: it is the address of many",
+                "can't be dialed: it is a multicast or broadcast address",
             ),
             (
                 "[\"255.255.255.255:80\"]",
-                "can't be dialed: it is the address of many",
+                "can't be dialed: it is a multicast or broadcast address",
             ),
             (
                 many.as_str(),
-                "it has 65537 entries, and the limit is 65536",
+                "it has 65537 entries; at most 65536 are allowed",
             ),
         ] {
             let error = read(json).unwrap_err().to_string();

@@ -17,14 +17,13 @@ use super::key::Key;
 use super::liar::Liar;
 use super::lines::Lines;
 use super::news::{Told, Traffic};
-use super::outside::Shell;
 use super::path::{End, EndRef, Flight, Wanted};
 use super::queue::{Due, Queue};
 use super::whole::{CoreRef, Running};
 use super::window::{NEVER, Scene, Window};
 use crate::membership::{Action, Config, Core, DialError, DialId, Input, Time};
 use crate::record::{Record, Signer};
-use crate::settings::Settings;
+use crate::settings::{CoreStart, Settings};
 use crate::wire::{CloseCode, Message, NodeId};
 
 /// After its farewell a node waits for its last messages to leave, but no longer than this.
@@ -64,10 +63,13 @@ pub struct Node {
     pub(super) place: u32,
     pub(super) key: Arc<Key>,
     id: NodeId,
-    /// What its core is told at the next start.
-    pub config: Config,
-    /// What a whole node is told at the next start that its core is not.
-    pub shell: Shell,
+    /// Its settings, as of the next start.
+    pub settings: Settings,
+    /// What its core is told beside them at the next start.
+    pub start: CoreStart,
+    /// Datagrams to this address reach the node; `None` for the first published one. A whole node that publishes none is bound to
+    /// the unspecified address and learns its own from its peers.
+    pub reached_at: Option<SocketAddr>,
     /// Where it listens, or did when it ran last.
     pub(super) listens: Option<SocketAddr>,
     pub(super) body: Option<Body>,
@@ -114,7 +116,13 @@ pub(super) enum Body {
 
 impl Node {
     /// The node of a place in the world of a seed.
-    pub(super) fn new(seed: u64, place: u32, key: u64, config: Config) -> Self {
+    pub(super) fn new(
+        seed: u64,
+        place: u32,
+        key: u64,
+        settings: Settings,
+        addr: SocketAddr,
+    ) -> Self {
         let key = Arc::new(Key::new(key));
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(STREAMS_BEFORE + u64::from(place));
@@ -122,8 +130,12 @@ impl Node {
             place,
             id: key.node_id(),
             key,
-            config,
-            shell: Shell::default(),
+            settings,
+            start: CoreStart {
+                published: vec![addr],
+                ..CoreStart::default()
+            },
+            reached_at: None,
             listens: None,
             body: None,
             life: 0,
@@ -181,26 +193,10 @@ impl Node {
         }
     }
 
-    /// The settings of a whole node.
-    pub(super) fn settings(&self, dial_timeout: Duration) -> Settings {
-        let config = &self.config;
-        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        Settings {
-            label: config.label.to_string(),
-            network: config.network.to_string(),
-            targets: config.targets.clone(),
-            probe_interval_ms: u16::try_from(ms(config.probe_interval)).unwrap_or(u16::MAX),
-            full_mesh: config.full_mesh,
-            degree_target: config.degree_target,
-            degree_cap: config.degree_cap,
-            dials_at_once: config.dials_at_once,
-            dial_timeout_ms: ms(dial_timeout),
-            refresh_bytes_per_s: config.refresh_bytes_per_s,
-            forget_after_s: config.forget_after.as_secs(),
-            allow: self.shell.allow.clone(),
-            impair: self.shell.impair.clone(),
-            ..Settings::default()
-        }
+    /// What its core is told at the next start.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        self.settings.core(self.start.clone())
     }
 
     /// Its newest record, or its last one.
@@ -262,10 +258,10 @@ impl Node {
         assert!(self.body.is_none(), "node {} runs already", self.place);
         let since = u64::try_from(self.now.as_millis()).expect("a run is shorter than the world");
         let unix_ms = self.clock_ms + since;
-        self.config.run_id = run_id;
-        self.config.seed = seed;
-        self.config.start_unix_ms = unix_ms;
-        self.config.epoch = unix_ms.max(self.config.epoch + 1);
+        self.start.run_id = run_id;
+        self.start.seed = seed;
+        self.start.unix_ms = unix_ms;
+        self.start.epoch = unix_ms.max(self.start.epoch + 1);
         self.life += 1;
         self.started = self.now;
         self.leaving = false;
@@ -274,7 +270,7 @@ impl Node {
 
     /// Starts a core in the life that has begun.
     pub(super) fn start_core(&mut self, scene: &Scene<'_>) {
-        let core = Core::new(self.config.clone(), self.key.clone());
+        let core = Core::new(self.config(), self.key.clone());
         self.body = Some(Body::Core(Box::new(core)));
         self.tell(Told::Started);
         self.give(scene, Input::Timeout);
@@ -305,8 +301,8 @@ impl Node {
         let Some(core) = self.core() else { return };
         let (epoch, remembered) = (core.epoch(), core.remembered().into_iter().collect());
         drop(core);
-        self.config.epoch = epoch;
-        self.config.remembered = remembered;
+        self.start.epoch = epoch;
+        self.start.remembered = remembered;
     }
 
     /// It says farewell, and goes when that has left.

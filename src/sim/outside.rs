@@ -7,25 +7,9 @@ use quinn::Runtime as _;
 use super::host::Body;
 use super::whole::{Running, lock};
 use super::world::World;
-use crate::impair::Rules;
-#[cfg(doc)]
-use crate::membership::Config;
 use crate::membership::Time;
 use crate::node;
 use crate::snapshot::SnapshotReader;
-use crate::wire::NodeId;
-
-/// What a whole node is told at its start that its core is not. Bare cores ignore it.
-#[derive(Debug, Clone, Default)]
-pub struct Shell {
-    /// The nodes that it may have links with; empty for all.
-    pub allow: Vec<NodeId>,
-    /// What the node itself does to the datagrams that it sends.
-    pub impair: Rules,
-    /// Datagrams to this address reach the node; `None` for the first of [`Config::addrs`]. A node that has none of those is
-    /// bound to the unspecified address and learns its own from its peers.
-    pub reached_at: Option<SocketAddr>,
-}
 
 /// A datagram that a whole node sends.
 #[derive(Debug, Clone, Copy)]

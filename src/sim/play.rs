@@ -15,7 +15,7 @@ use super::places::{Places, Who};
 use super::scenario::{Action, Fidelity, Introduction, Scenario};
 use super::views::{Standing, Views, counts};
 use super::watch::{Violation, Watch};
-use super::world::{Told, World, addr, default_config};
+use super::world::{Told, World, settings_of};
 use crate::membership::Time;
 
 /// Views are judged so often while they change, and at rest; in a large network, where that is dear, more rarely.
@@ -89,7 +89,6 @@ impl<'a> Play<'a> {
             Fidelity::Core => World::new(scenario.seed),
             Fidelity::Whole => World::of_whole_nodes(scenario.seed),
         };
-        world.dial_timeout = scenario.settings.dial_timeout;
         world.restarts = scenario.restarts();
         world.change_terrain(|terrain| *terrain = scenario.terrain.clone());
         people(scenario, &mut world, &mut rng);
@@ -474,23 +473,11 @@ fn people(scenario: &Scenario, world: &mut World, rng: &mut ChaCha8Rng) {
             }
             Introduction::Targets(all) => all[place].clone(),
         };
-        let settings = &scenario.settings;
-        let config = crate::membership::Config {
-            addrs: vec![addr(place)],
-            probe_interval: settings.probe_interval,
-            full_mesh: settings.full_mesh,
-            degree_target: settings.degree_target,
-            degree_cap: settings.degree_cap,
-            dials_at_once: settings.dials_at_once,
-            refresh_bytes_per_s: settings.refresh_bytes_per_s,
-            forget_after: settings.forget_after,
-            ..default_config(place, &targets)
-        };
         let key = scenario
             .seed
             .wrapping_mul(1 << 20)
             .wrapping_add(place as u64);
-        world.add(key, config);
+        world.add(key, settings_of(&scenario.settings, place, &targets));
         let clock = &mut world.nodes[place].clock_ms;
         *clock = *clock - skew.min(*clock) + rng.random_range(0..=2 * skew);
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::lines::{Terrain, Way};
 use super::places::{Places, Who};
 use crate::impair::Impairment;
+use crate::settings::Settings;
 
 /// See the module's documentation.
 #[derive(Debug, Clone)]
@@ -35,8 +36,8 @@ pub struct Scenario {
     pub steps: Vec<Step>,
     /// Nodes that come and go all the while.
     pub churn: Option<Churn>,
-    /// What holds for every node.
-    pub settings: NodeSettings,
+    /// What holds for every node; label and targets are each node's own.
+    pub settings: Settings,
     /// Each node's clock is wrong by up to so much, either way.
     pub clocks: Duration,
     /// What must hold.
@@ -171,27 +172,6 @@ pub struct Churn {
     pub from: Duration,
     /// When it ends.
     pub until: Duration,
-}
-
-/// The settings of a node that mean something to its core, from the names and bounds that the program's settings have.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct NodeSettings {
-    /// `network.controller.probe.interval_ms`.
-    pub probe_interval: Duration,
-    /// `network.controller.degree.full_mesh`.
-    pub full_mesh: usize,
-    /// `network.controller.degree.target`.
-    pub degree_target: usize,
-    /// `network.controller.degree.cap`.
-    pub degree_cap: usize,
-    /// `network.controller.dial.at_once`.
-    pub dials_at_once: usize,
-    /// `network.controller.dial.timeout_ms`.
-    pub dial_timeout: Duration,
-    /// `network.controller.refresh.bytes_per_s`.
-    pub refresh_bytes_per_s: u32,
-    /// `network.controller.memory.forget_after_s`.
-    pub forget_after: Duration,
 }
 
 /// What must hold; a run in which it doesn't is stopped.

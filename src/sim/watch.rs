@@ -211,7 +211,10 @@ impl Watch {
         before: Option<&Record>,
     ) -> Result<(), Violation> {
         let (at, place) = (news.at, news.place);
-        let (links, cap) = (own.body().links.len(), world.nodes[place].config.degree_cap);
+        let (links, cap) = (
+            own.body().links.len(),
+            world.nodes[place].settings.degree_cap,
+        );
         if links > cap.min(MAX_LINKS) {
             let what = format!("node {place} lists {links} links, and may have {cap}");
             return violation(at, Rule::Degree, what);
@@ -343,7 +346,7 @@ impl Watch {
         for (name, count, limit) in [
             ("nodes", tables.nodes, MAX_NODES),
             ("remembered nodes", tables.remembered, MAX_REMEMBERED),
-            ("dials", tables.dials, node.config.dials_at_once),
+            ("dials", tables.dials, node.settings.dials_at_once),
             ("waiting dials", tables.dial_queue, MAX_DIAL_QUEUE),
         ] {
             if count > limit {

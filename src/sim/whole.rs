@@ -28,11 +28,11 @@ use super::size;
 use super::socket::{Outbox, Sent, SimSocket};
 use super::world::{World, small};
 use crate::identity::Identity;
-use crate::membership::{Action, Config, Core, Input, Time};
+use crate::membership::{Action, Core, Input, Time};
 use crate::memory::Memory;
 use crate::node::{Assembly, Node, Witness, Word};
 use crate::record::Record;
-use crate::settings::Settings;
+use crate::settings::{CoreStart, Settings};
 use crate::wire::{Message, NodeId};
 
 /// What a datagram weighs beside its bytes: headers of IPv6 and UDP.
@@ -128,11 +128,11 @@ impl Whole {
         addr: SocketAddr,
         identity: Identity,
         settings: Settings,
-        config: &Config,
+        start: &CoreStart,
     ) -> Running {
         let (host, runtime) = self.executor.add_host();
         self.places.insert(host, place);
-        let local = if config.addrs.is_empty() {
+        let local = if start.published.is_empty() {
             SocketAddr::new(unspecified(addr.ip()), addr.port())
         } else {
             addr
@@ -145,16 +145,16 @@ impl Whole {
             socket: socket.clone(),
             tap: Arc::default(),
             runtime: runtime.clone(),
-            run_id: config.run_id,
-            core_seed: config.seed,
-            quinn_seed: Some(config.seed),
-            start_unix_ms: config.start_unix_ms,
-            published: config.addrs.clone(),
+            run_id: start.run_id,
+            core_seed: start.seed,
+            quinn_seed: Some(start.seed),
+            start_unix_ms: start.unix_ms,
+            published: start.published.clone(),
             state: None,
             memory: Memory {
                 // It says what must not be used again, and the core takes the next one.
-                epoch: config.epoch - 1,
-                nodes: config.remembered.clone(),
+                epoch: start.epoch - 1,
+                nodes: start.remembered.clone(),
             },
             witness: Some(witness(self.ledger.clone())),
         };
@@ -225,12 +225,11 @@ impl Running {
 impl World {
     /// Starts a whole node in the life that has begun.
     pub(super) fn start_whole(&mut self, place: usize) {
-        let timeout = self.dial_timeout;
         let whole = self.whole.as_mut().expect("whole nodes run here");
         let node = &mut self.nodes[place];
         let addr = node.listens.expect("a whole node listens somewhere");
-        let settings = node.settings(timeout);
-        let running = whole.start(place, addr, node.key.identity(), settings, &node.config);
+        let settings = node.settings.clone();
+        let running = whole.start(place, addr, node.key.identity(), settings, &node.start);
         self.deed(place, |node, _| {
             node.body = Some(Body::Whole(running));
             node.tell(Told::Started);

@@ -30,7 +30,6 @@ pub(super) struct Scene<'a> {
     pub(super) land: &'a Land,
     /// Who listens where.
     pub(super) listeners: &'a BTreeMap<SocketAddr, u32>,
-    pub(super) dial_timeout: Duration,
     pub(super) encoded: bool,
     /// Whether a node that ends may be started again.
     pub(super) restarts: bool,

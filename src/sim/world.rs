@@ -22,10 +22,11 @@ use super::queue::trim;
 use super::whole::Whole;
 use super::window::{Agenda, Crew, Scene, Window};
 use crate::membership::{Config, Ids, Time};
+use crate::settings::{CoreStart, Settings};
 
 pub use super::host::Node;
 pub use super::news::{News, Told, Traffic};
-pub use super::outside::{SentDatagram, Shell, Wiretap};
+pub use super::outside::{SentDatagram, Wiretap};
 
 /// The name of every simulated network.
 pub const NETWORK: &str = "simulated";
@@ -46,29 +47,29 @@ pub fn addr(place: usize) -> SocketAddr {
     SocketAddr::from((Ipv6Addr::LOCALHOST, FIRST_PORT + place))
 }
 
-/// The settings of the core as the program has them by default, for the node of a place.
+/// The program's default settings, for the node of a place that is told of these others.
+#[must_use]
+pub fn default_settings(place: usize, targets: &[usize]) -> Settings {
+    settings_of(&Settings::default(), place, targets)
+}
+
+/// The settings that all nodes have, for the node of a place that is told of these others.
+pub(super) fn settings_of(all: &Settings, place: usize, targets: &[usize]) -> Settings {
+    Settings {
+        label: format!("node {place}"),
+        network: NETWORK.to_owned(),
+        targets: targets.iter().map(|&target| addr(target)).collect(),
+        ..all.clone()
+    }
+}
+
+/// What a core with the default settings is told at the place, without a run id and a seed.
 #[must_use]
 pub fn default_config(place: usize, targets: &[usize]) -> Config {
-    Config {
-        network: NETWORK.into(),
-        label: format!("node {place}").into(),
-        addrs: vec![addr(place)],
-        targets: targets.iter().map(|&target| addr(target)).collect(),
-        remembered: Vec::new(),
-        run_id: 0,
-        epoch: 0,
-        seed: [0; 32],
-        start_unix_ms: 0,
-        probe_interval: Duration::from_millis(1500),
-        full_mesh: 16,
-        degree_target: 8,
-        degree_cap: 16,
-        dials_at_once: 8,
-        refresh_bytes_per_s: 64,
-        forget_after: Duration::from_secs(600),
-        tuning: Arc::default(),
-        ids: None,
-    }
+    default_settings(place, targets).core(CoreStart {
+        published: vec![addr(place)],
+        ..CoreStart::default()
+    })
 }
 
 /// Takes lines of a log: when, at which place, what.
@@ -96,8 +97,6 @@ pub struct World {
     pub(super) steps: u64,
     /// Where whole nodes run, if they do.
     pub(super) whole: Option<Whole>,
-    /// When a dial is given up.
-    pub dial_timeout: Duration,
     /// Every message goes through its bytes, which a test may want.
     pub encoded: bool,
     /// Nodes that ended may be started again.
@@ -143,7 +142,6 @@ impl World {
             telling: Telling::default(),
             steps: 0,
             whole: None,
-            dial_timeout: Duration::from_millis(2900),
             encoded: false,
             restarts: true,
             tap: None,
@@ -173,7 +171,7 @@ impl World {
 
     fn give_ids(&mut self, place: usize) {
         let shards = self.ids.len();
-        self.nodes[place].config.ids = Some(self.ids[place % shards].clone());
+        self.nodes[place].start.ids = Some(self.ids[place % shards].clone());
     }
 
     /// The time since the world began.
@@ -207,10 +205,10 @@ impl World {
     ///
     /// # Panics
     /// When there are [`MAX_PLACES`] already.
-    pub fn add(&mut self, key: u64, config: Config) -> usize {
+    pub fn add(&mut self, key: u64, settings: Settings) -> usize {
         let place = self.nodes.len();
         assert!(place < MAX_PLACES, "there are no more ports");
-        let node = Node::new(self.seed, small(place), key, config);
+        let node = Node::new(self.seed, small(place), key, settings, addr(place));
         self.nodes.push(node);
         if !self.ids.is_empty() {
             self.give_ids(place);
@@ -223,7 +221,8 @@ impl World {
     /// Takes note of where a node listens.
     fn listen(&mut self, place: usize) {
         let node = &mut self.nodes[place];
-        let addr = node.shell.reached_at.or(node.config.addrs.first().copied());
+        let published = node.start.published.first().copied();
+        let addr = node.reached_at.or(published);
         let place = small(place);
         if let Some(before) = std::mem::replace(&mut node.listens, addr)
             && self.listeners.get(&before) == Some(&place)
@@ -299,7 +298,6 @@ impl World {
         let scene = Scene {
             land: &self.land,
             listeners: &self.listeners,
-            dial_timeout: self.dial_timeout,
             encoded: self.encoded,
             restarts: self.restarts,
             logs: self.tap.is_some(),
@@ -358,7 +356,6 @@ impl World {
         let scene = Scene {
             land: &self.land,
             listeners: &self.listeners,
-            dial_timeout: self.dial_timeout,
             encoded: self.encoded,
             restarts: self.restarts,
             logs: self.tap.is_some(),

@@ -86,7 +86,7 @@ impl Net {
         own.verify(NETWORK).expect("only genuine records travel");
         let degree = own.body().links.len();
         assert!(
-            degree <= self.nodes[place].config.degree_cap,
+            degree <= self.nodes[place].settings.degree_cap,
             "node {place} lists {degree} links at {now:?}"
         );
     }

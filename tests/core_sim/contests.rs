@@ -116,8 +116,8 @@ fn a_second_node_with_a_key_in_use_is_turned_away() {
             net.start(place);
         }
         net.settle(secs(5));
-        net.nodes[6].config.targets = net.nodes[3].config.targets.clone();
-        net.nodes[6].config.targets[0] = crate::net::addr(3);
+        net.nodes[6].settings.targets = net.nodes[3].settings.targets.clone();
+        net.nodes[6].settings.targets[0] = crate::net::addr(3);
         net.start(6);
         net.run(secs(60));
         let told =
@@ -144,7 +144,7 @@ fn a_target_that_is_the_node_itself() {
         net.settle(secs(2));
         net.rest(60);
         for place in [0, 1] {
-            let addr = net.nodes[place].config.addrs[0];
+            let addr = net.nodes[place].start.published[0];
             let dials = net.dials[place].iter().filter(|dial| dial.1 == addr);
             assert_eq!(dials.count(), 1, "it dials itself once");
         }

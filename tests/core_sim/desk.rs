@@ -91,9 +91,10 @@ impl Desk {
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut net = Net::new(0);
         net.add(&[]);
-        let node = &mut net.nodes[0];
-        change(&mut node.config);
-        let core = Core::new(node.config.clone(), node.signer());
+        let node = &net.nodes[0];
+        let mut config = node.config();
+        change(&mut config);
+        let core = Core::new(config, node.signer());
         let mut desk = Self {
             core,
             now: ms(0),

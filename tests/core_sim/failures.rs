@@ -79,7 +79,7 @@ fn a_leaver_is_gone_at_once_and_nobody_dials_it() {
         net.settle(secs(1));
         let from = net.now();
         net.rest(120);
-        let addr = net.nodes[9].config.addrs[0];
+        let addr = net.nodes[9].start.published[0];
         for dials in &net.dials[..9] {
             assert!(
                 !dials
@@ -244,7 +244,7 @@ fn a_node_that_moves_is_found_by_what_it_dials() {
         let mut net = settled(seed, 6);
         net.strict = false;
         net.kill(3);
-        net.nodes[3].config.addrs = vec!["[::1]:9999".parse().unwrap()];
+        net.nodes[3].start.published = vec!["[::1]:9999".parse().unwrap()];
         net.run(secs(5));
         net.start(3);
         net.settle(secs(5));

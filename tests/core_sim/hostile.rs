@@ -500,7 +500,7 @@ fn a_peer_that_stops_reading_is_dropped() {
     let mut net = Net::new(1);
     net.add(&[]);
     let node = &net.nodes[0];
-    let mut core = Core::new(node.config.clone(), node.signer());
+    let mut core = Core::new(node.config(), node.signer());
     let peer = identity(2);
     let connected = connected(LIAR, &peer, Record::sign(body(&peer), NETWORK, &peer), 1);
     core.handle(ms(0), Input::Connected(Box::new(connected)));

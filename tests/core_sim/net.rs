@@ -134,10 +134,10 @@ impl Net {
 
     /// A place for a node with that key, which dials those places first.
     pub(crate) fn add_with_key(&mut self, key: u16, targets: &[usize]) -> usize {
-        let config = world::default_config(self.nodes.len(), targets);
+        let settings = world::default_settings(self.nodes.len(), targets);
         self.shown.push(BTreeSet::new());
         self.dials.push(Vec::new());
-        self.world.add(key.into(), config)
+        self.world.add(key.into(), settings)
     }
 
     pub(crate) fn add(&mut self, targets: &[usize]) -> usize {

@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use area_net::membership::{Closed, Config, Event};
+use area_net::membership::{Closed, Event};
+use area_net::settings::{CoreStart, Settings};
 use area_net::sim::lines::Ground;
-use area_net::sim::world::{Shell, Told, World, default_config};
+use area_net::sim::world::{Told, World, default_settings};
 use area_net::snapshot::{NodeState, Snapshot, SnapshotReader};
 use area_net::wire::NodeId;
 use tracing::subscriber::DefaultGuard;
@@ -132,7 +133,7 @@ impl Network {
         let known = self.names.iter().position(|known| *known == name);
         known.unwrap_or_else(|| {
             self.names.push(name);
-            self.world.add(key(name), default_config(0, &[]))
+            self.world.add(key(name), default_settings(0, &[]))
         })
     }
 
@@ -174,26 +175,27 @@ impl Network {
         let place = self.place(name);
         let allow: Vec<NodeId> = start.allow.iter().map(|name| self.id(name)).collect();
         let here = addr(name);
-        let defaults = default_config(place, &[]);
+        let defaults = default_settings(place, &[]);
         let behind_ms = u64::try_from(start.behind.as_millis()).unwrap();
         let node = &mut self.world.nodes[place];
         node.clock_ms = GENESIS_MS - behind_ms;
-        node.config = Config {
-            label: start.label.unwrap_or(name).into(),
-            network: start.network.map_or(defaults.network, Into::into),
+        node.settings = Settings {
+            label: start.label.unwrap_or(name).to_owned(),
+            network: start.network.map_or(defaults.network, str::to_owned),
             targets: start.targets.iter().map(|name| addr(name)).collect(),
-            addrs: if start.everywhere {
+            allow,
+            impair: start.impair.parse().unwrap(),
+            ..defaults
+        };
+        node.start = CoreStart {
+            published: if start.everywhere {
                 Vec::new()
             } else {
                 vec![here]
             },
-            ..defaults
+            ..CoreStart::default()
         };
-        node.shell = Shell {
-            allow,
-            impair: start.impair.parse().unwrap(),
-            reached_at: start.everywhere.then_some(here),
-        };
+        node.reached_at = start.everywhere.then_some(here);
         self.world.start(place);
         self.histories.insert(name, History::new());
         let reader = self.world.reader(place).unwrap();

@@ -42,10 +42,10 @@ use toml::Spanned;
 
 use super::lines::Terrain;
 use super::places::Places;
-use super::scenario::{Bounds, Churn, Fidelity, Group, Introduction, NodeSettings, Scenario};
+use super::scenario::{Bounds, Churn, Fidelity, Group, Introduction, Scenario};
 use super::world::MAX_PLACES;
 use crate::nearest::did_you_mean;
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{self, KEYS, Settings};
 pub use flags::{Flags, toml_of_flags};
 use steps::{End, RawStep};
 use words::{Names, Source, Wrong, duration, explain, read_file};
@@ -431,59 +431,37 @@ impl Builder {
         }
     }
 
-    fn settings(&self) -> Result<NodeSettings, ScenarioError> {
+    fn settings(&self) -> Result<Settings, ScenarioError> {
         let (mut all, mut last) = (Vec::new(), None);
         for layer in &self.layers {
             for text in &layer.file.settings {
-                let key = text.get_ref().split('=').next().unwrap_or_default();
-                let key = key.trim().trim_matches('"');
-                if !MEANT.contains(&key) {
-                    let hint = did_you_mean(key, MEANT);
-                    let what = format!("`{key}` means nothing to a simulated node{hint}");
+                let place = layer.source.place(&text.span());
+                let read = settings::Layer::from_argument(text.get_ref());
+                let read = read.map_err(|source| ScenarioError::Setting {
+                    place: place.clone(),
+                    source: Box::new(source),
+                })?;
+                if let Some(key) = read.keys().find(|key| !key.simulated) {
+                    let meant = KEYS.iter().filter(|key| key.simulated);
+                    let meant: Vec<_> = meant.map(|key| format!("`{}`", key.name)).collect();
+                    let what = format!(
+                        "`{}` means nothing to a simulated node; it takes {}",
+                        key.name,
+                        meant.join(", ")
+                    );
                     return Err(layer.refuse(text.span(), what));
                 }
-                let place = layer.source.place(&text.span());
-                match Settings::from_arguments(std::slice::from_ref(text.get_ref())) {
-                    // Whether they contradict each other is seen at the end, when all are there.
-                    Ok(_) | Err(SettingsError::Contradiction { .. }) => {}
-                    Err(source) => {
-                        let source = Box::new(source);
-                        return Err(ScenarioError::Setting { place, source });
-                    }
-                }
-                all.push(text.get_ref().clone());
+                all.push(read);
                 last = Some(place);
             }
         }
-        let settings = Settings::from_arguments(&all);
-        let settings = settings.map_err(|source| ScenarioError::Setting {
+        // Whether they contradict each other is seen when all are there.
+        Settings::of_layers(all).map_err(|source| ScenarioError::Setting {
             place: last.unwrap_or_else(|| "the settings".to_owned()),
             source: Box::new(source),
-        })?;
-        Ok(NodeSettings {
-            probe_interval: Duration::from_millis(settings.probe_interval_ms.into()),
-            full_mesh: settings.full_mesh,
-            degree_target: settings.degree_target,
-            degree_cap: settings.degree_cap,
-            dials_at_once: settings.dials_at_once,
-            dial_timeout: Duration::from_millis(settings.dial_timeout_ms),
-            refresh_bytes_per_s: settings.refresh_bytes_per_s,
-            forget_after: Duration::from_secs(settings.forget_after_s),
         })
     }
 }
-
-/// The settings that mean something to a core.
-const MEANT: [&str; 8] = [
-    "network.controller.probe.interval_ms",
-    "network.controller.degree.full_mesh",
-    "network.controller.degree.target",
-    "network.controller.degree.cap",
-    "network.controller.dial.at_once",
-    "network.controller.dial.timeout_ms",
-    "network.controller.refresh.bytes_per_s",
-    "network.controller.memory.forget_after_s",
-];
 
 fn introduction_of(layer: &Layer, text: &Spanned<String>) -> Result<Introduction, ScenarioError> {
     let words: Vec<&str> = text.get_ref().split_whitespace().collect();

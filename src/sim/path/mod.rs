@@ -76,11 +76,11 @@ impl Node {
         let peer = scene.listeners.get(&wanted.addr).copied();
         let live = Live::new(peer, Opening::of_dialer(wanted, self.now), self.now);
         self.ends.insert(end, End::Live(live));
-        self.at(scene.dial_timeout, What::DialTimeout(end));
+        self.at(self.settings.dial_timeout, What::DialTimeout(end));
         if let Some(peer) = peer {
             let caller = Caller {
                 id: self.id(),
-                addr: self.config.addrs[0],
+                addr: self.start.published[0],
                 eager: wanted.eager,
             };
             self.launch(scene, end.other(), peer, Packet::Initial(Box::new(caller)));

@@ -1,0 +1,210 @@
+//! The table of all settings. An entry contains everything there is to know about a key.
+//!
+//! The fields of [`Settings`], the defaults, the checks, the list in `area-net -h`, `config/network/default.toml` and
+//! `docs/settings.md` are made from it. The comment of an entry is its documentation: a summary in one line, then a paragraph.
+//! Run `UPDATE=1 cargo test --lib settings::files` after a change to rewrite the two files.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tracing::Level;
+
+use super::key::Key;
+use super::kind::{Field, Kind, Unit};
+use super::{LogFormat, Values};
+use crate::impair::Rules;
+use crate::wire::NodeId;
+
+/// Defines the struct, the table and the conversion between them from one list of
+/// `"the.key" => field: Type = "default as TOML", Kind, more(...);`, where `more` is a method of [`Key`].
+macro_rules! settings {
+    (
+        $(#[$about:meta])*
+        pub struct $Settings:ident {
+            $(#[derived] $(#[$comment:meta])* $derived:ident: $derived_type:ty;)*
+            $(
+                $(#[doc = $line:literal])+
+                $name:literal => $field:ident: $type:ty = $default:literal, $kind:expr $(, $more:ident($($with:expr)?))*;
+            )*
+        }
+    ) => {
+        $(#[$about])*
+        pub struct $Settings {
+            $($(#[$comment])* pub $derived: $derived_type,)*
+            $(
+                #[doc = concat!("`", $name, "`:")]
+                $(#[doc = $line])+
+                pub $field: $type,
+            )*
+        }
+
+        /// All settings, in the order of the documentation.
+        pub static KEYS: &[Key] = &[
+            $(Key::new($name, $kind, $default, &[$($line),+])$(.$more($($with)?))*,)*
+        ];
+
+        impl $Settings {
+            /// Settings with these values; the derived fields are empty.
+            pub(super) fn of_values(values: &Values) -> Self {
+                Self {
+                    $($derived: Default::default(),)*
+                    $($field: <$type>::from_value(values.get($name)).expect("the kind suits the field"),)*
+                }
+            }
+        }
+    };
+}
+
+settings! {
+    /// Everything a node must know before it starts, checked.
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct Settings {
+        #[derived]
+        /// The profile's name, which is also the name of its folders under `profiles/` and `certs/`.
+        profile: String;
+        #[derived]
+        /// The addresses in the target file, without those of this node itself.
+        targets: Vec<SocketAddr>;
+        #[derived]
+        /// The addresses in the target file that lead to this node itself. The log mentions them.
+        skipped_own: Vec<SocketAddr>;
+
+        /// Name of the node in logs and pictures; empty stands for the profile's name
+        ///
+        /// Any text. Two nodes may have the same label, because nodes are told apart by their keys. A longer label
+        /// makes the node's record longer at every node.
+        "label" => label: String = r#""""#, Kind::Label;
+
+        /// Lowest level of area-net's own log messages
+        ///
+        /// Messages go to stderr. Other libraries log from `warn` up. `debug` logs every dial and every verdict on a
+        /// link. `trace` logs every message and slows down a node in a large network. The variable `RUST_LOG`, if
+        /// set, overrides this setting.
+        "log.level" => log_level: Level = r#""info""#,
+            Kind::Choice(&["error", "warn", "info", "debug", "trace"]);
+
+        /// Format of log messages: `text` for people, `json` for programs
+        ///
+        /// A line of `text` begins with the time in UTC. With `json`, each line is one JSON object.
+        "log.format" => log_format: LogFormat = r#""text""#, Kind::Choice(&["text", "json"]);
+
+        /// Name of the network; only nodes with the same name connect
+        ///
+        /// The name is part of the handshake, so two networks on one machine never merge by accident. It is not a
+        /// secret and keeps nobody out; `network.allow` does.
+        "network.name" => network: String = r#""area-net""#, Kind::NetworkName;
+
+        /// Ids of the only nodes to connect with; an empty list allows every node
+        ///
+        /// The list keeps strangers out, but it must be kept up to date at every node: a node that is missing from it
+        /// gets no link at all. The ids of all nodes are in `network.json`.
+        "network.allow" => allow: Vec<NodeId> = "[]", Kind::NodeIds;
+
+        /// IP address to listen on
+        ///
+        /// `::1` can be reached only from this machine. `::` stands for every address of the machine, so everybody
+        /// who can reach the machine can reach the node. The address has no port and no brackets.
+        "network.controller.listen.addr" => listen_addr: IpAddr = r#""::1""#, Kind::ListenAddr;
+
+        /// UDP port to listen on; 0 lets the system choose one
+        ///
+        /// With 0 the port changes at every start, so no other node can have this node as a target. Most systems
+        /// require privileges for ports below 1024.
+        "network.controller.listen.port" => listen_port: u16 = "8083", Kind::number(0, 65_535);
+
+        /// File with the addresses to dial; empty for none
+        ///
+        /// The file is a JSON array of socket addresses, such as `["[::1]:8090", "192.0.2.7:8083"]`, with at most
+        /// 65,536 entries in 8 MiB. A relative path is relative to the working directory. The node dials these
+        /// targets at its start and never forgets them. One target that is up is enough, because the node learns
+        /// about all other nodes from it. A `peers.json` that a node wrote can be used as a target file. A node
+        /// without targets waits until another node dials it.
+        "network.controller.target.path" => target_path: String = r#""""#,
+            Kind::Path,
+            older_name("network.controller.target.file");
+
+        /// Write `peers.d2`, the picture of the network for d2
+        ///
+        /// The file is `profiles/<PROFILE>/peers.d2`, and `d2 --watch` shows it. It is rewritten when the network
+        /// changes, which costs processor time and disk writes in a large network.
+        "network.controller.d2" => d2: bool = "false", Kind::Flag;
+
+        /// Impairment of the packets this node sends, in the syntax of tc netem; empty for none
+        ///
+        /// Delay, jitter, loss, bursts of loss, corruption, duplication, reordering and a rate limit, written as for
+        /// `tc qdisc ... netem` (see `man tc-netem`), for example `delay 40ms 10ms loss 5%`. It needs neither root
+        /// nor Linux and impairs no other program. A rule may begin with the address that it applies to: `delay 40ms;
+        /// to [::1]:8090 loss 100%` drops every packet to that peer and delays packets to all others. The most
+        /// specific rule applies. At most 64 rules in 4096 bytes. An impaired node serves its neighbours worse; its
+        /// log and its pictures say that it is impaired.
+        "network.controller.impair" => impair: Rules = r#""""#, Kind::Impairment;
+
+        /// Time between two probes of a healthy link
+        ///
+        /// A shorter interval detects a dead link sooner and measures round-trip times more often, but traffic and
+        /// processor time grow in proportion. A node with more than six links makes the interval longer, up to twice
+        /// as long, so that its total effort does not grow with the number of links. After a missed answer, probes
+        /// follow every 250 ms whatever the interval.
+        "network.controller.probe.interval_ms" => probe_interval: Duration = "1500",
+            Kind::measured(200, 10_000, Unit::Milliseconds),
+            simulated();
+
+        /// Largest network in which every node has a link with every other node
+        ///
+        /// In a larger network nodes drop links until each has about `degree.target`. A higher value measures more
+        /// pairs of nodes directly, but the number of links and of probes grows with its square.
+        "network.controller.degree.full_mesh" => full_mesh: usize = "16", Kind::number(2, 32), simulated();
+
+        /// Approximate number of links of a node in a larger network
+        ///
+        /// It applies to networks larger than `degree.full_mesh`. Accepted links count as well as dialed ones. More
+        /// links survive more failures at once and spread news sooner, but each link costs probes.
+        "network.controller.degree.target" => degree_target: usize = "8", Kind::number(4, 32), simulated();
+
+        /// Largest number of links of this node
+        ///
+        /// A node that is full refuses dials and names other nodes to try instead. A higher cap lets more nodes join
+        /// through this node at once, but each link costs memory and probes.
+        "network.controller.degree.cap" => degree_cap: usize = "16",
+            Kind::number(6, 64),
+            simulated(),
+            at_least(&[("network.controller.degree.target", 0), ("network.controller.degree.full_mesh", -1)]);
+
+        /// Largest number of simultaneous dials
+        ///
+        /// A higher value joins a large network sooner. Each dial is a cryptographic handshake, and too many at once
+        /// lose packets on a slow line.
+        "network.controller.dial.at_once" => dials_at_once: usize = "8", Kind::number(1, 64), simulated();
+
+        /// Time after which a dial is given up
+        ///
+        /// 2900 ms allow three attempts to send QUIC's first packet. With a shorter time the node tries the next
+        /// address sooner. With a longer time dials over slow or lossy paths succeed more often.
+        "network.controller.dial.timeout_ms" => dial_timeout: Duration = "2900",
+            Kind::measured(500, 10_000, Unit::Milliseconds),
+            simulated();
+
+        /// Traffic budget of this node for updates of round-trip times alone
+        ///
+        /// A larger budget keeps the round-trip times in every node's picture fresher. With 0, a changed round-trip
+        /// time is published only together with a changed link. The budget never delays changes of nodes or links.
+        "network.controller.refresh.bytes_per_s" => refresh_bytes_per_s: u32 = "64",
+            Kind::measured(0, 1_000_000, Unit::BytesPerSecond),
+            simulated();
+
+        /// Time for which the record of a node that is not up is kept in memory
+        ///
+        /// With a longer time, a node that returns is recognised for longer. Each record takes up to about 2 KiB.
+        "network.controller.memory.forget_after_s" => forget_after: Duration = "600",
+            Kind::measured(10, 86_400, Unit::Seconds),
+            simulated();
+
+        /// Time for which addresses that worked are kept on disk
+        ///
+        /// With these addresses the node finds the network again after a long absence. A longer time makes that more
+        /// reliable, but causes dials to addresses that were abandoned long ago. With 0, none are kept. Targets are
+        /// never forgotten.
+        "network.controller.memory.addresses_for_days" => addresses_for: Duration = "30",
+            Kind::measured(0, 3650, Unit::Days);
+    }
+}

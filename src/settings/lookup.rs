@@ -1,0 +1,100 @@
+//! Finds a key by its name or its older name, and the nearest key to a mistyped name.
+
+use super::key::Key;
+use super::keys::KEYS;
+use crate::nearest::edits;
+
+/// The key with this name or older name.
+pub(super) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.is_called(name))
+}
+
+/// The first key in the group with this name. `None`: there is no such group.
+pub(super) fn first_in_group(group: &str) -> Option<&'static str> {
+    KEYS.iter().map(|key| key.name).find(|name| {
+        name.strip_prefix(group)
+            .is_some_and(|rest| rest.starts_with('.'))
+    })
+}
+
+/// The known key that is nearest to an unknown one.
+///
+/// A typing error is found by the edit distance of the whole name. Where groups were left out or mixed up, the last word
+/// identifies the key best, so its edit distance counts double.
+pub(super) fn nearest(unknown: &str) -> &'static str {
+    let unknown = unknown.to_lowercase();
+    let last_word = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+    let distance = |known: &str| {
+        let tails = known
+            .match_indices('.')
+            .map(|(dot, _)| &known[dot + 1..])
+            .chain([known]);
+        let whole = tails
+            .map(|tail| edits(&unknown, tail))
+            .min()
+            .expect("the whole key is among them");
+        whole + 2 * edits(&last_word(&unknown), &last_word(known))
+    };
+    let inside = KEYS.iter().find(|key| {
+        unknown
+            .strip_prefix(key.name)
+            .is_some_and(|rest| rest.starts_with('.'))
+    });
+    inside
+        .or_else(|| KEYS.iter().min_by_key(|key| distance(key.name)))
+        .expect("there are keys")
+        .name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_key_is_near_the_one_that_was_meant() {
+        for (typed, meant) in [
+            (
+                "network.controller.listen.prt",
+                "network.controller.listen.port",
+            ),
+            ("network.controller.port", "network.controller.listen.port"),
+            ("port", "network.controller.listen.port"),
+            ("listen.port", "network.controller.listen.port"),
+            ("netwrok.controller.d2", "network.controller.d2"),
+            ("d2", "network.controller.d2"),
+            ("lable", "label"),
+            ("Label", "label"),
+            ("label.x", "label"),
+            (
+                "network.controler.target.pth",
+                "network.controller.target.path",
+            ),
+            (
+                "network.controller.probe.interval",
+                "network.controller.probe.interval_ms",
+            ),
+            (
+                "network.controller.full_mesh",
+                "network.controller.degree.full_mesh",
+            ),
+            ("log.lvl", "log.level"),
+        ] {
+            assert_eq!(nearest(typed), meant, "{typed}");
+        }
+        nearest("");
+        nearest(&"ä.".repeat(100_000));
+    }
+
+    #[test]
+    fn the_older_name_finds_the_key() {
+        let found = find("network.controller.target.file").unwrap();
+        assert_eq!(found.name, "network.controller.target.path");
+        assert!(find("network.controller.target").is_none());
+        assert_eq!(
+            first_in_group("network.controller.listen"),
+            Some("network.controller.listen.addr")
+        );
+        assert_eq!(first_in_group("label"), None);
+        assert_eq!(first_in_group("net"), None);
+    }
+}
