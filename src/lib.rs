@@ -27,7 +27,7 @@
 //!   ├── sim             a network in virtual time, of cores or of whole nodes: `area-net sim`; above all of these
 //!   ├── clock           time and tasks, from whoever runs the node: the system, or a simulator
 //!   ├── memory          what outlives a run: the epoch, and where nodes can be dialed
-//!   ├── nearest         "did you mean"
+//!   ├── nearest, bucket, atomic_file   "did you mean"; a token bucket; files that are whole at every instant
 //!   └── wire, record    vocabulary: node id, messages, datagrams, limits; the signed record
 //! ```
 //!
@@ -61,6 +61,8 @@
 //!   their way is an [`impair::LinkModel`]'s, in an [`impair::ImpairedSocket`] around the real socket, or in a simulator.
 //! - Whatever shows the overlay reads [`snapshot::SnapshotReader`].
 
+pub mod atomic_file;
+pub mod bucket;
 pub mod cli;
 pub mod clock;
 pub mod export;

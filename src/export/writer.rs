@@ -12,6 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
 
 use super::{Files, d2, json};
+use crate::atomic_file::{self, Care};
 use crate::snapshot::Snapshot;
 
 /// The thread renders and writes, nothing deep. glibc counts thread-local storage in, hence not less.
@@ -209,24 +210,18 @@ impl Target {
         }
     }
 
-    /// Writes beside the file and renames over it, so that at every instant there is one whole file under its name. What
-    /// is left of an interrupted attempt is overwritten by the next. Nothing is synced: it is a picture, soon replaced.
+    /// Replaces the file. Nothing is synced: it is a picture, soon replaced.
     fn put(&self, bytes: &[u8]) -> io::Result<()> {
-        let written = match fs::write(&self.temporary, bytes) {
+        let write = || atomic_file::write(&self.path, &self.temporary, bytes, Care::default());
+        match write() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if let Some(dir) = self.path.parent() {
                     fs::create_dir_all(dir)?;
                 }
-                fs::write(&self.temporary, bytes)
+                write()
             }
             written => written,
-        };
-        let put = written.and_then(|()| fs::rename(&self.temporary, &self.path));
-        if put.is_err() {
-            // On a full disk even half a file is in the way; where nothing was written there is nothing to remove.
-            let _gone_or_overwritten_next_time = fs::remove_file(&self.temporary);
         }
-        put
     }
 }
 
