@@ -6,8 +6,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -21,6 +21,7 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Signatu
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 
+use crate::atomic_file::{self, Care};
 use crate::record::Signer;
 use crate::wire::{NodeId, PROTOCOL_VERSION};
 
@@ -331,14 +332,8 @@ fn self_signed(pair: &rcgen::KeyPair, id: &NodeId, path: &Path) -> Result<String
 /// Writes a new file by rename, so that a kill at any instant leaves the whole file or none.
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), IdentityError> {
     let temporary = path.with_extension("pem.new");
-    let written = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path));
+    let care = Care { mode, synced: true };
+    let written = atomic_file::write(path, &temporary, bytes, care);
     written.map_err(|source| io_error(path, "can't write", source))
 }
 

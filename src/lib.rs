@@ -5,6 +5,8 @@
 //! `docs/protocol.md`. Begin to read at [`membership`], the core, which does no I/O; then [`node`], the event loop that runs
 //! it, and [`transport`], which carries what it says.
 
+pub mod atomic_file;
+pub mod bucket;
 pub mod cli;
 pub mod clock;
 pub mod events;

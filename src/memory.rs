@@ -6,13 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::atomic_file::{self, Care};
 use crate::membership::{MAX_REMEMBERED, Remembered};
 use crate::wire::NodeId;
 
@@ -142,10 +143,11 @@ pub fn save(path: &Path, bytes: &[u8]) -> io::Result<()> {
         fs::create_dir_all(dir)?;
     }
     let temporary: PathBuf = path.with_extension("json.new");
-    let mut file = fs::File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)
+    let care = Care {
+        synced: true,
+        ..Care::default()
+    };
+    atomic_file::write(path, &temporary, bytes, care)
 }
 
 #[cfg(test)]

@@ -153,6 +153,7 @@ impl Node {
             epoch: assembly.start_unix_ms.max(memory.epoch.saturating_add(1)),
             seed: assembly.core_seed,
             unix_ms: assembly.start_unix_ms,
+            tuning: Arc::default(),
             ids: None,
         });
         let core = Core::new(config, assembly.identity.clone());

@@ -12,6 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
 
 use super::{Files, d2, json};
+use crate::atomic_file::{self, Care};
 use crate::events::EventName;
 use crate::snapshot::Snapshot;
 
@@ -211,24 +212,18 @@ impl Target {
         }
     }
 
-    /// Writes a temporary file and renames it, so that the file is complete at every instant. The next attempt overwrites the
-    /// remains of an interrupted one. Nothing is synced, since the contents are soon replaced.
+    /// Replaces the file, which is complete at every instant. Nothing is synced, since the contents are soon replaced.
     fn put(&self, bytes: &[u8]) -> io::Result<()> {
-        let written = match fs::write(&self.temporary, bytes) {
+        let write = || atomic_file::write(&self.path, &self.temporary, bytes, Care::default());
+        match write() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if let Some(dir) = self.path.parent() {
                     fs::create_dir_all(dir)?;
                 }
-                fs::write(&self.temporary, bytes)
+                write()
             }
             written => written,
-        };
-        let put = written.and_then(|()| fs::rename(&self.temporary, &self.path));
-        if put.is_err() {
-            // On a full disk, a partial file would take space. The removal fails if nothing was written.
-            let _gone_or_overwritten_next_time = fs::remove_file(&self.temporary);
         }
-        put
     }
 }
 

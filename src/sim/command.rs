@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::parse::{self, Flags, ScenarioError, words_time};
 use super::{Play, Progress, Report, Scenario, fuzz, report, room};
+use crate::atomic_file::{self, Care};
 use crate::membership::Time;
 
 /// Progress is shown so often on a terminal, and so often where every time is a line that stays.
@@ -340,12 +341,7 @@ fn write_file(file: &Path, text: &str) -> Result<(), SimError> {
         let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let beside = file.with_file_name(format!(".{name}.{}", std::process::id()));
-        let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, &file));
-        if written.is_err() {
-            // What failed is told; that this is left over, if so, matters less.
-            let _ = fs::remove_file(&beside);
-        }
-        written
+        atomic_file::write(&file, &beside, text.as_bytes(), Care::default())
     };
     written.map_err(|source| SimError::Unwritable {
         file: file.to_owned(),

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use area_net::atomic_file::{self, Care};
 
 use crate::lab::judge;
 use crate::lab::machine::{self, Wish, canonical};
@@ -410,8 +411,8 @@ pub(crate) fn work(job: &Path) -> Result<ExitCode> {
     let path = job.out.join("result.json");
     // Whole or not at all: the driver may look at any time.
     let part = job.out.join("result.part");
-    fs::write(&part, result).with_context(|| format!("can't write {}", part.display()))?;
-    fs::rename(&part, &path).with_context(|| format!("can't write {}", path.display()))?;
+    atomic_file::write(&path, &part, result.as_bytes(), Care::default())
+        .with_context(|| format!("can't write {}", path.display()))?;
     if found.failure.is_some() {
         bail!("{}", found.failure.unwrap_or_default());
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
 
 use crate::binary;
 use crate::shared::{BadInput, project};
@@ -97,19 +98,25 @@ fn commit(revision: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&asked.stdout).trim().to_owned())
 }
 
-/// A checkout of a commit. It is removed again, however the build ends.
+/// A checkout of a commit, in the folder for temporary files: below the project, cargo would take it for a part of the workspace. It
+/// is removed again, however the build ends.
 struct Worktree {
     folder: PathBuf,
+    _parent: TempDir,
 }
 
 impl Worktree {
     fn new(commit: &str) -> Result<Self> {
-        let folder = target().join("worktrees").join(commit);
-        let worktree = Self { folder };
-        // One may be left that was interrupted.
-        worktree.remove();
+        let parent = tempfile::Builder::new()
+            .prefix("area-net-same-")
+            .tempdir()
+            .context("no temporary folder")?;
+        let worktree = Self {
+            folder: parent.path().join("area-net"),
+            _parent: parent,
+        };
         let added = git()
-            .args(["worktree", "add", "--quiet", "--force", "--detach"])
+            .args(["worktree", "add", "--quiet", "--detach"])
             .arg(&worktree.folder)
             .arg(commit)
             .status()
@@ -119,21 +126,15 @@ impl Worktree {
         }
         Ok(worktree)
     }
-
-    fn remove(&self) {
-        if self.folder.exists() {
-            // What can't be removed fails when it is made the next time.
-            let _removed = git()
-                .args(["worktree", "remove", "--force"])
-                .arg(&self.folder)
-                .status();
-        }
-    }
 }
 
 impl Drop for Worktree {
     fn drop(&mut self) {
-        self.remove();
+        // Where git can't, its folder goes with the temporary one, and git forgets it by itself in time.
+        let _removed = git()
+            .args(["worktree", "remove", "--force"])
+            .arg(&self.folder)
+            .status();
     }
 }
 

@@ -27,12 +27,12 @@ mod play;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 use clap::Args;
 
-use crate::shared::{BadInput, project};
+use crate::shared::{BadInput, interrupted, project};
 use play::{Outcome, Pair, Run};
 
 /// Compares what two builds of area-net simulate, to the byte: by default the working tree and the last commit.
@@ -104,6 +104,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
+    let interrupted = interrupted()?;
     let folder = builds::target();
     let keep = match &options.keep {
         Some(keep) => keep.clone(),
@@ -125,12 +126,21 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     println!("after:  {}\n", pair.after.display());
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = options.jobs.unwrap_or(processors).clamp(1, runs.len());
-    let outcomes = play_all(&runs, &pair, jobs)?;
+    let outcomes = play_all(&runs, &pair, jobs, &interrupted)?;
+    if interrupted.load(Ordering::Relaxed) {
+        eprintln!("interrupted");
+        return Ok(ExitCode::from(130));
+    }
     Ok(conclude(&outcomes, &pair))
 }
 
 /// Plays all runs, `jobs` at a time, and prints the outcome of each as soon as it is known.
-fn play_all(runs: &[Run], pair: &Pair, jobs: usize) -> Result<Vec<Outcome>> {
+fn play_all(
+    runs: &[Run],
+    pair: &Pair,
+    jobs: usize,
+    interrupted: &AtomicBool,
+) -> Result<Vec<Outcome>> {
     let next = AtomicUsize::new(0);
     let outcomes = Mutex::new(Vec::new());
     let work = || -> Result<()> {
@@ -140,6 +150,10 @@ fn play_all(runs: &[Run], pair: &Pair, jobs: usize) -> Result<Vec<Outcome>> {
                 next.store(runs.len(), Ordering::Relaxed);
             });
             let outcome = outcome.with_context(|| format!("the run {}", run.name))?;
+            // Ctrl-C reaches the simulations too, and each reports what it has.
+            if interrupted.load(Ordering::Relaxed) {
+                return Ok(());
+            }
             println!("{:22} {outcome}", run.name);
             outcomes
                 .lock()

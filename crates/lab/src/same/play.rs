@@ -124,7 +124,7 @@ pub(crate) fn runs(project: &Path, nodes: usize, whole_nodes: usize) -> Result<V
             .map(String::from)
             .collect(),
         otherwise: None,
-        compared: &[Output::Stdout, Output::Stderr],
+        compared: &[Output::Stderr, Output::Stdout],
     });
     runs.extend(scenarios.iter().map(|file| of(file, "core", nodes)));
     Ok(runs)
