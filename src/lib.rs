@@ -6,7 +6,6 @@
 //! it, and [`transport`], which carries what it says.
 
 pub mod atomic_file;
-pub mod bucket;
 pub mod cli;
 pub mod clock;
 pub mod events;
@@ -22,4 +21,4 @@ pub mod sim;
 pub mod snapshot;
 pub mod transport;
 
-pub use area_net_core::{membership, record, wire};
+pub use area_net_core::{bucket, membership, record, wire};

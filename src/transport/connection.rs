@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
 use rustls_pki_types::CertificateDer;
@@ -12,6 +12,7 @@ use super::admission::HandshakeSlot;
 use super::frames::{FrameError, read_frame};
 use super::tap::Watch;
 use super::{HELLO_TIMEOUT, Handle, Rejected, Shared, TransportEvent, closed, report_rejected};
+use crate::bucket::{Bucket, Rate};
 use crate::identity::certified_id;
 use crate::membership::{Closed, ConnId, Connected, DialError, DialId, Input};
 use crate::record::MAX_RECORD;
@@ -23,10 +24,12 @@ use crate::wire::{
 const MAX_HELLO: usize = MAX_RECORD + 128;
 /// The extension of a dial, in dial timeouts, once the other side has answered anything.
 const MORE_FOR_SLOW: u32 = 2;
-/// The datagrams that are accepted from a peer in a second, in the long run: four times what the fastest probing takes.
-const DATAGRAMS_PER_S: u32 = 40;
-/// The datagrams that are accepted at once: those of two seconds.
-const DATAGRAMS_BURST: u32 = 80;
+/// The datagrams that are accepted from a peer: in the long run four times what the fastest probing takes, and at once those of two
+/// seconds.
+const DATAGRAMS: Rate = Rate {
+    burst: 80.0,
+    per_s: 40.0,
+};
 
 /// A command of the event loop to a connection's task.
 #[derive(Debug)]
@@ -394,10 +397,8 @@ async fn write(
 
 /// Answers probes in this task, so that the event loop's delay does not count as path delay. Reports probes and answers.
 async fn answer(shared: &Shared, conn: ConnId, connection: &Connection, watch: &Watch) -> Closed {
-    let mut limiter = RateLimiter {
-        left: DATAGRAMS_BURST,
-        at: shared.clock.now(),
-    };
+    let began = shared.clock.now();
+    let mut limiter = Bucket::holding(Duration::ZERO, DATAGRAMS.burst);
     loop {
         let bytes = match connection.read_datagram().await {
             Ok(bytes) => bytes,
@@ -406,7 +407,8 @@ async fn answer(shared: &Shared, conn: ConnId, connection: &Connection, watch: &
         };
         let read = shared.clock.now();
         let received = watch.arrived(bytes.len(), read);
-        if !limiter.take(read) {
+        // A datagram over the limit is dropped unread, which harms that peer alone.
+        if !limiter.take_one(read.duration_since(began), DATAGRAMS) {
             continue;
         }
         let event = match Datagram::from_bytes(&bytes) {
@@ -439,26 +441,5 @@ async fn hear_icmp(shared: &Shared, conn: ConnId, watch: &Watch) -> Closed {
         // `try_send`: a dropped hint costs little, since the next probe draws another.
         let hint = TransportEvent::Input(Input::Unreachable(conn));
         shared.events.try_send(hint).ok();
-    }
-}
-
-/// Limits the datagrams of one peer (a token bucket). Those over the limit are dropped unread, which harms that peer alone.
-struct RateLimiter {
-    left: u32,
-    at: Instant,
-}
-
-impl RateLimiter {
-    fn take(&mut self, now: Instant) -> bool {
-        let every = Duration::from_secs(1) / DATAGRAMS_PER_S;
-        let earned = (now.duration_since(self.at).as_micros() / every.as_micros())
-            .min(DATAGRAMS_BURST.into()) as u32;
-        if earned > 0 {
-            self.left = (self.left + earned).min(DATAGRAMS_BURST);
-            self.at = now;
-        }
-        let within = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        within
     }
 }

@@ -4,11 +4,13 @@
 //! - [`record`]: the record that each node signs about itself.
 //! - [`wire`]: messages, datagrams, close codes, limits; [`id`]: the id of a node.
 //! - [`snapshot`]: the picture of the overlay, as data.
+//! - [`bucket`]: a token bucket, the one rate limiter.
 //!
 //! Nothing here may depend on a runtime, a transport, a socket, a clock or a source of entropy: `.ci/run` reads the dependency tree, and
 //! clippy knows the names of the clocks. So the core runs in the node and in the simulator alike, and replays to the byte.
 //! `docs/architecture.md` has the map of all the code, `docs/protocol.md` the protocol.
 
+pub mod bucket;
 pub mod id;
 pub mod membership;
 pub mod record;

@@ -19,10 +19,9 @@
 //! - [`overlay`]: whom to link with, where nodes might be, dials under way. It reads view and links, and returns a plan.
 //! - `own_record`: what this node says of itself, and when. It reads the links.
 //!
-//! Beside them are `pace` (every wait that depends on the network's size), `bucket` (the rate limiter), `out` (what comes
+//! Beside them are `pace` (every wait that depends on the network's size), `tuning` (all tuned constants), `out` (what comes
 //! out) and `interface` (the types of what goes in and comes out).
 
-mod bucket;
 mod coordinator;
 mod gossip;
 mod interface;

@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::bucket::{Bucket, Rate};
 use crate::membership::Time;
-use crate::membership::bucket::{Bucket, Rate};
 use crate::membership::view::{Change, Index};
 
 /// Gains and losses: as many at once as the restart of one node brings in a network of degree eight, with the losses and gains of its

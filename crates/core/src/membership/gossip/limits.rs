@@ -1,7 +1,7 @@
 //! What a neighbour may send: a peer over a limit is disconnected, with a code, and counted.
 
+use crate::bucket::{Bucket, Rate};
 use crate::membership::Time;
-use crate::membership::bucket::{Bucket, Rate};
 use crate::membership::view::MAX_NODES;
 use crate::wire::Message;
 

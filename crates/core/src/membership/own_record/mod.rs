@@ -19,10 +19,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Time;
-use super::bucket::{Bucket, Rate};
 use super::interface::{Config, Event};
 use super::links::{Link, Links};
 use super::tuning::Tuning as All;
+use crate::bucket::{Bucket, Rate};
 use crate::record::{Body, MAX_ADDRS, MAX_LINKS, Record, Signer};
 use crate::wire::dialable;
 pub(super) use tuning::Tuning;
