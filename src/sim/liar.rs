@@ -10,7 +10,7 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::key::Key;
-use super::world::NETWORK;
+use super::places::NETWORK;
 use crate::record::{Body, Record, Version};
 use crate::wire::{Message, ShortId};
 

@@ -6,20 +6,20 @@
 //! simulated. Scenarios (but for lies), invariants, measures and reports are the same. Everything follows from a seed: the same scenario
 //! gives the same report, to the byte.
 //!
-//! From the bottom:
-//! - [`world`]: places and virtual time; it goes on `window` by window, on several threads where that pays;
-//! - `host`: one node with all that is its own, the `queue` of what happens to it next among that; it may be a `liar`;
-//! - `whole`: whole nodes at those places; `executor` runs their tasks, and `socket` is what quinn takes for a UDP socket;
-//!   `outside`: how tests set up and watch a whole node;
-//! - [`path`]: at the lower fidelity, connections between them: handshakes, streams, datagrams. It says what is modelled, and what isn't;
-//! - [`lines`]: who reaches whom, and what happens to packets on the way ([`impair`](crate::impair) decides it);
-//! - [`scenario`]: what to do, as values that are sound; [`parse`] reads them from files and flags;
-//! - [`views`]: the truth, and every node's view held against it;
-//! - [`watch`]: what must always hold; [`measure`]: what is worth knowing;
-//! - [`play`]: plays a scenario, with the two above looking on;
-//! - [`fuzz`]: makes scenarios up, and small what goes wrong in one;
-//! - [`report`]: what came of it, for people, for programs, and as a picture;
-//! - [`command`]: the subcommand; `room` says whether a run fits into memory.
+//! From the bottom up; a module knows only those above it in this list:
+//! - vocabulary: [`places`], `news` (what nodes report, and what they sent), `key`, `size` (bytes on the wire), `queue`;
+//! - [`lines`]: which nodes reach each other, and what happens to packets on the way ([`impair`](crate::impair) decides it);
+//!   `window`: spans of virtual time in which nodes run independently;
+//! - [`path`]: the state of simulated connections at the core fidelity: ends, and packets in flight. It says what is modelled, and what is not;
+//!   `socket` and `executor`: the UDP socket and the async runtime under a whole node; `whole`: whole nodes, built on those two;
+//! - `host`: one node with everything that belongs to it, and the code of its connections; it may be Byzantine (`liar`);
+//! - [`world`]: all nodes and virtual time; several threads run a window where that pays;
+//! - [`scenario`]: a checked scenario; [`parse`] reads it from files and flags;
+//! - [`views`]: the true state of the network, and each node's view compared with it; [`watch`]: invariants; [`measure`]: figures;
+//! - [`play`]: runs a scenario under `watch` and `measure`;
+//! - [`report`]: the result as text, as JSON and as a web page;
+//! - [`fuzz`]: generates random scenarios, and minimises one that fails;
+//! - [`command`]: the subcommand; `room` estimates whether a run fits into memory.
 //!
 //! Nothing in here follows a clock, but for the progress that [`command`] shows.
 
@@ -33,7 +33,6 @@ mod liar;
 pub mod lines;
 pub mod measure;
 mod news;
-mod outside;
 pub mod parse;
 pub mod path;
 pub mod places;

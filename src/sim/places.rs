@@ -1,6 +1,29 @@
 //! Sets of places, and the words for them.
 
 use std::fmt;
+use std::net::{Ipv6Addr, SocketAddr};
+
+/// The name of every simulated network.
+pub const NETWORK: &str = "simulated";
+/// The most places: each has a port of its own.
+pub const MAX_PLACES: usize = 32_768;
+/// Where the first place listens.
+const FIRST_PORT: u16 = 8000;
+
+/// Where the node of a place listens, unless it was told otherwise.
+///
+/// # Panics
+/// From [`MAX_PLACES`] on: there are no more ports.
+#[must_use]
+pub fn addr(place: usize) -> SocketAddr {
+    let place = u16::try_from(place).expect("there are fewer places than ports");
+    SocketAddr::from((Ipv6Addr::LOCALHOST, FIRST_PORT + place))
+}
+
+/// A place as it is kept.
+pub(super) fn small(place: usize) -> u32 {
+    u32::try_from(place).expect("there are at most MAX_PLACES")
+}
 
 /// A set of places.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,36 +1,21 @@
 //! What is on its way from one node to another, in one packet or several.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::PACKET_OVERHEAD;
-use super::end::{End, EndRef, Live, Side};
+use super::end_ref::EndRef;
 use crate::membership::Time;
-use crate::sim::host::{Node, What};
 use crate::sim::size;
-use crate::sim::window::Scene;
 use crate::wire::{Answer, CloseCode, Message, NodeId, Probe};
 
-/// The pause after a first packet to an unknown path (RFC 9002, section 6.2.2), and where the other side may be starting up.
-const PATIENT_PTO: Duration = Duration::from_secs(1);
-const EAGER_PTO: Duration = Duration::from_millis(25);
-/// The longest pause before something is sent again.
-const LONGEST_PTO: Duration = Duration::from_secs(4);
-/// How long a receiver may hold an acknowledgement back (RFC 9000, section 18.2).
-const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
-
-/// What fits into a packet besides its headers.
-const PAYLOAD: usize = 1200 - 27 - 8;
-/// So many packets are sent after a probe timeout (RFC 9002, section 6.2.4).
-const PROBE_PACKETS: usize = 2;
 /// The dialer's first packet, an Initial, padded.
 const INITIAL_BYTES: usize = 1200 + 48;
 /// The listener's: an Initial, padded, and its certificate.
 const KEY_BYTES: usize = 1200 + 48 + 800 + 48;
 
 #[derive(Debug)]
-pub(super) enum Packet {
+pub(in crate::sim) enum Packet {
     /// The dialer's first.
     Initial(Box<Caller>),
     /// The listener shows its key.
@@ -46,37 +31,33 @@ pub(super) enum Packet {
 
 /// Who dials.
 #[derive(Debug, Clone)]
-pub(super) struct Caller {
-    pub(super) id: NodeId,
-    pub(super) addr: SocketAddr,
+pub(in crate::sim) struct Caller {
+    pub(in crate::sim) id: NodeId,
+    pub(in crate::sim) addr: SocketAddr,
     /// It repeats itself soon, and so should we.
-    pub(super) eager: bool,
+    pub(in crate::sim) eager: bool,
 }
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub(in crate::sim) struct Flight {
     /// The end that it is for, and where that and its own are.
-    end: EndRef,
-    to: u32,
-    from: u32,
-    packet: Packet,
-    attempt: u32,
+    pub(in crate::sim) end: EndRef,
+    pub(in crate::sim) to: u32,
+    pub(in crate::sim) from: u32,
+    pub(in crate::sim) packet: Packet,
+    pub(in crate::sim) attempt: u32,
     /// When it was sent last, and whether nothing of it got through then.
-    tried: Time,
-    in_vain: bool,
+    pub(in crate::sim) tried: Time,
+    pub(in crate::sim) in_vain: bool,
     /// Bytes of the packets that have not got through yet, without headers.
-    bytes: usize,
+    pub(in crate::sim) bytes: usize,
     /// When the last one arrives of those that do.
-    arrives: Time,
-}
-
-fn probe_timeout(rtt: Duration) -> Duration {
-    rtt.mul_f64(1.5) + MAX_ACK_DELAY
+    pub(in crate::sim) arrives: Time,
 }
 
 impl Packet {
-    fn bytes(&self) -> usize {
+    pub(in crate::sim) fn bytes(&self) -> usize {
         match self {
             Self::Stream(_, bytes, _) => *bytes,
             Self::Probe(probe, _) => size::probe(probe),
@@ -88,232 +69,7 @@ impl Packet {
     }
 
     /// It ends a connection: it is sent though the end is gone, and never answered.
-    fn is_parting(&self) -> bool {
+    pub(in crate::sim) fn is_parting(&self) -> bool {
         matches!(self, Self::Close(..) | Self::Reset)
-    }
-}
-
-impl Node {
-    /// Sends something: over the stream and in the handshake until it has arrived, else once.
-    pub(super) fn launch(&mut self, scene: &Scene<'_>, end: EndRef, to: u32, packet: Packet) {
-        let flight = Flight {
-            end,
-            to,
-            from: self.place,
-            bytes: packet.bytes(),
-            packet,
-            attempt: 0,
-            tried: self.now,
-            in_vain: false,
-            arrives: self.now,
-        };
-        self.transmit(scene, Box::new(flight));
-    }
-
-    /// The same where it may be that there is nobody.
-    pub(super) fn launch_if(
-        &mut self,
-        scene: &Scene<'_>,
-        end: EndRef,
-        to: Option<u32>,
-        packet: Packet,
-    ) {
-        if let Some(to) = to {
-            self.launch(scene, end, to, packet);
-        }
-    }
-
-    /// Sends what has not got through yet, for as long as this node lives and holds the connection.
-    pub(in crate::sim) fn transmit(&mut self, scene: &Scene<'_>, mut flight: Box<Flight>) {
-        let now = self.now;
-        let (mut rtt, mut eager) = (Duration::ZERO, false);
-        match self.live_mut(flight.end.other()) {
-            Some(live) => {
-                let is_stream = matches!(flight.packet, Packet::Stream(..));
-                if is_stream && flight.in_vain && live.is_silent_since(flight.tried) {
-                    let end = flight.end.other();
-                    live.silence.waiting.push_back(*flight);
-                    if !std::mem::replace(&mut live.silence.is_probed, true) {
-                        let count = live.silence.count;
-                        self.probe_path(scene, end, count);
-                    }
-                    return;
-                }
-                rtt = live.rtt.unwrap_or_default();
-                if let Some(opening) = &mut live.opening {
-                    eager = opening.eager;
-                    match flight.packet {
-                        // It was answered.
-                        Packet::Initial(_) if opening.peer.is_some() => return,
-                        Packet::Key(_) => opening.begun = now,
-                        _ => {}
-                    }
-                } else if matches!(flight.packet, Packet::Initial(_)) {
-                    return;
-                }
-            }
-            None if flight.packet.is_parting() => {}
-            None => return,
-        }
-        let whole = flight.bytes;
-        flight.bytes = self.toss(scene, &mut flight, usize::MAX);
-        (flight.tried, flight.in_vain) = (now, flight.bytes == whole);
-        let timeout = match &flight.packet {
-            Packet::Initial(_) | Packet::Key(_) if eager => EAGER_PTO,
-            Packet::Initial(_) | Packet::Key(_) => PATIENT_PTO,
-            Packet::Stream(..) => probe_timeout(rtt),
-            Packet::Probe(..) | Packet::Answer(_) | Packet::Close(..) | Packet::Reset => {
-                if flight.bytes == 0 {
-                    self.depart(flight);
-                }
-                return;
-            }
-        };
-        let arrived = flight.bytes == 0;
-        let pause = if flight.bytes < whole && !arrived {
-            rtt.mul_f64(1.125)
-        } else {
-            (timeout * (1 << flight.attempt.min(10))).min(LONGEST_PTO)
-        };
-        flight.attempt += 1;
-        match &flight.packet {
-            Packet::Initial(caller) => {
-                // Whether there is somebody is seen only by the answer.
-                let again = Flight {
-                    packet: Packet::Initial(caller.clone()),
-                    bytes: whole,
-                    arrives: now,
-                    ..*flight
-                };
-                self.at(pause, What::Transmit(Box::new(again)));
-                if arrived {
-                    self.depart(flight);
-                }
-            }
-            _ if arrived => self.depart(flight),
-            _ => self.at(pause, What::Transmit(flight)),
-        }
-    }
-
-    /// All of it has left, and will arrive.
-    fn depart(&mut self, flight: Box<Flight>) {
-        self.post(flight.to, flight.arrives, What::Arrive(flight));
-    }
-
-    /// Sends the first packets again of the first message that waits for a silent peer, if one still does.
-    pub(in crate::sim) fn probe_path(&mut self, scene: &Scene<'_>, end: EndRef, count: u32) {
-        let current = |live: &&mut Live| live.silence.count == count;
-        let Some(live) = self.live_mut(end).filter(current) else {
-            return;
-        };
-        let rtt = live.rtt.unwrap_or_default();
-        let Some(mut first) = live.silence.waiting.pop_front() else {
-            live.silence.is_probed = false;
-            return;
-        };
-        live.silence.probes += 1;
-        let backoff = 1 << live.silence.probes.min(10);
-        let whole = first.bytes;
-        first.bytes = self.toss(scene, &mut first, PROBE_PACKETS * PAYLOAD);
-        let got_through = first.bytes < whole;
-        if first.bytes == 0 {
-            self.depart(Box::new(first));
-        } else if let Some(live) = self.live_mut(end) {
-            live.silence.waiting.push_front(first);
-            if got_through {
-                // Part of it is acknowledged; all of it is by the message's end.
-                self.at(rtt.mul_f64(1.125), What::Heard(end));
-            }
-        }
-        let pause = (probe_timeout(rtt) * backoff).min(LONGEST_PTO);
-        self.at(pause, What::ProbePath(end, count));
-    }
-
-    /// The peer has got something.
-    pub(in crate::sim) fn heard(&mut self, end: EndRef) {
-        let now = self.now;
-        if let Some(live) = self.live_mut(end) {
-            let waited = live.hear(now);
-            self.go_on(waited);
-        }
-    }
-
-    /// Puts the packets of a flight onto the line, so many bytes at most; returns how many of its bytes get lost, or wait.
-    fn toss(&mut self, scene: &Scene<'_>, flight: &mut Flight, most: usize) -> usize {
-        let now_sent = flight.bytes.min(most);
-        let (mut left, mut lost) = (now_sent, flight.bytes - now_sent);
-        // A handshake's bytes are weighed as one packet.
-        let most = match flight.packet {
-            Packet::Initial(_) | Packet::Key(_) => usize::MAX,
-            Packet::Stream(..)
-            | Packet::Probe(..)
-            | Packet::Answer(_)
-            | Packet::Close(..)
-            | Packet::Reset => PAYLOAD,
-        };
-        while left > 0 {
-            let piece = left.min(most);
-            left -= piece;
-            let bytes = piece + PACKET_OVERHEAD;
-            self.traffic.bytes += bytes as u64;
-            let (to, now) = (flight.to, self.now);
-            match self.lines.toss(scene.land, to, now, bytes, &mut self.rng) {
-                Some(at) => flight.arrives = flight.arrives.max(at),
-                None => lost += piece,
-            }
-        }
-        lost
-    }
-
-    /// The peer is there: what waited for that is sent again.
-    pub(super) fn go_on(&mut self, waited: VecDeque<Flight>) {
-        for flight in waited {
-            self.at(Duration::ZERO, What::Transmit(Box::new(flight)));
-        }
-    }
-
-    pub(in crate::sim) fn arrive(&mut self, scene: &Scene<'_>, flight: Flight) {
-        if !self.is_running() {
-            return;
-        }
-        let Flight {
-            end, from, packet, ..
-        } = flight;
-        let now = self.now;
-        match (self.ends.get_mut(&end), packet) {
-            (Some(End::Live(live)), packet) => {
-                live.time(now, end.side, &packet);
-                let early = matches!(packet, Packet::Probe(..) | Packet::Answer(_));
-                let waited = live.hear(now);
-                match &mut live.opening {
-                    Some(opening) if early => opening.early.push(packet),
-                    Some(_) | None => self.take(scene, end, packet),
-                }
-                self.go_on(waited);
-            }
-            (None, Packet::Initial(caller)) => self.called(scene, end, from, &caller),
-            // What parts is not answered, or two would answer each other for ever.
-            (_, packet) if packet.is_parting() => {}
-            (Some(End::Over(None)), _) => {}
-            (Some(End::Over(Some(code))), _) => {
-                let close = Packet::Close(*code, Vec::new());
-                self.launch(scene, end.other(), from, close);
-            }
-            (None, _) => self.launch(scene, end.other(), from, Packet::Reset),
-        }
-    }
-}
-
-impl Live {
-    /// Something has arrived that may tell the round-trip time.
-    fn time(&mut self, now: Time, side: Side, packet: &Packet) {
-        // The dialer's first word after our key tells the round-trip time.
-        let answers = side == Side::Listener && !matches!(packet, Packet::Initial(_));
-        if let Some(opening) = &self.opening
-            && answers
-            && self.rtt.is_none()
-        {
-            self.rtt = Some(now - opening.begun);
-        }
     }
 }

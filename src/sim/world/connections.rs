@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::end::{End, Live, Side};
+use super::World;
 use crate::membership::Time;
-use crate::sim::world::World;
+use crate::sim::path::{End, Live, Side};
 use crate::wire::NodeId;
 
 /// A connection as a watcher sees it.

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use quinn::Runtime as _;
 
-use super::host::Body;
-use super::whole::{Running, lock};
-use super::world::World;
+use super::World;
 use crate::membership::Time;
 use crate::node;
+use crate::sim::host::Body;
+use crate::sim::whole::{Running, lock};
 use crate::snapshot::SnapshotReader;
 
 /// A datagram that a whole node sends.

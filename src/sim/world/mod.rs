@@ -7,45 +7,38 @@
 //! them. What happens to a node at one time happens in the order of those who thought of it. So the same seed gives the same run,
 //! to the byte, on however many threads, and in however many steps.
 
+mod connections;
+mod crew;
+mod outside;
+mod whole_nodes;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
+use self::crew::Crew;
 use super::host::Body;
 use super::lines::{Land, Terrain};
+use super::places::small;
 use super::queue::trim;
 use super::whole::Whole;
-use super::window::{Agenda, Crew, Scene, Window};
+use super::window::{Agenda, Scene, Window};
 use crate::membership::{Config, Ids, Time};
 use crate::settings::{CoreStart, Settings};
 
+pub use self::connections::Connection;
+pub use self::outside::{SentDatagram, Wiretap};
 pub use super::host::Node;
 pub use super::news::{News, Told, Traffic};
-pub use super::outside::{SentDatagram, Wiretap};
+pub use super::places::{MAX_PLACES, NETWORK, addr};
 
-/// The name of every simulated network.
-pub const NETWORK: &str = "simulated";
-/// The most places: each has a port of its own.
-pub const MAX_PLACES: usize = 32_768;
 /// Room for so much news is kept.
 const FEW_NEWS: usize = 1024;
-/// Where the first place listens.
-const FIRST_PORT: u16 = 8000;
-
-/// Where the node of a place listens, unless it was told otherwise.
-///
-/// # Panics
-/// From [`MAX_PLACES`] on: there are no more ports.
-#[must_use]
-pub fn addr(place: usize) -> SocketAddr {
-    let place = u16::try_from(place).expect("there are fewer places than ports");
-    SocketAddr::from((Ipv6Addr::LOCALHOST, FIRST_PORT + place))
-}
 
 /// The program's default settings, for the node of a place that is told of these others.
 #[must_use]
@@ -408,9 +401,4 @@ impl World {
         let place = self.listeners.get(&addr)?;
         Some(*place as usize)
     }
-}
-
-/// A place as it is kept.
-pub(super) fn small(place: usize) -> u32 {
-    u32::try_from(place).expect("there are at most MAX_PLACES")
 }

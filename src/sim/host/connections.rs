@@ -1,0 +1,385 @@
+//! Connections as their ends make them: dials, the stream, datagrams and closes.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{Node, What};
+use crate::membership::{Closed, ConnId, Connected, DialError, Input};
+use crate::sim::path::{ACK_BYTES, Caller, End, EndRef, Live, Opening, Packet, Side, Wanted};
+use crate::sim::size;
+use crate::sim::window::Scene;
+use crate::wire::{Answer, CloseCode, Hello, MAX_ALTERNATIVES, MAX_FRAME, Message, NodeId, Probe};
+
+/// QUIC's idle timeout.
+const IDLE: Duration = Duration::from_secs(30);
+/// For so long an end that closed a connection answers with the close, and one that was told of it with nothing; after that
+/// both have forgotten it, and answer with a reset.
+const CLOSING: Duration = Duration::from_secs(3);
+/// How long the transport takes to take a message.
+const TAKING: Duration = Duration::from_micros(30);
+/// So many bytes of a connection may be unacknowledged: the transport's send window.
+const WINDOW: usize = 2 * MAX_FRAME;
+/// The dialer's certificate, which follows its first packet.
+const CERTIFICATE_BYTES: usize = 800 + 48;
+
+/// Dials, and how connections come to be.
+impl Node {
+    pub(super) fn dial(&mut self, scene: &Scene<'_>, wanted: Wanted) {
+        self.dial_count += 1;
+        let end = EndRef {
+            dialer: self.place,
+            number: self.dial_count,
+            side: Side::Dialer,
+        };
+        let peer = scene.listeners.get(&wanted.addr).copied();
+        let live = Live::new(peer, Opening::of_dialer(wanted, self.now), self.now);
+        self.ends.insert(end, End::Live(live));
+        self.at(self.settings.dial_timeout, What::DialTimeout(end));
+        if let Some(peer) = peer {
+            let caller = Caller {
+                id: self.id(),
+                addr: self.start.published[0],
+                eager: wanted.eager,
+            };
+            self.launch(scene, end.other(), peer, Packet::Initial(Box::new(caller)));
+        }
+    }
+
+    pub(super) fn dial_timeout(&mut self, scene: &Scene<'_>, end: EndRef) {
+        if let Some(dial) = self.live(end).and_then(Live::dial) {
+            self.close(scene, end, CloseCode::HelloTimeout, Vec::new());
+            self.dial_failed(scene, dial, DialError::Timeout);
+        }
+    }
+
+    /// Somebody dials: an end of ours, unless it is there already.
+    pub(super) fn called(&mut self, scene: &Scene<'_>, end: EndRef, from: u32, caller: &Caller) {
+        let opening = Opening::of_listener(caller, self.now);
+        let live = Live::new(Some(from), opening, self.now);
+        self.ends.insert(end, End::Live(live));
+        // The Hello may never come.
+        self.at(IDLE, What::Idle(end));
+        self.launch(scene, end.other(), from, Packet::Key(self.id()));
+    }
+
+    /// The listener has shown its key.
+    fn key_shown(&mut self, scene: &Scene<'_>, end: EndRef, id: NodeId) {
+        let (now, me) = (self.now, self.id());
+        let Some(live) = self.live_mut(end) else {
+            return;
+        };
+        let Some(opening) = live.opening.as_mut().filter(|it| it.peer.is_none()) else {
+            return;
+        };
+        let Some(wanted) = opening.wanted else { return };
+        opening.peer = Some(id);
+        live.rtt = Some(now - opening.begun);
+        self.traffic.bytes += CERTIFICATE_BYTES as u64;
+        if id == me {
+            self.close(scene, end, CloseCode::Myself, Vec::new());
+            return self.dial_failed(scene, wanted.dial, DialError::Myself);
+        }
+        if wanted.expect.is_some_and(|expect| expect != id) {
+            self.part(end, None);
+            return self.dial_failed(scene, wanted.dial, DialError::OtherKey);
+        }
+        let core = self.core().expect("what arrives arrives where a node runs");
+        let hello = Hello {
+            run_id: core.run_id(),
+            dial_counter: wanted.dial.0,
+            replaces: wanted.replaces,
+            observed: wanted.addr,
+            known: u32::try_from(core.up_count()).expect("there are fewer places"),
+            digest: core.digest(),
+            record: core.own_record(),
+        };
+        drop(core);
+        self.stream(scene, end, Message::Hello(hello));
+    }
+
+    /// The peer's Hello is here.
+    fn connected(&mut self, scene: &Scene<'_>, end: EndRef, hello: Hello) {
+        let now = self.now;
+        let Some(live) = self.live_mut(end) else {
+            return;
+        };
+        let opening = live.opening.take().expect("it opens until the Hello");
+        live.known = Some(now);
+        let rtt_us = live.rtt.map(micros);
+        if end.side == Side::Dialer {
+            self.at(IDLE, What::Idle(end));
+        }
+        let wanted = opening.wanted;
+        let connected = Connected {
+            conn: end.id(),
+            dial: wanted.map(|wanted| wanted.dial),
+            peer: opening.peer.expect("keys come before Hellos"),
+            remote: opening.remote,
+            hello,
+            rtt_us,
+            replaces: wanted.is_some_and(|wanted| wanted.replaces),
+        };
+        self.give(scene, Input::Connected(Box::new(connected)));
+        for packet in opening.early {
+            if self.open(end.id()).is_some() {
+                self.take(scene, end, packet);
+            }
+        }
+    }
+}
+
+/// The stream and the datagrams.
+impl Node {
+    /// What has arrived is taken in.
+    pub(super) fn take(&mut self, scene: &Scene<'_>, end: EndRef, packet: Packet) {
+        let now = self.now;
+        let Some(live) = self.live_mut(end) else {
+            return;
+        };
+        let known = live.known.map(|_| end.id());
+        match packet {
+            // It is known already: our key is on its way, or will be sent again.
+            Packet::Initial(_) => {}
+            Packet::Key(id) => self.key_shown(scene, end, id),
+            Packet::Stream(number, bytes, message) => {
+                live.waiting.push((number, message));
+                self.acknowledge(scene, end, bytes);
+                self.read(scene, end);
+            }
+            Packet::Probe(probe, rtt) => {
+                live.rtt = rtt.or(live.rtt);
+                let peer = live.peer;
+                let answer = Answer {
+                    seq: probe.seq,
+                    hold_us: 5,
+                };
+                self.launch_if(scene, end.other(), peer, Packet::Answer(answer));
+                if let Some(known) = known {
+                    self.give(scene, Input::Probe(known, probe));
+                }
+            }
+            Packet::Answer(answer) => {
+                let rtt = live.answered(answer.seq, now);
+                self.traffic.bytes += ACK_BYTES as u64;
+                let rtt_us = rtt.map(|rtt| micros(rtt).max(1));
+                if let Some(known) = known {
+                    self.give(scene, Input::Answer(known, answer, rtt_us));
+                }
+            }
+            Packet::Close(code, alternatives) => {
+                let why = Closed::ByPeer(Some(code));
+                self.end(
+                    scene,
+                    end,
+                    why,
+                    DialError::Refused(Some(code), alternatives),
+                );
+            }
+            Packet::Reset => {
+                let refused = DialError::Failed("reset".to_owned());
+                self.end(scene, end, Closed::Reset, refused);
+            }
+        }
+    }
+
+    /// A message has arrived: its sender has room for more, once it knows.
+    fn acknowledge(&mut self, scene: &Scene<'_>, end: EndRef, bytes: usize) {
+        self.traffic.bytes += ACK_BYTES as u64;
+        let Some(live) = self.live(end) else { return };
+        let Some(peer) = live.peer else { return };
+        let back = live.rtt.unwrap_or_default() / 2;
+        let at = self.now + back.max(scene.land.least_delay());
+        self.post(peer, at, What::Acked(end.other(), bytes));
+    }
+
+    /// The peer has got so many bytes of the stream.
+    pub(super) fn acked(&mut self, end: EndRef, bytes: usize) {
+        let now = self.now;
+        let Some(live) = self.live_mut(end) else {
+            return;
+        };
+        let waited = live.hear(now);
+        live.unacked = live.unacked.saturating_sub(bytes);
+        if live.stalled && live.unacked <= WINDOW {
+            live.stalled = false;
+            self.at(TAKING, What::Flushed(end));
+        }
+        self.go_on(waited);
+    }
+
+    /// Puts a message onto the stream.
+    fn stream(&mut self, scene: &Scene<'_>, end: EndRef, message: Message) {
+        self.traffic.messages += 1;
+        self.traffic.record_bytes += size::records(&message) as u64;
+        let message = if scene.encoded {
+            let frame = message.to_frame();
+            assert!(frame.len() <= MAX_FRAME + 4, "a frame over the limit");
+            Message::from_body(&frame[4..]).expect("our own frames decode")
+        } else {
+            message
+        };
+        let bytes = size::frame(&message);
+        let Some(live) = self.live_mut(end) else {
+            return;
+        };
+        let (number, peer) = (live.sent, live.peer);
+        live.sent += 1;
+        live.unacked += bytes;
+        let packet = Packet::Stream(number, bytes, message);
+        self.launch_if(scene, end.other(), peer, packet);
+    }
+
+    /// Takes in what came in order.
+    fn read(&mut self, scene: &Scene<'_>, end: EndRef) {
+        // The core may close the connection at any of these.
+        while let Some((known, message)) = self.live_mut(end).and_then(Live::next_message) {
+            match (known, message) {
+                (true, message) => {
+                    if let Message::Records(records) = &message {
+                        self.traffic.records_in += records.len() as u64;
+                    }
+                    self.give(scene, Input::Message(end.id(), message));
+                }
+                (false, Message::Hello(hello)) => self.connected(scene, end, hello),
+                (false, message) => unreachable!("{message:?} before Hello"),
+            }
+        }
+    }
+
+    pub(super) fn send(&mut self, scene: &Scene<'_>, conn: ConnId, message: Message) {
+        let place = self.place;
+        let Some((end, live)) = self.open(conn) else {
+            return;
+        };
+        assert!(
+            !std::mem::replace(&mut live.in_flight, true),
+            "node {place} has two messages under way"
+        );
+        self.stream(scene, end, message);
+        let Some((_, live)) = self.open(conn) else {
+            return;
+        };
+        live.stalled = live.unacked > WINDOW;
+        if !live.stalled {
+            self.at(TAKING, What::Flushed(end));
+        }
+    }
+
+    pub(super) fn flushed(&mut self, scene: &Scene<'_>, end: EndRef) {
+        if let Some((_, live)) = self.open(end.id()) {
+            live.in_flight = false;
+            self.give(scene, Input::Flushed(end.id()));
+        }
+    }
+
+    pub(super) fn probe(&mut self, scene: &Scene<'_>, conn: ConnId, probe: Probe) {
+        let now = self.now;
+        let Some((end, live)) = self.open(conn) else {
+            return;
+        };
+        live.asked(probe.seq, now);
+        let (peer, rtt) = (live.peer, live.rtt);
+        self.traffic.probes += 1;
+        self.launch_if(scene, end.other(), peer, Packet::Probe(probe, rtt));
+    }
+}
+
+/// How connections end.
+impl Node {
+    /// The core closes a connection.
+    pub(super) fn hang_up(
+        &mut self,
+        scene: &Scene<'_>,
+        conn: ConnId,
+        code: CloseCode,
+        alternatives: Vec<SocketAddr>,
+    ) {
+        if let Some((end, _)) = self.open(conn) {
+            self.close(scene, end, code, alternatives);
+        }
+    }
+
+    /// Closes all that the core has.
+    pub(super) fn hang_up_all(&mut self, scene: &Scene<'_>, code: CloseCode) {
+        let open = self.ends.iter().filter(|(_, end)| end.is_open());
+        let all: Vec<EndRef> = open.map(|(end, _)| *end).collect();
+        for end in all {
+            self.close(scene, end, code, Vec::new());
+        }
+    }
+
+    /// Closes a connection from this end: said once, and again to whatever still comes.
+    fn close(
+        &mut self,
+        scene: &Scene<'_>,
+        end: EndRef,
+        code: CloseCode,
+        alternatives: Vec<SocketAddr>,
+    ) {
+        assert!(
+            alternatives.len() <= MAX_ALTERNATIVES,
+            "too many alternatives"
+        );
+        let peer = self.live(end).and_then(|live| live.peer);
+        self.part(end, Some(code));
+        self.launch_if(scene, end.other(), peer, Packet::Close(code, alternatives));
+    }
+
+    /// A connection has ended for this end.
+    fn end(&mut self, scene: &Scene<'_>, end: EndRef, why: Closed, refused: DialError) {
+        let Some(live) = self.live(end) else { return };
+        let (known, dial) = (live.known.is_some(), live.dial());
+        self.part(end, None);
+        if known {
+            self.give(scene, Input::Closed(end.id(), why));
+        } else if let Some(dial) = dial {
+            self.dial_failed(scene, dial, refused);
+        }
+    }
+
+    /// Nothing goes over this end any more. It is kept for a while, with what it answers to what still comes.
+    fn part(&mut self, end: EndRef, says: Option<CloseCode>) {
+        self.ends.insert(end, End::Over(says));
+        self.at(CLOSING, What::Forget(end));
+    }
+
+    pub(super) fn forget(&mut self, end: EndRef) {
+        self.ends.remove(&end);
+    }
+
+    pub(super) fn idle(&mut self, scene: &Scene<'_>, end: EndRef) {
+        let now = self.now;
+        let Some(live) = self.live(end) else { return };
+        let due = live.heard + IDLE;
+        if due <= now {
+            self.end(scene, end, Closed::TimedOut, DialError::Timeout);
+        } else {
+            self.at(due - now, What::Idle(end));
+        }
+    }
+
+    fn live(&self, end: EndRef) -> Option<&Live> {
+        match self.ends.get(&end)? {
+            End::Live(live) => Some(live),
+            End::Over(_) => None,
+        }
+    }
+
+    pub(super) fn live_mut(&mut self, end: EndRef) -> Option<&mut Live> {
+        match self.ends.get_mut(&end)? {
+            End::Live(live) => Some(live),
+            End::Over(_) => None,
+        }
+    }
+
+    /// The end that the core means, while the core has it.
+    fn open(&mut self, conn: ConnId) -> Option<(EndRef, &mut Live)> {
+        let end = EndRef::of(conn);
+        let live = self.live_mut(end)?;
+        live.known.is_some().then_some((end, live))
+    }
+}
+
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,122 @@
+//! Starts, ends, pauses and lies.
+
+use std::time::Duration;
+
+use super::{Body, Node, What};
+use crate::membership::{Core, Input};
+use crate::sim::liar::Liar;
+use crate::sim::news::Told;
+use crate::sim::window::{NEVER, Scene};
+use crate::wire::Message;
+
+/// After its farewell a node waits for its last messages to leave, but no longer than this.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+impl Node {
+    /// A new life begins, with that run id and that seed of its core.
+    pub(in crate::sim) fn begin(&mut self, run_id: u64, seed: [u8; 32]) {
+        assert!(self.body.is_none(), "node {} runs already", self.place);
+        let since = u64::try_from(self.now.as_millis()).expect("a run is shorter than the world");
+        let unix_ms = self.clock_ms + since;
+        self.start.run_id = run_id;
+        self.start.seed = seed;
+        self.start.unix_ms = unix_ms;
+        self.start.epoch = unix_ms.max(self.start.epoch + 1);
+        self.life += 1;
+        self.started = self.now;
+        self.leaving = false;
+        self.own = None;
+    }
+
+    /// Starts a core in the life that has begun.
+    pub(in crate::sim) fn start_core(&mut self, scene: &Scene<'_>) {
+        let core = Core::new(self.config(), self.key.clone());
+        self.body = Some(Body::Core(Box::new(core)));
+        self.tell(Told::Started);
+        self.give(scene, Input::Timeout);
+    }
+
+    /// It is gone without a word, and its host silent from now on.
+    pub(in crate::sim) fn stop(&mut self, scene: &Scene<'_>) -> Body {
+        self.keep_memory(scene);
+        let body = self.body.take().expect("only a running node is killed");
+        self.stopped = self.now;
+        self.paused = false;
+        self.liar = None;
+        self.due = NEVER;
+        self.ends.clear();
+        // What was its own ends with it; what others sent finds its next life here, or nobody.
+        let now = self.now;
+        self.queue
+            .retain(|due| matches!(due.what, What::Arrive(_)) && due.at > now);
+        self.tell(Told::Stopped);
+        body
+    }
+
+    /// What it has on disk, where somebody will ever read it: of each node of a large network that is the whole network.
+    fn keep_memory(&mut self, scene: &Scene<'_>) {
+        if !scene.restarts {
+            return;
+        }
+        let Some(core) = self.core() else { return };
+        let (epoch, remembered) = (core.epoch(), core.remembered().into_iter().collect());
+        drop(core);
+        self.start.epoch = epoch;
+        self.start.remembered = remembered;
+    }
+
+    /// It says farewell, and goes when that has left.
+    pub(in crate::sim) fn leave(&mut self, scene: &Scene<'_>) {
+        self.keep_memory(scene);
+        self.leaving = true;
+        if let Some(Body::Whole(running)) = &mut self.body {
+            return running.leave();
+        }
+        self.at(FAREWELL, What::Gone);
+        self.give(scene, Input::Leave);
+    }
+
+    /// It begins to lie, or is honest again.
+    pub(in crate::sim) fn lie(&mut self, lies: bool) {
+        self.liar = lies.then(|| Box::new(Liar::by_lot(&mut self.rng)));
+    }
+
+    /// What it says in place of that.
+    pub(super) fn twisted(&mut self, message: Message) -> Message {
+        let Self {
+            liar,
+            own,
+            key,
+            rng,
+            ..
+        } = self;
+        match (liar, own) {
+            (Some(liar), Some(own)) => liar.twist(message, own, key, rng),
+            (Some(_) | None, _) => message,
+        }
+    }
+
+    /// It stands still.
+    pub(in crate::sim) fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    /// It goes on, with all that would have happened meanwhile. Whether a program that goes on sees its timers or its packets first
+    /// is anybody's guess.
+    pub(in crate::sim) fn resume(&mut self, scene: &Scene<'_>, timers_first: bool) {
+        self.paused = false;
+        let now = self.now;
+        self.went_on = now;
+        if timers_first && self.due <= now {
+            self.wake(scene);
+        }
+        while let Some(due) = self.queue.pop_by(now) {
+            self.happened += 1;
+            self.happen(scene, due.what);
+        }
+        if self.due <= now {
+            self.wake(scene);
+        }
+        self.queue.trim();
+    }
+}

@@ -1,0 +1,145 @@
+//! The world where whole nodes run: what their tasks did reaches the lines, and what arrives, their sockets.
+
+use std::collections::BTreeMap;
+
+use super::World;
+use super::outside::SentDatagram;
+use crate::membership::Time;
+use crate::sim::host::Body;
+use crate::sim::news::Told;
+use crate::sim::socket::Sent;
+use crate::sim::whole::lock;
+use crate::wire::NodeId;
+
+/// What a datagram weighs beside its bytes: headers of IPv6 and UDP.
+const HEADERS: usize = 40 + 8;
+
+impl World {
+    /// Starts a whole node in the life that has begun.
+    pub(in crate::sim) fn start_whole(&mut self, place: usize) {
+        let whole = self.whole.as_mut().expect("whole nodes run here");
+        let node = &mut self.nodes[place];
+        let addr = node.listens.expect("a whole node listens somewhere");
+        let settings = node.settings.clone();
+        let running = whole.start(place, addr, node.key.identity(), settings, &node.start);
+        self.deed(place, |node, _| {
+            node.body = Some(Body::Whole(running));
+            node.tell(Told::Started);
+        });
+        self.settle(place);
+    }
+
+    /// [`World::step`] where whole nodes run: one task goes as far as it can, or else the next thing arrives that they wait for.
+    pub(in crate::sim) fn step_whole(&mut self, until: Time) -> bool {
+        let whole = self.whole.as_mut().expect("whole nodes run here");
+        if let Some(host) = whole.executor.run_one() {
+            let place = whole.places[&host];
+            self.settle(place);
+            return true;
+        }
+        let packet = whole.packets.first();
+        let alarm = whole.executor.next_alarm();
+        let next = packet.into_iter().chain(alarm).min();
+        self.now = next.map_or(until, |next| next.min(until)).max(self.now);
+        whole.executor.advance(self.now);
+        if next.is_none_or(|next| next > until) {
+            return false;
+        }
+        while let Some(packet) = whole.packets.pop_by(self.now) {
+            self.steps += 1;
+            let Sent { from, to, bytes } = packet.what;
+            // What is not wanted there is lost: a host without the node is silent.
+            let there = self.listeners.get(&to).map(|&there| there as usize);
+            let there = there.and_then(|there| self.nodes[there].body.as_ref());
+            let from = self.nodes[from as usize].listens;
+            if let (Some(Body::Whole(running)), Some(from)) = (there, from) {
+                running.deliver(from, bytes);
+            }
+        }
+        whole.packets.trim();
+        true
+    }
+
+    /// Takes note of what a node did just now, and takes to the lines what it sent.
+    fn settle(&mut self, place: usize) {
+        let whole = self.whole.as_ref().expect("whole nodes run here");
+        let turn = whole.take_turn(self.tap.is_some());
+        let sent = std::mem::take(&mut *lock(&whole.outbox));
+        // How often a task is looked at may differ between two runs that are otherwise the same, as connection ids are random.
+        self.steps += turn.inputs;
+        self.deed(place, |node, scene| {
+            node.traffic.add(&turn.traffic);
+            for line in turn.log {
+                node.note(scene, format_args!("{line}"));
+            }
+            for told in turn.news {
+                match told {
+                    Told::Published(own, _) => node.published(own),
+                    Told::Started
+                    | Told::Stopped
+                    | Told::Event(_)
+                    | Told::Dialed(_)
+                    | Told::Closed(_) => {
+                        node.tell(told);
+                    }
+                }
+            }
+        });
+        for packet in sent {
+            self.send_packet(packet);
+        }
+        if turn.over {
+            self.kill(place);
+        }
+    }
+
+    fn send_packet(&mut self, packet: Sent) {
+        if let Some(wiretap) = &mut self.wiretap {
+            wiretap(SentDatagram {
+                at: self.now,
+                from: packet.from as usize,
+                to: packet.to,
+                bytes: &packet.bytes,
+            });
+        }
+        let whole = self.whole.as_mut().expect("whole nodes run here");
+        let node = &mut self.nodes[packet.from as usize];
+        let bytes = packet.bytes.len() + HEADERS;
+        node.traffic.bytes += bytes as u64;
+        let Some(&to) = self.listeners.get(&packet.to) else {
+            return;
+        };
+        let (lines, rng) = (&mut node.lines, &mut node.rng);
+        for delivery in lines.toss_whole(&self.land, to, self.now, bytes, rng) {
+            let mut bytes = packet.bytes.clone();
+            if let Some(flip) = delivery.flip {
+                flip.apply(&mut bytes);
+            }
+            whole.carry(delivery.at, Sent { bytes, ..packet });
+        }
+    }
+
+    /// Pairs of nodes that both have connections with each other, and how many.
+    pub(in crate::sim) fn pairs_of_whole_nodes(
+        &self,
+        place_of: impl Fn(&NodeId) -> Option<usize>,
+    ) -> BTreeMap<(usize, usize), u32> {
+        let mut half: BTreeMap<(usize, usize), u32> = BTreeMap::new();
+        for place in self.running() {
+            let Some(core) = self.nodes[place].core() else {
+                continue;
+            };
+            for peer in core.connected() {
+                if let Some(peer) = place_of(&peer) {
+                    *half.entry((place, peer)).or_default() += 1;
+                }
+            }
+        }
+        let both = half.iter().filter(|((from, to), _)| from < to);
+        both.filter_map(|((from, to), count)| {
+            let back = half.get(&(*to, *from))?;
+            Some(((*from, *to), *count.min(back)))
+        })
+        .collect()
+    }
+}
