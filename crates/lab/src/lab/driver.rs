@@ -20,6 +20,7 @@ use crate::lab::record::Event;
 use crate::lab::run::{self, Found, Job};
 use crate::lab::scenario::Scenario;
 use crate::lab::table::{self, Row};
+use crate::lab::verdict::Verdict;
 use crate::lab::words::BadScenario;
 use crate::shared::kernel::now_ns;
 use crate::shared::place::{Machine, Place, WORK, end};
@@ -385,7 +386,7 @@ impl<'a> Driver<'a> {
         &mut self,
         entry: &Entry,
         place: &'static str,
-        verdicts: Vec<judge::Verdict>,
+        verdicts: Vec<Verdict>,
         failure: Option<String>,
     ) {
         let row = Row {

@@ -1,9 +1,11 @@
 //! Promises about what is measured: round-trip times and losses as they are shown.
 
-use crate::lab::judge::{State, Times, Verdict, started};
+use crate::lab::action::Action;
 use crate::lab::promises::{BesidePing, NearPing};
 use crate::lab::record::{Event, What};
-use crate::lab::scenario::{Action, Scenario};
+use crate::lab::scenario::Scenario;
+use crate::lab::state::{State, started};
+use crate::lab::verdict::{Times, Verdict, median};
 
 /// An RTT counts as shown when it is that near to the true one, as a share of it …
 const RTT_SHARE: f64 = 0.1;
@@ -16,17 +18,6 @@ const SETTLING_S: f64 = 10.0;
 
 /// A loss counts from then on, after the qdisc.
 const LOSS_AFTER_S: f64 = 60.0;
-
-/// The value in the middle, or the mean of the two; NaN of nothing.
-pub(crate) fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match (sorted.len(), sorted.len() / 2) {
-        (0, _) => f64::NAN,
-        (count, middle) if count % 2 == 1 => sorted[middle],
-        (_, middle) => f64::midpoint(sorted[middle - 1], sorted[middle]),
-    }
-}
 
 /// Judges those of the scenario's promises that are about measurements.
 pub(crate) fn judge(scenario: &Scenario, events: &[Event], guest: bool) -> Vec<Verdict> {

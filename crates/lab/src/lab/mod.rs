@@ -22,6 +22,7 @@
 //! down, even in one version of a file, breaks a promise. Times end with the file's own time of writing, so a late reader
 //! changes no figure; the lab's clock is the kernel's that stamps the files, without the jumps that a scenario makes.
 
+mod action;
 mod driver;
 mod follow;
 mod guard;
@@ -37,12 +38,14 @@ mod record;
 mod rules;
 mod run;
 mod scenario;
+mod state;
 mod steps;
 mod table;
 #[cfg(test)]
 mod tests;
 mod timeline;
 mod truth;
+mod verdict;
 mod words;
 
 use std::process::ExitCode;

@@ -14,8 +14,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::lab::action::{Action, Direction, NAMES};
 use crate::lab::netem::replace;
-use crate::lab::scenario::{Action, Direction, NAMES, Topology};
+use crate::lab::scenario::Topology;
 use crate::lab::truth::address;
 
 /// What a link does that is down.

@@ -11,8 +11,9 @@ use area_net::sim::parse::words::{Wrong, add_groups, duration};
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::lab::action::NAMES;
 use crate::lab::promises::Must;
-use crate::lab::scenario::{Listen, NAMES, Scenario, Topology};
+use crate::lab::scenario::{Listen, Scenario, Topology};
 use crate::lab::steps::Place;
 use crate::lab::words::{BadScenario, explain};
 

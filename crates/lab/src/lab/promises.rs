@@ -7,7 +7,7 @@ use area_net::sim::parse::words::{duration, share};
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::lab::scenario::{Action, Step};
+use crate::lab::action::{Action, Step};
 
 /// A bound on several times: on each of them, and perhaps on the one in the middle. It is written as a time (`"2.5s"`), the worst,
 /// or as `{ median = "1s", worst = "2.5s" }`.

@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::lab::judge::{State, Verdict};
+use crate::lab::action::NAMES;
 use crate::lab::record::{Event, View, What};
-use crate::lab::scenario::{NAMES, Scenario};
+use crate::lab::scenario::Scenario;
+use crate::lab::state::State;
+use crate::lab::verdict::Verdict;
 
 /// More than these are counted, not told.
 const MAX_TOLD: usize = 3;

@@ -10,14 +10,16 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
+use crate::lab::action::{Action, NAMES, Step};
 use crate::lab::follow::Follower;
 use crate::lab::guard::Guard;
-use crate::lab::judge::{self, Verdict};
+use crate::lab::judge;
 use crate::lab::net::Net;
 use crate::lab::parse;
 use crate::lab::record::{Event, What};
-use crate::lab::scenario::{Action, Listen, NAMES, Scenario, Step, Topology};
+use crate::lab::scenario::{Listen, Scenario, Topology};
 use crate::lab::timeline::Timeline;
+use crate::lab::verdict::Verdict;
 use crate::shared::cluster::{self, Cluster};
 use crate::shared::isolate;
 use crate::shared::kernel::now_ns;

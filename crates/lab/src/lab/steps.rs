@@ -11,8 +11,9 @@ use area_net::sim::places::{Places, Who};
 use area_net::sim::scenario::Group;
 use toml::Spanned;
 
+use crate::lab::action::{Action, Direction, NAMES, Step};
 use crate::lab::netem::Netem;
-use crate::lab::scenario::{Action, Direction, NAMES, Step, Topology};
+use crate::lab::scenario::Topology;
 
 /// What names mean in a scenario.
 pub(crate) struct Place {

@@ -1,6 +1,6 @@
 //! What was promised and what came of it, as a table.
 
-use crate::lab::judge::Verdict;
+use crate::lab::verdict::Verdict;
 
 /// A scenario that was played.
 pub(crate) struct Row {

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::lab::action::NAMES;
 use crate::lab::record::{Event, View, What};
-use crate::lab::scenario::NAMES;
 
 /// Writes both, and keeps the events.
 pub(crate) struct Timeline {

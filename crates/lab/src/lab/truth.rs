@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use std::net::{Ipv6Addr, SocketAddr};
 
+use crate::lab::action::{Action, Direction};
 use crate::lab::netem::Netem;
-use crate::lab::scenario::{Action, Direction};
 
 /// What is so at a time.
 #[derive(Debug, Clone)]

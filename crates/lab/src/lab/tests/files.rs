@@ -4,8 +4,9 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
+use super::super::action::{Action, Step};
 use super::super::driver::scenarios;
-use super::super::scenario::{Action, Step, Topology};
+use super::super::scenario::Topology;
 use super::super::{netem, parse};
 use super::{HEAD, bad, good};
 use crate::shared::project;

@@ -6,7 +6,7 @@ mod verdicts;
 use std::path::Path;
 
 use super::parse;
-use super::scenario::Scenario;
+use crate::lab::scenario::Scenario;
 
 /// Three nodes, and whatever is to be tried.
 const HEAD: &str = "title = \"a try\"\ntopology = \"links\"\nnodes = 3\nlasts = \"60s\"\n";

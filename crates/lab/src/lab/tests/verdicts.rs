@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::super::judge::{Verdict, judge};
+use super::super::action::Action;
+use super::super::judge::judge;
 use super::super::record::{Event, Link, Node, View, What};
-use super::super::scenario::Action;
+use super::super::verdict::Verdict;
 use super::super::{netem, parse, truth};
 use super::{HEAD, good};
 

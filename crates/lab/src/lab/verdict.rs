@@ -1,0 +1,136 @@
+//! What came of a promise, and the times that it is about.
+
+use serde::{Deserialize, Serialize};
+
+use crate::lab::action::Action;
+use crate::lab::promises::Bound;
+use crate::lab::record::{Event, What};
+use crate::lab::scenario::Scenario;
+use crate::lab::state::{State, started};
+
+/// Actions of one kind that follow each other that closely are one: a time counts from the first of them.
+const AT_ONCE_S: f64 = 1.0;
+
+/// What came of one promise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Verdict {
+    /// What was promised, with its bound.
+    pub(crate) promised: String,
+    /// What was measured, in words.
+    pub(crate) measured: String,
+    /// Whether it was held; none where it can't be judged here.
+    pub(crate) held: Option<bool>,
+}
+
+impl Verdict {
+    /// A verdict.
+    pub(crate) fn new(
+        promised: impl Into<String>,
+        measured: impl Into<String>,
+        held: Option<bool>,
+    ) -> Self {
+        Self {
+            promised: promised.into(),
+            measured: measured.into(),
+            held,
+        }
+    }
+}
+
+/// How long it took from each of some actions until something held.
+pub(crate) struct Times {
+    /// Seconds each; none where it didn't come before the next action that disturbs, or the end.
+    pub(crate) seconds: Vec<Option<f64>>,
+}
+
+impl Times {
+    /// From each action that `begins`, until `holds`.
+    pub(crate) fn of(
+        scenario: &Scenario,
+        events: &[Event],
+        begins: impl Fn(&Action) -> bool,
+        holds: impl Fn(&State, &Action) -> bool,
+    ) -> Self {
+        let mut state = State::new(scenario, events);
+        let first = started(scenario, events);
+        let mut seconds = Vec::new();
+        let mut waiting: Option<(f64, Action)> = None;
+        for (place, event) in events.iter().enumerate() {
+            state.apply(event);
+            if let What::Does(action) = &event.what
+                && place >= first
+            {
+                let at_once = waiting
+                    .as_ref()
+                    .is_some_and(|(since, _)| event.at_s - since < AT_ONCE_S);
+                if waiting.is_some() && action.disturbs() && !(at_once && begins(action)) {
+                    seconds.push(None);
+                    waiting = None;
+                }
+                if waiting.is_none() && begins(action) {
+                    waiting = Some((event.at_s, action.clone()));
+                }
+            }
+            if let Some((since, action)) = &waiting
+                && holds(&state, action)
+            {
+                seconds.push(Some((event.at_s - since).max(0.0)));
+                waiting = None;
+            }
+        }
+        if waiting.is_some() {
+            seconds.push(None);
+        }
+        Self { seconds }
+    }
+
+    /// Holds them against a bound.
+    pub(crate) fn verdict(mut self, promised: &str, bound: Bound) -> Verdict {
+        let promised = match bound.median {
+            Some(median) => format!("{promised}: median {median} s, worst {} s", bound.worst),
+            None => format!("{promised}: {} s", bound.worst),
+        };
+        let never = self.seconds.iter().filter(|time| time.is_none()).count();
+        let mut times: Vec<f64> = self
+            .seconds
+            .drain(..)
+            .map(|time| time.unwrap_or(f64::INFINITY))
+            .collect();
+        times.sort_by(f64::total_cmp);
+        let (Some(worst), middle) = (times.last(), median(&times)) else {
+            return Verdict::new(promised, "it didn't come to that", Some(false));
+        };
+        let mut measured = match times.len() {
+            1 => seconds(*worst),
+            count => format!(
+                "{count} times: median {}, worst {}",
+                seconds(middle),
+                seconds(*worst)
+            ),
+        };
+        if never > 0 && times.len() > 1 {
+            measured.push_str(&format!(" ({never} never)"));
+        }
+        let held = *worst <= bound.worst && bound.median.is_none_or(|median| middle <= median);
+        Verdict::new(promised, measured, Some(held))
+    }
+}
+
+fn seconds(time: f64) -> String {
+    if time.is_finite() {
+        format!("{time:.2} s")
+    } else {
+        "never".into()
+    }
+}
+
+/// The value in the middle, or the mean of the two; NaN of nothing.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match (sorted.len(), sorted.len() / 2) {
+        (0, _) => f64::NAN,
+        (count, middle) if count % 2 == 1 => sorted[middle],
+        (_, middle) => f64::midpoint(sorted[middle - 1], sorted[middle]),
+    }
+}
