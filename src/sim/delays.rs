@@ -1,4 +1,4 @@
-//! Links whose delay was changed, until everybody shows their new round-trip time.
+//! Follows links whose delay was changed, until every node shows their new round-trip time.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use super::world::World;
 use crate::record::{Direction as Dialed, Record};
 use crate::wire::ShortId;
 
-/// So many links are followed at most: the others fare like them.
+/// The most links that are followed; the others behave alike.
 const MOST: usize = 16;
-/// Links are followed whose delay changed by more than half of it: what changed less is told when the budget allows.
+/// Links are followed if their delay changed by more than half: nodes publish smaller changes only when their budget allows.
 const MOVED: u32 = 2;
-/// What is shown may differ from what packets take by this part of it.
+/// The relative tolerance between the shown and the true round-trip time.
 const WITHIN: u32 = 5;
 
-/// Links, from dialer to listener, with what a packet takes there and back.
+/// Links from dialer to listener, with their true round-trip time.
 #[derive(Debug, Default)]
 pub(super) struct Delays(Vec<(Direction, Duration)>);
 
 impl Delays {
-    /// The links that lead some of those ways.
+    /// The links on these directions.
     pub(super) fn of(world: &World, views: &Views, ways: &[Way]) -> Self {
         let mut links = Vec::new();
         for place in world.running() {
@@ -39,7 +39,7 @@ impl Delays {
         Self(links)
     }
 
-    /// Keeps those on which packets take another time now, which is to be shown.
+    /// Keeps the links whose round-trip time changed enough to be published.
     pub(super) fn follow_changed(&mut self, terrain: &Terrain) {
         self.0.retain_mut(|(link, delay)| {
             let before = std::mem::replace(delay, both_ways(terrain, *link));
@@ -52,7 +52,7 @@ impl Delays {
         self.0.is_empty()
     }
 
-    /// Whether every node shows what packets take there. A link that is gone is not waited for.
+    /// Whether every node shows the new round-trip times. A link that is gone is not waited for.
     pub(super) fn are_shown(&mut self, world: &World, views: &Views) -> bool {
         let short = |place: usize| world.nodes[place].id().abbreviated();
         self.0.retain(|((dialer, listener), _)| {

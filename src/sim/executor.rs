@@ -1,11 +1,11 @@
-//! A small executor in virtual time: tasks in a queue, first come, first served, and timers in the order of their times.
+//! A small async executor in virtual time: a first-in, first-out queue of tasks, and timers ordered by time.
 //!
-//! It is what quinn's seam, [`Runtime`], asks for, and so all that a whole node needs. Each task belongs to a *host*, which is one
-//! run of one node: a host can stand still, so that nothing of it runs while time goes on, and it can go, with
-//! all its tasks, in the middle of whatever they were doing.
+//! It implements quinn's [`Runtime`], which is everything that a whole node needs. Each task belongs to a *host*: one run of one node. A host
+//! can be paused, so that none of its tasks runs while time goes on. It can be removed, with all its tasks, at any point of
+//! their execution.
 //!
-//! Nothing here runs by itself: whoever holds the [`Executor`] lets one task run at a time, and moves the time. Two runs with the
-//! same tasks are the same.
+//! Nothing runs by itself. The owner of the [`Executor`] runs one task at a time and advances the time. Two runs with the
+//! same tasks are identical.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -22,17 +22,17 @@ use quinn::{AsyncTimer, AsyncUdpSocket, Runtime};
 
 use crate::membership::Time;
 
-/// A run of a node.
+/// One run of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct HostId(u32);
 
-/// See the module's documentation. What is left of its tasks goes with it.
+/// See the module's documentation. Dropping it drops its tasks.
 pub(super) struct Executor {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    /// The instant that virtual time counts from.
+    /// The instant that is virtual time zero.
     genesis: Instant,
     state: Mutex<State>,
 }
@@ -41,12 +41,12 @@ struct Shared {
 struct State {
     now: Time,
     ready: VecDeque<Arc<Task>>,
-    /// Earliest first; of those at one time, the one that was set first.
+    /// Earliest first; alarms of the same time in the order in which they were set.
     alarms: BinaryHeap<Reverse<(Time, u64, u32)>>,
     timers: Vec<TimerState>,
     free_timers: Vec<u32>,
     hosts: BTreeMap<HostId, Host>,
-    /// Counts alarms, tasks and hosts.
+    /// Numbers alarms, tasks and hosts.
     alarm_count: u64,
     task_count: u64,
     host_count: u32,
@@ -56,16 +56,16 @@ struct State {
 struct Host {
     tasks: BTreeMap<u64, Arc<Task>>,
     paused: bool,
-    /// Those that should run, while it stands still.
+    /// Tasks that are ready while the host is paused.
     held: Vec<Arc<Task>>,
 }
 
-/// A timer. It is moved more often than it goes off, mostly to a later time; so its alarm stays where it is, and is set anew when it
-/// goes off too early.
+/// A timer. quinn resets a timer far more often than it fires, mostly to a later time. So the alarm stays in the heap and is set again if
+/// it fires too early.
 #[derive(Default)]
 struct TimerState {
     due: Time,
-    /// The alarm that counts; others are left over.
+    /// The current alarm; older ones in the heap are stale.
     alarm: Option<(Time, u64)>,
     waker: Option<Waker>,
 }
@@ -77,7 +77,7 @@ struct Task {
     host: HostId,
     shared: Weak<Shared>,
     queued: AtomicBool,
-    /// Nothing, once it is over.
+    /// `None` once the task has finished.
     future: Mutex<Option<Future_>>,
 }
 
@@ -93,7 +93,7 @@ impl Wake for Task {
 }
 
 impl Executor {
-    /// At time zero, with nothing to do.
+    /// At time zero, without tasks.
     pub(super) fn new() -> Self {
         #[expect(
             clippy::disallowed_methods,
@@ -108,7 +108,7 @@ impl Executor {
         }
     }
 
-    /// A new host, and the runtime for all that runs on it.
+    /// Adds a host, and returns the runtime for everything on it.
     pub(super) fn add_host(&self) -> (HostId, Arc<HostRuntime>) {
         let mut state = self.shared.state();
         state.host_count += 1;
@@ -124,24 +124,24 @@ impl Executor {
         (host, Arc::new(runtime))
     }
 
-    /// Ends all tasks of a host, wherever they are.
+    /// Drops all tasks of a host, finished or not.
     pub(super) fn remove_host(&self, host: HostId) {
         let gone = self.shared.state().hosts.remove(&host);
-        // What a task holds may wake others while it is dropped, so nothing is locked meanwhile.
+        // Dropping a task may wake others, so no lock is held here.
         for task in gone.into_iter().flat_map(|gone| gone.tasks.into_values()) {
             let future = task.future().take();
             drop(future);
         }
     }
 
-    /// Lets a host stand still.
+    /// Pauses a host.
     pub(super) fn pause(&self, host: HostId) {
         if let Some(host) = self.shared.state().hosts.get_mut(&host) {
             host.paused = true;
         }
     }
 
-    /// Lets it go on, with all that should have run meanwhile.
+    /// Resumes a host; the tasks that became ready meanwhile are queued.
     pub(super) fn resume(&self, host: HostId) {
         let mut state = self.shared.state();
         if let Some(host) = state.hosts.get_mut(&host) {
@@ -151,7 +151,7 @@ impl Executor {
         }
     }
 
-    /// Lets the task run that has waited longest; tells whose it was. `None`: no task has anything to do.
+    /// Runs the task that has waited longest, and returns its host. `None`: no task is ready.
     pub(super) fn run_one(&self) -> Option<HostId> {
         loop {
             let task = {
@@ -189,13 +189,13 @@ impl Executor {
         }
     }
 
-    /// When the next timer goes off.
+    /// When the next timer fires.
     pub(super) fn next_alarm(&self) -> Option<Time> {
         let state = self.shared.state();
         state.alarms.peek().map(|Reverse((at, ..))| *at)
     }
 
-    /// Moves the time; what is due by then is woken.
+    /// Advances the time, and wakes the timers that are due.
     pub(super) fn advance(&self, now: Time) {
         let mut woken = Vec::new();
         let mut state = self.shared.state();
@@ -253,7 +253,7 @@ impl Task {
     }
 }
 
-/// quinn's runtime for what runs on one host.
+/// quinn's runtime for one host.
 pub(super) struct HostRuntime {
     shared: Weak<Shared>,
     host: HostId,
@@ -283,7 +283,7 @@ impl Runtime for HostRuntime {
         let mut state = shared.state();
         state.task_count += 1;
         let number = state.task_count;
-        // A host that is gone starts nothing. The task is dropped after the lock: it may hold timers.
+        // A removed host starts no task. The task is dropped after the lock is released, since it may hold timers.
         let Some(host) = state.hosts.get_mut(&self.host) else {
             return;
         };
@@ -313,7 +313,7 @@ struct Timer {
     shared: Weak<Shared>,
     genesis: Instant,
     due: Time,
-    /// Its place, once somebody waits for it.
+    /// Its index in the list of timers, once it was polled.
     slot: Option<u32>,
 }
 

@@ -1,8 +1,8 @@
-//! Many random scenarios, and the smallest one that still goes wrong.
+//! Generates random scenarios, and minimises one that fails.
 //!
-//! A scenario is made up as text, from a seed: its introduction, its links, and up to eight troubles, of a dozen kinds. So what fails is a file
-//! that anybody can run again. It is made smaller by leaving out one part after the other, as long as the same rule is
-//! broken.
+//! A seed determines a scenario as text: its introduction, its links, and up to eight faults of a dozen kinds. So a failure is a file
+//! that anybody can run. It is minimised by removing one part after the other, as long as the same rule is
+//! violated.
 
 use std::fmt::Write as _;
 
@@ -15,12 +15,12 @@ use super::report::ViolationReport;
 use super::scenario::Fidelity;
 use super::{Progress, run};
 
-/// Made-up scenarios are of up to so many nodes at least.
+/// The least upper bound for the number of nodes in a generated scenario.
 pub const LEAST_NODES: usize = 5;
-/// So many smaller scenarios are tried at most.
+/// The most candidates that a minimisation tries.
 const MOST_TRIES: usize = 80;
 
-/// A scenario in parts that can be left out.
+/// A scenario in parts that can be removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
     fidelity: Fidelity,
@@ -29,32 +29,32 @@ pub struct Draft {
     introduction: &'static str,
     links: String,
     clocks: bool,
-    /// Each with its time in ms, and a trouble with what ends it, if anything does.
+    /// Each fault has a time in ms, a step, and perhaps the step that ends it.
     troubles: Vec<(u64, Trouble)>,
 }
 
-/// Something that is done to a network, and, after so many ms, undone.
+/// A fault, and, so many ms later, its repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Trouble {
     does: String,
     undoes: Option<(u64, String)>,
 }
 
-/// A scenario that goes wrong, as small as it could be made.
+/// A scenario that fails, minimised.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
-    /// The seed that it was found with.
+    /// The seed that generated it.
     pub seed: u64,
-    /// What goes wrong in it.
+    /// The violation.
     pub violation: ViolationReport,
-    /// The scenario, as a file.
+    /// The scenario file.
     pub toml: String,
 }
 
-/// Plays the scenario of a seed; where it goes wrong, tells of the smallest one that does.
+/// Runs the scenario of a seed; if it fails, minimises it.
 ///
 /// # Panics
-/// When a scenario that was made up here can't be read, which a test rules out.
+/// If a generated scenario can't be parsed, which a test excludes.
 pub fn fuzz(
     seed: u64,
     most_nodes: usize,
@@ -95,7 +95,7 @@ fn violated(draft: &Draft, go_on: &mut impl FnMut(&Progress) -> bool) -> Option<
 }
 
 impl Draft {
-    /// The scenario that follows from a seed, for cores.
+    /// Generates the core scenario of a seed.
     #[must_use]
     pub fn of(seed: u64, most_nodes: usize) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -118,7 +118,7 @@ impl Draft {
         }
     }
 
-    /// The same at another fidelity: whole nodes don't lie.
+    /// The same at another fidelity: whole nodes can't be Byzantine.
     fn at(mut self, fidelity: Fidelity) -> Self {
         if fidelity == Fidelity::Whole {
             self.troubles
@@ -127,7 +127,7 @@ impl Draft {
         Self { fidelity, ..self }
     }
 
-    /// The scenario as a file. In the end all is well again, and time enough is left for every view to become right.
+    /// The scenario file. It ends with all faults repaired, and time for all views to converge.
     #[must_use]
     pub fn to_toml(&self) -> String {
         let mut steps: Vec<(u64, &str)> = Vec::new();
@@ -168,7 +168,7 @@ impl Draft {
         text
     }
 
-    /// Scenarios that are a little smaller, those first that leave out most.
+    /// Slightly smaller scenarios; those with the most removed come first.
     fn smaller(&self) -> Vec<Self> {
         let mut all = Vec::new();
         let half = self.troubles.len() / 2;
@@ -182,7 +182,7 @@ impl Draft {
             }
         }
         for nodes in [self.nodes / 2, self.nodes * 3 / 4, self.nodes - 1] {
-            // Nodes that troubles name must be there.
+            // The nodes that faults name must exist.
             if nodes >= 4 && nodes < self.nodes {
                 all.push(Self {
                     nodes,
@@ -240,7 +240,7 @@ impl Trouble {
             6 => undone(format!("partition = [\"{share}%\"]"), "heal = true"),
             7 => undone("partition = [\"30%\", \"30%\"]".to_owned(), "heal = true"),
             8 => undone(format!("lie = \"{}%\"", share / 4), "honest = \"all\""),
-            // Slow ones: they stand still for most of the time.
+            // Slow nodes: paused most of the time.
             9 => {
                 let pulse =
                     |word: &str| format!("{word} = \"0..2\"\ntimes = 10\nevery = \"800ms\"");
@@ -249,7 +249,7 @@ impl Trouble {
                     undoes: Some((100 + after % 650, pulse("continue"))),
                 }
             }
-            // Only the first few nodes are named, so that they are still there when there are fewer.
+            // Only the first few nodes are named, so that they exist in smaller scenarios too.
             10 => {
                 let on = one_of(&["0->1", "0->", "->0", "1-2"], rng);
                 undone(

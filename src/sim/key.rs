@@ -1,4 +1,4 @@
-//! Keys of simulated nodes: real Ed25519, made from a number, without the certificate that only a real handshake needs.
+//! Keys of simulated nodes: real Ed25519 keys, derived from a number. The certificate is made only if a real handshake needs it.
 
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
@@ -14,7 +14,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// The key of that number.
+    /// The key of a number.
     pub(super) fn new(number: u64) -> Self {
         let mut seed = [7; 32];
         seed[..8].copy_from_slice(&number.to_be_bytes());

@@ -1,8 +1,8 @@
-//! A node that lies. Its core is as honest as any; on the way out, something false is put into what it says about records.
+//! A Byzantine node. Its core is honest; false statements about records are added to the messages that it sends.
 //!
-//! What nobody can refute it does not say: a node may list links and invent nodes of its own under keys of its own, and who is to tell? So
-//! these are lies that the others must see through: about third parties, about itself under a version that it has used, and about what
-//! it has. It loses its links for some of them, and the views of the others stay right.
+//! It makes no statement that nobody could refute: a node may list links and add nodes of its own under keys of its own, and no other node can tell. So
+//! its lies are those that others can detect: about third parties, about itself under a version that it already used, and about which
+//! records it has. Some of them cost it links, and the views of the others stay right.
 
 use std::sync::Arc;
 
@@ -14,21 +14,21 @@ use super::places::NETWORK;
 use crate::record::{Body, Record, Version};
 use crate::wire::{Message, ShortId};
 
-/// One message in so many has a lie in it.
+/// One message in this many contains a lie.
 const RARELY: u32 = 3;
-/// So many old records are kept, to be told again.
+/// The number of old records that are kept for replay.
 const KEPT: usize = 64;
 
-/// What a liar does, all its life.
+/// The behaviour of a Byzantine node, which it never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Habit {
-    /// It says that others have left, and can't sign it.
+    /// It forges leave messages of others, which it can't sign.
     Forges,
-    /// It repeats what was true once.
+    /// It replays old records.
     Replays,
     /// It signs a second record under the version of its last one.
     SignsTwice,
-    /// It tells of versions that do not exist.
+    /// It announces versions that do not exist.
     Invents,
 }
 
@@ -53,7 +53,7 @@ impl Liar {
         }
     }
 
-    /// What it makes of a message.
+    /// The message that is sent in place of this one.
     pub(super) fn twist(
         &mut self,
         mut message: Message,

@@ -1,5 +1,5 @@
-//! Who reaches whom, and what the way there does to packets: one [`LinkModel`] for each direction between two nodes that ever
-//! met, kept by the sender, as its host's queueing discipline is.
+//! Which nodes reach each other, and what happens to packets between them. Each direction between two nodes that ever exchanged a packet has a
+//! [`LinkModel`], kept by the sender, as a host keeps its queueing discipline.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,38 +11,38 @@ use super::places::Places;
 use crate::impair::{Delivery, Fate, Impairment, LinkModel};
 use crate::membership::Time;
 
-/// From one place to another.
+/// A direction: from one place to another.
 pub type Direction = (usize, usize);
 
-/// All directions from some places to others.
+/// All directions from one set of places to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Way {
-    /// From any of these.
+    /// The senders.
     pub from: Places,
-    /// To any of these.
+    /// The receivers.
     pub to: Places,
 }
 
 impl Way {
-    /// Whether a direction is one of these.
+    /// Whether it contains a direction.
     #[must_use]
     pub fn contains(&self, (from, to): Direction) -> bool {
         self.from.contains(from) && self.to.contains(to)
     }
 }
 
-/// What all ways are like where nothing else is said.
+/// The impairment of every direction that has no other.
 #[derive(Debug, Clone)]
 pub enum Ground {
     /// The same everywhere.
     Same(Arc<Impairment>),
-    /// Each pair has one of these, both ways, for good.
+    /// Each pair of nodes has one of these in both directions, for the whole run.
     Spread(Arc<[Arc<Impairment>]>),
-    /// Nodes are at sites, each with its share of them, one after the other.
+    /// Nodes are divided evenly among sites, in order.
     Sites {
-        /// How many nodes there are in all.
+        /// The number of nodes.
         nodes: usize,
-        /// How many sites.
+        /// The number of sites.
         sites: usize,
         /// From each site to each, row by row.
         table: Arc<[Arc<Impairment>]>,
@@ -60,7 +60,7 @@ impl Ground {
         match self {
             Self::Same(impairment) => impairment,
             Self::Spread(all) => {
-                // The finalizer of SplitMix64: any two pairs have unrelated delays.
+                // The finalizer of SplitMix64, so that the delays of any two pairs are unrelated.
                 let mut mixed = ((from.min(to) as u64) << 32 | from.max(to) as u64)
                     .wrapping_mul(0x9e37_79b9_7f4a_7c15);
                 mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -73,7 +73,7 @@ impl Ground {
                 sites,
                 table,
             } => {
-                // The inverse of how sites are given out: site s begins at nodes * s / sites.
+                // The inverse of the division: site s begins at nodes * s / sites.
                 let site =
                     |place: usize| (((place + 1) * sites).div_ceil(*nodes) - 1).min(sites - 1);
                 &table[site(from) * sites + site(to)]
@@ -89,20 +89,20 @@ impl Ground {
     }
 }
 
-/// What the ways between places are like.
+/// The impairments and cuts of all directions.
 #[derive(Debug, Clone, Default)]
 pub struct Terrain {
-    /// What holds where nothing else does.
+    /// Applies where nothing else does.
     pub default: Ground,
-    /// What holds for single directions, before all others.
+    /// Single directions; these take precedence over everything else.
     pub single: BTreeMap<Direction, Arc<Impairment>>,
-    /// What holds for sets of them; of several, the last one holds.
+    /// Sets of directions; the last one that contains a direction applies.
     pub ways: Vec<(Way, Arc<Impairment>)>,
-    /// The part of the network that a place is in; places without an entry are in part 0. Nothing passes between parts.
+    /// The part of the network that a place is in; places without an entry are in part 0. No packet passes between parts.
     pub parts: BTreeMap<usize, u32>,
-    /// Directions in which nothing passes.
+    /// Directions that are cut.
     pub cut: BTreeSet<Direction>,
-    /// Sets of directions in which nothing passes (`true`), or everything does; of several, the last one holds.
+    /// Sets of directions that are cut (`true`) or open; the last one that contains a direction applies.
     pub cuts: Vec<(Way, bool)>,
 }
 
@@ -113,7 +113,7 @@ impl Terrain {
         self.parts.get(&place).copied().unwrap_or(0)
     }
 
-    /// Whether nothing passes in a direction.
+    /// Whether a direction is cut.
     #[must_use]
     pub fn is_cut(&self, (from, to): Direction) -> bool {
         let last = self
@@ -126,7 +126,7 @@ impl Terrain {
             || self.part(from) != self.part(to)
     }
 
-    /// What happens to packets that go that way, cuts aside.
+    /// The impairment of a direction, whether it is cut or not.
     #[must_use]
     pub fn impairment(&self, direction: Direction) -> &Arc<Impairment> {
         if let Some(single) = self.single.get(&direction) {
@@ -141,7 +141,7 @@ impl Terrain {
             )
     }
 
-    /// Looks at every impairment that there is somewhere.
+    /// Visits every impairment of the terrain.
     pub fn for_each(&self, see: &mut impl FnMut(&Impairment)) {
         let all = self.default.all().iter();
         let all = all.chain(self.single.values());
@@ -151,11 +151,11 @@ impl Terrain {
     }
 }
 
-/// The terrain as it stands, which all nodes read.
+/// The current terrain, which all nodes read.
 #[derive(Debug)]
 pub(super) struct Land {
     terrain: Terrain,
-    /// Counts the changes.
+    /// Counts changes.
     epoch: u64,
     least_delay: Duration,
 }
@@ -186,7 +186,7 @@ impl Land {
         self.least_delay = least.unwrap_or_default().max(LEAST);
     }
 
-    /// No packet takes less time than this, wherever it goes.
+    /// The least time that any packet takes, in any direction.
     pub(super) fn least_delay(&self) -> Duration {
         self.least_delay
     }
@@ -196,11 +196,11 @@ impl Land {
 struct Line {
     model: LinkModel,
     cut: bool,
-    /// The terrain that the above were looked up in.
+    /// The version of the terrain that the lines were looked up in.
     epoch: u64,
 }
 
-/// The lines that lead away from a place, and are in use.
+/// The lines from one place that are in use.
 #[derive(Debug)]
 pub(super) struct Lines {
     from: usize,
@@ -215,8 +215,8 @@ impl Lines {
         }
     }
 
-    /// When a packet arrives that is sent now; `None` if it never does. A copy is known by its number, and one that was damaged
-    /// by its checksum: QUIC drops both.
+    /// When a packet sent now arrives; `None` if it is lost. Duplicates and damaged packets are left out: QUIC recognises a duplicate by its packet
+    /// number and a damaged packet by its authentication tag, and drops both.
     pub(super) fn toss(
         &mut self,
         land: &Land,
@@ -230,7 +230,7 @@ impl Lines {
         whole.map(|delivery| delivery.at).min()
     }
 
-    /// The same for a packet that is really there: with its copy, and what is damaged in it.
+    /// The same for a packet of a whole node, with duplicates and damage.
     pub(super) fn toss_whole(
         &mut self,
         land: &Land,
@@ -257,7 +257,7 @@ impl Lines {
         } else {
             line.model.handle_packet(now, bytes, rng)
         };
-        // A packet takes some time even on the shortest way: nothing is answered before it was asked.
+        // A packet takes some time even on the shortest path: no answer comes before its request.
         fate.into_iter().map(move |delivery| Delivery {
             at: delivery.at.max(now + LEAST),
             ..delivery
@@ -276,7 +276,7 @@ impl Line {
     }
 }
 
-/// The shortest time that a packet takes.
+/// The least time that a packet takes.
 const LEAST: Duration = Duration::from_micros(20);
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! What is measured while a scenario is played.
+//! What a run measures.
 //!
-//! Nodes that go and come are followed one by one, to the event. Views are looked at every 100 ms while they change (more
-//! rarely above 2500 nodes), and every second at rest: so exact are the times at which they became right.
+//! Starts and ends of nodes are followed event by event. Views are judged every 100 ms while they change (less
+//! often above 2500 nodes) and every second at rest; this is the resolution of the times to convergence.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,42 +12,42 @@ use super::views::{Standing, Views, counts};
 use super::world::{News, Told, Traffic, World};
 use crate::membership::{Event, Time};
 
-/// So long after the last thing that was done, traffic counts as idle, as long as all views are exact.
+/// Traffic counts as idle this long after the last step, if all views are exact.
 const CALM: Duration = Duration::from_secs(20);
-/// A run has no more samples than this: then every other one goes.
+/// The most samples of a run; beyond that, every other one is dropped.
 const MAX_SAMPLES: usize = 4096;
 
-/// How things stood at a time.
+/// The state at a time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sample {
     /// When.
     pub at: Time,
-    /// How the views stood.
+    /// The views.
     pub standing: Standing,
-    /// What all nodes had sent until then, in bytes.
+    /// Bytes that all nodes had sent by then.
     pub bytes: u64,
 }
 
-/// Something that was done, and how views followed.
+/// A step, and how views followed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mark {
     /// When.
     pub at: Time,
-    /// What, in words.
+    /// The step in words.
     pub words: Arc<str>,
-    /// When all showed exactly the right nodes again.
+    /// When every node showed exactly the right nodes again.
     pub all_known: Option<Time>,
     /// When all views were exact again, for the first time.
     pub all_exact: Option<Time>,
-    /// Since when they stayed exact, until the next thing was done.
+    /// The start of the final period, up to the next step, in which all views were exact.
     pub stays_exact: Option<Time>,
-    /// When all showed the new round-trip times of links whose delay was changed.
+    /// When every node showed the new round-trip times of links whose delay was changed.
     pub delays_shown: Option<Time>,
-    /// How many nodes a node should show right after, on average, and did not.
+    /// How many nodes each node lacked right after the step, on average.
     pub lacked: Option<f64>,
-    /// What nodes sent from then until all views were exact for the first time.
+    /// What nodes sent until all views were exact for the first time.
     pub sent_until_exact: Option<Sent>,
-    /// The same until they began to stay exact.
+    /// What nodes sent until all views stayed exact.
     pub sent_until_it_stays: Option<Sent>,
 }
 
@@ -67,19 +67,19 @@ impl Mark {
     }
 }
 
-/// What nodes sent in some time, in bytes.
+/// Traffic of a period, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sent {
-    /// All together.
+    /// Of all nodes together.
     pub all: u64,
-    /// The one that sent most.
+    /// Of the node that sent most.
     pub most: u64,
-    /// How many nodes were up by then.
+    /// How many nodes were up at its end.
     pub nodes: usize,
 }
 
 impl Sent {
-    /// What was sent since each node had sent so much, by so many that are up.
+    /// Traffic since each node had sent `before`, divided among the nodes that are up.
     fn since(before: &[u64], world: &World, nodes: usize) -> Self {
         let each = world.nodes.iter().zip(before);
         let each = each.map(|(node, before)| node.traffic.bytes - before);
@@ -90,32 +90,32 @@ impl Sent {
 
 /// See the module's documentation.
 pub struct Measure {
-    /// How views stood, in the order of time.
+    /// Samples in the order of time.
     pub samples: Vec<Sample>,
-    /// Every so many-th look is kept.
+    /// Only every `n`th look is kept.
     every: usize,
     looks: usize,
-    /// What was done.
+    /// The steps.
     pub marks: Vec<Mark>,
-    /// What each node had sent at the last mark, in bytes.
+    /// Bytes that each node had sent at the last step.
     sent_before: Vec<u64>,
-    /// How long each node's newest record is, in bytes.
+    /// The length of each node's newest record, in bytes.
     record_len: Vec<usize>,
-    /// Nodes that ended, while somebody shows them still: when.
+    /// Ended nodes that a view still shows: when they ended.
     dying: BTreeMap<usize, Time>,
-    /// How long it took until nobody showed a node that ended.
+    /// How long it took until no view showed an ended node.
     pub gone_after: Vec<Duration>,
-    /// How long until a single viewer showed it no longer.
+    /// How long it took until a single viewer no longer showed it.
     pub gone_after_single: Vec<Duration>,
-    /// Nodes that were started, until all show them: when.
+    /// Started nodes that not all views show yet: when they were started.
     coming: BTreeMap<usize, Time>,
-    /// How long it took until all showed a node that was started.
+    /// How long it took until all views showed a started node.
     pub known_after: Vec<Duration>,
-    /// Nodes that ran and were shown as down by one who could have reached them.
+    /// How often a view showed a node as down that ran and was reachable.
     pub false_downs: u64,
-    /// Records that were signed, each times those that should have it.
+    /// Signed records, each multiplied by the number of nodes that should get it.
     pub wanted_copies: u64,
-    /// Links that were lost, and not because they were not needed.
+    /// Links lost; planned closes do not count.
     pub links_lost: u64,
     disturbed: Time,
     calm_before: bool,
@@ -124,12 +124,12 @@ pub struct Measure {
     idle_node_ns: u128,
     node_ns: u128,
     up: usize,
-    /// How views stood at the end.
+    /// The views at the end.
     pub last: Standing,
 }
 
 impl Measure {
-    /// Nothing is measured yet.
+    /// An empty measurement.
     #[must_use]
     pub fn new(scenario: &Scenario) -> Self {
         let mut measure = Self {
@@ -157,40 +157,40 @@ impl Measure {
             last: Standing::default(),
         };
         let words = format!("start of {}", scenario.nodes);
-        // What is known before the last one is started is not what is asked for.
+        // Until the last start, changes are part of the start.
         let start = Mark::new(scenario.start_over, words.into());
         measure.marks.push(start);
         measure
     }
 
-    /// Something is done now.
+    /// A step begins.
     pub fn mark(&mut self, world: &World, words: &Arc<str>) {
         self.marks.push(Mark::new(world.now(), words.clone()));
         let sent = world.nodes.iter().map(|node| node.traffic.bytes);
         self.sent_before = sent.collect();
     }
 
-    /// What is to be done was done: this is how views stand right after.
+    /// A step was executed; `standing` is the state right after it.
     pub fn after_mark(&mut self, standing: &Standing) {
         if let Some(mark) = self.marks.last_mut() {
             mark.lacked = Some(lacked(standing));
         }
     }
 
-    /// All show the new round-trip times of the links whose delay was changed last.
+    /// Every node shows the new round-trip times.
     pub fn delays_shown(&mut self, at: Time) {
         if let Some(mark) = self.marks.last_mut() {
             mark.delays_shown = Some(at);
         }
     }
 
-    /// Something was done to the network.
+    /// The network was disturbed.
     pub fn disturbed(&mut self, at: Time) {
         self.disturbed = at;
         self.calm_before = false;
     }
 
-    /// Takes note of what a node tells, of which the views have taken note; `gone` is whom it shows no longer.
+    /// Processes one report of a node, after the views did. `gone`: the nodes that its view no longer shows.
     pub fn hear(&mut self, world: &World, views: &Views, news: &News, gone: &[usize]) {
         let (at, place) = (news.at, news.place);
         match &news.what {
@@ -221,7 +221,7 @@ impl Measure {
                     }
                     let there = counts(node) && counts(&world.nodes[place]);
                     let reached = views.component(*other) == views.component(place);
-                    // Whoever was started a moment ago was down before.
+                    // A node that was started a moment ago was rightly shown as down.
                     let old = at > node.started() + Duration::from_secs(5);
                     self.false_downs += u64::from(there && reached && old);
                 }
@@ -241,7 +241,7 @@ impl Measure {
         }
     }
 
-    /// Views were looked at.
+    /// Processes the result of judging the views.
     pub fn look(&mut self, world: &World, standing: &Standing) {
         let now = world.now();
         let bytes = total(world).bytes;
@@ -254,7 +254,7 @@ impl Measure {
         }
         self.calm_before = calm;
         self.before = (now, bytes);
-        // Only for the last one: what is done later undoes what was waited for.
+        // Only for the last step: a later one resets what an earlier one waited for.
         if let Some(mark) = self.marks.last_mut()
             && mark.at <= now
         {
@@ -291,7 +291,7 @@ impl Measure {
         }
     }
 
-    /// The run is over.
+    /// Ends the measurement.
     pub fn finish(&mut self, world: &World, standing: &Standing) {
         self.last = *standing;
         self.look(world, standing);
@@ -305,13 +305,13 @@ impl Measure {
         sum as f64 / f64::from(count.max(1))
     }
 
-    /// Nodes that ended long enough ago, and are still shown by somebody.
+    /// Nodes that ended long enough ago and are still shown by a view.
     #[must_use]
     pub fn still_shown(&self) -> usize {
         self.dying.len()
     }
 
-    /// Bytes that a node sent in a second, on average; and at rest, where there was rest.
+    /// Bytes per node and second, on average; and at rest, if the network was at rest.
     #[must_use]
     pub fn bytes_per_s(&self) -> (f64, Option<f64>) {
         let rate = |bytes: u64, ns: u128| bytes as f64 * 1e9 / ns.max(1) as f64;
@@ -320,12 +320,12 @@ impl Measure {
     }
 }
 
-/// How many nodes a node should show and does not, on average.
+/// How many nodes each node should show and does not, on average.
 fn lacked(standing: &Standing) -> f64 {
     (standing.pairs - standing.known) as f64 / standing.up.max(1) as f64
 }
 
-/// What all nodes did together.
+/// The traffic of all nodes together.
 #[must_use]
 pub fn total(world: &World) -> Traffic {
     let mut sum = Traffic::default();

@@ -1,10 +1,10 @@
-//! A network in virtual time, in one process: `area-net sim`.
+//! Simulates a network in virtual time, in one process: `area-net sim`.
 //!
-//! It has two fidelities. At the lower one what runs here is [`membership::Core`](crate::membership::Core), the very code that runs on
-//! the wire, and what is around it is simulated: clocks, the transport, the ways between nodes. At the higher one it is the whole
-//! [`node::Node`](crate::node::Node), with QUIC, TLS and its event loop, and only clocks, sockets and the ways between them are
-//! simulated. Scenarios (but for lies), invariants, measures and reports are the same. Everything follows from a seed: the same scenario
-//! gives the same report, to the byte.
+//! There are two fidelities. With `core`, the real [`membership::Core`](crate::membership::Core) of every node runs, and everything around it is
+//! simulated: clocks, connections, links. With `whole`, the whole real
+//! [`node::Node`](crate::node::Node) runs, with QUIC, TLS and its event loop, and only clocks, sockets and links are
+//! simulated. Scenarios (except Byzantine nodes), invariants, measurements and reports are the same. The same scenario with the same seed
+//! gives the same report, byte for byte.
 //!
 //! From the bottom up; a module knows only those above it in this list:
 //! - vocabulary: [`places`], `news` (what nodes report, and what they sent), `key`, `size` (bytes on the wire), `queue`;
@@ -21,7 +21,7 @@
 //! - [`fuzz`]: generates random scenarios, and minimises one that fails;
 //! - [`command`]: the subcommand; `room` estimates whether a run fits into memory.
 //!
-//! Nothing in here follows a clock, but for the progress that [`command`] shows.
+//! Nothing here reads the real clock, except for the progress that [`command`] shows.
 
 pub mod command;
 mod delays;
@@ -53,13 +53,13 @@ pub use play::{Ended, Play, Progress};
 pub use report::Report;
 pub use scenario::Scenario;
 
-/// Plays a scenario to its end, or for as long as `go_on` says; it is asked now and then.
+/// Runs a scenario to its end, or until `go_on` returns `false`; it is called now and then.
 #[must_use]
 pub fn run(scenario: &Scenario, go_on: impl FnMut(&Progress) -> bool) -> Report {
     report_of(scenario, Play::new(scenario), go_on)
 }
 
-/// The same, for a play that was prepared.
+/// The same for a prepared run.
 fn report_of(scenario: &Scenario, play: Play<'_>, go_on: impl FnMut(&Progress) -> bool) -> Report {
     let (ended, measure, world) = play.run(go_on);
     Report::new(scenario, &ended, &measure, &world)

@@ -1,4 +1,4 @@
-//! What nodes tell to whoever looks on, and what is counted of what they do.
+//! What nodes report to observers, and their traffic.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,27 +6,27 @@ use std::sync::Arc;
 use crate::membership::{Closed, Event, Time};
 use crate::record::Record;
 
-/// What a node did since the world began.
+/// The traffic of a node since the world began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Bytes that it sent, with all headers down to IPv6.
+    /// Bytes sent, with all headers down to IPv6.
     pub bytes: u64,
-    /// Of these, what records took.
+    /// The bytes of records among them.
     pub record_bytes: u64,
-    /// Control messages that it sent.
+    /// Control messages sent.
     pub messages: u64,
-    /// Records that it was sent, its own in Hellos aside.
+    /// Records received, except those in Hellos.
     pub records_in: u64,
-    /// Probes that it sent.
+    /// Probes sent.
     pub probes: u64,
-    /// Dials that it began.
+    /// Dials begun.
     pub dials: u64,
-    /// All that its core wanted done.
+    /// Actions of its core.
     pub actions: u64,
 }
 
 impl Traffic {
-    /// Adds what another one did.
+    /// Adds the traffic of another one.
     pub fn add(&mut self, other: &Self) {
         let Self {
             bytes,
@@ -47,14 +47,14 @@ impl Traffic {
     }
 }
 
-/// What a node tells.
+/// A report of a node.
 #[derive(Debug)]
 pub struct News {
     /// When.
     pub at: Time,
     /// Which node.
     pub place: usize,
-    /// What.
+    /// The report.
     pub what: Told,
 }
 
@@ -65,12 +65,12 @@ pub enum Told {
     Started,
     /// It ended.
     Stopped,
-    /// The core has something for the log.
+    /// An event of the core.
     Event(Event),
-    /// It signed a new record; with the one before, if there was one in this life.
+    /// It signed a new record; with the previous one of this run, if there was one.
     Published(Arc<Record>, Option<Arc<Record>>),
     /// It dials.
     Dialed(SocketAddr),
-    /// A connection ended without the core's doing, for this reason. The core's events about it follow.
+    /// A connection ended, not by the core, for this reason. The core's events about it follow.
     Closed(Closed),
 }

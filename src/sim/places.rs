@@ -1,4 +1,4 @@
-//! Sets of places, and the words for them.
+//! Places and their addresses, and sets of places in a scenario's words.
 
 use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -7,10 +7,10 @@ use std::net::{Ipv6Addr, SocketAddr};
 pub const NETWORK: &str = "simulated";
 /// The most places: each has a port of its own.
 pub const MAX_PLACES: usize = 32_768;
-/// Where the first place listens.
+/// The port of the first place.
 const FIRST_PORT: u16 = 8000;
 
-/// Where the node of a place listens, unless it was told otherwise.
+/// The address of a place, unless its node is configured otherwise.
 ///
 /// # Panics
 /// From [`MAX_PLACES`] on: there are no more ports.
@@ -20,7 +20,7 @@ pub fn addr(place: usize) -> SocketAddr {
     SocketAddr::from((Ipv6Addr::LOCALHOST, FIRST_PORT + place))
 }
 
-/// A place as it is kept.
+/// A place in 32 bits.
 pub(super) fn small(place: usize) -> u32 {
     u32::try_from(place).expect("there are at most MAX_PLACES")
 }
@@ -28,14 +28,14 @@ pub(super) fn small(place: usize) -> u32 {
 /// A set of places.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Places {
-    /// Every one.
+    /// All places.
     All,
     /// From the first up to, but not including, the second.
     Range(usize, usize),
 }
 
 impl Places {
-    /// Whether a place is one of them.
+    /// Whether it contains a place.
     #[must_use]
     pub fn contains(&self, place: usize) -> bool {
         match self {
@@ -45,22 +45,22 @@ impl Places {
     }
 }
 
-/// Whom a step is about, as it was said; who that is in the end may be left to chance.
+/// The nodes of a step, as written; some forms are resolved at random.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Who {
-    /// These.
+    /// These places.
     Places(Places),
-    /// Such a share of those that it can be done to, by lot.
+    /// A random share of those that the step can apply to.
     Share(f64),
-    /// So many of those that it can be done to, by lot.
+    /// This many random ones of those that the step can apply to.
     Some(usize),
-    /// The one with the most links.
+    /// The node with the most links.
     Hub,
-    /// Those that were killed or left.
+    /// The nodes that were killed or left.
     Down,
 }
 
-/// In the words of a scenario, but for the names of groups.
+/// In a scenario's words, without the names of groups.
 impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

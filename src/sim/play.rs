@@ -1,4 +1,4 @@
-//! Plays a scenario: starts the nodes, does what is to be done when its time comes, looks at all views at short intervals.
+//! Runs a scenario: starts the nodes, executes the steps in time, and judges all views at short intervals.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -18,16 +18,16 @@ use super::watch::{Violation, Watch};
 use super::world::{Told, World, settings_of};
 use crate::membership::Time;
 
-/// Views are judged so often while they change, and at rest; in a large network, where that is dear, more rarely.
+/// How often views are judged while they change and at rest. It is more rarely in a large network, where each time costs more.
 const LOOK: Duration = Duration::from_millis(100);
 const LARGE: usize = 2500;
 const LOOK_AT_REST: Duration = Duration::from_secs(1);
-/// After something was done, views are expected to change for so long at least.
+/// How long views are expected to change after a step.
 const UNREST: Duration = Duration::from_secs(5);
-/// So many things happen between two looks at whether to go on.
+/// How many events happen between two calls of `go_on`.
 const SPELL: u64 = 4096;
 
-/// What is to be done at a time.
+/// An entry of the run's agenda.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Deed {
     Look,
@@ -36,16 +36,16 @@ enum Deed {
     ChurnKill,
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
     /// Virtual time.
     pub now: Time,
-    /// When it will be over.
+    /// The end of the run.
     pub lasts: Time,
-    /// How many things have happened.
+    /// Events so far.
     pub happened: u64,
-    /// How views stood when they were looked at last.
+    /// The result of the last judging.
     pub standing: Standing,
 }
 
@@ -54,16 +54,16 @@ pub struct Progress {
 pub enum Ended {
     /// It ran to its end.
     Done,
-    /// It was told to stop.
+    /// `go_on` returned `false`.
     Interrupted,
-    /// Something happened that must never happen.
+    /// An invariant was violated.
     Violated(Violation),
 }
 
-/// A scenario that is being played.
+/// A scenario that is being run.
 pub struct Play<'a> {
     scenario: &'a Scenario,
-    /// The world that it is played in.
+    /// The world that it runs in.
     pub world: World,
     views: Views,
     watch: Watch,
@@ -71,7 +71,7 @@ pub struct Play<'a> {
     delays: Delays,
     agenda: BinaryHeap<Reverse<(Time, u64, Deed)>>,
     deeds: u64,
-    /// How much has to have happened when somebody looks next at whether to go on.
+    /// The number of events at which `go_on` is called next.
     spell_over: u64,
     rng: ChaCha8Rng,
     standing: Standing,
@@ -79,11 +79,11 @@ pub struct Play<'a> {
 }
 
 impl<'a> Play<'a> {
-    /// All is ready, and nothing has happened.
+    /// Everything is set up, and nothing has happened.
     #[must_use]
     pub fn new(scenario: &'a Scenario) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(scenario.seed);
-        // Chance in the world and chance in what is done to it are kept apart.
+        // The random generators of the world and of the steps are independent.
         rng.set_stream(1);
         let mut world = match scenario.fidelity {
             Fidelity::Core => World::new(scenario.seed),
@@ -134,7 +134,7 @@ impl<'a> Play<'a> {
         self.agenda.push(Reverse((at, self.deeds, deed)));
     }
 
-    /// Plays to the end, or as long as `go_on` says; it is asked now and then.
+    /// Runs to the end, or until `go_on` returns `false`; it is called now and then.
     pub fn run(mut self, mut go_on: impl FnMut(&Progress) -> bool) -> (Ended, Measure, World) {
         let ended = self.run_on(&mut go_on);
         let Self {
@@ -163,7 +163,7 @@ impl<'a> Play<'a> {
             if let Err(violation) = done {
                 return Ended::Violated(violation);
             }
-            // Where all are dead, little else happens.
+            // If all nodes are dead, there are few other events.
             if looks && !go_on(&self.progress()) {
                 return Ended::Interrupted;
             }
@@ -175,7 +175,7 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Lets the world go on; `false` if it was told to stop.
+    /// Advances the world; `false` if `go_on` stopped it.
     fn run_until(
         &mut self,
         at: Time,
@@ -202,7 +202,7 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Takes note of all that nodes tell.
+    /// Processes all reports of nodes.
     fn hear(&mut self) -> Result<(), Violation> {
         while let Some(news) = self.world.poll_news() {
             let place = news.place;
@@ -239,7 +239,7 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
-    /// Something was done that keeps nodes from knowing of others, deaths and births aside.
+    /// The network was disturbed other than by deaths and starts.
     fn hinder(&mut self) {
         self.watch.hindered(self.world.now());
         self.disturb();
@@ -278,10 +278,10 @@ impl<'a> Play<'a> {
         };
         let now = self.world.now();
         if now < churn.until {
-            // Times between them as a Poisson process has them.
+            // The intervals of a Poisson process.
             let chance: f64 = self.rng.random();
             let pause = -(1.0 - chance).ln() * 60.0 / churn.per_min;
-            // Longer than any run, where it is no time.
+            // An interval that is no valid time is longer than any run.
             let pause = Duration::try_from_secs_f64(pause).unwrap_or(Duration::MAX);
             if let Some(next) = now.checked_add(pause) {
                 self.at(next, Deed::ChurnKill);
@@ -349,7 +349,7 @@ impl<'a> Play<'a> {
             Action::Netem(ways, impairment) => self.netem(ways, impairment.as_ref()),
             Action::Link(ways, up) => self.change_terrain(|terrain| {
                 for way in ways {
-                    // What was said of the very same ways before holds no longer.
+                    // An earlier entry for the same directions no longer applies.
                     terrain.cuts.retain(|(other, _)| other != way);
                     terrain.cuts.push((way.clone(), !up));
                 }
@@ -416,7 +416,7 @@ impl<'a> Play<'a> {
         self.views.terrain_changed(self.world.terrain());
     }
 
-    /// Those that are meant, of those that it can be done to, in the order of their places.
+    /// Selects the nodes that are meant, among those that the step can apply to, in the order of their places.
     fn pick(&mut self, who: &Who, can: impl Fn(&Self, usize) -> bool) -> Vec<usize> {
         let all = 0..self.scenario.nodes;
         let able: Vec<usize> = all.filter(|&place| can(self, place)).collect();
@@ -453,7 +453,7 @@ impl<'a> Play<'a> {
     }
 }
 
-/// Puts a node at every place, and tells it whom to dial.
+/// Adds a node with its targets at every place.
 fn people(scenario: &Scenario, world: &mut World, rng: &mut ChaCha8Rng) {
     let skew = u64::try_from(scenario.clocks.as_millis()).expect("it was read as a time of a run");
     for place in 0..scenario.nodes {

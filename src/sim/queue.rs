@@ -1,20 +1,20 @@
-//! What happens next, in the order of time.
+//! An event queue in the order of time.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 use crate::membership::Time;
 
-/// A queue with less room than this keeps it.
+/// A queue with a smaller capacity than this keeps it.
 const LEAST_ROOM: usize = 64;
-/// A queue that has so many times the room that it needs gives it back.
+/// A queue with this many times the capacity that it needs is shrunk.
 const TOO_MUCH: usize = 8;
 
-/// Something that happens at a time.
+/// An event at a time.
 #[derive(Debug)]
 pub(super) struct Due<T> {
     pub(super) at: Time,
-    /// Who thought of it, and as what of all that it ever thought of.
+    /// The place that created it, and that place's number for it.
     pub(super) origin: u32,
     pub(super) number: u64,
     pub(super) what: T,
@@ -46,8 +46,8 @@ impl<T> PartialEq for Due<T> {
 
 impl<T> Eq for Due<T> {}
 
-/// Earliest first; of several at one time, in the order of their origins, and of one origin, in the order in which it thought of
-/// them. So the order is the same whoever put them in when.
+/// Earliest first. Events of one time are ordered by origin, and those of one origin by number. So the order does not depend on the
+/// order in which they were added.
 #[derive(Debug)]
 pub(super) struct Queue<T>(BinaryHeap<Reverse<Due<T>>>);
 
@@ -62,7 +62,7 @@ impl<T> Queue<T> {
         self.0.push(Reverse(due));
     }
 
-    /// When the next thing happens.
+    /// The time of the next event.
     pub(super) fn first(&self) -> Option<Time> {
         self.0.peek().map(|Reverse(due)| due.at)
     }
@@ -71,7 +71,7 @@ impl<T> Queue<T> {
         self.0.pop().map(|Reverse(due)| due)
     }
 
-    /// The next thing, if it happens by then.
+    /// The next event, if it is due by then.
     pub(super) fn pop_by(&mut self, by: Time) -> Option<Due<T>> {
         self.first().filter(|at| *at <= by)?;
         self.pop()
@@ -82,7 +82,7 @@ impl<T> Queue<T> {
         self.trim();
     }
 
-    /// Gives room back after a storm.
+    /// Shrinks the queue after a burst.
     pub(super) fn trim(&mut self) {
         let (room, needed) = (self.0.capacity(), self.0.len());
         if room > LEAST_ROOM && room / TOO_MUCH > needed {

@@ -1,4 +1,4 @@
-//! Whether a run fits into memory: what it will take, and what there is.
+//! Compares the memory that a run will need with the memory that is available.
 
 use std::fs;
 use std::path::Path;
@@ -6,14 +6,14 @@ use std::path::Path;
 use super::Scenario;
 use super::scenario::Fidelity;
 
-/// The bytes that the simulator takes for each ordered pair of nodes, measured, and for each node besides: of cores, and of whole
-/// nodes. Half of a large network that is remembered by the other half takes most.
+/// Bytes for each ordered pair of nodes, as measured, and for each node in addition: for cores, and for whole
+/// nodes. The worst case is a large network of which one half remembers the other half.
 const BYTES_OF_CORES: [u64; 2] = [165, 45_000];
 const BYTES_OF_WHOLE_NODES: [u64; 2] = [1000, 600_000];
-/// What else must fit beside it.
+/// Reserve for everything else.
 const BYTES_BESIDE: u64 = 64 << 20;
 
-/// What a run will take, in bytes: an estimate, on the safe side.
+/// Estimates the memory that a run needs, in bytes. The estimate errs on the high side.
 pub(super) fn needed(scenario: &Scenario) -> u64 {
     let nodes = scenario.nodes as u64;
     let [a_pair, a_node] = match scenario.fidelity {
@@ -23,8 +23,8 @@ pub(super) fn needed(scenario: &Scenario) -> u64 {
     nodes * nodes * a_pair + nodes * a_node + BYTES_BESIDE
 }
 
-/// What may be taken, in bytes, where the system says so: what the machine has left, what the control group may still take, or
-/// what the process may, whichever is least.
+/// The available memory in bytes, if the system tells it: the least of the machine's, the control group's and
+/// the process's own limit.
 pub(super) fn available() -> Option<u64> {
     let limits = [machine(), control_group(), process()];
     limits.into_iter().flatten().min()
@@ -34,7 +34,7 @@ fn machine() -> Option<u64> {
     kib(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
 }
 
-/// Of version 2, in which a process is in one group, and the limits of all above hold as well.
+/// For cgroup version 2, where a process is in one group, and the limits of all its parents apply as well.
 fn control_group() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
@@ -48,7 +48,7 @@ fn control_group() -> Option<u64> {
     let left = groups.filter_map(|group| {
         let limit = number(&group.join("memory.max"))?;
         let used = number(&group.join("memory.current"))?;
-        // What is kept of files goes when room is needed.
+        // The kernel reclaims the page cache if memory is needed.
         let parts = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
         let parts = parts.lines().filter_map(|line| line.split_once(' '));
         let goes = ["inactive_file", "active_file", "slab_reclaimable"];
@@ -72,7 +72,7 @@ fn process() -> Option<u64> {
     Some(limit.saturating_sub(used))
 }
 
-/// The number of KiB behind a name, as bytes.
+/// The KiB value after a name, in bytes.
 fn kib(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.split_whitespace().next()?.parse().ok()?;

@@ -1,6 +1,6 @@
-//! What a simulation is to do, once it was read and found to be sound.
+//! A checked scenario.
 //!
-//! [`parse::read`](super::parse::read) makes one from a file, from flags, or from both. Whoever holds a [`Scenario`] needs no further check.
+//! [`parse::read`](super::parse::read) makes one from a file, from flags, or from both. A [`Scenario`] needs no further check.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,40 +14,40 @@ use crate::settings::Settings;
 /// See the module's documentation.
 #[derive(Debug, Clone)]
 pub struct Scenario {
-    /// What it is about, in a line.
+    /// The title, one line.
     pub title: String,
     /// How much of each node is real.
     pub fidelity: Fidelity,
-    /// Everything that is left to chance follows from it.
+    /// The random seed.
     pub seed: u64,
-    /// How many places there are; all of their nodes are started.
+    /// The number of places; all their nodes are started.
     pub nodes: usize,
-    /// Whom each node is told of.
+    /// The targets of each node.
     pub introduction: Introduction,
     /// The starts are spread evenly over this time; zero: all at once.
     pub start_over: Duration,
     /// From the first start to the end.
     pub lasts: Duration,
-    /// What the ways are like at the beginning.
+    /// The impairments at the beginning.
     pub terrain: Terrain,
     /// Names for sets of places.
     pub groups: Vec<Group>,
-    /// What is done, in the order of time.
+    /// The steps, in the order of time.
     pub steps: Vec<Step>,
-    /// Nodes that come and go all the while.
+    /// Nodes that die and come back all the time.
     pub churn: Option<Churn>,
-    /// What holds for every node; label and targets are each node's own.
+    /// The settings of every node, except for label and targets, which each node has of its own.
     pub settings: Settings,
-    /// Each node's clock is wrong by up to so much, either way.
+    /// Each node's clock is wrong by up to this much, in either direction.
     pub clocks: Duration,
-    /// What must hold.
+    /// The bounds of the invariants.
     pub bounds: Bounds,
-    /// Files that it was read from.
+    /// The files that it was read from.
     pub files: Vec<PathBuf>,
 }
 
 impl Scenario {
-    /// Whether a node that ended may be started again.
+    /// Whether an ended node may be started again.
     #[must_use]
     pub fn restarts(&self) -> bool {
         let starts = |step: &Step| match step.action {
@@ -73,12 +73,12 @@ pub enum Fidelity {
     /// The core; connections are modelled.
     #[default]
     Core,
-    /// All of it, down to the datagrams: QUIC, TLS, the event loop. Only sockets and clocks are simulated.
+    /// The whole node down to its datagrams: QUIC, TLS, the event loop. Only sockets, clocks and links are simulated.
     Whole,
 }
 
 impl Fidelity {
-    /// As it is written.
+    /// The word in a scenario.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -91,67 +91,67 @@ impl Fidelity {
 /// A name for a set of places.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// As it is written.
+    /// The name.
     pub name: String,
-    /// Which places.
+    /// The places.
     pub places: Places,
 }
 
-/// Whom each node is told of before it starts.
+/// Which nodes each node is told of before it starts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Introduction {
     /// The one before it.
     Chain,
     /// The first one.
     Star,
-    /// So many others, by lot; the first node is told of none, and nobody of one that comes after it.
+    /// This many random ones; the first node is told of none, and no node is told of one that comes after it.
     Random(usize),
-    /// For each node, those that were written down.
+    /// For each node, the listed ones.
     Targets(Vec<Vec<usize>>),
 }
 
-/// Something that is done at a time.
+/// A step: something that is done at a time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// Since the first start.
     pub at: Duration,
-    /// What.
+    /// The action.
     pub action: Action,
-    /// In words, for people.
+    /// The action in words.
     pub words: Arc<str>,
 }
 
-/// What can be done.
+/// The actions.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// They end without a word.
+    /// The nodes are killed, without a leave message.
     Kill(Who),
-    /// They are started again.
+    /// The nodes are started again.
     Start(Who),
-    /// They say farewell.
+    /// The nodes leave gracefully.
     Leave(Who),
-    /// They end without a word, and are started again after a while.
+    /// The nodes are killed, and started again after a while.
     Restart(Who, Duration),
-    /// Nothing happens in them until they are told to go on.
+    /// The nodes are paused: nothing happens in them until they are resumed.
     Stop(Who),
-    /// They go on.
+    /// The nodes are resumed.
     Continue(Who),
-    /// They say what is not so, in ways that the others must see through; until they are honest again, nobody minds how they are shown.
+    /// The nodes become Byzantine, in ways that the others can detect. While they are, views may show them or not.
     Lie(Who),
-    /// They are honest again.
+    /// The nodes stop being Byzantine.
     Honest(Who),
-    /// Only nodes of one part reach each other. Those that are in no part are one more.
+    /// Only nodes of the same part reach each other. The nodes that are in no part form one more.
     Partition(Vec<Who>),
-    /// Everything that was cut reaches each other again.
+    /// Ends all cuts.
     Heal,
-    /// These directions are like that from now on; `None`: as they were at the beginning.
+    /// The impairment of these directions from now on; `None`: the one at the beginning.
     Netem(Vec<Way>, Option<Arc<Impairment>>),
-    /// Nothing passes there, or passes again.
+    /// Cuts these directions, or opens them.
     Link(Vec<Way>, bool),
 }
 
 impl Action {
-    /// Whether it keeps nodes from knowing of others; deaths and births are what they are to know.
+    /// Whether it disturbs the network other than by a death or a start, which nodes are built to detect.
     #[must_use]
     pub fn hinders(&self) -> bool {
         !matches!(
@@ -161,12 +161,12 @@ impl Action {
     }
 }
 
-/// Nodes that come and go.
+/// Churn: nodes that die and come back.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Churn {
-    /// So many nodes are killed in a minute, at random times.
+    /// Nodes killed per minute, at random times.
     pub per_min: f64,
-    /// Each is started again after so long.
+    /// How long each stays down.
     pub down: Duration,
     /// When it begins.
     pub from: Duration,
@@ -174,11 +174,11 @@ pub struct Churn {
     pub until: Duration,
 }
 
-/// What must hold; a run in which it doesn't is stopped.
+/// The bounds of the invariants; a run that violates one is stopped.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bounds {
-    /// After so long nobody shows a node that is gone.
+    /// How long after its end a view may show a node.
     pub gone: Duration,
-    /// No view stays wrong for longer than this, once nothing is done any more.
+    /// How long a view may be wrong after the last disturbance.
     pub exact: Duration,
 }

@@ -1,32 +1,32 @@
-//! How many bytes things take on the wire: the length of their encoding, without encoding them.
+//! The encoded size of messages, computed without encoding them.
 
 use std::net::SocketAddr;
 
 use crate::record::{Record, Version};
 use crate::wire::{Answer, Message, Probe, ShortId};
 
-/// What a frame on the control stream takes in a packet beside the message: its length, and QUIC's STREAM frame header.
+/// The overhead of a frame on the control stream: its length field, and QUIC's STREAM frame header.
 const FRAME_OVERHEAD: usize = 4 + 7;
 /// QUIC's DATAGRAM frame header (RFC 9221), and the kind of datagram.
 const DATAGRAM_OVERHEAD: usize = 3 + 1;
 
-/// A control message, framed.
+/// The size of a control message, framed.
 pub(super) fn frame(message: &Message) -> usize {
     FRAME_OVERHEAD + body(message)
 }
 
-/// A probe, in its frame.
+/// The size of a probe, framed.
 pub(super) fn probe(probe: &Probe) -> usize {
     let numbers = varint(probe.seq.into()) + varint(probe.rtt_us.into());
     DATAGRAM_OVERHEAD + numbers + varint(probe.next_ms.into()) + 1 + 1 + 8
 }
 
-/// An answer, in its frame.
+/// The size of an answer, framed.
 pub(super) fn answer(answer: &Answer) -> usize {
     DATAGRAM_OVERHEAD + varint(answer.seq.into()) + varint(answer.hold_us.into())
 }
 
-/// What records take of a message.
+/// The bytes of records in a message.
 pub(super) fn records(message: &Message) -> usize {
     match message {
         Message::Records(records) => records.iter().map(|one| record(one)).sum(),
@@ -88,7 +88,7 @@ fn length(length: usize) -> usize {
     varint(length as u64)
 }
 
-/// A number takes a byte for each seven bits (LEB128), as postcard writes it.
+/// postcard writes numbers as LEB128: one byte for each seven bits.
 fn varint(number: u64) -> usize {
     let bits = 64 - number.leading_zeros();
     (bits.max(1) as usize).div_ceil(7)

@@ -1,4 +1,4 @@
-//! The simulated UDP socket under a whole node: the other side of quinn's own seam, [`AsyncUdpSocket`].
+//! The simulated UDP socket of a whole node. It implements quinn's interface for that, [`AsyncUdpSocket`].
 //!
 //! A sent datagram waits in the world's outbox until the world hands it to the lines. A datagram that arrived waits in the socket
 //! until the node reads it. The socket holds no more bytes than a real one and drops the rest.
@@ -14,9 +14,9 @@ use std::task::{Context, Poll, Waker};
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
-/// What a socket of Linux holds for a program that doesn't read: `net.core.rmem_default`.
+/// The receive buffer of a Linux socket by default: `net.core.rmem_default`.
 const ROOM: usize = 212_992;
-/// What a packet takes of it beside its bytes, about: the kernel's own notes.
+/// The kernel's overhead for a packet in that buffer, approximately.
 const BESIDE: usize = 768;
 
 /// A datagram that was sent, and has not been taken to the lines yet.
@@ -74,7 +74,7 @@ impl SimSocket {
         }
     }
 
-    /// From now on nothing is sent: whoever had it is gone.
+    /// From now on nothing is sent: the node is gone.
     pub(super) fn close(&self) {
         self.inbox().closed = true;
     }
@@ -150,7 +150,7 @@ impl AsyncUdpSocket for SimSocket {
     }
 }
 
-/// The line takes whatever it is given.
+/// The socket accepts every datagram.
 #[derive(Debug)]
 struct AlwaysWritable;
 

@@ -1,8 +1,8 @@
-//! Who shows whom, and whether that is right: the truth, and every node's view held against it.
+//! Compares every node's view with the true state of the network.
 //!
-//! A node's view is its set of nodes that are up, and the links between them. The first is followed change by change, as a
-//! bitset. The second is compared record by record, by a *shape*: a hash of who and which links, figures aside. Views with one digest
-//! are one view, and judged once.
+//! A view is the set of nodes that are up, and the links between them. The set is followed change by change, as a
+//! bitset. The links are compared record by record, by a *shape*: a hash of the node and its links without measurements. Views with the same
+//! digest are identical, so only one of them is judged.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -15,48 +15,48 @@ use crate::wire::{NodeId, ShortId};
 
 /// See the module's documentation.
 pub struct Views {
-    /// Words of a row.
+    /// `u64` words in a row.
     row: usize,
-    /// A row for each viewer: whom it shows as up.
+    /// One row for each viewer: the nodes that it shows as up.
     shown: Vec<u64>,
-    /// By the first half of an id, which is as random as a hash. Never iterated.
+    /// Keyed by the first half of an id, which is as random as a hash. Never iterated.
     places: HashMap<ShortId, usize, PassThrough>,
-    /// How many viewers that run show a node.
+    /// How many running viewers show each node as up.
     shown_by: Vec<u32>,
-    /// Nodes of different components don't reach each other.
+    /// Nodes of different components can't reach each other.
     component: Vec<u32>,
     shapes: Shapes,
-    /// For each viewer, what was judged last, and whether it was right.
+    /// For each viewer, the last key that was judged, and whether the view was right.
     judged: Vec<Option<(Judged, bool)>>,
     exact: Vec<bool>,
 }
 
-/// The digest of a view, and what it was held against: the sum of the true shapes.
+/// The digest of a view, and the sum of the true shapes that it was compared with.
 type Judged = (u64, u128);
 
-/// How views stand to the truth at a time.
+/// How all views compare with the true state at a time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Standing {
     /// Nodes that run.
     pub up: usize,
-    /// Ordered pairs of them of which one should show the other.
+    /// Ordered pairs of which the first should show the second.
     pub pairs: u64,
-    /// Of these, those that do.
+    /// Those of them that do.
     pub known: u64,
-    /// Pairs of which one shows the other, and should not.
+    /// Pairs of which the first shows the second, but should not.
     pub wrong: u64,
-    /// Views that are exact: exactly the right nodes, and the newest list of links of each.
+    /// Exact views: exactly the right nodes, and the newest list of links of each.
     pub exact: usize,
 }
 
 impl Standing {
-    /// Every node shows exactly the nodes that it should.
+    /// Whether every node shows exactly the right nodes.
     #[must_use]
     pub fn all_known(&self) -> bool {
         self.known == self.pairs && self.wrong == 0
     }
 
-    /// Every view is exact.
+    /// Whether every view is exact.
     #[must_use]
     pub fn all_exact(&self) -> bool {
         self.exact == self.up
@@ -64,7 +64,7 @@ impl Standing {
 }
 
 impl Views {
-    /// The views of a world in which nobody knows anybody yet.
+    /// The views of a world in which no node knows another one yet.
     #[must_use]
     pub fn new(world: &World) -> Self {
         let nodes = world.nodes.len();
@@ -90,7 +90,7 @@ impl Views {
         self.place_of(&id.abbreviated())
     }
 
-    /// The place of a node whose id begins like that.
+    /// The place of the node whose id begins with this prefix.
     #[must_use]
     pub fn place_of(&self, short: &ShortId) -> Option<usize> {
         self.places.get(short).copied()
@@ -102,25 +102,25 @@ impl Views {
         self.shown[viewer * self.row + place / 64] >> (place % 64) & 1 == 1
     }
 
-    /// How many viewers that run show a node as up.
+    /// How many running viewers show a node as up.
     #[must_use]
     pub fn shown_by(&self, place: usize) -> u32 {
         self.shown_by[place]
     }
 
-    /// Nodes with the same number reach each other, if not directly.
+    /// The component of a node. Nodes of one component reach each other, at least through others.
     #[must_use]
     pub fn component(&self, place: usize) -> u32 {
         self.component[place]
     }
 
-    /// Whether a node's view was exact when it was judged last.
+    /// Whether a node's view was exact when it was last judged.
     #[must_use]
     pub fn is_exact(&self, viewer: usize) -> bool {
         self.exact[viewer]
     }
 
-    /// A viewer shows nobody any more: it ended, or was cut off. Tells whom it showed.
+    /// Clears a viewer's row, as it ended or was cut off. Returns the nodes that it showed.
     pub fn clear(&mut self, viewer: usize) -> Vec<usize> {
         let mut gone = Vec::new();
         for word in 0..self.row {
@@ -135,7 +135,7 @@ impl Views {
         gone
     }
 
-    /// Takes note of what a node tells; returns which nodes it shows as up no longer.
+    /// Processes one event of a node; returns the nodes that it no longer shows as up.
     pub fn hear(&mut self, viewer: usize, event: &Event) -> Vec<usize> {
         match event {
             Event::Up(id) => {
@@ -168,7 +168,7 @@ impl Views {
         }
     }
 
-    /// Finds anew who reaches whom.
+    /// Recomputes the components.
     pub fn terrain_changed(&mut self, terrain: &Terrain) {
         let nodes = self.component.len();
         if terrain.cut.is_empty() && terrain.cuts.is_empty() {
@@ -177,7 +177,7 @@ impl Views {
             }
             return;
         }
-        // A search over the ways that are open in both directions.
+        // A search over the links that are open in both directions.
         self.component.fill(u32::MAX);
         let mut next = 0;
         for first in 0..nodes {
@@ -201,7 +201,7 @@ impl Views {
         }
     }
 
-    /// Holds all views against the truth.
+    /// Compares all views with the true state.
     pub fn judge(&mut self, world: &World) -> Standing {
         let there: Vec<usize> = (0..world.nodes.len())
             .filter(|&place| counts(&world.nodes[place]))
@@ -244,7 +244,7 @@ impl Views {
         standing
     }
 
-    /// Whether a view that has exactly the right nodes has the right links of each.
+    /// Whether a view with exactly the right nodes has the right links for each of them.
     fn is_right(
         &mut self,
         world: &World,
@@ -260,7 +260,7 @@ impl Views {
         {
             return right;
         }
-        // Where much changes, a wrong one is found soon.
+        // While much changes, the search for a wrong record ends early.
         let right = *seen.entry(judged).or_insert_with(|| {
             core.records_up()
                 .filter(|record| !liars.ids.contains(&record.id()))
@@ -271,9 +271,9 @@ impl Views {
     }
 }
 
-/// Whoever lies at the moment may be shown or not.
+/// Byzantine nodes may be shown or not.
 struct Liars {
-    /// A bit for each node.
+    /// One bit for each node.
     mask: Vec<u64>,
     ids: Vec<NodeId>,
 }
@@ -295,12 +295,12 @@ impl Liars {
 
 /// What the views of one component should be.
 struct Truth {
-    /// A bit for each node.
+    /// One bit for each node.
     nodes: Vec<u64>,
     count: u64,
-    /// Of each of them, who and which links.
+    /// The shape of each of them.
     shapes: HashSet<u128, PassThrough>,
-    /// The sum of these stands for them.
+    /// The sum of these, which identifies them.
     sum: u128,
 }
 
@@ -320,13 +320,13 @@ impl Truth {
     }
 }
 
-/// Whether a node belongs into the views of others: it runs, and neither stands still nor leaves nor lies.
+/// Whether a node must be in the views of others: it runs, and is not paused, leaving or Byzantine.
 #[must_use]
 pub fn counts(node: &Node) -> bool {
     node.is_running() && !node.is_paused() && !node.is_leaving() && !node.is_lying()
 }
 
-/// What records say but for figures, as numbers; made once a record.
+/// The shapes of records, computed once for each record.
 #[derive(Default)]
 struct Shapes(HashMap<u64, u128, PassThrough>);
 
@@ -336,7 +336,7 @@ impl Shapes {
         *self.0.entry(key).or_insert_with(|| shape(record))
     }
 
-    /// Forgets all, where there are more than anybody can hold: they are made again when asked for.
+    /// Clears the cache if it grew beyond what the nodes can hold; entries are recomputed on demand.
     fn shrink(&mut self, most: usize) {
         if self.0.len() > most {
             self.0.clear();
@@ -344,7 +344,7 @@ impl Shapes {
     }
 }
 
-/// FNV-1a, of 128 bits.
+/// FNV-1a with 128 bits.
 fn shape(record: &Record) -> u128 {
     let body = record.body();
     let links = body.links.iter();
@@ -359,7 +359,7 @@ fn shape(record: &Record) -> u128 {
     hash
 }
 
-/// A hash of what is a hash already.
+/// A hasher for keys that are hashes already.
 type PassThrough = BuildHasherDefault<Passed>;
 
 #[derive(Default)]

@@ -1,14 +1,14 @@
-//! What must always hold. It is checked in every run, at every change of a view, or, what only time makes wrong, whenever views are
-//! looked at; a violation stops the run.
+//! Invariants. Each run checks them at every change of a view. Those that only the passing of time violates are checked whenever views are
+//! judged. A violation stops the run.
 //!
-//! - Nobody shows a node that has been gone for longer than the bound, and nobody begins to; but where one dies whose neighbour died
-//!   before it, and which had yet to miss it, the bound counts from the last death of such a chain, and where a neighbour stood still
-//!   then, or the viewer itself, from when that went on.
-//! - No view stays wrong for longer than its bound, once nothing is done to the network any more. Where nodes come and go all the time, none
-//!   can become right; then the other rules hold alone.
-//! - Two nodes have one connection, contests aside.
-//! - No record lists more links than the cap; each is newer than the one before it, and its signature is good.
-//! - No table is over its limit.
+//! - No view shows a node for longer than the bound after its end, and none shows it again. There are two exceptions. If a node dies after a
+//!   neighbour whose death it had not detected yet, the bound counts from the last death of that chain. If a neighbour or the viewer was
+//!   paused then, the bound counts from its continuation.
+//! - No view stays wrong for longer than its bound after the last disturbance. Under churn views can't converge,
+//!   so only the other rules apply.
+//! - Two nodes have one connection, except during a collision.
+//! - No record lists more links than the cap. Each record is newer than the one before it, and its signature is valid.
+//! - No table exceeds its limit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -24,38 +24,38 @@ use super::world::{NETWORK, News, Node, Told, World};
 use crate::membership::{Event, MAX_DIAL_QUEUE, MAX_NODES, MAX_REMEMBERED, Time};
 use crate::record::{MAX_LINKS, Record};
 
-/// Two connections between two nodes are one too many after this time; a contest is over long before.
+/// How long two nodes may have two connections; a collision is resolved long before.
 const CONTEST: Duration = Duration::from_secs(10);
-/// So many signatures are looked at together: half the price of one by one.
+/// The number of signatures that are verified in one batch, which halves the cost.
 const BATCH: usize = 64;
 
-/// Something that must never happen did.
+/// A violated invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     /// When, in virtual time.
     pub at: Time,
     /// Which rule.
     pub rule: Rule,
-    /// What happened, in words.
+    /// A description.
     pub what: String,
 }
 
 /// The rules by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
-    /// A node that is gone is still shown.
+    /// A view still shows a node that is gone.
     StillShown,
-    /// A node that is gone is shown again.
+    /// A view shows a node again that is gone.
     Ghost,
     /// A view stays wrong.
     WrongView,
     /// Two nodes have two connections.
     TwoConnections,
-    /// A record lists more links than a node may have.
+    /// A record lists more links than the cap.
     Degree,
-    /// A record that is not newer than the one before, or whose signature is not good.
+    /// A record is not newer than the one before, or its signature is invalid.
     BadRecord,
-    /// A table is over its limit.
+    /// A table exceeds its limit.
     Limit,
 }
 
@@ -76,17 +76,17 @@ impl fmt::Display for Rule {
 /// See the module's documentation.
 pub struct Watch {
     bounds: Bounds,
-    /// When something was done to the network last, and when something that keeps nodes from knowing of others: a way that changed, a node
-    /// that stands still or lies.
+    /// The time of the last disturbance, and of the last one other than a death or a start: a changed link, a paused or
+    /// a Byzantine node.
     disturbed: Time,
     hindered: Time,
     /// Since when each view is wrong.
     wrong_since: Vec<Option<Time>>,
-    /// Which nodes run: asked at every change of a view.
+    /// Which nodes run. Kept here because it is read at every change of a view.
     runs: Vec<bool>,
-    /// Nodes that are gone, and when, while somebody may still show them.
+    /// Nodes that are gone, and since when, while a view may still show them.
     gone: BTreeMap<usize, Time>,
-    /// The last records of each place. Others may never have got the very last one.
+    /// The last records of each place: the very last one may have reached no other node.
     last_words: Vec<[Option<Arc<Record>>; 2]>,
     /// Pairs with two connections, and since when.
     doubled: BTreeMap<(usize, usize), Time>,
@@ -95,7 +95,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A watch over so many places.
+    /// Watches this many places.
     #[must_use]
     pub fn new(places: usize, bounds: Bounds) -> Self {
         Self {
@@ -112,20 +112,20 @@ impl Watch {
         }
     }
 
-    /// Something was done to the network: views need time to follow.
+    /// The network was disturbed: views need time to follow.
     pub fn disturbed(&mut self, at: Time) {
         self.disturbed = at;
     }
 
-    /// And something that deaths and links can't be seen through: those need time as well.
+    /// It was disturbed by something other than a death or a start: detectors need time as well.
     pub fn hindered(&mut self, at: Time) {
         self.hindered = at;
     }
 
-    /// Looks at what a node tells. The views have taken note of it.
+    /// Checks one report of a node, after the views processed it.
     ///
     /// # Errors
-    /// When it must not be.
+    /// If it violates an invariant.
     pub fn hear(&mut self, world: &World, views: &Views, news: &News) -> Result<(), Violation> {
         let (at, place) = (news.at, news.place);
         match &news.what {
@@ -139,7 +139,7 @@ impl Watch {
                 self.gone.insert(place, at);
             }
             Told::Event(Event::Up(id)) => {
-                // To look at the node itself is dear, at every change of ten thousand views.
+                // Looking at the node itself at each of ten thousand views' changes would be slow.
                 let there = views.place(id).filter(|other| !self.runs[*other]);
                 if let Some(other) = there
                     && let node = &world.nodes[other]
@@ -164,14 +164,14 @@ impl Watch {
         Ok(())
     }
 
-    /// Whether something happened, and no longer ago than the bound.
+    /// Whether something happened within the last `bound`.
     fn is_lately(&self, then: Time, at: Time) -> bool {
         then > Duration::ZERO && at <= then + self.bounds.gone
     }
 
-    /// Whether a node that is gone for longer than the bound may be shown for all that: it is reached over last words of the dead, the
-    /// last one of whom is gone for less than the bound, and its neighbours have yet to miss it; or over one that stood still, and
-    /// has had as little time to miss its own.
+    /// Whether a view may still show a node that has been gone for longer than the bound. It may if the node is reached over records of the dead,
+    /// the last of which has been gone for less than the bound, so that its neighbours may not have missed it yet. It also may if the path
+    /// leads over a node that was paused and has had as little time since to miss its own neighbours.
     fn may_be_shown(&self, world: &World, views: &Views, gone: usize, at: Time) -> bool {
         let slept = |node: &Node| node.is_paused() || self.is_lately(node.went_on(), at);
         let places = 0..world.nodes.len();
@@ -184,7 +184,7 @@ impl Watch {
         let mut chain = vec![gone];
         let mut seen = BTreeSet::from([gone]);
         while let Some(place) = chain.pop() {
-            // Whoever sees this may remember the dead as it was before it missed the sleeper.
+            // The viewer may remember the dead node's record from before that node missed the paused one.
             if sleepers.iter().any(|&sleeper| lists(sleeper, place)) {
                 return true;
             }
@@ -230,7 +230,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Looks at the signatures, of what the bytes say and not of what the signer remembers.
+    /// Verifies signatures, of the encoded bytes and not of the signer's memory.
     fn verify(&mut self, at: Time) -> Result<(), Violation> {
         let read = |record: Arc<Record>| -> Option<Record> {
             let bytes = postcard::to_stdvec(&*record).ok()?;
@@ -250,10 +250,10 @@ impl Watch {
         }
     }
 
-    /// Looks at everything that only time makes wrong.
+    /// Checks everything that only the passing of time violates.
     ///
     /// # Errors
-    /// When something must not be.
+    /// If an invariant is violated.
     pub fn look(
         &mut self,
         world: &World,
@@ -276,7 +276,7 @@ impl Watch {
             if now <= since + bound || views.shown_by(place) == 0 {
                 continue;
             }
-            // One that stood still could not know, nor one that has just gone on.
+            // A node that was paused could not know, nor can one that was just resumed.
             let shows =
                 |viewer: &usize| counts(&world.nodes[*viewer]) && views.shows(*viewer, place);
             let early = now <= self.hindered + bound;
@@ -339,7 +339,7 @@ impl Watch {
 
     fn look_at_tables(&self, world: &World, place: usize) -> Result<(), Violation> {
         let node = &world.nodes[place];
-        // A whole node that says farewell shows nothing any more.
+        // A whole node that is leaving shows nothing any more.
         let Some(tables) = node.core().map(|core| core.tables()) else {
             return Ok(());
         };

@@ -1,13 +1,13 @@
-//! Whole nodes at the places of a world: quinn, TLS, the transport and the event loop, the very code that runs in a process of its
-//! own. Only the socket, the clock and what the core draws are the world's; connection ids and the keys of TLS are random, and change no report.
+//! Whole nodes at the places of a world: quinn, TLS, the transport and the event loop, the same code that runs as a process.
+//! Only the socket, the clock and the core's random seed belong to the world. Connection ids and TLS keys are random, and affect no report.
 //!
-//! A node is a few dozen tasks of an [`Executor`]. The world lets one of them run at a time; what it sends goes over the world's
-//! lines, byte by byte as quinn wrote it, and what its core says reaches the world through the node's [`Witness`].
+//! A node is a few dozen tasks of an [`Executor`]. The world runs one task at a time. It takes the datagrams of a task over its
+//! lines, byte by byte as quinn wrote them, and learns through the node's [`Witness`] what the core reports.
 //!
-//! Three things are not as in a network of machines. A node takes no time to think. No ICMP tells that a port is closed, so a killed node is
-//! missed after four probes. And where two nodes are sent the same record, they
-//! hold one copy of it, so its signature is verified once in all, and not once by each of them: otherwise that would be what a
-//! simulation spends its time on.
+//! Three things differ from a network of machines. A node needs no time to compute. No ICMP reports a closed port, so a killed node is
+//! detected after four missed probes. Nodes that receive the same record share
+//! one copy of it, so its signature is verified once and not once by each of them: otherwise a simulation would spend
+//! most of its time on that.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -39,7 +39,7 @@ pub(super) struct Whole {
     pub(super) outbox: Outbox,
     ledger: Shared<Ledger>,
     pub(super) places: BTreeMap<HostId, usize>,
-    /// On their way.
+    /// Datagrams on their way.
     pub(super) packets: Queue<Sent>,
     packet_count: u64,
 }
@@ -50,25 +50,25 @@ pub(super) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What nodes tell, and what they share.
+/// Reports of nodes, and what nodes share.
 #[derive(Default)]
 struct Ledger {
     turn: Turn,
-    /// Whether somebody reads a log.
+    /// Whether the log is read.
     logs: bool,
     records: Records,
 }
 
-/// What the node that ran last did, until the world has taken note of it.
+/// What the node that ran last did, until the world has collected it.
 #[derive(Default)]
 pub(super) struct Turn {
     pub(super) news: Vec<Told>,
     pub(super) traffic: Traffic,
-    /// What its core was told.
+    /// Inputs of its core.
     pub(super) inputs: u64,
-    /// It has left, and is no more.
+    /// It has left and ended.
     pub(super) over: bool,
-    /// What its core did and told, where somebody reads it.
+    /// Actions and events of its core, if the log is read.
     pub(super) log: Vec<String>,
 }
 
@@ -77,20 +77,20 @@ pub(super) struct Running {
     pub(super) host: HostId,
     pub(super) runtime: Arc<HostRuntime>,
     socket: Arc<SimSocket>,
-    /// Nothing, once it says farewell.
+    /// `None` once it leaves.
     pub(super) node: Shared<Option<Node>>,
     leave: Option<oneshot::Sender<()>>,
 }
 
-/// A core, to look at.
+/// Read access to a core.
 pub enum CoreRef<'a> {
-    /// It runs by itself.
+    /// A core that runs by itself.
     Bare(&'a Core),
-    /// It runs in a whole node.
+    /// The core of a whole node.
     Whole(WholeRef<'a>),
 }
 
-/// A whole node, held fast.
+/// A locked whole node.
 pub struct WholeRef<'a>(MutexGuard<'a, Option<Node>>);
 
 impl Deref for CoreRef<'_> {
@@ -116,7 +116,7 @@ impl Whole {
         }
     }
 
-    /// Starts a node at a place, where datagrams to `addr` reach it.
+    /// Starts a node at a place. Datagrams to `addr` reach it.
     pub(super) fn start(
         &mut self,
         place: usize,
@@ -147,7 +147,7 @@ impl Whole {
             published: start.published.clone(),
             state: None,
             memory: Memory {
-                // It says what must not be used again, and the core takes the next one.
+                // The memory holds the last used epoch, and the core takes the next one.
                 epoch: start.epoch - 1,
                 nodes: start.remembered.clone(),
             },
@@ -170,14 +170,14 @@ impl Whole {
         }
     }
 
-    /// The node is gone without a word, with everything that was under way in it.
+    /// Ends the node without a leave message, and drops all its tasks.
     pub(super) fn kill(&mut self, running: Running) {
         running.socket.close();
         self.executor.remove_host(running.host);
         self.places.remove(&running.host);
     }
 
-    /// A datagram is on its way; of several that arrive at one time, the one that was sent first is the first.
+    /// Queues a datagram; of those that arrive at the same time, the one that was sent first comes first.
     pub(super) fn carry(&mut self, at: Time, packet: Sent) {
         self.packet_count += 1;
         self.packets.push(Due {
@@ -188,7 +188,7 @@ impl Whole {
         });
     }
 
-    /// What a node did just now.
+    /// Takes what a node just did.
     pub(super) fn take_turn(&self, logs: bool) -> Turn {
         let mut ledger = lock(&self.ledger);
         ledger.logs = logs;
@@ -197,7 +197,7 @@ impl Whole {
 }
 
 impl Running {
-    /// The core, until the node says farewell.
+    /// The core, until the node leaves.
     pub(super) fn core(&self) -> Option<CoreRef<'_>> {
         let node = lock(&self.node);
         node.is_some().then(|| CoreRef::Whole(WholeRef(node)))
@@ -206,12 +206,12 @@ impl Running {
     /// Asks the node to leave.
     pub(super) fn leave(&mut self) {
         if let Some(leave) = self.leave.take() {
-            // It is there, or it has left already.
+            // The receiver exists, or the node has already left.
             leave.send(()).ok();
         }
     }
 
-    /// A datagram arrives.
+    /// Delivers a datagram.
     pub(super) fn deliver(&self, from: SocketAddr, bytes: Vec<u8>) {
         self.socket.deliver(from, bytes);
     }
@@ -224,7 +224,7 @@ fn unspecified(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// The life of a node, as [`Node::run`] has it, but for the disk.
+/// Runs a node as [`Node::run`] does, without the disk.
 async fn live(node: Shared<Option<Node>>, asked: oneshot::Receiver<()>, ledger: Shared<Ledger>) {
     let mut asked = pin!(asked);
     poll_fn(|cx| {
@@ -244,7 +244,7 @@ async fn live(node: Shared<Option<Node>>, asked: oneshot::Receiver<()>, ledger: 
     lock(&ledger).turn.over = true;
 }
 
-/// Takes note of what passes between a node and its core.
+/// Records the inputs, actions and events of a core.
 fn witness(ledger: Shared<Ledger>) -> Witness {
     Box::new(move |word| {
         let ledger = &mut *lock(&ledger);
@@ -267,12 +267,12 @@ fn witness(ledger: Shared<Ledger>) -> Witness {
 }
 
 impl Ledger {
-    /// What a core is told.
+    /// Processes an input of a core.
     fn hear(&mut self, input: &mut Input) {
         self.turn.inputs += 1;
         match input {
             Input::Connected(connected) => {
-                // Our own Hello was before it.
+                // Our own Hello came before it.
                 self.turn.traffic.messages += 1;
                 self.records.share(&mut connected.hello.record);
             }
@@ -294,7 +294,7 @@ impl Ledger {
         }
     }
 
-    /// What it wants done.
+    /// Processes an action of a core.
     fn see(&mut self, action: &Action) {
         let traffic = &mut self.turn.traffic;
         traffic.actions += 1;
@@ -313,12 +313,12 @@ impl Ledger {
     }
 }
 
-/// The records that nodes hold, each once.
+/// The records that nodes hold, each of them once.
 #[derive(Default)]
 struct Records(BTreeMap<NodeId, Vec<Arc<Record>>>);
 
 impl Records {
-    /// Exchanges a record for the one that others hold, if it says the same by the same signature.
+    /// Replaces a record by the copy that others hold, if both have the same content and signature.
     fn share(&mut self, record: &mut Arc<Record>) {
         let known = self.0.entry(record.id()).or_default();
         if let Some(one) = known.iter().rev().find(|one| *one == record) {

@@ -1,9 +1,9 @@
-//! Windows of virtual time, in which nodes run without regard to each other.
+//! Windows of virtual time, in which nodes run independently.
 //!
-//! Nothing that a node does reaches another one sooner than the least time that any packet takes: the *lookahead* of a
-//! conservative parallel simulation (Chandy, Misra and Bryant). So all that happens within that time of the earliest event of all
-//! is known when the window opens, and node by node it may be done in any order, or at once on several threads. What they send
-//! each other is handed over when the window is over.
+//! No node can affect another one sooner than the least time that any packet takes: the *lookahead* of a
+//! conservative parallel simulation (Chandy, Misra and Bryant). So when a window of that length opens at the earliest event, all events in it
+//! are known, and the nodes may run in any order, or on several threads. The packets that they send
+//! each other are handed over after the window.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -16,19 +16,19 @@ use crate::membership::Time;
 /// A time that never comes.
 pub(super) const NEVER: Time = Duration::MAX;
 
-/// What all nodes may look at while a window runs.
+/// What all nodes may read while a window runs.
 pub(super) struct Scene<'a> {
     pub(super) land: &'a Land,
-    /// Who listens where.
+    /// The place that listens at each address.
     pub(super) listeners: &'a BTreeMap<SocketAddr, u32>,
     pub(super) encoded: bool,
-    /// Whether a node that ends may be started again.
+    /// Whether an ended node may be started again.
     pub(super) restarts: bool,
-    /// Whether somebody reads a log.
+    /// Whether the log is read.
     pub(super) logs: bool,
 }
 
-/// A span of time: up to, but without, its end, and no longer than until a time that is in it.
+/// A span of time that excludes `end`, and ends after `until` if that is earlier.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
     pub(super) end: Time,
@@ -41,21 +41,21 @@ impl Window {
     }
 }
 
-/// When something happens next at each place, so that nobody has to look at all of them.
+/// The next event of each place, as a heap, so that not all places have to be searched.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
-    /// Of several entries of a place, the one with its time counts; the others are left over.
+    /// A place may have several entries; the one whose time equals `due` counts, the others are stale.
     entries: BinaryHeap<Reverse<(Time, u32)>>,
     due: Vec<Time>,
 }
 
 impl Agenda {
-    /// One more place, where nothing will happen.
+    /// Adds a place without events.
     pub(super) fn add_place(&mut self) {
         self.due.push(NEVER);
     }
 
-    /// The next thing at a place happens then.
+    /// Sets the time of a place's next event.
     pub(super) fn set(&mut self, place: u32, at: Time) {
         let due = &mut self.due[place as usize];
         if *due != at {
@@ -66,14 +66,14 @@ impl Agenda {
         }
     }
 
-    /// Something happens at a place then, if nothing does sooner.
+    /// Sets the time of a place's next event if it is earlier than the present one.
     pub(super) fn hasten(&mut self, place: u32, at: Time) {
         if at < self.due[place as usize] {
             self.set(place, at);
         }
     }
 
-    /// When the next thing of all happens.
+    /// The time of the earliest event.
     pub(super) fn first(&mut self) -> Option<Time> {
         while let Some(&Reverse((at, place))) = self.entries.peek() {
             if self.due[place as usize] == at {
@@ -84,7 +84,7 @@ impl Agenda {
         None
     }
 
-    /// Takes out the places where something happens in a window, in order.
+    /// Takes the places with an event in a window, in order.
     pub(super) fn take(&mut self, window: &Window, places: &mut Vec<u32>) {
         while self.first().is_some_and(|at| window.holds(at)) {
             let Some(Reverse((_, place))) = self.entries.pop() else {

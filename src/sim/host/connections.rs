@@ -1,4 +1,4 @@
-//! Connections as their ends make them: dials, the stream, datagrams and closes.
+//! Connections as their ends implement them: dials, the stream, datagrams and closes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,17 +12,17 @@ use crate::wire::{Answer, CloseCode, Hello, MAX_ALTERNATIVES, MAX_FRAME, Message
 
 /// QUIC's idle timeout.
 const IDLE: Duration = Duration::from_secs(30);
-/// For so long an end that closed a connection answers with the close, and one that was told of it with nothing; after that
-/// both have forgotten it, and answer with a reset.
+/// How long an end that closed a connection answers with the close, and one that received the close ignores packets. After that
+/// both have forgotten the connection, and answer with a reset.
 const CLOSING: Duration = Duration::from_secs(3);
-/// How long the transport takes to take a message.
+/// How long the transport takes to accept a message.
 const TAKING: Duration = Duration::from_micros(30);
-/// So many bytes of a connection may be unacknowledged: the transport's send window.
+/// The transport's send window: the most bytes of a connection that may be unacknowledged.
 const WINDOW: usize = 2 * MAX_FRAME;
 /// The dialer's certificate, which follows its first packet.
 const CERTIFICATE_BYTES: usize = 800 + 48;
 
-/// Dials, and how connections come to be.
+/// Dials and handshakes.
 impl Node {
     pub(super) fn dial(&mut self, scene: &Scene<'_>, wanted: Wanted) {
         self.dial_count += 1;
@@ -52,7 +52,7 @@ impl Node {
         }
     }
 
-    /// Somebody dials: an end of ours, unless it is there already.
+    /// A peer dials: creates our end, unless it exists already.
     pub(super) fn called(&mut self, scene: &Scene<'_>, end: EndRef, from: u32, caller: &Caller) {
         let opening = Opening::of_listener(caller, self.now);
         let live = Live::new(Some(from), opening, self.now);
@@ -62,7 +62,7 @@ impl Node {
         self.launch(scene, end.other(), from, Packet::Key(self.id()));
     }
 
-    /// The listener has shown its key.
+    /// The listener presented its key.
     fn key_shown(&mut self, scene: &Scene<'_>, end: EndRef, id: NodeId) {
         let (now, me) = (self.now, self.id());
         let Some(live) = self.live_mut(end) else {
@@ -97,7 +97,7 @@ impl Node {
         self.stream(scene, end, Message::Hello(hello));
     }
 
-    /// The peer's Hello is here.
+    /// The peer's Hello arrived.
     fn connected(&mut self, scene: &Scene<'_>, end: EndRef, hello: Hello) {
         let now = self.now;
         let Some(live) = self.live_mut(end) else {
@@ -130,7 +130,7 @@ impl Node {
 
 /// The stream and the datagrams.
 impl Node {
-    /// What has arrived is taken in.
+    /// Processes an arrived packet.
     pub(super) fn take(&mut self, scene: &Scene<'_>, end: EndRef, packet: Packet) {
         let now = self.now;
         let Some(live) = self.live_mut(end) else {
@@ -138,7 +138,7 @@ impl Node {
         };
         let known = live.known.map(|_| end.id());
         match packet {
-            // It is known already: our key is on its way, or will be sent again.
+            // The end exists already: our key is on its way, or will be retransmitted.
             Packet::Initial(_) => {}
             Packet::Key(id) => self.key_shown(scene, end, id),
             Packet::Stream(number, bytes, message) => {
@@ -182,7 +182,7 @@ impl Node {
         }
     }
 
-    /// A message has arrived: its sender has room for more, once it knows.
+    /// A message arrived: its sender gets room in the window when it learns that.
     fn acknowledge(&mut self, scene: &Scene<'_>, end: EndRef, bytes: usize) {
         self.traffic.bytes += ACK_BYTES as u64;
         let Some(live) = self.live(end) else { return };
@@ -192,7 +192,7 @@ impl Node {
         self.post(peer, at, What::Acked(end.other(), bytes));
     }
 
-    /// The peer has got so many bytes of the stream.
+    /// The peer acknowledges bytes of the stream.
     pub(super) fn acked(&mut self, end: EndRef, bytes: usize) {
         let now = self.now;
         let Some(live) = self.live_mut(end) else {
@@ -207,7 +207,7 @@ impl Node {
         self.go_on(waited);
     }
 
-    /// Puts a message onto the stream.
+    /// Writes a message to the stream.
     fn stream(&mut self, scene: &Scene<'_>, end: EndRef, message: Message) {
         self.traffic.messages += 1;
         self.traffic.record_bytes += size::records(&message) as u64;
@@ -229,9 +229,9 @@ impl Node {
         self.launch_if(scene, end.other(), peer, packet);
     }
 
-    /// Takes in what came in order.
+    /// Reads the messages that are next in order.
     fn read(&mut self, scene: &Scene<'_>, end: EndRef) {
-        // The core may close the connection at any of these.
+        // The core may close the connection at any of these messages.
         while let Some((known, message)) = self.live_mut(end).and_then(Live::next_message) {
             match (known, message) {
                 (true, message) => {
@@ -299,7 +299,7 @@ impl Node {
         }
     }
 
-    /// Closes all that the core has.
+    /// Closes all connections of the core.
     pub(super) fn hang_up_all(&mut self, scene: &Scene<'_>, code: CloseCode) {
         let open = self.ends.iter().filter(|(_, end)| end.is_open());
         let all: Vec<EndRef> = open.map(|(end, _)| *end).collect();
@@ -308,7 +308,7 @@ impl Node {
         }
     }
 
-    /// Closes a connection from this end: said once, and again to whatever still comes.
+    /// Closes a connection from this end. The close is sent once, and again in answer to each later packet.
     fn close(
         &mut self,
         scene: &Scene<'_>,
@@ -337,7 +337,7 @@ impl Node {
         }
     }
 
-    /// Nothing goes over this end any more. It is kept for a while, with what it answers to what still comes.
+    /// Marks the end as closed. It is kept for a while, with the close code to answer later packets with.
     fn part(&mut self, end: EndRef, says: Option<CloseCode>) {
         self.ends.insert(end, End::Over(says));
         self.at(CLOSING, What::Forget(end));
@@ -372,7 +372,7 @@ impl Node {
         }
     }
 
-    /// The end that the core means, while the core has it.
+    /// The end with this number, if the core has it.
     fn open(&mut self, conn: ConnId) -> Option<(EndRef, &mut Live)> {
         let end = EndRef::of(conn);
         let live = self.live_mut(end)?;

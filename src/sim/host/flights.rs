@@ -1,4 +1,4 @@
-//! Sends flights, again where something of them was lost, and takes in those that arrive.
+//! Sends flights, retransmits their lost packets, and receives flights.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,24 +7,24 @@ use super::{Node, What};
 use crate::sim::path::{End, EndRef, Flight, Live, PACKET_OVERHEAD, Packet};
 use crate::sim::window::Scene;
 
-/// The pause after a first packet to an unknown path (RFC 9002, section 6.2.2), and where the other side may be starting up.
+/// The probe timeout of a first packet on an unknown path (RFC 9002, section 6.2.2), and the one used while the peer may still be starting.
 const PATIENT_PTO: Duration = Duration::from_secs(1);
 const EAGER_PTO: Duration = Duration::from_millis(25);
-/// The longest pause before something is sent again.
+/// The longest pause before a retransmission.
 const LONGEST_PTO: Duration = Duration::from_secs(4);
-/// How long a receiver may hold an acknowledgement back (RFC 9000, section 18.2).
+/// How long a receiver may delay an acknowledgement (RFC 9000, section 18.2).
 const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
 
-/// What fits into a packet besides its headers.
+/// The payload of a packet, without headers.
 const PAYLOAD: usize = 1200 - 27 - 8;
-/// So many packets are sent after a probe timeout (RFC 9002, section 6.2.4).
+/// The number of packets sent after a probe timeout (RFC 9002, section 6.2.4).
 const PROBE_PACKETS: usize = 2;
 fn probe_timeout(rtt: Duration) -> Duration {
     rtt.mul_f64(1.5) + MAX_ACK_DELAY
 }
 
 impl Node {
-    /// Sends something: over the stream and in the handshake until it has arrived, else once.
+    /// Sends a packet: stream and handshake packets until they have arrived, all others once.
     pub(super) fn launch(&mut self, scene: &Scene<'_>, end: EndRef, to: u32, packet: Packet) {
         let flight = Flight {
             end,
@@ -40,7 +40,7 @@ impl Node {
         self.transmit(scene, Box::new(flight));
     }
 
-    /// The same where it may be that there is nobody.
+    /// The same, if there is a peer.
     pub(super) fn launch_if(
         &mut self,
         scene: &Scene<'_>,
@@ -53,7 +53,7 @@ impl Node {
         }
     }
 
-    /// Sends what has not got through yet, for as long as this node lives and holds the connection.
+    /// Sends what has not arrived yet, as long as this node lives and has the connection.
     pub(super) fn transmit(&mut self, scene: &Scene<'_>, mut flight: Box<Flight>) {
         let now = self.now;
         let (mut rtt, mut eager) = (Duration::ZERO, false);
@@ -108,7 +108,7 @@ impl Node {
         flight.attempt += 1;
         match &flight.packet {
             Packet::Initial(caller) => {
-                // Whether there is somebody is seen only by the answer.
+                // Only the answer shows whether a node listens there.
                 let again = Flight {
                     packet: Packet::Initial(caller.clone()),
                     bytes: whole,
@@ -125,12 +125,12 @@ impl Node {
         }
     }
 
-    /// All of it has left, and will arrive.
+    /// All packets of the flight were sent, and will arrive.
     fn depart(&mut self, flight: Box<Flight>) {
         self.post(flight.to, flight.arrives, What::Arrive(flight));
     }
 
-    /// Sends the first packets again of the first message that waits for a silent peer, if one still does.
+    /// Retransmits the first packets of the first message that waits for a silent peer, if it is still silent.
     pub(super) fn probe_path(&mut self, scene: &Scene<'_>, end: EndRef, count: u32) {
         let current = |live: &&mut Live| live.silence.count == count;
         let Some(live) = self.live_mut(end).filter(current) else {
@@ -151,7 +151,7 @@ impl Node {
         } else if let Some(live) = self.live_mut(end) {
             live.silence.waiting.push_front(first);
             if got_through {
-                // Part of it is acknowledged; all of it is by the message's end.
+                // Part of it is acknowledged; the rest is acknowledged at the message's end.
                 self.at(rtt.mul_f64(1.125), What::Heard(end));
             }
         }
@@ -159,7 +159,7 @@ impl Node {
         self.at(pause, What::ProbePath(end, count));
     }
 
-    /// The peer has got something.
+    /// The peer received something.
     pub(super) fn heard(&mut self, end: EndRef) {
         let now = self.now;
         if let Some(live) = self.live_mut(end) {
@@ -168,11 +168,11 @@ impl Node {
         }
     }
 
-    /// Puts the packets of a flight onto the line, so many bytes at most; returns how many of its bytes get lost, or wait.
+    /// Puts the packets of a flight onto the line, `most` bytes at most. Returns how many of its bytes are lost or still wait.
     fn toss(&mut self, scene: &Scene<'_>, flight: &mut Flight, most: usize) -> usize {
         let now_sent = flight.bytes.min(most);
         let (mut left, mut lost) = (now_sent, flight.bytes - now_sent);
-        // A handshake's bytes are weighed as one packet.
+        // The bytes of a handshake count as one packet.
         let most = match flight.packet {
             Packet::Initial(_) | Packet::Key(_) => usize::MAX,
             Packet::Stream(..)
@@ -195,7 +195,7 @@ impl Node {
         lost
     }
 
-    /// The peer is there: what waited for that is sent again.
+    /// The peer answers again: what waited for that is retransmitted.
     pub(super) fn go_on(&mut self, waited: VecDeque<Flight>) {
         for flight in waited {
             self.at(Duration::ZERO, What::Transmit(Box::new(flight)));
@@ -222,7 +222,7 @@ impl Node {
                 self.go_on(waited);
             }
             (None, Packet::Initial(caller)) => self.called(scene, end, from, &caller),
-            // What parts is not answered, or two would answer each other for ever.
+            // A close or reset is not answered, or two ends would answer each other for ever.
             (_, packet) if packet.is_parting() => {}
             (Some(End::Over(None)), _) => {}
             (Some(End::Over(Some(code))), _) => {

@@ -1,4 +1,4 @@
-//! Starts, ends, pauses and lies.
+//! Starts and ends of a node, pauses, and Byzantine behaviour.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use crate::sim::news::Told;
 use crate::sim::window::{NEVER, Scene};
 use crate::wire::Message;
 
-/// After its farewell a node waits for its last messages to leave, but no longer than this.
+/// A leaving node waits this long at most for its last messages to leave.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 impl Node {
-    /// A new life begins, with that run id and that seed of its core.
+    /// Begins a new run of the node, with this run id and this seed of its core.
     pub(in crate::sim) fn begin(&mut self, run_id: u64, seed: [u8; 32]) {
         assert!(self.body.is_none(), "node {} runs already", self.place);
         let since = u64::try_from(self.now.as_millis()).expect("a run is shorter than the world");
@@ -28,7 +28,7 @@ impl Node {
         self.own = None;
     }
 
-    /// Starts a core in the life that has begun.
+    /// Starts a core in the run that has begun.
     pub(in crate::sim) fn start_core(&mut self, scene: &Scene<'_>) {
         let core = Core::new(self.config(), self.key.clone());
         self.body = Some(Body::Core(Box::new(core)));
@@ -36,7 +36,7 @@ impl Node {
         self.give(scene, Input::Timeout);
     }
 
-    /// It is gone without a word, and its host silent from now on.
+    /// Ends the node without a leave message. Its host is silent from now on.
     pub(in crate::sim) fn stop(&mut self, scene: &Scene<'_>) -> Body {
         self.keep_memory(scene);
         let body = self.body.take().expect("only a running node is killed");
@@ -45,7 +45,7 @@ impl Node {
         self.liar = None;
         self.due = NEVER;
         self.ends.clear();
-        // What was its own ends with it; what others sent finds its next life here, or nobody.
+        // The node's own entries end with it; packets of others reach its next run, or nobody.
         let now = self.now;
         self.queue
             .retain(|due| matches!(due.what, What::Arrive(_)) && due.at > now);
@@ -53,7 +53,7 @@ impl Node {
         body
     }
 
-    /// What it has on disk, where somebody will ever read it: of each node of a large network that is the whole network.
+    /// Keeps the state that a real node has on disk, but only if the node may be restarted: in a large network each node's state is the whole network.
     fn keep_memory(&mut self, scene: &Scene<'_>) {
         if !scene.restarts {
             return;
@@ -65,7 +65,7 @@ impl Node {
         self.start.remembered = remembered;
     }
 
-    /// It says farewell, and goes when that has left.
+    /// The node leaves gracefully, and ends when its last messages have left.
     pub(in crate::sim) fn leave(&mut self, scene: &Scene<'_>) {
         self.keep_memory(scene);
         self.leaving = true;
@@ -76,12 +76,12 @@ impl Node {
         self.give(scene, Input::Leave);
     }
 
-    /// It begins to lie, or is honest again.
+    /// The node becomes Byzantine, or honest again.
     pub(in crate::sim) fn lie(&mut self, lies: bool) {
         self.liar = lies.then(|| Box::new(Liar::by_lot(&mut self.rng)));
     }
 
-    /// What it says in place of that.
+    /// The message that is sent in place of this one.
     pub(super) fn twisted(&mut self, message: Message) -> Message {
         let Self {
             liar,
@@ -96,13 +96,13 @@ impl Node {
         }
     }
 
-    /// It stands still.
+    /// Pauses the node.
     pub(in crate::sim) fn pause(&mut self) {
         self.paused = true;
     }
 
-    /// It goes on, with all that would have happened meanwhile. Whether a program that goes on sees its timers or its packets first
-    /// is anybody's guess.
+    /// Resumes the node; everything that came due meanwhile happens now. It is open whether a resumed program sees its timers or its packets
+    /// first.
     pub(in crate::sim) fn resume(&mut self, scene: &Scene<'_>, timers_first: bool) {
         self.paused = false;
         let now = self.now;

@@ -1,8 +1,8 @@
-//! A place in the network, and the node there with all that is its own: its core, its ends of connections, the lines that lead
-//! away from it, its chance, and the queue of what happens to it next.
+//! One node at its place in the network, with everything that belongs to it: its core, its ends of connections, its outgoing
+//! lines, its random generator, and its event queue.
 //!
-//! In a [window](super::window) nothing here reads or writes another node. What goes to others waits in an outbox, and what is
-//! told, in a list; the [world](super::world) takes both when the window is over.
+//! Within a [window](super::window) a node neither reads nor writes another one. Packets for others wait in an outbox, and reports
+//! in a list; the [world](super::world) collects both after the window.
 
 mod connections;
 mod flights;
@@ -30,13 +30,13 @@ use crate::record::{Record, Signer};
 use crate::settings::{CoreStart, Settings};
 use crate::wire::NodeId;
 
-/// Streams of the world's generator that are not those of places.
+/// Streams of the world's random generator that don't belong to places.
 const STREAMS_BEFORE: u64 = 2;
 
-/// What happens to a node. That its core asked to be called is no such thing: there is one time for it, and it is not queued.
+/// An event of a node. The core's timeout is not one of them: there is only one, so it is not queued.
 #[derive(Debug)]
 pub(super) enum What {
-    /// What was lost of a flight is sent again.
+    /// The lost part of a flight is retransmitted.
     Transmit(Box<Flight>),
     /// A flight arrives.
     Arrive(Box<Flight>),
@@ -44,33 +44,33 @@ pub(super) enum What {
     Acked(EndRef, usize),
     /// What waits for a silent peer is tried again.
     ProbePath(EndRef, u32),
-    /// The peer has got something of that.
+    /// The peer received something from this end.
     Heard(EndRef),
-    /// The transport takes the next message.
+    /// The transport accepts the next message.
     Flushed(EndRef),
-    /// A dial has taken too long.
+    /// A dial times out.
     DialTimeout(EndRef),
     /// QUIC's idle timeout may be over at this end.
     Idle(EndRef),
     /// This end closed long enough ago.
     Forget(EndRef),
-    /// A node that leaves goes, flushed or not.
+    /// A leaving node ends, whether its messages have left or not.
     Gone,
 }
 
-/// A place in the network: an address, and a node that runs there, or doesn't.
+/// A place in the network: an address, and a node that may run there.
 pub struct Node {
     pub(super) place: u32,
     pub(super) key: Arc<Key>,
     id: NodeId,
-    /// Its settings, as of the next start.
+    /// The settings of the next start.
     pub settings: Settings,
-    /// What its core is told beside them at the next start.
+    /// Further input of the core at the next start.
     pub start: CoreStart,
-    /// Datagrams to this address reach the node; `None` for the first published one. A whole node that publishes none is bound to
-    /// the unspecified address and learns its own from its peers.
+    /// Datagrams to this address reach the node; `None` means its first published address. A whole node that publishes none is bound to
+    /// the unspecified address and learns its own address from its peers.
     pub reached_at: Option<SocketAddr>,
-    /// Where it listens, or did when it ran last.
+    /// The address that it listens on, or did in its last run.
     pub(super) listens: Option<SocketAddr>,
     pub(super) body: Option<Body>,
     /// Counts the starts.
@@ -81,34 +81,34 @@ pub struct Node {
     went_on: Time,
     leaving: bool,
     liar: Option<Box<Liar>>,
-    /// When that happens which happens to it now, or happened last.
+    /// The time of the current or last event.
     pub(super) now: Time,
     pub(super) queue: Queue<What>,
-    /// Counts what it thought of.
+    /// Numbers the events that it creates.
     count: u64,
-    /// How much happened to it since the world asked last.
+    /// Events since the world asked last.
     pub(super) happened: u64,
-    /// When the core wants to be called.
+    /// The core's timeout.
     due: Time,
     wakes: (u128, u32),
     pub(super) ends: BTreeMap<EndRef, End>,
     pub(super) dial_count: u32,
     pub(super) lines: Lines,
     pub(super) rng: ChaCha8Rng,
-    /// What goes to others, or to itself the long way, and to whom.
+    /// Events for others, or for itself after the window, with their place.
     pub(super) outbox: Vec<(u32, Due<What>)>,
-    /// What it tells, and when: at one time it may tell of thousands of nodes, and what is put in order with the news of others is then one
-    /// thing.
+    /// Reports with their time, grouped by time: a node may report thousands of others at one time, and the group is sorted among the reports of
+    /// other nodes as one entry.
     pub(super) news: Vec<(Time, Vec<Told>)>,
     pub(super) log: Vec<(Time, String)>,
     own: Option<Arc<Record>>,
-    /// Unix time minus virtual time at this node, in ms: clocks differ.
+    /// Unix time minus virtual time at this node, in ms; clocks differ.
     pub clock_ms: u64,
-    /// What it did since the world began.
+    /// Its traffic since the world began.
     pub traffic: Traffic,
 }
 
-/// What runs at a place.
+/// The code that runs at a place.
 pub(super) enum Body {
     Core(Box<Core>),
     Whole(Running),
@@ -164,19 +164,19 @@ impl Node {
         }
     }
 
-    /// Who is at home here.
+    /// The node's id.
     #[must_use]
     pub fn id(&self) -> NodeId {
         self.id
     }
 
-    /// What signs its records.
+    /// Signs its records.
     #[must_use]
     pub fn signer(&self) -> Arc<dyn Signer> {
         self.key.clone()
     }
 
-    /// The core, while it runs. That of a whole node is not to be seen any more once the node says farewell.
+    /// The core, while it runs. The core of a whole node is inaccessible once the node leaves.
     #[must_use]
     pub fn core(&self) -> Option<CoreRef<'_>> {
         match self.body.as_ref()? {
@@ -185,7 +185,7 @@ impl Node {
         }
     }
 
-    /// The core, where it runs by itself.
+    /// The core, if it runs by itself.
     fn bare(&mut self) -> Option<&mut Core> {
         match self.body.as_mut()? {
             Body::Core(core) => Some(core),
@@ -193,13 +193,13 @@ impl Node {
         }
     }
 
-    /// What its core is told at the next start.
+    /// The core's configuration at the next start.
     #[must_use]
     pub fn config(&self) -> Config {
         self.settings.core(self.start.clone())
     }
 
-    /// Its newest record, or its last one.
+    /// Its newest record, also after it ended.
     #[must_use]
     pub fn own(&self) -> Option<&Arc<Record>> {
         self.own.as_ref()
@@ -217,37 +217,37 @@ impl Node {
         self.life
     }
 
-    /// When it was started last.
+    /// When it was last started.
     #[must_use]
     pub fn started(&self) -> Time {
         self.started
     }
 
-    /// When it ended last.
+    /// When it last ended.
     #[must_use]
     pub fn stopped(&self) -> Time {
         self.stopped
     }
 
-    /// It runs, but nothing happens to it.
+    /// Whether it is paused.
     #[must_use]
     pub fn is_paused(&self) -> bool {
         self.paused
     }
 
-    /// When it went on last, after it had stood still.
+    /// When it was last resumed.
     #[must_use]
     pub fn went_on(&self) -> Time {
         self.went_on
     }
 
-    /// It has said farewell, and is about to go.
+    /// Whether it is leaving.
     #[must_use]
     pub fn is_leaving(&self) -> bool {
         self.leaving
     }
 
-    /// It says what is not so.
+    /// Whether it is Byzantine.
     #[must_use]
     pub fn is_lying(&self) -> bool {
         self.liar.is_some()

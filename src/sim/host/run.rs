@@ -1,4 +1,4 @@
-//! What happens to a node, one thing after the other, and what its core wants done.
+//! The event loop of a node, and the actions of its core.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::sim::queue::Due;
 use crate::sim::window::{NEVER, Scene, Window};
 use crate::wire::CloseCode;
 
-/// A core that is woken more often than this in one millisecond is busy for nothing.
+/// A core with more timeouts than this in one millisecond loops without progress.
 const WAKES_PER_MS: u32 = 1000;
 
 impl Node {
-    /// When something happens to it next.
+    /// The time of the next event.
     pub(in crate::sim) fn next(&self) -> Time {
         if self.paused {
             return NEVER;
@@ -25,7 +25,7 @@ impl Node {
         self.queue.first().map_or(self.due, |at| at.min(self.due))
     }
 
-    /// Lets everything happen to it that is due in a window.
+    /// Processes all events that are due in a window.
     pub(in crate::sim) fn run(&mut self, scene: &Scene<'_>, window: &Window) {
         loop {
             let next = self.next();
@@ -33,7 +33,7 @@ impl Node {
                 break;
             }
             self.now = next;
-            // A timer goes off after whatever else is at its time.
+            // At the same time, events come before the timeout.
             match self.queue.pop_by(next) {
                 Some(due) => {
                     self.happened += 1;
@@ -75,20 +75,20 @@ impl Node {
         };
         assert!(
             self.wakes.1 <= WAKES_PER_MS,
-            "node {} is busy for nothing at {:?}",
+            "node {} loops without progress at {:?}",
             self.place,
             self.now
         );
         self.give(scene, Input::Timeout);
     }
 
-    /// Something happens to it after a while.
+    /// Queues an event of this node.
     pub(in crate::sim) fn at(&mut self, after: Duration, what: What) {
         let due = self.due_at(self.now + after, what);
         self.queue.push(due);
     }
 
-    /// Something happens to a node then, itself perhaps, but not within this window.
+    /// Queues an event for a node, perhaps itself, at a time after this window.
     pub(in crate::sim) fn post(&mut self, to: u32, at: Time, what: What) {
         let due = self.due_at(at, what);
         self.outbox.push((to, due));
@@ -111,14 +111,14 @@ impl Node {
         }
     }
 
-    /// Writes to the log, where one is kept.
+    /// Writes to the log, if there is one.
     pub(in crate::sim) fn note(&mut self, scene: &Scene<'_>, what: fmt::Arguments<'_>) {
         if scene.logs {
             self.log.push((self.now, what.to_string()));
         }
     }
 
-    /// Hands the core an input and does what it wants.
+    /// Passes an input to the core and executes its actions.
     pub(in crate::sim) fn give(&mut self, scene: &Scene<'_>, input: Input) {
         let (now, started) = (self.now, self.started);
         if let Input::Closed(_, why) = &input {
@@ -179,7 +179,7 @@ impl Node {
         }
     }
 
-    /// It has another record of its own than before.
+    /// The node has a new record of its own.
     pub(in crate::sim) fn published(&mut self, own: Arc<Record>) {
         let before = self.own.replace(own.clone());
         self.tell(Told::Published(own, before));

@@ -1,4 +1,4 @@
-//! What the simulator makes of the steps that it shares with the lab.
+//! Converts the steps that the simulator shares with the lab into actions of the simulator.
 
 use toml::Spanned;
 
@@ -6,7 +6,7 @@ use super::super::scenario::{Action, Step};
 use super::steps::{Deed, End, RawStep};
 use super::words::{Names, Wrong};
 
-/// Adds the steps of a file to those that there are.
+/// Adds the steps of a file to the present ones.
 pub(super) fn add_steps(
     names: &Names<'_>,
     raw: &[Spanned<RawStep>],

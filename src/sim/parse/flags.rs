@@ -1,23 +1,23 @@
-//! The common case, from flags: they are written down as the TOML that says the same.
+//! The common case, from flags, which are converted to the equivalent TOML.
 
 use clap::Args;
 
-/// What a scenario says, as flags. They hold before what the file says; steps come on top of its steps.
+/// A scenario as flags. They override the file; steps are added to the file's steps.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct Flags {
-    /// How many nodes [default: 100]
+    /// Number of nodes [default: 100]
     #[arg(long, value_name = "COUNT")]
     pub nodes: Option<String>,
 
-    /// How much of each node is real: core, with connections that are modelled; or whole, down to the datagrams [default: core]
+    /// How much of each node is real: core (connections are modelled) or whole (QUIC, TLS and the event loop run) [default: core]
     #[arg(long, value_name = "HOW")]
     pub fidelity: Option<String>,
 
-    /// What all chance follows from; the same seed gives the same report, to the byte [default: 1]
+    /// Random seed; the same seed gives the same report, byte for byte [default: 1]
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<String>,
 
-    /// Whom each node is told of: chain, star, or random K [default: random 2]
+    /// Which nodes each node is told of at first: chain, star, or random K [default: random 2]
     #[arg(long, value_name = "HOW")]
     pub introduction: Option<String>,
 
@@ -25,15 +25,15 @@ pub struct Flags {
     #[arg(long, value_name = "TIME")]
     pub lasts: Option<String>,
 
-    /// Spread the starts over this time [default: all at once]
+    /// Spread the starts evenly over this time [default: all at once]
     #[arg(long, value_name = "TIME")]
     pub start_over: Option<String>,
 
-    /// What every link does, in the words of tc netem; in place of --delay, --jitter and --loss
+    /// Impairment of every link, in the words of tc netem; replaces --delay, --jitter and --loss
     #[arg(long, value_name = "NETEM", conflicts_with_all = ["delay", "jitter", "loss"])]
     pub links: Option<String>,
 
-    /// One-way delay of every link; with .., each pair has its own [default: 10ms..50ms]
+    /// One-way delay of every link; with .., each pair has its own in that range [default: 10ms..50ms]
     #[arg(long, value_name = "TIME")]
     pub delay: Option<String>,
 
@@ -41,19 +41,19 @@ pub struct Flags {
     #[arg(long, value_name = "TIME")]
     pub jitter: Option<String>,
 
-    /// Loss of every link, each way
+    /// Packet loss of every link, in each direction
     #[arg(long, value_name = "PERCENT")]
     pub loss: Option<String>,
 
-    /// A CSV file of one-way delays between sites, in ms; in place of --delay
+    /// CSV file of one-way delays between sites, in ms; replaces --delay
     #[arg(long, value_name = "FILE", conflicts_with = "delay")]
     pub matrix: Option<String>,
 
-    /// Clocks are wrong by up to so much
+    /// Set each node's clock wrong by up to this time
     #[arg(long, value_name = "TIME")]
     pub clocks: Option<String>,
 
-    /// So many nodes are killed in a minute, and started again after 10 s; 0: none, whatever the file says
+    /// Number of nodes killed per minute and started again after 10 s; 0 removes the file's churn
     #[arg(long, value_name = "PER MINUTE")]
     pub churn: Option<String>,
 
@@ -61,53 +61,53 @@ pub struct Flags {
     #[arg(short, long = "setting", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
 
-    /// They end without a word
+    /// Kill nodes, without a leave message
     #[arg(long, value_name = "WHO@TIME")]
     pub kill: Vec<String>,
 
-    /// They are started again
+    /// Start nodes again
     #[arg(long, value_name = "WHO@TIME")]
     pub start: Vec<String>,
 
-    /// They say farewell
+    /// The nodes leave gracefully
     #[arg(long, value_name = "WHO@TIME")]
     pub leave: Vec<String>,
 
-    /// They are killed, and started again 1 s later
+    /// Kill nodes, and start them again 1 s later
     #[arg(long, value_name = "WHO@TIME")]
     pub restart: Vec<String>,
 
-    /// They stand still
+    /// Pause nodes, as with SIGSTOP
     #[arg(long, value_name = "WHO@TIME")]
     pub stop: Vec<String>,
 
-    /// They go on
+    /// Resume paused nodes
     #[arg(long = "continue", value_name = "WHO@TIME")]
     pub go_on: Vec<String>,
 
-    /// They and the others don't reach each other any more
+    /// Cut the nodes off from all others
     #[arg(long, value_name = "WHO@TIME")]
     pub partition: Vec<String>,
 
-    /// Everybody reaches everybody again
+    /// End the partition
     #[arg(long, value_name = "TIME")]
     pub heal: Vec<String>,
 }
 
-/// The scenario that the flags make, as a file.
+/// The scenario that the flags stand for, as a file.
 #[must_use]
 pub fn toml_of_flags(flags: &Flags) -> String {
     flags.to_toml().0
 }
 
 impl Flags {
-    /// Whether nothing is said.
+    /// Whether no flag is given.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The command line's words that say the same.
+    /// The equivalent words of the command line.
     #[must_use]
     pub fn arguments(&self) -> Vec<String> {
         let once = [
@@ -146,7 +146,7 @@ impl Flags {
         once.chain(often).flat_map(words).collect()
     }
 
-    /// The text, and for each of its lines the flag that it comes from.
+    /// The TOML text, and for each of its lines the flag that it comes from.
     pub(super) fn to_toml(&self) -> (String, Vec<String>) {
         let mut lines = Lines::default();
         lines.number("nodes", "--nodes", self.nodes.as_ref());
@@ -185,7 +185,7 @@ impl Flags {
             lines.step("--partition", value, parts);
         }
         for value in &self.heal {
-            // With the @ of the other flags or without it.
+            // With or without the @ of the other flags.
             let at = value.strip_prefix('@').unwrap_or(value);
             lines.step_at(&format!("--heal {value}"), at, "heal = true");
         }
@@ -225,7 +225,7 @@ impl Lines {
 
     fn number(&mut self, key: &str, flag: &str, value: Option<&String>) {
         if let Some(value) = value {
-            // What is none is refused, as a text.
+            // Anything but a number is passed on as a string, and rejected by the parser.
             let number = value.parse::<u64>();
             let number = number.map_or_else(|_| quoted(value), |number| number.to_string());
             self.push(&format!("{key} = {number}"), &format!("{flag} {value}"));
@@ -245,8 +245,8 @@ impl Lines {
     }
 }
 
-/// A text, as TOML writes it.
+/// A string in TOML's syntax.
 fn quoted(text: &str) -> String {
-    // JSON's escapes are among those of TOML.
+    // JSON's escapes are a subset of TOML's.
     serde_json::Value::from(text.replace(['\n', '\r'], " ")).to_string()
 }

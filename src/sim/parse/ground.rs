@@ -1,4 +1,4 @@
-//! What the ways are like: one impairment, a spread of delays, or a matrix of them.
+//! The impairments of links: the same everywhere, a range of delays, or a matrix of them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use super::words::{can_be_named, duration, read_file};
 use super::{Builder, DEFAULT_LINKS, File, Layer, ScenarioError};
 use crate::impair::{Impairment, ParseError};
 
-/// So many delays stand for all that are between two.
+/// The number of delays that represent a range.
 const DELAYS: u32 = 64;
-/// The most sites of a matrix, and the largest file that one is read from.
+/// The most sites of a matrix, and the largest file of one.
 const MAX_SITES: usize = 1000;
 const MAX_MATRIX: u64 = 16 << 20;
-/// What a part of netem's words begins with, but for `distribution` and `gap`, which belong to the part before.
+/// The first words of netem's options, without `distribution` and `gap`, which belong to the option before.
 const PARTS: [&str; 7] = [
     "delay",
     "loss",
@@ -29,14 +29,14 @@ const PARTS: [&str; 7] = [
     "limit",
 ];
 
-/// The ways, and names for the sites of a matrix.
+/// The impairments of all directions, and the sites of a matrix as groups.
 pub(super) struct Grounds {
     pub(super) default: Ground,
     pub(super) groups: Vec<Group>,
 }
 
 impl Builder {
-    /// What holds on all ways, unless something else is said of some of them. `links` holds before what earlier layers say; `delay`, `jitter` and `loss`
+    /// The impairment of every direction that has no other. `links` overrides earlier layers; `delay`, `jitter` and `loss`
     /// replace their part of it.
     pub(super) fn ground(&self, nodes: usize) -> Result<Grounds, ScenarioError> {
         let Said {
@@ -53,7 +53,7 @@ impl Builder {
             None => (Words::of(DEFAULT_LINKS), (&layers[0], 0..0)),
         };
         if matrix.is_some() {
-            // It holds before a delay in an earlier layer. Each pair's own delay is put there later.
+            // It overrides a delay of an earlier layer. Each pair's own delay is inserted later.
             words.0.retain(|part| part[0] != "delay");
             words.set_delay("0us".to_owned());
         }
@@ -106,7 +106,7 @@ impl Builder {
         Ok(Grounds { default, groups })
     }
 
-    /// In which layers the words on links are. All of them must make sense, also those that later ones replace.
+    /// The layers that describe links. All of them must be valid, even where a later one overrides them.
     fn said(&self) -> Result<Said, ScenarioError> {
         let mut said = Said::default();
         for (at, layer) in self.layers.iter().enumerate() {
@@ -145,7 +145,7 @@ impl Builder {
     }
 }
 
-/// Which layer says last what all links are like, and which ones how long their delays are.
+/// The last layers that set `links`, and that set the delays.
 #[derive(Debug, Default)]
 struct Said {
     from: usize,
@@ -168,7 +168,7 @@ impl Layer {
         })
     }
 
-    /// A delay or a spread of them, as netem has it.
+    /// A delay or a range of delays, in netem's words.
     fn delay(&self, text: &Spanned<String>) -> Result<String, ScenarioError> {
         let delay = ends(text.get_ref(), |end| self.us(text, end))?;
         self.check(text, &format!("delay {delay}"))?;
@@ -181,7 +181,7 @@ impl Layer {
         Ok(jitter)
     }
 
-    /// The part of netem's words that is about loss.
+    /// netem's words about loss.
     fn loss(&self, text: &Spanned<String>) -> Result<Vec<String>, ScenarioError> {
         let words = format!("loss {}", text.get_ref());
         self.check(text, &words)?;
@@ -200,7 +200,7 @@ impl Layer {
         Ok(format!("{}us", time.as_micros()))
     }
 
-    /// What netem says of a value by itself; its place in the line is another one.
+    /// netem's message about a single value, without its position in the line.
     fn check(&self, text: &Spanned<String>, words: &str) -> Result<(), ScenarioError> {
         let read = Words::of(words).read_or(|error| match error.word.as_str() {
             "" => format!("`{}`{}", text.get_ref(), error.fault),
@@ -211,7 +211,7 @@ impl Layer {
     }
 }
 
-/// What is written as `10ms..50ms` or as one of the two, each end as it is said to be.
+/// The ends of `10ms..50ms`, or the same value twice.
 fn ends<E>(text: &str, end: impl Fn(&str) -> Result<String, E>) -> Result<String, E> {
     match text.split_once("..") {
         Some((from, to)) => Ok(format!("{}..{}", end(from)?, end(to)?)),
@@ -219,14 +219,14 @@ fn ends<E>(text: &str, end: impl Fn(&str) -> Result<String, E>) -> Result<String
     }
 }
 
-/// netem's words, part by part, so that one part can be replaced. The delay may be a spread, `10ms..50ms`.
+/// netem's options, one by one, so that single ones can be replaced. The delay may be a range, `10ms..50ms`.
 #[derive(Debug, Default)]
 struct Words(Vec<Vec<String>>);
 
-/// What words mean.
+/// The meaning of netem's words.
 enum Read {
     One(Arc<Impairment>),
-    /// Each pair has a delay of its own, between these.
+    /// Each pair of nodes has a delay of its own in this range.
     Between(Duration, Duration),
 }
 
@@ -260,7 +260,7 @@ impl Words {
         }
     }
 
-    /// Goes behind the delay, in place of one that stands there.
+    /// Inserts an option after the delay, or replaces one that is there.
     fn set_jitter(&mut self, jitter: String) {
         let part = self.part("delay").expect("the caller has looked");
         match part.get_mut(2) {
@@ -290,7 +290,7 @@ impl Words {
         self.read_or(|error| error.to_string())
     }
 
-    /// Both ends of a spread are read as netem's words, so that a mistake is told in its terms.
+    /// Both ends of a range are parsed by netem's rules, so that an error is reported in its terms.
     fn read_or(&self, say: impl Fn(ParseError) -> String) -> Result<Read, String> {
         let parse = |words: &Self| words.text().parse::<Impairment>().map_err(&say);
         let mut delays = self.0.iter().filter(|part| part[0] == "delay");
@@ -321,8 +321,8 @@ struct Matrix {
 }
 
 impl Matrix {
-    /// Reads a table of comma-separated values: the names of the sites in the first row, and in each further row the name of
-    /// one and its delays to all, in ms. Or says in which line it is wrong.
+    /// Parses comma-separated values: the names of the sites in the first row, and in each further row the name of
+    /// a site and its delays to all sites, in ms. An error comes with its line.
     fn read(text: &str) -> Result<Self, (usize, String)> {
         let mut rows = text
             .lines()
@@ -382,7 +382,7 @@ impl Matrix {
         Ok(Self { sites, ms })
     }
 
-    /// Each site has its share of the nodes, one after the other, and is a group by its name.
+    /// The nodes are divided evenly among the sites, in order; each site becomes a group.
     fn into_ground(self, nodes: usize, table: Vec<Arc<Impairment>>) -> Grounds {
         let count = self.sites.len();
         let from = |site: usize| nodes * site / count;
@@ -404,11 +404,11 @@ impl Matrix {
     }
 }
 
-/// What must hold where the scenario doesn't say: from the worst loss and the longest delay that it has anywhere.
+/// The default bounds, from the worst loss and the longest delay of the scenario.
 pub(super) fn usual_bounds(nodes: usize, terrain: &Terrain, steps: &[Step]) -> Bounds {
     let (mut loss, mut delay) = (0.0_f64, Duration::ZERO);
     let mut see = |impairment: &Impairment| {
-        // Where everything is lost, nothing is expected of that link, and all of the others.
+        // A link that loses everything is not expected to show anything; the others are.
         let lost = impairment.mean_loss();
         loss = loss.max(if lost < 0.9 { lost } else { 0.0 });
         delay = delay.max(impairment.most_delay());

@@ -1,21 +1,21 @@
-//! From a TOML file, or from flags, to a [`Scenario`]: everything that can be wrong with it is found here, before anything
+//! Parses a [`Scenario`] from a TOML file, or from flags. Every mistake is found here, before anything
 //! runs.
 //!
-//! Flags are written down as the TOML that says the same, and read like a file; so both ways give the same type, and mean
-//! the same. [`words`] and [`steps`] are the part of the language that the lab reads as well, with the same code.
+//! Flags are converted to TOML and parsed like a file, so both give the same type with the same
+//! meaning. [`words`] and [`steps`] are the part of the language that the lab reads with the same code.
 //!
 //! ```toml
-//! title = "A third of them dies at once"
+//! title = "A third of the nodes dies at once"
 //! nodes = 300
 //! introduction = "random 2"       # chain, star, random K; or [targets]
-//! links = "delay 10ms..50ms loss 1%"  # netem's words; with .., each pair has a delay of its own
-//! loss = "2%"                     # delay, jitter and loss replace that part of them
+//! links = "delay 10ms..50ms loss 1%"  # netem's words; with .., each pair has a delay of its own in that range
+//! loss = "2%"                     # delay, jitter and loss replace that part of links
 //! lasts = "2min"
 //!
 //! [groups]
-//! east = "0..100"                 # these nodes; more in the same way
+//! east = "0..100"                 # the nodes 0 to 99
 //!
-//! [[link]]                        # a part of the ways is different
+//! [[link]]                        # other impairments for some directions
 //! on = ["east->all"]              # a->b, a-b (both ways), a (all from and to)
 //! netem = "delay 150ms"
 //!
@@ -51,22 +51,22 @@ use steps::{End, RawStep};
 use words::{Names, Source, Wrong, duration, explain, read_file};
 pub use words::{ScenarioError, duration as words_time};
 
-/// What the ways are like where nothing is said: each pair has a delay of its own, between these.
+/// The default delays: each pair has one of its own in this range.
 pub const DEFAULT_LINKS: &str = "delay 10ms..50ms";
-/// How long a run lasts where nothing is said: so long after the last step or start.
+/// The default length of a run after the last step or start.
 const LASTS: Duration = Duration::from_secs(60);
 /// The longest run: ten days.
 const LONGEST: Duration = Duration::from_secs(864_000);
 const DEFAULT_NODES: usize = 100;
-/// When nodes begin to come and go, and how long each is away, where nothing is said.
+/// The default start of churn, and the default time that a node is down.
 const CHURN_FROM: Duration = Duration::from_secs(30);
 const CHURN_DOWN: Duration = Duration::from_secs(10);
-/// A node is told of so many others.
+/// The most others that a node is told of.
 const MAX_TOLD: usize = 64;
 /// The largest scenario file.
 const MAX_FILE: u64 = 1 << 20;
 
-/// A scenario as it is written. Every part may be missing: what flags say holds before what the file says.
+/// A scenario as written. Every part may be missing. Flags override the file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -119,10 +119,10 @@ struct RawBounds {
     exact: Option<Spanned<String>>,
 }
 
-/// Reads a scenario from a file, with flags that hold before what it says; or from flags alone.
+/// Reads a scenario from a file with flags that override it, or from flags alone.
 ///
 /// # Errors
-/// When anything in it is wrong; nothing was run.
+/// If anything in it is wrong. Nothing was run.
 pub fn read(file: Option<&Path>, flags: &Flags) -> Result<Scenario, ScenarioError> {
     let mut layers = Vec::new();
     if let Some(path) = file {
@@ -154,10 +154,10 @@ pub fn read(file: Option<&Path>, flags: &Flags) -> Result<Scenario, ScenarioErro
     Ok(Scenario { files, ..scenario })
 }
 
-/// Reads a scenario from a text; `name` is what errors call it.
+/// Parses a scenario from a text; `name` is its name in errors.
 ///
 /// # Errors
-/// When anything in it is wrong.
+/// If anything in it is wrong.
 pub fn read_text(name: &str, text: &str) -> Result<Scenario, ScenarioError> {
     let source = Source {
         name: name.to_owned(),
@@ -193,13 +193,13 @@ impl Layer {
     }
 }
 
-/// Puts the layers together.
+/// Merges the layers.
 struct Builder {
     layers: Vec<Layer>,
 }
 
 impl Builder {
-    /// The last layer that says it, and what it says.
+    /// The last layer that has a value, and that value.
     fn last<'a, T>(
         &'a self,
         get: impl Fn(&'a File) -> Option<&'a T>,
@@ -208,7 +208,7 @@ impl Builder {
         from_last.find_map(|layer| Some((layer, get(&layer.file)?)))
     }
 
-    /// The last layer's word on it; what earlier ones say must make sense as well.
+    /// The value of the last layer; those of earlier layers must be valid as well.
     fn time<'a>(
         &'a self,
         get: impl Fn(&'a File) -> Option<&'a Spanned<String>>,
@@ -329,7 +329,7 @@ impl Builder {
         Ok(())
     }
 
-    /// The last layer's word on it, in whichever of the two ways it is said.
+    /// The value of the last layer, in either of its two forms.
     fn introduction(&self, names: &Names<'_>, seed: u64) -> Result<Introduction, ScenarioError> {
         let mut last = Introduction::Random(2);
         for layer in &self.layers {
@@ -348,7 +348,7 @@ impl Builder {
         Ok(last)
     }
 
-    /// Each of its words from the last layer that says it; none in a minute is no churn.
+    /// Each key is taken from the last layer that has it; a rate of zero means no churn.
     fn churn(&self, lasts: Duration) -> Result<Option<Churn>, ScenarioError> {
         let mut last = None;
         for layer in &self.layers {
@@ -410,7 +410,7 @@ impl Builder {
         Err(layer.refuse(text.span(), what))
     }
 
-    /// Where else it is said when all is over, for what that layer brings too late.
+    /// Where else the end is set, if a layer has something after it.
     fn ended_by(&self, layer: &Layer) -> String {
         let over = self.last(|file| file.lasts.as_ref());
         let other = over.filter(|(other, _)| !std::ptr::eq(*other, layer));
@@ -455,7 +455,7 @@ impl Builder {
                 last = Some(place);
             }
         }
-        // Whether they contradict each other is seen when all are there.
+        // Whether the settings contradict each other shows when all are there.
         Settings::of_layers(all).map_err(|source| ScenarioError::Setting {
             place: last.unwrap_or_else(|| "the settings".to_owned()),
             source: Box::new(source),
@@ -480,7 +480,7 @@ fn introduction_of(layer: &Layer, text: &Spanned<String>) -> Result<Introduction
     }
 }
 
-/// Whom each node is told of: of a range or group, one by lot.
+/// The targets of each node; of a range or group, a random node.
 fn targets_of(
     layer: &Layer,
     targets: &BTreeMap<String, Spanned<Vec<Spanned<String>>>>,

@@ -1,6 +1,6 @@
-//! Steps and ways, from the words of a file.
+//! Parses steps and directions.
 //!
-//! The simulator and the lab read the same steps, and each refuses what only the other can do.
+//! The simulator and the lab parse the same steps. Each rejects what only the other one supports.
 
 use std::ops::Range as Span;
 use std::sync::Arc;
@@ -14,25 +14,25 @@ use super::super::places::{Places, Who};
 use super::words::{Names, Wrong, duration};
 use crate::impair::Impairment;
 
-/// A step may be repeated so often.
+/// The most repetitions of a step.
 const MAX_TIMES: u32 = 10_000;
-/// And there may be so many in all.
+/// The most steps of a scenario.
 const MAX_STEPS: usize = 100_000;
-/// How long a node is down that is restarted, where nothing is said.
+/// The default time that a restarted node is down.
 const DOWN: Duration = Duration::from_secs(1);
-/// The least MTU that IPv6 allows, and the largest that there is, in bytes.
+/// The least MTU that IPv6 allows, and the largest possible one, in bytes.
 const MTU: std::ops::RangeInclusive<u32> = 1280..=65_535;
 
-/// When all is over, and, in words for a message, where that is said.
+/// The end of the run, and where it is set, for a message.
 #[derive(Debug)]
 pub struct End {
     /// Since the first start.
     pub at: Duration,
-    /// Put after the message; empty where the file itself says it.
+    /// Appended to the message; empty if the file itself sets the end.
     pub said: String,
 }
 
-/// A step as it is written.
+/// A step as written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table, [[step]]")]
 pub struct RawStep {
@@ -67,68 +67,68 @@ enum UpDown {
     Down,
 }
 
-/// A step that makes sense.
+/// A valid step.
 #[derive(Debug, Clone)]
 pub struct Said {
-    /// The bytes of the file.
+    /// Its position in the file, in bytes.
     pub span: Span<usize>,
     /// Since the first start.
     pub at: Duration,
-    /// What is to be done.
+    /// The action.
     pub deed: Deed,
-    /// The same in the words of the file.
+    /// The action in the words of the file.
     pub words: Arc<str>,
 }
 
-/// What a step can say.
+/// The actions of a step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Deed {
-    /// They end without a word.
+    /// The nodes are killed, without a leave message.
     Kill(Who),
-    /// They are started again.
+    /// The nodes are started again.
     Start(Who),
-    /// They leave the network in order.
+    /// The nodes leave gracefully.
     Leave(Who),
-    /// They end without a word, and are started again after so long.
+    /// The nodes are killed, and started again after this time.
     Restart(Who, Duration),
-    /// Nothing happens in them until they are told to go on.
+    /// The nodes are paused: nothing happens in them until they are resumed.
     Stop(Who),
-    /// They go on.
+    /// The nodes are resumed.
     Continue(Who),
-    /// They lie. The simulator's alone.
+    /// The nodes become Byzantine. Only in the simulator.
     Lie(Who),
-    /// They are honest again. The simulator's alone.
+    /// The nodes stop being Byzantine. Only in the simulator.
     Honest(Who),
-    /// Their hosts are gone at once. The lab's alone.
+    /// The hosts of the nodes disappear at once. Only in the lab.
     Vanish(Who),
-    /// Their hosts get another address. The lab's alone.
+    /// The hosts of the nodes change their address. Only in the lab.
     Address(Who),
-    /// Only nodes of one part reach each other. Those that are in no part are one more.
+    /// Only nodes of the same part reach each other. The nodes that are in no part form one more.
     Partition(Vec<Who>),
-    /// Everything that was cut reaches each other again.
+    /// Ends all cuts.
     Heal,
-    /// These directions are like that from now on; `None`: as they were at the beginning.
+    /// The impairment of these directions from now on; `None`: the one at the beginning.
     Netem(Vec<Way>, Option<Arc<Impairment>>),
-    /// Nothing passes there, or passes again.
+    /// Cuts these directions, or opens them.
     Link(Vec<Way>, bool),
-    /// The largest packet that these directions carry, in bytes. The lab's alone.
+    /// The largest packet that these directions carry, in bytes. Only in the lab.
     Mtu(Vec<Way>, u32),
-    /// The clock jumps by so many seconds. The lab's alone.
+    /// The clock jumps by so many seconds. Only in the lab.
     Clock(i64),
 }
 
 impl RawStep {
-    /// Where it says that nodes lie, if it does.
+    /// The position of a `lie`, if there is one.
     #[must_use]
     pub fn lie(&self) -> Option<Span<usize>> {
         self.lie.as_ref().map(Spanned::span)
     }
 }
 
-/// netem's words.
+/// Parses netem's words.
 ///
 /// # Errors
-/// When netem would not take them.
+/// If netem would reject them.
 pub fn netem(text: &Spanned<String>) -> Result<Arc<Impairment>, Wrong> {
     let read: Result<Impairment, _> = text.get_ref().parse();
     read.map(Arc::new)
@@ -139,7 +139,7 @@ fn time(text: &Spanned<String>) -> Result<Duration, Wrong> {
     duration(text.get_ref()).map_err(|what| Wrong::new(text.span(), what))
 }
 
-/// By how many seconds a clock jumps: `1h`, or `-1h` for back.
+/// The seconds by which a clock jumps: `1h`, or `-1h` for back.
 fn jump(text: &Spanned<String>) -> Result<i64, Wrong> {
     let words = text.get_ref().trim();
     let (sign, size) = match words.strip_prefix('-') {
@@ -155,11 +155,11 @@ fn jump(text: &Spanned<String>) -> Result<i64, Wrong> {
 }
 
 impl Names<'_> {
-    /// Steps in the order in which they are written, repeated ones as often as they are. All of them come before the end.
-    /// `before` is how many steps there are already.
+    /// Parses steps; the result has each repetition, in the order of the file. All of them must come before the end.
+    /// `before`: the number of steps of earlier files.
     ///
     /// # Errors
-    /// When one of them makes no sense.
+    /// If one of them is invalid.
     pub fn steps(
         &self,
         raw: &[Spanned<RawStep>],
@@ -300,10 +300,10 @@ impl Names<'_> {
         }
     }
 
-    /// `a->b`, `a-b`, `a->`, `->a` or `a`; `a` and `b` are nodes, ranges or groups.
+    /// Parses `a->b`, `a-b`, `a->`, `->a` or `a`; `a` and `b` are nodes, ranges or groups.
     ///
     /// # Errors
-    /// When there are no such ways.
+    /// If there are no such directions.
     pub fn ways(&self, on: &Spanned<Vec<String>>) -> Result<Vec<Way>, Wrong> {
         let mut ways = Vec::new();
         let places = |text: &str| match text.trim() {
@@ -325,7 +325,7 @@ impl Names<'_> {
                 });
                 continue;
             }
-            // The site of a matrix may have a hyphen in its name.
+            // The name of a matrix's site may contain a hyphen.
             let splits = word.match_indices('-');
             let mut splits = splits.map(|(at, _)| (&word[..at], &word[at + 1..]));
             let means = |&(one, other): &(&str, &str)| places(one).and(places(other)).is_ok();

@@ -1,4 +1,4 @@
-//! The words that a scenario is made of (times, shares, nodes), and what can be wrong with it.
+//! The words of scenarios (times, shares, nodes), and errors about scenarios.
 //!
 //! The simulator and the lab share them.
 
@@ -16,7 +16,7 @@ use super::super::scenario::Group;
 use crate::nearest::did_you_mean;
 use crate::settings::SettingsError;
 
-/// A scenario that can't be run as it is. Nothing was started.
+/// An invalid scenario. Nothing was started.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
     /// A file can't be read.
@@ -24,35 +24,35 @@ pub enum ScenarioError {
     Unreadable {
         /// Where it is named, if in a file or a flag.
         place: Option<String>,
-        /// Which.
+        /// The file.
         file: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// Something in it is wrong.
+    /// A mistake in the scenario.
     #[error("{place}: {what}")]
     Wrong {
         /// The file and the line, or the flag.
         place: String,
-        /// What, in words.
+        /// A description.
         what: String,
     },
-    /// A setting is wrong.
+    /// An invalid setting.
     #[error("{place}")]
     Setting {
         /// The file and the line, or the flag.
         place: String,
-        /// Which setting, and what is wrong with it.
+        /// The setting, and what is wrong with it.
         source: Box<SettingsError>,
     },
 }
 
-/// A mistake in a text, and where it stands.
+/// A mistake in a text, with its position.
 #[derive(Debug)]
 pub struct Wrong {
-    /// The bytes of the text.
+    /// The position, in bytes.
     pub at: Span<usize>,
-    /// What is wrong, for people.
+    /// A description.
     pub what: String,
 }
 
@@ -64,24 +64,24 @@ impl Wrong {
         Self { at, what }
     }
 
-    /// The line of the text on which it stands, from 1.
+    /// The line of the text on which it is, from 1.
     #[must_use]
     pub fn line(&self, text: &str) -> usize {
         line(text, self.at.start)
     }
 }
 
-/// A text that scenarios are read from: a file, or flags, of which each has a line of its own.
+/// A text with part of a scenario: a file, or flags, each of which is a line.
 pub(super) struct Source {
     pub(super) name: String,
-    /// Where files are that it names.
+    /// The folder of files that it names.
     pub(super) folder: PathBuf,
     pub(super) text: String,
     pub(super) flags: Option<Vec<String>>,
 }
 
 impl Source {
-    /// The error in words, with the file and the line, or the flag.
+    /// The error with the file and the line, or the flag.
     pub(super) fn refuse(&self, wrong: Wrong) -> ScenarioError {
         ScenarioError::Wrong {
             place: self.place(&wrong.at),
@@ -98,13 +98,13 @@ impl Source {
     }
 }
 
-/// The line on which the byte at `offset` stands, from 1.
+/// The line of the byte at `offset`, from 1.
 fn line(text: &str, offset: usize) -> usize {
     let before = text.as_bytes().iter().take(offset);
     1 + before.filter(|byte| **byte == b'\n').count()
 }
 
-/// Reads a text from a file, or from a device or a pipe, which may not end.
+/// Reads a file of limited size. It may be a device or a pipe that never ends.
 pub(super) fn read_file(path: &Path, most: u64) -> io::Result<String> {
     let mut text = String::new();
     fs::File::open(path)?
@@ -184,17 +184,17 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_nanos((seconds * 1e9).round() as u64))
 }
 
-/// A percentage (`5%`), as a part of one.
+/// Parses a percentage (`5%`) as a share of one.
 #[must_use]
 pub fn share(text: &str) -> Option<f64> {
     let percent: f64 = text.strip_suffix('%')?.trim().parse().ok()?;
     (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
 }
 
-/// Words for nodes that are found while the scenario runs.
+/// Words for nodes that are resolved while the scenario runs.
 const LOTS: [&str; 4] = ["hub", "down", "any 1", "10%"];
 
-/// Whether a name can be that of a group: it means nothing else.
+/// Whether a group can have this name: it has no other meaning.
 pub(super) fn can_be_named(name: &str) -> bool {
     let odd = name.is_empty() || name.contains(['>', '.', '%', ' ']);
     let means_all = ["all", "hub", "down"].contains(&name);
@@ -202,10 +202,10 @@ pub(super) fn can_be_named(name: &str) -> bool {
     !(odd || means_all || number || name.starts_with('-') || name.ends_with('-'))
 }
 
-/// Adds the groups of a file to those that there are. They may be made of each other, in whatever order they are written.
+/// Adds the groups of a file. They may refer to each other in any order.
 ///
 /// # Errors
-/// When a name means something else already, or a group's nodes don't exist.
+/// If a name has another meaning already, or a group's nodes don't exist.
 pub fn add_groups(
     nodes: usize,
     written: &BTreeMap<String, Spanned<String>>,
@@ -241,20 +241,20 @@ pub fn add_groups(
     Ok(())
 }
 
-/// What names mean in a scenario.
+/// The meaning of names in a scenario.
 #[derive(Debug, Clone, Copy)]
 pub struct Names<'a> {
-    /// How many nodes there are.
+    /// The number of nodes.
     pub nodes: usize,
-    /// The groups, by name.
+    /// The groups by name.
     pub groups: &'a [Group],
 }
 
 impl Names<'_> {
-    /// Whom a step is about.
+    /// Parses the nodes of a step.
     ///
     /// # Errors
-    /// When that is nobody, in words.
+    /// If there are none, with a description.
     pub fn who(&self, text: &str) -> Result<Who, String> {
         let text = text.trim();
         if let Some(count) = text.strip_prefix("any ") {
@@ -277,10 +277,10 @@ impl Names<'_> {
         }
     }
 
-    /// Nodes that are known by name, before anything runs.
+    /// Parses nodes that are known before anything runs.
     ///
     /// # Errors
-    /// When there are no such nodes, in words.
+    /// If there are no such nodes, with a description.
     pub fn places(&self, text: &str) -> Result<Places, String> {
         let text = text.trim();
         let by_lot = LOTS.contains(&text) || text.starts_with("any ") || text.ends_with('%');
@@ -292,7 +292,7 @@ impl Names<'_> {
         self.find(text, &[])
     }
 
-    /// Whether that is a name for nodes: what is not costs nothing to find out.
+    /// Whether it is a name of nodes. Unlike `places`, this builds no message.
     fn knows(&self, text: &str) -> bool {
         let text = text.trim();
         let number = text.starts_with(|first: char| first.is_ascii_digit());
@@ -300,7 +300,7 @@ impl Names<'_> {
         (named || number) && self.find(text, &[]).is_ok()
     }
 
-    /// `others` would mean something here as well.
+    /// `others`: further words that are valid here.
     fn find(&self, text: &str, others: &[&str]) -> Result<Places, String> {
         if text == "all" {
             return Ok(Places::All);

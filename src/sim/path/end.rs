@@ -1,4 +1,4 @@
-//! One end of a connection, as the node has it that it belongs to.
+//! One end of a connection, as its node has it.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -13,17 +13,17 @@ use crate::wire::{CloseCode, Message, NodeId};
 #[derive(Debug)]
 pub(in crate::sim) enum End {
     Live(Box<Live>),
-    /// It closed, with what it still says; or it was told of the close, or gave up, and says nothing.
+    /// Closed. The code answers later packets; `None` if the peer closed it or it timed out, and nothing is answered.
     Over(Option<CloseCode>),
 }
 
 impl End {
-    /// The core has it.
+    /// Whether the core has it.
     pub(in crate::sim) fn is_open(&self) -> bool {
         self.known().is_some()
     }
 
-    /// The core has it, since then.
+    /// Since when the core has it.
     pub(in crate::sim) fn known(&self) -> Option<Time> {
         match self {
             Self::Live(live) => live.known,
@@ -32,56 +32,56 @@ impl End {
     }
 }
 
-/// An end that somebody waits at.
+/// An end that is not closed.
 #[derive(Debug)]
 pub(in crate::sim) struct Live {
-    /// Who has the other end: nobody, where nobody listens.
+    /// The place of the other end; `None` if nobody listens at the address.
     pub(in crate::sim) peer: Option<u32>,
-    /// What is needed until the core has it.
+    /// State until the core has it.
     pub(in crate::sim) opening: Option<Box<Opening>>,
-    /// Known to the core, since then.
+    /// Since when the core has it.
     pub(in crate::sim) known: Option<Time>,
-    /// Messages sent, and taken in.
+    /// Messages sent, and received.
     pub(in crate::sim) sent: u32,
     got: u32,
     pub(in crate::sim) waiting: Vec<(u32, Message)>,
-    /// Sent and not answered yet, with the time.
+    /// Unanswered probes with the time at which they were sent.
     probes: VecDeque<(u32, Time)>,
     pub(in crate::sim) heard: Time,
     pub(in crate::sim) silence: Silence,
-    /// A message is with the transport; it waits for the window to open.
+    /// The transport has a message; `stalled`: it waits for the send window.
     pub(in crate::sim) in_flight: bool,
     pub(in crate::sim) stalled: bool,
     pub(in crate::sim) unacked: usize,
-    /// The round-trip time, smoothed, once there is one. Each end has its own; the one that probes knows, and tells the other.
+    /// The smoothed round-trip time, once there is one. Each end has its own; the probing end measures it, and tells the other.
     pub(in crate::sim) rtt: Option<Duration>,
 }
 
-/// Where the peer says nothing, all messages wait that got nothing through, and the first packets of the first of them are sent again and again
-/// until something is heard: so a sender does that is out of acknowledgements (RFC 9002, section 6.2.4).
+/// While the peer is silent, messages of which nothing arrived wait, and only the first packets of the first one are retransmitted
+/// until something is heard. A real sender that gets no acknowledgements does the same (RFC 9002, section 6.2.4).
 #[derive(Debug, Default)]
 pub(in crate::sim) struct Silence {
     pub(in crate::sim) waiting: VecDeque<Flight>,
-    /// So often.
+    /// Probe timeouts so far.
     pub(in crate::sim) probes: u32,
     pub(in crate::sim) is_probed: bool,
-    /// Counts the times that something was heard: what was planned before is void.
+    /// Incremented when something is heard, which voids earlier plans.
     pub(in crate::sim) count: u32,
 }
 
-/// What an end needs until the core has it.
+/// State of an end until the core has it.
 #[derive(Debug)]
 pub(in crate::sim) struct Opening {
-    /// What the dialer's core wants.
+    /// The dial of the dialer's core.
     pub(in crate::sim) wanted: Option<Wanted>,
     pub(in crate::sim) eager: bool,
-    /// Whose key was shown.
+    /// The key that the peer presented.
     pub(in crate::sim) peer: Option<NodeId>,
-    /// Where it listens.
+    /// The address of the peer.
     pub(in crate::sim) remote: SocketAddr,
-    /// When our first packet left that the peer answers to, for the handshake's round-trip time.
+    /// When our first packet that the peer answers left, for the handshake's round-trip time.
     pub(in crate::sim) begun: Time,
-    /// Datagrams that came before the core knew the connection.
+    /// Datagrams that arrived before the core had the connection.
     pub(in crate::sim) early: Vec<Packet>,
 }
 
@@ -134,7 +134,7 @@ impl Live {
         Some(wanted.dial)
     }
 
-    /// The next message in order, if it is here, and whether the core knows the connection.
+    /// The next message in order, if it has arrived, and whether the core has the connection.
     pub(in crate::sim) fn next_message(&mut self) -> Option<(bool, Message)> {
         let mut waiting = self.waiting.iter();
         let at = waiting.position(|(number, _)| *number == self.got)?;
@@ -143,7 +143,7 @@ impl Live {
         Some((self.known.is_some(), message))
     }
 
-    /// Something has come from the peer; returns what waited for that.
+    /// Something arrived from the peer; returns what waited for that.
     pub(in crate::sim) fn hear(&mut self, now: Time) -> VecDeque<Flight> {
         self.heard = now;
         let silence = &mut self.silence;
@@ -157,7 +157,7 @@ impl Live {
         self.heard <= at
     }
 
-    /// A probe leaves.
+    /// A probe was sent.
     pub(in crate::sim) fn asked(&mut self, seq: u32, now: Time) {
         if self.probes.len() == PROBES {
             self.probes.pop_front();
@@ -165,7 +165,7 @@ impl Live {
         self.probes.push_back((seq, now));
     }
 
-    /// A probe is answered: how long that took, where it is known.
+    /// A probe was answered: returns the round-trip time, if the probe is known.
     pub(in crate::sim) fn answered(&mut self, seq: u32, now: Time) -> Option<Duration> {
         let at = self.probes.iter().position(|(sent, _)| *sent == seq)?;
         let (_, sent) = self.probes.remove(at)?;
@@ -177,9 +177,9 @@ impl Live {
 }
 
 impl Live {
-    /// Something has arrived that may tell the round-trip time.
+    /// Takes the round-trip time from an arrived packet, if it shows it.
     pub(in crate::sim) fn time(&mut self, now: Time, side: Side, packet: &Packet) {
-        // The dialer's first word after our key tells the round-trip time.
+        // The dialer's first packet after our key shows the round-trip time.
         let answers = side == Side::Listener && !matches!(packet, Packet::Initial(_));
         if let Some(opening) = &self.opening
             && answers

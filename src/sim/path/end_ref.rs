@@ -1,18 +1,18 @@
-//! The name of an end of a connection.
+//! Identifies the ends of connections.
 
 use crate::membership::ConnId;
 
 /// The dialer's or the listener's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::sim) enum Side {
-    /// Who dialed.
+    /// The node that dialed.
     Dialer,
-    /// Who was dialed.
+    /// The node that was dialed.
     Listener,
 }
 
-/// An end of a connection: the dialer's place, the number that the dialer gave the connection, and which of both ends. Numbers are not
-/// given twice, whatever becomes of the node.
+/// An end of a connection: the dialer's place, the dialer's number for the connection, and the side. Numbers are never
+/// reused, also not by later runs of the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::sim) struct EndRef {
     pub(in crate::sim) dialer: u32,
@@ -30,13 +30,13 @@ impl EndRef {
         Self { side, ..self }
     }
 
-    /// The number under which a core knows its end.
+    /// The number that identifies this end to its core.
     pub(in crate::sim) fn id(self) -> ConnId {
         let side = u64::from(self.side == Side::Listener);
         ConnId((u64::from(self.dialer) << 33) | (u64::from(self.number) << 1) | side)
     }
 
-    /// The end that a core means by a number.
+    /// The end with this number.
     pub(in crate::sim) fn of(id: ConnId) -> Self {
         let part = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).expect("32 bits fit");
         Self {

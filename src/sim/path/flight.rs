@@ -1,4 +1,4 @@
-//! What is on its way from one node to another, in one packet or several.
+//! A flight: one or several packets that carry one thing from one node to another.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,50 +9,50 @@ use crate::membership::Time;
 use crate::sim::size;
 use crate::wire::{Answer, CloseCode, Message, NodeId, Probe};
 
-/// The dialer's first packet, an Initial, padded.
+/// The dialer's first packet, a padded Initial.
 const INITIAL_BYTES: usize = 1200 + 48;
-/// The listener's: an Initial, padded, and its certificate.
+/// The listener's first: a padded Initial, and its certificate.
 const KEY_BYTES: usize = 1200 + 48 + 800 + 48;
 
 #[derive(Debug)]
 pub(in crate::sim) enum Packet {
-    /// The dialer's first.
+    /// The dialer's first packet.
     Initial(Box<Caller>),
-    /// The listener shows its key.
+    /// The listener presents its key.
     Key(NodeId),
     /// A message of the stream, with its number and its size in bytes.
     Stream(u32, usize, Message),
-    /// With the round-trip time as the sender knows it, which is on no real wire: a real end measures it by acknowledgements.
+    /// With the sender's round-trip time, which is not on the real wire: a real end measures it by acknowledgements.
     Probe(Probe, Option<Duration>),
     Answer(Answer),
     Close(CloseCode, Vec<SocketAddr>),
     Reset,
 }
 
-/// Who dials.
+/// The dialing node.
 #[derive(Debug, Clone)]
 pub(in crate::sim) struct Caller {
     pub(in crate::sim) id: NodeId,
     pub(in crate::sim) addr: SocketAddr,
-    /// It repeats itself soon, and so should we.
+    /// It retransmits early, and so should we.
     pub(in crate::sim) eager: bool,
 }
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub(in crate::sim) struct Flight {
-    /// The end that it is for, and where that and its own are.
+    /// The receiving end, and the places of both.
     pub(in crate::sim) end: EndRef,
     pub(in crate::sim) to: u32,
     pub(in crate::sim) from: u32,
     pub(in crate::sim) packet: Packet,
     pub(in crate::sim) attempt: u32,
-    /// When it was sent last, and whether nothing of it got through then.
+    /// When it was last sent, and whether nothing of it arrived then.
     pub(in crate::sim) tried: Time,
     pub(in crate::sim) in_vain: bool,
-    /// Bytes of the packets that have not got through yet, without headers.
+    /// Bytes that have not arrived yet, without headers.
     pub(in crate::sim) bytes: usize,
-    /// When the last one arrives of those that do.
+    /// When the last of the packets that are not lost arrives.
     pub(in crate::sim) arrives: Time,
 }
 
@@ -68,7 +68,7 @@ impl Packet {
         }
     }
 
-    /// It ends a connection: it is sent though the end is gone, and never answered.
+    /// Whether it ends a connection: it is sent although the end is gone, and never answered.
     pub(in crate::sim) fn is_parting(&self) -> bool {
         matches!(self, Self::Close(..) | Self::Reset)
     }

@@ -1,19 +1,19 @@
-//! The transport between the nodes, modelled after the real one: handshakes, an ordered stream that resends what was
-//! lost, datagrams that get lost, closes that are said once, and again only to whatever still comes, resets by whoever has forgotten.
+//! The state of simulated connections, modelled after QUIC: handshakes, an ordered stream with retransmission, unreliable
+//! datagrams, closes that are repeated only in answer to further packets, and resets by nodes that have forgotten the connection.
 //!
 //! What is modelled, and how far:
-//! - Every packet goes over the [line](super::lines) of its direction, with its size: a message of the stream as packets of
-//!   1200 bytes. A handshake takes the one round trip that QUIC's does, and another one for both Hellos.
-//! - What is lost is sent again: after a round trip where later packets arrived, else after a probe timeout (RFC 9002, section
-//!   6.2), which doubles; to a peer that is silent, only the first two packets of what waits; all of it goes on when something is heard. A message arrives when all of its packets have. That something was lost is known to its sender at once, so
-//!   that nothing else is sent again; but the first packet of a handshake, which may find nobody, is repeated until it is answered.
-//! - A connection has a send window, as the real one: a node whose peer doesn't get what it is sent must wait.
-//! - Acknowledgements weigh ([`ACK_BYTES`]) but are never lost, and nothing waits behind them. There is no congestion control:
-//!   the real one's window never falls under 16 packets, and what nodes say to each other seldom fills that.
-//! - A node takes no time to think, and a killed node's host is silent: there is no ICMP.
+//! - Every packet takes the [line](super::lines) of its direction, with its size; a message of the stream is split into packets of
+//!   1200 bytes. A handshake takes one round trip, as QUIC's does, and one more for both Hellos.
+//! - Lost packets are retransmitted: after a round trip if later packets arrived, else after a probe timeout (RFC 9002, section
+//!   6.2), which doubles. For a silent peer only the first two waiting packets are retransmitted, until something is heard. A message arrives when all its packets have. The sender knows at once that a packet was lost, so it
+//!   retransmits nothing else; only the first packet of a handshake, which may reach nobody, is repeated until it is answered.
+//! - A connection has a send window like the real one: a node must wait if its peer does not receive what it is sent.
+//! - Acknowledgements have a size ([`ACK_BYTES`]), are never lost, and delay nothing. There is no congestion control:
+//!   the real window never falls below 16 packets, and nodes seldom fill that.
+//! - A node needs no time to compute. A killed node's host is silent: there is no ICMP.
 //!
-//! A connection is nowhere as a whole: each node has its own end of it, and knows of the other only what arrives (the
-//! `flight`s). So nodes may run on different threads. Who looks on from outside sees both ends (`watch`).
+//! No object holds a whole connection: each node has its own end, and knows of the other one only what arrives
+//! (`flight`). So nodes may run on different threads; `host` runs the ends, and [`World::connections`](super::world::World::connections) shows both ends together.
 
 mod end;
 mod end_ref;
@@ -28,15 +28,15 @@ pub(super) use self::end::{End, Live, Opening};
 pub(super) use self::end_ref::{EndRef, Side};
 pub(super) use self::flight::{Caller, Flight, Packet};
 
-/// So many probes are remembered, to tell the round-trip time from their answers.
+/// The number of probes that are remembered, to measure the round-trip time by their answers.
 const PROBES: usize = 48;
 
-/// Headers of a packet: 40 bytes of IPv6, 8 of UDP, 11 of QUIC's short header and 16 of its tag.
+/// Headers of a packet: 40 bytes of IPv6, 8 of UDP, 11 of QUIC's short header and 16 of its authentication tag.
 pub const PACKET_OVERHEAD: usize = 75;
-/// A packet with an acknowledgement alone.
+/// The size of a packet with only an acknowledgement.
 pub const ACK_BYTES: usize = PACKET_OVERHEAD + 6;
 
-/// What a core wants when it dials.
+/// A dial of a core.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     pub(super) dial: DialId,

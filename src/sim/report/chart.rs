@@ -1,10 +1,10 @@
-//! Charts as SVG: scales with round numbers, axes, curves, bars.
+//! SVG charts: scales with round numbers, axes, curves, bars.
 
 use std::fmt::Write as _;
 
-/// The size of a chart, in the units of its view box.
+/// The size of a chart, in units of its view box.
 const WIDTH: f64 = 960.0;
-/// The room for the numbers of the axes.
+/// The margins for the numbers of the axes.
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 28.0;
 const TOP: f64 = 26.0;
@@ -19,7 +19,7 @@ pub(super) struct Chart {
 }
 
 impl Chart {
-    /// A chart with that range of either axis; `label` says what it shows to who can't see it.
+    /// A chart with these ranges of both axes; `label` describes it for screen readers.
     pub(super) fn new(label: &str, height: f64, x: (f64, f64), y: (f64, f64)) -> Self {
         let wide = |(from, to): (f64, f64)| (from, if to > from { to } else { from + 1.0 });
         let text = format!(
@@ -49,7 +49,7 @@ impl Chart {
         self.text.push('\n');
     }
 
-    /// Lines across, with their numbers.
+    /// Horizontal grid lines with their numbers.
     pub(super) fn y_axis(&mut self, shown: impl Fn(f64) -> String) {
         for value in ticks(self.y, 5) {
             let y = self.y(value);
@@ -78,7 +78,7 @@ impl Chart {
         }
     }
 
-    /// A curve through points; with `filled`, the area under it.
+    /// A curve through points; `filled` also fills the area below it.
     pub(super) fn curve(&mut self, class: &str, points: &[(f64, f64)], filled: bool) {
         let mut path = String::new();
         for (at, (x, y)) in points.iter().enumerate() {
@@ -96,7 +96,7 @@ impl Chart {
         self.push(&format!("<path class=\"{class} curve\" d=\"{path}\"/>"));
     }
 
-    /// A bar from the bottom up, with a word for the pointer.
+    /// A bar from the bottom, with a tooltip.
     pub(super) fn bar(&mut self, class: &str, x: (f64, f64), y: f64, word: &str) {
         let (from, to) = (self.x(x.0), self.x(x.1));
         let (top, base) = (self.y(y), self.y(self.y.0));
@@ -110,7 +110,7 @@ impl Chart {
         self.push(&bar);
     }
 
-    /// A line upright, with a number on top of it.
+    /// A vertical line with a number at its top.
     pub(super) fn mark(&mut self, x: f64, number: &str, word: &str) {
         let x = self.x(x);
         let base = self.y(self.y.0);
@@ -134,7 +134,7 @@ impl Chart {
     }
 }
 
-/// About so many round numbers in a range.
+/// About `count` round numbers in a range.
 pub(super) fn ticks((from, to): (f64, f64), about: u32) -> Vec<f64> {
     let raw = (to - from) / f64::from(about);
     let power = 10_f64.powf(raw.log10().floor());
@@ -145,7 +145,7 @@ pub(super) fn ticks((from, to): (f64, f64), about: u32) -> Vec<f64> {
     (first..=last).map(|at| at as f64 * step).collect()
 }
 
-/// Round times, in ms, in a range.
+/// Round times in ms in a range.
 pub(super) fn time_ticks((from, to): (f64, f64), about: u32) -> Vec<f64> {
     const STEPS_S: [f64; 16] = [
         1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0,
@@ -164,7 +164,7 @@ pub(super) fn time_ticks((from, to): (f64, f64), about: u32) -> Vec<f64> {
     }
 }
 
-/// A text as HTML and SVG take it.
+/// Escapes a text for HTML and SVG.
 pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for letter in text.chars() {

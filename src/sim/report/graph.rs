@@ -1,4 +1,4 @@
-//! The network as a picture: nodes that are linked lie near each other.
+//! Draws the network so that linked nodes are near each other.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::Graph;
 
-/// More nodes than this are not drawn: a picture of them shows nothing.
+/// The most nodes that are drawn: a picture of more shows nothing.
 pub(super) const MOST: usize = 500;
 /// The side of the picture, in units of its view box.
 const SIDE: f64 = 760.0;
@@ -35,7 +35,7 @@ pub(super) fn draw(graph: &Graph) -> Option<String> {
     for (a, b, rtt) in &links {
         degree[*a] += 1;
         degree[*b] += 1;
-        // The nearest third, the middle one, and the farthest.
+        // The third with the shortest round-trip times, the middle one, and the longest.
         let rank = rtts.partition_point(|other| other < rtt) * 3 / rtts.len().max(1);
         let ((x1, y1), (x2, y2)) = (at[*a], at[*b]);
         writeln!(
@@ -59,7 +59,7 @@ pub(super) fn draw(graph: &Graph) -> Option<String> {
     Some(svg)
 }
 
-/// Fruchterman and Reingold's forces: all nodes push each other away, links pull, and every round moves less far.
+/// The forces of Fruchterman and Reingold: all nodes repel each other, links attract, and the moves become smaller with each round.
 fn lay_out(count: usize, links: &[(usize, usize, u32)]) -> Vec<(f64, f64)> {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let mut at: Vec<(f64, f64)> = (0..count)
@@ -81,7 +81,7 @@ fn lay_out(count: usize, links: &[(usize, usize, u32)]) -> Vec<(f64, f64)> {
         }
         for (a, b, rtt) in links {
             let (dx, dy) = (at[*a].0 - at[*b].0, at[*a].1 - at[*b].1);
-            // Short paths pull harder, so that regions show.
+            // Short links attract more, so that regions become visible.
             let weight = (mean / f64::from(*rtt).max(mean * 0.1)).min(5.0);
             let force = weight * dx.hypot(dy) / ideal * 0.12;
             push[*a].0 -= dx * force;
@@ -91,7 +91,7 @@ fn lay_out(count: usize, links: &[(usize, usize, u32)]) -> Vec<(f64, f64)> {
         }
         let most = 0.1 * (1.0 - round as f64 / ROUNDS as f64) + 0.001;
         for (at, push) in at.iter_mut().zip(&push) {
-            // Towards the middle, so that parts that are not linked stay in the picture.
+            // A pull to the centre keeps unlinked parts in the picture.
             let (dx, dy) = (push.0 - at.0 * 0.08, push.1 - at.1 * 0.08);
             let length = dx.hypot(dy).max(1e-12);
             let step = length.min(most) / length;

@@ -1,4 +1,4 @@
-//! The report as one HTML page with pictures: no script, nothing from anywhere else, for light and dark.
+//! The report as one HTML page with charts: no script, no external resources, light and dark.
 
 use std::fmt::Write as _;
 
@@ -6,9 +6,9 @@ use super::chart::{Chart, escaped, ticks, time_ticks};
 use super::summary::{bytes, percent, shortened, time};
 use super::{Awareness, Report, SentReport, Times, graph};
 
-/// So many things that were done have a number in the charts; where there are more, none has.
+/// The most steps that are numbered in the charts; with more, none is.
 const MOST_NUMBERS: usize = 24;
-/// So many are listed.
+/// The most steps that are listed.
 const MOST_LISTED: usize = 60;
 
 const STYLE: &str = include_str!("style.css");
@@ -116,7 +116,7 @@ fn curve(report: &Report, value: impl Fn(&Awareness) -> f64) -> Vec<(f64, f64)> 
 
 fn marks(chart: &mut Chart, report: &Report) {
     let numbered = report.events.len() <= MOST_NUMBERS;
-    // Of several at one time, the numbers would lie on each other: the first one stands for all.
+    // The numbers of steps at about the same time would overlap: only the first one is drawn.
     let mut before = f64::NEG_INFINITY;
     for (number, event) in report.events.iter().enumerate().skip(1) {
         let near = chart.x(event.at_ms) - before < 22.0;
@@ -181,7 +181,7 @@ fn events(report: &Report) -> String {
     let sent = |sent: Option<SentReport>, which: fn(SentReport) -> f64| {
         sent.map_or("—".to_owned(), |sent| bytes(which(sent)))
     };
-    // A column that only some scenarios have something to say in.
+    // This column appears only if a step has a value for it.
     let delays = report
         .events
         .iter()

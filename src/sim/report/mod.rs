@@ -1,6 +1,6 @@
-//! What came of a run: for people ([`summary`]), for programs ([`json`]), and as a picture ([`html`]).
+//! The result of a run as text ([`summary`]), as JSON ([`json`]) and as a web page ([`html`]).
 //!
-//! A report says nothing about the machine that it was made on, so the same scenario gives the same report, to the byte.
+//! A report contains nothing about the machine, so the same scenario gives the same report, byte for byte.
 
 mod chart;
 mod graph;
@@ -17,15 +17,15 @@ use super::world::World;
 use crate::membership::Time;
 use crate::record::Direction;
 
-/// Counts changes that break readers of the JSON.
+/// The version of the JSON format: incremented by changes that break readers.
 pub const FORMAT: u32 = 1;
-/// Curves have no more points than this.
+/// The most points of a curve.
 const POINTS: usize = 400;
 
-/// What came of a run. The names of the fields are those of the JSON, and stable; new ones may be added.
+/// The result of a run. The names of the fields are those of the JSON, and stable; new ones may be added.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// Counts changes that break readers.
+    /// The version of the format.
     pub format: u32,
     /// The scenario's title.
     pub title: String,
@@ -41,78 +41,78 @@ pub struct Report {
     pub lasts_ms: f64,
     /// `done`, `interrupted` or `violated`.
     pub ended: &'static str,
-    /// What must never happen, and did.
+    /// The violated invariant.
     pub violation: Option<ViolationReport>,
-    /// How many things happened in the simulator.
+    /// Events in the simulator.
     pub happened: u64,
-    /// What was done, and how long views took to follow.
+    /// The steps, and how long views took to follow.
     pub events: Vec<EventReport>,
-    /// From a node's end to when nobody showed it any more.
+    /// From a node's end until no view showed it.
     pub gone: Times,
-    /// The same for each single viewer, by its own verdict or by what it heard.
+    /// The same for each single viewer, by its own detector or by a report.
     pub gone_single: Times,
-    /// From a node's start to when everybody showed it.
+    /// From a node's start until all views showed it.
     pub known: Times,
-    /// Nodes that ended, and were still shown by somebody at the end.
+    /// Ended nodes that a view still showed at the end.
     pub still_shown: usize,
-    /// How often a node showed one as down that could be reached, and had run for five seconds.
+    /// How often a view showed a node as down that was reachable and had run for five seconds.
     pub false_downs: u64,
-    /// Links that were lost, but for those that were not needed.
+    /// Links lost; planned closes do not count.
     pub links_lost: u64,
-    /// How views stood at the end.
+    /// The views at the end.
     pub at_end: Awareness,
-    /// What nodes sent.
+    /// Traffic.
     pub traffic: TrafficReport,
-    /// How many links nodes had at the end.
+    /// Links per node at the end.
     pub degree: DegreeReport,
-    /// How views stood over time.
+    /// The views over time.
     pub awareness: Vec<Awareness>,
     /// The network at the end.
     pub graph: Graph,
 }
 
-/// Something that must never happen.
+/// A violated invariant.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ViolationReport {
     /// When, in virtual ms.
     pub at_ms: f64,
-    /// Which rule.
+    /// The rule.
     pub rule: String,
-    /// What happened, in words.
+    /// A description.
     pub what: String,
 }
 
-/// Something that was done.
+/// A step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EventReport {
     /// When.
     pub at_ms: f64,
-    /// What, in words.
+    /// The step in words.
     pub what: String,
-    /// How long until all nodes showed exactly the right nodes; null if that came only after the next event, or never.
+    /// How long until all nodes showed exactly the right nodes; null if that came only after the next step, or never.
     pub all_known_after_ms: Option<f64>,
-    /// How long until all views were exact, links and all, for the first time: new links may change them again.
+    /// How long until all views were exact, links included, for the first time; new links may change them again.
     pub all_exact_after_ms: Option<f64>,
-    /// How long until they were, and stayed so until the next event or the end.
+    /// How long until they were exact and stayed so until the next step or the end.
     pub stays_exact_after_ms: Option<f64>,
-    /// Where delays of links were changed by more than half: how long until every node showed their new round-trip times, to a
-    /// fifth (of sixteen such links at most).
+    /// If delays of links were changed by more than half: how long until every node showed the new round-trip times, with
+    /// a tolerance of a fifth (of at most sixteen such links).
     pub delays_shown_after_ms: Option<f64>,
-    /// What a node lacked right after, on average, in bytes: one copy of the records of all nodes that it should show and did not, each as
-    /// long as records are at the end. So much it must be sent at least.
+    /// What a node lacked right after the step, on average, in bytes: one copy of the records of all nodes that it should show and did not, with the
+    /// lengths that records have at the end. A node must receive at least this much.
     pub lacked_bytes_a_node: f64,
-    /// What nodes sent until all views were exact for the first time.
+    /// Sent until all views were exact for the first time.
     pub sent_until_exact: Option<SentReport>,
-    /// What they sent until all views stayed exact.
+    /// Sent until all views stayed exact.
     pub sent_until_it_stays: Option<SentReport>,
 }
 
-/// What nodes sent.
+/// Traffic per node.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct SentReport {
-    /// A node that is up by then on average, in bytes.
+    /// The mean over all nodes that were up at the end of the period, in bytes.
     pub mean: f64,
-    /// The one that sent most, in bytes.
+    /// The maximum of a node, in bytes.
     pub most: u64,
 }
 
@@ -129,33 +129,33 @@ pub struct Times {
     pub max_ms: f64,
 }
 
-/// How views stood at a time.
+/// The views at a time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Awareness {
     /// When.
     pub at_ms: f64,
     /// Nodes that ran.
     pub up: usize,
-    /// Of the ordered pairs of which one should show the other, the share that does.
+    /// The share of the ordered pairs of which the first should show the second and does.
     pub known: f64,
-    /// Pairs of which one showed the other, and should not.
+    /// Pairs of which the first showed the second, but should not.
     pub wrong: u64,
-    /// The share of views that were exact.
+    /// The share of exact views.
     pub exact: f64,
-    /// Bytes that a node sent a second, since the point before.
+    /// Bytes per node and second since the previous point.
     pub bytes_per_s: f64,
 }
 
-/// What nodes sent.
+/// Traffic.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct TrafficReport {
-    /// Bytes a node a second over the whole run, with headers down to IPv6.
+    /// Bytes per node and second over the whole run, with headers down to IPv6.
     pub bytes_per_s: f64,
-    /// The same at rest: all views exact, and nothing done for 20 s. Null where there was no rest.
+    /// The same at rest: all views exact, and no step for 20 s. Null if the network was never at rest.
     pub idle_bytes_per_s: Option<f64>,
     /// All bytes.
     pub bytes: u64,
-    /// The share of them that records took.
+    /// The share of records in all bytes.
     pub record_share: f64,
     /// Copies of a record that a node received, on average over all records and nodes.
     pub copies: f64,
@@ -165,13 +165,13 @@ pub struct TrafficReport {
     pub probes: u64,
     /// Dials.
     pub dials: u64,
-    /// What all but one of a hundred nodes sent at most, over what the middle one did.
+    /// The 99th percentile of bytes sent per node, divided by the median.
     pub p99_over_median: f64,
-    /// What the busiest node sent, over what the middle one did.
+    /// The maximum of bytes sent per node, divided by the median.
     pub busiest_over_median: f64,
 }
 
-/// How many links nodes had.
+/// Links per node.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct DegreeReport {
     /// The fewest.
@@ -182,14 +182,14 @@ pub struct DegreeReport {
     pub p99: usize,
     /// The most.
     pub max: usize,
-    /// How many nodes had none, one, two … links.
+    /// The number of nodes with none, one, two … links.
     pub histogram: Vec<usize>,
 }
 
 /// The network, by numbers of places.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Graph {
-    /// Those that ran.
+    /// The nodes that ran.
     pub up: Vec<usize>,
     /// Links that both ends listed: dialer, listener, the dialer's round-trip time in µs.
     pub links: Vec<(usize, usize, u32)>,
@@ -238,7 +238,7 @@ impl Report {
     }
 }
 
-/// Milliseconds, to the microsecond.
+/// Milliseconds with a resolution of a microsecond.
 fn ms(time: Time) -> f64 {
     time.as_micros() as f64 / 1000.0
 }
@@ -282,7 +282,7 @@ fn times(all: &[Time]) -> Times {
     }
 }
 
-/// The samples, thinned out to what a curve can show: of neighbours the worst stands for all, and the last is always there.
+/// The samples, reduced to what a curve can show: the worst of neighbouring samples is kept, and the last one always.
 fn awareness(measure: &Measure) -> Vec<Awareness> {
     let samples = &measure.samples;
     let step = samples.len().div_ceil(POINTS).max(1);
@@ -377,7 +377,7 @@ fn graph(world: &World) -> Graph {
     Graph { up, links }
 }
 
-/// The place of the 99th percentile among so many in order.
+/// The index of the 99th percentile in a sorted list.
 fn p99(count: usize) -> usize {
     ((count - 1) as f64 * 0.99).ceil() as usize
 }

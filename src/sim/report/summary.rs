@@ -1,4 +1,4 @@
-//! The report for people, in a terminal.
+//! The report as text, for a terminal.
 
 use std::fmt::Write as _;
 
@@ -86,7 +86,7 @@ pub fn render(report: &Report) -> String {
     text
 }
 
-/// What was done, and how long views took to follow.
+/// The table of steps, with the times that views took to follow.
 fn events(report: &Report) -> Vec<String> {
     let head = "at          what was done                       all know all     all exact        stays so";
     let mut rows = vec![head.to_owned()];
@@ -122,7 +122,7 @@ fn events(report: &Report) -> Vec<String> {
     rows
 }
 
-/// A time in the unit that people would use.
+/// A time in a readable unit.
 pub(super) fn time(ms: f64) -> String {
     let mut text = String::new();
     let write = |text: &mut String| {
@@ -138,7 +138,7 @@ pub(super) fn time(ms: f64) -> String {
     text
 }
 
-/// An amount in the unit that people would use.
+/// An amount in a readable unit.
 pub(super) fn bytes(bytes: f64) -> String {
     match bytes {
         small if small < 10_000.0 => format!("{small:.0} B"),
@@ -147,7 +147,7 @@ pub(super) fn bytes(bytes: f64) -> String {
     }
 }
 
-/// To two places, but never 100 where something is missing.
+/// Two decimals, rounded down: never 100 if anything is missing.
 pub(super) fn percent(share: f64) -> String {
     let percent = (share * 10_000.0).floor() / 100.0;
     percent.to_string()

@@ -1,4 +1,4 @@
-//! Connections as whoever looks on sees them: both ends together. Only between windows, when no node runs.
+//! Connections seen from outside, with both ends. Only between windows, while no node runs.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use crate::membership::Time;
 use crate::sim::path::{End, Live, Side};
 use crate::wire::NodeId;
 
-/// A connection as a watcher sees it.
+/// A connection with both ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connection {
-    /// Its number; a later one of the same dialer has a higher.
+    /// Its number; a later connection of the same dialer has a higher one.
     pub number: u32,
-    /// Who dialed.
+    /// The place that dialed.
     pub dialer: usize,
-    /// Who was dialed.
+    /// The place that was dialed.
     pub listener: usize,
     /// Since when the dialer's core has it, if it does.
     pub dialer_has: Option<Time>,
@@ -25,7 +25,7 @@ pub struct Connection {
 }
 
 impl World {
-    /// All connections, and dials to places where somebody might be.
+    /// All connections, and dials to places that exist.
     pub fn connections(&self) -> impl Iterator<Item = Connection> + '_ {
         let ends = self.nodes.iter().enumerate().flat_map(|(place, node)| {
             let ends = node.ends.iter();
@@ -37,7 +37,7 @@ impl World {
             let other = other.and_then(live);
             let (dialer, listener) = match end.side {
                 Side::Dialer => ((place, Some(one)), (there, other)),
-                // Where both are there, the dialer's is looked at.
+                // If both ends exist, the dialer's represents the connection.
                 Side::Listener if other.is_some() => return None,
                 Side::Listener => ((there, other), (place, Some(one))),
             };
@@ -53,7 +53,7 @@ impl World {
         })
     }
 
-    /// Pairs of nodes that both have connections with each other, and how many; `place_of` finds a node by its id.
+    /// Linked pairs of nodes (connections that both cores have), and how many connections each has; `place_of` finds a node by its id.
     pub fn linked_pairs(
         &self,
         place_of: impl Fn(&NodeId) -> Option<usize>,
@@ -71,7 +71,7 @@ impl World {
         held
     }
 
-    /// How many connections a node's core has.
+    /// The number of connections of a node's core.
     #[must_use]
     pub fn degree(&self, place: usize) -> usize {
         if self.is_whole() {

@@ -8,15 +8,15 @@ use rayon_core::{ThreadPool, ThreadPoolBuilder};
 use crate::sim::host::Node;
 use crate::sim::window::{Scene, Window};
 
-/// A window with fewer nodes in it runs on the caller's thread: to wake others would take longer.
+/// A window with fewer nodes runs on the caller's thread, since waking others would take longer.
 const ENOUGH: usize = 24;
-/// Places are divided among so many shards for each thread, so that one that is done early finds more to do.
+/// Shards of places per thread, so that a thread that is done early finds more work.
 const SHARDS_A_THREAD: usize = 4;
 
 /// The threads that windows run on.
 pub(super) struct Crew {
     threads: usize,
-    /// The others, once they were needed.
+    /// The other threads, once they were needed.
     others: Option<ThreadPool>,
 }
 
@@ -28,12 +28,12 @@ impl Crew {
         }
     }
 
-    /// As many as the machine runs at once.
+    /// As many threads as the machine runs at once.
     pub(super) fn of_machine() -> Self {
         Self::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get))
     }
 
-    /// Into how many shards places are divided.
+    /// The number of shards.
     pub(super) fn shards(&self) -> usize {
         if self.threads == 1 {
             1
@@ -42,7 +42,7 @@ impl Crew {
         }
     }
 
-    /// Lets everything happen at these places that is due in a window.
+    /// Processes all events at these places that are due in a window.
     pub(super) fn run(
         &mut self,
         nodes: &mut [Node],
@@ -79,7 +79,7 @@ impl Crew {
         });
     }
 
-    /// The nodes at these places, shard by shard. Two nodes of one shard never run at once, so they may share what only one
+    /// The nodes at these places by shard. Two nodes of one shard never run at once, so they may share data that only one
     /// thread at a time should use.
     fn divide<'a>(&self, mut nodes: &'a mut [Node], places: &[u32]) -> Vec<Vec<&'a mut Node>> {
         let count = self.shards();

@@ -1,11 +1,11 @@
-//! The world: places and the nodes that run there, and virtual time. Of the nodes, either the cores are real, or all of them is.
+//! The world: places, the nodes that run there, and virtual time. The nodes are either cores or whole nodes.
 //!
-//! [`World::step`] lets a `window` of time pass, and what happens in it; what nodes tell meanwhile waits in
-//! [`World::poll_news`], in the order of time. Deeds, such as [`World::kill`], are done between windows.
+//! [`World::step`] runs one `window` of time. Reports of nodes meanwhile wait in
+//! [`World::poll_news`], in the order of time. Methods that change nodes, such as [`World::kill`], are called between windows.
 //!
-//! All chance follows from one seed: each node has a generator of its own for what it sends, and the world one for what it does to
-//! them. What happens to a node at one time happens in the order of those who thought of it. So the same seed gives the same run,
-//! to the byte, on however many threads, and in however many steps.
+//! One seed determines all random choices: each node has a random generator for what it sends, and the world has one for what is done to
+//! nodes. Events of one time are ordered by the place that created them. So the same seed gives the same run,
+//! byte for byte, on any number of threads, and in any number of steps.
 
 mod connections;
 mod crew;
@@ -37,16 +37,16 @@ pub use super::host::Node;
 pub use super::news::{News, Told, Traffic};
 pub use super::places::{MAX_PLACES, NETWORK, addr};
 
-/// Room for so much news is kept.
+/// The capacity that the list of reports keeps.
 const FEW_NEWS: usize = 1024;
 
-/// The program's default settings, for the node of a place that is told of these others.
+/// The program's default settings for the node of a place, with these targets.
 #[must_use]
 pub fn default_settings(place: usize, targets: &[usize]) -> Settings {
     settings_of(&Settings::default(), place, targets)
 }
 
-/// The settings that all nodes have, for the node of a place that is told of these others.
+/// The settings that all nodes share, for the node of a place, with these targets.
 pub(super) fn settings_of(all: &Settings, place: usize, targets: &[usize]) -> Settings {
     Settings {
         label: format!("node {place}"),
@@ -56,7 +56,7 @@ pub(super) fn settings_of(all: &Settings, place: usize, targets: &[usize]) -> Se
     }
 }
 
-/// What a core with the default settings is told at the place, without a run id and a seed.
+/// The configuration of a core with default settings at a place, without a run id and a seed.
 #[must_use]
 pub fn default_config(place: usize, targets: &[usize]) -> Config {
     default_settings(place, targets).core(CoreStart {
@@ -65,42 +65,42 @@ pub fn default_config(place: usize, targets: &[usize]) -> Config {
     })
 }
 
-/// Takes lines of a log: when, at which place, what.
+/// Receives the lines of the log: time, place, text.
 pub type Tap = Box<dyn FnMut(Time, usize, &fmt::Arguments<'_>)>;
 
 /// See the module's documentation.
 pub struct World {
     seed: u64,
     pub(super) now: Time,
-    /// All chance that is no node's.
+    /// Random choices that belong to no node.
     pub rng: ChaCha8Rng,
     /// The places.
     pub nodes: Vec<Node>,
-    /// Where nodes stand in the tables of all cores: those of this world at the places that they have in it. Each shard of them has
-    /// a table of its own, so that no two threads wait for one; all say the same.
+    /// Tables of ids, which map this world's nodes to their places. Each shard of the nodes has
+    /// a table of its own, so that no two threads contend for one; all have the same content.
     ids: Vec<Arc<Ids>>,
     crew: Crew,
     agenda: Agenda,
     pub(super) land: Land,
-    /// Who listens where, or did when it ran last.
+    /// The place that listens at each address, or did in its last run.
     pub(super) listeners: BTreeMap<SocketAddr, u32>,
-    /// What nodes told, when, and at which place; and what somebody is reading of it.
+    /// Reports of nodes with time and place, and the reports that are being read.
     news: VecDeque<(Time, u32, Vec<Told>)>,
     telling: Telling,
     pub(super) steps: u64,
-    /// Where whole nodes run, if they do.
+    /// Whole nodes, in a world of those.
     pub(super) whole: Option<Whole>,
-    /// Every message goes through its bytes, which a test may want.
+    /// Every message is encoded and decoded, for tests.
     pub encoded: bool,
-    /// Nodes that ended may be started again.
+    /// Ended nodes may be started again.
     pub restarts: bool,
-    /// Is told all that cores do and tell.
+    /// Receives all actions and events of cores.
     pub tap: Option<Tap>,
-    /// Is shown every datagram that a whole node sends, also those that are lost on the way.
+    /// Receives every datagram that a whole node sends, also those that are lost on the way.
     pub wiretap: Option<Wiretap>,
 }
 
-/// What one node told at one time, and nobody has heard yet.
+/// Unread reports of one node at one time.
 #[derive(Default)]
 struct Telling {
     at: Time,
@@ -142,16 +142,16 @@ impl World {
         }
     }
 
-    /// Runs on so many threads; otherwise, on as many as the machine runs at once. What happens is the same.
+    /// Sets the number of threads; the default is as many as the machine runs at once. The run is the same for any number.
     ///
     /// # Panics
-    /// When a node was started before.
+    /// If a node was started before.
     pub fn set_threads(&mut self, threads: usize) {
         assert!(self.ids.is_empty(), "nodes were started on other threads");
         self.crew = Crew::new(threads);
     }
 
-    /// Makes the tables of ids that cores share, one for each thread. The nodes so far settle in them.
+    /// Creates the tables of ids that cores share, one for each shard, with the nodes so far.
     fn share_ids(&mut self) {
         let settlers = || self.nodes.iter().map(Node::id);
         let shards = 0..self.crew.shards();
@@ -173,19 +173,19 @@ impl World {
         self.now
     }
 
-    /// How many things have happened.
+    /// The number of events so far.
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// Who reaches whom, and how.
+    /// Which nodes reach each other, and the impairments of the directions.
     #[must_use]
     pub fn terrain(&self) -> &Terrain {
         self.land.terrain()
     }
 
-    /// Changes who reaches whom, and how. What is under way arrives.
+    /// Changes the terrain. Packets that are on their way still arrive.
     pub fn change_terrain(&mut self, change: impl FnOnce(&mut Terrain)) {
         self.land.change(change);
     }
@@ -194,10 +194,10 @@ impl World {
         self.whole.is_some()
     }
 
-    /// One more place, for a node with the key of that number.
+    /// Adds a place, for a node with the key of this number.
     ///
     /// # Panics
-    /// When there are [`MAX_PLACES`] already.
+    /// If there are [`MAX_PLACES`] already.
     pub fn add(&mut self, key: u64, settings: Settings) -> usize {
         let place = self.nodes.len();
         assert!(place < MAX_PLACES, "there are no more ports");
@@ -211,7 +211,7 @@ impl World {
         place
     }
 
-    /// Takes note of where a node listens.
+    /// Updates the table of listeners for a node.
     fn listen(&mut self, place: usize) {
         let node = &mut self.nodes[place];
         let published = node.start.published.first().copied();
@@ -227,10 +227,10 @@ impl World {
         }
     }
 
-    /// Starts a node; one that ran before has the addresses and the epoch that it kept on disk.
+    /// Starts a node. One that ran before has the addresses and the epoch that a real one would keep on disk.
     ///
     /// # Panics
-    /// When it runs already.
+    /// If it runs already.
     pub fn start(&mut self, place: usize) {
         let (run_id, seed) = (self.rng.random(), self.rng.random());
         self.listen(place);
@@ -247,10 +247,10 @@ impl World {
         self.start_whole(place);
     }
 
-    /// Stops a node without a word. Its host is silent from then on.
+    /// Ends a node without a leave message. Its host is silent from then on.
     ///
     /// # Panics
-    /// When it doesn't run.
+    /// If it doesn't run.
     pub fn kill(&mut self, place: usize) {
         let mut body = None;
         self.deed(place, |node, scene| body = Some(node.stop(scene)));
@@ -259,17 +259,17 @@ impl World {
         }
     }
 
-    /// A node says farewell, and goes when that has left.
+    /// Makes a node leave gracefully.
     pub fn leave(&mut self, place: usize) {
         self.deed(place, |node, scene| node.leave(scene));
     }
 
-    /// A node begins to lie, or is honest again. Only where cores are simulated.
+    /// Makes a node Byzantine, or honest again. Only for cores.
     pub fn lie(&mut self, place: usize, lies: bool) {
         self.deed(place, |node, _| node.lie(lies));
     }
 
-    /// A node stands still; what would happen to it waits.
+    /// Pauses a node; its events wait.
     pub fn pause(&mut self, place: usize) {
         self.deed(place, |node, _| node.pause());
         if let (Some(Body::Whole(running)), Some(whole)) = (&self.nodes[place].body, &self.whole) {
@@ -277,7 +277,7 @@ impl World {
         }
     }
 
-    /// A node goes on.
+    /// Resumes a node.
     pub fn resume(&mut self, place: usize) {
         let timers_first = self.rng.random_bool(0.5);
         self.deed(place, |node, scene| node.resume(scene, timers_first));
@@ -286,7 +286,7 @@ impl World {
         }
     }
 
-    /// Does something to a node, now.
+    /// Applies a change to a node, now.
     pub(super) fn deed(&mut self, place: usize, deed: impl FnOnce(&mut Node, &Scene<'_>)) {
         let scene = Scene {
             land: &self.land,
@@ -312,7 +312,7 @@ impl World {
         (0..self.nodes.len()).filter(|&place| self.nodes[place].is_running())
     }
 
-    /// The next thing that a node told, until there is none.
+    /// The next report of a node; `None` if all were read.
     pub fn poll_news(&mut self) -> Option<News> {
         loop {
             if let Some(what) = self.telling.told.next() {
@@ -320,7 +320,7 @@ impl World {
                 return Some(News { at, place, what });
             }
             let Some((at, place, told)) = self.news.pop_front() else {
-                // A storm of news is over.
+                // The burst of reports is over.
                 self.news.shrink_to(FEW_NEWS);
                 return None;
             };
@@ -332,7 +332,7 @@ impl World {
         }
     }
 
-    /// Lets the next things happen, those after `until` aside, and time go on to the last of them. If there are none, it goes on to `until`,
+    /// Processes the next events up to `until`, and advances the time to the last of them. If there are none, the time becomes `until`,
     /// and `false` is returned.
     pub fn step(&mut self, until: Time) -> bool {
         if self.whole.is_some() {
@@ -358,8 +358,8 @@ impl World {
         true
     }
 
-    /// Takes from nodes what they have for others and for those who look on: in the order of places, so that it is the same
-    /// whichever of them ran first.
+    /// Collects the packets and reports of nodes, in the order of places, so that the result does not depend on
+    /// which of them ran first.
     fn gather(&mut self, places: &[u32]) {
         let (mut news, mut log) = (Vec::new(), Vec::new());
         for &place in places {
@@ -384,7 +384,7 @@ impl World {
             trim(&mut outbox);
             self.nodes[place as usize].outbox = outbox;
         }
-        // Of one place they are in order.
+        // Reports of one place are in order already.
         news.sort_by_key(|(at, place, _)| (*at, *place));
         self.news.extend(news);
         log.sort_by_key(|(at, place, _)| (*at, *place));
@@ -395,7 +395,7 @@ impl World {
         }
     }
 
-    /// Whose first address this is.
+    /// The place whose first address this is.
     #[must_use]
     pub fn place_of(&self, addr: SocketAddr) -> Option<usize> {
         let place = self.listeners.get(&addr)?;

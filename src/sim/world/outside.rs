@@ -1,4 +1,4 @@
-//! Whole nodes from outside: how a test sets one up, reads its pictures, runs a program beside it and looks at its datagrams.
+//! Access to whole nodes for tests: their snapshots, tasks on their hosts, and their datagrams.
 
 use std::net::SocketAddr;
 
@@ -28,14 +28,14 @@ pub struct SentDatagram<'a> {
 pub type Wiretap = Box<dyn FnMut(SentDatagram<'_>)>;
 
 impl World {
-    /// A reader of the picture of the whole node at a place. `None`: no whole node runs there, or it has said farewell.
+    /// A reader of the whole node's snapshots. `None`: no whole node runs there, or it is leaving.
     #[must_use]
     pub fn reader(&self, place: usize) -> Option<SnapshotReader> {
         let running = self.running_whole(place)?;
         lock(&running.node).as_ref().map(node::Node::reader)
     }
 
-    /// Runs a task on the host of a whole node. It is paused with the node, and it ends when the node does if not before.
+    /// Runs a task on the host of a whole node. The task is paused with the node, and ends with the node at the latest.
     ///
     /// # Panics
     /// When no whole node runs there.

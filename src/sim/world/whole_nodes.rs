@@ -1,4 +1,4 @@
-//! The world where whole nodes run: what their tasks did reaches the lines, and what arrives, their sockets.
+//! The world with whole nodes: takes the datagrams of their tasks to the lines, and delivers datagrams to their sockets.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use crate::sim::socket::Sent;
 use crate::sim::whole::lock;
 use crate::wire::NodeId;
 
-/// What a datagram weighs beside its bytes: headers of IPv6 and UDP.
+/// Headers of a datagram: IPv6 and UDP.
 const HEADERS: usize = 40 + 8;
 
 impl World {
-    /// Starts a whole node in the life that has begun.
+    /// Starts a whole node in the run that has begun.
     pub(in crate::sim) fn start_whole(&mut self, place: usize) {
         let whole = self.whole.as_mut().expect("whole nodes run here");
         let node = &mut self.nodes[place];
@@ -29,7 +29,7 @@ impl World {
         self.settle(place);
     }
 
-    /// [`World::step`] where whole nodes run: one task goes as far as it can, or else the next thing arrives that they wait for.
+    /// [`World::step`] for whole nodes: runs one task, or else advances to the next packet or timer.
     pub(in crate::sim) fn step_whole(&mut self, until: Time) -> bool {
         let whole = self.whole.as_mut().expect("whole nodes run here");
         if let Some(host) = whole.executor.run_one() {
@@ -48,7 +48,7 @@ impl World {
         while let Some(packet) = whole.packets.pop_by(self.now) {
             self.steps += 1;
             let Sent { from, to, bytes } = packet.what;
-            // What is not wanted there is lost: a host without the node is silent.
+            // A datagram that nobody receives is lost: a host without a node is silent.
             let there = self.listeners.get(&to).map(|&there| there as usize);
             let there = there.and_then(|there| self.nodes[there].body.as_ref());
             let from = self.nodes[from as usize].listens;
@@ -60,12 +60,12 @@ impl World {
         true
     }
 
-    /// Takes note of what a node did just now, and takes to the lines what it sent.
+    /// Collects what a node just did, and takes its datagrams to the lines.
     fn settle(&mut self, place: usize) {
         let whole = self.whole.as_ref().expect("whole nodes run here");
         let turn = whole.take_turn(self.tap.is_some());
         let sent = std::mem::take(&mut *lock(&whole.outbox));
-        // How often a task is looked at may differ between two runs that are otherwise the same, as connection ids are random.
+        // Connection ids are random, so the number of times that a task is polled may differ between otherwise identical runs.
         self.steps += turn.inputs;
         self.deed(place, |node, scene| {
             node.traffic.add(&turn.traffic);
@@ -119,7 +119,7 @@ impl World {
         }
     }
 
-    /// Pairs of nodes that both have connections with each other, and how many.
+    /// Linked pairs of nodes (connections that both cores have), and how many connections each has.
     pub(in crate::sim) fn pairs_of_whole_nodes(
         &self,
         place_of: impl Fn(&NodeId) -> Option<usize>,
