@@ -44,19 +44,19 @@ mod reading {
         for (text, said) in [
             (
                 "nods = 5",
-                "test.toml, line 1: there is no `nods` here; did you mean `nodes`?",
+                "test.toml, line 1: unknown word `nods`; did you mean `nodes`?",
             ),
             (
                 "nodes = 1",
-                "test.toml, line 1: nodes is between 2 and 32768, and not 1",
+                "test.toml, line 1: nodes must be from 2 to 32768, not 1",
             ),
             (
                 "introduction = \"chian\"",
-                "test.toml, line 1: there is no introduction `chian`; did you mean `chain`?",
+                "test.toml, line 1: unknown introduction `chian`; did you mean `chain`?",
             ),
             (
                 "nodes = 5\n[[step]]\nat = \"60s\"\nkil = \"3\"",
-                "test.toml, line 4: there is no `kil` here; did you mean `kill`?",
+                "test.toml, line 4: unknown word `kil`; did you mean `kill`?",
             ),
             (
                 "nodes = 5\n[[step]]\nat = \"60s\"\nkill = \"5\"",
@@ -76,20 +76,20 @@ mod reading {
             ),
             (
                 "[[step]]\nat = \"1s\"\nkill = \"3\"\nleave = \"4\"",
-                "test.toml, line 1: a step does one thing, and this does 2",
+                "test.toml, line 1: a step must have exactly one action, not 2",
             ),
             (
                 "lasts = \"1min\"\n[[step]]\nat = \"90s\"\nkill = \"3\"",
-                "test.toml, line 3: a step at 90s, but all is over at 60s",
+                "test.toml, line 3: a step at 90s, but the run ends at 60s",
             ),
             (
                 "settings = [\"label=zoe\"]",
-                "test.toml, line 1: `label` means nothing to a simulated node; it takes `network.controller.probe.",
+                "test.toml, line 1: `label` has no effect on a simulated node; it accepts `network.controller.probe.",
             ),
             ("nodes = 5\nnodes = 6", "test.toml, line 2: "),
             (
                 "fidelity = \"whole\"\n[[step]]\nat = \"6s\"\nlie = \"3\"",
-                "test.toml, line 4: lie goes with fidelity core",
+                "test.toml, line 4: lie needs fidelity core",
             ),
         ] {
             let error = read_text("test.toml", text).unwrap_err().to_string();
@@ -148,11 +148,11 @@ mod reading {
             ),
             (
                 "links = \"delay 10ms..\"",
-                "test.toml, line 1: `10ms..` lacks an end; write 10ms..50ms",
+                "test.toml, line 1: `10ms..` lacks one end; write 10ms..50ms",
             ),
             (
                 "delay = \"50ms..10ms\"",
-                "test.toml, line 1: the delays run backwards",
+                "test.toml, line 1: the first delay must be the smaller one",
             ),
             (
                 "nodes = 5\ndelay = \"40\"",
@@ -160,7 +160,7 @@ mod reading {
             ),
             (
                 "links = \"loss 5%\"\njitter = \"5ms\"",
-                "test.toml, line 2: there is no delay that could vary",
+                "test.toml, line 2: jitter needs a delay",
             ),
             (
                 "loss = \"200%\"\ndelay = \"20ms\"",
@@ -168,7 +168,7 @@ mod reading {
             ),
             (
                 "nodes = 5\nloss = \"5% delay 3ms\"",
-                "test.toml, line 2: `5% delay 3ms` is about more than loss",
+                "test.toml, line 2: `5% delay 3ms` has more than a loss",
             ),
             (
                 "[[step]]\nat = \"9s\"\nkill = \"18446744073709551615\"",
@@ -176,11 +176,11 @@ mod reading {
             ),
             (
                 "nodes = 5\n[[link]]\non = [\"3\", \"\"]\nnetem = \"loss 1%\"",
-                "test.toml, line 3: `on` names ways",
+                "test.toml, line 3: `on` needs directions",
             ),
             (
                 "introduction = \"chain\"\n[targets]\nall = [\"0\"]",
-                "test.toml, line 1: introduction and [targets] say the same",
+                "test.toml, line 1: introduction and [targets] exclude each other",
             ),
         ] {
             let error = read_text("test.toml", text).unwrap_err().to_string();
@@ -193,37 +193,40 @@ mod reading {
         for (text, said) in [
             (
                 "nodes = 5\n[[link]]\non = [\"hub\"]\nnetem = \"loss 1%\"",
-                "test.toml, line 3: `hub` is known only while it runs",
+                "test.toml, line 3: `hub` is known only during the run",
             ),
             (
                 "nodes = 5\n[[link]]\non = []\nnetem = \"loss 1%\"",
-                "test.toml, line 3: `on` names ways",
+                "test.toml, line 3: `on` needs directions",
             ),
             (
                 "[[step]]\nat = \"9s\"\npartition = []",
-                "test.toml, line 3: a partition has a part at least",
+                "test.toml, line 3: a partition needs at least one part",
             ),
             (
                 "[[step]]\nat = \"9s\"\nkill = \"1\"\ntimes = 3",
-                "test.toml, line 1: `times`, of two and more, and `every` go together",
+                "test.toml, line 1: `times` (two or more) needs `every`, and `every` needs `times`",
             ),
             (
                 "[[step]]\nat = \"277h\"\nkill = \"1\"",
-                "test.toml, line 2: a step at 997200s, but all is over at 864000s",
+                "test.toml, line 2: a step at 997200s, but the run ends at 864000s",
             ),
             (
                 "lasts = \"20s\"\n[churn]\nper_min = 3.0",
-                "test.toml, line 3: nobody comes or goes from 30s until 20s",
+                "test.toml, line 3: churn from 30s until 20s never happens",
             ),
             (
                 "lasts = \"5s\"\nstart_over = \"9s\"",
-                "test.toml, line 2: starts over 9s, but all is over at 5s",
+                "test.toml, line 2: starts over 9s, but the run ends at 5s",
             ),
             (
                 "nodes = \"five\"",
                 "test.toml, line 1: invalid type: string \"five\", expected a whole number",
             ),
-            ("lasts = \"0s\"", "test.toml, line 1: a run takes a while"),
+            (
+                "lasts = \"0s\"",
+                "test.toml, line 1: a run must last longer than 0s",
+            ),
             (
                 "nodes = 5\nmatrix = \"nowhere.csv\"",
                 "test.toml, line 2: can't read nowhere.csv",
@@ -239,11 +242,11 @@ mod reading {
         for (flags, said) in [
             (
                 flags(|it| it.kill = vec!["30x%@60s".into()]),
-                "--kill 30x%@60s: `30x%` is no share: it is between 0% and 100%",
+                "--kill 30x%@60s: `30x%` is not a share from 0% to 100%",
             ),
             (
                 flags(|it| it.kill = vec!["5".into()]),
-                "--kill 5: there is no time; write 1500ms",
+                "--kill 5: the time is missing; write 1500ms",
             ),
             (flags(|it| it.nodes = Some("many".into())), "--nodes many: "),
             (
@@ -388,7 +391,11 @@ mod reading {
         std::fs::write(&file, "nodes = 4\nmatrix = \"m.csv\"").unwrap();
         for (text, line, said) in [
             ("", 1, "the matrix is empty"),
-            (",a,b\na,1,2\nb,3,4\nc,5,6", 4, "`c` is one row more"),
+            (
+                ",a,b\na,1,2\nb,3,4\nc,5,6",
+                4,
+                "`c` is a row without a column",
+            ),
             (",a,b\na,1,2", 2, "there is no row for `b`"),
             (",a,a\na,1,2\na,3,4", 1, "there are two sites `a`"),
             (
@@ -396,8 +403,8 @@ mod reading {
                 1,
                 "`all` can't be the name of a site",
             ),
-            (",a,b\na,1\nb,3,4", 2, "1 delays, where there are 2 sites"),
-            (",a,b\na,1,x\nb,3,4", 2, "`x` is no delay in ms"),
+            (",a,b\na,1\nb,3,4", 2, "1 delays for 2 sites"),
+            (",a,b\na,1,x\nb,3,4", 2, "`x` is not a delay in ms"),
         ] {
             std::fs::write(&csv, text).unwrap();
             let error = read(Some(&file), &Flags::default())

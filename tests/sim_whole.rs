@@ -28,7 +28,7 @@ fn the_fidelity_is_read_from_flags_and_files() {
     let error = read(None, &with("hole")).unwrap_err().to_string();
     assert_eq!(
         error,
-        "--fidelity hole: fidelity is core or whole, and not `hole`; did you mean `whole`?"
+        "--fidelity hole: fidelity is core or whole, not `hole`; did you mean `whole`?"
     );
     let error = read_text("test.toml", "nodes = 5\nfidelity = 2").unwrap_err();
     assert!(error.to_string().starts_with("test.toml, line 2: "));

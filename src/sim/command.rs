@@ -1,4 +1,4 @@
-//! `area-net sim`: reads what it was given, plays it, and says what came of it.
+//! `area-net sim`: reads the scenario, runs it, and writes the report.
 
 use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -16,75 +16,72 @@ use super::{Play, Progress, Report, Scenario, fuzz, report, room};
 use crate::atomic_file::{self, Care};
 use crate::membership::Time;
 
-/// Progress is shown so often on a terminal, and so often where every time is a line that stays.
+/// How often progress is shown on a terminal, where one line is rewritten, and elsewhere, where each is a line of its own.
 const SHOW_EVERY: Duration = Duration::from_millis(500);
 const SAY_EVERY: Duration = Duration::from_secs(60);
 
-/// What `area-net sim` is given.
+/// The command line of `area-net sim`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(
-    about = "Simulates a network of real cores or whole real nodes, in virtual time, in one process",
+    about = "Simulates a network of real cores or whole nodes in virtual time",
     long_about = ABOUT,
     after_help = EXAMPLES,
 )]
 pub struct SimArgs {
-    /// A scenario, as a TOML file; without it, flags alone say what happens
+    /// Scenario file (TOML); without it, the flags describe the scenario
     #[arg(value_name = "SCENARIO")]
     pub scenario: Option<PathBuf>,
 
-    #[command(
-        flatten,
-        next_help_heading = "What happens (before what the file says)"
-    )]
+    #[command(flatten, next_help_heading = "Scenario (flags override the file)")]
     #[allow(missing_docs, reason = "clap takes a comment for a help text")]
     pub flags: Flags,
 
-    /// Write the report as JSON; "-" is standard output, in place of the summary
-    #[arg(long, value_name = "FILE", help_heading = "What comes of it")]
+    /// Write the report as JSON; "-" is standard output, instead of the summary
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub json: Option<PathBuf>,
 
-    /// Write the report as one HTML page with pictures
-    #[arg(long, value_name = "FILE", help_heading = "What comes of it")]
+    /// Write the report as one HTML page with charts
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub html: Option<PathBuf>,
 
-    /// From this virtual time on, write all that cores do and tell to stderr
-    #[arg(long, value_name = "TIME", help_heading = "What comes of it")]
+    /// Write all actions and events of cores to standard error, from this virtual time on
+    #[arg(long, value_name = "TIME", help_heading = "Output")]
     pub log_from: Option<String>,
 
-    /// In place of a scenario: so many random ones, of up to --nodes nodes, from --seed on; what fails is made small and shown
-    #[arg(long, value_name = "COUNT", conflicts_with_all = ["scenario", "json", "html", "log_from"], help_heading = "What comes of it")]
+    /// Run this many random scenarios of up to --nodes nodes, beginning at --seed; print those that fail, minimised
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["scenario", "json", "html", "log_from"], help_heading = "Output")]
     pub fuzz: Option<u64>,
 
-    /// Show no progress
-    #[arg(long, help_heading = "What comes of it")]
+    /// Don't show progress
+    #[arg(long, help_heading = "Output")]
     pub quiet: bool,
 }
 
 const ABOUT: &str = "\
-Simulates a network: the real core of every node, the very code that runs on the wire, in virtual time, in one process. \
-A scenario is a file, or flags, or a file with flags that hold before it. The same scenario with the same seed gives \
-the same report, to the byte. With --fidelity whole the nodes are real down to their datagrams: QUIC, TLS, the event loop; \
-that takes several times as long. Invariants are watched all the while; a violation stops the run.";
+Simulates a network in virtual time, in one process. Every node runs its real core; connections, links and clocks are \
+simulated. With --fidelity whole, QUIC, TLS and the event loop are real too, which takes several times as long. \
+The scenario comes from a file, from flags, or from both; flags override the file. The same scenario with the same seed gives \
+the same report, byte for byte. Invariants are checked all the time; a violation stops the run.";
 
 const EXAMPLES: &str = "\
-WHO is a node (7), a range (0..10), all, a share by lot (30%), so many by lot (any 5), the node with the most links (hub), \
-those that are down (down), or a group of the scenario. TIME is 1500ms, 60s, 10min or 1h.
+WHO is a node (7), a range (0..10), all, a random share (30%), a random number (any 5), the node with the most links (hub), \
+the nodes that are down (down), or a group of the scenario. TIME is a number with a unit: 1500ms, 60s, 10min or 1h.
 
 Examples:
   area-net sim --nodes 1000 --introduction chain
-      a thousand nodes, each told of the one before it, started at once
+      a thousand nodes, each told of the one before it, all started at once
   area-net sim --nodes 300 --loss 5% --delay 40ms --kill 30%@60s --html report.html
-      a third dies at once, at 5 % loss each way; with pictures
+      30 % are killed at once, at 5 % loss in each direction; with charts
   area-net sim --nodes 100 --partition 50%@60s --heal 11min --json -
-      half and half for ten minutes; the report for programs
+      two halves are apart for ten minutes; the report as JSON
   area-net sim config/sim/hub.toml --seed 7
       a scenario that ships, with another seed
   area-net sim --fidelity whole --nodes 30 --loss 5% --kill 30%@30s
-      a third of thirty whole nodes dies, QUIC and all
+      9 of 30 whole nodes are killed
   area-net sim --fuzz 100 --nodes 30
-      a hundred random scenarios; one that goes wrong is made small, and shown as a file
+      a hundred random scenarios; one that fails is minimised and printed as a file
 
-A scenario that says the same as the second one:
+The second example as a file:
   nodes = 300
   links = \"delay 40ms loss 5%\"     # the words of tc netem
   lasts = \"2min\"
@@ -94,40 +91,40 @@ A scenario that says the same as the second one:
 
 Exit status: 0 the run ended, or was interrupted; 1 an invariant was violated; 2 bad input, nothing was run.";
 
-/// Why there is no report.
+/// An error of `area-net sim`.
 #[derive(Debug, thiserror::Error)]
 pub enum SimError {
-    /// The scenario is wrong.
-    #[error("the scenario can't be run")]
+    /// The scenario is invalid.
+    #[error("the scenario is invalid")]
     Scenario(#[from] ScenarioError),
-    /// A time among the flags is wrong.
+    /// A flag is invalid.
     #[error("{flag}: {what}")]
     Flag {
-        /// Which, as it was given.
+        /// The flag as given.
         flag: String,
-        /// What, in words.
+        /// A description.
         what: String,
     },
-    /// It wouldn't fit.
+    /// The run would not fit into memory.
     #[error(
-        "{nodes} nodes need about {} MiB, and {} MiB are available; run fewer",
+        "{nodes} nodes need about {} MiB, but only {} MiB are available; run fewer",
         needed >> 20,
         available >> 20
     )]
     Memory {
-        /// How many nodes.
+        /// The number of nodes.
         nodes: usize,
         /// The estimate, in bytes.
         needed: u64,
-        /// What the system says, in bytes.
+        /// The available memory, in bytes.
         available: u64,
     },
     /// A file can't be written.
     #[error("can't write {}", file.display())]
     Unwritable {
-        /// Which.
+        /// The file.
         file: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// An invariant was violated.
@@ -136,7 +133,7 @@ pub enum SimError {
 }
 
 impl SimError {
-    /// Whether the input is at fault, and nothing was run.
+    /// Whether the input is invalid, and nothing was run.
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
         match self {
@@ -146,10 +143,10 @@ impl SimError {
     }
 }
 
-/// Does what the command line says; `stop` ends the run early.
+/// Executes the command line; `stop` ends the run early.
 ///
 /// # Errors
-/// When the input is bad, a file can't be written, or an invariant was violated.
+/// If the input is invalid, a file can't be written, or an invariant was violated.
 pub fn run(args: &SimArgs, stop: &Arc<AtomicBool>) -> Result<(), SimError> {
     if let Some(count) = args.fuzz {
         return search(args, count, stop);
@@ -184,7 +181,7 @@ pub fn run(args: &SimArgs, stop: &Arc<AtomicBool>) -> Result<(), SimError> {
         return written;
     };
     let mut what = format!(
-        "after {} of virtual time, seed {}: {} ({}); to replay it with logs: {}",
+        "invariant violated after {} of virtual time, seed {}: {} ({}); replay it with logs: {}",
         seconds(violation.at_ms),
         scenario.seed,
         violation.what,
@@ -197,7 +194,7 @@ pub fn run(args: &SimArgs, stop: &Arc<AtomicBool>) -> Result<(), SimError> {
     Err(SimError::Violated(what))
 }
 
-/// Plays random scenarios, and shows those that go wrong.
+/// Runs random scenarios, and prints those that fail.
 fn search(args: &SimArgs, count: u64, stop: &Arc<AtomicBool>) -> Result<(), SimError> {
     let flags = Flags {
         nodes: args.flags.nodes.clone().or(Some("30".to_owned())),
@@ -215,12 +212,12 @@ fn search(args: &SimArgs, count: u64, stop: &Arc<AtomicBool>) -> Result<(), SimE
     };
     if said != args.flags {
         return Err(refuse(
-            "the scenarios are made up; only --nodes, --seed and --fidelity go with it",
+            "the scenarios are random; only --nodes, --seed and --fidelity can be combined with it",
         ));
     }
     let scenario = parse::read(None, &flags)?;
     if scenario.nodes < fuzz::LEAST_NODES {
-        return Err(refuse("made-up scenarios take five nodes at least"));
+        return Err(refuse("random scenarios need at least five nodes"));
     }
     check_memory(&scenario)?;
     let Scenario {
@@ -234,7 +231,7 @@ fn search(args: &SimArgs, count: u64, stop: &Arc<AtomicBool>) -> Result<(), SimE
     for nth in 0..count {
         let seed = seed.wrapping_add(nth);
         let finding = fuzz::fuzz(seed, nodes, fidelity, |_| go_on());
-        // It may not be as small as it could be.
+        // After an interrupt it may not be fully minimised.
         if let Some(finding) = &finding {
             found += 1;
             say(&format!("{}\n", finding.toml))?;
@@ -246,15 +243,14 @@ fn search(args: &SimArgs, count: u64, stop: &Arc<AtomicBool>) -> Result<(), SimE
         if !args.quiet {
             let _ = writeln!(
                 io::stderr(),
-                "seed {seed}: {tried} of {count} tried, {found} went wrong"
+                "seed {seed}: {tried} of {count} scenarios run, {found} failed"
             );
         }
     }
     if found == 0 {
-        return say(&format!("{tried} scenarios, and nothing went wrong\n"));
+        return say(&format!("{tried} scenarios run, none failed\n"));
     }
-    let what =
-        format!("{found} of {tried} scenarios went wrong; save one as a file to run it again");
+    let what = format!("{found} of {tried} scenarios failed; save one as a file to run it again");
     Err(SimError::Violated(what))
 }
 
@@ -270,7 +266,7 @@ fn seconds(ms: f64) -> String {
     format!("{:.3} s", ms / 1000.0)
 }
 
-/// The command line that does it again, from a little before on with logs.
+/// The command line that repeats the run, with logs from shortly before the violation.
 fn again(args: &SimArgs, seed: u64, at_ms: f64) -> String {
     let flags = Flags {
         seed: Some(seed.to_string()),
@@ -300,7 +296,7 @@ fn as_shell_word(word: &str) -> String {
 
 fn log(from: Time, now: Time, place: usize, what: &std::fmt::Arguments<'_>) {
     if now >= from {
-        // Where nobody reads, nothing is lost.
+        // If nobody reads it, the log may be lost.
         let _ = writeln!(
             io::stderr(),
             "{:>12.6} {place:>5} {what}",
@@ -309,7 +305,7 @@ fn log(from: Time, now: Time, place: usize, what: &std::fmt::Arguments<'_>) {
     }
 }
 
-/// Writes all that is wanted, whatever becomes of the others, and tells the first that failed.
+/// Writes all outputs, even if one fails; returns the first error.
 fn write(args: &SimArgs, report: &Report) -> Result<(), SimError> {
     let json = args.json.as_deref();
     let to_stdout = json.is_some_and(is_stdout);
@@ -331,13 +327,13 @@ fn write(args: &SimArgs, report: &Report) -> Result<(), SimError> {
     written.into_iter().collect()
 }
 
-/// A file is replaced by rename: it is the old one or the new one, whole, whenever Ctrl-C comes. Pipes and devices can't be.
+/// Replaces a file by rename, so that Ctrl-C leaves either the old or the new one, complete. Pipes and devices are written directly.
 fn write_file(file: &Path, text: &str) -> Result<(), SimError> {
     let is_there = file.metadata();
     let written = if is_there.is_ok_and(|it| !it.is_file()) {
         fs::write(file, text)
     } else {
-        // What a link leads to is replaced, not the link.
+        // Replaces the target of a symbolic link, not the link.
         let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let beside = file.with_file_name(format!(".{name}.{}", std::process::id()));
@@ -349,7 +345,7 @@ fn write_file(file: &Path, text: &str) -> Result<(), SimError> {
     })
 }
 
-/// A run of minutes must not be lost to a folder that isn't there, nor what it was read from to its report.
+/// Checks the output files before the run, so that a long run is not lost to a missing folder, and no input is overwritten.
 fn check_files(args: &SimArgs, scenario: &Scenario) -> Result<(), SimError> {
     let [json, html] = [&args.json, &args.html].map(Option::as_deref);
     let json = json.filter(|file| !is_stdout(file));
@@ -361,11 +357,11 @@ fn check_files(args: &SimArgs, scenario: &Scenario) -> Result<(), SimError> {
     };
     if let Some(html) = html {
         if is_stdout(html) {
-            let what = "only --json goes to standard output; name a file";
+            let what = "only --json can write to standard output; give a file name";
             return refuse("--html", html, what);
         }
         if json.is_some_and(|json| json == html || is_same(json, html)) {
-            return refuse("--html", html, "--json writes there");
+            return refuse("--html", html, "--json writes the same file");
         }
     }
     let files = [("--json", json), ("--html", html)];
@@ -374,10 +370,14 @@ fn check_files(args: &SimArgs, scenario: &Scenario) -> Result<(), SimError> {
         .filter_map(|(flag, file)| Some((flag, file?)));
     for (flag, file) in files {
         if scenario.files.iter().any(|other| is_same(file, other)) {
-            return refuse(flag, file, "that is what was read, and would be lost");
+            return refuse(
+                flag,
+                file,
+                "the scenario was read from this file, which would be overwritten",
+            );
         }
         if file.is_dir() {
-            return refuse(flag, file, "that is a folder; name a file");
+            return refuse(flag, file, "this is a folder; give a file name");
         }
         if let Err(error) = try_to_write(file) {
             return refuse(flag, file, &format!("can't be written: {error}"));
@@ -386,10 +386,10 @@ fn check_files(args: &SimArgs, scenario: &Scenario) -> Result<(), SimError> {
     Ok(())
 }
 
-/// Whether a file can be made, or written if it is there; it stays as it is.
+/// Checks that a file can be created or written, without changing it.
 fn try_to_write(file: &Path) -> io::Result<()> {
     match file.metadata() {
-        // A pipe would wait for whoever reads it.
+        // Opening a pipe would block until somebody reads it.
         Ok(it) if !it.is_file() => Ok(()),
         Ok(_) => fs::OpenOptions::new().append(true).open(file).map(|_| ()),
         Err(_) => {
@@ -402,7 +402,7 @@ fn try_to_write(file: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether two names are of one file.
+/// Whether two names lead to the same file.
 fn is_same(one: &Path, other: &Path) -> bool {
     let of = |file: &Path| file.metadata().map(|it| (it.dev(), it.ino()));
     of(one).is_ok_and(|one| of(other).is_ok_and(|other| one == other))
@@ -424,7 +424,7 @@ fn check_memory(scenario: &Scenario) -> Result<(), SimError> {
     }
 }
 
-/// Shows how far a run is: on a terminal on one line, and elsewhere now and then.
+/// Shows progress: on a terminal in one line, elsewhere a line now and then.
 struct Show {
     on: bool,
     terminal: bool,

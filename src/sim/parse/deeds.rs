@@ -15,7 +15,7 @@ pub(super) fn add_steps(
 ) -> Result<(), Wrong> {
     for said in names.steps(raw, end, steps.len())? {
         let action = action(said.deed).map_err(|word| {
-            let what = format!("`{word}` is the lab's: simulated nodes have no hosts");
+            let what = format!("`{word}` works only in the lab: simulated nodes have no hosts");
             Wrong::new(said.span, what)
         })?;
         steps.push(Step {

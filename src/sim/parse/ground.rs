@@ -71,7 +71,7 @@ impl Builder {
             if let Some(text) = jitter {
                 blamed = (layer, text.span());
                 if words.part("delay").is_none() {
-                    return Err(layer.refuse(text.span(), "there is no delay that could vary"));
+                    return Err(layer.refuse(text.span(), "jitter needs a delay"));
                 }
                 words.set_jitter(layer.jitter(text)?);
             }
@@ -132,7 +132,7 @@ impl Builder {
             loss.as_ref().map(|text| layer.loss(text)).transpose()?;
             if let Some(text) = its_delay {
                 if matrix.is_some() {
-                    let what = "the matrix says how long delays are; leave this one out";
+                    let what = "the matrix sets the delays; remove this one";
                     return Err(layer.refuse(text.span(), what));
                 }
                 said.delay_at = Some(at);
@@ -189,7 +189,7 @@ impl Layer {
         match parts.pop() {
             Some(part) if parts.is_empty() => Ok(part),
             Some(_) | None => {
-                let what = format!("`{}` is about more than loss", text.get_ref());
+                let what = format!("`{}` has more than a loss", text.get_ref());
                 Err(self.refuse(text.span(), what))
             }
         }
@@ -299,7 +299,7 @@ impl Words {
             return parse(self).map(|read| Read::One(Arc::new(read)));
         };
         if from.is_empty() || to.is_empty() {
-            return Err(format!("`{from}..{to}` lacks an end; write 10ms..50ms"));
+            return Err(format!("`{from}..{to}` lacks one end; write 10ms..50ms"));
         }
         let end = |delay: &str| -> Result<Duration, String> {
             let mut words = Self(self.0.clone());
@@ -308,7 +308,7 @@ impl Words {
         };
         let (least, most) = (end(from)?, end(to)?);
         if least > most {
-            return Err("the delays run backwards".to_owned());
+            return Err("the first delay must be the smaller one".to_owned());
         }
         Ok(Read::Between(least, most))
     }
@@ -338,7 +338,7 @@ impl Matrix {
             .map(|it| it.trim().to_owned())
             .collect();
         if sites.is_empty() || sites.len() > MAX_SITES {
-            return Err((first, format!("a matrix has 1 to {MAX_SITES} sites")));
+            return Err((first, format!("a matrix must have 1 to {MAX_SITES} sites")));
         }
         let mut names = BTreeSet::new();
         for site in &sites {
@@ -357,21 +357,26 @@ impl Matrix {
             let Some(site) = left.next() else {
                 return Err((
                     line,
-                    format!("`{name}` is one row more than there are sites"),
+                    format!("`{name}` is a row without a column of that name"),
                 ));
             };
             if name != site {
-                return Err((line, format!("`{name}` stands where `{site}` belongs")));
+                return Err((
+                    line,
+                    format!(
+                        "`{name}` instead of `{site}`: rows must be in the order of the columns"
+                    ),
+                ));
             }
             let before = ms.len();
             for cell in cells {
                 let delay = cell.parse::<f64>().ok();
                 let delay = delay.filter(|ms| (0.0..=60_000.0).contains(ms));
-                ms.push(delay.ok_or_else(|| (line, format!("`{cell}` is no delay in ms")))?);
+                ms.push(delay.ok_or_else(|| (line, format!("`{cell}` is not a delay in ms")))?);
             }
             let count = ms.len() - before;
             if count != sites.len() {
-                let what = format!("{count} delays, where there are {} sites", sites.len());
+                let what = format!("{count} delays for {} sites", sites.len());
                 return Err((line, what));
             }
         }

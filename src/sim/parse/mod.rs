@@ -253,7 +253,7 @@ impl Builder {
             }
             let lie = layer.file.step.iter().find_map(|step| step.get_ref().lie());
             if let Some(lie) = lie.filter(|_| fidelity == Fidelity::Whole) {
-                let what = "lie goes with fidelity core: whole nodes are as they are";
+                let what = "lie needs fidelity core: whole nodes can't be Byzantine";
                 return Err(layer.refuse(lie, what.to_owned()));
             }
             let end = End {
@@ -303,7 +303,7 @@ impl Builder {
         let word = text.get_ref().as_str();
         all.into_iter().find(|it| it.word() == word).ok_or_else(|| {
             let hint = did_you_mean(word, all.map(Fidelity::word));
-            let what = format!("fidelity is core or whole, and not `{word}`{hint}");
+            let what = format!("fidelity is core or whole, not `{word}`{hint}");
             layer.refuse(text.span(), what)
         })
     }
@@ -316,7 +316,7 @@ impl Builder {
         if (2..=MAX_PLACES).contains(&count) {
             Ok(count)
         } else {
-            let what = format!("nodes is between 2 and {MAX_PLACES}, and not {count}");
+            let what = format!("nodes must be from 2 to {MAX_PLACES}, not {count}");
             Err(layer.refuse(nodes.span(), what))
         }
     }
@@ -340,7 +340,7 @@ impl Builder {
                     last = targets_of(layer, targets, names, seed).map(Introduction::Targets)?;
                 }
                 (Some(text), Some(_)) => {
-                    let what = "introduction and [targets] say the same; leave one of them out";
+                    let what = "introduction and [targets] exclude each other; remove one of them";
                     return Err(layer.refuse(text.span(), what));
                 }
             }
@@ -357,7 +357,7 @@ impl Builder {
             };
             let per_min = &churn.get_ref().per_min;
             if !(0.0..=60_000.0).contains(per_min.get_ref()) {
-                let what = "per_min is 0 to 60000";
+                let what = "per_min must be from 0 to 60000";
                 return Err(layer.refuse(per_min.span(), what));
             }
             last = Some((layer, per_min));
@@ -372,7 +372,7 @@ impl Builder {
         match last.filter(|(_, per_min)| *per_min.get_ref() > 0.0) {
             None => Ok(None),
             Some((layer, per_min)) if from >= until => {
-                let what = format!("nobody comes or goes from {from:?} until {until:?}");
+                let what = format!("churn from {from:?} until {until:?} never happens");
                 Err(layer.refuse(per_min.span(), what))
             }
             Some((_, per_min)) => Ok(Some(Churn {
@@ -402,8 +402,8 @@ impl Builder {
     fn lasts(&self) -> Result<Option<Duration>, ScenarioError> {
         let lasts = self.time(|file| file.lasts.as_ref())?;
         let what = match lasts {
-            Some(lasts) if lasts.is_zero() => "a run takes a while",
-            Some(lasts) if lasts > LONGEST => "a run lasts up to ten days",
+            Some(lasts) if lasts.is_zero() => "a run must last longer than 0s",
+            Some(lasts) if lasts > LONGEST => "a run can last at most ten days",
             Some(_) | None => return Ok(lasts),
         };
         let (layer, text) = self.last(|file| file.lasts.as_ref()).expect("it is there");
@@ -424,7 +424,7 @@ impl Builder {
         let over = over.unwrap_or_default();
         match self.last(|file| file.start_over.as_ref()) {
             Some((layer, text)) if over > lasts => {
-                let what = format!("starts over {over:?}, but all is over at {lasts:?}");
+                let what = format!("starts over {over:?}, but the run ends at {lasts:?}");
                 Err(layer.refuse(text.span(), what))
             }
             Some(_) | None => Ok(over),
@@ -445,7 +445,7 @@ impl Builder {
                     let meant = KEYS.iter().filter(|key| key.simulated);
                     let meant: Vec<_> = meant.map(|key| format!("`{}`", key.name)).collect();
                     let what = format!(
-                        "`{}` means nothing to a simulated node; it takes {}",
+                        "`{}` has no effect on a simulated node; it accepts {}",
                         key.name,
                         meant.join(", ")
                     );
@@ -470,11 +470,11 @@ fn introduction_of(layer: &Layer, text: &Spanned<String>) -> Result<Introduction
         ["star"] => Ok(Introduction::Star),
         ["random", count] => match count.parse() {
             Ok(count @ 1..=32) => Ok(Introduction::Random(count)),
-            Ok(_) | Err(_) => Err(layer.refuse(text.span(), "random takes a number from 1 to 32")),
+            Ok(_) | Err(_) => Err(layer.refuse(text.span(), "random needs a number from 1 to 32")),
         },
         _ => {
             let hint = did_you_mean(text.get_ref(), ["chain", "star", "random 2"]);
-            let what = format!("there is no introduction `{}`{hint}", text.get_ref());
+            let what = format!("unknown introduction `{}`{hint}", text.get_ref());
             Err(layer.refuse(text.span(), what))
         }
     }
@@ -501,7 +501,7 @@ fn targets_of(
                     Places::Range(from, to) => (from, to),
                 };
                 if told[place].len() == MAX_TOLD {
-                    let what = format!("a node is told of up to {MAX_TOLD} others");
+                    let what = format!("a node can be told of at most {MAX_TOLD} others");
                     return Err(layer.refuse(target.span(), what));
                 }
                 told[place].push(rng.random_range(from..to));

@@ -148,7 +148,7 @@ fn jump(text: &Spanned<String>) -> Result<i64, Wrong> {
     };
     let size = duration(size).map_err(|what| Wrong::new(text.span(), what))?;
     if size.is_zero() || size.subsec_nanos() != 0 {
-        let what = format!("`{words}`: the clock jumps by whole seconds");
+        let what = format!("`{words}`: the clock can only jump by whole seconds");
         return Err(Wrong::new(text.span(), what));
     }
     Ok(sign * i64::try_from(size.as_secs()).expect("no time is that long"))
@@ -172,22 +172,22 @@ impl Names<'_> {
             let times = step.get_ref().times.unwrap_or(1);
             let every = step.get_ref().every.as_ref();
             if !(1..=MAX_TIMES).contains(&times) {
-                let what = format!("times is between 1 and {MAX_TIMES}, and not {times}");
+                let what = format!("times must be from 1 to {MAX_TIMES}, not {times}");
                 return Err(Wrong::new(step.span(), what));
             }
             if (times > 1) != every.is_some() {
-                let what = "`times`, of two and more, and `every` go together";
+                let what = "`times` (two or more) needs `every`, and `every` needs `times`";
                 return Err(Wrong::new(step.span(), what));
             }
             let every = every.map(time).transpose()?.unwrap_or_default();
             let last = at + every * (times - 1);
             if last >= end.at {
                 let End { at, said } = end;
-                let what = format!("a step at {last:?}, but all is over at {at:?}{said}");
+                let what = format!("a step at {last:?}, but the run ends at {at:?}{said}");
                 return Err(Wrong::new(step.get_ref().at.span(), what));
             }
             if before + steps.len() + times as usize > MAX_STEPS {
-                let what = format!("with this one there are more than {MAX_STEPS} steps in all");
+                let what = format!("more than {MAX_STEPS} steps in total");
                 return Err(Wrong::new(step.span(), what));
             }
             let (deed, words) = self.deed(step)?;
@@ -262,7 +262,7 @@ impl Names<'_> {
         }
         if let Some(mtu) = &raw.mtu {
             if !MTU.contains(mtu.get_ref()) {
-                let what = format!("mtu is between {} and {}", MTU.start(), MTU.end());
+                let what = format!("mtu must be from {} to {}", MTU.start(), MTU.end());
                 return Err(Wrong::new(mtu.span(), what));
             }
             let words = format!("mtu {}{}", mtu.get_ref(), on_words(raw));
@@ -273,7 +273,7 @@ impl Names<'_> {
             let all: Result<Vec<Who>, String> = parts.get_ref().iter().map(who).collect();
             let all = all.map_err(|what| Wrong::new(parts.span(), what))?;
             if all.is_empty() {
-                let what = "a partition has a part at least: [\"50%\"] parts these from the others";
+                let what = "a partition needs at least one part: [\"50%\"] separates these nodes from the others";
                 return Err(Wrong::new(parts.span(), what));
             }
             let words = format!("partition {}", parts.get_ref().join(" | "));
@@ -314,7 +314,7 @@ impl Names<'_> {
         };
         let blank = on.get_ref().iter().any(|word| word.trim().is_empty());
         if blank || on.get_ref().is_empty() {
-            let what = "`on` names ways: a->b, a-b, a->, ->a or a";
+            let what = "`on` needs directions: a->b, a-b, a->, ->a or a";
             return Err(Wrong::new(on.span(), what));
         }
         for word in on.get_ref() {
@@ -352,16 +352,19 @@ fn only(
     mut deeds: Vec<(Deed, String)>,
 ) -> Result<(Deed, String), Wrong> {
     if deeds.len() != 1 {
-        let what = format!("a step does one thing, and this does {}", deeds.len());
+        let what = format!("a step must have exactly one action, not {}", deeds.len());
         return Err(Wrong::new(span, what));
     }
     let (deed, words) = deeds.remove(0);
     let takes_on = matches!(deed, Deed::Netem(..) | Deed::Link(..) | Deed::Mtu(..));
     if raw.on.is_some() && !takes_on {
-        return Err(Wrong::new(span, "`on` goes with netem, link or mtu"));
+        return Err(Wrong::new(
+            span,
+            "`on` is only valid with netem, link or mtu",
+        ));
     }
     if raw.down.is_some() && !matches!(deed, Deed::Restart(..)) {
-        return Err(Wrong::new(span, "`down` goes with restart"));
+        return Err(Wrong::new(span, "`down` is only valid with restart"));
     }
     Ok((deed, words))
 }

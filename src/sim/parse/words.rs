@@ -111,7 +111,7 @@ pub(super) fn read_file(path: &Path, most: u64) -> io::Result<String> {
         .take(most + 1)
         .read_to_string(&mut text)?;
     if text.len() as u64 > most {
-        let large = format!("it is larger than {most} bytes, which is the limit");
+        let large = format!("it is larger than the limit of {most} bytes");
         return Err(io::Error::other(large));
     }
     Ok(text)
@@ -146,10 +146,7 @@ pub fn explain(message: &str) -> String {
     };
     let valid: Vec<&str> = quoted.collect();
     let hint = did_you_mean(word, valid.iter().copied());
-    format!(
-        "there is no `{word}` here{hint} (there is: {})",
-        valid.join(", ")
-    )
+    format!("unknown word `{word}`{hint} (valid: {})", valid.join(", "))
 }
 
 /// A time with its unit: `1500ms`, `60s`, `10min`, `1h`, `0.5s`.
@@ -157,7 +154,7 @@ pub fn explain(message: &str) -> String {
 /// # Errors
 /// When it is none, in words.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no time; write 1500ms, 60s, 10min or 1h");
+    let wrong = || format!("`{text}` is not a time; write 1500ms, 60s, 10min or 1h");
     let end = text
         .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
         .unwrap_or(text.len());
@@ -172,14 +169,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
             return Err(format!("`{text}` needs a unit: {text}s, or ms, min, h"));
         }
         _ if text.is_empty() => {
-            return Err("there is no time; write 1500ms, 60s, 10min or 1h".to_owned());
+            return Err("the time is missing; write 1500ms, 60s, 10min or 1h".to_owned());
         }
         _ => return Err(wrong()),
     };
     let number: f64 = number.parse().map_err(|_| wrong())?;
     let seconds = number * scale;
     if seconds > 1e6 {
-        return Err(format!("`{text}` is longer than any run"));
+        return Err(format!("`{text}` is longer than a run can be"));
     }
     Ok(Duration::from_nanos((seconds * 1e9).round() as u64))
 }
@@ -218,7 +215,7 @@ pub fn add_groups(
         for (name, text) in open {
             let names = Names { nodes, groups };
             if !can_be_named(name) || name.contains('-') || names.who(name).is_ok() {
-                let what = format!("`{name}` can't be a group's name: it means something else");
+                let what = format!("`{name}` can't be the name of a group: it has another meaning");
                 return Err(Wrong::new(text.span(), what));
             }
             if !names.knows(text.get_ref()) {
@@ -262,7 +259,7 @@ impl Names<'_> {
             return match count.filter(|count| (1..=self.nodes).contains(count)) {
                 Some(count) => Ok(Who::Some(count)),
                 None => Err(format!(
-                    "`{text}`: `any` takes a number up to {}",
+                    "`{text}`: `any` needs a number up to {}",
                     self.nodes
                 )),
             };
@@ -272,7 +269,7 @@ impl Names<'_> {
             "down" => Ok(Who::Down),
             percent if percent.ends_with('%') => share(percent)
                 .map(Who::Share)
-                .ok_or_else(|| format!("`{percent}` is no share: it is between 0% and 100%")),
+                .ok_or_else(|| format!("`{percent}` is not a share from 0% to 100%")),
             other => self.find(other, &LOTS).map(Who::Places),
         }
     }
@@ -286,7 +283,7 @@ impl Names<'_> {
         let by_lot = LOTS.contains(&text) || text.starts_with("any ") || text.ends_with('%');
         if by_lot && self.find(text, &[]).is_err() {
             return Err(format!(
-                "`{text}` is known only while it runs; here is room for nodes, ranges, groups and `all`"
+                "`{text}` is known only during the run; here only nodes, ranges, groups and `all` are valid"
             ));
         }
         self.find(text, &[])

@@ -104,7 +104,7 @@ impl Place {
                 let again = said.at + *down;
                 if again >= lasts {
                     return Err(format!(
-                        "they start at {again:?}, but all is over at {lasts:?}"
+                        "they start at {again:?}, but the run ends at {lasts:?}"
                     ));
                 }
                 let mut actions = each(who, said.at, kill)?;

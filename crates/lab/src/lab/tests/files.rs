@@ -190,11 +190,11 @@ fn the_short_form_replaces_what_it_names() {
 const MISTAKES: &[(&str, &str)] = &[
     (
         "[must]\nnever_donw = true\n",
-        "try.toml, line 6: there is no `never_donw` here; did you mean `never_down`?",
+        "try.toml, line 6: unknown word `never_donw`; did you mean `never_down`?",
     ),
     (
         "[[step]]\nat = \"1s\"\nkil = \"bob\"\n[must]\n",
-        "line 7: there is no `kil` here; did you mean `kill`?",
+        "line 7: unknown word `kil`; did you mean `kill`?",
     ),
     (
         "[[step]]\nat = \"1s\"\nkill = \"bop\"\n[must]\n",
@@ -210,7 +210,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[[step]]\nat = \"1s\"\nlink = \"dwon\"\n[must]\n",
-        "line 7: there is no `dwon` here; did you mean `down`?",
+        "line 7: unknown word `dwon`; did you mean `down`?",
     ),
     (
         "[[step]]\nat = \"1s\"\nnetem = \"dely 5ms\"\n[must]\n",
@@ -234,15 +234,15 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[[step]]\nat = \"61s\"\nkill = \"bob\"\n[must]\n",
-        "line 6: a step at 61s, but all is over at 60s",
+        "line 6: a step at 61s, but the run ends at 60s",
     ),
     (
         "[[step]]\nat = \"1s\"\n[must]\n",
-        "line 5: a step does one thing, and this does 0",
+        "line 5: a step must have exactly one action, not 0",
     ),
     (
         "[[step]]\nat = \"1s\"\nkill = \"bob\"\nstart = \"bob\"\n[must]\n",
-        "line 5: a step does one thing, and this does 2",
+        "line 5: a step must have exactly one action, not 2",
     ),
     (
         "[[step]]\nat = \"1s\"\nstart = \"bob\"\n[must]\n",
@@ -254,7 +254,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[[step]]\nat = \"1s\"\nkill = \"bob\"\ntimes = 2\n[must]\n",
-        "`times`, of two and more, and `every` go together",
+        "`times` (two or more) needs `every`, and `every` needs `times`",
     ),
     (
         "[[step]]\nat = \"1s\"\npartition = [\"alice\", \"0..2\"]\n[must]\n",
@@ -270,11 +270,11 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[must]\nall_know_all_within = { wurst = \"3s\" }\n",
-        "line 6: there is no `wurst` here; did you mean `worst`?",
+        "line 6: unknown word `wurst`; did you mean `worst`?",
     ),
     (
         "[must]\nall_know_all_within = \"soon\"\n",
-        "line 6: `soon` is no time; write 1500ms",
+        "line 6: `soon` is not a time; write 1500ms",
     ),
     (
         "[must]\nrtt_beside_ping = { least = \"1us\", over_ping = \"2us\" }\n",
@@ -319,7 +319,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[[step]]\nat = \"50s\"\nrestart = \"bob\"\ndown = \"10s\"\n[must]\n",
-        "line 5: they start at 60s, but all is over at 60s",
+        "line 5: they start at 60s, but the run ends at 60s",
     ),
     (
         "[[step]]\nat = \"1s\"\non = [\"bob->bob\"]\nlink = \"down\"\n[must]\n",
@@ -331,7 +331,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[must]\n[short]\nlast = \"4s\"\n",
-        "line 7: there is no `last` here; did you mean `lasts`?",
+        "line 7: unknown word `last`; did you mean `lasts`?",
     ),
 ];
 
