@@ -348,7 +348,10 @@ mod reading {
         assert_eq!(delay, Duration::from_millis(1));
         let both = read_with("matrix = \"m.csv\"\ndelay = \"1ms\"", &Flags::default());
         let error = both.unwrap_err().to_string();
-        assert!(error.contains("line 2: the matrix says"), "{error}");
+        assert!(
+            error.contains("line 2: the matrix sets the delays"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -1001,13 +1004,19 @@ mod reporting {
         let text = "nodes = 4\nlasts = \"1s\"\n";
         std::fs::write(&scenario, text).unwrap();
         for (args, what) in [
-            (vec!["--json", &scenario], "that is what was read"),
-            (vec!["--html", &path("")], "that is a folder"),
+            (
+                vec!["--json", &scenario],
+                "the scenario was read from this file",
+            ),
+            (vec!["--html", &path("")], "this is a folder"),
             (vec!["--html", &nowhere], "can't be written"),
-            (vec!["--html", "-"], "only --json goes to standard output"),
+            (
+                vec!["--html", "-"],
+                "only --json can write to standard output",
+            ),
             (
                 vec!["--json", &report, "--html", &report],
-                "--json writes there",
+                "--json writes the same file",
             ),
         ] {
             let args = [vec![scenario.as_str()], args].concat();
@@ -1023,7 +1032,7 @@ mod reporting {
         let (code, said) = said(&["--fuzz", "1", "--loss", "5%"]);
         assert_eq!(code, Some(2));
         assert!(
-            said.contains("only --nodes, --seed and --fidelity go with it"),
+            said.contains("only --nodes, --seed and --fidelity can be combined with it"),
             "{said}"
         );
     }

@@ -214,7 +214,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[[step]]\nat = \"1s\"\nnetem = \"dely 5ms\"\n[must]\n",
-        "line 7: `dely` at column 1 is no word of netem; did you mean `delay`?",
+        "line 7: `dely` at column 1 is not an option of netem; did you mean `delay`?",
     ),
     (
         "[[step]]\nat = \"1s\"\nnetem = \"delay 5m\"\n[must]\n",
@@ -230,7 +230,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[[step]]\nat = \"-1s\"\nkill = \"bob\"\n[must]\n",
-        "line 6: `-1s` is no time",
+        "line 6: `-1s` is not a time",
     ),
     (
         "[[step]]\nat = \"61s\"\nkill = \"bob\"\n[must]\n",
@@ -262,7 +262,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[[step]]\nat = \"1s\"\nmtu = 576\n[must]\n",
-        "line 7: mtu is between 1280 and 65535",
+        "line 7: mtu must be from 1280 to 65535",
     ),
     (
         "[must]\ndown_everywhere_within = \"3s\"\n",
@@ -315,7 +315,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[[step]]\nat = \"1s\"\nclock = \"0.5s\"\n[must]\n",
-        "line 7: `0.5s`: the clock jumps by whole seconds",
+        "line 7: `0.5s`: the clock can only jump by whole seconds",
     ),
     (
         "[[step]]\nat = \"50s\"\nrestart = \"bob\"\ndown = \"10s\"\n[must]\n",
@@ -327,7 +327,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[groups]\nbob = \"0..2\"\n[must]\n",
-        "line 6: `bob` can't be a group's name",
+        "line 6: `bob` can't be the name of a group",
     ),
     (
         "[must]\n[short]\nlast = \"4s\"\n",
