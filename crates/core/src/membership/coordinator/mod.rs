@@ -241,7 +241,7 @@ impl Core {
     /// may have to be sent again.
     #[must_use]
     pub fn farewell_patience(&self) -> Duration {
-        if self.links.iter().any(Link::has_lost) {
+        if self.links.have_lost() {
             LEAVE_PATIENCE
         } else {
             Duration::ZERO

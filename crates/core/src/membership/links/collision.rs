@@ -9,22 +9,12 @@
 //! - The same direction: the higher counter of the dialer wins.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::Links;
 use super::link::{Link, Phase};
 use crate::membership::Time;
 use crate::membership::interface::{Closed, ConnId, Connected};
 use crate::wire::{CloseCode, NodeId};
-
-/// How long the old connection of a peer with a new run id has to answer.
-const CONTEST: Duration = Duration::from_millis(300);
-/// How long the loser is kept, so that the other end has seen the winner before it sees this one close.
-const CLOSE_AFTER: Duration = Duration::from_millis(500);
-/// How long a link whose connection lost to one that we have not seen yet waits for that one.
-const ORPHAN: Duration = Duration::from_secs(2);
-/// Two connections that come within this time were dialed across each other.
-const CROSSING: Duration = Duration::from_secs(3);
 
 /// A peer has come back with a new run id while its old connection seems alive.
 #[derive(Debug)]
@@ -68,8 +58,8 @@ pub(in crate::membership) enum Remains {
 }
 
 impl Collisions {
-    pub(super) fn close_later(&mut self, now: Time, conn: ConnId) {
-        self.closing.push((now + CLOSE_AFTER, conn));
+    pub(super) fn close_later(&mut self, at: Time, conn: ConnId) {
+        self.closing.push((at, conn));
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
@@ -79,9 +69,9 @@ impl Collisions {
     }
 
     /// This node was away: an answer may be waiting in its own queues.
-    pub(super) fn forgive(&mut self, now: Time) {
+    pub(super) fn forgive(&mut self, until: Time) {
         for contest in self.contests.values_mut() {
-            contest.deadline = contest.deadline.max(now + CONTEST);
+            contest.deadline = contest.deadline.max(until);
         }
     }
 }
@@ -103,7 +93,7 @@ impl Links {
 
     /// Whether the new of two connections of the same two runs wins. Both ends compute the same.
     fn wins(&self, now: Time, new: &Connected, old: &Link) -> bool {
-        let crossing = now.saturating_sub(old.adopted) < CROSSING;
+        let crossing = now.saturating_sub(old.adopted) < self.tuning.links.crossing;
         if !crossing && (new.replaces || new.hello.replaces) {
             return true;
         }
@@ -117,7 +107,8 @@ impl Links {
     /// Keeps a connection that lost for a moment.
     pub(in crate::membership) fn keep_loser(&mut self, now: Time, new: &Connected) {
         self.conns.insert(new.conn, new.peer);
-        self.collisions.close_later(now, new.conn);
+        let at = now + self.tuning.links.close_after;
+        self.collisions.close_later(at, new.conn);
     }
 
     /// Has the link to a peer prove that it lives before its challenger takes its place. Returns the connection of an earlier challenger.
@@ -131,7 +122,7 @@ impl Links {
             link.detector.probe_at(now);
         }
         let contest = Contest {
-            deadline: now + CONTEST,
+            deadline: now + self.tuning.links.challenge,
             challenger,
         };
         let earlier = self.collisions.contests.insert(peer, contest);
@@ -192,7 +183,7 @@ impl Links {
         match self.edit(peer) {
             Some(mut link) if link.listed && *why == Closed::ByPeer(Some(CloseCode::Duplicate)) => {
                 link.phase = Phase::Orphaned {
-                    until: now + ORPHAN,
+                    until: now + link.tuning.orphan,
                 };
                 Remains::Orphan
             }

@@ -79,19 +79,22 @@ pub(super) struct Links {
 }
 
 /// A link that is being changed. While it exists nobody can ask for the deadline, and from then on the deadline is computed anew.
-pub(super) struct Edit<'a>(&'a mut Link);
+pub(super) struct Edit<'a> {
+    link: &'a mut Link,
+    tuning: &'a Tuning,
+}
 
 impl Deref for Edit<'_> {
     type Target = Link;
 
     fn deref(&self) -> &Link {
-        self.0
+        self.link
     }
 }
 
 impl DerefMut for Edit<'_> {
     fn deref_mut(&mut self) -> &mut Link {
-        self.0
+        self.link
     }
 }
 
@@ -148,6 +151,11 @@ impl Links {
         self.conns.get(&conn).copied()
     }
 
+    /// Whether an exchange was lost lately on any link.
+    pub(super) fn have_lost(&self) -> bool {
+        self.iter().any(|link| link.has_lost(&self.tuning.links))
+    }
+
     /// The peer to which this connection carries the link.
     pub(super) fn peer(&self, conn: ConnId) -> Option<NodeId> {
         let peer = self.owner(conn)?;
@@ -162,7 +170,8 @@ impl Links {
 
     /// What our record says of the links.
     pub(super) fn states(&self, now: Time) -> Vec<LinkState> {
-        self.listed().map(|link| link.state(now)).collect()
+        let tuning = &self.tuning.links;
+        self.listed().map(|link| link.state(tuning, now)).collect()
     }
 
     /// The only way to change a link.
@@ -170,7 +179,10 @@ impl Links {
         let link = self.links.get_mut(peer)?;
         self.touched = true;
         self.due = None;
-        Some(Edit(link))
+        Some(Edit {
+            link,
+            tuning: &self.tuning.links,
+        })
     }
 
     /// All links are to be looked at, whether one was changed or not.
@@ -229,7 +241,8 @@ impl Links {
         if let Some(old) = &old
             && !matches!(old.phase, Phase::Orphaned { .. })
         {
-            self.collisions.close_later(now, old.conn);
+            self.collisions
+                .close_later(now + self.tuning.links.close_after, old.conn);
         }
         let direction = if new.dial.is_some() {
             Direction::Dialer
@@ -240,7 +253,7 @@ impl Links {
         let hold = if replaced {
             Duration::ZERO
         } else {
-            self.damping.hold(now, peer, run_id)
+            self.damping.hold(&self.tuning.links, now, peer, run_id)
         };
         // Whoever dialed has our Hello only when it says something more; until then it may yet give up.
         let confirmed = direction == Direction::Dialer || replaced;
@@ -277,13 +290,14 @@ impl Links {
 
     /// Begins to watch a new connection; what was learned on the one that it replaces still holds.
     fn watch(&self, now: Time, new: &Connected, old: Option<Detector>) -> Detector {
-        let interval = self.pace();
-        let mut detector = Detector::new(now, self.me.leads(&new.peer), interval, new.rtt_us);
+        let (interval, tuning) = (self.pace(), &self.tuning.links);
+        let leads = self.me.leads(&new.peer);
+        let mut detector = Detector::new(tuning, now, leads, interval, new.rtt_us);
         if new.dial.is_some() {
             // The first word, whoever probes from then on: it measures the link, and tells the listener that it stands.
             detector.probe_at(now);
         } else {
-            detector.probe_no_sooner(now + interval / 2);
+            detector.probe_no_sooner(now + interval / tuning.early_part);
         }
         if let Some(old) = old {
             detector.inherit(old);
@@ -332,7 +346,7 @@ impl Links {
         let Some(run_id) = self.get(peer).map(|link| link.run_id) else {
             return;
         };
-        let hold = self.damping.hold(now, *peer, run_id);
+        let hold = self.damping.hold(&self.tuning.links, now, *peer, run_id);
         if let Some(mut link) = self.edit(peer) {
             link.phase = Phase::Live {
                 listed_from: now + hold,
@@ -395,6 +409,6 @@ impl Links {
         for link in self.links.values_mut() {
             link.detector.forgive(now);
         }
-        self.collisions.forgive(now);
+        self.collisions.forgive(now + self.tuning.links.challenge);
     }
 }
