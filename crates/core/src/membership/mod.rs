@@ -30,6 +30,8 @@ mod out;
 pub mod overlay;
 mod own_record;
 mod pace;
+#[cfg(test)]
+mod testing;
 mod tuning;
 pub mod view;
 

@@ -412,3 +412,6 @@ impl Links {
         self.collisions.forgive(now + self.tuning.links.challenge);
     }
 }
+
+#[cfg(test)]
+mod tests;

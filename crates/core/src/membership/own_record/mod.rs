@@ -444,3 +444,6 @@ impl OwnRecord {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
