@@ -185,6 +185,15 @@ impl Links {
         })
     }
 
+    /// The only way to change all links.
+    fn edit_all(&mut self) -> impl Iterator<Item = Edit<'_>> {
+        self.touched = true;
+        self.due = None;
+        let tuning = &self.tuning.links;
+        let links = self.links.values_mut();
+        links.map(move |link| Edit { link, tuning })
+    }
+
     /// All links are to be looked at, whether one was changed or not.
     pub(super) fn touch(&mut self) {
         self.touched = true;
@@ -234,6 +243,7 @@ impl Links {
     /// Makes the connection the link to its peer, in place of whatever was.
     pub(super) fn adopt(&mut self, now: Time, new: &Connected) -> Adopted {
         let peer = new.peer;
+        self.due = None;
         let old = self.links.remove(&peer);
         let replaced = old.as_ref().is_some_and(|old| old.listed);
         let run_id = new.hello.run_id;
@@ -317,6 +327,7 @@ impl Links {
 
     /// Removes a link whose connection is gone.
     pub(super) fn remove(&mut self, peer: &NodeId) -> Option<Link> {
+        self.due = None;
         self.links.remove(peer)
     }
 
@@ -399,14 +410,14 @@ impl Links {
 
     /// This node ran late: the answers may be waiting in its own queues.
     pub(super) fn extend(&mut self, late: Duration) {
-        for link in self.links.values_mut() {
+        for mut link in self.edit_all() {
             link.detector.extend(late);
         }
     }
 
     /// This node was away (stopped, starved, asleep): nothing that was pending counts against anybody.
     pub(super) fn forgive(&mut self, now: Time) {
-        for link in self.links.values_mut() {
+        for mut link in self.edit_all() {
             link.detector.forgive(now);
         }
         self.collisions.forgive(now + self.tuning.links.challenge);

@@ -72,7 +72,7 @@ impl Links {
     pub(in crate::membership) fn align_probes(&mut self, now: Time) {
         let slack = self.pace() / self.tuning.links.align_part;
         if self.iter().any(|link| link.detector.is_due(now)) {
-            for link in self.links.values_mut() {
+            for mut link in self.edit_all() {
                 link.detector.join(now, slack);
             }
         }

@@ -5,7 +5,7 @@ use crate::membership::interface::{Action, Closed};
 use crate::membership::out::Out;
 use crate::membership::testing::{addr, body, connected, ms, node, record};
 use crate::record::{LinkState, ShortRun};
-use crate::wire::{Answer, CloseCode, ViewDigest};
+use crate::wire::{Answer, CloseCode, Probe, ViewDigest};
 
 const RUN: u64 = 7;
 const DIGEST: ViewDigest = ViewDigest([0; 8]);
@@ -330,6 +330,89 @@ fn a_link_is_suspected_by_others_word_only_after_a_probe() {
     links.hear_of_links(now, &record(before), &after, |_| true);
     assert!(links.is_live(&peer));
     assert_eq!(links.deadline(no_hold), now, "it is probed at once");
+}
+
+/// What changes links, each with the links as they are before.
+type Change = (&'static str, fn(&mut Links, Time));
+
+#[test]
+fn no_change_of_a_link_leaves_an_old_deadline() {
+    let changes: [Change; 13] = [
+        ("adopt", |links, now| {
+            links.adopt(now, &connected(9, node(9), RUN, true));
+        }),
+        ("remove", |links, _| {
+            links.remove(&node(2));
+        }),
+        ("confirm", |links, _| {
+            assert!(links.confirm(&node(3)));
+        }),
+        ("list_if_due", |links, now| {
+            links.confirm(&node(3));
+            assert!(links.list_if_due(now, &node(3), None));
+        }),
+        ("restore", |links, now| links.restore(now, &node(2))),
+        ("forgive", |links, now| links.forgive(now)),
+        ("extend", |links, _| {
+            next_probe(links, &node(2));
+            links.deadline(no_hold);
+            links.extend(ms(200));
+        }),
+        ("handle_probe", |links, now| {
+            let probe = Probe {
+                seq: 1,
+                heard: true,
+                rtt_us: 1000,
+                loss: 0,
+                next_ms: 5000,
+                digest: DIGEST,
+            };
+            links.handle_probe(now, &node(2), &probe);
+            links.handle_probe(now, &node(3), &probe);
+        }),
+        ("handle_answer", |links, _| {
+            let (at, seq) = next_probe(links, &node(2));
+            links.deadline(no_hold);
+            answer(links, at + ms(1), &node(2), seq);
+        }),
+        ("handle_unreachable", |links, now| {
+            links.handle_unreachable(now, &node(2));
+        }),
+        ("challenge", |links, now| {
+            links.open_contest(now, connected(9, node(2), RUN + 1, true));
+        }),
+        ("remains", |links, now| {
+            let lost = Closed::ByPeer(Some(CloseCode::Duplicate));
+            links.remains(now, &node(2), ConnId(1), &lost);
+        }),
+        ("align_probes", |links, now| {
+            links.align_probes(now + ms(1500));
+        }),
+    ];
+    for (name, change) in changes {
+        let mut links = linked(node(2));
+        links.adopt(ms(1), &connected(2, node(3), RUN, false));
+        assert_eq!(run(&mut links, ms(700), &node(2), true), None);
+        links.end_look();
+        let before = links.deadline(no_hold);
+        assert!(!links.needs_look(ms(700)) && before > ms(700));
+        change(&mut links, ms(700));
+        let due = links.iter().map(|link| link.deadline(None)).min();
+        assert_eq!(Some(links.deadline(no_hold)), due, "{name}");
+    }
+}
+
+#[test]
+fn after_a_node_was_away_its_links_are_probed_at_once() {
+    let peer = node(2);
+    let mut links = linked(peer);
+    assert_eq!(run(&mut links, ms(30_000), &peer, true), None);
+    links.end_look();
+    let due = links.deadline(no_hold);
+    assert!(due > ms(30_000) && !links.needs_look(ms(30_000)));
+    links.forgive(ms(30_000));
+    assert!(links.needs_look(ms(30_000)), "whatever the next input is");
+    assert_eq!(next_probe(&mut links, &peer).0, ms(30_000));
 }
 
 #[test]
