@@ -41,6 +41,7 @@ pub use coordinator::Core;
 pub use interface::{
     Action, Closed, Config, ConnId, Connected, DialError, DialId, Event, Input, Tables,
 };
+pub use links::detector::{LONGEST_INTERVAL, SLOWEST_VERDICT};
 pub use overlay::MAX_QUEUE as MAX_DIAL_QUEUE;
 pub use overlay::candidates::{Candidate, MAX_REMEMBERED, Remembered};
 pub use tuning::{Constant, Kind, Tuning, TuningError, Value};

@@ -8,10 +8,28 @@ use super::tuning::Tuning;
 use crate::membership::Time;
 use crate::wire::NodeId;
 
-/// The most peers whose losses are remembered.
+/// The most peers whose losses are remembered: a limit of safety.
 const MAX_PEERS: usize = 1024;
-/// The most losses of a peer that are remembered: more than the hold's bound takes.
+/// The most losses of a peer that are remembered: structure.
 const MAX_LOSSES: usize = 16;
+
+/// The holds must fit what is remembered.
+const _: () = {
+    let tuning = Tuning::DEFAULT;
+    assert!(
+        tuning.flaps_held <= MAX_LOSSES,
+        "enough losses are remembered for a hold"
+    );
+    let most = tuning.first_hold.as_nanos() << (MAX_LOSSES - tuning.flaps_held);
+    assert!(
+        most >= tuning.longest_hold.as_nanos(),
+        "the losses that are remembered come to the longest hold"
+    );
+    assert!(
+        tuning.longest_hold.as_nanos() < tuning.flap_window.as_nanos(),
+        "a link that is lost after each hold is held again"
+    );
+};
 
 /// How often links were lost of late.
 #[derive(Debug, Default)]

@@ -15,6 +15,23 @@ use super::tuning::Tuning;
 /// The bits of [`Outcomes`]: structure. No sample is larger.
 const MOST_KEPT: u32 = 256;
 
+/// The samples must fit each other and [`Outcomes`].
+const _: () = {
+    let tuning = Tuning::DEFAULT;
+    assert!(
+        tuning.short_sample <= tuning.long_sample && tuning.long_sample <= MOST_KEPT,
+        "the outcomes hold both samples"
+    );
+    assert!(
+        tuning.least_shown <= tuning.short_sample && tuning.least_own <= tuning.short_sample,
+        "a full short sample is shown"
+    );
+    assert!(
+        tuning.false_verdict <= tuning.false_confirmed,
+        "a confirmation makes no verdict later"
+    );
+};
+
 /// So many of the last exchanges, and the weight of what was believed before them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sample {

@@ -6,6 +6,19 @@
 use super::tuning::Tuning;
 use crate::membership::Time;
 
+/// The gains of the round-trip time must fit each other.
+const _: () = {
+    let tuning = Tuning::DEFAULT;
+    assert!(
+        tuning.first_gain <= tuning.last_gain,
+        "a sample counts less as samples come in"
+    );
+    assert!(
+        tuning.stray_deviations >= tuning.timeout_deviations,
+        "a sample that is no stray is within the timeout"
+    );
+};
+
 /// A round-trip time, smoothed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rtt {

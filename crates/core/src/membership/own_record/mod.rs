@@ -27,6 +27,40 @@ use crate::record::{Body, MAX_ADDRS, MAX_LINKS, Record, Signer};
 use crate::wire::dialable;
 pub(super) use tuning::Tuning;
 
+/// The waits must fit each other.
+const _: () = {
+    let tuning = Tuning::DEFAULT;
+    let gain = tuning.longest_gain_hold.as_nanos();
+    assert!(
+        gain < tuning.quiet.as_nanos(),
+        "gains that keep coming are not taken for first ones"
+    );
+    assert!(
+        All::DEFAULT.pace.first_gain.as_nanos() <= gain,
+        "the wait for gains grows"
+    );
+    let after_loss = tuning.longest_after_loss.as_nanos();
+    assert!(
+        tuning.shape_hold.as_nanos() <= after_loss
+            && after_loss <= tuning.longest_shape_hold.as_nanos(),
+        "a change of the shape waits for one more, less long after a loss"
+    );
+    assert!(
+        tuning.fine_us <= tuning.gross_us
+            && tuning.fine_part >= tuning.gross_part
+            && tuning.fine_loss_250 <= tuning.gross_loss_250,
+        "a gross move is a fine one as well"
+    );
+    assert!(
+        tuning.fine_spacing.as_nanos() <= tuning.refresh.as_nanos(),
+        "fine moves are told between two refreshes"
+    );
+    assert!(
+        tuning.first_jump.as_nanos() <= tuning.longest_jump.as_nanos(),
+        "the pause between jumps grows"
+    );
+};
+
 /// A change of figures that is worth telling: of a round-trip time more than so many µs and more than that part of it, or of the
 /// loss more than so many 250ths, `for_certain` if chance would not have it.
 #[derive(Debug, Clone, Copy)]
