@@ -107,7 +107,7 @@ pub struct Detector {
     /// Misses in a row, the run in progress.
     run: u32,
     /// ICMP errors since the last sign of life.
-    hints: u32,
+    icmp_hints: u32,
     /// Another neighbour of the peer that lost it since the last sign of life, and whether one more did.
     witness: Option<ShortId>,
     consent: bool,
@@ -160,7 +160,7 @@ impl Detector {
             next_probe,
             last_sent: None,
             run: 0,
-            hints: 0,
+            icmp_hints: 0,
             witness: None,
             consent: false,
             heard: true,
@@ -201,7 +201,7 @@ impl Detector {
     }
 
     fn fast_pace(&self, tuning: &Tuning) -> Duration {
-        if self.hints > 0 {
+        if self.icmp_hints > 0 {
             tuning.icmp_probes
         } else {
             tuning.fast_probes
@@ -240,7 +240,7 @@ impl Detector {
         self.last_sent = Some(now);
         let pause = match self.verdict {
             Verdict::Down => tuning.slow_probes,
-            Verdict::Alive | Verdict::Suspect if self.run > 0 || self.hints > 0 => {
+            Verdict::Alive | Verdict::Suspect if self.run > 0 || self.icmp_hints > 0 => {
                 self.fast_pace(tuning)
             }
             Verdict::Alive | Verdict::Suspect => self.spread_interval(tuning, jitter),
@@ -353,9 +353,9 @@ impl Detector {
         for probe in self.outstanding.iter_mut().filter(|probe| probe.missed) {
             probe.run_over = true;
         }
-        let was_in_run = self.run > 0 || self.hints > 0;
+        let was_in_run = self.run > 0 || self.icmp_hints > 0;
         self.run = 0;
-        self.hints = 0;
+        self.icmp_hints = 0;
         (self.witness, self.consent) = (None, false);
         self.heard = true;
         let changed = self.verdict != Verdict::Alive;
@@ -414,14 +414,14 @@ impl Detector {
         if self.verdict == Verdict::Down {
             return false;
         }
-        self.hints += 1;
-        let next = if self.hints == 1 {
+        self.icmp_hints += 1;
+        let next = if self.icmp_hints == 1 {
             now
         } else {
             self.last_sent.map_or(now, |sent| sent + tuning.icmp_probes)
         };
         self.next_probe = self.next_probe.min(next.max(now));
-        self.hints == tuning.icmp_hints
+        self.icmp_hints == tuning.icmp_hints
     }
 
     /// Whether a routine probe is due.
@@ -437,7 +437,7 @@ impl Detector {
         }
     }
 
-    /// A hint that the link may be down: probe now, unless that was just done.
+    /// A report says that the link may be down: probe now, unless that was just done.
     pub fn probe_now(&mut self, tuning: &Tuning, now: Time) {
         let earliest = self
             .last_sent
@@ -477,7 +477,7 @@ impl Detector {
     pub fn forgive(&mut self, now: Time) {
         self.outstanding.clear();
         self.run = 0;
-        self.hints = 0;
+        self.icmp_hints = 0;
         (self.witness, self.consent) = (None, false);
         self.next_probe = self.next_probe.min(now);
         if self.verdict == Verdict::Suspect {

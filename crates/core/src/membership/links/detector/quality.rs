@@ -43,7 +43,7 @@ impl Detector {
             })
             .into_iter()
             .fold(tuning.least_misses, u32::max);
-        if self.hints >= tuning.icmp_hints {
+        if self.icmp_hints >= tuning.icmp_hints {
             misses.min(tuning.icmp_misses)
         } else {
             misses
