@@ -38,7 +38,7 @@ impl Core {
         self.confirm(now, peer);
         let event = self.links.handle_answer(now, &peer, answer, rtt_us);
         self.handle_link_event(now, peer, event);
-        if let Some(challenger) = self.links.end_contest(&peer) {
+        if let Some(challenger) = self.links.end_challenge(&peer) {
             // The old connection lives: two nodes run under one id.
             self.out.tell(Event::PeerTwin(peer, challenger.remote));
             self.out.close(challenger.conn, CloseCode::IdentityInUse);

@@ -18,7 +18,7 @@ use crate::wire::{CloseCode, NodeId};
 
 /// A peer has come back with a new run id while its old connection seems alive.
 #[derive(Debug)]
-struct Contest {
+struct Challenge {
     deadline: Time,
     challenger: Connected,
 }
@@ -26,7 +26,7 @@ struct Contest {
 /// Connections that compete, and those that lost.
 #[derive(Debug, Default)]
 pub(super) struct Collisions {
-    contests: BTreeMap<NodeId, Contest>,
+    challenges: BTreeMap<NodeId, Challenge>,
     /// Connections that lost, closed a little later, when both ends have seen both.
     closing: Vec<(Time, ConnId)>,
 }
@@ -63,15 +63,15 @@ impl Collisions {
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
-        let contests = self.contests.values().map(|contest| contest.deadline);
+        let challenges = self.challenges.values().map(|challenge| challenge.deadline);
         let closing = self.closing.iter().map(|(due, _)| *due);
-        contests.chain(closing).min()
+        challenges.chain(closing).min()
     }
 
     /// This node was away: an answer may be waiting in its own queues.
     pub(super) fn forgive(&mut self, until: Time) {
-        for contest in self.contests.values_mut() {
-            contest.deadline = contest.deadline.max(until);
+        for challenge in self.challenges.values_mut() {
+            challenge.deadline = challenge.deadline.max(until);
         }
     }
 }
@@ -112,7 +112,7 @@ impl Links {
     }
 
     /// Has the link to a peer prove that it lives before its challenger takes its place. Returns the connection of an earlier challenger.
-    pub(in crate::membership) fn open_contest(
+    pub(in crate::membership) fn open_challenge(
         &mut self,
         now: Time,
         challenger: Connected,
@@ -121,28 +121,28 @@ impl Links {
         if let Some(mut link) = self.edit(&peer) {
             link.detector.probe_at(now);
         }
-        let contest = Contest {
+        let challenge = Challenge {
             deadline: now + self.tuning.links.challenge,
             challenger,
         };
-        let earlier = self.collisions.contests.insert(peer, contest);
+        let earlier = self.collisions.challenges.insert(peer, challenge);
         earlier.map(|earlier| earlier.challenger.conn)
     }
 
     /// The link to a peer answered: its challenger, if there is one, has lost.
-    pub(in crate::membership) fn end_contest(&mut self, peer: &NodeId) -> Option<Connected> {
-        let contest = self.collisions.contests.remove(peer)?;
-        Some(contest.challenger)
+    pub(in crate::membership) fn end_challenge(&mut self, peer: &NodeId) -> Option<Connected> {
+        let challenge = self.collisions.challenges.remove(peer)?;
+        Some(challenge.challenger)
     }
 
     /// Challengers whose opponents did not answer in time.
     pub(in crate::membership) fn take_winners(&mut self, now: Time) -> Vec<Connected> {
-        let contests = &mut self.collisions.contests;
-        let due = contests.iter().filter(|(_, one)| one.deadline <= now);
+        let challenges = &mut self.collisions.challenges;
+        let due = challenges.iter().filter(|(_, one)| one.deadline <= now);
         let due: Vec<NodeId> = due.map(|(peer, _)| *peer).collect();
         self.touched |= !due.is_empty();
         due.iter()
-            .filter_map(|peer| self.end_contest(peer))
+            .filter_map(|peer| self.end_challenge(peer))
             .collect()
     }
 
@@ -157,11 +157,11 @@ impl Links {
 
     /// A connection ended: forgets it, and tells whose it was, unless it only competed.
     pub(in crate::membership) fn forget_conn(&mut self, conn: ConnId) -> Option<NodeId> {
-        let Collisions { contests, closing } = &mut self.collisions;
+        let Collisions { challenges, closing } = &mut self.collisions;
         closing.retain(|(_, closing)| *closing != conn);
         let peer = self.conns.remove(&conn);
         if peer.is_none() {
-            contests.retain(|_, contest| contest.challenger.conn != conn);
+            challenges.retain(|_, challenge| challenge.challenger.conn != conn);
         }
         peer
     }
@@ -177,7 +177,7 @@ impl Links {
         if self.links.get(peer).is_none_or(|link| link.conn != conn) {
             return Remains::Same;
         }
-        if let Some(challenger) = self.end_contest(peer) {
+        if let Some(challenger) = self.end_challenge(peer) {
             return Remains::Challenger(challenger);
         }
         match self.edit(peer) {

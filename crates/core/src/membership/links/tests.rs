@@ -379,7 +379,7 @@ fn no_change_of_a_link_leaves_an_old_deadline() {
             links.handle_unreachable(now, &node(2));
         }),
         ("challenge", |links, now| {
-            links.open_contest(now, connected(9, node(2), RUN + 1, true));
+            links.open_challenge(now, connected(9, node(2), RUN + 1, true));
         }),
         ("remains", |links, now| {
             let lost = Closed::ByPeer(Some(CloseCode::Duplicate));
