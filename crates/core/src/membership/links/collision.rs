@@ -157,7 +157,10 @@ impl Links {
 
     /// A connection ended: forgets it, and tells whose it was, unless it only competed.
     pub(in crate::membership) fn forget_conn(&mut self, conn: ConnId) -> Option<NodeId> {
-        let Collisions { challenges, closing } = &mut self.collisions;
+        let Collisions {
+            challenges,
+            closing,
+        } = &mut self.collisions;
         closing.retain(|(_, closing)| *closing != conn);
         let peer = self.conns.remove(&conn);
         if peer.is_none() {

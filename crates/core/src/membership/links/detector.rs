@@ -11,6 +11,7 @@
 //! bursts a link may be dropped that was there, which is why a *node* is only down when no path leads to it. (A burst at the peer itself
 //! may so take its two cleanest links, and then the others sooner than it would have.)
 
+mod limits;
 mod quality;
 
 use std::collections::VecDeque;
@@ -21,58 +22,8 @@ use super::rtt::{Path, Rtt};
 use super::tuning::Tuning;
 use crate::membership::Time;
 use crate::wire::ShortId;
-
-/// The longest pause between two probes that a peer may announce: a limit of safety, twice the longest setting. The transport checks that it
-/// is below QUIC's idle timeout.
-pub const LONGEST_INTERVAL: Duration = Duration::from_secs(20);
-/// The most unanswered probes that are remembered: structure. Of more, the oldest is forgotten. That one was missed and stays counted in the
-/// run, but a late answer to it counts no more.
-const MOST_OUTSTANDING: usize = 48;
-
-/// The longest time from a probe to the verdict that the link is down: the first probe and the last one each take the longest timeout, and the
-/// others follow at the fast pace.
-pub const SLOWEST_VERDICT: Duration = {
-    let Tuning {
-        fast_probes,
-        most_misses,
-        most_timeout,
-        ..
-    } = Tuning::DEFAULT;
-    let run = fast_probes.saturating_mul(most_misses - 1);
-    most_timeout.saturating_mul(2).saturating_add(run)
-};
-
-/// The times and counts of the detector must fit each other.
-const _: () = {
-    let tuning = Tuning::DEFAULT;
-    let in_flight = tuning.first_timeout.as_millis() / tuning.fast_probes.as_millis();
-    assert!(
-        tuning.most_misses as u128 + in_flight <= MOST_OUTSTANDING as u128,
-        "all probes of the longest run are remembered, and those in flight"
-    );
-    let most_in_flight = tuning.most_timeout.as_millis() / tuning.icmp_probes.as_millis();
-    assert!(
-        most_in_flight < MOST_OUTSTANDING as u128,
-        "no probe is forgotten before it counts as missed"
-    );
-    assert!(
-        tuning.least_timeout.as_nanos() <= tuning.first_timeout.as_nanos()
-            && tuning.first_timeout.as_nanos() <= tuning.most_timeout.as_nanos(),
-        "a timeout is within its bounds"
-    );
-    assert!(
-        tuning.least_timeout.as_nanos() < tuning.fast_probes.as_nanos(),
-        "on a short path a probe is answered or missed before the next one"
-    );
-    assert!(
-        tuning.icmp_misses <= tuning.least_misses && tuning.least_misses <= tuning.most_misses,
-        "ICMP shortens a run, and a run has an end"
-    );
-    assert!(
-        tuning.suspect_misses < tuning.least_misses,
-        "a suspicion comes before the verdict"
-    );
-};
+use limits::MOST_OUTSTANDING;
+pub use limits::{LONGEST_INTERVAL, SLOWEST_VERDICT};
 
 /// What the detector makes of its link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +34,15 @@ pub enum Verdict {
     Suspect,
     /// The run of misses is longer than chance allows.
     Down,
+}
+
+/// How many other neighbours of the peer have lost it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Confirmation {
+    None,
+    One(ShortId),
+    /// Two or more.
+    Two,
 }
 
 #[derive(Debug)]
@@ -108,9 +68,8 @@ pub struct Detector {
     run: u32,
     /// ICMP errors since the last sign of life.
     icmp_hints: u32,
-    /// Another neighbour of the peer that lost it since the last sign of life, and whether one more did.
-    witness: Option<ShortId>,
-    consent: bool,
+    /// Other neighbours of the peer that lost it since the last sign of life.
+    confirmation: Confirmation,
     /// Our last probe was answered (or, for the passive end, our last answer was heard).
     heard: bool,
     /// Probes in a row by which the active end told us that it gets no answers.
@@ -161,8 +120,7 @@ impl Detector {
             last_sent: None,
             run: 0,
             icmp_hints: 0,
-            witness: None,
-            consent: false,
+            confirmation: Confirmation::None,
             heard: true,
             unheard: 0,
             verdict: Verdict::Alive,
@@ -356,7 +314,7 @@ impl Detector {
         let was_in_run = self.run > 0 || self.icmp_hints > 0;
         self.run = 0;
         self.icmp_hints = 0;
-        (self.witness, self.consent) = (None, false);
+        self.confirmation = Confirmation::None;
         self.heard = true;
         let changed = self.verdict != Verdict::Alive;
         self.verdict = Verdict::Alive;
@@ -446,9 +404,12 @@ impl Detector {
     }
 
     /// Another neighbour of the peer has lost its link to it. One may have a fault of its own; two are believed.
-    pub fn handle_confirmation(&mut self, teller: ShortId) {
-        let first = *self.witness.get_or_insert(teller);
-        self.consent |= first != teller;
+    pub fn handle_confirmation(&mut self, from: ShortId) {
+        self.confirmation = match self.confirmation {
+            Confirmation::None => Confirmation::One(from),
+            Confirmation::One(first) if first == from => Confirmation::One(first),
+            Confirmation::One(_) | Confirmation::Two => Confirmation::Two,
+        };
     }
 
     /// From the next probe on, routine keeps this pace.
@@ -478,7 +439,7 @@ impl Detector {
         self.outstanding.clear();
         self.run = 0;
         self.icmp_hints = 0;
-        (self.witness, self.consent) = (None, false);
+        self.confirmation = Confirmation::None;
         self.next_probe = self.next_probe.min(now);
         if self.verdict == Verdict::Suspect {
             self.verdict = Verdict::Alive;

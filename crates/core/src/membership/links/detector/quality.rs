@@ -1,6 +1,6 @@
 //! What the exchanges of a link have shown of its losses, and how patient that makes the verdict.
 
-use super::Detector;
+use super::{Confirmation, Detector};
 use crate::membership::links::tuning::Tuning;
 
 impl Detector {
@@ -31,7 +31,7 @@ impl Detector {
     /// How many misses in a row it takes on this link.
     #[must_use]
     pub fn misses_needed(&self, tuning: &Tuning) -> u32 {
-        let unlikely = if self.consent {
+        let unlikely = if self.confirmation == Confirmation::Two {
             tuning.false_confirmed
         } else {
             tuning.false_verdict

@@ -8,7 +8,7 @@ use super::*;
 const TUNING: &Tuning = &Tuning::DEFAULT;
 const INTERVAL: Duration = Duration::from_millis(1500);
 
-fn teller(number: usize) -> ShortId {
+fn neighbour(number: usize) -> ShortId {
     ShortId([u8::try_from(number).expect("a few"); 16])
 }
 
@@ -178,11 +178,11 @@ fn where_two_other_neighbours_lost_the_peer_a_young_link_is_not_given_more_time(
         let now = run(&mut detector, ms(0), ms(5000), |_| Some(1));
         (detector, now)
     };
-    let down_after = |witnesses: usize| {
+    let down_after = |confirmations: usize| {
         let (mut detector, now) = young();
-        for place in 0..witnesses {
-            detector.handle_confirmation(teller(place));
-            detector.handle_confirmation(teller(0));
+        for place in 0..confirmations {
+            detector.handle_confirmation(neighbour(place));
+            detector.handle_confirmation(neighbour(0));
         }
         let died = detector.deadline().max(now);
         let down = run(&mut detector, died, ms(90_000), |_| None);
@@ -195,7 +195,7 @@ fn where_two_other_neighbours_lost_the_peer_a_young_link_is_not_given_more_time(
 
     let (mut detector, now) = young();
     for place in 0..2 {
-        detector.handle_confirmation(teller(place));
+        detector.handle_confirmation(neighbour(place));
     }
     detector.probe_at(now);
     run(&mut detector, now, now + ms(5), |_| Some(1));
