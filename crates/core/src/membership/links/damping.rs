@@ -1,5 +1,5 @@
-//! Flap damping (after RFC 2439): a link that is lost again and again must hold for a while before it is listed anew, so that its
-//! coming and going costs the network little.
+//! Flap damping (after RFC 2439): a link that was lost several times must hold before it is listed again, so that a flapping link
+//! costs the network little.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -31,7 +31,7 @@ const _: () = {
     );
 };
 
-/// How often links were lost of late.
+/// The recent losses of each link.
 #[derive(Debug, Default)]
 pub(super) struct Damping {
     peers: BTreeMap<NodeId, Losses>,

@@ -1,8 +1,8 @@
 //! The links of this node: at most one a peer, while they stand.
 //!
 //! This owner knows the connections behind the links ([`collision`] decides which of two carries a link), whether each link is alive
-//! ([`detector`], with `loss` and [`rtt`]), and how long one that flaps must hold ([`damping`]). It knows nothing of records, nor whom
-//! to link with. What happens to a link is told as a [`LinkEvent`].
+//! ([`detector`], with `loss` and [`rtt`]), and how long a flapping link must hold ([`damping`]). It knows neither records nor the
+//! overlay's plan. It returns what happened to a link as a [`LinkEvent`].
 
 mod collision;
 mod damping;
@@ -199,7 +199,7 @@ impl Links {
         self.touched = true;
     }
 
-    /// Whether the links must be looked at now. `hold` tells until when a link must not be listed.
+    /// Whether the links must be looked at now.
     pub(super) fn needs_look(&self, now: Time) -> bool {
         self.touched || self.due.is_some_and(|due| due <= now)
     }
@@ -265,7 +265,7 @@ impl Links {
         } else {
             self.damping.hold(&self.tuning.links, now, peer, run_id)
         };
-        // Whoever dialed has our Hello only when it says something more; until then it may yet give up.
+        // A dialer has our Hello once it sends something more; until then it may still abandon the dial.
         let confirmed = direction == Direction::Dialer || replaced;
         let link = Link {
             peer,

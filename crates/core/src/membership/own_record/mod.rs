@@ -1,15 +1,16 @@
 //! Our own record: when it is signed anew, and under which version.
 //!
-//! - Losses are told at once, and never held for more than 100 ms.
-//! - Gains wait for company: 10 to 100 ms by the size of the network and by how long a dial takes on our links, then two to four times
-//!   as long each time, up to 1 s, while they keep coming. A start so makes few versions, and each version costs every node a signature to verify. Where
-//!   nobody knows anybody yet, a network starts, and the first links wait for those whose dials began with theirs, up to 400 ms.
-//! - Links that change only the shape of a network wait until no more of them come: links to nodes that are in view anyway (where there are
-//!   more than 32), and links given up as nobody needed them. Links that stand in for lost ones wait two seconds at most.
+//! - Lost links are published at once. None is held for more than 100 ms.
+//! - Gained links wait for more of them: 10 to 100 ms, by the size of the network and the time of a dial over our links. While they keep
+//!   coming, each wait is two to four times as long as the one before, up to 1 s. So a start makes few versions; each version costs
+//!   every node a signature to verify. In a network that starts, nobody knows anybody yet. There the first links wait up to 400 ms
+//!   for those that were dialed at the same time.
+//! - Links that change only the shape of the network wait until no more of them come. These are links to nodes that are in view already (in
+//!   a network of more than 32), and links given up because neither end needs them. Links that replace lost ones wait two seconds at most.
 //! - A change of measurements alone is published when a round-trip time moved by half and 1 ms, or a loss by a fifth of all; when nothing was
 //!   published for ten seconds, by 1 % and 50 µs, or by 1.6 points; and after a minute in any case. It comes out of a token bucket that
-//!   keeps the idle traffic of the whole network within a budget. Half of the bucket is kept for the large moves: a link that is never at
-//!   rest can't use up what tells of a new path. A node has a record for one such move from the beginning, however large the network.
+//!   keeps the idle traffic of the whole network within a budget. Half of the bucket is kept for large moves, so that a link whose times
+//!   never rest can't use up the records for a new path. At the start a node may publish one such move, however large the network.
 
 mod tuning;
 
@@ -195,7 +196,7 @@ impl OwnRecord {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
-    /// A link came that others should soon know of: we, or nodes behind it, are reached by it.
+    /// A link was gained that others should soon know of: it makes this node, or nodes behind it, reachable.
     pub(super) fn link_gained(&mut self, now: Time, around: Around, links: &Links) {
         let first = self.begin_gain(now, around, links);
         self.due_by((self.last + self.gain_hold).max(now + first));
@@ -242,7 +243,7 @@ impl OwnRecord {
     /// A link was lost, or is suspect.
     pub(super) fn link_lost(&mut self, now: Time, links: &Links) {
         let at = match self.last_loss {
-            // No neighbours are left whom versions would cost anything, and the next one we meet should hear of no links that are gone.
+            // No neighbours left: publish at once. The next neighbour should hear of no lost links.
             Some(_) if links.listed().next().is_none() => now,
             // One is planned already, and this loss goes with it.
             Some(at) if at > now => at,
@@ -253,7 +254,7 @@ impl OwnRecord {
         self.last_loss = Some(at);
     }
 
-    /// A link came or went that others need not know of soon. Most often it is one of several.
+    /// A link was gained or given up, and others need not know soon. It is often one of several.
     fn shape_changed(&mut self, now: Time) {
         let due = now + self.tuning.own_record.shape_hold;
         let (since, _) = self.shape.unwrap_or((now, due));
