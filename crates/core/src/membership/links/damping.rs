@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::tuning::Tuning;
 use crate::membership::Time;
+use crate::membership::tuning::links::Tuning;
 use crate::wire::NodeId;
 
 /// The most peers whose losses are remembered: a limit of safety.

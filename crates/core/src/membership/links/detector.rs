@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use super::loss::Outcomes;
 use super::rtt::{Path, Rtt};
-use super::tuning::Tuning;
 use crate::membership::Time;
+use crate::membership::tuning::links::Tuning;
 use crate::wire::ShortId;
 use limits::MOST_OUTSTANDING;
 pub use limits::{LONGEST_INTERVAL, SLOWEST_VERDICT};

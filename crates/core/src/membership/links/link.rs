@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::detector::{Detector, Verdict};
 use super::rtt::Rtt;
-use super::tuning::Tuning;
 use crate::membership::Time;
 use crate::membership::interface::ConnId;
+use crate::membership::tuning::links::Tuning;
 use crate::record::{Direction, LinkState, ShortRun};
 use crate::wire::NodeId;
 

@@ -10,7 +10,7 @@
 //! exchanges; where a clean link begins to lose 36 % from one moment to the next, one in sixteen is dropped once
 //! while this is learned. Losses are taken for independent.
 
-use super::tuning::Tuning;
+use crate::membership::tuning::links::Tuning;
 
 /// The bits of [`Outcomes`]: structure. No sample is larger.
 const MOST_KEPT: u32 = 256;

@@ -11,8 +11,6 @@ mod link;
 mod loss;
 mod probing;
 pub mod rtt;
-mod tuning;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -20,7 +18,8 @@ use std::time::Duration;
 
 use super::Time;
 use super::interface::{ConnId, Connected};
-use super::tuning::Tuning as All;
+use super::tuning::Tuning;
+use super::tuning::links::Tuning as LinksTuning;
 use crate::record::{Direction, LinkState};
 use crate::wire::NodeId;
 use collision::{Collisions, counter};
@@ -29,7 +28,6 @@ use damping::Damping;
 use detector::Detector;
 pub(super) use link::Link;
 use link::Phase;
-pub(super) use tuning::Tuning;
 
 /// What happened to a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +63,7 @@ pub(super) struct Adopted {
 #[derive(Debug)]
 pub(super) struct Links {
     me: NodeId,
-    tuning: Arc<All>,
+    tuning: Arc<Tuning>,
     probe_interval: Duration,
     links: BTreeMap<NodeId, Link>,
     /// Whose each connection is, those that lost a collision among them.
@@ -81,7 +79,7 @@ pub(super) struct Links {
 /// A link that is being changed. While it exists nobody can ask for the deadline, and from then on the deadline is computed anew.
 pub(super) struct Edit<'a> {
     link: &'a mut Link,
-    tuning: &'a Tuning,
+    tuning: &'a LinksTuning,
 }
 
 impl Deref for Edit<'_> {
@@ -99,7 +97,7 @@ impl DerefMut for Edit<'_> {
 }
 
 impl Links {
-    pub(super) fn new(me: NodeId, probe_interval: Duration, tuning: Arc<All>) -> Self {
+    pub(super) fn new(me: NodeId, probe_interval: Duration, tuning: Arc<Tuning>) -> Self {
         Self {
             me,
             tuning,

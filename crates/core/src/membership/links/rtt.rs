@@ -3,8 +3,8 @@
 //! The round-trip time is smoothed as in RFC 6298, section 2, but with a gain that falls from 1/8 to 1/32 as samples come in: it is
 //! shown to people, and the jitter of a path should not move it. A path that changes is noticed by itself.
 
-use super::tuning::Tuning;
 use crate::membership::Time;
+use crate::membership::tuning::links::Tuning;
 
 /// The gains of the round-trip time must fit each other.
 const _: () = {

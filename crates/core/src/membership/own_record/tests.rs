@@ -185,7 +185,7 @@ fn the_shape_waits_for_a_network_that_is_still_being_made() {
     bench.own.link_given_up(ms(10_000));
     assert_eq!(bench.published(growing(12_500)), Some(ms(12_500)));
     bench.own.link_given_up(ms(20_000));
-    let longest = ms(24_000) + All::DEFAULT.pace.growing(3);
+    let longest = ms(24_000) + Tuning::DEFAULT.pace.growing(3);
     assert_eq!(
         bench.published(growing(60_000)),
         Some(longest),

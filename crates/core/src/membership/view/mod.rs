@@ -10,8 +10,6 @@ mod digest;
 pub mod ids;
 mod reach;
 mod store;
-mod tuning;
-
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +18,7 @@ use std::time::Duration;
 use fixedbitset::FixedBitSet;
 
 use super::Time;
-use super::tuning::Tuning as All;
+use super::tuning::Tuning;
 use crate::record::{Hint, Record};
 use crate::wire::{MAX_BUCKETS_LOG2, NodeId, ShortId, ViewDigest};
 pub use change::Change;
@@ -28,7 +26,6 @@ pub use digest::bucket;
 pub use ids::{Ids, Index, ring_position};
 use reach::Pending;
 use store::{Bringers, Notes, Stamp};
-pub(super) use tuning::Tuning;
 
 /// The largest number of nodes in the view: above the ten thousand that area-net is made for, at about 1 kB each.
 pub const MAX_NODES: usize = 32_768;
@@ -95,7 +92,7 @@ pub(super) struct Derived {
 #[derive(Debug)]
 pub struct View {
     ids: Arc<Ids>,
-    tuning: Arc<All>,
+    tuning: Arc<Tuning>,
     me: Index,
     records: Vec<Option<Arc<Record>>>,
     notes: Vec<Notes>,
@@ -136,7 +133,7 @@ impl View {
 
     /// The same with a table of ids that others may share.
     #[must_use]
-    pub fn with_ids(own: Arc<Record>, ids: Arc<Ids>, tuning: Arc<All>) -> Self {
+    pub fn with_ids(own: Arc<Record>, ids: Arc<Ids>, tuning: Arc<Tuning>) -> Self {
         let mut view = Self {
             ids,
             tuning,

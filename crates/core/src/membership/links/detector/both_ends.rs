@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{Detector, Verdict};
 use crate::membership::Time;
-use crate::membership::links::Tuning;
+use crate::membership::tuning::links::Tuning;
 
 const TUNING: &Tuning = &Tuning::DEFAULT;
 const INTERVAL: Duration = Duration::from_millis(1500);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::membership::links::tuning::Tuning;
+use crate::membership::tuning::links::Tuning;
 
 /// The longest pause between two probes that a peer may announce: a limit of safety, twice the longest setting. The transport checks that it
 /// is below QUIC's idle timeout.

@@ -1,7 +1,7 @@
 //! What the exchanges of a link have shown of its losses, and how patient that makes the verdict.
 
 use super::{Confirmation, Detector};
-use crate::membership::links::tuning::Tuning;
+use crate::membership::tuning::links::Tuning;
 
 impl Detector {
     /// The share of lost exchanges, in 1/250.

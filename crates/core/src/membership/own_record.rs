@@ -12,8 +12,6 @@
 //!   keeps the idle traffic of the whole network within a budget. Half of the bucket is kept for large moves, so that a link whose times
 //!   never rest can't use up the records for a new path. At the start a node may publish one such move, however large the network.
 
-mod tuning;
-
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,22 +20,22 @@ use std::time::Duration;
 use super::Time;
 use super::interface::{Config, Event};
 use super::links::{Link, Links};
-use super::tuning::Tuning as All;
+use super::tuning::Tuning;
+use super::tuning::own_record::Tuning as OwnTuning;
 use crate::bucket::{Bucket, Rate};
 use crate::record::{Body, MAX_ADDRS, MAX_LINKS, Record, Signer};
 use crate::wire::dialable;
-pub(super) use tuning::Tuning;
 
 /// The waits must fit each other.
 const _: () = {
-    let tuning = Tuning::DEFAULT;
+    let tuning = Tuning::DEFAULT.own_record;
     let gain = tuning.longest_gain_hold.as_nanos();
     assert!(
         gain < tuning.quiet.as_nanos(),
         "gains that keep coming are not taken for first ones"
     );
     assert!(
-        All::DEFAULT.pace.first_gain.as_nanos() <= gain,
+        Tuning::DEFAULT.pace.first_gain.as_nanos() <= gain,
         "the wait for gains grows"
     );
     let after_loss = tuning.longest_after_loss.as_nanos();
@@ -72,7 +70,7 @@ struct Worth {
     for_certain: bool,
 }
 
-impl Tuning {
+impl OwnTuning {
     /// What is worth telling as soon as the budget holds a record.
     fn gross(&self) -> Worth {
         Worth {
@@ -98,7 +96,7 @@ impl Tuning {
 /// See the module's documentation.
 pub(super) struct OwnRecord {
     config: Arc<Config>,
-    tuning: Arc<All>,
+    tuning: Arc<Tuning>,
     signer: Arc<dyn Signer>,
     record: Arc<Record>,
     epoch: u64,

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::membership::tuning::tuning;
+use super::tuning;
 
 const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);

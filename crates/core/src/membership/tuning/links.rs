@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::membership::tuning::tuning;
+use super::tuning;
 
 const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);
@@ -59,7 +59,7 @@ tuning! {
         /// only makes verdicts sooner (gone after 2.49 s in place of 2.72 s, `third-dies`). Doubled: 3.13 s.
         least_timeout: Duration = MS.saturating_mul(150), MS => HOUR;
         /// The most time for an answer: it bounds the verdict on a path whose delay varies without end, and with it
-        /// [`SLOWEST_VERDICT`](super::SLOWEST_VERDICT). Halved: answers of a path of more than 1.5 s all come too late. Doubled: while
+        /// [`SLOWEST_VERDICT`](crate::membership::SLOWEST_VERDICT). Halved: answers of a path of more than 1.5 s all come too late. Doubled: while
         /// ICMP hints come, more probes are in flight than are remembered.
         most_timeout: Duration = S.saturating_mul(3), MS => HOUR;
         /// The time for an answer is the smoothed round-trip time and so many mean deviations (RFC 6298, section 2: K = 4). Halved: on a
@@ -106,7 +106,7 @@ tuning! {
         /// loss each way 14 are enough, so half of it is reached only where more than half of all exchanges are lost.
         most_misses: u32 = 40, 1 => 1000;
         /// The exchanges of the long sample, which gives the loss its precision: five minutes at a probe every 1.5 s. Halved: the measured
-        /// loss varies by 1.4 times as much. Doubled: more than [`Outcomes`](super::loss::Outcomes) keeps.
+        /// loss varies by 1.4 times as much. Doubled: more than the 256 outcomes that a link keeps keeps.
         long_sample: u32 = 200, 1 => 256;
         /// The weight of what is believed before the long sample, in exchanges. A clean link comes to four misses after forty exchanges.
         /// Halved: after 45. Doubled: after 30.
