@@ -21,40 +21,12 @@ use std::time::Duration;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Gossip, Neighbor};
+use super::{Gossip, Neighbor, Tuning};
 use crate::membership::Time;
 use crate::membership::links::{Link, Links};
 use crate::membership::view::{Index, View};
 use crate::record::Version;
 use crate::wire::{Hello, MAX_SYNC_ENTRIES, Message, NodeId, ShortId, ViewDigest};
-
-/// A node that knows no more nodes than this is sent everything at once.
-const FEW: u32 = 8;
-/// Two views must differ for this long, unchanged on our side, before they are compared.
-const DIFFERS_FOR: Duration = Duration::from_millis(1200);
-/// Two neighbours share a view that is not ours, and ours has not changed for so long: most often it is we who lack something, and their
-/// next probes need not be waited for.
-const OUTVOTED_FOR: Duration = Duration::from_millis(800);
-/// Views that differ for this long are compared whatever ours does.
-const DIFFERS_LONG: Duration = Duration::from_secs(10);
-/// The pause after a round that found something: there may be more than fits into one. And the longest pause after rounds that found
-/// nothing; it doubles with each.
-const NEXT: Duration = Duration::from_millis(300);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// A link that waits for its first round waits no longer than this for the next step: a neighbour that never answers is a neighbour
-/// after all.
-const FIRST_STEP: Duration = Duration::from_secs(2);
-/// Nor longer than this in all.
-const FIRST_MOST: Duration = Duration::from_secs(20);
-/// A first round compares the views this often, as one message holds no more than the versions of a thousand nodes. Where news keeps coming,
-/// each comparison would find some, as fast as messages go to and fro; and a neighbour admits a burst of 64 comparisons (`limits`),
-/// others among them.
-const FIRST_COMPARISONS: u32 = 24;
-/// Most links that are judged down were silent for less than this.
-const LONGEST_SILENCE: Duration = Duration::from_secs(10);
-/// Of the thousands of records that a first round waits for, no more than so many are looked for in vain whenever records come: a
-/// neighbour that never sends them must not make the records of others expensive.
-const MOST_LACKING: u32 = 64;
 
 /// How the view of a neighbour compares with ours.
 #[derive(Debug)]
@@ -83,14 +55,20 @@ pub(super) struct Outvoted {
 
 impl Outvoted {
     /// A neighbour tells its view; returns whether another one had the same, and ours has been another one for long enough.
-    fn hear(&mut self, now: Time, ours: ViewDigest, peer: NodeId, theirs: ViewDigest) -> bool {
+    fn hear(
+        &mut self,
+        now: Time,
+        ours: ViewDigest,
+        (peer, theirs): (NodeId, ViewDigest),
+        tuning: &Tuning,
+    ) -> bool {
         if self.ours != Some(ours) {
             (self.ours, self.since, self.theirs) = (Some(ours), now, None);
         }
         let other = (theirs != ours).then_some((theirs, peer));
         let before = std::mem::replace(&mut self.theirs, other);
         let agreed = before.is_some_and(|(view, from)| view == theirs && from != peer);
-        agreed && theirs != ours && now.saturating_sub(self.since) >= OUTVOTED_FOR
+        agreed && theirs != ours && now.saturating_sub(self.since) >= tuning.outvoted_for
     }
 }
 
@@ -111,12 +89,12 @@ struct First {
 }
 
 impl First {
-    fn new(now: Time, holds: bool) -> Self {
+    fn new(now: Time, holds: bool, tuning: &Tuning) -> Self {
         Self {
             holds,
-            until: now + FIRST_STEP,
-            latest: now + FIRST_MOST,
-            comparisons_left: FIRST_COMPARISONS,
+            until: now + tuning.first_step,
+            latest: now + tuning.first_most,
+            comparisons_left: tuning.first_comparisons,
             told: (0, BTreeSet::new()),
             all_told: false,
             wanted: VecDeque::new(),
@@ -124,8 +102,8 @@ impl First {
     }
 
     /// Takes note of an answer; tells whether there may be more to compare.
-    fn hear(&mut self, now: Time, log2: u8, buckets: &[u16]) -> bool {
-        self.until = (now + FIRST_STEP).min(self.latest);
+    fn hear(&mut self, now: Time, log2: u8, buckets: &[u16], tuning: &Tuning) -> bool {
+        self.until = (now + tuning.first_step).min(self.latest);
         if self.told.0 != log2 {
             self.told = (log2, BTreeSet::new());
         }
@@ -138,13 +116,13 @@ impl First {
     }
 
     /// Records came in; tells whether these were the last to wait for, or the wait was too long.
-    fn is_over(&mut self, now: Time, view: &View) -> bool {
+    fn is_over(&mut self, now: Time, view: &View, tuning: &Tuning) -> bool {
         if !self.all_told && self.wanted.is_empty() {
             return false;
         }
         let (before, mut lacking) = (self.wanted.len(), 0);
         for _ in 0..before {
-            if lacking == MOST_LACKING {
+            if lacking == tuning.most_lacking {
                 break;
             }
             let (id, version) = self.wanted.pop_back().expect("one for each turn");
@@ -154,17 +132,17 @@ impl First {
             }
         }
         if self.wanted.len() < before {
-            self.until = (now + FIRST_STEP).min(self.latest);
+            self.until = (now + tuning.first_step).min(self.latest);
         }
         self.all_told && self.wanted.is_empty() || self.until < now
     }
 }
 
 impl AntiEntropy {
-    pub(super) fn new(now: Time) -> Self {
+    pub(super) fn new(now: Time, tuning: &Tuning) -> Self {
         Self {
             differs: None,
-            pause: DIFFERS_FOR,
+            pause: tuning.differs_for,
             next: now,
             first: None,
             compared: false,
@@ -174,10 +152,16 @@ impl AntiEntropy {
 
     /// A neighbour tells the digest of its view; returns whether a round is to begin. `hurry`: there is a reason not to wait until
     /// views stand still.
-    fn hear(&mut self, now: Time, ours: ViewDigest, theirs: ViewDigest, hurry: bool) -> bool {
+    fn hear(
+        &mut self,
+        now: Time,
+        (ours, theirs): (ViewDigest, ViewDigest),
+        hurry: bool,
+        tuning: &Tuning,
+    ) -> bool {
         if theirs == ours {
             self.differs = None;
-            self.pause = DIFFERS_FOR;
+            self.pause = tuning.differs_for;
             return false;
         }
         let (since, first) = match self.differs {
@@ -186,13 +170,13 @@ impl AntiEntropy {
             None => (now, now),
         };
         self.differs = Some((ours, since, first));
-        let settled = now.saturating_sub(since) >= DIFFERS_FOR;
+        let settled = now.saturating_sub(since) >= tuning.differs_for;
         // Where news never ceases, waiting for a still moment would be waiting for ever.
-        let overdue = now.saturating_sub(first) >= DIFFERS_LONG;
+        let overdue = now.saturating_sub(first) >= tuning.differs_long;
         let begins = (settled || overdue || hurry) && self.next <= now;
         if begins {
             self.next = now + self.pause;
-            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+            self.pause = (self.pause * 2).min(tuning.longest_pause);
         }
         begins
     }
@@ -233,7 +217,8 @@ impl Gossip {
         links: &Links,
     ) {
         let (peer, known) = (hello.record.id(), hello.known);
-        if known <= FEW {
+        let few = self.tuning.gossip.few;
+        if known <= few {
             self.offer_all(&peer, view);
         }
         self.offer_news_of_lost(&peer, view);
@@ -249,7 +234,7 @@ impl Gossip {
         }
         // A node that knows nobody else brings nobody else into view.
         let held = known > 1 && self.hold_for_round(now, &peer, view);
-        if known > FEW && !held {
+        if known > few && !held {
             self.start_round(&peer, view);
         }
     }
@@ -278,10 +263,11 @@ impl Gossip {
 
     fn begin_first_round(&mut self, now: Time, peer: &NodeId, holds: bool, view: &View) -> bool {
         let begins = self.start_round(peer, view);
+        let tuning = &self.tuning.gossip;
         if let Some(neighbor) = self.neighbors.get_mut(peer) {
             let anti_entropy = &mut neighbor.anti_entropy;
             anti_entropy.compared |= begins;
-            anti_entropy.first = begins.then(|| First::new(now, holds));
+            anti_entropy.first = begins.then(|| First::new(now, holds, tuning));
         }
         begins
     }
@@ -289,9 +275,10 @@ impl Gossip {
     /// A link was lost. Where each that is left may be younger than its silence, what passed in between came over none of them, and
     /// nobody will tell of it. One comparison is enough, however many are lost: a neighbour admits few.
     pub(in crate::membership) fn fill_gap(&mut self, now: Time, view: &View, links: &Links) {
+        let silence = self.tuning.gossip.longest_silence;
         let listed = || self.paired(links).filter(|(_, link)| link.is_listed());
         let tells_all = |(one, link): (&Neighbor, &Link)| {
-            one.anti_entropy.compared || now.saturating_sub(link.adopted()) >= LONGEST_SILENCE
+            one.anti_entropy.compared || now.saturating_sub(link.adopted()) >= silence
         };
         if listed().any(tells_all) {
             return;
@@ -327,14 +314,15 @@ impl Gossip {
         theirs: ViewDigest,
         view: &View,
     ) {
-        let ours = view.digest();
+        let (ours, tuning) = (view.digest(), &self.tuning.gossip);
         let Some(neighbor) = self.neighbors.get_mut(peer) else {
             return;
         };
-        let outvoted = self.outvoted.hear(now, ours, *peer, theirs);
+        let outvoted = self.outvoted.hear(now, ours, (*peer, theirs), tuning);
         let anti_entropy = &mut neighbor.anti_entropy;
-        let hurry = outvoted || self.requests.were_in_vain(now);
-        if anti_entropy.hear(now, ours, theirs, hurry) && self.start_round(peer, view) {
+        let hurry = outvoted || self.requests.were_in_vain(now, tuning);
+        let begins = anti_entropy.hear(now, (ours, theirs), hurry, tuning);
+        if begins && self.start_round(peer, view) {
             self.requests.round_begins();
         }
     }
@@ -400,20 +388,21 @@ impl Gossip {
             .collect();
         let newer = newer_than_theirs(view, log2, buckets, &theirs);
         let ids: Vec<ShortId> = wanted.iter().map(|(id, _)| *id).collect();
+        let tuning = &self.tuning.gossip;
         let Some(neighbor) = self.neighbors.get_mut(peer) else {
             return false;
         };
         let anti_entropy = &mut neighbor.anti_entropy;
         if !(newer.is_empty() && wanted.is_empty()) {
-            anti_entropy.pause = DIFFERS_FOR;
-            anti_entropy.next = now + NEXT;
+            anti_entropy.pause = tuning.differs_for;
+            anti_entropy.next = now + tuning.next_round;
         }
         for index in newer {
             self.backlog.require(neighbor.slot, index);
         }
         let mut more = false;
         if let Some(first) = &mut anti_entropy.first {
-            more = first.hear(now, log2, buckets);
+            more = first.hear(now, log2, buckets, tuning);
             first.wanted.extend(wanted);
         }
         if !ids.is_empty() {
@@ -445,10 +434,11 @@ impl Gossip {
         now: Time,
         view: &View,
     ) -> bool {
-        let mut ended = false;
+        let (mut ended, tuning) = (false, &self.tuning.gossip);
         for neighbor in self.neighbors.values_mut() {
             let first = &mut neighbor.anti_entropy.first;
-            if first.as_mut().is_some_and(|first| first.is_over(now, view)) {
+            let is_over = |first: &mut First| first.is_over(now, view, tuning);
+            if first.as_mut().is_some_and(is_over) {
                 *first = None;
                 ended = true;
             }

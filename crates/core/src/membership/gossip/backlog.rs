@@ -14,9 +14,7 @@ use fixedbitset::FixedBitSet;
 use crate::membership::Time;
 use crate::membership::view::Index;
 
-/// So many to be told of are noted one by one; of more, all bits are looked at.
-const FEW_TOLD: usize = 32;
-/// Neighbours whose bits stand in one word.
+/// Neighbours whose bits stand in one word. It is the width of the word, not tuned.
 const LANE: usize = u16::BITS as usize;
 
 /// A neighbour's place in the backlog.
@@ -51,8 +49,10 @@ enum Stand {
 }
 
 /// What neighbours may still lack.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Backlog {
+    /// So many to be told of are noted one by one, for each neighbour.
+    few: usize,
     /// Words that hold one bit for each neighbour.
     width: usize,
     /// A row for each node: `width` words with a bit where the record is due or had, then as many where it is told of or had.
@@ -85,10 +85,10 @@ impl Neighbor {
         }
     }
 
-    fn tell(&mut self, index: Index, by: Time) {
+    fn tell(&mut self, index: Index, by: Time, few: usize) {
         let at = self.told_at.get_or_insert(by);
         *at = by.min(*at);
-        if self.told.len() < FEW_TOLD {
+        if self.told.len() < few {
             self.told.push(index);
         } else {
             self.told_many = true;
@@ -106,6 +106,16 @@ impl Neighbor {
 }
 
 impl Backlog {
+    /// A backlog without neighbours; for each of them, so many to be told of are noted one by one.
+    pub(super) fn new(few: usize) -> Self {
+        Self {
+            few,
+            width: 0,
+            rows: Vec::new(),
+            neighbors: Vec::new(),
+        }
+    }
+
     /// A new neighbour, which may lack everything. It stays until [`Self::leave`].
     pub(super) fn join(&mut self) -> Slot {
         let free = self.neighbors.iter().position(Option::is_none);
@@ -231,12 +241,14 @@ impl Backlog {
     pub(super) fn mention(&mut self, slot: Slot, index: Index, by: Time) {
         if matches!(self.stand(slot, index), Stand::Open | Stand::Told) {
             self.set(slot, index, Stand::Told);
-            self.neighbor(slot).tell(index, by);
+            let few = self.few;
+            self.neighbor(slot).tell(index, by, few);
         }
     }
 
     /// Offers to some neighbours and mentions to others, at once.
     pub(super) fn hand_on(&mut self, index: Index, send: &Slots, tell: &Slots, by: Time) {
+        let few = self.few;
         for lane in 0..self.width {
             let (due, told) = self.row(index);
             let (due, told) = (&mut due[lane], &mut told[lane]);
@@ -250,7 +262,7 @@ impl Backlog {
                 self.neighbor(slot).is_due(index, true);
             }
             for slot in ones(lane, tell) {
-                self.neighbor(slot).tell(index, by);
+                self.neighbor(slot).tell(index, by, few);
             }
         }
     }

@@ -5,31 +5,11 @@
 //! empty. In storms records also travel along the tree in rounds, many in one message; a few go as they come.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
-use crate::bucket::{Bucket, Rate};
+use super::Tuning;
+use crate::bucket::Bucket;
 use crate::membership::Time;
 use crate::membership::view::{Change, Index};
-
-/// Gains and losses: as many at once as the restart of one node brings in a network of degree eight, with the losses and gains of its
-/// neighbours.
-const CHANGES: Rate = Rate {
-    burst: 32.0,
-    per_s: 8.0,
-};
-/// Suspicions: the first neighbour of a node to have one tells all the others, and links that lose packets now and then bring
-/// them forth all the time.
-const SUSPICIONS: Rate = Rate {
-    burst: 4.0,
-    per_s: 0.25,
-};
-/// Records that travel along the tree without waiting for each other: rounds are for storms.
-const ALONE: Rate = Rate {
-    burst: 50.0,
-    per_s: 50.0,
-};
-/// What flooded this long ago has arrived over every link.
-const FLOODED: Duration = Duration::from_secs(1);
 
 /// See the module's documentation. It begins empty: a start is a storm.
 #[derive(Debug, Default)]
@@ -43,13 +23,20 @@ pub(super) struct Flood {
 
 impl Flood {
     /// One more piece of news: does it flood?
-    pub(super) fn take(&mut self, now: Time, index: Index, change: Change) -> bool {
+    pub(super) fn take(
+        &mut self,
+        now: Time,
+        index: Index,
+        change: Change,
+        tuning: &Tuning,
+    ) -> bool {
         let floods = match change {
-            Change::Gain | Change::Loss => self.changes.take(now, CHANGES, 1),
-            Change::Suspicion => self.suspicions.take(now, SUSPICIONS, 1),
+            Change::Gain | Change::Loss => self.changes.take(now, tuning.changes(), 1),
+            Change::Suspicion => self.suspicions.take(now, tuning.suspicions(), 1),
             Change::Figures => return false,
         };
-        let old = self.recent.iter().take_while(|(at, _)| *at + FLOODED < now);
+        let is_old = |(at, _): &&(Time, Index)| *at + tuning.flooded_for < now;
+        let old = self.recent.iter().take_while(is_old);
         self.recent.drain(..old.count());
         if floods {
             self.recent.push_back((now, index));
@@ -58,22 +45,27 @@ impl Flood {
     }
 
     /// One more record for the tree: does it wait for others?
-    pub(super) fn goes_in_rounds(&mut self, now: Time) -> bool {
-        !self.alone.take(now, ALONE, 1)
+    pub(super) fn goes_in_rounds(&mut self, now: Time, tuning: &Tuning) -> bool {
+        !self.alone.take(now, tuning.unbatched(), 1)
     }
 
-    pub(super) fn is_under_way(&self, now: Time, index: Index) -> bool {
-        let lately = |&(at, which): &(Time, Index)| which == index && now <= at + FLOODED;
+    pub(super) fn is_under_way(&self, now: Time, index: Index, tuning: &Tuning) -> bool {
+        let lately =
+            |&(at, which): &(Time, Index)| which == index && now <= at + tuning.flooded_for;
         self.recent.iter().any(lately)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
+    const TUNING: &Tuning = &Tuning::DEFAULT;
+
     fn floods(flood: &mut Flood, at: Duration, news: u32) -> usize {
-        let one = |index| flood.take(at, Index(index), Change::Loss);
+        let one = |index| flood.take(at, Index(index), Change::Loss, TUNING);
         (0..news).map(one).filter(|floods| *floods).count()
     }
 
@@ -83,8 +75,8 @@ mod tests {
         let mut flood = Flood::default();
         assert_eq!(floods(&mut flood, Time::ZERO, 100), 0, "a start is a storm");
         assert_eq!(floods(&mut flood, 60 * second, 20), 20, "a restart is not");
-        assert!(flood.is_under_way(60 * second, Index(19)));
-        assert!(!flood.is_under_way(62 * second, Index(19)));
+        assert!(flood.is_under_way(60 * second, Index(19), TUNING));
+        assert!(!flood.is_under_way(62 * second, Index(19), TUNING));
         assert_eq!(floods(&mut flood, 120 * second, 1000), 32);
         assert_eq!(
             floods(&mut flood, 121 * second, 1),
@@ -98,7 +90,7 @@ mod tests {
     fn suspicions_flood_now_and_then_and_take_nothing_from_losses() {
         let minute = Duration::from_secs(60);
         let mut flood = Flood::default();
-        let one = |index| flood.take(minute, Index(index), Change::Suspicion);
+        let one = |index| flood.take(minute, Index(index), Change::Suspicion, TUNING);
         assert_eq!((0..100).map(one).filter(|floods| *floods).count(), 4);
         assert_eq!(floods(&mut flood, minute, 20), 20);
     }
@@ -107,7 +99,7 @@ mod tests {
     fn records_wait_for_each_other_only_in_a_storm() {
         let minute = Duration::from_secs(60);
         let mut flood = Flood::default();
-        let mut waits = |at| flood.goes_in_rounds(at);
+        let mut waits = |at| flood.goes_in_rounds(at, TUNING);
         assert!(waits(Time::ZERO), "a start is a storm");
         let storm = (0..200).filter(|_| waits(minute));
         assert_eq!(storm.count(), 150);
@@ -119,7 +111,7 @@ mod tests {
     fn what_is_kept_of_floods_is_bounded() {
         let mut flood = Flood::default();
         for ms in 0..100_000 {
-            flood.take(Duration::from_millis(ms), Index(0), Change::Loss);
+            flood.take(Duration::from_millis(ms), Index(0), Change::Loss, TUNING);
             assert!(flood.recent.len() <= 64);
         }
     }

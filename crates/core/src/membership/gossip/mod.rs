@@ -42,10 +42,6 @@ use tree::Branch;
 pub(super) use tuning::Tuning;
 use waiting::Waiting;
 
-/// The most messages, batches of records aside, that wait for one neighbour. More of them mean a slow peer; each of them will be said
-/// again in another way, so it may be dropped.
-const OUTBOX: usize = 8;
-
 /// What gossip keeps of a neighbour: a node to which there is a link, in use or not.
 #[derive(Debug)]
 struct Neighbor {
@@ -114,9 +110,9 @@ impl Gossip {
         Self {
             me,
             network,
-            tuning,
             neighbors: BTreeMap::new(),
-            backlog: Backlog::default(),
+            backlog: Backlog::new(tuning.gossip.few_named),
+            tuning,
             waiting: Waiting::default(),
             bridge: None,
             flood: Flood::default(),
@@ -146,8 +142,8 @@ impl Gossip {
             superfluous: None,
             offered: false,
             branch: self.new_branch(links, was_up),
-            limits: Limits::new(now),
-            anti_entropy: AntiEntropy::new(now),
+            limits: Limits::new(now, &self.tuning.gossip),
+            anti_entropy: AntiEntropy::new(now, &self.tuning.gossip),
         };
         self.neighbors.insert(peer, neighbor);
     }
@@ -249,7 +245,8 @@ impl Gossip {
     /// Puts a message that is not a batch of records into a neighbour's outbox; tells whether there was room for it.
     fn post(&mut self, peer: &NodeId, message: Message) -> bool {
         let neighbor = self.neighbors.get_mut(peer);
-        let Some(neighbor) = neighbor.filter(|one| one.outbox.len() < OUTBOX) else {
+        let Some(neighbor) = neighbor.filter(|one| one.outbox.len() < self.tuning.gossip.outbox)
+        else {
             return false;
         };
         neighbor.outbox.push_back(message);

@@ -2,30 +2,15 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use super::Gossip;
+use super::{Gossip, Tuning};
 use crate::membership::Time;
 use crate::membership::interface::ConnId;
 use crate::membership::links::Links;
 use crate::membership::pace::end_of_round;
-use crate::membership::view::{MAX_NODES, View};
+use crate::membership::view::View;
 use crate::record::Version;
 use crate::wire::{MAX_SYNC_ENTRIES, Message, NodeId, ShortId};
-
-/// What was requested is not requested again in this time: several neighbours name it. If it has not come by then it is, so often.
-const REQUEST_TIMEOUT: Duration = Duration::from_millis(500);
-const MOST_TRIES: u32 = 3;
-/// What others named while an answer was on its way is requested this often: a neighbour that makes its answers come one by one must not
-/// have us send more.
-const REQUESTED_TOGETHER: Duration = Duration::from_millis(50);
-/// The most records requested at a time: half of the largest network. At the start of ten thousand nodes, a third of all records
-/// comes by request.
-const MOST_REQUESTED: usize = MAX_NODES / 2;
-/// The most requested of one neighbour: it may name nodes that it invented, and others are to be asked all the same.
-const MOST_REQUESTED_OF_ONE: usize = MOST_REQUESTED / 2;
-/// A request that was given up in vain counts for so long.
-const IN_VAIN_LASTS: Duration = Duration::from_secs(10);
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
@@ -43,8 +28,8 @@ impl Requests {
     }
 
     /// Whether a request was given up lately, and no anti-entropy round has begun since.
-    pub(super) fn were_in_vain(&self, now: Time) -> bool {
-        let lately = |at| now.saturating_sub(at) < IN_VAIN_LASTS;
+    pub(super) fn were_in_vain(&self, now: Time, tuning: &Tuning) -> bool {
+        let lately = |at| now.saturating_sub(at) < tuning.in_vain_lasts;
         self.in_vain.is_some_and(lately)
     }
 
@@ -146,8 +131,11 @@ impl Gossip {
             }
         }
         let lacks_most = missing.len() * 2 >= entries.len();
-        let of_it = MOST_REQUESTED_OF_ONE.saturating_sub(before);
-        let of_all = MOST_REQUESTED.saturating_sub(self.requests.open.len());
+        let tuning = &self.tuning.gossip;
+        let of_it = tuning.most_requested_of_one.saturating_sub(before);
+        let of_all = tuning
+            .most_requested
+            .saturating_sub(self.requests.open.len());
         missing.truncate(of_it.min(of_all));
         if missing.is_empty() {
             return;
@@ -156,7 +144,7 @@ impl Gossip {
         // What there was no room for in the outbox is requested when that is due again.
         self.request(peer, ids, lacks_most);
         self.count(peer, |branch| branch.requested += missing.len());
-        let again = now + REQUEST_TIMEOUT;
+        let again = now + self.tuning.gossip.request_timeout;
         let request = |(short, version)| (short, Request::of(version, of, again));
         self.requests.open.extend(missing.into_iter().map(request));
         self.requests.due = self.requests.due.or(Some(again));
@@ -178,7 +166,9 @@ impl Gossip {
         }
         let live = links.iter().filter(|link| link.is_live());
         let peers: BTreeMap<ConnId, NodeId> = live.map(|link| (link.conn(), link.peer())).collect();
-        let again = self.requests.take_late(now, view, &peers);
+        let again = self
+            .requests
+            .take_late(now, view, &peers, &self.tuning.gossip);
         for neighbor in self.neighbors.values_mut() {
             neighbor.branch.requested = 0;
         }
@@ -212,7 +202,8 @@ impl Gossip {
         if request.has_come(version) {
             self.requests.open.remove(short);
         } else if request.of == over {
-            let soon = end_of_round(now, self.tuning.pace.round(up).max(REQUESTED_TOGETHER));
+            let together = self.tuning.gossip.requested_together;
+            let soon = end_of_round(now, self.tuning.pace.round(up).max(together));
             request.again = request.again.min(soon);
             self.requests.due = self.requests.due.map(|due| due.min(soon));
         }
@@ -224,7 +215,13 @@ type Again = BTreeMap<(NodeId, bool), Vec<ShortId>>;
 
 impl Requests {
     /// Takes note of what did not come in time, and tells whom to ask next: one of the neighbours behind those connections.
-    fn take_late(&mut self, now: Time, view: &View, peers: &BTreeMap<ConnId, NodeId>) -> Again {
+    fn take_late(
+        &mut self,
+        now: Time,
+        view: &View,
+        peers: &BTreeMap<ConnId, NodeId>,
+        tuning: &Tuning,
+    ) -> Again {
         let mut again = Again::new();
         let ours = |short: &ShortId| Some(view.record_at(view.index(short)?).version());
         let before = self.open.len();
@@ -233,12 +230,12 @@ impl Requests {
                 return true;
             }
             let next = request.next(ours(short), |of| peers.contains_key(&of));
-            let Some(of) = next.filter(|_| request.tries < MOST_TRIES) else {
+            let Some(of) = next.filter(|_| request.tries < tuning.most_tries) else {
                 return false;
             };
             let came_not = request.tries > 0;
             (request.of, request.tries) = (of, request.tries + 1);
-            request.again = now + REQUEST_TIMEOUT;
+            request.again = now + tuning.request_timeout;
             let ids = again.entry((peers[&of], came_not)).or_default();
             ids.push(*short);
             true

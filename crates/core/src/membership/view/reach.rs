@@ -16,10 +16,6 @@ use super::{Flip, View};
 use crate::membership::Time;
 use crate::record::Record;
 
-/// Ways are followed back so many steps a node of the tables, each time who is up is derived: records that make them long, and break them
-/// one by one, must not cost more than a few walks over all nodes.
-const STEPS_PER_NODE: usize = 8;
-
 /// What changed since who is up was derived last.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
@@ -125,7 +121,7 @@ impl View {
         let was_live = self.pending.live.iter();
         strained.extend(was_live.filter(|&&index| self.leads(self.me, index)));
         let mut lost = Vec::new();
-        let mut steps_left = STEPS_PER_NODE * self.notes.len();
+        let mut steps_left = self.tuning.view.steps_per_node * self.notes.len();
         for index in strained {
             let falls = self.up.contains(index.at())
                 && index != self.me

@@ -19,7 +19,7 @@ fn sent(backlog: &mut Backlog, to: Slot, most: usize) -> Vec<u32> {
 
 #[test]
 fn a_neighbour_gets_a_record_once_and_its_successor_once() {
-    let (mut backlog, node) = (Backlog::default(), Index(70));
+    let (mut backlog, node) = (Backlog::new(32), Index(70));
     let to = backlog.join();
     backlog.offer(to, node);
     assert_eq!(sent(&mut backlog, to, 9), [70]);
@@ -36,7 +36,7 @@ fn a_neighbour_gets_a_record_once_and_its_successor_once() {
 
 #[test]
 fn batches_go_round_so_that_no_node_waits_for_ever() {
-    let mut backlog = Backlog::default();
+    let mut backlog = Backlog::new(32);
     let to = backlog.join();
     for node in 0..5 {
         backlog.offer(to, Index(node));
@@ -52,7 +52,7 @@ fn batches_go_round_so_that_no_node_waits_for_ever() {
 
 #[test]
 fn a_neighbour_is_told_once_and_gets_what_it_asks_for() {
-    let (mut backlog, at) = (Backlog::default(), Duration::from_millis(5));
+    let (mut backlog, at) = (Backlog::new(32), Duration::from_millis(5));
     let to = backlog.join();
     let (early, late) = (Index(1), Index(2));
     backlog.mention(to, late, at * 2);
@@ -110,7 +110,7 @@ proptest! {
     /// However many neighbours come and go: each stands where a map of its own would have it.
     #[test]
     fn every_neighbour_has_a_backlog_of_its_own(steps in prop::collection::vec(step(), 1..200)) {
-        let mut backlog = Backlog::default();
+        let mut backlog = Backlog::new(32);
         let mut plain: Vec<(Slot, BTreeMap<u32, Stand>)> = Vec::new();
         for step in steps {
             let count = plain.len().max(1);
