@@ -317,3 +317,8 @@ impl Neighbor {
         (!batch.is_empty()).then_some(Message::Records(batch))
     }
 }
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
