@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 
 use super::backlog::Slot;
-use super::waiting::Way;
+use super::waiting::Route;
 use super::{Gossip, Tuning};
 use crate::membership::Time;
 use crate::membership::interface::ConnId;
@@ -228,13 +228,13 @@ impl Gossip {
     fn pass_on(&mut self, now: Time, index: Index, change: Change, wait: Duration, view: &View) {
         let (at, tuning) = (now + wait, &self.tuning.gossip);
         let brings_back = change == Change::Gain && view.brings_back(index);
-        // A record that brings others back goes the way that news of those behind it went.
+        // A record that brings others back takes the route that news of those behind it took.
         let floods = self.flood.take(now, index, change, tuning) && !brings_back;
         let is_own = index == view.me();
         let body = view.record_at(index).body();
-        let way = if body.leaving {
+        let route = if body.leaving {
             // After a leave message there is no time for requests.
-            Way::Everywhere
+            Route::Everywhere
         } else if !is_own
             && body.links.is_empty()
             && matches!(change, Change::Gain | Change::Figures)
@@ -243,18 +243,18 @@ impl Gossip {
             return;
         } else if self.has_tree {
             match (floods, change) {
-                (false, _) => Way::Tree,
-                (true, Change::Gain) if !is_own => Way::Around,
+                (false, _) => Route::Tree,
+                (true, Change::Gain) if !is_own => Route::Around,
                 (true, Change::Gain | Change::Loss | Change::Suspicion | Change::Figures) => {
-                    Way::Everywhere
+                    Route::Everywhere
                 }
             }
         } else if is_own || matches!(change, Change::Loss | Change::Suspicion) {
-            Way::Everywhere
+            Route::Everywhere
         } else {
-            Way::FirstTurn
+            Route::FirstTurn
         };
-        let at = if way == Way::Tree && self.flood.goes_in_rounds(now, tuning) {
+        let at = if route == Route::Tree && self.flood.goes_in_rounds(now, tuning) {
             end_of_round(at, self.tuning.pace.round(view.up_count()))
         } else {
             at
@@ -262,10 +262,10 @@ impl Gossip {
         if brings_back {
             self.bridge = Some(self.bridge.map_or(at, |bridge| bridge.min(at)));
         }
-        self.waiting.push(at, index, way);
-        if way == Way::FirstTurn {
+        self.waiting.push(at, index, route);
+        if route == Route::FirstTurn {
             self.waiting
-                .push(at + tuning.second_turn, index, Way::SecondTurn);
+                .push(at + tuning.second_turn, index, Route::SecondTurn);
         }
     }
 
@@ -283,11 +283,11 @@ impl Gossip {
             lazy, lazy_batches, ..
         } = self.tuning.gossip;
         let by = now + lazy + lazy_batches * self.tuning.pace.round(view.up_count());
-        let ways = self.ways(view);
+        let fan_out = self.fan_out(view);
         while let Some(together) = self.waiting.pop_due(now) {
-            for (index, way) in together {
+            for (index, route) in together {
                 if view.has(index) {
-                    ways.pass_on(&mut self.backlog, view, index, way, by);
+                    fan_out.pass_on(&mut self.backlog, view, index, route, by);
                 }
             }
         }

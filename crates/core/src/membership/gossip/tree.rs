@@ -13,7 +13,7 @@
 
 use super::Gossip;
 use super::backlog::{Backlog, Slot, Slots};
-use super::waiting::Way;
+use super::waiting::Route;
 use crate::membership::Time;
 use crate::membership::links::Links;
 use crate::membership::view::{Index, View};
@@ -31,8 +31,8 @@ pub(super) struct Branch {
     pub(super) requested: usize,
 }
 
-/// The links as they stand while records are passed on.
-pub(super) struct Ways {
+/// The links to fan records out to, as they stand while records are passed on.
+pub(super) struct FanOut {
     neighbors: Vec<Neighbor>,
     eager: Slots,
     lazy: Slots,
@@ -47,31 +47,31 @@ struct Neighbor {
     lazy: bool,
 }
 
-impl Ways {
-    /// The neighbours shall get a node's newest record, which goes that way: now, or be told of it by then. Whoever has it, or will hear
+impl FanOut {
+    /// The neighbours shall get a node's newest record, by that route: they are sent it now, or told of it by then. Whoever has it, or will hear
     /// it from the node itself, does not need it.
     pub(super) fn pass_on(
         &self,
         backlog: &mut Backlog,
         view: &View,
         index: Index,
-        way: Way,
+        route: Route,
         by: Time,
     ) {
         let is_own = |neighbor: &&Neighbor| neighbor.index == Some(index);
-        if way == Way::Tree && !self.neighbors.iter().any(|neighbor| is_own(&neighbor)) {
+        if route == Route::Tree && !self.neighbors.iter().any(|neighbor| is_own(&neighbor)) {
             backlog.hand_on(index, &self.eager, &self.lazy, by);
             return;
         }
         let record = view.record_at(index);
         for neighbor in self.neighbors.iter().filter(|one| !is_own(one)) {
             let hears = || record.link_to(&neighbor.short).is_some();
-            let (sent, told) = match way {
-                Way::Everywhere => (true, false),
-                Way::Around if !hears() => (true, false),
-                Way::Around | Way::Tree => (!neighbor.lazy, neighbor.lazy),
-                Way::FirstTurn => (neighbor.comes_after_us && !hears(), false),
-                Way::SecondTurn => (!neighbor.comes_after_us && !hears(), false),
+            let (sent, told) = match route {
+                Route::Everywhere => (true, false),
+                Route::Around if !hears() => (true, false),
+                Route::Around | Route::Tree => (!neighbor.lazy, neighbor.lazy),
+                Route::FirstTurn => (neighbor.comes_after_us && !hears(), false),
+                Route::SecondTurn => (!neighbor.comes_after_us && !hears(), false),
             };
             if sent {
                 backlog.offer(neighbor.slot, index);
@@ -98,7 +98,7 @@ pub(super) fn next_names(
 }
 
 impl Gossip {
-    pub(super) fn ways(&self, view: &View) -> Ways {
+    pub(super) fn fan_out(&self, view: &View) -> FanOut {
         let all = || self.neighbors.iter();
         let some = |lazy| {
             let some = all().filter(move |(_, one)| one.branch.lazy == lazy);
@@ -114,7 +114,7 @@ impl Gossip {
                 lazy: one.branch.lazy,
             }
         });
-        Ways {
+        FanOut {
             neighbors: neighbors.collect(),
             eager: some(false),
             lazy: some(true),
