@@ -38,7 +38,7 @@ use inbox::Inbox;
 use limits::Limits;
 pub(super) use relay::Heard;
 use requests::Requests;
-use tree::Branch;
+use tree::PushMode;
 pub(super) use tuning::Tuning;
 use waiting::Waiting;
 
@@ -55,7 +55,7 @@ struct Neighbor {
     superfluous: Option<bool>,
     /// It was told once that this end could do without the link. It may act on that even if it was taken back since.
     offered: bool,
-    branch: Branch,
+    push: PushMode,
     limits: Limits,
     anti_entropy: AntiEntropy,
 }
@@ -141,7 +141,7 @@ impl Gossip {
             outbox: VecDeque::new(),
             superfluous: None,
             offered: false,
-            branch: self.new_branch(links, was_up),
+            push: self.new_push_mode(links, was_up),
             limits: Limits::new(now, &self.tuning.gossip),
             anti_entropy: AntiEntropy::new(now, &self.tuning.gossip),
         };
@@ -153,7 +153,7 @@ impl Gossip {
         let neighbor = self.neighbors.remove(peer)?;
         self.backlog.leave(neighbor.slot);
         Some(Gone {
-            was_eager: !neighbor.branch.lazy,
+            was_eager: !neighbor.push.lazy,
             offered: neighbor.offered,
         })
     }
@@ -161,7 +161,7 @@ impl Gossip {
     /// Whether a neighbour is on the tree.
     pub(super) fn is_eager(&self, peer: &NodeId) -> bool {
         let neighbor = self.neighbors.get(peer);
-        neighbor.is_some_and(|one| !one.branch.lazy)
+        neighbor.is_some_and(|one| !one.push.lazy)
     }
 
     /// The network became a full mesh, or ceased to be one.

@@ -135,7 +135,7 @@ impl Gossip {
         match view.accept(record, now, Some(from.peer), from.over_loopback) {
             Outcome::Newer(index, change, before) => {
                 self.has_come(now, &short, version, from.conn, view.up_count());
-                self.count(&from.peer, |branch| branch.news += 1);
+                self.count(&from.peer, |push| push.news += 1);
                 self.relay(now, index, change, from.slot, view);
                 Heard::News {
                     index,
@@ -147,7 +147,7 @@ impl Gossip {
                 self.backlog.settle(from.slot, index);
                 // What floods comes by many links, and so does a last record.
                 if !leaving && !self.flood.is_under_way(now, index, &self.tuning.gossip) {
-                    self.count(&from.peer, |branch| branch.repeats += 1);
+                    self.count(&from.peer, |push| push.repeats += 1);
                 }
                 Heard::Nothing
             }

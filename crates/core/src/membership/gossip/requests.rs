@@ -115,7 +115,7 @@ impl Gossip {
         let Some(neighbor) = self.neighbors.get(peer) else {
             return;
         };
-        let (of, slot, before) = (neighbor.conn, neighbor.slot, neighbor.branch.requested);
+        let (of, slot, before) = (neighbor.conn, neighbor.slot, neighbor.push.requested);
         let mut missing = Vec::new();
         for (short, version) in entries {
             let have = view.index(short);
@@ -143,7 +143,7 @@ impl Gossip {
         let ids = missing.iter().map(|(short, _)| *short).collect();
         // What there was no room for in the outbox is requested when that is due again.
         self.request(peer, ids, lacks_most);
-        self.count(peer, |branch| branch.requested += missing.len());
+        self.count(peer, |push| push.requested += missing.len());
         let again = now + self.tuning.gossip.request_timeout;
         let request = |(short, version)| (short, Request::of(version, of, again));
         self.requests.open.extend(missing.into_iter().map(request));
@@ -170,13 +170,13 @@ impl Gossip {
             .requests
             .take_late(now, view, &peers, &self.tuning.gossip);
         for neighbor in self.neighbors.values_mut() {
-            neighbor.branch.requested = 0;
+            neighbor.push.requested = 0;
         }
         for request in self.requests.open.values() {
             let [first, ..] = request.tellers;
             let peer = first.and_then(|(_, of)| peers.get(&of));
             if let Some(neighbor) = peer.and_then(|peer| self.neighbors.get_mut(peer)) {
-                neighbor.branch.requested += 1;
+                neighbor.push.requested += 1;
             }
         }
         for ((peer, came_not), ids) in again {

@@ -19,10 +19,10 @@ use crate::membership::links::Links;
 use crate::membership::view::{Index, View};
 use crate::wire::{MAX_SYNC_ENTRIES, Message, NodeId, ShortId};
 
-/// A link's part in the tree.
+/// How records are pushed to a neighbour, and what is counted to decide it.
 #[derive(Debug, Default)]
-pub(super) struct Branch {
-    /// Off the tree: records are named, and sent on request.
+pub(super) struct PushMode {
+    /// Lazy push, off the tree: records are named, and sent on request. Else eager push.
     pub(super) lazy: bool,
     /// Records that came over it lately: new ones, and those that another link had brought.
     pub(super) news: u32,
@@ -101,7 +101,7 @@ impl Gossip {
     pub(super) fn fan_out(&self, view: &View) -> FanOut {
         let all = || self.neighbors.iter();
         let some = |lazy| {
-            let some = all().filter(move |(_, one)| one.branch.lazy == lazy);
+            let some = all().filter(move |(_, one)| one.push.lazy == lazy);
             self.backlog.slots(some.map(|(_, one)| one.slot))
         };
         let neighbors = all().map(|(peer, one)| {
@@ -111,7 +111,7 @@ impl Gossip {
                 short,
                 index: view.index(&short),
                 comes_after_us: self.me < *peer,
-                lazy: one.branch.lazy,
+                lazy: one.push.lazy,
             }
         });
         FanOut {
@@ -123,23 +123,24 @@ impl Gossip {
 
     /// The neighbours on the tree whose links are in use.
     fn eager<'a>(&'a self, links: &'a Links) -> impl Iterator<Item = &'a NodeId> {
-        let eager = self.neighbors.iter().filter(|(_, one)| !one.branch.lazy);
+        let eager = self.neighbors.iter().filter(|(_, one)| !one.push.lazy);
         eager
             .map(|(peer, _)| peer)
             .filter(|peer| links.is_live(peer))
     }
 
-    /// A new link's part: one to a node that was in view already has yet to show that it is quicker than the path by which it was.
-    pub(super) fn new_branch(&self, links: &Links, was_up: bool) -> Branch {
-        Branch {
+    /// The push mode of a new link. One to a node that was in view already is lazy, until it shows that it is quicker than the path by which
+    /// that node was in view.
+    pub(super) fn new_push_mode(&self, links: &Links, was_up: bool) -> PushMode {
+        PushMode {
             lazy: was_up && self.has_tree && self.eager(links).next().is_some(),
-            ..Branch::default()
+            ..PushMode::default()
         }
     }
 
-    pub(super) fn count(&mut self, peer: &NodeId, count: impl FnOnce(&mut Branch)) {
+    pub(super) fn count(&mut self, peer: &NodeId, count: impl FnOnce(&mut PushMode)) {
         if let Some(neighbor) = self.neighbors.get_mut(peer) {
-            count(&mut neighbor.branch);
+            count(&mut neighbor.push);
         }
     }
 
@@ -149,16 +150,16 @@ impl Gossip {
         let Some(neighbor) = self.neighbors.get_mut(peer) else {
             return;
         };
-        let Branch {
+        let PushMode {
             lazy,
             news,
             repeats,
             ..
-        } = neighbor.branch;
+        } = neighbor.push;
         if news + repeats < self.tuning.gossip.least_judged {
             return;
         }
-        (neighbor.branch.news, neighbor.branch.repeats) = (0, 0);
+        (neighbor.push.news, neighbor.push.repeats) = (0, 0);
         let is_late = repeats > news;
         if self.has_tree
             && is_late
@@ -188,7 +189,7 @@ impl Gossip {
     }
 
     pub(super) fn set_lazy(&mut self, peer: &NodeId, lazy: bool) {
-        self.count(peer, |branch| branch.lazy = lazy);
+        self.count(peer, |push| push.lazy = lazy);
     }
 
     /// A node with no link on the tree goes back to one neighbour.
@@ -205,7 +206,7 @@ impl Gossip {
         }
         let lazy = self
             .paired(links)
-            .filter(|(one, link)| one.branch.lazy && link.is_live());
+            .filter(|(one, link)| one.push.lazy && link.is_live());
         let nearest = lazy.min_by_key(|(_, link)| (link.rtt_us(), link.peer()));
         if let Some(peer) = nearest.map(|(_, link)| link.peer())
             && self.post(&peer, Message::Graft(Vec::new()))
