@@ -2,7 +2,7 @@
 //!
 //! A tree saves most where much happens at once, and costs a little time: it has more hops than the shortest paths. So while little
 //! happens, gains and losses flood, and only storms and measurements take the tree. In a storm each change, flooding or not, keeps the bucket
-//! empty. In storms records also travel along the tree in rounds, many in one message; a few go as they come.
+//! empty. In storms records also travel along the tree in batches, many in one message; a few go as they come.
 
 use std::collections::VecDeque;
 
@@ -45,7 +45,7 @@ impl Flood {
     }
 
     /// One more record for the tree: does it wait for others?
-    pub(super) fn goes_in_rounds(&mut self, now: Time, tuning: &Tuning) -> bool {
+    pub(super) fn is_batched(&mut self, now: Time, tuning: &Tuning) -> bool {
         !self.alone.take(now, tuning.unbatched(), 1)
     }
 
@@ -99,7 +99,7 @@ mod tests {
     fn records_wait_for_each_other_only_in_a_storm() {
         let minute = Duration::from_secs(60);
         let mut flood = Flood::default();
-        let mut waits = |at| flood.goes_in_rounds(at, TUNING);
+        let mut waits = |at| flood.is_batched(at, TUNING);
         assert!(waits(Time::ZERO), "a start is a storm");
         let storm = (0..200).filter(|_| waits(minute));
         assert_eq!(storm.count(), 150);

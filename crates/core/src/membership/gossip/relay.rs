@@ -11,7 +11,7 @@ use super::{Gossip, Tuning};
 use crate::membership::Time;
 use crate::membership::interface::ConnId;
 use crate::membership::links::Links;
-use crate::membership::pace::end_of_round;
+use crate::membership::pace::end_of_batch;
 use crate::membership::view::{Before, Change, Index, Outcome, View};
 use crate::record::Record;
 use crate::wire::{Message, NodeId};
@@ -254,8 +254,8 @@ impl Gossip {
         } else {
             Route::FirstTurn
         };
-        let at = if route == Route::Tree && self.flood.goes_in_rounds(now, tuning) {
-            end_of_round(at, self.tuning.pace.round(view.up_count()))
+        let at = if route == Route::Tree && self.flood.is_batched(now, tuning) {
+            end_of_batch(at, self.tuning.pace.batch(view.up_count()))
         } else {
             at
         };
@@ -282,7 +282,7 @@ impl Gossip {
         let Tuning {
             lazy, lazy_batches, ..
         } = self.tuning.gossip;
-        let by = now + lazy + lazy_batches * self.tuning.pace.round(view.up_count());
+        let by = now + lazy + lazy_batches * self.tuning.pace.batch(view.up_count());
         let fan_out = self.fan_out(view);
         while let Some(together) = self.waiting.pop_due(now) {
             for (index, route) in together {

@@ -7,7 +7,7 @@ use super::{Gossip, Tuning};
 use crate::membership::Time;
 use crate::membership::interface::ConnId;
 use crate::membership::links::Links;
-use crate::membership::pace::end_of_round;
+use crate::membership::pace::end_of_batch;
 use crate::membership::view::View;
 use crate::record::Version;
 use crate::wire::{MAX_SYNC_ENTRIES, Message, NodeId, ShortId};
@@ -203,7 +203,7 @@ impl Gossip {
             self.requests.open.remove(short);
         } else if request.of == over {
             let together = self.tuning.gossip.requested_together;
-            let soon = end_of_round(now, self.tuning.pace.round(up).max(together));
+            let soon = end_of_batch(now, self.tuning.pace.batch(up).max(together));
             request.again = request.again.min(soon);
             self.requests.due = self.requests.due.map(|due| due.min(soon));
         }
