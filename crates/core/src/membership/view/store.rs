@@ -14,16 +14,16 @@ use crate::wire::NodeId;
 /// What is known of a node beside its record: twenty bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Notes {
-    /// Of a node that is up: the one before it on the way by which it was found, in the tables of `reach`. Of one that never was: who
+    /// Of a node that is up: its predecessor on the path by which it was found, in the tables of `reach`. Of one that never was: who
     /// brought it, in the table of [`Bringers`]. Else [`NOBODY`].
-    pub(super) way: u32,
+    pub(super) predecessor: u32,
     pub(super) since: Stamp,
     pub(super) received: Stamp,
     relayed: Stamp,
     pub(super) over_loopback: bool,
 }
 
-/// No way, or no bringer.
+/// No predecessor, or no bringer.
 pub(super) const NOBODY: u32 = u32::MAX;
 
 /// A time in ms, in five bytes: that is 34 years. Later ones stand still.
@@ -179,7 +179,7 @@ impl View {
         let index = self.ids.hold_hinted(&record.id(), record.place());
         self.reach_place(index);
         self.notes[index.at()] = Notes {
-            way: from.map_or(NOBODY, |from| self.bringers.add(from)),
+            predecessor: from.map_or(NOBODY, |from| self.bringers.add(from)),
             since: Stamp::of(now),
             received: Stamp::of(now),
             relayed: Stamp::NEVER,
@@ -208,7 +208,7 @@ impl View {
         self.notes.reserve_exact(room - self.notes.len());
         self.records.resize(places, None);
         let nothing = Notes {
-            way: NOBODY,
+            predecessor: NOBODY,
             since: Stamp::NEVER,
             received: Stamp::NEVER,
             relayed: Stamp::NEVER,
@@ -256,7 +256,9 @@ impl View {
     }
 
     fn is_lost(&self, index: Index) -> bool {
-        self.has(index) && self.notes[index.at()].way == NOBODY && !self.up.contains(index.at())
+        self.has(index)
+            && self.notes[index.at()].predecessor == NOBODY
+            && !self.up.contains(index.at())
     }
 
     /// Whether a node lists a link to one that was lost sight of, in the run that it was in: what is remembered of that one, and of
@@ -278,7 +280,7 @@ impl View {
         if self.records[index.at()].take().is_none() {
             return false;
         }
-        self.lost_count -= usize::from(self.notes[index.at()].way == NOBODY);
+        self.lost_count -= usize::from(self.notes[index.at()].predecessor == NOBODY);
         self.take_bringer(index);
         self.down_since.remove(&index);
         self.count -= 1;
@@ -288,9 +290,9 @@ impl View {
 
     /// A node that was never up is, or is forgotten: it no longer counts against who brought it.
     pub(super) fn take_bringer(&mut self, index: Index) {
-        let way = std::mem::replace(&mut self.notes[index.at()].way, NOBODY);
-        if way != NOBODY {
-            self.bringers.remove(way);
+        let predecessor = std::mem::replace(&mut self.notes[index.at()].predecessor, NOBODY);
+        if predecessor != NOBODY {
+            self.bringers.remove(predecessor);
         }
     }
 

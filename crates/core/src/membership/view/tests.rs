@@ -106,7 +106,7 @@ fn a_node_is_up_when_links_that_both_ends_list_lead_to_it() {
     take(&mut view, record(2, 2, &[1]), 1);
     assert_eq!(ups(&view.derive_up(at(2), &live)), (0, 1));
     assert!(!view.is_up(&id(3)));
-    // 3 finds another way.
+    // 3 finds another path.
     take(&mut view, record(3, 2, &[1]), 1);
     assert_eq!(ups(&view.derive_up(at(3), &live)), (0, 0));
     take(&mut view, record(1, 2, &[0, 2, 3]), 1);
