@@ -8,7 +8,7 @@
 //! The same happens on a link to a node that was not in view, when the link is new and when it comes back. Where two parts of a split
 //! network meet, what each remembers of the other is as old as the split, and nodes that died or left since would be shown once more: the
 //! survivors' old records list the dead. So as in OSPF (RFC 2328, section 10.3, states Exchange and Loading) such a link is listed, and
-//! who is up is derived over it, only when that *first round* is through or took too long. A node that has lost nobody has nothing to
+//! who is up is derived over it, only when that *first round* is through or took too long. A node in whose view nobody is unreachable has nothing to
 //! wait for.
 //!
 //! And where all old neighbours of a node die together, with others elsewhere: what passed between their death and the first new link came
@@ -221,7 +221,7 @@ impl Gossip {
         if known <= few {
             self.offer_all(&peer, view);
         }
-        self.offer_news_of_lost(&peer, view);
+        self.offer_news_of_unreachable(&peer, view);
         if hello.digest == view.digest() {
             return;
         }
@@ -246,7 +246,7 @@ impl Gossip {
         peer: &NodeId,
         view: &View,
     ) -> bool {
-        has_lost(peer, view) && self.begin_first_round(now, peer, true, view)
+        has_unreachable(peer, view) && self.begin_first_round(now, peer, true, view)
     }
 
     /// Until when a link must not be listed, since its first round is under way.
@@ -293,11 +293,11 @@ impl Gossip {
 
     /// Offers what came in about nodes that are not in view again, and may soon be, as another link waits: no comparison of views would
     /// tell.
-    pub(in crate::membership) fn offer_news_of_lost(&mut self, peer: &NodeId, view: &View) {
+    pub(in crate::membership) fn offer_news_of_unreachable(&mut self, peer: &NodeId, view: &View) {
         let Some(neighbor) = self.neighbors.get(peer) else {
             return;
         };
-        for index in view.lost() {
+        for index in view.unreachable() {
             let entry = view.entry(index);
             if entry.received > entry.since && entry.record.id() != *peer {
                 self.backlog.offer(neighbor.slot, index);
@@ -481,8 +481,8 @@ fn hears_nobody_but(peer: &NodeId, links: &Links) -> bool {
     others.all(Link::is_missing)
 }
 
-/// Whether records are kept of nodes that were lost sight of, that one aside: records that may have grown old.
-fn has_lost(peer: &NodeId, view: &View) -> bool {
+/// Whether records are kept of unreachable nodes, other than that one: these records may be out of date.
+fn has_unreachable(peer: &NodeId, view: &View) -> bool {
     let peer = view.index(&peer.abbreviated());
-    view.lost().any(|index| Some(index) != peer)
+    view.unreachable().any(|index| Some(index) != peer)
 }

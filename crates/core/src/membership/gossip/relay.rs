@@ -272,7 +272,7 @@ impl Gossip {
     /// Gives every neighbour what waited for its time, unless it has it by now.
     pub(in crate::membership) fn release(&mut self, now: Time, view: &View) {
         if let Some(at) = self.bridge.take() {
-            // News of those behind that link, who may have died or left since they were lost sight of, goes no later than the link.
+            // News of those behind that link, which may have died or left since they became unreachable, goes no later than the link.
             self.waiting.hasten(at, at + self.tuning.gossip.second_turn);
         }
         if self.waiting.next_due().is_none_or(|due| due > now) {

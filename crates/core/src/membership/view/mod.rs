@@ -102,8 +102,8 @@ pub struct View {
     up: FixedBitSet,
     count: usize,
     up_count: usize,
-    /// Nodes that were up, and are not.
-    lost_count: usize,
+    /// Nodes that were up and are not: those that are unreachable, or have left.
+    unreachable_count: usize,
     /// The sum of the fingerprints of all nodes that are up, and the digest made of it last.
     sum: u128,
     digest: Cell<Option<(u128, ViewDigest)>>,
@@ -146,7 +146,7 @@ impl View {
             up: FixedBitSet::new(),
             count: 0,
             up_count: 0,
-            lost_count: 0,
+            unreachable_count: 0,
             sum: 0,
             digest: Cell::new(None),
             sums: vec![0; 1 << MAX_BUCKETS_LOG2].into(),
@@ -157,7 +157,7 @@ impl View {
         };
         view.me = view.insert(own, Duration::ZERO, None, false);
         view.up.insert(view.me.at());
-        view.lost_count = 0;
+        view.unreachable_count = 0;
         view.note_flip(Duration::ZERO, view.me);
         view
     }

@@ -80,7 +80,7 @@ impl View {
         let ids = ids.read();
         let before = self.up.clone();
         let mut gained = std::mem::take(&mut self.pending.gained);
-        let lost = self.cut_off(&ids, live);
+        let taken_down = self.cut_off(&ids, live);
         let mut found = Vec::new();
         for &index in live {
             if !self.up.contains(index.at()) && !self.is_leaving(index) {
@@ -90,7 +90,7 @@ impl View {
         }
         gained.sort_unstable();
         gained.dedup();
-        for &index in lost.iter().chain(&gained) {
+        for &index in taken_down.iter().chain(&gained) {
             if self.up.contains(index.at()) {
                 found.push(index);
             } else if let Some(predecessor) = self.look_for_predecessor(&ids, index) {
@@ -121,7 +121,7 @@ impl View {
         let mut strained = std::mem::take(&mut self.pending.strained);
         let was_live = self.pending.live.iter();
         strained.extend(was_live.filter(|&&index| self.leads(self.me, index)));
-        let mut lost = Vec::new();
+        let mut taken_down = Vec::new();
         let mut steps_left = self.tuning.view.steps_per_node * self.notes.len();
         for index in strained {
             let falls = self.up.contains(index.at())
@@ -129,10 +129,10 @@ impl View {
                 && !self.holds(index, live)
                 && !self.turns(ids, index, &mut steps_left);
             if falls {
-                self.fell(ids, index, &mut lost);
+                self.fell(ids, index, &mut taken_down);
             }
         }
-        lost
+        taken_down
     }
 
     /// Whether the link from a node's predecessor to it still stands.
@@ -171,21 +171,21 @@ impl View {
     }
 
     /// Takes down a node and its subtree.
-    fn fell(&mut self, ids: &Places<'_>, index: Index, lost: &mut Vec<Index>) {
-        let first = lost.len();
-        lost.push(index);
+    fn fell(&mut self, ids: &Places<'_>, index: Index, taken_down: &mut Vec<Index>) {
+        let first = taken_down.len();
+        taken_down.push(index);
         let mut next = first;
-        while let Some(&index) = lost.get(next) {
+        while let Some(&index) = taken_down.get(next) {
             next += 1;
             self.up.remove(index.at());
             self.notes[index.at()].predecessor = NOBODY;
-            self.lost_count += 1;
+            self.unreachable_count += 1;
             let record = self.record_at(index);
             for (link, hint) in record.standing_links() {
                 if let Some(peer) = ids.find(&link.peer, hint)
                     && self.leads(index, peer)
                 {
-                    lost.push(peer);
+                    taken_down.push(peer);
                 }
             }
         }
@@ -232,7 +232,7 @@ impl View {
     }
 
     fn take_predecessor(&mut self, index: Index, predecessor: Index) {
-        self.lost_count -= usize::from(self.notes[index.at()].predecessor == NOBODY);
+        self.unreachable_count -= usize::from(self.notes[index.at()].predecessor == NOBODY);
         self.take_bringer(index);
         self.notes[index.at()].predecessor = predecessor.0;
         self.up.insert(index.at());

@@ -186,7 +186,7 @@ impl View {
             over_loopback,
         };
         self.records[index.at()] = Some(record);
-        self.lost_count += usize::from(from.is_none());
+        self.unreachable_count += usize::from(from.is_none());
         self.count += 1;
         self.pending.gained(index);
         index
@@ -243,35 +243,36 @@ impl View {
         })
     }
 
-    /// The nodes that were up, and can't be reached any more; those that said farewell aside.
-    pub(in crate::membership) fn lost(&self) -> impl Iterator<Item = Index> + '_ {
+    /// The unreachable nodes: those that were up, can't be reached any more, and did not say that they leave.
+    pub(in crate::membership) fn unreachable(&self) -> impl Iterator<Item = Index> + '_ {
         // At the start of a large network there are none, and this is asked for every link.
-        let places = if self.lost_count == 0 {
+        let places = if self.unreachable_count == 0 {
             0..0
         } else {
             0..self.notes.len()
         };
-        let lost = places.map(Index::from_place);
-        lost.filter(|&index| self.is_lost(index) && !self.record_at(index).body().leaving)
+        let unreachable = places.map(Index::from_place);
+        unreachable
+            .filter(|&index| self.is_unreachable(index) && !self.record_at(index).body().leaving)
     }
 
-    fn is_lost(&self, index: Index) -> bool {
+    fn is_unreachable(&self, index: Index) -> bool {
         self.has(index)
             && self.notes[index.at()].predecessor == NOBODY
             && !self.up.contains(index.at())
     }
 
-    /// Whether a node lists a link to one that was lost sight of, in the run that it was in: what is remembered of that one, and of
+    /// Whether a node lists a link to one that is unreachable, to the run that it was in: what is remembered of that one, and of
     /// those behind it, may soon count again.
     pub(in crate::membership) fn brings_back(&self, index: Index) -> bool {
-        if self.lost_count == 0 {
+        if self.unreachable_count == 0 {
             return false;
         }
         let ids = self.ids.read();
         let record = self.record_at(index);
         let mut peers = record.standing_links().filter_map(|(link, hint)| {
             let peer = ids.find(&link.peer, hint)?;
-            self.is_lost(peer).then_some(peer)
+            self.is_unreachable(peer).then_some(peer)
         });
         peers.any(|peer| record.lists_at(self.record_at(peer), peer.0))
     }
@@ -280,7 +281,7 @@ impl View {
         if self.records[index.at()].take().is_none() {
             return false;
         }
-        self.lost_count -= usize::from(self.notes[index.at()].predecessor == NOBODY);
+        self.unreachable_count -= usize::from(self.notes[index.at()].predecessor == NOBODY);
         self.take_bringer(index);
         self.down_since.remove(&index);
         self.count -= 1;
