@@ -21,7 +21,7 @@ use fixedbitset::FixedBitSet;
 
 use super::Time;
 use super::tuning::Tuning as All;
-use crate::record::{Hint, Record};
+use crate::record::{Record, TableIndex};
 use crate::wire::{MAX_BUCKETS_LOG2, NodeId, ShortId, ViewDigest};
 pub use change::Change;
 pub use digest::bucket;
@@ -183,7 +183,7 @@ impl View {
     /// The place of a node.
     #[must_use]
     pub fn index(&self, id: &ShortId) -> Option<Index> {
-        let index = self.ids.read().find(id, &Hint::default())?;
+        let index = self.ids.read().find(id, &TableIndex::default())?;
         self.has(index).then_some(index)
     }
 

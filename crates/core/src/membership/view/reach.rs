@@ -53,10 +53,10 @@ impl View {
         let record = self.record_at(index);
         let ids = self.ids.read();
         let renewed = record.body().run_id != next.body().run_id;
-        for (link, hint) in record.standing_links() {
+        for (link, remembered) in record.standing_links() {
             let after = next.link_to(&link.peer);
             let lost = leaves || renewed || after.is_none_or(|after| after.run != link.run);
-            let Some(peer) = ids.find(&link.peer, hint).filter(|_| lost) else {
+            let Some(peer) = ids.find(&link.peer, remembered).filter(|_| lost) else {
                 continue;
             };
             if self.leads(index, peer) {
@@ -181,8 +181,8 @@ impl View {
             self.notes[index.at()].predecessor = NOBODY;
             self.unreachable_count += 1;
             let record = self.record_at(index);
-            for (link, hint) in record.standing_links() {
-                if let Some(peer) = ids.find(&link.peer, hint)
+            for (link, remembered) in record.standing_links() {
+                if let Some(peer) = ids.find(&link.peer, remembered)
                     && self.leads(index, peer)
                 {
                     taken_down.push(peer);
@@ -207,7 +207,7 @@ impl View {
         let links = record
             .into_iter()
             .flat_map(|record| record.standing_links());
-        let peers = links.filter_map(|(link, hint)| ids.find(&link.peer, hint));
+        let peers = links.filter_map(|(link, remembered)| ids.find(&link.peer, remembered));
         peers.filter(|&peer| peer != self.me && self.up.contains(peer.at()))
     }
 
@@ -221,7 +221,7 @@ impl View {
             }
             let first = found.len();
             let links = self.record_at(index).standing_links();
-            let peers = links.filter_map(|(link, hint)| ids.find(&link.peer, hint));
+            let peers = links.filter_map(|(link, remembered)| ids.find(&link.peer, remembered));
             let is_new =
                 |peer: &Index| !self.up.contains(peer.at()) && self.are_linked(*peer, index);
             found.extend(peers.filter(is_new));
@@ -255,7 +255,7 @@ impl View {
     pub fn mutual_links(&self, index: Index) -> impl Iterator<Item = Index> + '_ {
         let ids = self.ids.read();
         let links = self.record_at(index).standing_links();
-        let peers = links.filter_map(move |(link, hint)| ids.find(&link.peer, hint));
+        let peers = links.filter_map(move |(link, remembered)| ids.find(&link.peer, remembered));
         peers.filter(move |&peer| self.are_linked(peer, index))
     }
 }

@@ -88,11 +88,11 @@ impl Bringers {
 impl View {
     /// Where a record's node stands, if it is here: first where the record says, which needs no look at the shared table.
     fn find(&self, record: &Arc<Record>) -> Option<Index> {
-        let hinted = Index(record.place().get());
-        if let Some(Some(have)) = self.records.get(hinted.at())
-            && (self.ids.is_settled(hinted) || have.id() == record.id())
+        let remembered = Index(record.place().get());
+        if let Some(Some(have)) = self.records.get(remembered.at())
+            && (self.ids.is_settled(remembered) || have.id() == record.id())
         {
-            return Some(hinted);
+            return Some(remembered);
         }
         let short = record.id().abbreviated();
         let index = self.ids.read().find(&short, record.place())?;
@@ -176,7 +176,7 @@ impl View {
         from: Option<NodeId>,
         over_loopback: bool,
     ) -> Index {
-        let index = self.ids.hold_hinted(&record.id(), record.place());
+        let index = self.ids.hold_remembered(&record.id(), record.place());
         self.reach_place(index);
         self.notes[index.at()] = Notes {
             predecessor: from.map_or(NOBODY, |from| self.bringers.add(from)),
@@ -270,8 +270,8 @@ impl View {
         }
         let ids = self.ids.read();
         let record = self.record_at(index);
-        let mut peers = record.standing_links().filter_map(|(link, hint)| {
-            let peer = ids.find(&link.peer, hint)?;
+        let mut peers = record.standing_links().filter_map(|(link, remembered)| {
+            let peer = ids.find(&link.peer, remembered)?;
             self.is_unreachable(peer).then_some(peer)
         });
         peers.any(|peer| record.lists_at(self.record_at(peer), peer.0))
