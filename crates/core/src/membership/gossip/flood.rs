@@ -1,7 +1,7 @@
-//! Which news goes over every link, tree or not: gains, losses and suspicions, as long as they are few.
+//! Which news goes over every link, tree or not: gains, withdrawn links and suspicion reports, as long as they are few.
 //!
 //! A tree saves most where much happens at once, and costs a little time: it has more hops than the shortest paths. So while little
-//! happens, gains and losses flood, and only storms and measurements take the tree. In a storm each change, flooding or not, keeps the bucket
+//! happens, gains and withdrawals flood, and only storms and measurements take the tree. In a storm each change, flooding or not, keeps the bucket
 //! empty. In storms records also travel along the tree in batches, many in one message; a few go as they come.
 
 use std::collections::VecDeque;
@@ -31,7 +31,7 @@ impl Flood {
         tuning: &Tuning,
     ) -> bool {
         let floods = match change {
-            Change::Gain | Change::Loss => self.changes.take(now, tuning.changes(), 1),
+            Change::Gain | Change::Withdrawal => self.changes.take(now, tuning.changes(), 1),
             Change::Suspicion => self.suspicions.take(now, tuning.suspicions(), 1),
             Change::Figures => return false,
         };
@@ -65,12 +65,12 @@ mod tests {
     const TUNING: &Tuning = &Tuning::DEFAULT;
 
     fn floods(flood: &mut Flood, at: Duration, news: u32) -> usize {
-        let one = |index| flood.take(at, Index(index), Change::Loss, TUNING);
+        let one = |index| flood.take(at, Index(index), Change::Withdrawal, TUNING);
         (0..news).map(one).filter(|floods| *floods).count()
     }
 
     #[test]
-    fn a_few_gains_and_losses_flood_and_a_storm_takes_the_tree() {
+    fn a_few_gains_and_withdrawals_flood_and_a_storm_takes_the_tree() {
         let second = Duration::from_secs(1);
         let mut flood = Flood::default();
         assert_eq!(floods(&mut flood, Time::ZERO, 100), 0, "a start is a storm");
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn suspicions_flood_now_and_then_and_take_nothing_from_losses() {
+    fn suspicions_flood_now_and_then_and_take_nothing_from_withdrawals() {
         let minute = Duration::from_secs(60);
         let mut flood = Flood::default();
         let one = |index| flood.take(minute, Index(index), Change::Suspicion, TUNING);
@@ -111,7 +111,12 @@ mod tests {
     fn what_is_kept_of_floods_is_bounded() {
         let mut flood = Flood::default();
         for ms in 0..100_000 {
-            flood.take(Duration::from_millis(ms), Index(0), Change::Loss, TUNING);
+            flood.take(
+                Duration::from_millis(ms),
+                Index(0),
+                Change::Withdrawal,
+                TUNING,
+            );
             assert!(flood.recent.len() <= 64);
         }
     }

@@ -182,7 +182,7 @@ impl Gossip {
         let recent = view.note_relay(index, now);
         let since = recent.map(|at| now.saturating_sub(at));
         let wait = match change {
-            Change::Loss | Change::Suspicion => {
+            Change::Withdrawal | Change::Suspicion => {
                 let spacing = since.map(|since| tuning.relay_spacing.saturating_sub(since));
                 spacing
                     .unwrap_or_default()
@@ -245,11 +245,11 @@ impl Gossip {
             match (floods, change) {
                 (false, _) => Route::Tree,
                 (true, Change::Gain) if !is_own => Route::Around,
-                (true, Change::Gain | Change::Loss | Change::Suspicion | Change::Figures) => {
+                (true, Change::Gain | Change::Withdrawal | Change::Suspicion | Change::Figures) => {
                     Route::Everywhere
                 }
             }
-        } else if is_own || matches!(change, Change::Loss | Change::Suspicion) {
+        } else if is_own || matches!(change, Change::Withdrawal | Change::Suspicion) {
             Route::Everywhere
         } else {
             Route::FirstTurn

@@ -9,7 +9,7 @@ use crate::membership::view::Index;
 /// The route of a record: over which links it is passed on, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Route {
-    /// Flooding, over all of them: a loss that floods, a leave message.
+    /// Flooding, over all of them: a withdrawal that floods, a leave message.
     Everywhere,
     /// Flooding, but not to neighbours of the node itself, which hear it from there: a gain that floods.
     Around,

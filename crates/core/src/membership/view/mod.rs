@@ -110,7 +110,7 @@ pub struct View {
     /// The sums of the upper halves of these fingerprints, for each of the finest ranges of ids.
     sums: Box<[u64]>,
     bringers: Bringers,
-    /// When a node turned unreachable, where it said farewell, or took it back, after that.
+    /// When a node turned unreachable, where it said after that that it leaves, or took that back.
     down_since: BTreeMap<Index, Stamp>,
     pending: Pending,
     schedule: Schedule,
@@ -304,9 +304,9 @@ impl View {
             .collect()
     }
 
-    /// Asks for reachability to be derived. After a loss that happens as soon as it may; a gain may wait for company.
-    pub(super) fn derive_soon(&mut self, now: Time, loss: bool) {
-        let (wait, spacing) = self.tuning.pace.derive_wait(self.up_count, loss);
+    /// Asks for reachability to be derived. After a withdrawal that happens as soon as it may; a gain may wait for company.
+    pub(super) fn derive_soon(&mut self, now: Time, withdrawal: bool) {
+        let (wait, spacing) = self.tuning.pace.derive_wait(self.up_count, withdrawal);
         let schedule = &mut self.schedule;
         let due = (now + wait).max(schedule.derived.map_or(now, |at| at + spacing));
         schedule.derive_due = Some(schedule.derive_due.map_or(due, |before| before.min(due)));

@@ -43,7 +43,7 @@ impl View {
         if !leaves && (difference.gained || difference.renewed || left) {
             self.pending.gained(index);
         }
-        if left || !(leaves || difference.lost || difference.renewed) {
+        if left || !(leaves || difference.withdrawn || difference.renewed) {
             return;
         }
         if leaves {
@@ -55,8 +55,8 @@ impl View {
         let renewed = record.body().run_id != next.body().run_id;
         for (link, remembered) in record.standing_links() {
             let after = next.link_to(&link.peer);
-            let lost = leaves || renewed || after.is_none_or(|after| after.run != link.run);
-            let Some(peer) = ids.find(&link.peer, remembered).filter(|_| lost) else {
+            let is_withdrawn = leaves || renewed || after.is_none_or(|after| after.run != link.run);
+            let Some(peer) = ids.find(&link.peer, remembered).filter(|_| is_withdrawn) else {
                 continue;
             };
             if self.leads(index, peer) {

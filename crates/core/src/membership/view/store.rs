@@ -135,17 +135,17 @@ impl View {
         }
         let difference = Difference::between(have, &record);
         let change = difference.change(&record);
-        let farewell = have.body().leaving != record.body().leaving;
+        let leaving_changed = have.body().leaving != record.body().leaving;
         let up = self.up.contains(index.at());
         if up {
             let (old, new) = (have.fingerprint(), record.fingerprint());
             self.shift_sums(&record.id(), old, new);
         }
-        if difference.lost || difference.gained || difference.renewed || farewell {
+        if difference.withdrawn || difference.gained || difference.renewed || leaving_changed {
             self.note_links(index, &record, difference);
         }
         let notes = &mut self.notes[index.at()];
-        if farewell {
+        if leaving_changed {
             if !up {
                 self.down_since.entry(index).or_insert(notes.since);
             }

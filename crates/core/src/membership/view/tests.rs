@@ -149,8 +149,8 @@ fn only_newer_records_are_taken() {
         (four, Outcome::Older(at_1)),
         (six.clone(), newer(Change::Gain, Some(five))),
         (seven.clone(), newer(Change::Figures, Some(six))),
-        (eight.clone(), newer(Change::Loss, Some(seven))),
-        (leaving(1, 9), newer(Change::Loss, Some(eight))),
+        (eight.clone(), newer(Change::Withdrawal, Some(seven))),
+        (leaving(1, 9), newer(Change::Withdrawal, Some(eight))),
     ] {
         assert_eq!(take(&mut view, given, 9), outcome);
     }
@@ -243,8 +243,8 @@ fn versions_are_listed_bucket_by_bucket() {
 }
 
 /// When the derivation is due that is asked for at `now`, with so many nodes up.
-fn derivation(view: &mut View, now: Duration, loss: bool) -> Duration {
-    view.derive_soon(now, loss);
+fn derivation(view: &mut View, now: Duration, withdrawal: bool) -> Duration {
+    view.derive_soon(now, withdrawal);
     let due = view.schedule.derive_due.unwrap();
     assert_eq!(view.deadline(), due.min(view.schedule.forget_due));
     due
@@ -279,7 +279,7 @@ fn in_a_larger_network_gains_wait_for_company_and_derivations_keep_their_distanc
     assert_eq!(
         derivation(&mut view, at(9) + ms, true),
         at(9) + ms,
-        "a loss does not wait"
+        "a withdrawal does not wait"
     );
     assert!(
         view.derive_if_due(at(9), [id(1)].into_iter()).is_none(),
