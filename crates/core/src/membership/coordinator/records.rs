@@ -49,7 +49,7 @@ impl Core {
                     .handle_versions(now, &peer, told, &entries, &self.view);
                 self.end_first_rounds(ended);
             }
-            Message::Want(ids) => self.gossip.handle_request(&peer, &ids, &self.view),
+            Message::Request(ids) => self.gossip.handle_request(&peer, &ids, &self.view),
             Message::Superfluous(superfluous) => {
                 if self.links.mark_by_peer(&peer, superfluous) {
                     self.overlay.plan_soon(now, self.view.up_count());

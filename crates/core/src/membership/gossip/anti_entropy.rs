@@ -406,7 +406,7 @@ impl Gossip {
             first.wanted.extend(wanted);
         }
         if !ids.is_empty() {
-            self.post(peer, Message::Want(ids));
+            self.post(peer, Message::Request(ids));
         }
         if more {
             self.start_round(peer, view);

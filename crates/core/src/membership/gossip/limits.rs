@@ -37,7 +37,7 @@ impl Limits {
                 let within = self.rounds.take(now, tuning.rounds(), 1);
                 within.then_some(()).ok_or("digest exchanges")
             }
-            Message::Want(_) | Message::Have(_) | Message::Graft(_) | Message::Prune => {
+            Message::Request(_) | Message::Have(_) | Message::Graft(_) | Message::Prune => {
                 let within = self.names.take(now, tuning.names(), 1);
                 within.then_some(()).ok_or("words about records")
             }

@@ -153,7 +153,7 @@ impl Gossip {
     /// Requests records of a neighbour, which is grafted to the tree with it or not.
     fn request(&mut self, peer: &NodeId, ids: Vec<ShortId>, graft: bool) {
         if !graft {
-            self.post(peer, Message::Want(ids));
+            self.post(peer, Message::Request(ids));
         } else if self.post(peer, Message::Graft(ids)) {
             self.set_lazy(peer, false);
         }

@@ -178,7 +178,7 @@ impl Node {
                 self.gossip
                     .handle_versions(now, &peer, told, &entries, view);
             }
-            Message::Want(ids) => self.gossip.handle_request(&peer, &ids, view),
+            Message::Request(ids) => self.gossip.handle_request(&peer, &ids, view),
             Message::Have(entries) => self.gossip.handle_have(now, &peer, &entries, view),
             Message::Graft(ids) => self.gossip.handle_graft(&peer, &ids, view),
             Message::Prune => self.gossip.handle_prune(&peer),

@@ -98,7 +98,7 @@ fn a_record_that_did_not_come_along_the_tree_is_requested() {
     }
     net.run(S);
     assert_eq!(net.nodes[0].seq(4), Some(2));
-    let requests = [&Message::Want(vec![id(4).abbreviated()])];
+    let requests = [&Message::Request(vec![id(4).abbreviated()])];
     let words = net.words(0, 1);
     let others = words
         .iter()
@@ -167,7 +167,7 @@ fn a_record_that_gossip_missed_is_found_by_an_anti_entropy_round() {
         rounds += 1;
     }
     assert_eq!(rounds, 3, "views stand still for 1.2 s first");
-    let [Message::Digests { .. }, Message::Want(ids)] = net.words(0, 1)[..] else {
+    let [Message::Digests { .. }, Message::Request(ids)] = net.words(0, 1)[..] else {
         panic!("{:?}", net.words(0, 1));
     };
     assert_eq!(*ids, [id(2).abbreviated()]);
