@@ -85,7 +85,7 @@ struct First {
     /// It has told all.
     all_told: bool,
     /// Records that were requested and have not come.
-    wanted: VecDeque<(ShortId, Version)>,
+    requested: VecDeque<(ShortId, Version)>,
 }
 
 impl First {
@@ -97,7 +97,7 @@ impl First {
             comparisons_left: tuning.first_comparisons,
             told: (0, BTreeSet::new()),
             all_told: false,
-            wanted: VecDeque::new(),
+            requested: VecDeque::new(),
         }
     }
 
@@ -117,24 +117,24 @@ impl First {
 
     /// Records came in; tells whether these were the last to wait for, or the wait was too long.
     fn is_over(&mut self, now: Time, view: &View, tuning: &Tuning) -> bool {
-        if !self.all_told && self.wanted.is_empty() {
+        if !self.all_told && self.requested.is_empty() {
             return false;
         }
-        let (before, mut lacking) = (self.wanted.len(), 0);
+        let (before, mut lacking) = (self.requested.len(), 0);
         for _ in 0..before {
             if lacking == tuning.most_lacking {
                 break;
             }
-            let (id, version) = self.wanted.pop_back().expect("one for each turn");
+            let (id, version) = self.requested.pop_back().expect("one for each turn");
             if lacks(view, &id, version) {
-                self.wanted.push_front((id, version));
+                self.requested.push_front((id, version));
                 lacking += 1;
             }
         }
-        if self.wanted.len() < before {
+        if self.requested.len() < before {
             self.until = (now + tuning.first_step).min(self.latest);
         }
-        self.all_told && self.wanted.is_empty() || self.until < now
+        self.all_told && self.requested.is_empty() || self.until < now
     }
 }
 
@@ -227,7 +227,7 @@ impl Gossip {
         }
         if was_up {
             if hears_nobody_but(&peer, links) {
-                // Nobody tells what passed us by since the others fell silent.
+                // No other neighbour sends what we missed since they fell silent.
                 self.begin_first_round(now, &peer, false, view);
             }
             return;
@@ -272,8 +272,8 @@ impl Gossip {
         begins
     }
 
-    /// A link was lost. Where each that is left may be younger than its silence, what passed in between came over none of them, and
-    /// nobody will tell of it. One comparison is enough, however many are lost: a neighbour admits few.
+    /// A link was lost. If each link that is left may be younger than its silence, the news of that time came over none of them, and no
+    /// neighbour will send it. One round is enough, however many links are lost: a neighbour admits few.
     pub(in crate::membership) fn fill_gap(&mut self, now: Time, view: &View, links: &Links) {
         let silence = self.tuning.gossip.longest_silence;
         let listed = || self.paired(links).filter(|(_, link)| link.is_listed());
@@ -291,8 +291,8 @@ impl Gossip {
         }
     }
 
-    /// Offers what came in about nodes that are not in view again, and may soon be, as another link waits: no comparison of views would
-    /// tell.
+    /// Offers the records that came in of unreachable nodes. These nodes may soon be up, as another link waits to be listed, and no
+    /// comparison of views shows their records, since digests cover the nodes that are up.
     pub(in crate::membership) fn offer_news_of_unreachable(&mut self, peer: &NodeId, view: &View) {
         let Some(neighbor) = self.neighbors.get(peer) else {
             return;
@@ -380,20 +380,20 @@ impl Gossip {
         view: &View,
     ) -> bool {
         let theirs: BTreeMap<ShortId, Version> = entries.iter().copied().collect();
-        let wanted: Vec<(ShortId, Version)> = theirs
+        let requested: Vec<(ShortId, Version)> = theirs
             .iter()
             .filter(|(id, version)| lacks(view, id, **version))
             .map(|(id, version)| (*id, *version))
             .take(MAX_SYNC_ENTRIES)
             .collect();
         let newer = newer_than_theirs(view, log2, buckets, &theirs);
-        let ids: Vec<ShortId> = wanted.iter().map(|(id, _)| *id).collect();
+        let ids: Vec<ShortId> = requested.iter().map(|(id, _)| *id).collect();
         let tuning = &self.tuning.gossip;
         let Some(neighbor) = self.neighbors.get_mut(peer) else {
             return false;
         };
         let anti_entropy = &mut neighbor.anti_entropy;
-        if !(newer.is_empty() && wanted.is_empty()) {
+        if !(newer.is_empty() && requested.is_empty()) {
             anti_entropy.pause = tuning.differs_for;
             anti_entropy.next = now + tuning.next_round;
         }
@@ -403,7 +403,7 @@ impl Gossip {
         let mut more = false;
         if let Some(first) = &mut anti_entropy.first {
             more = first.hear(now, log2, buckets, tuning);
-            first.wanted.extend(wanted);
+            first.requested.extend(requested);
         }
         if !ids.is_empty() {
             self.post(peer, Message::Request(ids));

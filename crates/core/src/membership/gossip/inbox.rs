@@ -1,4 +1,4 @@
-//! News whose signatures nobody has verified yet.
+//! News whose signatures are not verified yet.
 //!
 //! Records wait here until the inputs that are there already have been handled. Then the newest record of each node is verified first, many
 //! at a time: the older ones need no verification, which is the most expensive part. So a busy node skips versions in place of falling

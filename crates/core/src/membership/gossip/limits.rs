@@ -23,8 +23,8 @@ impl Limits {
         }
     }
 
-    /// Whether a message is within its limit; else what the neighbour sent too much of. Records are counted once it is known which are
-    /// news.
+    /// Whether a message is within its limit; else the kind of which the neighbour sent too many. Records are counted once it is known which
+    /// are news.
     pub(super) fn admit(
         &mut self,
         now: Time,
@@ -35,11 +35,13 @@ impl Limits {
             Message::Records(_) | Message::Hello(_) => Ok(()),
             Message::Digests { .. } | Message::Versions { .. } | Message::Superfluous(_) => {
                 let within = self.rounds.take(now, tuning.rounds(), 1);
-                within.then_some(()).ok_or("digest exchanges")
+                within
+                    .then_some(())
+                    .ok_or("messages of anti-entropy rounds")
             }
             Message::Request(_) | Message::Have(_) | Message::Graft(_) | Message::Prune => {
                 let within = self.names.take(now, tuning.names(), 1);
-                within.then_some(()).ok_or("words about records")
+                within.then_some(()).ok_or("messages that name records")
             }
         }
     }

@@ -1,13 +1,13 @@
 //! Records between neighbours: each neighbour gets the newest record of every node, once where that can be had.
 //!
-//! A newer record goes to every neighbour that is not known to have it: as a whole along a tree, by name over the other links
-//! (`tree`); in a full mesh every node hears each record from the node itself. What a neighbour may lack is a *set of nodes*
+//! A newer record goes to every neighbour that is not known to have it: eager push sends it along a tree, lazy push names it over the
+//! other links (`tree`). In a full mesh every node hears each record from the node itself. What a neighbour may lack is a *set of nodes*
 //! (`backlog`), and the newest record of each is encoded at the moment of sending: memory is bounded by the number of nodes, and a slow
 //! link gets fewer, newer records. Records that a neighbour named and that did not come are requested (`requests`). What all this
 //! misses, an anti-entropy round between two neighbours finds (`anti_entropy`).
 //!
-//! This owner keeps for each neighbour what it may lack, what waits to be sent to it, its part in the tree, its anti-entropy rounds, and
-//! its rate limits. It alone puts records into the view. It reads the links, and changes none.
+//! This owner keeps for each neighbour what it may lack, what waits to be sent to it, its push mode, its anti-entropy rounds, and its rate
+//! limits. It alone puts records into the view. It reads the links, and changes none.
 
 mod anti_entropy;
 mod backlog;
@@ -100,7 +100,7 @@ impl Neighbor {
         match self.in_flight {
             Some(since) => Some(since + stalled),
             // What is kept for a link that is not in use waits for it to come back.
-            None => backlog.told_due(self.slot).filter(|_| link.is_live()),
+            None => backlog.named_due(self.slot).filter(|_| link.is_live()),
         }
     }
 }
@@ -195,7 +195,7 @@ impl Gossip {
         in_flight.is_some_and(|since| now >= since + self.tuning.gossip.stalled)
     }
 
-    /// Whether a neighbour has something due: to be told, or to have left.
+    /// Whether a neighbour is to be sent something now, or has not taken the last message in time.
     pub(super) fn is_due(&self, now: Time, link: &Link) -> bool {
         let neighbor = self.neighbors.get(&link.peer());
         let due =

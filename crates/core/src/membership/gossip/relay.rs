@@ -46,9 +46,8 @@ pub(in crate::membership) enum Heard {
 }
 
 impl Gossip {
-    /// Records came from a neighbour. Those that can be taken at once are returned; news that nobody has verified waits until the inputs that
-    /// are there already have been handled. Tells also whether any does. Nothing is returned where the neighbour sent more news
-    /// than it may.
+    /// Records came from a neighbour. Returns those that can be taken at once, and whether others wait: news that is not verified waits until
+    /// the inputs that are there already have been handled. `None` if the neighbour sent more news than it may.
     pub(in crate::membership) fn receive(
         &mut self,
         now: Time,
@@ -145,7 +144,7 @@ impl Gossip {
             }
             Outcome::Same(index) => {
                 self.backlog.settle(from.slot, index);
-                // What floods comes by many links, and so does a last record.
+                // A flooded record comes over many links, and so does a leave message.
                 if !leaving && !self.flood.is_under_way(now, index, &self.tuning.gossip) {
                     self.count(&from.peer, |push| push.repeats += 1);
                 }
@@ -193,7 +192,7 @@ impl Gossip {
             Change::Gain => tuning.next_relay,
             Change::Figures => tuning.figures_relay,
         };
-        // Nobody but the neighbour that brought it is known to have it.
+        // Only the neighbour that brought it is known to have it.
         self.backlog.renew(index);
         self.backlog.settle(from, index);
         self.pass_on(now, index, change, wait, view);
@@ -239,7 +238,7 @@ impl Gossip {
             && body.links.is_empty()
             && matches!(change, Change::Gain | Change::Figures)
         {
-            // A newcomer that lists no link yet can be reached by nobody else; its next record is on its way.
+            // No other node can reach a newcomer that lists no link yet; its next record will list one.
             return;
         } else if self.has_tree {
             match (floods, change) {
@@ -269,7 +268,7 @@ impl Gossip {
         }
     }
 
-    /// Gives every neighbour what waited for its time, unless it has it by now.
+    /// Passes on the records whose time has come, to every neighbour that does not have them by now.
     pub(in crate::membership) fn release(&mut self, now: Time, view: &View) {
         if let Some(at) = self.bridge.take() {
             // News of those behind that link, which may have died or left since they became unreachable, goes no later than the link.

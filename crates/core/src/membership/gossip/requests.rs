@@ -39,13 +39,13 @@ impl Requests {
     }
 }
 
-/// A record that neighbours told of, and that is not here yet.
+/// A record that neighbours named, and that is not here yet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Request {
-    /// Neighbours that told of it, and of which version: whoever was asked first, whoever else told of the newest, and the last one else to
-    /// tell. One of them may be a liar.
-    tellers: [Option<(Version, ConnId)>; 3],
-    /// Who was asked last, and when somebody is asked again.
+    /// Neighbours that named it, and in which version: the one that was asked first, another one that named the newest version, and the
+    /// last other one to name it. One of them may be Byzantine.
+    sources: [Option<(Version, ConnId)>; 3],
+    /// The neighbour that was asked last, and when the next one is asked.
     of: ConnId,
     again: Time,
     /// How often it was asked for since a version of it came.
@@ -53,52 +53,52 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// The first one to tell of it is asked now.
+    /// The first neighbour to name it is asked now.
     fn of(version: Version, of: ConnId, again: Time) -> Self {
         Self {
-            tellers: [Some((version, of)), None, None],
+            sources: [Some((version, of)), None, None],
             of,
             again,
             tries: 1,
         }
     }
 
-    /// Who told of a newer version than that, the newest first.
-    fn tellers_of(&self, newer_than: Option<Version>) -> Vec<(Version, ConnId)> {
-        let tellers = self.tellers.into_iter().flatten();
-        let mut newer: Vec<_> = tellers.filter(|(v, _)| newer_than < Some(*v)).collect();
+    /// The neighbours that named a newer version than that, the newest version first.
+    fn sources_of(&self, newer_than: Option<Version>) -> Vec<(Version, ConnId)> {
+        let sources = self.sources.into_iter().flatten();
+        let mut newer: Vec<_> = sources.filter(|(v, _)| newer_than < Some(*v)).collect();
         newer.sort_by_key(|(version, _)| Reverse(*version));
         newer
     }
 
-    /// One more neighbour tells of it.
+    /// One more neighbour names it.
     fn hear(&mut self, version: Version, of: ConnId) {
-        let mut tellers = self.tellers.iter_mut().flatten();
-        if let Some((told, _)) = tellers.find(|(_, by)| *by == of) {
+        let mut sources = self.sources.iter_mut().flatten();
+        if let Some((told, _)) = sources.find(|(_, by)| *by == of) {
             *told = version.max(*told);
         } else {
-            self.tellers[2] = Some((version, of));
+            self.sources[2] = Some((version, of));
         }
-        let [_, newest, last] = &mut self.tellers;
-        let told = |teller: Option<(Version, ConnId)>| teller.map(|(version, _)| version);
+        let [_, newest, last] = &mut self.sources;
+        let told = |source: Option<(Version, ConnId)>| source.map(|(version, _)| version);
         if told(*last) > told(*newest) {
             std::mem::swap(newest, last);
         }
     }
 
-    /// Whom to ask next, of those that have a newer one than we: in turn.
+    /// The neighbour to ask next: in turn, of those that have a newer version than we.
     fn next(&self, ours: Option<Version>, is_live: impl Fn(ConnId) -> bool) -> Option<ConnId> {
-        let mut have = self.tellers_of(ours);
+        let mut have = self.sources_of(ours);
         have.retain(|(_, of)| is_live(*of));
         let asked = have.iter().position(|(_, of)| *of == self.of);
         let turn = asked.map_or(0, |asked| (asked + 1) % have.len());
         have.get(turn).map(|(_, of)| *of)
     }
 
-    /// A version of it came; tells whether that is all that was told of.
+    /// A version of it came; tells whether it is the newest one that was named.
     fn has_come(&mut self, version: Version) -> bool {
         self.tries = 0;
-        self.tellers_of(Some(version)).is_empty()
+        self.sources_of(Some(version)).is_empty()
     }
 }
 
@@ -141,7 +141,7 @@ impl Gossip {
             return;
         }
         let ids = missing.iter().map(|(short, _)| *short).collect();
-        // What there was no room for in the outbox is requested when that is due again.
+        // If there was no room in the outbox, the records are requested when they are due again.
         self.request(peer, ids, lacks_most);
         self.count(peer, |push| push.requested += missing.len());
         let again = now + self.tuning.gossip.request_timeout;
@@ -173,7 +173,7 @@ impl Gossip {
             neighbor.push.requested = 0;
         }
         for request in self.requests.open.values() {
-            let [first, ..] = request.tellers;
+            let [first, ..] = request.sources;
             let peer = first.and_then(|(_, of)| peers.get(&of));
             if let Some(neighbor) = peer.and_then(|peer| self.neighbors.get_mut(peer)) {
                 neighbor.push.requested += 1;
@@ -214,7 +214,7 @@ impl Gossip {
 type Again = BTreeMap<(NodeId, bool), Vec<ShortId>>;
 
 impl Requests {
-    /// Takes note of what did not come in time, and tells whom to ask next: one of the neighbours behind those connections.
+    /// Takes note of the records that did not come in time, and tells which neighbour behind those connections to ask next.
     fn take_late(
         &mut self,
         now: Time,
@@ -241,7 +241,7 @@ impl Requests {
             true
         });
         if self.open.len() < before {
-            // Nobody will name it once more.
+            // No neighbour will name it once more.
             self.in_vain = Some(now);
         }
         self.due = self.open.values().map(|request| request.again).min();

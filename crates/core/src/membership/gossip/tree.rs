@@ -48,8 +48,8 @@ struct Neighbor {
 }
 
 impl FanOut {
-    /// The neighbours shall get a node's newest record, by that route: they are sent it now, or told of it by then. Whoever has it, or will hear
-    /// it from the node itself, does not need it.
+    /// The neighbours shall get a node's newest record, by that route: they are sent it now, or have it named by then. Neighbours that have it, or
+    /// will hear it from the node itself, do not need it.
     pub(super) fn pass_on(
         &self,
         backlog: &mut Backlog,
@@ -66,7 +66,7 @@ impl FanOut {
         let record = view.record_at(index);
         for neighbor in self.neighbors.iter().filter(|one| !is_own(one)) {
             let hears = || record.link_to(&neighbor.short).is_some();
-            let (sent, told) = match route {
+            let (sent, named) = match route {
                 Route::Everywhere => (true, false),
                 Route::Around if !hears() => (true, false),
                 Route::Around | Route::Tree => (!neighbor.lazy, neighbor.lazy),
@@ -75,8 +75,8 @@ impl FanOut {
             };
             if sent {
                 backlog.offer(neighbor.slot, index);
-            } else if told {
-                backlog.mention(neighbor.slot, index, by);
+            } else if named {
+                backlog.name(neighbor.slot, index, by);
             }
         }
     }
@@ -89,12 +89,12 @@ pub(super) fn next_names(
     backlog: &mut Backlog,
     view: &View,
 ) -> Option<Message> {
-    let told = backlog.take_told(slot, now, MAX_SYNC_ENTRIES);
+    let named = backlog.take_named(slot, now, MAX_SYNC_ENTRIES);
     let version = |index| {
         let record = view.record_at(index);
         (record.id().abbreviated(), record.version())
     };
-    (!told.is_empty()).then(|| Message::Have(told.into_iter().map(version).collect()))
+    (!named.is_empty()).then(|| Message::Have(named.into_iter().map(version).collect()))
 }
 
 impl Gossip {
@@ -172,7 +172,7 @@ impl Gossip {
         }
     }
 
-    /// The neighbour hears what we have from somebody else.
+    /// Another neighbour brings it our records sooner.
     pub(in crate::membership) fn handle_prune(&mut self, peer: &NodeId) {
         self.set_lazy(peer, true);
     }

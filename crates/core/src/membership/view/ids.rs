@@ -1,4 +1,4 @@
-//! Who stands where: the ids of nodes, interned to small numbers that tables are indexed by.
+//! The ids of nodes, interned to small numbers that tables are indexed by: a node's place.
 //!
 //! A node makes one table of ids for itself. In a simulator all cores share one, so that a record, which they share as well, can
 //! remember the indices of its node and of the peers of its links: [`TableIndex`]. Such an index is checked against the table whenever it is
@@ -42,13 +42,13 @@ pub struct Ids {
 struct Table {
     places: Vec<Place>,
     free: Vec<Index>,
-    /// Never iterated: its order is nobody's.
+    /// Never iterated: its order differs from run to run.
     by_id: HashMap<ShortId, Index, Keyed>,
 }
 
 /// What is known of a place; a look at a place is a look at one line of the cache.
 struct Place {
-    /// Who stands there, or stood there last.
+    /// The node at that place, or the last one that had it.
     id: ShortId,
     /// Where that node stands on the ring.
     ring: u64,
@@ -159,7 +159,7 @@ impl Places<'_> {
         Some(index)
     }
 
-    /// Who stands there, or stood there last.
+    /// The id of the node at that place, or of the last one that had it.
     pub(super) fn id(&self, index: Index) -> &ShortId {
         &self.table.places[index.at()].id
     }

@@ -86,7 +86,7 @@ impl Bringers {
 }
 
 impl View {
-    /// Where a record's node stands, if it is here: first where the record says, which needs no look at the shared table.
+    /// The place of a record's node, if it is here. The index that the record remembers is tried first: it needs no look at the shared table.
     fn find(&self, record: &Arc<Record>) -> Option<Index> {
         let remembered = Index(record.place().get());
         if let Some(Some(have)) = self.records.get(remembered.at())
