@@ -15,10 +15,11 @@ tuning! {
         /// How many steps from node to predecessor a derivation of reachability may take for every place of the tables, when it looks for
         /// other paths to nodes whose predecessor may be gone. Records that make paths long, and break them one by one, must not cost
         /// more than a few walks over all nodes. If the steps are used up, nodes are taken down and found again by a walk, and the result is the
-        /// same. Halved or doubled: the most that a derivation costs.
+        /// same. Halved or doubled: the most that a derivation costs. Halved, the run B of gossip's constants is the same.
         steps_per_node: usize = 8, 0 => 1_000_000;
         /// How many nodes an anti-entropy round sums up in one bucket, about; there are 1024 buckets at most (`MAX_BUCKETS_LOG2`). A bucket
-        /// that differs costs 32 bytes for each of its nodes, a bucket that does not costs 8 or less. Halved: sums take twice the bytes. Doubled: versions do.
+        /// that differs costs 32 bytes for each of its nodes, a bucket that does not costs 8 or less. Halved: sums take twice the bytes.
+        /// Doubled: versions do. Runs A and B of gossip's constants change by no more than chance.
         nodes_per_bucket: usize = 8, 1 => 100_000;
     }
 }
