@@ -27,10 +27,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::Time;
 use super::gossip::Gossip;
-use super::interface::{Action, Config, Event, Input, Tables};
+use super::interface::{Action, Config, Event, Input, Remembered, Tables};
 use super::links::{Link, Links};
 use super::out::Out;
-use super::overlay::candidates::Remembered;
 use super::overlay::{Overlay, Seen};
 use super::own_record::{Around, OwnRecord};
 use super::view::{Derived, Ids, Index, View};

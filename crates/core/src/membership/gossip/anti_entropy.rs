@@ -21,9 +21,10 @@ use std::time::Duration;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Gossip, Neighbor, Tuning};
+use super::{Gossip, Neighbor};
 use crate::membership::Time;
 use crate::membership::links::{Link, Links};
+use crate::membership::tuning::gossip::Tuning;
 use crate::membership::view::{Index, View};
 use crate::record::Version;
 use crate::wire::{Hello, MAX_SYNC_ENTRIES, Message, NodeId, ShortId, ViewDigest};

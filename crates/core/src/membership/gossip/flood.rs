@@ -6,9 +6,9 @@
 
 use std::collections::VecDeque;
 
-use super::Tuning;
 use crate::bucket::Bucket;
 use crate::membership::Time;
+use crate::membership::tuning::gossip::Tuning;
 use crate::membership::view::{Change, Index};
 
 /// See the module's documentation. It begins empty: a start is a storm.

@@ -1,8 +1,8 @@
 //! What a neighbour may send: a peer over a limit is disconnected, with a code, and counted.
 
-use super::Tuning;
 use crate::bucket::{Bucket, Rate};
 use crate::membership::Time;
+use crate::membership::tuning::gossip::Tuning;
 use crate::wire::Message;
 
 /// What one neighbour may still send.

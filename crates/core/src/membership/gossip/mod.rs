@@ -17,7 +17,6 @@ mod limits;
 mod relay;
 mod requests;
 mod tree;
-mod tuning;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,7 +27,7 @@ use super::Time;
 use super::interface::ConnId;
 use super::links::{Link, Links};
 use super::out::Out;
-use super::tuning::Tuning as All;
+use super::tuning::Tuning;
 use super::view::{Index, View};
 use crate::wire::{BATCH_BYTES, Message, NodeId};
 use anti_entropy::{AntiEntropy, Outvoted};
@@ -39,7 +38,6 @@ use limits::Limits;
 pub(super) use relay::Heard;
 use requests::Requests;
 use tree::PushMode;
-pub(super) use tuning::Tuning;
 use waiting::Waiting;
 
 /// What gossip keeps of a neighbour: a node to which there is a link, in use or not.
@@ -74,7 +72,7 @@ pub(super) struct Gone {
 pub(super) struct Gossip {
     me: NodeId,
     network: Arc<str>,
-    tuning: Arc<All>,
+    tuning: Arc<Tuning>,
     /// One for each link, in the same order.
     neighbors: BTreeMap<NodeId, Neighbor>,
     backlog: Backlog,
@@ -106,7 +104,7 @@ impl Neighbor {
 }
 
 impl Gossip {
-    pub(super) fn new(me: NodeId, network: Arc<str>, tuning: Arc<All>) -> Self {
+    pub(super) fn new(me: NodeId, network: Arc<str>, tuning: Arc<Tuning>) -> Self {
         Self {
             me,
             network,

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 
+use super::Gossip;
 use super::backlog::Slot;
 use super::waiting::Route;
-use super::{Gossip, Tuning};
 use crate::membership::Time;
 use crate::membership::interface::ConnId;
 use crate::membership::links::Links;
 use crate::membership::pace::end_of_batch;
+use crate::membership::tuning::gossip::Tuning;
 use crate::membership::view::{Before, Change, Index, Outcome, View};
 use crate::record::Record;
 use crate::wire::{Message, NodeId};

@@ -3,11 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::{Gossip, Tuning};
+use super::Gossip;
 use crate::membership::Time;
 use crate::membership::interface::ConnId;
 use crate::membership::links::Links;
 use crate::membership::pace::end_of_batch;
+use crate::membership::tuning::gossip::Tuning;
 use crate::membership::view::View;
 use crate::record::Version;
 use crate::wire::{MAX_SYNC_ENTRIES, Message, NodeId, ShortId};

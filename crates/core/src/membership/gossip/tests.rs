@@ -6,10 +6,11 @@ use std::time::Duration;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
+use super::Heard;
 use super::testing::{DELAY, Net, Node, body, forged, id, record};
-use super::{Heard, Tuning};
 use crate::membership::Time;
 use crate::membership::tuning::Tuning as All;
+use crate::membership::tuning::gossip::Tuning;
 use crate::wire::Message;
 
 const TUNING: &Tuning = &Tuning::DEFAULT;

@@ -11,8 +11,6 @@ mod link;
 mod loss;
 mod probing;
 pub mod rtt;
-mod tuning;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -20,7 +18,7 @@ use std::time::Duration;
 
 use super::Time;
 use super::interface::{ConnId, Connected};
-use super::tuning::Tuning as All;
+use super::tuning::Tuning;
 use crate::record::{Direction, LinkState};
 use crate::wire::NodeId;
 use collision::{Collisions, counter};
@@ -29,7 +27,6 @@ use damping::Damping;
 use detector::Detector;
 pub(super) use link::Link;
 use link::Phase;
-pub(super) use tuning::Tuning;
 
 /// What happened to a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +62,7 @@ pub(super) struct Adopted {
 #[derive(Debug)]
 pub(super) struct Links {
     me: NodeId,
-    tuning: Arc<All>,
+    tuning: Arc<Tuning>,
     probe_interval: Duration,
     links: BTreeMap<NodeId, Link>,
     /// Whose each connection is, those that lost a collision among them.
@@ -96,7 +93,7 @@ impl DerefMut for Edit<'_> {
 }
 
 impl Links {
-    pub(super) fn new(me: NodeId, probe_interval: Duration, tuning: Arc<All>) -> Self {
+    pub(super) fn new(me: NodeId, probe_interval: Duration, tuning: Arc<Tuning>) -> Self {
         Self {
             me,
             tuning,

@@ -10,8 +10,6 @@ mod digest;
 pub mod ids;
 mod reach;
 mod store;
-mod tuning;
-
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +18,8 @@ use std::time::Duration;
 use fixedbitset::FixedBitSet;
 
 use super::Time;
-use super::tuning::Tuning as All;
+use super::tuning::Tuning;
+pub use super::tuning::view::MAX_NODES;
 use crate::record::{Record, TableIndex};
 use crate::wire::{MAX_BUCKETS_LOG2, NodeId, ShortId, ViewDigest};
 pub use change::Change;
@@ -28,10 +27,7 @@ pub use digest::bucket;
 pub use ids::{Ids, Index, ring_position};
 use reach::Pending;
 use store::{Bringers, Notes, Stamp};
-pub(super) use tuning::Tuning;
 
-/// The largest number of nodes in the view: above the ten thousand that area-net is made for, at about 1 kB each.
-pub const MAX_NODES: usize = 32_768;
 /// The largest number of records of nodes that are not up, from one neighbour: what a neighbour can make us keep by inventing
 /// nodes.
 pub const MAX_DOWN_PER_NEIGHBOUR: u32 = 2048;
@@ -95,7 +91,7 @@ pub(super) struct Derived {
 #[derive(Debug)]
 pub struct View {
     ids: Arc<Ids>,
-    tuning: Arc<All>,
+    tuning: Arc<Tuning>,
     me: Index,
     records: Vec<Option<Arc<Record>>>,
     notes: Vec<Notes>,
@@ -136,7 +132,7 @@ impl View {
 
     /// The same with a table of ids that others may share.
     #[must_use]
-    pub fn with_ids(own: Arc<Record>, ids: Arc<Ids>, tuning: Arc<All>) -> Self {
+    pub fn with_ids(own: Arc<Record>, ids: Arc<Ids>, tuning: Arc<Tuning>) -> Self {
         let mut view = Self {
             ids,
             tuning,

@@ -297,7 +297,7 @@ fn in_a_larger_network_gains_wait_for_company_and_derivations_keep_their_distanc
 
 #[test]
 fn the_down_are_looked_for_at_intervals() {
-    let every = super::Tuning::DEFAULT.forget_every;
+    let every = crate::membership::Tuning::DEFAULT.view.forget_every;
     let mut view = chain();
     view.derive_up(at(1), &[]);
     let forgotten = |view: &mut View, now| view.forget_if_due(now, at(600)).len();

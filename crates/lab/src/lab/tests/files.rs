@@ -213,7 +213,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[[step]]\nat = \"1s\"\nnetem = \"dely 5ms\"\n[must]\n",
-        "line 7: `dely` at column 1 is no word of netem; did you mean `delay`?",
+        "line 7: `dely` at column 1 is not an option of netem; did you mean `delay`?",
     ),
     (
         "[[step]]\nat = \"1s\"\nnetem = \"delay 5m\"\n[must]\n",

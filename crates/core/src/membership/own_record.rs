@@ -11,8 +11,6 @@
 //!   keeps the idle traffic of the whole network within a budget. Half of the bucket is kept for the large moves: a link that is never at
 //!   rest can't use up what tells of a new path. A node has a record for one such move from the beginning, however large the network.
 
-mod tuning;
-
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,11 +19,10 @@ use std::time::Duration;
 use super::Time;
 use super::interface::{Config, Event};
 use super::links::{Link, Links};
-use super::tuning::Tuning as All;
+use super::tuning::Tuning;
 use crate::bucket::{Bucket, Rate};
 use crate::record::{Body, MAX_ADDRS, MAX_LINKS, Record, Signer};
 use crate::wire::dialable;
-pub(super) use tuning::Tuning;
 
 /// A change that is neither a gain nor a loss waits so long for company.
 const CHANGE_HOLD: Duration = Duration::from_millis(50);
@@ -82,7 +79,7 @@ struct Worth {
 /// See the module's documentation.
 pub(super) struct OwnRecord {
     config: Arc<Config>,
-    tuning: Arc<All>,
+    tuning: Arc<Tuning>,
     signer: Arc<dyn Signer>,
     record: Arc<Record>,
     epoch: u64,

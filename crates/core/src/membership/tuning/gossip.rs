@@ -9,10 +9,9 @@
 
 use std::time::Duration;
 
+use super::view::MAX_NODES;
+use super::{links, tuning};
 use crate::bucket::Rate;
-use crate::membership::links;
-use crate::membership::tuning::tuning;
-use crate::membership::view::MAX_NODES;
 use crate::wire::MAX_SYNC_ENTRIES;
 
 const MS: Duration = Duration::from_millis(1);
@@ -229,32 +228,32 @@ tuning! {
 
 impl Tuning {
     /// Gains and withdrawals that flood.
-    pub(super) fn changes(&self) -> Rate {
+    pub(in crate::membership) fn changes(&self) -> Rate {
         rate(self.changes_burst, self.changes_per_s)
     }
 
     /// Suspicions that flood.
-    pub(super) fn suspicions(&self) -> Rate {
+    pub(in crate::membership) fn suspicions(&self) -> Rate {
         rate(self.suspicions_burst, self.suspicions_per_s)
     }
 
     /// Records that travel along the tree without a batch.
-    pub(super) fn unbatched(&self) -> Rate {
+    pub(in crate::membership) fn unbatched(&self) -> Rate {
         rate(self.unbatched_burst, self.unbatched_per_s)
     }
 
     /// New records that a neighbour may send.
-    pub(super) fn new_records(&self) -> Rate {
+    pub(in crate::membership) fn new_records(&self) -> Rate {
         rate(self.new_records_burst, self.new_records_per_s)
     }
 
     /// Messages of anti-entropy rounds that a neighbour may send.
-    pub(super) fn rounds(&self) -> Rate {
+    pub(in crate::membership) fn rounds(&self) -> Rate {
         rate(self.rounds_burst, self.rounds_per_s)
     }
 
     /// Messages that name records, request them or change the tree that a neighbour may send.
-    pub(super) fn names(&self) -> Rate {
+    pub(in crate::membership) fn names(&self) -> Rate {
         rate(self.names_burst, self.names_per_s)
     }
 }

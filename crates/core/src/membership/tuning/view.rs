@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use crate::membership::tuning::tuning;
+use super::tuning;
+
+/// The largest number of nodes in the view: above the ten thousand that area-net is made for, at about 1 kB each. A limit of safety, not
+/// tuned:
+/// it stands here since constants of gossip depend on it.
+pub const MAX_NODES: usize = 32_768;
 
 tuning! {
     /// The tuned constants of the view.
