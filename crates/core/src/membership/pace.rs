@@ -9,11 +9,11 @@ use std::time::Duration;
 use super::Time;
 pub(super) use super::tuning::pace::Tuning;
 
-/// The end of the round in which `at` falls.
-pub(super) fn end_of_round(at: Time, round: Duration) -> Time {
-    let over = at.as_nanos().checked_rem(round.as_nanos());
-    let rest = over.map_or(0, |over| round.as_nanos() - over);
-    at + Duration::from_nanos(u64::try_from(rest).expect("less than a round"))
+/// The end of the batching interval in which `at` falls.
+pub(super) fn end_of_batch(at: Time, interval: Duration) -> Time {
+    let over = at.as_nanos().checked_rem(interval.as_nanos());
+    let rest = over.map_or(0, |over| interval.as_nanos() - over);
+    at + Duration::from_nanos(u64::try_from(rest).expect("less than an interval"))
 }
 
 impl Tuning {
@@ -53,14 +53,14 @@ impl Tuning {
         }
     }
 
-    /// In a storm the records of a network that is not small travel along the tree in rounds of this length; zero means without rounds. At
+    /// In a storm the records of a network that is not small travel along the tree in batches, one in each interval of this length; zero means without batches. At
     /// the start of ten thousand nodes each node reads some forty thousand records, and a message for each would cost many times
     /// what the records cost.
-    pub(super) fn round(&self, up: usize) -> Duration {
+    pub(super) fn batch(&self, up: usize) -> Duration {
         if self.is_small(up) {
             Duration::ZERO
         } else {
-            (self.round_per_node * count(up)).min(self.longest_round)
+            (self.batch_per_node * count(up)).min(self.longest_batch)
         }
     }
 
@@ -69,7 +69,7 @@ impl Tuning {
         if self.is_small(up) {
             self.growing_small
         } else {
-            self.growing + self.growing_rounds * self.round(up) + self.growing_per_node * count(up)
+            self.growing + self.growing_batches * self.batch(up) + self.growing_per_node * count(up)
         }
     }
 
@@ -160,7 +160,7 @@ mod tests {
                 (Duration::ZERO, Duration::ZERO)
             );
             assert_eq!(PACE.loss_company(up), Duration::ZERO);
-            assert_eq!(PACE.round(up), Duration::ZERO);
+            assert_eq!(PACE.batch(up), Duration::ZERO);
         }
         assert_eq!(PACE.plan_wait(PACE.small + 1), PACE.plan_wait);
         assert_eq!(PACE.loss_company(PACE.small + 1), PACE.loss_company);
@@ -180,17 +180,17 @@ mod tests {
             PACE.derive_wait(1000, true),
             (PACE.derive_large, PACE.derive_spacing)
         );
-        assert_eq!(PACE.round(100), 10 * MS);
-        assert_eq!(PACE.round(10_000), PACE.longest_round);
+        assert_eq!(PACE.batch(100), 10 * MS);
+        assert_eq!(PACE.batch(10_000), PACE.longest_batch);
         assert_eq!(PACE.growing(10), PACE.growing_small);
         assert_eq!(PACE.growing(1000), PACE.growing + 1000 * MS + 100 * MS);
     }
 
     #[test]
-    fn a_round_ends_where_the_next_one_begins() {
-        assert_eq!(end_of_round(21 * MS, 10 * MS), 30 * MS);
-        assert_eq!(end_of_round(20 * MS, 10 * MS), 30 * MS);
-        assert_eq!(end_of_round(21 * MS, Duration::ZERO), 21 * MS);
+    fn a_batch_ends_where_the_next_one_begins() {
+        assert_eq!(end_of_batch(21 * MS, 10 * MS), 30 * MS);
+        assert_eq!(end_of_batch(20 * MS, 10 * MS), 30 * MS);
+        assert_eq!(end_of_batch(21 * MS, Duration::ZERO), 21 * MS);
     }
 
     #[test]

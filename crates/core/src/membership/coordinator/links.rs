@@ -127,7 +127,7 @@ impl Core {
             self.gossip.hold_for_round(now, &peer, &self.view);
         }
         self.gossip.offer_all(&peer, &self.view);
-        self.gossip.offer_news_of_lost(&peer, &self.view);
+        self.gossip.offer_news_of_unreachable(&peer, &self.view);
         let hold = self.gossip.holds_until(&peer);
         if self.links.list_if_due(now, &peer, hold) {
             self.handle_link_event(now, peer, Some(LinkEvent::Listed));

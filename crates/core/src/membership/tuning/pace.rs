@@ -11,7 +11,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 tuning! {
     /// What depends on the size of the network.
     struct Tuning {
-        /// Up to this many nodes a network is small: nothing waits for company, and records are not passed on in rounds.
+        /// Up to this many nodes a network is small: nothing waits for company, and records are not batched along the tree.
         small: usize = 32, 1 => 100_000;
         /// Up to this many nodes a gain waits `derive_middling` before reachability is derived, and a loss does not wait.
         middling: usize = 256, 1 => 100_000;
@@ -26,19 +26,19 @@ tuning! {
         /// How long a loss waits before it is passed on in a network that is not small: many neighbours tell of a death at once, and
         /// their records fit into one batch.
         loss_company: Duration = MS.saturating_mul(5), Duration::ZERO => MINUTE;
-        /// A round along the tree lasts this long for every node, up to `longest_round`. At the start of ten thousand nodes each node
+        /// The batching interval of records along the tree is this long for every node, up to `longest_batch`. At the start of ten thousand nodes each node
         /// reads some forty thousand records, and a message for each would cost many times what the records cost.
-        round_per_node: Duration = Duration::from_micros(100), Duration::ZERO => S;
-        /// The longest round along the tree. Losses in a storm wait for the end of one.
-        longest_round: Duration = MS.saturating_mul(100), Duration::ZERO => MINUTE;
+        batch_per_node: Duration = Duration::from_micros(100), Duration::ZERO => S;
+        /// The longest batching interval. Losses in a storm wait for the end of one.
+        longest_batch: Duration = MS.saturating_mul(100), Duration::ZERO => MINUTE;
         /// A network grows while nodes come into view within this time of each other. Links are few until then, and the loss of one
         /// may cut off others.
         growing: Duration = MS.saturating_mul(800), Duration::ZERO => MINUTE;
         /// The same in a small network, in which all nodes see a newcomer at once.
         growing_small: Duration = MS.saturating_mul(300), Duration::ZERO => MINUTE;
-        /// In a large network news travels in rounds and the last of it comes late: it counts as growing for this many rounds longer.
+        /// In a large network news travels in batches and the last of it comes late: it counts as growing for this many intervals longer.
         /// Links made before all news has come would be chosen with too little knowledge, and would keep views from converging.
-        growing_rounds: u32 = 10, 0 => 1000;
+        growing_batches: u32 = 10, 0 => 1000;
         /// And for this much longer for every node.
         growing_per_node: Duration = Duration::from_micros(100), Duration::ZERO => S;
         /// The least time that the first gain after a quiet time waits for company.
