@@ -207,7 +207,7 @@ mod tests {
         let protocol = Some(CloseCode::Protocol);
         let limit = Some(CloseCode::Limit);
 
-        let no_hello = Message::Want(Vec::new()).to_frame();
+        let no_hello = Message::Request(Vec::new()).to_frame();
         assert_eq!(stranger.says(victim, &no_hello).await, protocol);
         assert_eq!(
             stranger

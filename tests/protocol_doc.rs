@@ -369,7 +369,7 @@ mod tests {
             MAX_SYNC_ENTRIES / 1000,
             MAX_SYNC_ENTRIES % 1000
         );
-        assert_eq!(text.matches(&entries).count(), 3, "Want, Have and Graft");
+        assert_eq!(text.matches(&entries).count(), 3, "Request, Have and Graft");
         for said in [
             format!("`label` has at most {MAX_LABEL} bytes"),
             format!("`addrs` at most {MAX_ADDRS} elements"),

@@ -84,7 +84,7 @@ mod golden {
                 buckets: vec![0, 3],
                 entries: vec![(ShortId([4; 16]), version)],
             },
-            Message::Want(vec![ShortId([5; 16])]),
+            Message::Request(vec![ShortId([5; 16])]),
             Message::Superfluous(true),
             Message::Have(vec![(ShortId([6; 16]), version)]),
             Message::Graft(vec![ShortId([7; 16])]),
@@ -414,7 +414,7 @@ mod bytes {
         );
         let requested = vec![ShortId([0; 16]); MAX_SYNC_ENTRIES + 1];
         assert_eq!(
-            refused(&Message::Want(requested.clone())),
+            refused(&Message::Request(requested.clone())),
             "requested records"
         );
         assert_eq!(refused(&Message::Graft(requested)), "records in a graft");
@@ -454,7 +454,7 @@ mod bytes {
             log2: MAX_BUCKETS_LOG2,
             sums: vec![u64::MAX; 1 << MAX_BUCKETS_LOG2],
         };
-        let want = Message::Want(vec![ShortId([255; 16]); MAX_SYNC_ENTRIES]);
+        let want = Message::Request(vec![ShortId([255; 16]); MAX_SYNC_ENTRIES]);
         for message in [versions, digests, want] {
             let frame = message.to_frame();
             assert!(frame.len() - 4 <= MAX_FRAME, "{} bytes", frame.len());

@@ -72,7 +72,7 @@ impl Liar {
                 }
                 Message::Hello(_)
                 | Message::Digests { .. }
-                | Message::Want(_)
+                | Message::Request(_)
                 | Message::Superfluous(_)
                 | Message::Graft(_)
                 | Message::Prune => {}

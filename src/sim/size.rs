@@ -33,7 +33,7 @@ pub(super) fn records(message: &Message) -> usize {
         Message::Hello(_)
         | Message::Digests { .. }
         | Message::Versions { .. }
-        | Message::Want(_)
+        | Message::Request(_)
         | Message::Superfluous(_)
         | Message::Have(_)
         | Message::Graft(_)
@@ -59,7 +59,7 @@ fn body(message: &Message) -> usize {
             1 + length(buckets.len()) + numbers + versions(entries)
         }
         Message::Have(entries) => versions(entries),
-        Message::Want(ids) | Message::Graft(ids) => length(ids.len()) + 16 * ids.len(),
+        Message::Request(ids) | Message::Graft(ids) => length(ids.len()) + 16 * ids.len(),
         Message::Prune => 0,
         Message::Superfluous(_) => 1,
     }
@@ -136,7 +136,7 @@ mod tests {
                 buckets: vec![1, 300],
                 entries: vec![(ShortId([3; 16]), version); 130],
             },
-            Message::Want(vec![ShortId([3; 16]); 3]),
+            Message::Request(vec![ShortId([3; 16]); 3]),
             Message::Superfluous(true),
             Message::Have(vec![(ShortId([3; 16]), version); 5]),
             Message::Graft(vec![ShortId([3; 16]); 3]),

@@ -8,10 +8,25 @@ use quinn_proto::HashedConnectionIdGenerator;
 
 use super::congestion;
 use crate::identity::Identity;
+use crate::membership::{LONGEST_INTERVAL, SLOWEST_VERDICT, Tuning};
 use crate::wire::MAX_FRAME;
 
 /// QUIC's own idle timeout. It is above the detector's slowest verdict, so that the detector decides whether a link is down.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The detector decides whether a link is down, and when a connection judged down is closed.
+const _: () = {
+    let idle = IDLE_TIMEOUT.as_millis();
+    let links = Tuning::DEFAULT.links;
+    assert!(
+        LONGEST_INTERVAL.as_millis() + links.overdue.as_millis() < idle,
+        "a connection lives until the next probe of either end"
+    );
+    assert!(
+        SLOWEST_VERDICT.as_millis() + links.parked.as_millis() < idle,
+        "a connection lives until its verdict, and as long as its link is parked"
+    );
+};
 /// The largest UDP payload that we send. With the headers of UDP and IPv6 it takes 1248 bytes, and the least MTU of IPv6 is
 /// 1280, so no MTU discovery is needed. QUIC requires 1200 (RFC 9000, section 14).
 const MTU: u16 = 1200;

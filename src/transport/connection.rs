@@ -272,7 +272,7 @@ async fn read_hello(recv: &mut RecvStream) -> Result<Hello, FrameError> {
         Message::Records(_)
         | Message::Digests { .. }
         | Message::Versions { .. }
-        | Message::Want(_)
+        | Message::Request(_)
         | Message::Superfluous(_)
         | Message::Have(_)
         | Message::Graft(_)

@@ -45,7 +45,7 @@ fn a_neighbour_is_asked_for_what_is_late_and_put_on_the_tree_where_most_is() {
         desk.say(Message::Have(leaves.iter().map(entry).collect()));
         let ids = |message: &Message| -> Option<(Vec<ShortId>, bool)> {
             match message {
-                Message::Want(ids) => Some((ids.clone(), false)),
+                Message::Request(ids) => Some((ids.clone(), false)),
                 Message::Graft(ids) => Some((ids.clone(), true)),
                 _ => None,
             }
@@ -79,7 +79,7 @@ fn a_newer_version_told_of_meanwhile_is_asked_for_as_soon_as_the_older_one_is_he
     let asked = |desk: &Desk| {
         [LIAR, HONEST].map(|conn| {
             let asks = |message: &&Message| match message {
-                Message::Want(ids) | Message::Graft(ids) => ids.contains(&short),
+                Message::Request(ids) | Message::Graft(ids) => ids.contains(&short),
                 _ => false,
             };
             desk.sent(conn).filter(asks).count()

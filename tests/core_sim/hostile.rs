@@ -205,7 +205,7 @@ fn words_about_the_tree_without_end_are_over_the_limit() {
         desk.say(Message::Have(told));
     }
     for _ in 0..60 {
-        desk.say(Message::Want(vec![ShortId([0; 16]); MAX_SYNC_ENTRIES]));
+        desk.say(Message::Request(vec![ShortId([0; 16]); MAX_SYNC_ENTRIES]));
     }
     assert_eq!(desk.closed(LIAR), None, "a start is that busy");
     for _ in 0..300 {
@@ -306,7 +306,7 @@ fn a_version_that_was_invented_does_not_keep_others_from_being_asked() {
     let short = other.node_id().abbreviated();
     let have = |record: &Record| Message::Have(vec![(short, record.version())]);
     let asks = |message: &&Message| match message {
-        Message::Want(ids) | Message::Graft(ids) => ids.contains(&short),
+        Message::Request(ids) | Message::Graft(ids) => ids.contains(&short),
         _ => false,
     };
     let begun = desk.now;

@@ -338,7 +338,7 @@ fn messages_over_a_rate_close_the_connection_as_specified() {
                     entries: Vec::new(),
                 },
                 "Superfluous" => Message::Superfluous(true),
-                "Want" => Message::Want(vec![ShortId([0; 16])]),
+                "Request" => Message::Request(vec![ShortId([0; 16])]),
                 "Have" => Message::Have(Vec::new()),
                 "Graft" => Message::Graft(Vec::new()),
                 "Prune" => Message::Prune,

@@ -1,4 +1,4 @@
-//! The core of area-net: what a node knows, decides and says, without I/O.
+//! The core of area-net: what a node knows, decides and sends, without I/O.
 //!
 //! - [`membership`]: the core itself. Inputs go in, actions come out, and the time is an argument.
 //! - [`record`]: the record that each node signs about itself.

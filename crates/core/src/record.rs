@@ -134,15 +134,15 @@ pub struct Record {
     /// The verdict on the signature, for the network it was first asked for.
     verdict: OnceLock<bool>,
     /// The table indices of the node and of its links' peers in this process.
-    place: Hint,
-    peer_places: Box<[Hint]>,
+    place: TableIndex,
+    peer_places: Box<[TableIndex]>,
 }
 
 /// A table index at which a node was last found. It may be out of date, so its user checks it.
 #[derive(Debug)]
-pub(crate) struct Hint(AtomicU32);
+pub(crate) struct TableIndex(AtomicU32);
 
-impl Hint {
+impl TableIndex {
     pub(crate) fn get(&self) -> u32 {
         self.0.load(Memory::Relaxed)
     }
@@ -155,7 +155,7 @@ impl Hint {
     }
 }
 
-impl Default for Hint {
+impl Default for TableIndex {
     /// No index.
     fn default() -> Self {
         Self(AtomicU32::new(u32::MAX))
@@ -198,8 +198,8 @@ impl Record {
         let verdict = OnceLock::from(true);
         Arc::new(Self {
             hash: OnceLock::new(),
-            place: Hint::default(),
-            peer_places: body.links.iter().map(|_| Hint::default()).collect(),
+            place: TableIndex::default(),
+            peer_places: body.links.iter().map(|_| TableIndex::default()).collect(),
             body,
             signed,
             signature,
@@ -261,12 +261,12 @@ impl Record {
     }
 
     /// The table index of the node in this process.
-    pub(crate) fn place(&self) -> &Hint {
+    pub(crate) fn place(&self) -> &TableIndex {
         &self.place
     }
 
     /// The links that may count for reachability, with the table indices of their peers. A leaving node has none.
-    pub(crate) fn standing_links(&self) -> impl Iterator<Item = (&LinkState, &Hint)> {
+    pub(crate) fn standing_links(&self) -> impl Iterator<Item = (&LinkState, &TableIndex)> {
         let count = if self.body.leaving {
             0
         } else {
@@ -299,8 +299,11 @@ impl Record {
     /// link is to that index.
     pub(crate) fn lists_at(&self, other: &Self, place: u32) -> bool {
         let peer = other.body.id.abbreviated();
-        let hinted = self.peer_places.iter().position(|hint| hint.get() == place);
-        let link = hinted.map(|at| &self.body.links[at]);
+        let remembered = self
+            .peer_places
+            .iter()
+            .position(|index| index.get() == place);
+        let link = remembered.map(|at| &self.body.links[at]);
         let link = link.filter(|link| link.peer == peer);
         link.or_else(|| self.link_to(&peer))
             .is_some_and(|link| self.counts(link, other))
@@ -401,8 +404,8 @@ impl Record {
             return Err(RecordError::BadLinks);
         }
         Ok(Arc::new(Self {
-            place: Hint::default(),
-            peer_places: body.links.iter().map(|_| Hint::default()).collect(),
+            place: TableIndex::default(),
+            peer_places: body.links.iter().map(|_| TableIndex::default()).collect(),
             body,
             signed,
             signature,

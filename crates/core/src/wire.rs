@@ -26,7 +26,7 @@ pub const BATCH_BYTES: usize = 32 * 1024;
 /// The base-2 logarithm of the largest number of digest buckets in one message: 1024 sums take 10 KiB at most.
 pub const MAX_BUCKETS_LOG2: u8 = 10;
 
-/// The largest number of entries in one `Versions`, `Want`, `Have` or `Graft` message: they take 36 KiB at most.
+/// The largest number of entries in one `Versions`, `Request`, `Have` or `Graft` message: they take 36 KiB at most.
 pub const MAX_SYNC_ENTRIES: usize = 1024;
 
 /// The largest number of alternative addresses in a refusal.
@@ -76,12 +76,12 @@ pub enum Message {
         entries: Vec<(ShortId, Version)>,
     },
     /// A request (IWANT): the receiver sends its newest records of these nodes.
-    Want(Vec<ShortId>),
+    Request(Vec<ShortId>),
     /// The sender could do without this link (true), or could no longer (false). The link goes when both ends say true.
     Superfluous(bool),
     /// Lazy push (IHAVE): records that the sender holds and sends only on request.
     Have(Vec<(ShortId, Version)>),
-    /// Graft: the link is eager from now on, at both ends. The ids are requested, as in [`Message::Want`]; there may be none.
+    /// Graft: the link is eager from now on, at both ends. The ids are requested, as in [`Message::Request`]; there may be none.
     Graft(Vec<ShortId>),
     /// Prune: the link is lazy from now on, at both ends.
     Prune,
@@ -206,7 +206,7 @@ impl Message {
                 within("buckets", buckets.len(), 1 << log2)?;
                 within("versions", entries.len(), MAX_SYNC_ENTRIES)
             }
-            Self::Want(ids) => within("requested records", ids.len(), MAX_SYNC_ENTRIES),
+            Self::Request(ids) => within("requested records", ids.len(), MAX_SYNC_ENTRIES),
             Self::Have(entries) => within("lazily pushed records", entries.len(), MAX_SYNC_ENTRIES),
             Self::Graft(ids) => within("records in a graft", ids.len(), MAX_SYNC_ENTRIES),
         }

@@ -4,7 +4,7 @@
 //! runs `cargo build --release --bin area-net` in the project's folder first: the working tree as it is, with the environment of
 //! the harness. So `CARGO_PROFILE_RELEASE_LTO=off` and the like apply to both, and cargo builds the library once for both.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -56,6 +56,11 @@ pub(crate) fn build(
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
+    for (name, _) in std::env::vars_os() {
+        if describes_package(&name) {
+            command.env_remove(name);
+        }
+    }
     if let Some(target) = target {
         command.arg("--target-dir").arg(target);
     }
@@ -73,6 +78,20 @@ pub(crate) fn build(
         .context("cargo built area-net, but did not say where; name it with --binary")
 }
 
+/// Whether `cargo run` sets this variable to describe the package of the program that it starts. The build script of ring looks at
+/// them: with those of the harness, ring and all that needs it would be built again, and again at the user's next own build.
+fn describes_package(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let groups = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+    groups.iter().any(|group| name.starts_with(group))
+        || [
+            "CARGO_BIN_NAME",
+            "CARGO_CRATE_NAME",
+            "CARGO_PRIMARY_PACKAGE",
+        ]
+        .contains(&&*name)
+}
+
 /// The program that one of cargo's messages says is built.
 fn executable(message: &str) -> Option<PathBuf> {
     let message: Value = serde_json::from_str(message).ok()?;
@@ -83,6 +102,21 @@ fn executable(message: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_build_keeps_the_environment_but_what_describes_the_harness() {
+        for name in ["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR", "CARGO_CRATE_NAME"] {
+            assert!(describes_package(OsStr::new(name)), "{name}");
+        }
+        for name in [
+            "CARGO_PROFILE_RELEASE_LTO",
+            "CARGO_HOME",
+            "CARGO_TARGET_DIR",
+            "PATH",
+        ] {
+            assert!(!describes_package(OsStr::new(name)), "{name}");
+        }
+    }
 
     #[test]
     fn cargo_says_where_the_binary_is() {

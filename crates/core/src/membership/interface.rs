@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Time;
-use super::overlay::candidates::{Candidate, Remembered};
 use super::tuning::Tuning;
 use super::view::Ids;
 use crate::record::Direction;
@@ -18,6 +17,44 @@ pub struct ConnId(pub u64);
 /// An attempt at a connection; its number is also the dialer's connection counter of the Hello.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DialId(pub u64);
+
+/// A node remembered from earlier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// Where it could be dialed, the address that worked last in front.
+    pub addrs: Vec<SocketAddr>,
+    /// When it was last up, in Unix ms.
+    pub last_seen_ms: u64,
+    /// It left of its own will: not dialed unless configured.
+    pub left: bool,
+    /// Dials that failed since it was last reached.
+    pub(super) failures: u32,
+    /// When its link was lost, in this run.
+    pub(super) lost_at: Option<Time>,
+}
+
+impl Remembered {
+    /// A node that could be dialed at those addresses, the best one first.
+    #[must_use]
+    pub fn new(addrs: Vec<SocketAddr>, last_seen_ms: u64, left: bool) -> Self {
+        Self {
+            addrs,
+            last_seen_ms,
+            left,
+            failures: 0,
+            lost_at: None,
+        }
+    }
+}
+
+/// Whom to dial, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate {
+    /// Who is expected there; `None` for a configured address nobody answered at so far.
+    pub id: Option<NodeId>,
+    /// Where.
+    pub addr: SocketAddr,
+}
 
 /// What the core is told at its start.
 #[derive(Debug, Clone)]
@@ -234,9 +271,9 @@ pub enum Event {
 /// How much there is in a core's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tables {
-    /// Nodes in the database, at most [`view::MAX_NODES`](super::view::MAX_NODES).
+    /// Nodes in the database, at most [`MAX_NODES`](super::MAX_NODES).
     pub nodes: usize,
-    /// Nodes remembered beside what their records say, at most [`candidates::MAX_REMEMBERED`](super::overlay::candidates::MAX_REMEMBERED).
+    /// Nodes remembered beside what their records say, at most [`MAX_REMEMBERED`](super::MAX_REMEMBERED).
     pub remembered: usize,
     /// Links, those that were judged down and are kept for a while among them.
     pub links: usize,

@@ -30,6 +30,8 @@ mod out;
 pub mod overlay;
 mod own_record;
 mod pace;
+#[cfg(test)]
+mod testing;
 mod tuning;
 pub mod view;
 
@@ -37,10 +39,12 @@ use std::time::Duration;
 
 pub use coordinator::Core;
 pub use interface::{
-    Action, Closed, Config, ConnId, Connected, DialError, DialId, Event, Input, Tables,
+    Action, Candidate, Closed, Config, ConnId, Connected, DialError, DialId, Event, Input,
+    Remembered, Tables,
 };
+pub use links::detector::{LONGEST_INTERVAL, SLOWEST_VERDICT};
 pub use overlay::MAX_QUEUE as MAX_DIAL_QUEUE;
-pub use overlay::candidates::{Candidate, MAX_REMEMBERED, Remembered};
+pub use overlay::candidates::MAX_REMEMBERED;
 pub use tuning::{Constant, Kind, Tuning, TuningError, Value};
 pub use view::{Ids, MAX_NODES};
 

@@ -7,84 +7,13 @@
 use std::time::Duration;
 
 use super::Time;
-use super::tuning::tuning;
+pub(super) use super::tuning::pace::Tuning;
 
-const MS: Duration = Duration::from_millis(1);
-const S: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-
-tuning! {
-    /// What depends on the size of the network.
-    struct Tuning {
-        /// Up to this many nodes a network is small: nothing waits for company, and records are not passed on in rounds.
-        small: usize = 32, 1 => 100_000;
-        /// Up to this many nodes a gain waits `derive_middling` before reachability is derived, and a loss does not wait.
-        middling: usize = 256, 1 => 100_000;
-        /// How long a look at the neighbour set waits in a network that is not small, where the look is expensive.
-        plan_wait: Duration = MS.saturating_mul(50), Duration::ZERO => MINUTE;
-        /// Reachability is derived no more often than this in a network that is not small: changes that come together make one picture.
-        derive_spacing: Duration = MS.saturating_mul(100), Duration::ZERO => MINUTE;
-        /// How long a derivation waits for company after a gain in a middling network.
-        derive_middling: Duration = MS.saturating_mul(25), Duration::ZERO => MINUTE;
-        /// How long a derivation waits for company after any change in a large network.
-        derive_large: Duration = MS.saturating_mul(100), Duration::ZERO => MINUTE;
-        /// How long a loss waits before it is passed on in a network that is not small: many neighbours tell of a death at once, and
-        /// their records fit into one batch.
-        loss_company: Duration = MS.saturating_mul(5), Duration::ZERO => MINUTE;
-        /// A round along the tree lasts this long for every node, up to `longest_round`. At the start of ten thousand nodes each node
-        /// reads some forty thousand records, and a message for each would cost many times what the records cost.
-        round_per_node: Duration = Duration::from_micros(100), Duration::ZERO => S;
-        /// The longest round along the tree. Losses in a storm wait for the end of one.
-        longest_round: Duration = MS.saturating_mul(100), Duration::ZERO => MINUTE;
-        /// A network grows while nodes come into view within this time of each other. Links are few until then, and the loss of one
-        /// may cut off others.
-        growing: Duration = MS.saturating_mul(800), Duration::ZERO => MINUTE;
-        /// The same in a small network, in which all nodes see a newcomer at once.
-        growing_small: Duration = MS.saturating_mul(300), Duration::ZERO => MINUTE;
-        /// In a large network news travels in rounds and the last of it comes late: it counts as growing for this many rounds longer.
-        /// Links made before all news has come would be chosen with too little knowledge, and would keep views from converging.
-        growing_rounds: u32 = 10, 0 => 1000;
-        /// And for this much longer for every node.
-        growing_per_node: Duration = Duration::from_micros(100), Duration::ZERO => S;
-        /// The least time that the first gain after a quiet time waits for company.
-        first_gain: Duration = MS.saturating_mul(10), Duration::ZERO => MINUTE;
-        /// The longest. The first gain waits a millisecond for every node that will read it, and as long as a dial over our longest link
-        /// takes, since dials that begin together end together.
-        longest_first_gain: Duration = MS.saturating_mul(100), Duration::ZERO => MINUTE;
-        /// How many round trips a dial takes.
-        dial_round_trips: u32 = 2, 0 => 100;
-        /// The longest wait for the first gain where a network starts: links of other nodes may take longer than our longest one,
-        /// and are dialed from both sides.
-        longest_start_gain: Duration = MS.saturating_mul(400), Duration::ZERO => MINUTE;
-        /// How many round trips the first gain waits where a network starts. A start makes 1.6 versions of a record with four round
-        /// trips and 1.3 with eight, and all nodes know all others as soon.
-        start_round_trips: u32 = 8, 0 => 100;
-        /// A network in which we have no listed link, and of which we heard no more nodes than this, may be starting.
-        few_heard: usize = 8, 0 => 100_000;
-        /// The factor by which the wait for gains grows while they keep coming, in a small network.
-        gain_factor_small: u32 = 2, 1 => 100;
-        /// The same in a network that is not small.
-        gain_factor: u32 = 4, 1 => 100;
-        /// The budget for figures holds this many records: what a sudden change may cost.
-        budget_records: f64 = 4.0, 1.0 => 1000.0;
-        /// The same among a handful of nodes, which may spend more.
-        budget_records_few: f64 = 8.0, 1.0 => 1000.0;
-        /// Up to this many nodes are a handful, and start with a full budget for figures; larger networks start with one record. That one
-        /// is for a path that becomes another one: in a crowd, telling all first measurements at once would be a storm.
-        few: usize = 8, 0 => 100_000;
-        /// Up to this many links are probed at the configured pace, more of them more slowly, down to half of it.
-        links_at_full_pace: u32 = 6, 1 => 1000;
-        /// After a link was lost, for so long: what comes stands in for what went, and nothing is tidied up. Where many nodes have died,
-        /// views so converge before links are given up.
-        after_loss: Duration = S.saturating_mul(6), Duration::ZERO => MINUTE;
-    }
-}
-
-/// The end of the round in which `at` falls.
-pub(super) fn end_of_round(at: Time, round: Duration) -> Time {
-    let over = at.as_nanos().checked_rem(round.as_nanos());
-    let rest = over.map_or(0, |over| round.as_nanos() - over);
-    at + Duration::from_nanos(u64::try_from(rest).expect("less than a round"))
+/// The end of the batching interval in which `at` falls.
+pub(super) fn end_of_batch(at: Time, interval: Duration) -> Time {
+    let over = at.as_nanos().checked_rem(interval.as_nanos());
+    let rest = over.map_or(0, |over| interval.as_nanos() - over);
+    at + Duration::from_nanos(u64::try_from(rest).expect("less than an interval"))
 }
 
 impl Tuning {
@@ -124,14 +53,14 @@ impl Tuning {
         }
     }
 
-    /// In a storm the records of a network that is not small travel along the tree in rounds of this length; zero means without rounds. At
+    /// In a storm the records of a network that is not small travel along the tree in batches, one in each interval of this length; zero means without batches. At
     /// the start of ten thousand nodes each node reads some forty thousand records, and a message for each would cost many times
     /// what the records cost.
-    pub(super) fn round(&self, up: usize) -> Duration {
+    pub(super) fn batch(&self, up: usize) -> Duration {
         if self.is_small(up) {
             Duration::ZERO
         } else {
-            (self.round_per_node * count(up)).min(self.longest_round)
+            (self.batch_per_node * count(up)).min(self.longest_batch)
         }
     }
 
@@ -140,7 +69,7 @@ impl Tuning {
         if self.is_small(up) {
             self.growing_small
         } else {
-            self.growing + self.growing_rounds * self.round(up) + self.growing_per_node * count(up)
+            self.growing + self.growing_batches * self.batch(up) + self.growing_per_node * count(up)
         }
     }
 
@@ -220,6 +149,7 @@ mod tests {
     use super::*;
 
     const PACE: Tuning = Tuning::DEFAULT;
+    const MS: Duration = Duration::from_millis(1);
 
     #[test]
     fn a_small_network_waits_for_nothing() {
@@ -230,7 +160,7 @@ mod tests {
                 (Duration::ZERO, Duration::ZERO)
             );
             assert_eq!(PACE.loss_company(up), Duration::ZERO);
-            assert_eq!(PACE.round(up), Duration::ZERO);
+            assert_eq!(PACE.batch(up), Duration::ZERO);
         }
         assert_eq!(PACE.plan_wait(PACE.small + 1), PACE.plan_wait);
         assert_eq!(PACE.loss_company(PACE.small + 1), PACE.loss_company);
@@ -250,17 +180,17 @@ mod tests {
             PACE.derive_wait(1000, true),
             (PACE.derive_large, PACE.derive_spacing)
         );
-        assert_eq!(PACE.round(100), 10 * MS);
-        assert_eq!(PACE.round(10_000), PACE.longest_round);
+        assert_eq!(PACE.batch(100), 10 * MS);
+        assert_eq!(PACE.batch(10_000), PACE.longest_batch);
         assert_eq!(PACE.growing(10), PACE.growing_small);
         assert_eq!(PACE.growing(1000), PACE.growing + 1000 * MS + 100 * MS);
     }
 
     #[test]
-    fn a_round_ends_where_the_next_one_begins() {
-        assert_eq!(end_of_round(21 * MS, 10 * MS), 30 * MS);
-        assert_eq!(end_of_round(20 * MS, 10 * MS), 30 * MS);
-        assert_eq!(end_of_round(21 * MS, Duration::ZERO), 21 * MS);
+    fn a_batch_ends_where_the_next_one_begins() {
+        assert_eq!(end_of_batch(21 * MS, 10 * MS), 30 * MS);
+        assert_eq!(end_of_batch(20 * MS, 10 * MS), 30 * MS);
+        assert_eq!(end_of_batch(21 * MS, Duration::ZERO), 21 * MS);
     }
 
     #[test]

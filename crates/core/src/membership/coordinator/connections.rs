@@ -56,7 +56,7 @@ impl Core {
             }
             Meeting::Vacancy | Meeting::Weaker => self.adopt(now, &new),
             Meeting::OtherRun => {
-                if let Some(earlier) = self.links.open_contest(now, new) {
+                if let Some(earlier) = self.links.open_challenge(now, new) {
                     self.out.close(earlier, CloseCode::Duplicate);
                 }
             }

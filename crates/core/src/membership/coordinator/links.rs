@@ -38,7 +38,7 @@ impl Core {
         self.confirm(now, peer);
         let event = self.links.handle_answer(now, &peer, answer, rtt_us);
         self.handle_link_event(now, peer, event);
-        if let Some(challenger) = self.links.end_contest(&peer) {
+        if let Some(challenger) = self.links.end_challenge(&peer) {
             // The old connection lives: two nodes run under one id.
             self.out.tell(Event::PeerTwin(peer, challenger.remote));
             self.out.close(challenger.conn, CloseCode::IdentityInUse);
@@ -127,7 +127,7 @@ impl Core {
             self.gossip.hold_for_round(now, &peer, &self.view);
         }
         self.gossip.offer_all(&peer, &self.view);
-        self.gossip.offer_news_of_lost(&peer, &self.view);
+        self.gossip.offer_news_of_unreachable(&peer, &self.view);
         let hold = self.gossip.holds_until(&peer);
         if self.links.list_if_due(now, &peer, hold) {
             self.handle_link_event(now, peer, Some(LinkEvent::Listed));

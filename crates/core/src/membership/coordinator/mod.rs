@@ -27,10 +27,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::Time;
 use super::gossip::Gossip;
-use super::interface::{Action, Config, Event, Input, Tables};
+use super::interface::{Action, Config, Event, Input, Remembered, Tables};
 use super::links::{Link, Links};
 use super::out::Out;
-use super::overlay::candidates::Remembered;
 use super::overlay::{Overlay, Seen};
 use super::own_record::{Around, OwnRecord};
 use super::view::{Derived, Ids, Index, View};
@@ -241,7 +240,7 @@ impl Core {
     /// may have to be sent again.
     #[must_use]
     pub fn farewell_patience(&self) -> Duration {
-        if self.links.iter().any(Link::has_lost) {
+        if self.links.have_lost() {
             LEAVE_PATIENCE
         } else {
             Duration::ZERO

@@ -49,7 +49,7 @@ impl Core {
                     .handle_versions(now, &peer, told, &entries, &self.view);
                 self.end_first_rounds(ended);
             }
-            Message::Want(ids) => self.gossip.handle_request(&peer, &ids, &self.view),
+            Message::Request(ids) => self.gossip.handle_request(&peer, &ids, &self.view),
             Message::Superfluous(superfluous) => {
                 if self.links.mark_by_peer(&peer, superfluous) {
                     self.overlay.plan_soon(now, self.view.up_count());
@@ -161,7 +161,7 @@ impl Core {
         let after = self.view.record_at(index);
         let id = after.id();
         if let Some(Before { record: before, .. }) = &before {
-            if matches!(change, Change::Loss | Change::Suspicion) {
+            if matches!(change, Change::Withdrawal | Change::Suspicion) {
                 let short = id.abbreviated();
                 let lists = |peer: &NodeId| {
                     let record = self.view.record(peer);
@@ -169,20 +169,25 @@ impl Core {
                 };
                 self.links.hear_of_links(now, before, after, lists);
             }
-            if before.version() == after.version() {
+            if is_same_version(before, after) {
                 let why = "signed two records under one version".to_owned();
                 self.out.reject("two_bodies", id, why);
             }
         }
         self.overlay.remember(now, index, before, &self.view);
         match change {
-            Change::Loss | Change::Gain | Change::Suspicion => {
+            Change::Withdrawal | Change::Gain | Change::Suspicion => {
                 if self.view.is_up_at(index) {
                     self.out.shape_changed();
                 }
-                self.view.derive_soon(now, change == Change::Loss);
+                self.view.derive_soon(now, change == Change::Withdrawal);
             }
             Change::Figures => self.out.figures_changed(),
         }
     }
+}
+
+/// Whether two records of a node were signed under one version: only their hashes tell them apart.
+fn is_same_version(a: &Record, b: &Record) -> bool {
+    (a.body().epoch, a.body().seq) == (b.body().epoch, b.body().seq)
 }

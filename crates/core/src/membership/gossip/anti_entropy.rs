@@ -8,7 +8,7 @@
 //! The same happens on a link to a node that was not in view, when the link is new and when it comes back. Where two parts of a split
 //! network meet, what each remembers of the other is as old as the split, and nodes that died or left since would be shown once more: the
 //! survivors' old records list the dead. So as in OSPF (RFC 2328, section 10.3, states Exchange and Loading) such a link is listed, and
-//! who is up is derived over it, only when that *first round* is through or took too long. A node that has lost nobody has nothing to
+//! who is up is derived over it, only when that *first round* is through or took too long. A node in whose view nobody is unreachable has nothing to
 //! wait for.
 //!
 //! And where all old neighbours of a node die together, with others elsewhere: what passed between their death and the first new link came
@@ -24,37 +24,10 @@ use rand_chacha::ChaCha8Rng;
 use super::{Gossip, Neighbor};
 use crate::membership::Time;
 use crate::membership::links::{Link, Links};
+use crate::membership::tuning::gossip::Tuning;
 use crate::membership::view::{Index, View};
 use crate::record::Version;
 use crate::wire::{Hello, MAX_SYNC_ENTRIES, Message, NodeId, ShortId, ViewDigest};
-
-/// A node that knows no more nodes than this is sent everything at once.
-const FEW: u32 = 8;
-/// Two views must differ for this long, unchanged on our side, before they are compared.
-const DIFFERS_FOR: Duration = Duration::from_millis(1200);
-/// Two neighbours share a view that is not ours, and ours has not changed for so long: most often it is we who lack something, and their
-/// next probes need not be waited for.
-const OUTVOTED_FOR: Duration = Duration::from_millis(800);
-/// Views that differ for this long are compared whatever ours does.
-const DIFFERS_LONG: Duration = Duration::from_secs(10);
-/// The pause after a round that found something: there may be more than fits into one. And the longest pause after rounds that found
-/// nothing; it doubles with each.
-const NEXT: Duration = Duration::from_millis(300);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// A link that waits for its first round waits no longer than this for the next step: a neighbour that never answers is a neighbour
-/// after all.
-const FIRST_STEP: Duration = Duration::from_secs(2);
-/// Nor longer than this in all.
-const FIRST_MOST: Duration = Duration::from_secs(20);
-/// A first round compares the views this often, as one message holds no more than the versions of a thousand nodes. Where news keeps coming,
-/// each comparison would find some, as fast as messages go to and fro; and a neighbour admits a burst of 64 comparisons (`limits`),
-/// others among them.
-const FIRST_COMPARISONS: u32 = 24;
-/// Most links that are judged down were silent for less than this.
-const LONGEST_SILENCE: Duration = Duration::from_secs(10);
-/// Of the thousands of records that a first round waits for, no more than so many are looked for in vain whenever records come: a
-/// neighbour that never sends them must not make the records of others expensive.
-const MOST_LACKING: u32 = 64;
 
 /// How the view of a neighbour compares with ours.
 #[derive(Debug)]
@@ -83,14 +56,20 @@ pub(super) struct Outvoted {
 
 impl Outvoted {
     /// A neighbour tells its view; returns whether another one had the same, and ours has been another one for long enough.
-    fn hear(&mut self, now: Time, ours: ViewDigest, peer: NodeId, theirs: ViewDigest) -> bool {
+    fn hear(
+        &mut self,
+        now: Time,
+        ours: ViewDigest,
+        (peer, theirs): (NodeId, ViewDigest),
+        tuning: &Tuning,
+    ) -> bool {
         if self.ours != Some(ours) {
             (self.ours, self.since, self.theirs) = (Some(ours), now, None);
         }
         let other = (theirs != ours).then_some((theirs, peer));
         let before = std::mem::replace(&mut self.theirs, other);
         let agreed = before.is_some_and(|(view, from)| view == theirs && from != peer);
-        agreed && theirs != ours && now.saturating_sub(self.since) >= OUTVOTED_FOR
+        agreed && theirs != ours && now.saturating_sub(self.since) >= tuning.outvoted_for
     }
 }
 
@@ -107,25 +86,25 @@ struct First {
     /// It has told all.
     all_told: bool,
     /// Records that were requested and have not come.
-    wanted: VecDeque<(ShortId, Version)>,
+    requested: VecDeque<(ShortId, Version)>,
 }
 
 impl First {
-    fn new(now: Time, holds: bool) -> Self {
+    fn new(now: Time, holds: bool, tuning: &Tuning) -> Self {
         Self {
             holds,
-            until: now + FIRST_STEP,
-            latest: now + FIRST_MOST,
-            comparisons_left: FIRST_COMPARISONS,
+            until: now + tuning.first_step,
+            latest: now + tuning.first_most,
+            comparisons_left: tuning.first_comparisons,
             told: (0, BTreeSet::new()),
             all_told: false,
-            wanted: VecDeque::new(),
+            requested: VecDeque::new(),
         }
     }
 
     /// Takes note of an answer; tells whether there may be more to compare.
-    fn hear(&mut self, now: Time, log2: u8, buckets: &[u16]) -> bool {
-        self.until = (now + FIRST_STEP).min(self.latest);
+    fn hear(&mut self, now: Time, log2: u8, buckets: &[u16], tuning: &Tuning) -> bool {
+        self.until = (now + tuning.first_step).min(self.latest);
         if self.told.0 != log2 {
             self.told = (log2, BTreeSet::new());
         }
@@ -138,33 +117,33 @@ impl First {
     }
 
     /// Records came in; tells whether these were the last to wait for, or the wait was too long.
-    fn is_over(&mut self, now: Time, view: &View) -> bool {
-        if !self.all_told && self.wanted.is_empty() {
+    fn is_over(&mut self, now: Time, view: &View, tuning: &Tuning) -> bool {
+        if !self.all_told && self.requested.is_empty() {
             return false;
         }
-        let (before, mut lacking) = (self.wanted.len(), 0);
+        let (before, mut lacking) = (self.requested.len(), 0);
         for _ in 0..before {
-            if lacking == MOST_LACKING {
+            if lacking == tuning.most_lacking {
                 break;
             }
-            let (id, version) = self.wanted.pop_back().expect("one for each turn");
+            let (id, version) = self.requested.pop_back().expect("one for each turn");
             if lacks(view, &id, version) {
-                self.wanted.push_front((id, version));
+                self.requested.push_front((id, version));
                 lacking += 1;
             }
         }
-        if self.wanted.len() < before {
-            self.until = (now + FIRST_STEP).min(self.latest);
+        if self.requested.len() < before {
+            self.until = (now + tuning.first_step).min(self.latest);
         }
-        self.all_told && self.wanted.is_empty() || self.until < now
+        self.all_told && self.requested.is_empty() || self.until < now
     }
 }
 
 impl AntiEntropy {
-    pub(super) fn new(now: Time) -> Self {
+    pub(super) fn new(now: Time, tuning: &Tuning) -> Self {
         Self {
             differs: None,
-            pause: DIFFERS_FOR,
+            pause: tuning.differs_for,
             next: now,
             first: None,
             compared: false,
@@ -174,10 +153,16 @@ impl AntiEntropy {
 
     /// A neighbour tells the digest of its view; returns whether a round is to begin. `hurry`: there is a reason not to wait until
     /// views stand still.
-    fn hear(&mut self, now: Time, ours: ViewDigest, theirs: ViewDigest, hurry: bool) -> bool {
+    fn hear(
+        &mut self,
+        now: Time,
+        (ours, theirs): (ViewDigest, ViewDigest),
+        hurry: bool,
+        tuning: &Tuning,
+    ) -> bool {
         if theirs == ours {
             self.differs = None;
-            self.pause = DIFFERS_FOR;
+            self.pause = tuning.differs_for;
             return false;
         }
         let (since, first) = match self.differs {
@@ -186,13 +171,13 @@ impl AntiEntropy {
             None => (now, now),
         };
         self.differs = Some((ours, since, first));
-        let settled = now.saturating_sub(since) >= DIFFERS_FOR;
+        let settled = now.saturating_sub(since) >= tuning.differs_for;
         // Where news never ceases, waiting for a still moment would be waiting for ever.
-        let overdue = now.saturating_sub(first) >= DIFFERS_LONG;
+        let overdue = now.saturating_sub(first) >= tuning.differs_long;
         let begins = (settled || overdue || hurry) && self.next <= now;
         if begins {
             self.next = now + self.pause;
-            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+            self.pause = (self.pause * 2).min(tuning.longest_pause);
         }
         begins
     }
@@ -233,23 +218,24 @@ impl Gossip {
         links: &Links,
     ) {
         let (peer, known) = (hello.record.id(), hello.known);
-        if known <= FEW {
+        let few = self.tuning.gossip.few;
+        if known <= few {
             self.offer_all(&peer, view);
         }
-        self.offer_news_of_lost(&peer, view);
+        self.offer_news_of_unreachable(&peer, view);
         if hello.digest == view.digest() {
             return;
         }
         if was_up {
             if hears_nobody_but(&peer, links) {
-                // Nobody tells what passed us by since the others fell silent.
+                // No other neighbour sends what we missed since they fell silent.
                 self.begin_first_round(now, &peer, false, view);
             }
             return;
         }
         // A node that knows nobody else brings nobody else into view.
         let held = known > 1 && self.hold_for_round(now, &peer, view);
-        if known > FEW && !held {
+        if known > few && !held {
             self.start_round(&peer, view);
         }
     }
@@ -261,7 +247,7 @@ impl Gossip {
         peer: &NodeId,
         view: &View,
     ) -> bool {
-        has_lost(peer, view) && self.begin_first_round(now, peer, true, view)
+        has_unreachable(peer, view) && self.begin_first_round(now, peer, true, view)
     }
 
     /// Until when a link must not be listed, since its first round is under way.
@@ -278,20 +264,22 @@ impl Gossip {
 
     fn begin_first_round(&mut self, now: Time, peer: &NodeId, holds: bool, view: &View) -> bool {
         let begins = self.start_round(peer, view);
+        let tuning = &self.tuning.gossip;
         if let Some(neighbor) = self.neighbors.get_mut(peer) {
             let anti_entropy = &mut neighbor.anti_entropy;
             anti_entropy.compared |= begins;
-            anti_entropy.first = begins.then(|| First::new(now, holds));
+            anti_entropy.first = begins.then(|| First::new(now, holds, tuning));
         }
         begins
     }
 
-    /// A link was lost. Where each that is left may be younger than its silence, what passed in between came over none of them, and
-    /// nobody will tell of it. One comparison is enough, however many are lost: a neighbour admits few.
+    /// A link was lost. If each link that is left may be younger than its silence, the news of that time came over none of them, and no
+    /// neighbour will send it. One round is enough, however many links are lost: a neighbour admits few.
     pub(in crate::membership) fn fill_gap(&mut self, now: Time, view: &View, links: &Links) {
+        let silence = self.tuning.gossip.longest_silence;
         let listed = || self.paired(links).filter(|(_, link)| link.is_listed());
         let tells_all = |(one, link): (&Neighbor, &Link)| {
-            one.anti_entropy.compared || now.saturating_sub(link.adopted()) >= LONGEST_SILENCE
+            one.anti_entropy.compared || now.saturating_sub(link.adopted()) >= silence
         };
         if listed().any(tells_all) {
             return;
@@ -304,13 +292,13 @@ impl Gossip {
         }
     }
 
-    /// Offers what came in about nodes that are not in view again, and may soon be, as another link waits: no comparison of views would
-    /// tell.
-    pub(in crate::membership) fn offer_news_of_lost(&mut self, peer: &NodeId, view: &View) {
+    /// Offers the records that came in of unreachable nodes. These nodes may soon be up, as another link waits to be listed, and no
+    /// comparison of views shows their records, since digests cover the nodes that are up.
+    pub(in crate::membership) fn offer_news_of_unreachable(&mut self, peer: &NodeId, view: &View) {
         let Some(neighbor) = self.neighbors.get(peer) else {
             return;
         };
-        for index in view.lost() {
+        for index in view.unreachable() {
             let entry = view.entry(index);
             if entry.received > entry.since && entry.record.id() != *peer {
                 self.backlog.offer(neighbor.slot, index);
@@ -327,14 +315,15 @@ impl Gossip {
         theirs: ViewDigest,
         view: &View,
     ) {
-        let ours = view.digest();
+        let (ours, tuning) = (view.digest(), &self.tuning.gossip);
         let Some(neighbor) = self.neighbors.get_mut(peer) else {
             return;
         };
-        let outvoted = self.outvoted.hear(now, ours, *peer, theirs);
+        let outvoted = self.outvoted.hear(now, ours, (*peer, theirs), tuning);
         let anti_entropy = &mut neighbor.anti_entropy;
-        let hurry = outvoted || self.requests.were_in_vain(now);
-        if anti_entropy.hear(now, ours, theirs, hurry) && self.start_round(peer, view) {
+        let hurry = outvoted || self.requests.were_in_vain(now, tuning);
+        let begins = anti_entropy.hear(now, (ours, theirs), hurry, tuning);
+        if begins && self.start_round(peer, view) {
             self.requests.round_begins();
         }
     }
@@ -392,32 +381,33 @@ impl Gossip {
         view: &View,
     ) -> bool {
         let theirs: BTreeMap<ShortId, Version> = entries.iter().copied().collect();
-        let wanted: Vec<(ShortId, Version)> = theirs
+        let requested: Vec<(ShortId, Version)> = theirs
             .iter()
             .filter(|(id, version)| lacks(view, id, **version))
             .map(|(id, version)| (*id, *version))
             .take(MAX_SYNC_ENTRIES)
             .collect();
         let newer = newer_than_theirs(view, log2, buckets, &theirs);
-        let ids: Vec<ShortId> = wanted.iter().map(|(id, _)| *id).collect();
+        let ids: Vec<ShortId> = requested.iter().map(|(id, _)| *id).collect();
+        let tuning = &self.tuning.gossip;
         let Some(neighbor) = self.neighbors.get_mut(peer) else {
             return false;
         };
         let anti_entropy = &mut neighbor.anti_entropy;
-        if !(newer.is_empty() && wanted.is_empty()) {
-            anti_entropy.pause = DIFFERS_FOR;
-            anti_entropy.next = now + NEXT;
+        if !(newer.is_empty() && requested.is_empty()) {
+            anti_entropy.pause = tuning.differs_for;
+            anti_entropy.next = now + tuning.next_round;
         }
         for index in newer {
             self.backlog.require(neighbor.slot, index);
         }
         let mut more = false;
         if let Some(first) = &mut anti_entropy.first {
-            more = first.hear(now, log2, buckets);
-            first.wanted.extend(wanted);
+            more = first.hear(now, log2, buckets, tuning);
+            first.requested.extend(requested);
         }
         if !ids.is_empty() {
-            self.post(peer, Message::Want(ids));
+            self.post(peer, Message::Request(ids));
         }
         if more {
             self.start_round(peer, view);
@@ -445,10 +435,11 @@ impl Gossip {
         now: Time,
         view: &View,
     ) -> bool {
-        let mut ended = false;
+        let (mut ended, tuning) = (false, &self.tuning.gossip);
         for neighbor in self.neighbors.values_mut() {
             let first = &mut neighbor.anti_entropy.first;
-            if first.as_mut().is_some_and(|first| first.is_over(now, view)) {
+            let is_over = |first: &mut First| first.is_over(now, view, tuning);
+            if first.as_mut().is_some_and(is_over) {
                 *first = None;
                 ended = true;
             }
@@ -491,8 +482,8 @@ fn hears_nobody_but(peer: &NodeId, links: &Links) -> bool {
     others.all(Link::is_missing)
 }
 
-/// Whether records are kept of nodes that were lost sight of, that one aside: records that may have grown old.
-fn has_lost(peer: &NodeId, view: &View) -> bool {
+/// Whether records are kept of unreachable nodes, other than that one: these records may be out of date.
+fn has_unreachable(peer: &NodeId, view: &View) -> bool {
     let peer = view.index(&peer.abbreviated());
-    view.lost().any(|index| Some(index) != peer)
+    view.unreachable().any(|index| Some(index) != peer)
 }

@@ -1,11 +1,11 @@
-//! What neighbours may still lack: of every node, who has its newest record, who is to be sent it, and who is to be told of it.
+//! What neighbours may still lack: for every node, which neighbours have its newest record, are to be sent it, or are to have it named.
 //!
-//! A newer record first waits a moment for company in one queue (`waiting`). When its time has come, every neighbour that
-//! was not found to have it by then is to be sent it, along the tree, or to be told of it, over all other links, and is sent it when it asks
-//! ([`Backlog`]). That takes three bits for each node and neighbour, so memory is bounded by the number of nodes, and a slow
-//! link gets fewer, newer records, which are encoded at the moment of sending.
+//! A newer record first waits a moment for company in one queue (`waiting`). When its time has come, each neighbour that was
+//! not found to have it by then is to be sent it (eager push, along the tree), or to have it named (lazy push, over all other links). It is
+//! sent a named record on request ([`Backlog`]). That takes two bits for each node and neighbour, so memory is bounded by the number of
+//! nodes, and a slow link gets fewer, newer records, which are encoded at the moment of sending.
 //!
-//! The bits of a node stand together: what is new of it concerns all neighbours, and is one look at memory, not one for each of them.
+//! The bits of a node stand together. A new record concerns all neighbours, and so takes one look at memory, not one for each of them.
 
 use std::collections::BTreeSet;
 
@@ -14,9 +14,7 @@ use fixedbitset::FixedBitSet;
 use crate::membership::Time;
 use crate::membership::view::Index;
 
-/// So many to be told of are noted one by one; of more, all bits are looked at.
-const FEW_TOLD: usize = 32;
-/// Neighbours whose bits stand in one word.
+/// Neighbours whose bits stand in one word. It is the width of the word, not tuned.
 const LANE: usize = u16::BITS as usize;
 
 /// A neighbour's place in the backlog.
@@ -42,8 +40,8 @@ pub(super) struct Slots(Vec<u16>);
 enum Stand {
     /// It may lack it, and nothing is done about that yet.
     Open,
-    /// To be told of.
-    Told,
+    /// To be named.
+    Named,
     /// To be sent.
     Due,
     /// It has it.
@@ -51,11 +49,13 @@ enum Stand {
 }
 
 /// What neighbours may still lack.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Backlog {
+    /// Up to this many nodes to be named are noted one by one, for each neighbour.
+    few: usize,
     /// Words that hold one bit for each neighbour.
     width: usize,
-    /// A row for each node: `width` words with a bit where the record is due or had, then as many where it is told of or had.
+    /// A row for each node: `width` words with a bit where the record is due or had, then as many where it is named or had.
     rows: Vec<u16>,
     neighbors: Vec<Option<Neighbor>>,
 }
@@ -65,11 +65,11 @@ struct Neighbor {
     /// The nodes whose records are to be sent to it, and how many.
     due: FixedBitSet,
     due_count: usize,
-    /// When it is to be told of others.
-    told_at: Option<Time>,
-    /// Of whom, and maybe of some by now not any more, as long as these are few.
-    told: Vec<Index>,
-    told_many: bool,
+    /// When others are to be named to it.
+    named_at: Option<Time>,
+    /// Which others, as long as these are few. Some of them may have been sent by now.
+    named: Vec<Index>,
+    named_many: bool,
     /// Where the next batch begins: low places must not always go first.
     cursor: usize,
 }
@@ -85,27 +85,37 @@ impl Neighbor {
         }
     }
 
-    fn tell(&mut self, index: Index, by: Time) {
-        let at = self.told_at.get_or_insert(by);
+    fn name(&mut self, index: Index, by: Time, few: usize) {
+        let at = self.named_at.get_or_insert(by);
         *at = by.min(*at);
-        if self.told.len() < FEW_TOLD {
-            self.told.push(index);
+        if self.named.len() < few {
+            self.named.push(index);
         } else {
-            self.told_many = true;
+            self.named_many = true;
         }
     }
 
-    /// Forgets whom to tell of; hands out who it may be, in their order, if they are few.
-    fn take_told(&mut self) -> Option<Vec<Index>> {
-        self.told_at = None;
-        let mut told = std::mem::take(&mut self.told);
-        told.sort_unstable();
-        told.dedup();
-        (!std::mem::take(&mut self.told_many)).then_some(told)
+    /// Forgets which nodes are to be named; returns them in their order if they are few. Some may have been sent by now.
+    fn take_named(&mut self) -> Option<Vec<Index>> {
+        self.named_at = None;
+        let mut named = std::mem::take(&mut self.named);
+        named.sort_unstable();
+        named.dedup();
+        (!std::mem::take(&mut self.named_many)).then_some(named)
     }
 }
 
 impl Backlog {
+    /// A backlog without neighbours. Up to `few` nodes to be named are noted one by one, for each neighbour.
+    pub(super) fn new(few: usize) -> Self {
+        Self {
+            few,
+            width: 0,
+            rows: Vec::new(),
+            neighbors: Vec::new(),
+        }
+    }
+
     /// A new neighbour, which may lack everything. It stays until [`Self::leave`].
     pub(super) fn join(&mut self) -> Slot {
         let free = self.neighbors.iter().position(Option::is_none);
@@ -155,7 +165,7 @@ impl Backlog {
         neighbor.expect("a link gives its slot back only once")
     }
 
-    /// The words of a node's row: due or had, and told of or had.
+    /// The words of a node's row: due or had, and named or had.
     fn row(&mut self, index: Index) -> (&mut [u16], &mut [u16]) {
         let at = place(index) * 2 * self.width;
         let end = at + 2 * self.width;
@@ -173,7 +183,7 @@ impl Backlog {
         let is_set = |at: usize| self.rows.get(at).is_some_and(|word| word & slot.bit() != 0);
         match (is_set(at), is_set(at + self.width)) {
             (false, false) => Stand::Open,
-            (false, true) => Stand::Told,
+            (false, true) => Stand::Named,
             (true, false) => Stand::Due,
             (true, true) => Stand::Has,
         }
@@ -184,7 +194,7 @@ impl Backlog {
         if before == stand {
             return;
         }
-        let (due, told) = self.row(index);
+        let (due, named) = self.row(index);
         let set = |word: &mut u16, on: bool| {
             *word = if on {
                 *word | slot.bit()
@@ -197,8 +207,8 @@ impl Backlog {
             matches!(stand, Stand::Due | Stand::Has),
         );
         set(
-            &mut told[slot.lane()],
-            matches!(stand, Stand::Told | Stand::Has),
+            &mut named[slot.lane()],
+            matches!(stand, Stand::Named | Stand::Has),
         );
         if (before == Stand::Due) != (stand == Stand::Due) {
             self.neighbor(slot).is_due(index, stand == Stand::Due);
@@ -207,11 +217,11 @@ impl Backlog {
 
     /// The node has a new record: whatever neighbours have is old.
     pub(super) fn renew(&mut self, index: Index) {
-        let (due, told) = self.row(index);
-        for (due, told) in due.iter_mut().zip(told) {
-            let have = *due & *told;
+        let (due, named) = self.row(index);
+        for (due, named) in due.iter_mut().zip(named) {
+            let have = *due & *named;
             *due ^= have;
-            *told ^= have;
+            *named ^= have;
         }
     }
 
@@ -227,30 +237,32 @@ impl Backlog {
         }
     }
 
-    /// To be told of, and by then, unless the neighbour has it or gets it.
-    pub(super) fn mention(&mut self, slot: Slot, index: Index, by: Time) {
-        if matches!(self.stand(slot, index), Stand::Open | Stand::Told) {
-            self.set(slot, index, Stand::Told);
-            self.neighbor(slot).tell(index, by);
+    /// To be named at `by` at the latest, unless the neighbour has it or is sent it.
+    pub(super) fn name(&mut self, slot: Slot, index: Index, by: Time) {
+        if matches!(self.stand(slot, index), Stand::Open | Stand::Named) {
+            self.set(slot, index, Stand::Named);
+            let few = self.few;
+            self.neighbor(slot).name(index, by, few);
         }
     }
 
-    /// Offers to some neighbours and mentions to others, at once.
-    pub(super) fn hand_on(&mut self, index: Index, send: &Slots, tell: &Slots, by: Time) {
+    /// Offers to some neighbours and names to others, at once.
+    pub(super) fn hand_on(&mut self, index: Index, send: &Slots, name: &Slots, by: Time) {
+        let few = self.few;
         for lane in 0..self.width {
-            let (due, told) = self.row(index);
-            let (due, told) = (&mut due[lane], &mut told[lane]);
-            let send = send.0[lane] & !(*due & *told);
+            let (due, named) = self.row(index);
+            let (due, named) = (&mut due[lane], &mut named[lane]);
+            let send = send.0[lane] & !(*due & *named);
             let new = send & !*due;
             *due |= send;
-            *told &= !send;
-            let tell = tell.0[lane] & !*due;
-            *told |= tell;
+            *named &= !send;
+            let name = name.0[lane] & !*due;
+            *named |= name;
             for slot in ones(lane, new) {
                 self.neighbor(slot).is_due(index, true);
             }
-            for slot in ones(lane, tell) {
-                self.neighbor(slot).tell(index, by);
+            for slot in ones(lane, name) {
+                self.neighbor(slot).name(index, by, few);
             }
         }
     }
@@ -274,26 +286,26 @@ impl Backlog {
         }
     }
 
-    /// Takes out whom to tell of, up to so many at once, if it is time to.
-    pub(super) fn take_told(&mut self, slot: Slot, now: Time, most: usize) -> Vec<Index> {
-        if self.told_due(slot).is_none_or(|at| at > now) {
+    /// Takes out the nodes to be named, at most `most` at once, if it is time to.
+    pub(super) fn take_named(&mut self, slot: Slot, now: Time, most: usize) -> Vec<Index> {
+        if self.named_due(slot).is_none_or(|at| at > now) {
             return Vec::new();
         }
-        let mut taken = if let Some(mut few) = self.neighbor(slot).take_told() {
-            few.retain(|&index| self.stand(slot, index) == Stand::Told);
+        let mut taken = if let Some(mut few) = self.neighbor(slot).take_named() {
+            few.retain(|&index| self.stand(slot, index) == Stand::Named);
             few
         } else {
             let rows = self.rows.chunks_exact(2 * self.width).enumerate();
-            let told = rows.filter(|(_, row)| {
-                let (due, told) = (row[slot.lane()], row[self.width + slot.lane()]);
-                told & !due & slot.bit() != 0
+            let named = rows.filter(|(_, row)| {
+                let (due, named) = (row[slot.lane()], row[self.width + slot.lane()]);
+                named & !due & slot.bit() != 0
             });
-            let told = told.map(|(place, _)| Index::from_place(place));
-            told.take(most + 1).collect()
+            let named = named.map(|(place, _)| Index::from_place(place));
+            named.take(most + 1).collect()
         };
         if taken.len() > most {
             let neighbor = self.neighbor(slot);
-            (neighbor.told_at, neighbor.told_many) = (Some(now), true);
+            (neighbor.named_at, neighbor.named_many) = (Some(now), true);
         }
         taken.truncate(most);
         for &index in &taken {
@@ -302,9 +314,9 @@ impl Backlog {
         taken
     }
 
-    /// When the neighbour is to be told of somebody.
-    pub(super) fn told_due(&self, slot: Slot) -> Option<Time> {
-        self.neighbors[slot.0].as_ref()?.told_at
+    /// When something is to be named to the neighbour.
+    pub(super) fn named_due(&self, slot: Slot) -> Option<Time> {
+        self.neighbors[slot.0].as_ref()?.named_at
     }
 
     /// Whether no record is to be sent to the neighbour.

@@ -1,35 +1,15 @@
-//! Which news goes over every link, tree or not: gains, losses and suspicions, as long as they are few.
+//! Which news goes over every link, tree or not: gains, withdrawn links and suspicion reports, as long as they are few.
 //!
 //! A tree saves most where much happens at once, and costs a little time: it has more hops than the shortest paths. So while little
-//! happens, gains and losses flood, and only storms and measurements take the tree. In a storm each change, flooding or not, keeps the bucket
-//! empty. In storms records also travel along the tree in rounds, many in one message; a few go as they come.
+//! happens, gains and withdrawals flood, and only storms and measurements take the tree. In a storm each change, flooding or not, keeps the bucket
+//! empty. In storms records also travel along the tree in batches, many in one message; a few go as they come.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
-use crate::bucket::{Bucket, Rate};
+use crate::bucket::Bucket;
 use crate::membership::Time;
+use crate::membership::tuning::gossip::Tuning;
 use crate::membership::view::{Change, Index};
-
-/// Gains and losses: as many at once as the restart of one node brings in a network of degree eight, with the losses and gains of its
-/// neighbours.
-const CHANGES: Rate = Rate {
-    burst: 32.0,
-    per_s: 8.0,
-};
-/// Suspicions: the first neighbour of a node to have one tells all the others, and links that lose packets now and then bring
-/// them forth all the time.
-const SUSPICIONS: Rate = Rate {
-    burst: 4.0,
-    per_s: 0.25,
-};
-/// Records that travel along the tree without waiting for each other: rounds are for storms.
-const ALONE: Rate = Rate {
-    burst: 50.0,
-    per_s: 50.0,
-};
-/// What flooded this long ago has arrived over every link.
-const FLOODED: Duration = Duration::from_secs(1);
 
 /// See the module's documentation. It begins empty: a start is a storm.
 #[derive(Debug, Default)]
@@ -43,13 +23,20 @@ pub(super) struct Flood {
 
 impl Flood {
     /// One more piece of news: does it flood?
-    pub(super) fn take(&mut self, now: Time, index: Index, change: Change) -> bool {
+    pub(super) fn take(
+        &mut self,
+        now: Time,
+        index: Index,
+        change: Change,
+        tuning: &Tuning,
+    ) -> bool {
         let floods = match change {
-            Change::Gain | Change::Loss => self.changes.take(now, CHANGES, 1),
-            Change::Suspicion => self.suspicions.take(now, SUSPICIONS, 1),
+            Change::Gain | Change::Withdrawal => self.changes.take(now, tuning.changes(), 1),
+            Change::Suspicion => self.suspicions.take(now, tuning.suspicions(), 1),
             Change::Figures => return false,
         };
-        let old = self.recent.iter().take_while(|(at, _)| *at + FLOODED < now);
+        let is_old = |(at, _): &&(Time, Index)| *at + tuning.flooded_for < now;
+        let old = self.recent.iter().take_while(is_old);
         self.recent.drain(..old.count());
         if floods {
             self.recent.push_back((now, index));
@@ -58,33 +45,38 @@ impl Flood {
     }
 
     /// One more record for the tree: does it wait for others?
-    pub(super) fn goes_in_rounds(&mut self, now: Time) -> bool {
-        !self.alone.take(now, ALONE, 1)
+    pub(super) fn is_batched(&mut self, now: Time, tuning: &Tuning) -> bool {
+        !self.alone.take(now, tuning.unbatched(), 1)
     }
 
-    pub(super) fn is_under_way(&self, now: Time, index: Index) -> bool {
-        let lately = |&(at, which): &(Time, Index)| which == index && now <= at + FLOODED;
+    pub(super) fn is_under_way(&self, now: Time, index: Index, tuning: &Tuning) -> bool {
+        let lately =
+            |&(at, which): &(Time, Index)| which == index && now <= at + tuning.flooded_for;
         self.recent.iter().any(lately)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
+    const TUNING: &Tuning = &Tuning::DEFAULT;
+
     fn floods(flood: &mut Flood, at: Duration, news: u32) -> usize {
-        let one = |index| flood.take(at, Index(index), Change::Loss);
+        let one = |index| flood.take(at, Index(index), Change::Withdrawal, TUNING);
         (0..news).map(one).filter(|floods| *floods).count()
     }
 
     #[test]
-    fn a_few_gains_and_losses_flood_and_a_storm_takes_the_tree() {
+    fn a_few_gains_and_withdrawals_flood_and_a_storm_takes_the_tree() {
         let second = Duration::from_secs(1);
         let mut flood = Flood::default();
         assert_eq!(floods(&mut flood, Time::ZERO, 100), 0, "a start is a storm");
         assert_eq!(floods(&mut flood, 60 * second, 20), 20, "a restart is not");
-        assert!(flood.is_under_way(60 * second, Index(19)));
-        assert!(!flood.is_under_way(62 * second, Index(19)));
+        assert!(flood.is_under_way(60 * second, Index(19), TUNING));
+        assert!(!flood.is_under_way(62 * second, Index(19), TUNING));
         assert_eq!(floods(&mut flood, 120 * second, 1000), 32);
         assert_eq!(
             floods(&mut flood, 121 * second, 1),
@@ -95,10 +87,10 @@ mod tests {
     }
 
     #[test]
-    fn suspicions_flood_now_and_then_and_take_nothing_from_losses() {
+    fn suspicions_flood_now_and_then_and_take_nothing_from_withdrawals() {
         let minute = Duration::from_secs(60);
         let mut flood = Flood::default();
-        let one = |index| flood.take(minute, Index(index), Change::Suspicion);
+        let one = |index| flood.take(minute, Index(index), Change::Suspicion, TUNING);
         assert_eq!((0..100).map(one).filter(|floods| *floods).count(), 4);
         assert_eq!(floods(&mut flood, minute, 20), 20);
     }
@@ -107,7 +99,7 @@ mod tests {
     fn records_wait_for_each_other_only_in_a_storm() {
         let minute = Duration::from_secs(60);
         let mut flood = Flood::default();
-        let mut waits = |at| flood.goes_in_rounds(at);
+        let mut waits = |at| flood.is_batched(at, TUNING);
         assert!(waits(Time::ZERO), "a start is a storm");
         let storm = (0..200).filter(|_| waits(minute));
         assert_eq!(storm.count(), 150);
@@ -119,7 +111,12 @@ mod tests {
     fn what_is_kept_of_floods_is_bounded() {
         let mut flood = Flood::default();
         for ms in 0..100_000 {
-            flood.take(Duration::from_millis(ms), Index(0), Change::Loss);
+            flood.take(
+                Duration::from_millis(ms),
+                Index(0),
+                Change::Withdrawal,
+                TUNING,
+            );
             assert!(flood.recent.len() <= 64);
         }
     }

@@ -1,4 +1,4 @@
-//! News whose signatures nobody has verified yet.
+//! News whose signatures are not verified yet.
 //!
 //! Records wait here until the inputs that are there already have been handled. Then the newest record of each node is verified first, many
 //! at a time: the older ones need no verification, which is the most expensive part. So a busy node skips versions in place of falling
@@ -12,9 +12,6 @@ use rand_chacha::ChaCha8Rng;
 use crate::membership::Time;
 use crate::record::{Record, Version};
 use crate::wire::{NodeId, ShortId};
-
-/// Signatures verified together: more are no cheaper, and one that is forged makes all of them expensive.
-const BATCH_RECORDS: usize = 64;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
@@ -36,10 +33,12 @@ impl Inbox {
         self.since
     }
 
-    /// Takes out all that waits, verified, of each node the newest record first; those that turned out to be forged among them.
+    /// Takes out all that waits, verified, of each node the newest record first; those that turned out to be forged among them. So many
+    /// signatures are verified `together`.
     pub(super) fn take(
         &mut self,
         network: &str,
+        together: usize,
         rng: &mut ChaCha8Rng,
     ) -> Option<Vec<(Arc<Record>, NodeId)>> {
         self.since.take()?;
@@ -49,7 +48,7 @@ impl Inbox {
         }
         let newest = records.values().filter_map(|records| records.first());
         let newest: Vec<&Record> = newest.map(|(record, _)| &**record).collect();
-        for batch in newest.chunks(BATCH_RECORDS) {
+        for batch in newest.chunks(together) {
             Record::verify_all(batch.iter().copied(), network, &mut *rng);
         }
         Some(records.into_values().flatten().collect())

@@ -1,13 +1,13 @@
 //! Records between neighbours: each neighbour gets the newest record of every node, once where that can be had.
 //!
-//! A newer record goes to every neighbour that is not known to have it: as a whole along a tree, by name over the other links
-//! (`tree`); in a full mesh every node hears each record from the node itself. What a neighbour may lack is a *set of nodes*
+//! A newer record goes to every neighbour that is not known to have it: eager push sends it along a tree, lazy push names it over the
+//! other links (`tree`). In a full mesh every node hears each record from the node itself. What a neighbour may lack is a *set of nodes*
 //! (`backlog`), and the newest record of each is encoded at the moment of sending: memory is bounded by the number of nodes, and a slow
 //! link gets fewer, newer records. Records that a neighbour named and that did not come are requested (`requests`). What all this
 //! misses, an anti-entropy round between two neighbours finds (`anti_entropy`).
 //!
-//! This owner keeps for each neighbour what it may lack, what waits to be sent to it, its part in the tree, its anti-entropy rounds, and
-//! its rate limits. It alone puts records into the view. It reads the links, and changes none.
+//! This owner keeps for each neighbour what it may lack, what waits to be sent to it, its push mode, its anti-entropy rounds, and its rate
+//! limits. It alone puts records into the view. It reads the links, and changes none.
 
 mod anti_entropy;
 mod backlog;
@@ -17,7 +17,6 @@ mod limits;
 mod relay;
 mod requests;
 mod tree;
-mod tuning;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,7 +27,7 @@ use super::Time;
 use super::interface::ConnId;
 use super::links::{Link, Links};
 use super::out::Out;
-use super::tuning::Tuning as All;
+use super::tuning::Tuning;
 use super::view::{Index, View};
 use crate::wire::{BATCH_BYTES, Message, NodeId};
 use anti_entropy::{AntiEntropy, Outvoted};
@@ -38,13 +37,8 @@ use inbox::Inbox;
 use limits::Limits;
 pub(super) use relay::Heard;
 use requests::Requests;
-use tree::Branch;
-pub(super) use tuning::Tuning;
+use tree::PushMode;
 use waiting::Waiting;
-
-/// The most messages, batches of records aside, that wait for one neighbour. More of them mean a slow peer; each of them will be said
-/// again in another way, so it may be dropped.
-const OUTBOX: usize = 8;
 
 /// What gossip keeps of a neighbour: a node to which there is a link, in use or not.
 #[derive(Debug)]
@@ -59,7 +53,7 @@ struct Neighbor {
     superfluous: Option<bool>,
     /// It was told once that this end could do without the link. It may act on that even if it was taken back since.
     offered: bool,
-    branch: Branch,
+    push: PushMode,
     limits: Limits,
     anti_entropy: AntiEntropy,
 }
@@ -78,7 +72,7 @@ pub(super) struct Gone {
 pub(super) struct Gossip {
     me: NodeId,
     network: Arc<str>,
-    tuning: Arc<All>,
+    tuning: Arc<Tuning>,
     /// One for each link, in the same order.
     neighbors: BTreeMap<NodeId, Neighbor>,
     backlog: Backlog,
@@ -104,19 +98,19 @@ impl Neighbor {
         match self.in_flight {
             Some(since) => Some(since + stalled),
             // What is kept for a link that is not in use waits for it to come back.
-            None => backlog.told_due(self.slot).filter(|_| link.is_live()),
+            None => backlog.named_due(self.slot).filter(|_| link.is_live()),
         }
     }
 }
 
 impl Gossip {
-    pub(super) fn new(me: NodeId, network: Arc<str>, tuning: Arc<All>) -> Self {
+    pub(super) fn new(me: NodeId, network: Arc<str>, tuning: Arc<Tuning>) -> Self {
         Self {
             me,
             network,
-            tuning,
             neighbors: BTreeMap::new(),
-            backlog: Backlog::default(),
+            backlog: Backlog::new(tuning.gossip.few_named),
+            tuning,
             waiting: Waiting::default(),
             bridge: None,
             flood: Flood::default(),
@@ -145,9 +139,9 @@ impl Gossip {
             outbox: VecDeque::new(),
             superfluous: None,
             offered: false,
-            branch: self.new_branch(links, was_up),
-            limits: Limits::new(now),
-            anti_entropy: AntiEntropy::new(now),
+            push: self.new_push_mode(links, was_up),
+            limits: Limits::new(now, &self.tuning.gossip),
+            anti_entropy: AntiEntropy::new(now, &self.tuning.gossip),
         };
         self.neighbors.insert(peer, neighbor);
     }
@@ -157,7 +151,7 @@ impl Gossip {
         let neighbor = self.neighbors.remove(peer)?;
         self.backlog.leave(neighbor.slot);
         Some(Gone {
-            was_eager: !neighbor.branch.lazy,
+            was_eager: !neighbor.push.lazy,
             offered: neighbor.offered,
         })
     }
@@ -165,7 +159,7 @@ impl Gossip {
     /// Whether a neighbour is on the tree.
     pub(super) fn is_eager(&self, peer: &NodeId) -> bool {
         let neighbor = self.neighbors.get(peer);
-        neighbor.is_some_and(|one| !one.branch.lazy)
+        neighbor.is_some_and(|one| !one.push.lazy)
     }
 
     /// The network became a full mesh, or ceased to be one.
@@ -199,7 +193,7 @@ impl Gossip {
         in_flight.is_some_and(|since| now >= since + self.tuning.gossip.stalled)
     }
 
-    /// Whether a neighbour has something due: to be told, or to have left.
+    /// Whether a neighbour is to be sent something now, or has not taken the last message in time.
     pub(super) fn is_due(&self, now: Time, link: &Link) -> bool {
         let neighbor = self.neighbors.get(&link.peer());
         let due =
@@ -249,7 +243,8 @@ impl Gossip {
     /// Puts a message that is not a batch of records into a neighbour's outbox; tells whether there was room for it.
     fn post(&mut self, peer: &NodeId, message: Message) -> bool {
         let neighbor = self.neighbors.get_mut(peer);
-        let Some(neighbor) = neighbor.filter(|one| one.outbox.len() < OUTBOX) else {
+        let Some(neighbor) = neighbor.filter(|one| one.outbox.len() < self.tuning.gossip.outbox)
+        else {
             return false;
         };
         neighbor.outbox.push_back(message);
@@ -320,3 +315,8 @@ impl Neighbor {
         (!batch.is_empty()).then_some(Message::Records(batch))
     }
 }
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -7,33 +7,15 @@ use rand_chacha::ChaCha8Rng;
 
 use super::Gossip;
 use super::backlog::Slot;
-use super::waiting::Way;
+use super::waiting::Route;
 use crate::membership::Time;
 use crate::membership::interface::ConnId;
 use crate::membership::links::Links;
-use crate::membership::pace::end_of_round;
+use crate::membership::pace::end_of_batch;
+use crate::membership::tuning::gossip::Tuning;
 use crate::membership::view::{Before, Change, Index, Outcome, View};
 use crate::record::Record;
 use crate::wire::{Message, NodeId};
-
-/// How long a gain waits for company before it is passed on: where its node was quiet, and where it keeps changing.
-const FIRST_RELAY: Duration = Duration::from_millis(3);
-const NEXT_RELAY: Duration = Duration::from_millis(50);
-/// The same along a tree, where each record comes but once.
-const NEXT_TREE_RELAY: Duration = Duration::from_millis(20);
-/// A node that gave no news for so long was quiet.
-const QUIET: Duration = Duration::from_secs(1);
-/// Measurements alone are in no hurry.
-const FIGURES_RELAY: Duration = Duration::from_millis(50);
-/// Losses of a node that keep coming are passed on no more often than this.
-const RELAY_SPACING: Duration = Duration::from_millis(100);
-/// How much later the end with the higher id passes a gain on, in a full mesh: mostly it then has nothing left to say.
-const SECOND_TURN: Duration = Duration::from_millis(20);
-/// How long a neighbour off the tree waits to be told: by then the tree should have brought the record.
-const LAZY: Duration = Duration::from_millis(100);
-const LAZY_ROUNDS: u32 = 1;
-/// A node that came into view has its record passed on after this time: most likely that was done when the record came.
-const CAME_UP: Duration = Duration::from_millis(50);
 
 /// The neighbour that brought a record.
 #[derive(Debug)]
@@ -65,9 +47,8 @@ pub(in crate::membership) enum Heard {
 }
 
 impl Gossip {
-    /// Records came from a neighbour. Those that can be taken at once are returned; news that nobody has verified waits until the inputs that
-    /// are there already have been handled. Tells also whether any does. Nothing is returned where the neighbour sent more news
-    /// than it may.
+    /// Records came from a neighbour. Returns those that can be taken at once, and whether others wait: news that is not verified waits until
+    /// the inputs that are there already have been handled. `None` if the neighbour sent more news than it may.
     pub(in crate::membership) fn receive(
         &mut self,
         now: Time,
@@ -78,8 +59,9 @@ impl Gossip {
         let is_news = records.iter().map(|record| view.would_be_news(record));
         let is_news: Vec<bool> = is_news.collect();
         let news = is_news.iter().filter(|is_news| **is_news).count();
+        let tuning = &self.tuning.gossip;
         let neighbor = self.neighbors.get_mut(peer);
-        if neighbor.is_some_and(|one| !one.limits.admit_news(now, news)) {
+        if neighbor.is_some_and(|one| !one.limits.admit_news(now, news, tuning)) {
             return None;
         }
         let (mut known, mut deferred) = (Vec::with_capacity(records.len()), false);
@@ -104,7 +86,8 @@ impl Gossip {
         &mut self,
         rng: &mut ChaCha8Rng,
     ) -> Option<Vec<(Arc<Record>, NodeId)>> {
-        self.inbox.take(&self.network, rng)
+        self.inbox
+            .take(&self.network, self.tuning.gossip.verified_together, rng)
     }
 
     /// Whether a message is within the neighbour's limits; else what it sent too much of.
@@ -114,8 +97,9 @@ impl Gossip {
         peer: &NodeId,
         message: &Message,
     ) -> Result<(), &'static str> {
+        let tuning = &self.tuning.gossip;
         let neighbor = self.neighbors.get_mut(peer);
-        neighbor.map_or(Ok(()), |one| one.limits.admit(now, message))
+        neighbor.map_or(Ok(()), |one| one.limits.admit(now, message, tuning))
     }
 
     /// A neighbour that brings records, as long as there is a link to it.
@@ -151,7 +135,7 @@ impl Gossip {
         match view.accept(record, now, Some(from.peer), from.over_loopback) {
             Outcome::Newer(index, change, before) => {
                 self.has_come(now, &short, version, from.conn, view.up_count());
-                self.count(&from.peer, |branch| branch.news += 1);
+                self.count(&from.peer, |push| push.news += 1);
                 self.relay(now, index, change, from.slot, view);
                 Heard::News {
                     index,
@@ -161,9 +145,9 @@ impl Gossip {
             }
             Outcome::Same(index) => {
                 self.backlog.settle(from.slot, index);
-                // What floods comes by many links, and so does a last record.
-                if !leaving && !self.flood.is_under_way(now, index) {
-                    self.count(&from.peer, |branch| branch.repeats += 1);
+                // A flooded record comes over many links, and so does a leave message.
+                if !leaving && !self.flood.is_under_way(now, index, &self.tuning.gossip) {
+                    self.count(&from.peer, |push| push.repeats += 1);
                 }
                 Heard::Nothing
             }
@@ -194,21 +178,22 @@ impl Gossip {
 
     /// Passes a newer record on that a neighbour brought.
     fn relay(&mut self, now: Time, index: Index, change: Change, from: Slot, view: &mut View) {
+        let tuning = &self.tuning.gossip;
         let recent = view.note_relay(index, now);
         let since = recent.map(|at| now.saturating_sub(at));
         let wait = match change {
-            Change::Loss | Change::Suspicion => {
-                let spacing = since.map(|since| RELAY_SPACING.saturating_sub(since));
+            Change::Withdrawal | Change::Suspicion => {
+                let spacing = since.map(|since| tuning.relay_spacing.saturating_sub(since));
                 spacing
                     .unwrap_or_default()
                     .max(self.tuning.pace.loss_company(view.up_count()))
             }
-            Change::Gain if since.is_none_or(|since| since > QUIET) => FIRST_RELAY,
-            Change::Gain if self.has_tree => NEXT_TREE_RELAY,
-            Change::Gain => NEXT_RELAY,
-            Change::Figures => FIGURES_RELAY,
+            Change::Gain if since.is_none_or(|since| since > tuning.quiet) => tuning.first_relay,
+            Change::Gain if self.has_tree => tuning.next_tree_relay,
+            Change::Gain => tuning.next_relay,
+            Change::Figures => tuning.figures_relay,
         };
-        // Nobody but the neighbour that brought it is known to have it.
+        // Only the neighbour that brought it is known to have it.
         self.backlog.renew(index);
         self.backlog.settle(from, index);
         self.pass_on(now, index, change, wait, view);
@@ -229,70 +214,80 @@ impl Gossip {
 
     /// A node came into view.
     pub(in crate::membership) fn came_up(&mut self, now: Time, index: Index, view: &View) {
-        self.pass_on(now, index, Change::Figures, CAME_UP, view);
+        self.pass_on(
+            now,
+            index,
+            Change::Figures,
+            self.tuning.gossip.came_up,
+            view,
+        );
     }
 
     /// Has a record passed on after a wait. In a full mesh, gains and measurements go to those that won't hear them from the node
     /// itself.
     fn pass_on(&mut self, now: Time, index: Index, change: Change, wait: Duration, view: &View) {
-        let at = now + wait;
+        let (at, tuning) = (now + wait, &self.tuning.gossip);
         let brings_back = change == Change::Gain && view.brings_back(index);
-        // A record that brings others back goes the way that news of those behind it went.
-        let floods = self.flood.take(now, index, change) && !brings_back;
+        // A record that brings others back takes the route that news of those behind it took.
+        let floods = self.flood.take(now, index, change, tuning) && !brings_back;
         let is_own = index == view.me();
         let body = view.record_at(index).body();
-        let way = if body.leaving {
+        let route = if body.leaving {
             // After a leave message there is no time for requests.
-            Way::Everywhere
+            Route::Everywhere
         } else if !is_own
             && body.links.is_empty()
             && matches!(change, Change::Gain | Change::Figures)
         {
-            // A newcomer that lists no link yet can be reached by nobody else; its next record is on its way.
+            // No other node can reach a newcomer that lists no link yet; its next record will list one.
             return;
         } else if self.has_tree {
             match (floods, change) {
-                (false, _) => Way::Tree,
-                (true, Change::Gain) if !is_own => Way::Around,
-                (true, Change::Gain | Change::Loss | Change::Suspicion | Change::Figures) => {
-                    Way::Everywhere
+                (false, _) => Route::Tree,
+                (true, Change::Gain) if !is_own => Route::Around,
+                (true, Change::Gain | Change::Withdrawal | Change::Suspicion | Change::Figures) => {
+                    Route::Everywhere
                 }
             }
-        } else if is_own || matches!(change, Change::Loss | Change::Suspicion) {
-            Way::Everywhere
+        } else if is_own || matches!(change, Change::Withdrawal | Change::Suspicion) {
+            Route::Everywhere
         } else {
-            Way::FirstTurn
+            Route::FirstTurn
         };
-        let at = if way == Way::Tree && self.flood.goes_in_rounds(now) {
-            end_of_round(at, self.tuning.pace.round(view.up_count()))
+        let at = if route == Route::Tree && self.flood.is_batched(now, tuning) {
+            end_of_batch(at, self.tuning.pace.batch(view.up_count()))
         } else {
             at
         };
         if brings_back {
             self.bridge = Some(self.bridge.map_or(at, |bridge| bridge.min(at)));
         }
-        self.waiting.push(at, index, way);
-        if way == Way::FirstTurn {
-            self.waiting.push(at + SECOND_TURN, index, Way::SecondTurn);
+        self.waiting.push(at, index, route);
+        if route == Route::FirstTurn {
+            self.waiting
+                .push(at + tuning.second_turn, index, Route::SecondTurn);
         }
     }
 
-    /// Gives every neighbour what waited for its time, unless it has it by now.
+    /// Passes on the records whose time has come, to every neighbour that does not have them by now.
     pub(in crate::membership) fn release(&mut self, now: Time, view: &View) {
         if let Some(at) = self.bridge.take() {
-            // News of those behind that link, who may have died or left since they were lost sight of, goes no later than the link.
-            self.waiting.hasten(at, at + SECOND_TURN);
+            // News of those behind that link, which may have died or left since they became unreachable, goes no later than the link.
+            self.waiting.hasten(at, at + self.tuning.gossip.second_turn);
         }
         if self.waiting.next_due().is_none_or(|due| due > now) {
             return;
         }
         self.to_send = true;
-        let by = now + LAZY + LAZY_ROUNDS * self.tuning.pace.round(view.up_count());
-        let ways = self.ways(view);
+        let Tuning {
+            lazy, lazy_batches, ..
+        } = self.tuning.gossip;
+        let by = now + lazy + lazy_batches * self.tuning.pace.batch(view.up_count());
+        let fan_out = self.fan_out(view);
         while let Some(together) = self.waiting.pop_due(now) {
-            for (index, way) in together {
+            for (index, route) in together {
                 if view.has(index) {
-                    ways.pass_on(&mut self.backlog, view, index, way, by);
+                    fan_out.pass_on(&mut self.backlog, view, index, route, by);
                 }
             }
         }

@@ -2,30 +2,16 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::Gossip;
 use crate::membership::Time;
 use crate::membership::interface::ConnId;
 use crate::membership::links::Links;
-use crate::membership::pace::end_of_round;
-use crate::membership::view::{MAX_NODES, View};
+use crate::membership::pace::end_of_batch;
+use crate::membership::tuning::gossip::Tuning;
+use crate::membership::view::View;
 use crate::record::Version;
 use crate::wire::{MAX_SYNC_ENTRIES, Message, NodeId, ShortId};
-
-/// What was requested is not requested again in this time: several neighbours name it. If it has not come by then it is, so often.
-const REQUEST_TIMEOUT: Duration = Duration::from_millis(500);
-const MOST_TRIES: u32 = 3;
-/// What others named while an answer was on its way is requested this often: a neighbour that makes its answers come one by one must not
-/// have us send more.
-const REQUESTED_TOGETHER: Duration = Duration::from_millis(50);
-/// The most records requested at a time: half of the largest network. At the start of ten thousand nodes, a third of all records
-/// comes by request.
-const MOST_REQUESTED: usize = MAX_NODES / 2;
-/// The most requested of one neighbour: it may name nodes that it invented, and others are to be asked all the same.
-const MOST_REQUESTED_OF_ONE: usize = MOST_REQUESTED / 2;
-/// A request that was given up in vain counts for so long.
-const IN_VAIN_LASTS: Duration = Duration::from_secs(10);
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
@@ -43,8 +29,8 @@ impl Requests {
     }
 
     /// Whether a request was given up lately, and no anti-entropy round has begun since.
-    pub(super) fn were_in_vain(&self, now: Time) -> bool {
-        let lately = |at| now.saturating_sub(at) < IN_VAIN_LASTS;
+    pub(super) fn were_in_vain(&self, now: Time, tuning: &Tuning) -> bool {
+        let lately = |at| now.saturating_sub(at) < tuning.in_vain_lasts;
         self.in_vain.is_some_and(lately)
     }
 
@@ -54,13 +40,13 @@ impl Requests {
     }
 }
 
-/// A record that neighbours told of, and that is not here yet.
+/// A record that neighbours named, and that is not here yet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Request {
-    /// Neighbours that told of it, and of which version: whoever was asked first, whoever else told of the newest, and the last one else to
-    /// tell. One of them may be a liar.
-    tellers: [Option<(Version, ConnId)>; 3],
-    /// Who was asked last, and when somebody is asked again.
+    /// Neighbours that named it, and in which version: the one that was asked first, another one that named the newest version, and the
+    /// last other one to name it. One of them may be Byzantine.
+    sources: [Option<(Version, ConnId)>; 3],
+    /// The neighbour that was asked last, and when the next one is asked.
     of: ConnId,
     again: Time,
     /// How often it was asked for since a version of it came.
@@ -68,52 +54,52 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// The first one to tell of it is asked now.
+    /// The first neighbour to name it is asked now.
     fn of(version: Version, of: ConnId, again: Time) -> Self {
         Self {
-            tellers: [Some((version, of)), None, None],
+            sources: [Some((version, of)), None, None],
             of,
             again,
             tries: 1,
         }
     }
 
-    /// Who told of a newer version than that, the newest first.
-    fn tellers_of(&self, newer_than: Option<Version>) -> Vec<(Version, ConnId)> {
-        let tellers = self.tellers.into_iter().flatten();
-        let mut newer: Vec<_> = tellers.filter(|(v, _)| newer_than < Some(*v)).collect();
+    /// The neighbours that named a newer version than that, the newest version first.
+    fn sources_of(&self, newer_than: Option<Version>) -> Vec<(Version, ConnId)> {
+        let sources = self.sources.into_iter().flatten();
+        let mut newer: Vec<_> = sources.filter(|(v, _)| newer_than < Some(*v)).collect();
         newer.sort_by_key(|(version, _)| Reverse(*version));
         newer
     }
 
-    /// One more neighbour tells of it.
+    /// One more neighbour names it.
     fn hear(&mut self, version: Version, of: ConnId) {
-        let mut tellers = self.tellers.iter_mut().flatten();
-        if let Some((told, _)) = tellers.find(|(_, by)| *by == of) {
+        let mut sources = self.sources.iter_mut().flatten();
+        if let Some((told, _)) = sources.find(|(_, by)| *by == of) {
             *told = version.max(*told);
         } else {
-            self.tellers[2] = Some((version, of));
+            self.sources[2] = Some((version, of));
         }
-        let [_, newest, last] = &mut self.tellers;
-        let told = |teller: Option<(Version, ConnId)>| teller.map(|(version, _)| version);
+        let [_, newest, last] = &mut self.sources;
+        let told = |source: Option<(Version, ConnId)>| source.map(|(version, _)| version);
         if told(*last) > told(*newest) {
             std::mem::swap(newest, last);
         }
     }
 
-    /// Whom to ask next, of those that have a newer one than we: in turn.
+    /// The neighbour to ask next: in turn, of those that have a newer version than we.
     fn next(&self, ours: Option<Version>, is_live: impl Fn(ConnId) -> bool) -> Option<ConnId> {
-        let mut have = self.tellers_of(ours);
+        let mut have = self.sources_of(ours);
         have.retain(|(_, of)| is_live(*of));
         let asked = have.iter().position(|(_, of)| *of == self.of);
         let turn = asked.map_or(0, |asked| (asked + 1) % have.len());
         have.get(turn).map(|(_, of)| *of)
     }
 
-    /// A version of it came; tells whether that is all that was told of.
+    /// A version of it came; tells whether it is the newest one that was named.
     fn has_come(&mut self, version: Version) -> bool {
         self.tries = 0;
-        self.tellers_of(Some(version)).is_empty()
+        self.sources_of(Some(version)).is_empty()
     }
 }
 
@@ -130,7 +116,7 @@ impl Gossip {
         let Some(neighbor) = self.neighbors.get(peer) else {
             return;
         };
-        let (of, slot, before) = (neighbor.conn, neighbor.slot, neighbor.branch.requested);
+        let (of, slot, before) = (neighbor.conn, neighbor.slot, neighbor.push.requested);
         let mut missing = Vec::new();
         for (short, version) in entries {
             let have = view.index(short);
@@ -146,17 +132,20 @@ impl Gossip {
             }
         }
         let lacks_most = missing.len() * 2 >= entries.len();
-        let of_it = MOST_REQUESTED_OF_ONE.saturating_sub(before);
-        let of_all = MOST_REQUESTED.saturating_sub(self.requests.open.len());
+        let tuning = &self.tuning.gossip;
+        let of_it = tuning.most_requested_of_one.saturating_sub(before);
+        let of_all = tuning
+            .most_requested
+            .saturating_sub(self.requests.open.len());
         missing.truncate(of_it.min(of_all));
         if missing.is_empty() {
             return;
         }
         let ids = missing.iter().map(|(short, _)| *short).collect();
-        // What there was no room for in the outbox is requested when that is due again.
+        // If there was no room in the outbox, the records are requested when they are due again.
         self.request(peer, ids, lacks_most);
-        self.count(peer, |branch| branch.requested += missing.len());
-        let again = now + REQUEST_TIMEOUT;
+        self.count(peer, |push| push.requested += missing.len());
+        let again = now + self.tuning.gossip.request_timeout;
         let request = |(short, version)| (short, Request::of(version, of, again));
         self.requests.open.extend(missing.into_iter().map(request));
         self.requests.due = self.requests.due.or(Some(again));
@@ -165,7 +154,7 @@ impl Gossip {
     /// Requests records of a neighbour, which is grafted to the tree with it or not.
     fn request(&mut self, peer: &NodeId, ids: Vec<ShortId>, graft: bool) {
         if !graft {
-            self.post(peer, Message::Want(ids));
+            self.post(peer, Message::Request(ids));
         } else if self.post(peer, Message::Graft(ids)) {
             self.set_lazy(peer, false);
         }
@@ -178,15 +167,17 @@ impl Gossip {
         }
         let live = links.iter().filter(|link| link.is_live());
         let peers: BTreeMap<ConnId, NodeId> = live.map(|link| (link.conn(), link.peer())).collect();
-        let again = self.requests.take_late(now, view, &peers);
+        let again = self
+            .requests
+            .take_late(now, view, &peers, &self.tuning.gossip);
         for neighbor in self.neighbors.values_mut() {
-            neighbor.branch.requested = 0;
+            neighbor.push.requested = 0;
         }
         for request in self.requests.open.values() {
-            let [first, ..] = request.tellers;
+            let [first, ..] = request.sources;
             let peer = first.and_then(|(_, of)| peers.get(&of));
             if let Some(neighbor) = peer.and_then(|peer| self.neighbors.get_mut(peer)) {
-                neighbor.branch.requested += 1;
+                neighbor.push.requested += 1;
             }
         }
         for ((peer, came_not), ids) in again {
@@ -212,7 +203,8 @@ impl Gossip {
         if request.has_come(version) {
             self.requests.open.remove(short);
         } else if request.of == over {
-            let soon = end_of_round(now, self.tuning.pace.round(up).max(REQUESTED_TOGETHER));
+            let together = self.tuning.gossip.requested_together;
+            let soon = end_of_batch(now, self.tuning.pace.batch(up).max(together));
             request.again = request.again.min(soon);
             self.requests.due = self.requests.due.map(|due| due.min(soon));
         }
@@ -223,8 +215,14 @@ impl Gossip {
 type Again = BTreeMap<(NodeId, bool), Vec<ShortId>>;
 
 impl Requests {
-    /// Takes note of what did not come in time, and tells whom to ask next: one of the neighbours behind those connections.
-    fn take_late(&mut self, now: Time, view: &View, peers: &BTreeMap<ConnId, NodeId>) -> Again {
+    /// Takes note of the records that did not come in time, and tells which neighbour behind those connections to ask next.
+    fn take_late(
+        &mut self,
+        now: Time,
+        view: &View,
+        peers: &BTreeMap<ConnId, NodeId>,
+        tuning: &Tuning,
+    ) -> Again {
         let mut again = Again::new();
         let ours = |short: &ShortId| Some(view.record_at(view.index(short)?).version());
         let before = self.open.len();
@@ -233,18 +231,18 @@ impl Requests {
                 return true;
             }
             let next = request.next(ours(short), |of| peers.contains_key(&of));
-            let Some(of) = next.filter(|_| request.tries < MOST_TRIES) else {
+            let Some(of) = next.filter(|_| request.tries < tuning.most_tries) else {
                 return false;
             };
             let came_not = request.tries > 0;
             (request.of, request.tries) = (of, request.tries + 1);
-            request.again = now + REQUEST_TIMEOUT;
+            request.again = now + tuning.request_timeout;
             let ids = again.entry((peers[&of], came_not)).or_default();
             ids.push(*short);
             true
         });
         if self.open.len() < before {
-            // Nobody will name it once more.
+            // No neighbour will name it once more.
             self.in_vain = Some(now);
         }
         self.due = self.open.values().map(|request| request.again).min();

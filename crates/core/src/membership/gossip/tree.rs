@@ -13,21 +13,16 @@
 
 use super::Gossip;
 use super::backlog::{Backlog, Slot, Slots};
-use super::waiting::Way;
+use super::waiting::Route;
 use crate::membership::Time;
 use crate::membership::links::Links;
 use crate::membership::view::{Index, View};
 use crate::wire::{MAX_SYNC_ENTRIES, Message, NodeId, ShortId};
 
-/// What a neighbour brings is judged by no fewer records. Of a few, chance says which path is the quicker one; and where many nodes cut
-/// links by chance, the tree falls apart. (Judged by eight, news of 600 deaths among 2000 nodes took 0.6 s longer to reach all, and no
-/// fewer copies; judged by a hundred, a start makes more copies and is hardly quicker.)
-const LEAST_JUDGED: u32 = 32;
-
-/// A link's part in the tree.
+/// How records are pushed to a neighbour, and what is counted to decide it.
 #[derive(Debug, Default)]
-pub(super) struct Branch {
-    /// Off the tree: records are named, and sent on request.
+pub(super) struct PushMode {
+    /// Lazy push, off the tree: records are named, and sent on request. Else eager push.
     pub(super) lazy: bool,
     /// Records that came over it lately: new ones, and those that another link had brought.
     pub(super) news: u32,
@@ -36,8 +31,8 @@ pub(super) struct Branch {
     pub(super) requested: usize,
 }
 
-/// The links as they stand while records are passed on.
-pub(super) struct Ways {
+/// The links to fan records out to, as they stand while records are passed on.
+pub(super) struct FanOut {
     neighbors: Vec<Neighbor>,
     eager: Slots,
     lazy: Slots,
@@ -52,36 +47,36 @@ struct Neighbor {
     lazy: bool,
 }
 
-impl Ways {
-    /// The neighbours shall get a node's newest record, which goes that way: now, or be told of it by then. Whoever has it, or will hear
-    /// it from the node itself, does not need it.
+impl FanOut {
+    /// The neighbours shall get a node's newest record, by that route: they are sent it now, or have it named by then. Neighbours that have it, or
+    /// will hear it from the node itself, do not need it.
     pub(super) fn pass_on(
         &self,
         backlog: &mut Backlog,
         view: &View,
         index: Index,
-        way: Way,
+        route: Route,
         by: Time,
     ) {
         let is_own = |neighbor: &&Neighbor| neighbor.index == Some(index);
-        if way == Way::Tree && !self.neighbors.iter().any(|neighbor| is_own(&neighbor)) {
+        if route == Route::Tree && !self.neighbors.iter().any(|neighbor| is_own(&neighbor)) {
             backlog.hand_on(index, &self.eager, &self.lazy, by);
             return;
         }
         let record = view.record_at(index);
         for neighbor in self.neighbors.iter().filter(|one| !is_own(one)) {
             let hears = || record.link_to(&neighbor.short).is_some();
-            let (sent, told) = match way {
-                Way::Everywhere => (true, false),
-                Way::Around if !hears() => (true, false),
-                Way::Around | Way::Tree => (!neighbor.lazy, neighbor.lazy),
-                Way::FirstTurn => (neighbor.comes_after_us && !hears(), false),
-                Way::SecondTurn => (!neighbor.comes_after_us && !hears(), false),
+            let (sent, named) = match route {
+                Route::Everywhere => (true, false),
+                Route::Around if !hears() => (true, false),
+                Route::Around | Route::Tree => (!neighbor.lazy, neighbor.lazy),
+                Route::FirstTurn => (neighbor.comes_after_us && !hears(), false),
+                Route::SecondTurn => (!neighbor.comes_after_us && !hears(), false),
             };
             if sent {
                 backlog.offer(neighbor.slot, index);
-            } else if told {
-                backlog.mention(neighbor.slot, index, by);
+            } else if named {
+                backlog.name(neighbor.slot, index, by);
             }
         }
     }
@@ -94,19 +89,19 @@ pub(super) fn next_names(
     backlog: &mut Backlog,
     view: &View,
 ) -> Option<Message> {
-    let told = backlog.take_told(slot, now, MAX_SYNC_ENTRIES);
+    let named = backlog.take_named(slot, now, MAX_SYNC_ENTRIES);
     let version = |index| {
         let record = view.record_at(index);
         (record.id().abbreviated(), record.version())
     };
-    (!told.is_empty()).then(|| Message::Have(told.into_iter().map(version).collect()))
+    (!named.is_empty()).then(|| Message::Have(named.into_iter().map(version).collect()))
 }
 
 impl Gossip {
-    pub(super) fn ways(&self, view: &View) -> Ways {
+    pub(super) fn fan_out(&self, view: &View) -> FanOut {
         let all = || self.neighbors.iter();
         let some = |lazy| {
-            let some = all().filter(move |(_, one)| one.branch.lazy == lazy);
+            let some = all().filter(move |(_, one)| one.push.lazy == lazy);
             self.backlog.slots(some.map(|(_, one)| one.slot))
         };
         let neighbors = all().map(|(peer, one)| {
@@ -116,10 +111,10 @@ impl Gossip {
                 short,
                 index: view.index(&short),
                 comes_after_us: self.me < *peer,
-                lazy: one.branch.lazy,
+                lazy: one.push.lazy,
             }
         });
-        Ways {
+        FanOut {
             neighbors: neighbors.collect(),
             eager: some(false),
             lazy: some(true),
@@ -128,23 +123,24 @@ impl Gossip {
 
     /// The neighbours on the tree whose links are in use.
     fn eager<'a>(&'a self, links: &'a Links) -> impl Iterator<Item = &'a NodeId> {
-        let eager = self.neighbors.iter().filter(|(_, one)| !one.branch.lazy);
+        let eager = self.neighbors.iter().filter(|(_, one)| !one.push.lazy);
         eager
             .map(|(peer, _)| peer)
             .filter(|peer| links.is_live(peer))
     }
 
-    /// A new link's part: one to a node that was in view already has yet to show that it is quicker than the path by which it was.
-    pub(super) fn new_branch(&self, links: &Links, was_up: bool) -> Branch {
-        Branch {
+    /// The push mode of a new link. One to a node that was in view already is lazy, until it shows that it is quicker than the path by which
+    /// that node was in view.
+    pub(super) fn new_push_mode(&self, links: &Links, was_up: bool) -> PushMode {
+        PushMode {
             lazy: was_up && self.has_tree && self.eager(links).next().is_some(),
-            ..Branch::default()
+            ..PushMode::default()
         }
     }
 
-    pub(super) fn count(&mut self, peer: &NodeId, count: impl FnOnce(&mut Branch)) {
+    pub(super) fn count(&mut self, peer: &NodeId, count: impl FnOnce(&mut PushMode)) {
         if let Some(neighbor) = self.neighbors.get_mut(peer) {
-            count(&mut neighbor.branch);
+            count(&mut neighbor.push);
         }
     }
 
@@ -154,16 +150,16 @@ impl Gossip {
         let Some(neighbor) = self.neighbors.get_mut(peer) else {
             return;
         };
-        let Branch {
+        let PushMode {
             lazy,
             news,
             repeats,
             ..
-        } = neighbor.branch;
-        if news + repeats < LEAST_JUDGED {
+        } = neighbor.push;
+        if news + repeats < self.tuning.gossip.least_judged {
             return;
         }
-        (neighbor.branch.news, neighbor.branch.repeats) = (0, 0);
+        (neighbor.push.news, neighbor.push.repeats) = (0, 0);
         let is_late = repeats > news;
         if self.has_tree
             && is_late
@@ -176,7 +172,7 @@ impl Gossip {
         }
     }
 
-    /// The neighbour hears what we have from somebody else.
+    /// Another neighbour brings it our records sooner.
     pub(in crate::membership) fn handle_prune(&mut self, peer: &NodeId) {
         self.set_lazy(peer, true);
     }
@@ -193,7 +189,7 @@ impl Gossip {
     }
 
     pub(super) fn set_lazy(&mut self, peer: &NodeId, lazy: bool) {
-        self.count(peer, |branch| branch.lazy = lazy);
+        self.count(peer, |push| push.lazy = lazy);
     }
 
     /// A node with no link on the tree goes back to one neighbour.
@@ -210,7 +206,7 @@ impl Gossip {
         }
         let lazy = self
             .paired(links)
-            .filter(|(one, link)| one.branch.lazy && link.is_live());
+            .filter(|(one, link)| one.push.lazy && link.is_live());
         let nearest = lazy.min_by_key(|(_, link)| (link.rtt_us(), link.peer()));
         if let Some(peer) = nearest.map(|(_, link)| link.peer())
             && self.post(&peer, Message::Graft(Vec::new()))

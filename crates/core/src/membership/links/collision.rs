@@ -9,7 +9,6 @@
 //! - The same direction: the higher counter of the dialer wins.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::Links;
 use super::link::{Link, Phase};
@@ -17,18 +16,9 @@ use crate::membership::Time;
 use crate::membership::interface::{Closed, ConnId, Connected};
 use crate::wire::{CloseCode, NodeId};
 
-/// How long the old connection of a peer with a new run id has to answer.
-const CONTEST: Duration = Duration::from_millis(300);
-/// How long the loser is kept, so that the other end has seen the winner before it sees this one close.
-const CLOSE_AFTER: Duration = Duration::from_millis(500);
-/// How long a link whose connection lost to one that we have not seen yet waits for that one.
-const ORPHAN: Duration = Duration::from_secs(2);
-/// Two connections that come within this time were dialed across each other.
-const CROSSING: Duration = Duration::from_secs(3);
-
 /// A peer has come back with a new run id while its old connection seems alive.
 #[derive(Debug)]
-struct Contest {
+struct Challenge {
     deadline: Time,
     challenger: Connected,
 }
@@ -36,7 +26,7 @@ struct Contest {
 /// Connections that compete, and those that lost.
 #[derive(Debug, Default)]
 pub(super) struct Collisions {
-    contests: BTreeMap<NodeId, Contest>,
+    challenges: BTreeMap<NodeId, Challenge>,
     /// Connections that lost, closed a little later, when both ends have seen both.
     closing: Vec<(Time, ConnId)>,
 }
@@ -68,20 +58,20 @@ pub(in crate::membership) enum Remains {
 }
 
 impl Collisions {
-    pub(super) fn close_later(&mut self, now: Time, conn: ConnId) {
-        self.closing.push((now + CLOSE_AFTER, conn));
+    pub(super) fn close_later(&mut self, at: Time, conn: ConnId) {
+        self.closing.push((at, conn));
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
-        let contests = self.contests.values().map(|contest| contest.deadline);
+        let challenges = self.challenges.values().map(|challenge| challenge.deadline);
         let closing = self.closing.iter().map(|(due, _)| *due);
-        contests.chain(closing).min()
+        challenges.chain(closing).min()
     }
 
     /// This node was away: an answer may be waiting in its own queues.
-    pub(super) fn forgive(&mut self, now: Time) {
-        for contest in self.contests.values_mut() {
-            contest.deadline = contest.deadline.max(now + CONTEST);
+    pub(super) fn forgive(&mut self, until: Time) {
+        for challenge in self.challenges.values_mut() {
+            challenge.deadline = challenge.deadline.max(until);
         }
     }
 }
@@ -103,7 +93,7 @@ impl Links {
 
     /// Whether the new of two connections of the same two runs wins. Both ends compute the same.
     fn wins(&self, now: Time, new: &Connected, old: &Link) -> bool {
-        let crossing = now.saturating_sub(old.adopted) < CROSSING;
+        let crossing = now.saturating_sub(old.adopted) < self.tuning.links.crossing;
         if !crossing && (new.replaces || new.hello.replaces) {
             return true;
         }
@@ -117,11 +107,12 @@ impl Links {
     /// Keeps a connection that lost for a moment.
     pub(in crate::membership) fn keep_loser(&mut self, now: Time, new: &Connected) {
         self.conns.insert(new.conn, new.peer);
-        self.collisions.close_later(now, new.conn);
+        let at = now + self.tuning.links.close_after;
+        self.collisions.close_later(at, new.conn);
     }
 
     /// Has the link to a peer prove that it lives before its challenger takes its place. Returns the connection of an earlier challenger.
-    pub(in crate::membership) fn open_contest(
+    pub(in crate::membership) fn open_challenge(
         &mut self,
         now: Time,
         challenger: Connected,
@@ -130,28 +121,28 @@ impl Links {
         if let Some(mut link) = self.edit(&peer) {
             link.detector.probe_at(now);
         }
-        let contest = Contest {
-            deadline: now + CONTEST,
+        let challenge = Challenge {
+            deadline: now + self.tuning.links.challenge,
             challenger,
         };
-        let earlier = self.collisions.contests.insert(peer, contest);
+        let earlier = self.collisions.challenges.insert(peer, challenge);
         earlier.map(|earlier| earlier.challenger.conn)
     }
 
     /// The link to a peer answered: its challenger, if there is one, has lost.
-    pub(in crate::membership) fn end_contest(&mut self, peer: &NodeId) -> Option<Connected> {
-        let contest = self.collisions.contests.remove(peer)?;
-        Some(contest.challenger)
+    pub(in crate::membership) fn end_challenge(&mut self, peer: &NodeId) -> Option<Connected> {
+        let challenge = self.collisions.challenges.remove(peer)?;
+        Some(challenge.challenger)
     }
 
     /// Challengers whose opponents did not answer in time.
     pub(in crate::membership) fn take_winners(&mut self, now: Time) -> Vec<Connected> {
-        let contests = &mut self.collisions.contests;
-        let due = contests.iter().filter(|(_, one)| one.deadline <= now);
+        let challenges = &mut self.collisions.challenges;
+        let due = challenges.iter().filter(|(_, one)| one.deadline <= now);
         let due: Vec<NodeId> = due.map(|(peer, _)| *peer).collect();
         self.touched |= !due.is_empty();
         due.iter()
-            .filter_map(|peer| self.end_contest(peer))
+            .filter_map(|peer| self.end_challenge(peer))
             .collect()
     }
 
@@ -166,11 +157,14 @@ impl Links {
 
     /// A connection ended: forgets it, and tells whose it was, unless it only competed.
     pub(in crate::membership) fn forget_conn(&mut self, conn: ConnId) -> Option<NodeId> {
-        let Collisions { contests, closing } = &mut self.collisions;
+        let Collisions {
+            challenges,
+            closing,
+        } = &mut self.collisions;
         closing.retain(|(_, closing)| *closing != conn);
         let peer = self.conns.remove(&conn);
         if peer.is_none() {
-            contests.retain(|_, contest| contest.challenger.conn != conn);
+            challenges.retain(|_, challenge| challenge.challenger.conn != conn);
         }
         peer
     }
@@ -186,13 +180,13 @@ impl Links {
         if self.links.get(peer).is_none_or(|link| link.conn != conn) {
             return Remains::Same;
         }
-        if let Some(challenger) = self.end_contest(peer) {
+        if let Some(challenger) = self.end_challenge(peer) {
             return Remains::Challenger(challenger);
         }
         match self.edit(peer) {
             Some(mut link) if link.listed && *why == Closed::ByPeer(Some(CloseCode::Duplicate)) => {
                 link.phase = Phase::Orphaned {
-                    until: now + ORPHAN,
+                    until: now + link.tuning.orphan,
                 };
                 Remains::Orphan
             }

@@ -1,26 +1,37 @@
-//! Flap damping (after RFC 2439): a link that is lost again and again must hold for a while before it is listed anew, so that its
-//! coming and going costs the network little.
+//! Flap damping (after RFC 2439): a link that was lost several times must hold before it is listed again, so that a flapping link
+//! costs the network little.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::membership::Time;
+use crate::membership::tuning::links::Tuning;
 use crate::wire::NodeId;
 
-/// The time over which the losses of a link are counted, and the number of losses from which on it is held.
-const WINDOW: Duration = Duration::from_secs(600);
-const LOSSES_HELD: usize = 3;
-/// The longest hold; it doubles with every loss.
-const LONGEST_HOLD: Duration = Duration::from_secs(60);
-const DOUBLINGS: usize = 6;
-/// A restarted peer starts with a clean slate, unless it was lost a moment ago: a new run id costs nothing.
-const CLEAN_SLATE: Duration = Duration::from_secs(2);
-/// The most peers whose losses are remembered.
+/// The most peers whose losses are remembered: a limit of safety.
 const MAX_PEERS: usize = 1024;
-/// The most losses of a peer that are remembered: more than the hold's bound takes.
+/// The most losses of a peer that are remembered: structure.
 const MAX_LOSSES: usize = 16;
 
-/// How often links were lost of late.
+/// The holds must fit what is remembered.
+const _: () = {
+    let tuning = Tuning::DEFAULT;
+    assert!(
+        tuning.flaps_held <= MAX_LOSSES,
+        "enough losses are remembered for a hold"
+    );
+    let most = tuning.first_hold.as_nanos() << (MAX_LOSSES - tuning.flaps_held);
+    assert!(
+        most >= tuning.longest_hold.as_nanos(),
+        "the losses that are remembered come to the longest hold"
+    );
+    assert!(
+        tuning.longest_hold.as_nanos() < tuning.flap_window.as_nanos(),
+        "a link that is lost after each hold is held again"
+    );
+};
+
+/// The recent losses of each link.
 #[derive(Debug, Default)]
 pub(super) struct Damping {
     peers: BTreeMap<NodeId, Losses>,
@@ -34,22 +45,29 @@ struct Losses {
 
 impl Damping {
     /// How long a link that comes up now must hold before it is listed.
-    pub(super) fn hold(&mut self, now: Time, peer: NodeId, run_id: u64) -> Duration {
+    pub(super) fn hold(
+        &mut self,
+        tuning: &Tuning,
+        now: Time,
+        peer: NodeId,
+        run_id: u64,
+    ) -> Duration {
         let Some(losses) = self.peers.get_mut(&peer) else {
             return Duration::ZERO;
         };
         let last = losses.at.back().copied().unwrap_or_default();
-        if losses.run_id != run_id && now.saturating_sub(last) > CLEAN_SLATE {
+        if losses.run_id != run_id && now.saturating_sub(last) > tuning.clean_slate {
             self.peers.remove(&peer);
             return Duration::ZERO;
         }
-        losses.at.retain(|at| now.saturating_sub(*at) < WINDOW);
-        let over = losses.at.len().saturating_sub(LOSSES_HELD - 1);
-        if over == 0 {
-            Duration::ZERO
-        } else {
-            Duration::from_secs(1 << over.min(DOUBLINGS)).min(LONGEST_HOLD)
-        }
+        losses
+            .at
+            .retain(|at| now.saturating_sub(*at) < tuning.flap_window);
+        let Some(over) = losses.at.len().checked_sub(tuning.flaps_held) else {
+            return Duration::ZERO;
+        };
+        let hold = tuning.first_hold.saturating_mul(1 << over.min(MAX_LOSSES));
+        hold.min(tuning.longest_hold)
     }
 
     /// A listed link was lost.
@@ -70,6 +88,7 @@ impl Damping {
 mod tests {
     use super::*;
 
+    const TUNING: &Tuning = &Tuning::DEFAULT;
     const PEER: NodeId = NodeId([7; 32]);
 
     fn at(s: u64) -> Time {
@@ -82,10 +101,10 @@ mod tests {
         let mut holds = Vec::new();
         for loss in 0..9 {
             damping.note_loss(at(10 * loss), PEER, 1);
-            holds.push(damping.hold(at(10 * loss + 5), PEER, 1).as_secs());
+            holds.push(damping.hold(TUNING, at(10 * loss + 5), PEER, 1).as_secs());
         }
         assert_eq!(holds, [0, 0, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!(damping.hold(at(700), PEER, 1), Duration::ZERO);
+        assert_eq!(damping.hold(TUNING, at(700), PEER, 1), Duration::ZERO);
     }
 
     #[test]
@@ -94,8 +113,11 @@ mod tests {
         for loss in 0..4 {
             damping.note_loss(at(loss), PEER, 1);
         }
-        assert!(damping.hold(at(4), PEER, 2) > Duration::ZERO, "too soon");
-        assert_eq!(damping.hold(at(9), PEER, 2), Duration::ZERO);
+        assert!(
+            damping.hold(TUNING, at(4), PEER, 2) > Duration::ZERO,
+            "too soon"
+        );
+        assert_eq!(damping.hold(TUNING, at(9), PEER, 2), Duration::ZERO);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! bursts a link may be dropped that was there, which is why a *node* is only down when no path leads to it. (A burst at the peer itself
 //! may so take its two cleanest links, and then the others sooner than it would have.)
 
+mod limits;
 mod quality;
 
 use std::collections::VecDeque;
@@ -19,31 +20,10 @@ use std::time::Duration;
 use super::loss::Outcomes;
 use super::rtt::{Path, Rtt};
 use crate::membership::Time;
+use crate::membership::tuning::links::Tuning;
 use crate::wire::ShortId;
-
-/// After a miss, probes follow at this pace.
-const FAST_PROBES: Duration = Duration::from_millis(250);
-/// The same while ICMP says that nobody listens at the peer's address.
-const HINTED_PROBES: Duration = Duration::from_millis(100);
-/// Misses in a row that are enough then.
-const HINTED_MISSES: u32 = 3;
-/// So many such hints in a row are believed: one may stem from a packet that was sent before the peer came back.
-const HINTS: u32 = 2;
-/// Samples that are to show whether the path has changed are asked for at this pace.
-const STEP_PROBES: Duration = Duration::from_millis(100);
-/// The longest pause between two probes that a peer may announce: twice the longest setting, and well under QUIC's idle timeout.
-const LONGEST_INTERVAL: Duration = Duration::from_secs(20);
-/// How late an announced probe may be before the passive end probes by itself.
-const OVERDUE: Duration = Duration::from_millis(300);
-/// The least time an answer is given: covers the scheduling of two busy machines.
-const LEAST_TIMEOUT: Duration = Duration::from_millis(150);
-/// The time an answer is given while the path is unknown; also the most that is ever given.
-const FIRST_TIMEOUT: Duration = Duration::from_secs(1);
-const MOST_TIMEOUT: Duration = Duration::from_secs(3);
-/// A link judged down is probed at this pace, for as long as its connection is kept.
-const SLOW_PROBES: Duration = Duration::from_secs(1);
-/// No more unanswered probes than this are remembered: more than a verdict ever takes, with late answers in mind.
-const MOST_OUTSTANDING: usize = 48;
+use limits::MOST_OUTSTANDING;
+pub use limits::{LONGEST_INTERVAL, SLOWEST_VERDICT};
 
 /// What the detector makes of its link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +34,15 @@ pub enum Verdict {
     Suspect,
     /// The run of misses is longer than chance allows.
     Down,
+}
+
+/// How many other neighbours of the peer have lost it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Confirmation {
+    None,
+    One(ShortId),
+    /// Two or more.
+    Two,
 }
 
 #[derive(Debug)]
@@ -78,10 +67,9 @@ pub struct Detector {
     /// Misses in a row, the run in progress.
     run: u32,
     /// ICMP errors since the last sign of life.
-    hints: u32,
-    /// Another neighbour of the peer that lost it since the last sign of life, and whether one more did.
-    witness: Option<ShortId>,
-    consent: bool,
+    icmp_hints: u32,
+    /// Other neighbours of the peer that lost it since the last sign of life.
+    confirmation: Confirmation,
     /// Our last probe was answered (or, for the passive end, our last answer was heard).
     heard: bool,
     /// Probes in a row by which the active end told us that it gets no answers.
@@ -111,11 +99,17 @@ impl Detector {
     /// A detector for a new connection; the active end probes at once. `handshake_rtt_us` stands in for the round-trip time until a
     /// probe has measured it.
     #[must_use]
-    pub fn new(now: Time, active: bool, interval: Duration, handshake_rtt_us: Option<u32>) -> Self {
+    pub fn new(
+        tuning: &Tuning,
+        now: Time,
+        active: bool,
+        interval: Duration,
+        handshake_rtt_us: Option<u32>,
+    ) -> Self {
         let next_probe = if active {
             now
         } else {
-            now + interval + OVERDUE
+            now + interval + tuning.overdue
         };
         Self {
             active,
@@ -125,9 +119,8 @@ impl Detector {
             next_probe,
             last_sent: None,
             run: 0,
-            hints: 0,
-            witness: None,
-            consent: false,
+            icmp_hints: 0,
+            confirmation: Confirmation::None,
             heard: true,
             unheard: 0,
             verdict: Verdict::Alive,
@@ -165,11 +158,11 @@ impl Detector {
         self.run > 0
     }
 
-    fn fast_pace(&self) -> Duration {
-        if self.hints > 0 {
-            HINTED_PROBES
+    fn fast_pace(&self, tuning: &Tuning) -> Duration {
+        if self.icmp_hints > 0 {
+            tuning.icmp_probes
         } else {
-            FAST_PROBES
+            tuning.fast_probes
         }
     }
 
@@ -186,8 +179,8 @@ impl Detector {
 
     /// Counts what was missed by now and hands out the probe that is due, if one is. `jitter` is a random number that spreads
     /// the probes of a node's links.
-    pub fn poll(&mut self, now: Time, jitter: u32) -> Option<DueProbe> {
-        self.count_misses(now);
+    pub fn poll(&mut self, tuning: &Tuning, now: Time, jitter: u32) -> Option<DueProbe> {
+        self.count_misses(tuning, now);
         if self.next_probe > now {
             return None;
         }
@@ -198,15 +191,17 @@ impl Detector {
         }
         self.outstanding.push_back(Outstanding {
             seq,
-            deadline: now + self.timeout(),
+            deadline: now + self.timeout(tuning),
             missed: false,
             run_over: false,
         });
         self.last_sent = Some(now);
         let pause = match self.verdict {
-            Verdict::Down => SLOW_PROBES,
-            Verdict::Alive | Verdict::Suspect if self.run > 0 || self.hints > 0 => self.fast_pace(),
-            Verdict::Alive | Verdict::Suspect => self.spread_interval(jitter),
+            Verdict::Down => tuning.slow_probes,
+            Verdict::Alive | Verdict::Suspect if self.run > 0 || self.icmp_hints > 0 => {
+                self.fast_pace(tuning)
+            }
+            Verdict::Alive | Verdict::Suspect => self.spread_interval(tuning, jitter),
         };
         self.next_probe = now + pause;
         // A passive end that probes promises nothing: the other end keeps its own pace.
@@ -219,19 +214,20 @@ impl Detector {
     }
 
     /// The interval, give or take up to a thirty-second part, so that links don't fall into step.
-    fn spread_interval(&self, jitter: u32) -> Duration {
+    fn spread_interval(&self, tuning: &Tuning, jitter: u32) -> Duration {
         let pause = if self.active {
             self.interval
         } else {
-            self.interval + OVERDUE
+            self.interval + tuning.overdue
         };
-        pause.mul_f64(1.0 + (f64::from(jitter % 1024) / 512.0 - 1.0) / 32.0)
+        pause
+            .mul_f64(1.0 + (f64::from(jitter % 1024) / 512.0 - 1.0) / f64::from(tuning.spread_part))
     }
 
-    fn count_misses(&mut self, now: Time) {
+    fn count_misses(&mut self, tuning: &Tuning, now: Time) {
         let before = self.outstanding.len();
         self.outstanding
-            .retain(|probe| !(probe.run_over && probe.deadline + MOST_TIMEOUT <= now));
+            .retain(|probe| !(probe.run_over && probe.deadline + tuning.most_timeout <= now));
         for _ in self.outstanding.len()..before {
             self.outcomes.push(true);
         }
@@ -250,30 +246,37 @@ impl Detector {
             let next = if self.run == missed {
                 now
             } else {
-                self.last_sent.map_or(now, |sent| sent + self.fast_pace())
+                self.last_sent
+                    .map_or(now, |sent| sent + self.fast_pace(tuning))
             };
             if self.verdict != Verdict::Down {
                 self.next_probe = self.next_probe.min(next.max(now));
             }
         }
-        self.judge(now);
+        self.judge(tuning, now);
     }
 
-    fn judge(&mut self, now: Time) {
+    fn judge(&mut self, tuning: &Tuning, now: Time) {
         if self.run == 0 || self.verdict == Verdict::Down {
             return;
         }
-        if self.run >= self.misses_needed() {
+        if self.run >= self.misses_needed(tuning) {
             self.verdict = Verdict::Down;
-            self.next_probe = now + SLOW_PROBES;
-        } else if self.run >= 2 && self.is_clean() {
+            self.next_probe = now + tuning.slow_probes;
+        } else if self.run >= tuning.suspect_misses && self.is_clean(tuning) {
             self.verdict = Verdict::Suspect;
         }
     }
 
     /// An answer came: our sign of life. `rtt_us` is the path's share of the time, where it could be told. Returns
     /// whether the verdict changed.
-    pub fn handle_answer(&mut self, now: Time, seq: u32, rtt_us: Option<u32>) -> bool {
+    pub fn handle_answer(
+        &mut self,
+        tuning: &Tuning,
+        now: Time,
+        seq: u32,
+        rtt_us: Option<u32>,
+    ) -> bool {
         let Some(at) = self.outstanding.iter().position(|probe| probe.seq == seq) else {
             return false;
         };
@@ -283,22 +286,24 @@ impl Detector {
         if late {
             self.run = self.run.saturating_sub(1);
             if let Some(us) = rtt_us {
-                self.late_floor = (Duration::from_micros(u64::from(us)) * 3 / 2).min(MOST_TIMEOUT);
+                self.late_floor = (Duration::from_micros(u64::from(us)) * tuning.late_percent
+                    / 100)
+                    .min(tuning.most_timeout);
             }
         } else {
-            self.late_floor = self.late_floor.mul_f64(0.9);
+            self.late_floor = self.late_floor.mul_f64(tuning.late_decay);
         }
         if let Some(us) = rtt_us
-            && self.path.sample(now, us)
+            && self.path.sample(tuning, now, us)
         {
-            self.next_probe = self.next_probe.min(now + STEP_PROBES);
+            self.next_probe = self.next_probe.min(now + tuning.step_probes);
         }
         self.outcomes.push(false);
-        self.sign_of_life(now)
+        self.sign_of_life(tuning, now)
     }
 
     /// A sign of life ends the run: from now on its misses count as losses of a living link, unless their answers are only late.
-    fn sign_of_life(&mut self, now: Time) -> bool {
+    fn sign_of_life(&mut self, tuning: &Tuning, now: Time) -> bool {
         if self.verdict == Verdict::Down {
             // An outage is no loss of single exchanges.
             self.outstanding.retain(|probe| !probe.missed);
@@ -306,19 +311,19 @@ impl Detector {
         for probe in self.outstanding.iter_mut().filter(|probe| probe.missed) {
             probe.run_over = true;
         }
-        let was_in_run = self.run > 0 || self.hints > 0;
+        let was_in_run = self.run > 0 || self.icmp_hints > 0;
         self.run = 0;
-        self.hints = 0;
-        (self.witness, self.consent) = (None, false);
+        self.icmp_hints = 0;
+        self.confirmation = Confirmation::None;
         self.heard = true;
         let changed = self.verdict != Verdict::Alive;
         self.verdict = Verdict::Alive;
         if was_in_run || changed {
             self.next_probe = now
                 + if self.active {
-                    self.interval / 2
+                    self.interval / tuning.early_part
                 } else {
-                    self.interval + OVERDUE
+                    self.interval + tuning.overdue
                 };
         }
         changed
@@ -328,6 +333,7 @@ impl Detector {
     /// send arrives. Returns whether the verdict changed.
     pub fn handle_probe(
         &mut self,
+        tuning: &Tuning,
         now: Time,
         heard: bool,
         next_ms: u16,
@@ -339,14 +345,14 @@ impl Detector {
         }
         self.told = Some((rtt_us, loss));
         if rtt_us > 0 {
-            self.path.adopt(now, rtt_us);
+            self.path.adopt(tuning, now, rtt_us);
         }
         if !heard {
             self.unheard += 1;
             if self.verdict == Verdict::Down {
                 // It is back, or never was away: an answer to a probe of our own will show it.
-                self.probe_now(now);
-            } else if self.unheard >= 2 && self.run == 0 {
+                self.probe_now(tuning, now);
+            } else if self.unheard >= tuning.unheard && self.run == 0 {
                 self.next_probe = self.next_probe.min(now);
             }
             return false;
@@ -355,25 +361,25 @@ impl Detector {
         self.probes_heard = self.probes_heard.saturating_add(1);
         // A probe may announce any time; a hostile one must not put us to sleep.
         let announced = Duration::from_millis(u64::from(next_ms)).min(LONGEST_INTERVAL);
-        let changed = self.sign_of_life(now);
-        self.next_probe = now + announced + OVERDUE;
+        let changed = self.sign_of_life(tuning, now);
+        self.next_probe = now + announced + tuning.overdue;
         changed
     }
 
     /// ICMP says that nobody listens at the peer's address: probe now, and go on quickly. Returns whether it was said
     /// repeatedly, since the last sign of life, for the first time.
-    pub fn handle_unreachable(&mut self, now: Time) -> bool {
+    pub fn handle_unreachable(&mut self, tuning: &Tuning, now: Time) -> bool {
         if self.verdict == Verdict::Down {
             return false;
         }
-        self.hints += 1;
-        let next = if self.hints == 1 {
+        self.icmp_hints += 1;
+        let next = if self.icmp_hints == 1 {
             now
         } else {
-            self.last_sent.map_or(now, |sent| sent + HINTED_PROBES)
+            self.last_sent.map_or(now, |sent| sent + tuning.icmp_probes)
         };
         self.next_probe = self.next_probe.min(next.max(now));
-        self.hints == HINTS
+        self.icmp_hints == tuning.icmp_hints
     }
 
     /// Whether a routine probe is due.
@@ -389,18 +395,21 @@ impl Detector {
         }
     }
 
-    /// A hint that the link may be down: probe now, unless that was just done.
-    pub fn probe_now(&mut self, now: Time) {
+    /// A report says that the link may be down: probe now, unless that was just done.
+    pub fn probe_now(&mut self, tuning: &Tuning, now: Time) {
         let earliest = self
             .last_sent
-            .map_or(now, |sent| (sent + FAST_PROBES).max(now));
+            .map_or(now, |sent| (sent + tuning.fast_probes).max(now));
         self.next_probe = self.next_probe.min(earliest);
     }
 
     /// Another neighbour of the peer has lost its link to it. One may have a fault of its own; two are believed.
-    pub fn handle_confirmation(&mut self, teller: ShortId) {
-        let first = *self.witness.get_or_insert(teller);
-        self.consent |= first != teller;
+    pub fn handle_confirmation(&mut self, from: ShortId) {
+        self.confirmation = match self.confirmation {
+            Confirmation::None => Confirmation::One(from),
+            Confirmation::One(first) if first == from => Confirmation::One(first),
+            Confirmation::One(_) | Confirmation::Two => Confirmation::Two,
+        };
     }
 
     /// From the next probe on, routine keeps this pace.
@@ -429,24 +438,24 @@ impl Detector {
     pub fn forgive(&mut self, now: Time) {
         self.outstanding.clear();
         self.run = 0;
-        self.hints = 0;
-        (self.witness, self.consent) = (None, false);
+        self.icmp_hints = 0;
+        self.confirmation = Confirmation::None;
         self.next_probe = self.next_probe.min(now);
         if self.verdict == Verdict::Suspect {
             self.verdict = Verdict::Alive;
         }
     }
 
-    fn timeout(&self) -> Duration {
+    fn timeout(&self, tuning: &Tuning) -> Duration {
         let Some(rtt) = self.path.rtt() else {
-            return FIRST_TIMEOUT;
+            return tuning.first_timeout;
         };
-        let variance = u64::from(rtt.jitter_us) * 4;
+        let variance = u64::from(rtt.jitter_us) * u64::from(tuning.timeout_deviations);
         let path = Duration::from_micros(u64::from(rtt.smoothed_us) + variance);
-        (path + Duration::from_millis(20))
-            .max(LEAST_TIMEOUT)
+        (path + tuning.timeout_margin)
+            .max(tuning.least_timeout)
             .max(self.late_floor)
-            .min(MOST_TIMEOUT)
+            .min(tuning.most_timeout)
     }
 }
 

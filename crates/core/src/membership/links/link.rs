@@ -7,14 +7,9 @@ use super::detector::{Detector, Verdict};
 use super::rtt::Rtt;
 use crate::membership::Time;
 use crate::membership::interface::ConnId;
+use crate::membership::tuning::links::Tuning;
 use crate::record::{Direction, LinkState, ShortRun};
 use crate::wire::NodeId;
-
-/// A link is published as suspect at most once in this time.
-const SUSPECT_EVERY: Duration = Duration::from_secs(60);
-/// A link is not published as suspect either where another neighbour of the peer suspected or lost its own link this long ago: whoever
-/// has a link to the peer has heard that.
-const REPORT_LASTS: Duration = Duration::from_secs(2);
 
 /// How a link stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,18 +125,18 @@ impl Link {
     }
 
     /// The share of lost exchanges that enough of them have shown, in 1/250.
-    pub(in crate::membership) fn known_loss_250(&self) -> u8 {
-        self.detector.known_loss_250()
+    pub(in crate::membership) fn known_loss_250(&self, tuning: &Tuning) -> u8 {
+        self.detector.known_loss_250(tuning)
     }
 
     /// Whether the loss moved from `told` by more than `by`, both in 1/250, and chance does not explain it.
-    pub(in crate::membership) fn loss_moved(&self, told: u8, by: u8) -> bool {
-        self.detector.loss_moved(told, by)
+    pub(in crate::membership) fn loss_moved(&self, tuning: &Tuning, told: u8, by: u32) -> bool {
+        self.detector.loss_moved(tuning, told, by)
     }
 
     /// Whether an exchange was lost lately.
-    pub(in crate::membership) fn has_lost(&self) -> bool {
-        self.detector.loss_250() > 0
+    pub(in crate::membership) fn has_lost(&self, tuning: &Tuning) -> bool {
+        self.detector.loss_250(tuning) > 0
     }
 
     pub(in crate::membership) fn run_id(&self) -> u64 {
@@ -149,7 +144,7 @@ impl Link {
     }
 
     /// What our record says of the link.
-    pub(in crate::membership) fn state(&self, now: Time) -> LinkState {
+    pub(in crate::membership) fn state(&self, tuning: &Tuning, now: Time) -> LinkState {
         let rtt = self.rtt();
         LinkState {
             peer: self.peer.abbreviated(),
@@ -157,7 +152,7 @@ impl Link {
             direction: self.direction,
             rtt_us: rtt.map_or(0, |rtt| rtt.smoothed_us.max(1)),
             rtt_age_s: rtt.map_or(0, |rtt| saturating_s(now.saturating_sub(rtt.at))),
-            loss: self.known_loss_250(),
+            loss: self.known_loss_250(tuning),
             suspect: self.suspect,
         }
     }
@@ -185,10 +180,10 @@ impl Link {
     }
 
     /// Marks the link as suspect, unless that is known; tells whether it did.
-    pub(super) fn suspect(&mut self, now: Time) -> bool {
+    pub(super) fn suspect(&mut self, tuning: &Tuning, now: Time) -> bool {
         let within = |at: Option<Time>, time| at.is_some_and(|at| now.saturating_sub(at) < time);
-        let is_known =
-            within(self.last_suspected, SUSPECT_EVERY) || within(self.last_reported, REPORT_LASTS);
+        let is_known = within(self.last_suspected, tuning.suspect_every)
+            || within(self.last_reported, tuning.report_lasts);
         if is_known || !self.listed {
             return false;
         }

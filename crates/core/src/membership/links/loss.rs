@@ -10,27 +10,49 @@
 //! exchanges; where a clean link begins to lose 36 % from one moment to the next, one in sixteen is dropped once
 //! while this is learned. Losses are taken for independent.
 
-/// The probability that a run of misses on a live link ends in a wrong verdict: where nothing else speaks against the peer, and where
-/// several of its neighbours have lost it, each with the first probability of being wrong.
-pub(super) const FALSE_VERDICT: f64 = 1e-6;
-pub(super) const FALSE_CONSENT: f64 = 1e-3;
-/// The least number of misses, and the most that are ever waited for.
-pub(super) const LEAST_MISSES: u32 = 4;
-const MOST_MISSES: u32 = 40;
-/// The two samples of resolved exchanges.
-pub(super) const LONG: Sample = Sample { size: 200, b: 10.0 };
-pub(super) const SHORT: Sample = Sample { size: 32, b: 18.0 };
-/// What is believed before anything was measured: `a` losses (Jeffreys' half) in `a` + `b` exchanges. `b` is chosen so that a clean
-/// link comes to four misses with a full short sample, or forty exchanges of the long one.
-const PRIOR_A: f64 = 0.5;
-/// The share of losses that is shown is taken of at least so many exchanges.
-const LEAST_SHOWN: u32 = 8;
+use crate::membership::tuning::links::Tuning;
+
+/// The bits of [`Outcomes`]: structure. No sample is larger.
+const MOST_KEPT: u32 = 256;
+
+/// The samples must fit each other and [`Outcomes`].
+const _: () = {
+    let tuning = Tuning::DEFAULT;
+    assert!(
+        tuning.short_sample <= tuning.long_sample && tuning.long_sample <= MOST_KEPT,
+        "the outcomes hold both samples"
+    );
+    assert!(
+        tuning.least_shown <= tuning.short_sample && tuning.least_own <= tuning.short_sample,
+        "a full short sample is shown"
+    );
+    assert!(
+        tuning.false_verdict <= tuning.false_confirmed,
+        "a confirmation makes no verdict later"
+    );
+};
 
 /// So many of the last exchanges, and the weight of what was believed before them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sample {
     pub(super) size: u32,
     b: f64,
+}
+
+impl Tuning {
+    pub(super) fn short(&self) -> Sample {
+        Sample {
+            size: self.short_sample,
+            b: self.short_prior,
+        }
+    }
+
+    pub(super) fn long(&self) -> Sample {
+        Sample {
+            size: self.long_sample,
+            b: self.long_prior,
+        }
+    }
 }
 
 /// The outcomes of the last exchanges, newest in the lowest bit; a one is a loss.
@@ -45,7 +67,7 @@ impl Outcomes {
     pub(super) fn push(&mut self, lost: bool) {
         self.older = (self.older << 1) | (self.newer >> 127);
         self.newer = (self.newer << 1) | u128::from(lost);
-        self.len = (self.len + 1).min(LONG.size);
+        self.len = (self.len + 1).min(MOST_KEPT);
     }
 
     /// How many of the last `size` were lost, and how many there are.
@@ -59,20 +81,21 @@ impl Outcomes {
         (newer.count_ones() + older.count_ones(), self.len.min(size))
     }
 
-    pub(super) fn share(&self) -> f64 {
-        let (lost, of) = self.last(LONG.size);
+    pub(super) fn share(&self, tuning: &Tuning) -> f64 {
+        let (lost, of) = self.last(tuning.long_sample);
         // A young link has not shown much yet: two misses of three are no loss of two thirds.
-        f64::from(lost) / f64::from(of.max(LEAST_SHOWN))
+        f64::from(lost) / f64::from(of.max(tuning.least_shown))
     }
 }
 
 impl Sample {
     /// How many misses in a row a link with so many losses of so many exchanges explains with no more than this probability.
-    pub(super) fn misses_needed(self, lost: f64, of: f64, unlikely: f64) -> u32 {
+    pub(super) fn misses_needed(self, tuning: &Tuning, lost: f64, of: f64, unlikely: f64) -> u32 {
         let (mut probability, mut misses) = (1.0, 0);
-        while probability > unlikely && misses < MOST_MISSES {
+        while probability > unlikely && misses < tuning.most_misses {
             let more = f64::from(misses);
-            probability *= (PRIOR_A + lost + more) / (PRIOR_A + self.b + of + more);
+            probability *=
+                (tuning.lost_prior + lost + more) / (tuning.lost_prior + self.b + of + more);
             misses += 1;
         }
         misses
@@ -83,13 +106,15 @@ impl Sample {
 mod tests {
     use super::*;
 
+    const TUNING: &Tuning = &Tuning::DEFAULT;
+
     #[test]
     fn the_last_outcomes_are_counted_over_any_size() {
         let mut outcomes = Outcomes::default();
-        assert_eq!(outcomes.last(LONG.size), (0, 0));
+        assert_eq!(outcomes.last(TUNING.long_sample), (0, 0));
         for at in 0..1000_u32 {
             outcomes.push(at % 5 == 0);
-            for size in [1, 32, 127, 128, 129, LONG.size] {
+            for size in [1, 32, 127, 128, 129, TUNING.long_sample] {
                 let from = (at + 1).saturating_sub(size);
                 let lost = (from..=at).filter(|at| at % 5 == 0).count();
                 let of = size.min(at + 1);
@@ -100,18 +125,34 @@ mod tests {
 
     #[test]
     fn the_more_a_link_loses_and_the_less_it_has_shown_the_more_patience_it_gets() {
-        assert_eq!(SHORT.misses_needed(0.0, 32.0, FALSE_VERDICT), LEAST_MISSES);
-        assert_eq!(LONG.misses_needed(0.0, 40.0, FALSE_VERDICT), LEAST_MISSES);
-        let lossy = |unlikely| LONG.misses_needed(72.0, 200.0, unlikely);
-        assert_eq!(lossy(FALSE_VERDICT), 14, "a fifth lost each way");
-        assert_eq!(lossy(FALSE_CONSENT), 7, "and others have lost the peer");
-        for sample in [SHORT, LONG] {
+        assert_eq!(
+            TUNING
+                .short()
+                .misses_needed(TUNING, 0.0, 32.0, TUNING.false_verdict),
+            TUNING.least_misses
+        );
+        assert_eq!(
+            TUNING
+                .long()
+                .misses_needed(TUNING, 0.0, 40.0, TUNING.false_verdict),
+            TUNING.least_misses
+        );
+        let lossy = |unlikely| TUNING.long().misses_needed(TUNING, 72.0, 200.0, unlikely);
+        assert_eq!(lossy(TUNING.false_verdict), 14, "a fifth lost each way");
+        assert_eq!(
+            lossy(TUNING.false_confirmed),
+            7,
+            "and others have lost the peer"
+        );
+        for sample in [TUNING.short(), TUNING.long()] {
             let of = f64::from(sample.size);
-            let needed = |lost: u32| sample.misses_needed(f64::from(lost), of, FALSE_VERDICT);
+            let needed =
+                |lost: u32| sample.misses_needed(TUNING, f64::from(lost), of, TUNING.false_verdict);
             assert!((1..sample.size).all(|lost| needed(lost) >= needed(lost - 1)));
-            let fresh = |of: u32| sample.misses_needed(0.0, f64::from(of), FALSE_VERDICT);
+            let fresh =
+                |of: u32| sample.misses_needed(TUNING, 0.0, f64::from(of), TUNING.false_verdict);
             assert!((1..sample.size).all(|of| fresh(of) <= fresh(of - 1)));
-            assert!(needed(sample.size) <= MOST_MISSES);
+            assert!(needed(sample.size) <= TUNING.most_misses);
         }
     }
 }

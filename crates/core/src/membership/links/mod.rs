@@ -1,8 +1,8 @@
 //! The links of this node: at most one a peer, while they stand.
 //!
 //! This owner knows the connections behind the links ([`collision`] decides which of two carries a link), whether each link is alive
-//! ([`detector`], with `loss` and [`rtt`]), and how long one that flaps must hold ([`damping`]). It knows nothing of records, nor whom
-//! to link with. What happens to a link is told as a [`LinkEvent`].
+//! ([`detector`], with `loss` and [`rtt`]), and how long a flapping link must hold ([`damping`]). It knows neither records nor the
+//! overlay's plan. It returns what happened to a link as a [`LinkEvent`].
 
 mod collision;
 mod damping;
@@ -11,8 +11,6 @@ mod link;
 mod loss;
 mod probing;
 pub mod rtt;
-mod tuning;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -20,7 +18,8 @@ use std::time::Duration;
 
 use super::Time;
 use super::interface::{ConnId, Connected};
-use super::tuning::Tuning as All;
+use super::tuning::Tuning;
+use super::tuning::links::Tuning as LinksTuning;
 use crate::record::{Direction, LinkState};
 use crate::wire::NodeId;
 use collision::{Collisions, counter};
@@ -29,7 +28,6 @@ use damping::Damping;
 use detector::Detector;
 pub(super) use link::Link;
 use link::Phase;
-pub(super) use tuning::Tuning;
 
 /// What happened to a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +63,7 @@ pub(super) struct Adopted {
 #[derive(Debug)]
 pub(super) struct Links {
     me: NodeId,
-    tuning: Arc<All>,
+    tuning: Arc<Tuning>,
     probe_interval: Duration,
     links: BTreeMap<NodeId, Link>,
     /// Whose each connection is, those that lost a collision among them.
@@ -79,24 +77,27 @@ pub(super) struct Links {
 }
 
 /// A link that is being changed. While it exists nobody can ask for the deadline, and from then on the deadline is computed anew.
-pub(super) struct Edit<'a>(&'a mut Link);
+pub(super) struct Edit<'a> {
+    link: &'a mut Link,
+    tuning: &'a LinksTuning,
+}
 
 impl Deref for Edit<'_> {
     type Target = Link;
 
     fn deref(&self) -> &Link {
-        self.0
+        self.link
     }
 }
 
 impl DerefMut for Edit<'_> {
     fn deref_mut(&mut self) -> &mut Link {
-        self.0
+        self.link
     }
 }
 
 impl Links {
-    pub(super) fn new(me: NodeId, probe_interval: Duration, tuning: Arc<All>) -> Self {
+    pub(super) fn new(me: NodeId, probe_interval: Duration, tuning: Arc<Tuning>) -> Self {
         Self {
             me,
             tuning,
@@ -148,6 +149,11 @@ impl Links {
         self.conns.get(&conn).copied()
     }
 
+    /// Whether an exchange was lost lately on any link.
+    pub(super) fn have_lost(&self) -> bool {
+        self.iter().any(|link| link.has_lost(&self.tuning.links))
+    }
+
     /// The peer to which this connection carries the link.
     pub(super) fn peer(&self, conn: ConnId) -> Option<NodeId> {
         let peer = self.owner(conn)?;
@@ -162,7 +168,8 @@ impl Links {
 
     /// What our record says of the links.
     pub(super) fn states(&self, now: Time) -> Vec<LinkState> {
-        self.listed().map(|link| link.state(now)).collect()
+        let tuning = &self.tuning.links;
+        self.listed().map(|link| link.state(tuning, now)).collect()
     }
 
     /// The only way to change a link.
@@ -170,7 +177,19 @@ impl Links {
         let link = self.links.get_mut(peer)?;
         self.touched = true;
         self.due = None;
-        Some(Edit(link))
+        Some(Edit {
+            link,
+            tuning: &self.tuning.links,
+        })
+    }
+
+    /// The only way to change all links.
+    fn edit_all(&mut self) -> impl Iterator<Item = Edit<'_>> {
+        self.touched = true;
+        self.due = None;
+        let tuning = &self.tuning.links;
+        let links = self.links.values_mut();
+        links.map(move |link| Edit { link, tuning })
     }
 
     /// All links are to be looked at, whether one was changed or not.
@@ -178,7 +197,7 @@ impl Links {
         self.touched = true;
     }
 
-    /// Whether the links must be looked at now. `hold` tells until when a link must not be listed.
+    /// Whether the links must be looked at now.
     pub(super) fn needs_look(&self, now: Time) -> bool {
         self.touched || self.due.is_some_and(|due| due <= now)
     }
@@ -222,6 +241,7 @@ impl Links {
     /// Makes the connection the link to its peer, in place of whatever was.
     pub(super) fn adopt(&mut self, now: Time, new: &Connected) -> Adopted {
         let peer = new.peer;
+        self.due = None;
         let old = self.links.remove(&peer);
         let replaced = old.as_ref().is_some_and(|old| old.listed);
         let run_id = new.hello.run_id;
@@ -229,7 +249,8 @@ impl Links {
         if let Some(old) = &old
             && !matches!(old.phase, Phase::Orphaned { .. })
         {
-            self.collisions.close_later(now, old.conn);
+            self.collisions
+                .close_later(now + self.tuning.links.close_after, old.conn);
         }
         let direction = if new.dial.is_some() {
             Direction::Dialer
@@ -240,9 +261,9 @@ impl Links {
         let hold = if replaced {
             Duration::ZERO
         } else {
-            self.damping.hold(now, peer, run_id)
+            self.damping.hold(&self.tuning.links, now, peer, run_id)
         };
-        // Whoever dialed has our Hello only when it says something more; until then it may yet give up.
+        // A dialer has our Hello once it sends something more; until then it may still abandon the dial.
         let confirmed = direction == Direction::Dialer || replaced;
         let link = Link {
             peer,
@@ -277,13 +298,14 @@ impl Links {
 
     /// Begins to watch a new connection; what was learned on the one that it replaces still holds.
     fn watch(&self, now: Time, new: &Connected, old: Option<Detector>) -> Detector {
-        let interval = self.pace();
-        let mut detector = Detector::new(now, self.me.leads(&new.peer), interval, new.rtt_us);
+        let (interval, tuning) = (self.pace(), &self.tuning.links);
+        let leads = self.me.leads(&new.peer);
+        let mut detector = Detector::new(tuning, now, leads, interval, new.rtt_us);
         if new.dial.is_some() {
             // The first word, whoever probes from then on: it measures the link, and tells the listener that it stands.
             detector.probe_at(now);
         } else {
-            detector.probe_no_sooner(now + interval / 2);
+            detector.probe_no_sooner(now + interval / tuning.early_part);
         }
         if let Some(old) = old {
             detector.inherit(old);
@@ -303,6 +325,7 @@ impl Links {
 
     /// Removes a link whose connection is gone.
     pub(super) fn remove(&mut self, peer: &NodeId) -> Option<Link> {
+        self.due = None;
         self.links.remove(peer)
     }
 
@@ -332,7 +355,7 @@ impl Links {
         let Some(run_id) = self.get(peer).map(|link| link.run_id) else {
             return;
         };
-        let hold = self.damping.hold(now, *peer, run_id);
+        let hold = self.damping.hold(&self.tuning.links, now, *peer, run_id);
         if let Some(mut link) = self.edit(peer) {
             link.phase = Phase::Live {
                 listed_from: now + hold,
@@ -385,16 +408,19 @@ impl Links {
 
     /// This node ran late: the answers may be waiting in its own queues.
     pub(super) fn extend(&mut self, late: Duration) {
-        for link in self.links.values_mut() {
+        for mut link in self.edit_all() {
             link.detector.extend(late);
         }
     }
 
     /// This node was away (stopped, starved, asleep): nothing that was pending counts against anybody.
     pub(super) fn forgive(&mut self, now: Time) {
-        for link in self.links.values_mut() {
+        for mut link in self.edit_all() {
             link.detector.forgive(now);
         }
-        self.collisions.forgive(now);
+        self.collisions.forgive(now + self.tuning.links.challenge);
     }
 }
+
+#[cfg(test)]
+mod tests;

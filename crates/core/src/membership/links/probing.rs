@@ -28,9 +28,10 @@ impl Links {
             loss,
             ..
         } = *probe;
+        let tuning = link.tuning;
         let changed = link
             .detector
-            .handle_probe(now, heard, next_ms, rtt_us, loss);
+            .handle_probe(tuning, now, heard, next_ms, rtt_us, loss);
         changed.then(|| revived(&mut link, was)).flatten()
     }
 
@@ -44,7 +45,8 @@ impl Links {
     ) -> Option<LinkEvent> {
         let mut link = self.edit(peer)?;
         let was = link.verdict();
-        let changed = link.detector.handle_answer(now, answer.seq, rtt_us);
+        let tuning = link.tuning;
+        let changed = link.detector.handle_answer(tuning, now, answer.seq, rtt_us);
         changed.then(|| revived(&mut link, was)).flatten()
     }
 
@@ -54,7 +56,9 @@ impl Links {
         now: Time,
         peer: &NodeId,
     ) -> Option<LinkEvent> {
-        let repeated = self.edit(peer)?.detector.handle_unreachable(now);
+        let mut link = self.edit(peer)?;
+        let tuning = link.tuning;
+        let repeated = link.detector.handle_unreachable(tuning, now);
         (repeated && self.suspect(now, peer)).then_some(LinkEvent::Suspected)
     }
 
@@ -66,9 +70,9 @@ impl Links {
 
     /// Where one probe is due, those that are due soon go with it: a wake-up of the processor costs more than a probe.
     pub(in crate::membership) fn align_probes(&mut self, now: Time) {
-        let slack = self.pace() / 8;
+        let slack = self.pace() / self.tuning.links.align_part;
         if self.iter().any(|link| link.detector.is_due(now)) {
-            for link in self.links.values_mut() {
+            for mut link in self.edit_all() {
                 link.detector.join(now, slack);
             }
         }
@@ -83,20 +87,21 @@ impl Links {
         jitter: u32,
         out: &mut Out,
     ) -> Option<LinkEvent> {
-        let (interval, parked) = (self.pace(), self.tuning.links.parked);
+        let interval = self.pace();
         let mut link = self.edit(peer)?;
+        let tuning = link.tuning;
         if matches!(link.phase, Phase::Orphaned { .. }) {
             return None;
         }
         let was = link.verdict();
         link.detector.set_interval(interval);
-        if let Some(due) = link.detector.poll(now, jitter) {
+        if let Some(due) = link.detector.poll(tuning, now, jitter) {
             let measured = link.rtt().filter(|rtt| !rtt.provisional);
             let probe = Probe {
                 seq: due.seq,
                 heard: due.heard,
                 rtt_us: measured.map_or(0, |rtt| rtt.smoothed_us),
-                loss: link.detector.loss_250(),
+                loss: link.detector.loss_250(tuning),
                 next_ms: due.next_ms,
                 digest,
             };
@@ -109,7 +114,7 @@ impl Links {
             }
             (Verdict::Alive | Verdict::Suspect, Verdict::Down) => {
                 link.phase = Phase::Parked {
-                    until: now + parked,
+                    until: now + tuning.parked,
                 };
                 link.suspect = false;
                 let was_listed = std::mem::replace(&mut link.listed, false);
@@ -124,20 +129,24 @@ impl Links {
         // Where several links miss answers at once, the fault is more likely here than at each of the peers, and a node that is
         // starved must not make the others work even more. Verdicts don't depend on suspicions; they only come a little later.
         let missing = self.listed().filter(|link| link.is_missing()).count();
-        if missing > 1 + self.links.len() / 4 {
+        if missing > 1 + self.links.len() / self.tuning.links.missing_part {
             return false;
         }
         let link = self.edit(peer);
-        link.is_some_and(|mut link| link.suspect(now))
+        link.is_some_and(|mut link| {
+            let tuning = link.tuning;
+            link.suspect(tuning, now)
+        })
     }
 
     /// Whether a link that has lost next to nothing so far will go on like that. Where it is young and two others lose more, it will be
     /// like those. (A thousand nodes that lose one exchange in ten told of 337 suspicions from their eighth second to the eightieth
     /// without this rule, and of 22 with it.)
     fn may_lose_little(&self, peer: &NodeId) -> bool {
-        let is_old = |link: &Link| !link.detector.is_young();
-        let lossy = self.iter().filter(|link| link.detector.is_lossy());
-        self.get(peer).is_some_and(is_old) || lossy.count() < 2
+        let tuning = &self.tuning.links;
+        let is_old = |link: &Link| !link.detector.is_young(tuning);
+        let lossy = self.iter().filter(|link| link.detector.is_lossy(tuning));
+        self.get(peer).is_some_and(is_old) || lossy.count() < tuning.lossy_links
     }
 
     /// A node's next record came: a link to a peer that the node suspects or has lost by it is probed at once. `lists` tells whether
@@ -158,7 +167,8 @@ impl Links {
                 continue;
             };
             link.last_reported = Some(now);
-            link.detector.probe_now(now);
+            let tuning = link.tuning;
+            link.detector.probe_now(tuning, now);
             // Only a node that the peer listed as well has lost it.
             let is_lost = after.link_to(&peer.abbreviated()).is_none();
             if is_lost && same_run && lists(&peer) {

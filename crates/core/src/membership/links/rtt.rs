@@ -4,14 +4,20 @@
 //! shown to people, and the jitter of a path should not move it. A path that changes is noticed by itself.
 
 use crate::membership::Time;
+use crate::membership::tuning::links::Tuning;
 
-/// So many samples in a row that are far off make a new path.
-const STEP_SAMPLES: usize = 3;
-/// Of the first samples the least counts: while a crowd starts up on a busy machine, some take far longer than the path.
-const FIRST_SAMPLES: u32 = 3;
-/// What a sample counts against those before: one part in so many, at first and at last.
-const FIRST_GAIN: u32 = 8;
-const LAST_GAIN: u32 = 32;
+/// The gains of the round-trip time must fit each other.
+const _: () = {
+    let tuning = Tuning::DEFAULT;
+    assert!(
+        tuning.first_gain <= tuning.last_gain,
+        "a sample counts less as samples come in"
+    );
+    assert!(
+        tuning.stray_deviations >= tuning.timeout_deviations,
+        "a sample that is no stray is within the timeout"
+    );
+};
 
 /// A round-trip time, smoothed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,12 +39,12 @@ pub struct Rtt {
 impl Rtt {
     /// Whether a sample says that this is no longer the path's time: it differs by more than four mean deviations, a
     /// fifth, and 0.3 ms.
-    fn is_far_off(&self, us: u32) -> bool {
+    fn is_far_off(&self, tuning: &Tuning, us: u32) -> bool {
         let off = self.smoothed_us.abs_diff(us);
         !self.provisional
-            && off > self.jitter_us.saturating_mul(4)
-            && off > self.smoothed_us / 5
-            && off > 300
+            && off > self.jitter_us.saturating_mul(tuning.stray_deviations)
+            && off > self.smoothed_us / tuning.stray_part
+            && off > tuning.stray_us
     }
 }
 
@@ -75,50 +81,50 @@ impl Path {
 
     /// Takes a sample in. The path may have become another one: samples far off are held back until three in a row, the last
     /// two asked for at once, agree that it has; then they alone count. Tells whether another exchange is wanted soon.
-    pub(super) fn sample(&mut self, now: Time, us: u32) -> bool {
-        let Some(old) = self.rtt.filter(|old| old.is_far_off(us)) else {
+    pub(super) fn sample(&mut self, tuning: &Tuning, now: Time, us: u32) -> bool {
+        let Some(old) = self.rtt.filter(|old| old.is_far_off(tuning, us)) else {
             for held in std::mem::take(&mut self.strays) {
-                self.smooth(now, held);
+                self.smooth(tuning, now, held);
             }
-            self.smooth(now, us);
+            self.smooth(tuning, now, us);
             return false;
         };
         let same_side = |stray: &u32| (*stray > old.smoothed_us) == (us > old.smoothed_us);
         if !self.strays.iter().all(same_side) {
             for held in std::mem::take(&mut self.strays) {
-                self.smooth(now, held);
+                self.smooth(tuning, now, held);
             }
         }
         self.strays.push(us);
-        if self.strays.len() < STEP_SAMPLES {
+        if self.strays.len() < tuning.step_samples {
             return true;
         }
         let mut strays = std::mem::take(&mut self.strays);
         strays.sort_unstable();
-        let median = strays[STEP_SAMPLES / 2];
+        let median = strays[tuning.step_samples / 2];
         self.rtt = Some(Rtt {
             smoothed_us: median,
-            jitter_us: (strays[STEP_SAMPLES - 1] - strays[0]) / 2,
+            jitter_us: (strays[tuning.step_samples - 1] - strays[0]) / 2,
             min_us: old.min_us.min(strays[0]),
             last_us: us,
             at: now,
             provisional: false,
         });
-        self.samples = FIRST_SAMPLES;
+        self.samples = tuning.first_samples;
         // The other end is waiting for the word.
         true
     }
 
-    fn smooth(&mut self, now: Time, us: u32) {
+    fn smooth(&mut self, tuning: &Tuning, now: Time, us: u32) {
         self.samples = self.samples.saturating_add(1);
-        let parts = self.samples.clamp(FIRST_GAIN, LAST_GAIN);
-        let first = |old: Rtt| self.samples <= FIRST_SAMPLES && us < old.smoothed_us;
+        let parts = self.samples.min(tuning.last_gain).max(tuning.first_gain);
+        let first = |old: Rtt| self.samples <= tuning.first_samples && us < old.smoothed_us;
         self.rtt = Some(match self.rtt {
             Some(old) if !old.provisional && !first(old) => {
                 let deviation = old.smoothed_us.abs_diff(us);
                 Rtt {
-                    smoothed_us: weigh(old.smoothed_us, us, parts.into()),
-                    jitter_us: weigh(old.jitter_us, deviation, 4),
+                    smoothed_us: weigh(old.smoothed_us, us, parts),
+                    jitter_us: weigh(old.jitter_us, deviation, tuning.deviation_gain),
                     min_us: old.min_us.min(us),
                     last_us: us,
                     at: now,
@@ -137,12 +143,16 @@ impl Path {
     }
 
     /// Takes over what the other end measured.
-    pub(super) fn adopt(&mut self, now: Time, us: u32) {
+    pub(super) fn adopt(&mut self, tuning: &Tuning, now: Time, us: u32) {
         let old = self.rtt;
         self.rtt = Some(Rtt {
             smoothed_us: us,
             jitter_us: old.map_or(us / 2, |old| {
-                weigh(old.jitter_us, old.smoothed_us.abs_diff(us), 4)
+                weigh(
+                    old.jitter_us,
+                    old.smoothed_us.abs_diff(us),
+                    tuning.deviation_gain,
+                )
             }),
             min_us: old
                 .filter(|old| !old.provisional)
@@ -155,8 +165,9 @@ impl Path {
 }
 
 /// `old` moved towards `new` by one part in `parts`.
-fn weigh(old: u32, new: u32, parts: u64) -> u32 {
-    u32::try_from((u64::from(old) * (parts - 1) + u64::from(new)) / parts).expect("between two u32")
+fn weigh(old: u32, new: u32, parts: u32) -> u32 {
+    u32::try_from((u64::from(old) * u64::from(parts - 1) + u64::from(new)) / u64::from(parts))
+        .expect("between two u32")
 }
 
 #[cfg(test)]
@@ -165,12 +176,13 @@ mod tests {
 
     use super::*;
 
+    const TUNING: &Tuning = &Tuning::DEFAULT;
     const NOW: Time = Duration::from_secs(1);
 
     fn after(samples: &[u32]) -> Path {
         let mut path = Path::new(NOW, Some(90_000));
         for &us in samples {
-            path.sample(NOW, us);
+            path.sample(TUNING, NOW, us);
         }
         path
     }
@@ -188,16 +200,19 @@ mod tests {
     #[test]
     fn three_samples_far_off_make_a_new_path_and_one_does_not() {
         let mut path = after(&[20_000; 40]);
-        assert!(path.sample(NOW, 90_000), "asks for more");
+        assert!(path.sample(TUNING, NOW, 90_000), "asks for more");
         assert_eq!(shown(&path), 20_000);
-        assert!(path.sample(NOW, 91_000));
+        assert!(path.sample(TUNING, NOW, 91_000));
         assert_eq!(shown(&path), 20_000);
-        assert!(path.sample(NOW, 92_000), "the other end waits for it");
+        assert!(
+            path.sample(TUNING, NOW, 92_000),
+            "the other end waits for it"
+        );
         assert_eq!(shown(&path), 91_000, "their median");
 
         let mut path = after(&[20_000; 40]);
-        path.sample(NOW, 90_000);
-        assert!(!path.sample(NOW, 20_000), "it was a stray");
+        path.sample(TUNING, NOW, 90_000);
+        assert!(!path.sample(TUNING, NOW, 20_000), "it was a stray");
         assert!(shown(&path) < 23_000, "one part in 32: {}", shown(&path));
     }
 }

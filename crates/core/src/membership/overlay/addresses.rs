@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::Overlay;
-use super::candidates::{MAX_ADDRS_REMEMBERED, MAX_REMEMBERED, Remembered};
+use super::candidates::{MAX_ADDRS_REMEMBERED, MAX_REMEMBERED};
 use crate::membership::Time;
+use crate::membership::interface::Remembered;
 use crate::membership::view::{Before, Entry, Index, View};
 use crate::record::Record;
 use crate::wire::{NodeId, dialable};

@@ -18,6 +18,7 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
 use crate::membership::Time;
+use crate::membership::interface::{Candidate, Remembered};
 use crate::wire::NodeId;
 
 /// The largest number of nodes remembered: a few hundred bytes each.
@@ -38,33 +39,6 @@ const FIRST_TARGETS: usize = 32;
 /// A target that failed for this long is tried a tenth as often.
 const GIVEN_UP: Duration = Duration::from_secs(600);
 
-/// A node remembered from earlier.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remembered {
-    /// Where it could be dialed, the address that worked last in front.
-    pub addrs: Vec<SocketAddr>,
-    /// When it was last up, in Unix ms.
-    pub last_seen_ms: u64,
-    /// It left of its own will: not dialed unless configured.
-    pub left: bool,
-    failures: u32,
-    lost_at: Option<Time>,
-}
-
-impl Remembered {
-    /// A node that could be dialed at those addresses, the best one first.
-    #[must_use]
-    pub fn new(addrs: Vec<SocketAddr>, last_seen_ms: u64, left: bool) -> Self {
-        Self {
-            addrs,
-            last_seen_ms,
-            left,
-            failures: 0,
-            lost_at: None,
-        }
-    }
-}
-
 #[derive(Debug)]
 struct Target {
     addr: SocketAddr,
@@ -74,15 +48,6 @@ struct Target {
     tries: u32,
     /// It is this very node.
     own: bool,
-}
-
-/// Whom to dial, and where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Candidate {
-    /// Who is expected there; `None` for a configured address nobody answered at so far.
-    pub id: Option<NodeId>,
-    /// Where.
-    pub addr: SocketAddr,
 }
 
 /// See the module's documentation.

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 
-use super::candidates::Candidate;
 use super::{Overlay, Seen};
 use crate::membership::Time;
+use crate::membership::interface::Candidate;
 use crate::membership::interface::{Action, DialError, DialId, Event};
 use crate::membership::out::Out;
 use crate::membership::view::{MAX_NODES, View};

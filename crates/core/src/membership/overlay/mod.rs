@@ -13,8 +13,6 @@ mod dials;
 mod growth;
 mod plan;
 mod ring;
-mod tuning;
-
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +23,7 @@ use super::Time;
 use super::interface::Config;
 use super::links::Links;
 use super::out::Out;
-use super::tuning::Tuning as All;
+use super::tuning::Tuning;
 use super::view::{Flip, View};
 use crate::wire::NodeId;
 use candidates::Candidates;
@@ -33,7 +31,6 @@ use dials::Dials;
 pub use dials::MAX_QUEUE;
 use growth::Growth;
 use ring::{Ring, SUCCESSORS};
-pub(super) use tuning::Tuning;
 
 /// Slots below the cap that are kept for ring links.
 const RING_SLOTS: usize = 2 * SUCCESSORS;
@@ -75,7 +72,7 @@ pub(super) enum LinkEnd {
 pub(super) struct Overlay {
     me: NodeId,
     config: Arc<Config>,
-    tuning: Arc<All>,
+    tuning: Arc<Tuning>,
     candidates: Candidates,
     dials: Dials,
     ring: Ring,

@@ -6,9 +6,9 @@ use std::time::Duration;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
-use super::candidates::Candidate;
 use super::ring::SUCCESSORS;
 use super::{Overlay, Plan, Seen};
+use crate::membership::interface::Candidate;
 use crate::membership::links::Link;
 use crate::membership::view::{View, ring_position};
 use crate::wire::NodeId;

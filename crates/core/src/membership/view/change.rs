@@ -9,8 +9,8 @@ use crate::record::Record;
 pub enum Change {
     /// The node is new here, or lists a new link.
     Gain,
-    /// A link less, or farewell.
-    Loss,
+    /// A withdrawn link, or a leave message.
+    Withdrawal,
     /// A link whose probes go unanswered, and is not lost yet.
     Suspicion,
     /// Measurements, label or addresses.
@@ -30,7 +30,7 @@ pub(super) fn compare(old: &Record, new: &Record) -> Change {
 /// How the links of two records of a node differ.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Difference {
-    pub(super) lost: bool,
+    pub(super) withdrawn: bool,
     pub(super) gained: bool,
     /// A link is to another run of its peer, or all of them are of another run of the node: as good as new ones.
     pub(super) renewed: bool,
@@ -47,20 +47,20 @@ impl Difference {
         let mut before = old.body().links.iter().peekable();
         for link in &new.body().links {
             while before.next_if(|old| old.peer < link.peer).is_some() {
-                difference.lost = true;
+                difference.withdrawn = true;
             }
             let same = before.next_if(|old| old.peer == link.peer);
             difference.gained |= same.is_none();
             difference.renewed |= same.is_some_and(|same| same.run != link.run);
             difference.suspects |= link.suspect && same.is_none_or(|same| !same.suspect);
         }
-        difference.lost |= before.next().is_some();
+        difference.withdrawn |= before.next().is_some();
         difference
     }
 
     pub(super) fn change(self, new: &Record) -> Change {
-        if new.body().leaving || self.lost {
-            Change::Loss
+        if new.body().leaving || self.withdrawn {
+            Change::Withdrawal
         } else if self.suspects {
             Change::Suspicion
         } else if self.gained || self.renewed {

@@ -32,10 +32,10 @@ impl View {
         made
     }
 
-    /// How finely to compare a view of this size: about eight nodes a bucket.
+    /// How finely to compare a view of this size.
     #[must_use]
     pub fn bucket_log2(&self) -> u8 {
-        let buckets = (self.up_count / 8).max(1);
+        let buckets = (self.up_count / self.tuning.view.nodes_per_bucket).max(1);
         u8::try_from(buckets.ilog2())
             .expect("at most 31")
             .min(MAX_BUCKETS_LOG2)

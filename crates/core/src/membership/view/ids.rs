@@ -1,9 +1,9 @@
-//! Who stands where: the ids of nodes, interned to small numbers that tables are indexed by.
+//! The ids of nodes, interned to small numbers that tables are indexed by: a node's place.
 //!
 //! A node makes one table of ids for itself. In a simulator all cores share one, so that a record, which they share as well, can
-//! remember where its node and the peers of its links stand. What a record remembers is a `Hint`: it is held against the
-//! table whenever it is used, so one that is out of date costs a look-up and does no harm. Only the places of *settlers*, the nodes that a
-//! simulator began with, are its own for good, in all tables alike: there, a hint is as good as the look.
+//! remember the indices of its node and of the peers of its links: [`TableIndex`]. Such an index is checked against the table whenever it is
+//! used, so one that is out of date costs a look-up and does no harm. Only the places of *settlers*, the nodes that a simulator began with,
+//! are their own for good, in all tables alike: there, the index that a record remembers needs no check.
 //!
 //! Anybody can invent ids, so only nodes that some core keeps an entry of have a place; it is given to another one after the
 //! last core has forgotten them.
@@ -15,7 +15,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::record::Hint;
+use crate::record::TableIndex;
 use crate::wire::{NodeId, ShortId};
 
 /// A node's place in the tables.
@@ -42,13 +42,13 @@ pub struct Ids {
 struct Table {
     places: Vec<Place>,
     free: Vec<Index>,
-    /// Never iterated: its order is nobody's.
+    /// Never iterated: its order differs from run to run.
     by_id: HashMap<ShortId, Index, Keyed>,
 }
 
 /// What is known of a place; a look at a place is a look at one line of the cache.
 struct Place {
-    /// Who stands there, or stood there last.
+    /// The node at that place, or the last one that had it.
     id: ShortId,
     /// Where that node stands on the ring.
     ring: u64,
@@ -95,15 +95,15 @@ impl Ids {
 
     /// Gives a node a place, unless it has one, and keeps it there until `Self::release` was called as often.
     pub fn hold(&self, id: &NodeId) -> Index {
-        self.hold_hinted(id, &Hint::default())
+        self.hold_remembered(id, &TableIndex::default())
     }
 
-    pub(super) fn hold_hinted(&self, id: &NodeId, hint: &Hint) -> Index {
+    pub(super) fn hold_remembered(&self, id: &NodeId, remembered: &TableIndex) -> Index {
         let short = id.abbreviated();
         let mut table = self.write();
-        let known = table.find(&short, hint);
+        let known = table.find(&short, remembered);
         let index = known.unwrap_or_else(|| table.insert(short, ring_position(id)));
-        hint.set(index.0);
+        remembered.set(index.0);
         table.places[index.at()].holders += 1;
         index
     }
@@ -150,16 +150,16 @@ pub(super) struct Places<'a> {
 
 impl Places<'_> {
     /// Where a node stands, if it has a place.
-    pub(super) fn find(&self, id: &ShortId, hint: &Hint) -> Option<Index> {
-        if hint.get() < self.settled {
-            return Some(Index(hint.get()));
+    pub(super) fn find(&self, id: &ShortId, remembered: &TableIndex) -> Option<Index> {
+        if remembered.get() < self.settled {
+            return Some(Index(remembered.get()));
         }
-        let index = self.table.find(id, hint)?;
-        hint.set(index.0);
+        let index = self.table.find(id, remembered)?;
+        remembered.set(index.0);
         Some(index)
     }
 
-    /// Who stands there, or stood there last.
+    /// The id of the node at that place, or of the last one that had it.
     pub(super) fn id(&self, index: Index) -> &ShortId {
         &self.table.places[index.at()].id
     }
@@ -171,14 +171,14 @@ impl Places<'_> {
 }
 
 impl Table {
-    fn find(&self, id: &ShortId, hint: &Hint) -> Option<Index> {
-        let hinted = Index(hint.get());
+    fn find(&self, id: &ShortId, remembered: &TableIndex) -> Option<Index> {
+        let remembered = Index(remembered.get());
         // A place that was given back still shows who stood there; whoever comes again stands elsewhere.
-        if let Some(place) = self.places.get(hinted.at())
+        if let Some(place) = self.places.get(remembered.at())
             && place.id == *id
             && place.holders > 0
         {
-            return Some(hinted);
+            return Some(remembered);
         }
         self.by_id.get(id).copied()
     }
@@ -233,9 +233,9 @@ mod tests {
     fn settlers_stand_where_they_stand_in_all_tables() {
         let settlers = [id(1), id(2)];
         let tables = [1, 2].map(|secret| Ids::with_settlers(secret, settlers));
-        let (hint, one) = (Hint::default(), id(1).abbreviated());
-        assert_eq!(tables[0].read().find(&one, &hint), Some(Index(0)));
-        assert_eq!(tables[1].read().find(&one, &hint), Some(Index(0)));
+        let (remembered, one) = (TableIndex::default(), id(1).abbreviated());
+        assert_eq!(tables[0].read().find(&one, &remembered), Some(Index(0)));
+        assert_eq!(tables[1].read().find(&one, &remembered), Some(Index(0)));
         // Others come and go, in one table or the other.
         let guest = tables[1].hold(&id(3));
         assert!(tables[1].is_settled(Index(1)) && !tables[1].is_settled(guest));
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(tables[1].hold(&id(4)), guest);
         let two = id(2).abbreviated();
         assert_eq!(
-            tables[1].read().find(&two, &Hint::default()),
+            tables[1].read().find(&two, &TableIndex::default()),
             Some(Index(1))
         );
     }
@@ -254,28 +254,32 @@ mod tests {
     #[test]
     fn a_place_is_given_away_only_after_everybody_has_forgotten_the_node() {
         let ids = Ids::new(1);
-        let hint = Hint::default();
-        let one = ids.hold_hinted(&id(1), &hint);
+        let remembered = TableIndex::default();
+        let one = ids.hold_remembered(&id(1), &remembered);
         assert_eq!(ids.hold(&id(1)), one, "another core knows it too");
         assert_eq!(ids.hold(&id(2)), Index(1));
         ids.release([one]);
         assert_eq!(ids.hold(&id(3)), Index(2));
         ids.release([one]);
         assert_eq!(
-            ids.read().find(&id(1).abbreviated(), &Hint::default()),
+            ids.read()
+                .find(&id(1).abbreviated(), &TableIndex::default()),
             None
         );
         assert_eq!(ids.hold(&id(4)), one);
         // What a record remembers of the first one is of no use any more.
-        assert_eq!(hint.get(), one.0);
-        assert_eq!(ids.read().find(&id(1).abbreviated(), &hint), None);
-        let again = ids.hold_hinted(&id(1), &hint);
-        assert_eq!((again, hint.get(), ids.places()), (Index(3), 3, 4));
+        assert_eq!(remembered.get(), one.0);
+        assert_eq!(ids.read().find(&id(1).abbreviated(), &remembered), None);
+        let again = ids.hold_remembered(&id(1), &remembered);
+        assert_eq!((again, remembered.get(), ids.places()), (Index(3), 3, 4));
         // Nor is it once nobody stands where it points.
         ids.release([Index(2), again]);
         let elsewhere = ids.hold(&id(3));
         assert_eq!(elsewhere, Index(3));
         assert_eq!(ids.hold(&id(1)), Index(2));
-        assert_eq!(ids.read().find(&id(1).abbreviated(), &hint), Some(Index(2)));
+        assert_eq!(
+            ids.read().find(&id(1).abbreviated(), &remembered),
+            Some(Index(2))
+        );
     }
 }

@@ -10,8 +10,6 @@ mod digest;
 pub mod ids;
 mod reach;
 mod store;
-mod tuning;
-
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,18 +18,16 @@ use std::time::Duration;
 use fixedbitset::FixedBitSet;
 
 use super::Time;
-use super::tuning::Tuning as All;
-use crate::record::{Hint, Record};
+use super::tuning::Tuning;
+pub use super::tuning::view::MAX_NODES;
+use crate::record::{Record, TableIndex};
 use crate::wire::{MAX_BUCKETS_LOG2, NodeId, ShortId, ViewDigest};
 pub use change::Change;
 pub use digest::bucket;
 pub use ids::{Ids, Index, ring_position};
 use reach::Pending;
 use store::{Bringers, Notes, Stamp};
-pub(super) use tuning::Tuning;
 
-/// The largest number of nodes in the view: above the ten thousand that area-net is made for, at about 1 kB each.
-pub const MAX_NODES: usize = 32_768;
 /// The largest number of records of nodes that are not up, from one neighbour: what a neighbour can make us keep by inventing
 /// nodes.
 pub const MAX_DOWN_PER_NEIGHBOUR: u32 = 2048;
@@ -95,22 +91,22 @@ pub(super) struct Derived {
 #[derive(Debug)]
 pub struct View {
     ids: Arc<Ids>,
-    tuning: Arc<All>,
+    tuning: Arc<Tuning>,
     me: Index,
     records: Vec<Option<Arc<Record>>>,
     notes: Vec<Notes>,
     up: FixedBitSet,
     count: usize,
     up_count: usize,
-    /// Nodes that were up, and are not.
-    lost_count: usize,
+    /// Nodes that were up and are not: those that are unreachable, or have left.
+    unreachable_count: usize,
     /// The sum of the fingerprints of all nodes that are up, and the digest made of it last.
     sum: u128,
     digest: Cell<Option<(u128, ViewDigest)>>,
     /// The sums of the upper halves of these fingerprints, for each of the finest ranges of ids.
     sums: Box<[u64]>,
     bringers: Bringers,
-    /// When a node turned unreachable, where it said farewell, or took it back, after that.
+    /// When a node turned unreachable, where it said after that that it leaves, or took that back.
     down_since: BTreeMap<Index, Stamp>,
     pending: Pending,
     schedule: Schedule,
@@ -136,7 +132,7 @@ impl View {
 
     /// The same with a table of ids that others may share.
     #[must_use]
-    pub fn with_ids(own: Arc<Record>, ids: Arc<Ids>, tuning: Arc<All>) -> Self {
+    pub fn with_ids(own: Arc<Record>, ids: Arc<Ids>, tuning: Arc<Tuning>) -> Self {
         let mut view = Self {
             ids,
             tuning,
@@ -146,7 +142,7 @@ impl View {
             up: FixedBitSet::new(),
             count: 0,
             up_count: 0,
-            lost_count: 0,
+            unreachable_count: 0,
             sum: 0,
             digest: Cell::new(None),
             sums: vec![0; 1 << MAX_BUCKETS_LOG2].into(),
@@ -157,7 +153,7 @@ impl View {
         };
         view.me = view.insert(own, Duration::ZERO, None, false);
         view.up.insert(view.me.at());
-        view.lost_count = 0;
+        view.unreachable_count = 0;
         view.note_flip(Duration::ZERO, view.me);
         view
     }
@@ -183,7 +179,7 @@ impl View {
     /// The place of a node.
     #[must_use]
     pub fn index(&self, id: &ShortId) -> Option<Index> {
-        let index = self.ids.read().find(id, &Hint::default())?;
+        let index = self.ids.read().find(id, &TableIndex::default())?;
         self.has(index).then_some(index)
     }
 
@@ -304,9 +300,9 @@ impl View {
             .collect()
     }
 
-    /// Asks for reachability to be derived. After a loss that happens as soon as it may; a gain may wait for company.
-    pub(super) fn derive_soon(&mut self, now: Time, loss: bool) {
-        let (wait, spacing) = self.tuning.pace.derive_wait(self.up_count, loss);
+    /// Asks for reachability to be derived. After a withdrawal that happens as soon as it may; a gain may wait for company.
+    pub(super) fn derive_soon(&mut self, now: Time, withdrawal: bool) {
+        let (wait, spacing) = self.tuning.pace.derive_wait(self.up_count, withdrawal);
         let schedule = &mut self.schedule;
         let due = (now + wait).max(schedule.derived.map_or(now, |at| at + spacing));
         schedule.derive_due = Some(schedule.derive_due.map_or(due, |before| before.min(due)));

@@ -3,11 +3,12 @@
 //! A link names the run of its peer that it is to, and counts while that is the run of the peer's record: two nodes that died together
 //! and list each other for ever in their last records would else come back both with whoever links with the next run of one of them.
 //!
-//! So there is nothing to refute and nothing to expire: when a region dies, the survivors at its border drop their own side,
-//! and it is gone. A walk over the whole network for every change would be dear, so each node that is up remembers its *way*, the
-//! node before it on the path by which it was found; together these are a tree. A new link can only extend it. A lost one matters only
-//! where it was part of a way: then the node behind it looks for another one among its own links, which does not lead through the node
-//! itself. If there is none, all that hung from it is taken down and looks for ways, and whoever finds none is down.
+//! So there is nothing to refute and nothing to expire: when a region dies, the survivors at its border drop their own side, and it is
+//! gone. A walk over the whole network for every change would be too expensive, so each node that is up remembers its *predecessor*, the
+//! node before it on the path by which it was found. The predecessors form a tree with this node at its root. A new link can only extend the
+//! tree. A lost link matters only if it was part of the tree: then the node behind it looks for another predecessor among its own
+//! neighbours, whose path does not lead through the node itself. If there is none, the node and its subtree are taken down and look
+//! for predecessors, and those that find none are down.
 
 use super::change::Difference;
 use super::ids::{Index, Places};
@@ -16,16 +17,12 @@ use super::{Flip, View};
 use crate::membership::Time;
 use crate::record::Record;
 
-/// Ways are followed back so many steps a node of the tables, each time who is up is derived: records that make them long, and break them
-/// one by one, must not cost more than a few walks over all nodes.
-const STEPS_PER_NODE: usize = 8;
-
 /// What changed since who is up was derived last.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     /// Nodes that list new links.
     gained: Vec<Index>,
-    /// Nodes whose way may be gone.
+    /// Nodes whose predecessor may be gone.
     strained: Vec<Index>,
     /// This node's own live links as they were then.
     live: Vec<Index>,
@@ -46,7 +43,7 @@ impl View {
         if !leaves && (difference.gained || difference.renewed || left) {
             self.pending.gained(index);
         }
-        if left || !(leaves || difference.lost || difference.renewed) {
+        if left || !(leaves || difference.withdrawn || difference.renewed) {
             return;
         }
         if leaves {
@@ -56,10 +53,10 @@ impl View {
         let record = self.record_at(index);
         let ids = self.ids.read();
         let renewed = record.body().run_id != next.body().run_id;
-        for (link, hint) in record.standing_links() {
+        for (link, remembered) in record.standing_links() {
             let after = next.link_to(&link.peer);
-            let lost = leaves || renewed || after.is_none_or(|after| after.run != link.run);
-            let Some(peer) = ids.find(&link.peer, hint).filter(|_| lost) else {
+            let is_withdrawn = leaves || renewed || after.is_none_or(|after| after.run != link.run);
+            let Some(peer) = ids.find(&link.peer, remembered).filter(|_| is_withdrawn) else {
                 continue;
             };
             if self.leads(index, peer) {
@@ -72,9 +69,9 @@ impl View {
         self.pending.strained = strained;
     }
 
-    /// Whether one node is the last before another one on the way to it.
+    /// Whether one node is the predecessor of another one.
     fn leads(&self, one: Index, other: Index) -> bool {
-        self.up.contains(other.at()) && self.notes[other.at()].way == one.0
+        self.up.contains(other.at()) && self.notes[other.at()].predecessor == one.0
     }
 
     /// Derives who is up, from this node's own live links, and tells who changed, in the order of their places.
@@ -83,21 +80,21 @@ impl View {
         let ids = ids.read();
         let before = self.up.clone();
         let mut gained = std::mem::take(&mut self.pending.gained);
-        let lost = self.cut_off(&ids, live);
+        let taken_down = self.cut_off(&ids, live);
         let mut found = Vec::new();
         for &index in live {
             if !self.up.contains(index.at()) && !self.is_leaving(index) {
-                self.take_way(index, self.me);
+                self.take_predecessor(index, self.me);
                 found.push(index);
             }
         }
         gained.sort_unstable();
         gained.dedup();
-        for &index in lost.iter().chain(&gained) {
+        for &index in taken_down.iter().chain(&gained) {
             if self.up.contains(index.at()) {
                 found.push(index);
-            } else if let Some(way) = self.look_for_way(&ids, index) {
-                self.take_way(index, way);
+            } else if let Some(predecessor) = self.look_for_predecessor(&ids, index) {
+                self.take_predecessor(index, predecessor);
                 found.push(index);
             }
         }
@@ -119,83 +116,83 @@ impl View {
         flips
     }
 
-    /// Takes down all whose way is gone, and tells whom: those may yet find another one.
+    /// Takes down all nodes whose predecessor is gone, with their subtrees, and tells which: they may yet find another one.
     fn cut_off(&mut self, ids: &Places<'_>, live: &[Index]) -> Vec<Index> {
         let mut strained = std::mem::take(&mut self.pending.strained);
         let was_live = self.pending.live.iter();
         strained.extend(was_live.filter(|&&index| self.leads(self.me, index)));
-        let mut lost = Vec::new();
-        let mut steps_left = STEPS_PER_NODE * self.notes.len();
+        let mut taken_down = Vec::new();
+        let mut steps_left = self.tuning.view.steps_per_node * self.notes.len();
         for index in strained {
             let falls = self.up.contains(index.at())
                 && index != self.me
                 && !self.holds(index, live)
                 && !self.turns(ids, index, &mut steps_left);
             if falls {
-                self.fell(ids, index, &mut lost);
+                self.fell(ids, index, &mut taken_down);
             }
         }
-        lost
+        taken_down
     }
 
-    /// Whether the last step on the way to a node can still be gone.
+    /// Whether the link from a node's predecessor to it still stands.
     fn holds(&self, index: Index, live: &[Index]) -> bool {
-        let way = Index(self.notes[index.at()].way);
-        if way == self.me {
+        let predecessor = Index(self.notes[index.at()].predecessor);
+        if predecessor == self.me {
             !self.is_leaving(index) && live.contains(&index)
         } else {
-            self.up.contains(way.at()) && self.are_linked(way, index)
+            self.up.contains(predecessor.at()) && self.are_linked(predecessor, index)
         }
     }
 
-    /// Lets the way to a node lead over another one of its neighbours, none of those behind it; tells whether there is one. If that
-    /// neighbour falls later, the node does with it.
+    /// Gives a node another neighbour as its predecessor, none of its own subtree; tells whether there is one. If that neighbour is
+    /// taken down later, the node is too.
     fn turns(&mut self, ids: &Places<'_>, index: Index, steps_left: &mut usize) -> bool {
         let mut others = self.neighbors_up(ids, index);
-        let way = others
+        let predecessor = others
             .find(|&peer| self.are_linked(peer, index) && self.leads_past(index, peer, steps_left));
         drop(others);
-        if let Some(way) = way {
-            self.notes[index.at()].way = way.0;
+        if let Some(predecessor) = predecessor {
+            self.notes[index.at()].predecessor = predecessor.0;
         }
-        way.is_some()
+        predecessor.is_some()
     }
 
-    /// Whether the way to the second node does not lead through the first one, as far as there are steps left to find out.
+    /// Whether the path to the second node does not lead through the first one, as far as there are steps left to find out.
     fn leads_past(&self, one: Index, mut other: Index, steps_left: &mut usize) -> bool {
         while other != self.me {
             if other == one || !self.up.contains(other.at()) || *steps_left == 0 {
                 return false;
             }
             *steps_left -= 1;
-            other = Index(self.notes[other.at()].way);
+            other = Index(self.notes[other.at()].predecessor);
         }
         true
     }
 
-    /// Takes down a node and all whose way leads through it.
-    fn fell(&mut self, ids: &Places<'_>, index: Index, lost: &mut Vec<Index>) {
-        let first = lost.len();
-        lost.push(index);
+    /// Takes down a node and its subtree.
+    fn fell(&mut self, ids: &Places<'_>, index: Index, taken_down: &mut Vec<Index>) {
+        let first = taken_down.len();
+        taken_down.push(index);
         let mut next = first;
-        while let Some(&index) = lost.get(next) {
+        while let Some(&index) = taken_down.get(next) {
             next += 1;
             self.up.remove(index.at());
-            self.notes[index.at()].way = NOBODY;
-            self.lost_count += 1;
+            self.notes[index.at()].predecessor = NOBODY;
+            self.unreachable_count += 1;
             let record = self.record_at(index);
-            for (link, hint) in record.standing_links() {
-                if let Some(peer) = ids.find(&link.peer, hint)
+            for (link, remembered) in record.standing_links() {
+                if let Some(peer) = ids.find(&link.peer, remembered)
                     && self.leads(index, peer)
                 {
-                    lost.push(peer);
+                    taken_down.push(peer);
                 }
             }
         }
     }
 
     /// A neighbour of the node that is up, and to which it has a link that both list.
-    fn look_for_way(&self, ids: &Places<'_>, index: Index) -> Option<Index> {
+    fn look_for_predecessor(&self, ids: &Places<'_>, index: Index) -> Option<Index> {
         self.neighbors_up(ids, index)
             .find(|&peer| self.are_linked(peer, index))
     }
@@ -210,7 +207,7 @@ impl View {
         let links = record
             .into_iter()
             .flat_map(|record| record.standing_links());
-        let peers = links.filter_map(|(link, hint)| ids.find(&link.peer, hint));
+        let peers = links.filter_map(|(link, remembered)| ids.find(&link.peer, remembered));
         peers.filter(|&peer| peer != self.me && self.up.contains(peer.at()))
     }
 
@@ -224,20 +221,20 @@ impl View {
             }
             let first = found.len();
             let links = self.record_at(index).standing_links();
-            let peers = links.filter_map(|(link, hint)| ids.find(&link.peer, hint));
+            let peers = links.filter_map(|(link, remembered)| ids.find(&link.peer, remembered));
             let is_new =
                 |peer: &Index| !self.up.contains(peer.at()) && self.are_linked(*peer, index);
             found.extend(peers.filter(is_new));
             for &peer in &found[first..] {
-                self.take_way(peer, index);
+                self.take_predecessor(peer, index);
             }
         }
     }
 
-    fn take_way(&mut self, index: Index, way: Index) {
-        self.lost_count -= usize::from(self.notes[index.at()].way == NOBODY);
+    fn take_predecessor(&mut self, index: Index, predecessor: Index) {
+        self.unreachable_count -= usize::from(self.notes[index.at()].predecessor == NOBODY);
         self.take_bringer(index);
-        self.notes[index.at()].way = way.0;
+        self.notes[index.at()].predecessor = predecessor.0;
         self.up.insert(index.at());
     }
 
@@ -258,7 +255,7 @@ impl View {
     pub fn mutual_links(&self, index: Index) -> impl Iterator<Item = Index> + '_ {
         let ids = self.ids.read();
         let links = self.record_at(index).standing_links();
-        let peers = links.filter_map(move |(link, hint)| ids.find(&link.peer, hint));
+        let peers = links.filter_map(move |(link, remembered)| ids.find(&link.peer, remembered));
         peers.filter(move |&peer| self.are_linked(peer, index))
     }
 }

@@ -14,16 +14,16 @@ use crate::wire::NodeId;
 /// What is known of a node beside its record: twenty bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Notes {
-    /// Of a node that is up: the one before it on the way by which it was found, in the tables of `reach`. Of one that never was: who
+    /// Of a node that is up: its predecessor on the path by which it was found, in the tables of `reach`. Of one that never was: who
     /// brought it, in the table of [`Bringers`]. Else [`NOBODY`].
-    pub(super) way: u32,
+    pub(super) predecessor: u32,
     pub(super) since: Stamp,
     pub(super) received: Stamp,
     relayed: Stamp,
     pub(super) over_loopback: bool,
 }
 
-/// No way, or no bringer.
+/// No predecessor, or no bringer.
 pub(super) const NOBODY: u32 = u32::MAX;
 
 /// A time in ms, in five bytes: that is 34 years. Later ones stand still.
@@ -86,13 +86,13 @@ impl Bringers {
 }
 
 impl View {
-    /// Where a record's node stands, if it is here: first where the record says, which needs no look at the shared table.
+    /// The place of a record's node, if it is here. The index that the record remembers is tried first: it needs no look at the shared table.
     fn find(&self, record: &Arc<Record>) -> Option<Index> {
-        let hinted = Index(record.place().get());
-        if let Some(Some(have)) = self.records.get(hinted.at())
-            && (self.ids.is_settled(hinted) || have.id() == record.id())
+        let remembered = Index(record.place().get());
+        if let Some(Some(have)) = self.records.get(remembered.at())
+            && (self.ids.is_settled(remembered) || have.id() == record.id())
         {
-            return Some(hinted);
+            return Some(remembered);
         }
         let short = record.id().abbreviated();
         let index = self.ids.read().find(&short, record.place())?;
@@ -135,17 +135,17 @@ impl View {
         }
         let difference = Difference::between(have, &record);
         let change = difference.change(&record);
-        let farewell = have.body().leaving != record.body().leaving;
+        let leaving_changed = have.body().leaving != record.body().leaving;
         let up = self.up.contains(index.at());
         if up {
             let (old, new) = (have.fingerprint(), record.fingerprint());
             self.shift_sums(&record.id(), old, new);
         }
-        if difference.lost || difference.gained || difference.renewed || farewell {
+        if difference.withdrawn || difference.gained || difference.renewed || leaving_changed {
             self.note_links(index, &record, difference);
         }
         let notes = &mut self.notes[index.at()];
-        if farewell {
+        if leaving_changed {
             if !up {
                 self.down_since.entry(index).or_insert(notes.since);
             }
@@ -176,17 +176,17 @@ impl View {
         from: Option<NodeId>,
         over_loopback: bool,
     ) -> Index {
-        let index = self.ids.hold_hinted(&record.id(), record.place());
+        let index = self.ids.hold_remembered(&record.id(), record.place());
         self.reach_place(index);
         self.notes[index.at()] = Notes {
-            way: from.map_or(NOBODY, |from| self.bringers.add(from)),
+            predecessor: from.map_or(NOBODY, |from| self.bringers.add(from)),
             since: Stamp::of(now),
             received: Stamp::of(now),
             relayed: Stamp::NEVER,
             over_loopback,
         };
         self.records[index.at()] = Some(record);
-        self.lost_count += usize::from(from.is_none());
+        self.unreachable_count += usize::from(from.is_none());
         self.count += 1;
         self.pending.gained(index);
         index
@@ -208,7 +208,7 @@ impl View {
         self.notes.reserve_exact(room - self.notes.len());
         self.records.resize(places, None);
         let nothing = Notes {
-            way: NOBODY,
+            predecessor: NOBODY,
             since: Stamp::NEVER,
             received: Stamp::NEVER,
             relayed: Stamp::NEVER,
@@ -243,33 +243,36 @@ impl View {
         })
     }
 
-    /// The nodes that were up, and can't be reached any more; those that said farewell aside.
-    pub(in crate::membership) fn lost(&self) -> impl Iterator<Item = Index> + '_ {
+    /// The unreachable nodes: those that were up, can't be reached any more, and did not say that they leave.
+    pub(in crate::membership) fn unreachable(&self) -> impl Iterator<Item = Index> + '_ {
         // At the start of a large network there are none, and this is asked for every link.
-        let places = if self.lost_count == 0 {
+        let places = if self.unreachable_count == 0 {
             0..0
         } else {
             0..self.notes.len()
         };
-        let lost = places.map(Index::from_place);
-        lost.filter(|&index| self.is_lost(index) && !self.record_at(index).body().leaving)
+        let unreachable = places.map(Index::from_place);
+        unreachable
+            .filter(|&index| self.is_unreachable(index) && !self.record_at(index).body().leaving)
     }
 
-    fn is_lost(&self, index: Index) -> bool {
-        self.has(index) && self.notes[index.at()].way == NOBODY && !self.up.contains(index.at())
+    fn is_unreachable(&self, index: Index) -> bool {
+        self.has(index)
+            && self.notes[index.at()].predecessor == NOBODY
+            && !self.up.contains(index.at())
     }
 
-    /// Whether a node lists a link to one that was lost sight of, in the run that it was in: what is remembered of that one, and of
+    /// Whether a node lists a link to one that is unreachable, to the run that it was in: what is remembered of that one, and of
     /// those behind it, may soon count again.
     pub(in crate::membership) fn brings_back(&self, index: Index) -> bool {
-        if self.lost_count == 0 {
+        if self.unreachable_count == 0 {
             return false;
         }
         let ids = self.ids.read();
         let record = self.record_at(index);
-        let mut peers = record.standing_links().filter_map(|(link, hint)| {
-            let peer = ids.find(&link.peer, hint)?;
-            self.is_lost(peer).then_some(peer)
+        let mut peers = record.standing_links().filter_map(|(link, remembered)| {
+            let peer = ids.find(&link.peer, remembered)?;
+            self.is_unreachable(peer).then_some(peer)
         });
         peers.any(|peer| record.lists_at(self.record_at(peer), peer.0))
     }
@@ -278,7 +281,7 @@ impl View {
         if self.records[index.at()].take().is_none() {
             return false;
         }
-        self.lost_count -= usize::from(self.notes[index.at()].way == NOBODY);
+        self.unreachable_count -= usize::from(self.notes[index.at()].predecessor == NOBODY);
         self.take_bringer(index);
         self.down_since.remove(&index);
         self.count -= 1;
@@ -288,9 +291,9 @@ impl View {
 
     /// A node that was never up is, or is forgotten: it no longer counts against who brought it.
     pub(super) fn take_bringer(&mut self, index: Index) {
-        let way = std::mem::replace(&mut self.notes[index.at()].way, NOBODY);
-        if way != NOBODY {
-            self.bringers.remove(way);
+        let predecessor = std::mem::replace(&mut self.notes[index.at()].predecessor, NOBODY);
+        if predecessor != NOBODY {
+            self.bringers.remove(predecessor);
         }
     }
 

@@ -106,7 +106,7 @@ fn a_node_is_up_when_links_that_both_ends_list_lead_to_it() {
     take(&mut view, record(2, 2, &[1]), 1);
     assert_eq!(ups(&view.derive_up(at(2), &live)), (0, 1));
     assert!(!view.is_up(&id(3)));
-    // 3 finds another way.
+    // 3 finds another path.
     take(&mut view, record(3, 2, &[1]), 1);
     assert_eq!(ups(&view.derive_up(at(3), &live)), (0, 0));
     take(&mut view, record(1, 2, &[0, 2, 3]), 1);
@@ -149,8 +149,8 @@ fn only_newer_records_are_taken() {
         (four, Outcome::Older(at_1)),
         (six.clone(), newer(Change::Gain, Some(five))),
         (seven.clone(), newer(Change::Figures, Some(six))),
-        (eight.clone(), newer(Change::Loss, Some(seven))),
-        (leaving(1, 9), newer(Change::Loss, Some(eight))),
+        (eight.clone(), newer(Change::Withdrawal, Some(seven))),
+        (leaving(1, 9), newer(Change::Withdrawal, Some(eight))),
     ] {
         assert_eq!(take(&mut view, given, 9), outcome);
     }
@@ -240,6 +240,76 @@ fn versions_are_listed_bucket_by_bucket() {
     // Buckets that don't exist are nobody's.
     assert!(view.versions_in(log2, &[4, 60_000], 0).1.is_empty());
     const { assert!(MAX_SYNC_ENTRIES >= 61) };
+}
+
+/// When the derivation is due that is asked for at `now`, with so many nodes up.
+fn derivation(view: &mut View, now: Duration, withdrawal: bool) -> Duration {
+    view.derive_soon(now, withdrawal);
+    let due = view.schedule.derive_due.unwrap();
+    assert_eq!(view.deadline(), due.min(view.schedule.forget_due));
+    due
+}
+
+#[test]
+fn in_a_small_network_reachability_is_derived_at_once() {
+    let mut view = View::new(record(0, 1, &[1]));
+    take(&mut view, record(1, 1, &[0]), 1);
+    let derive = |view: &mut View, linked: bool| {
+        let listed = linked.then_some(id(1)).into_iter();
+        let derived = view.derive_if_due(at(9), listed);
+        derived.map(|derived| (ups(&derived.flips), derived.cut_off))
+    };
+    assert_eq!(derive(&mut view, true), None, "nobody asked");
+    assert_eq!(derivation(&mut view, at(9), false), at(9));
+    assert_eq!(derive(&mut view, true), Some(((1, 0), false)));
+    assert_eq!(view.schedule.derive_due, None);
+    assert_eq!(derivation(&mut view, at(9), true), at(9), "and again");
+    assert_eq!(derive(&mut view, true), None, "nothing changed");
+    assert_eq!(derivation(&mut view, at(9), true), at(9));
+    assert_eq!(derive(&mut view, false), Some(((0, 1), true)));
+}
+
+#[test]
+fn in_a_larger_network_gains_wait_for_company_and_derivations_keep_their_distance() {
+    let pace = crate::membership::Tuning::DEFAULT.pace;
+    let (mut view, ms) = (chain(), Duration::from_millis(1));
+    view.up_count = pace.middling;
+    let gain = derivation(&mut view, at(9), false);
+    assert_eq!(gain, at(9) + pace.derive_middling);
+    assert_eq!(
+        derivation(&mut view, at(9) + ms, true),
+        at(9) + ms,
+        "a withdrawal does not wait"
+    );
+    assert!(
+        view.derive_if_due(at(9), [id(1)].into_iter()).is_none(),
+        "not due"
+    );
+    view.derive_if_due(at(9) + ms, [id(1)].into_iter());
+    let next = derivation(&mut view, at(9) + 2 * ms, true);
+    assert_eq!(next, at(9) + ms + pace.derive_spacing);
+    view.schedule.derive_due = None;
+    view.up_count = pace.middling + 1;
+    let large = derivation(&mut view, at(60), true);
+    assert_eq!(large, at(60) + pace.derive_large);
+    view.up_count = 4;
+}
+
+#[test]
+fn the_down_are_looked_for_at_intervals() {
+    let every = crate::membership::Tuning::DEFAULT.view.forget_every;
+    let mut view = chain();
+    view.derive_up(at(1), &[]);
+    let forgotten = |view: &mut View, now| view.forget_if_due(now, at(600)).len();
+    assert_eq!(forgotten(&mut view, at(600)), 0);
+    assert_eq!(view.deadline(), at(600) + every);
+    assert_eq!(
+        forgotten(&mut view, at(601)),
+        0,
+        "three are old enough, and wait for the next look"
+    );
+    assert_eq!(forgotten(&mut view, at(600) + every), 3);
+    assert_eq!(view.count(), 1);
 }
 
 proptest! {

@@ -1,4 +1,4 @@
-//! What neighbours are sent and told, against a plain model.
+//! What neighbours are sent and named, against a plain model.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn sent(backlog: &mut Backlog, to: Slot, most: usize) -> Vec<u32> {
 
 #[test]
 fn a_neighbour_gets_a_record_once_and_its_successor_once() {
-    let (mut backlog, node) = (Backlog::default(), Index(70));
+    let (mut backlog, node) = (Backlog::new(32), Index(70));
     let to = backlog.join();
     backlog.offer(to, node);
     assert_eq!(sent(&mut backlog, to, 9), [70]);
@@ -36,7 +36,7 @@ fn a_neighbour_gets_a_record_once_and_its_successor_once() {
 
 #[test]
 fn batches_go_round_so_that_no_node_waits_for_ever() {
-    let mut backlog = Backlog::default();
+    let mut backlog = Backlog::new(32);
     let to = backlog.join();
     for node in 0..5 {
         backlog.offer(to, Index(node));
@@ -52,24 +52,24 @@ fn batches_go_round_so_that_no_node_waits_for_ever() {
 
 #[test]
 fn a_neighbour_is_told_once_and_gets_what_it_asks_for() {
-    let (mut backlog, at) = (Backlog::default(), Duration::from_millis(5));
+    let (mut backlog, at) = (Backlog::new(32), Duration::from_millis(5));
     let to = backlog.join();
     let (early, late) = (Index(1), Index(2));
-    backlog.mention(to, late, at * 2);
-    backlog.mention(to, early, at);
-    assert!(backlog.is_empty(to) && backlog.told_due(to) == Some(at));
-    assert_eq!(backlog.take_told(to, at / 2, 9), []);
+    backlog.name(to, late, at * 2);
+    backlog.name(to, early, at);
+    assert!(backlog.is_empty(to) && backlog.named_due(to) == Some(at));
+    assert_eq!(backlog.take_named(to, at / 2, 9), []);
     assert_eq!(
-        backlog.take_told(to, at, 9),
+        backlog.take_named(to, at, 9),
         [early, late],
         "in one message"
     );
-    backlog.mention(to, early, at);
-    assert_eq!(backlog.told_due(to), None, "it knows");
+    backlog.name(to, early, at);
+    assert_eq!(backlog.named_due(to), None, "it knows");
     backlog.require(to, early);
-    backlog.mention(to, early, at);
+    backlog.name(to, early, at);
     assert_eq!(
-        backlog.take_told(to, at, 9),
+        backlog.take_named(to, at, 9),
         [],
         "it gets the record itself"
     );
@@ -110,7 +110,7 @@ proptest! {
     /// However many neighbours come and go: each stands where a map of its own would have it.
     #[test]
     fn every_neighbour_has_a_backlog_of_its_own(steps in prop::collection::vec(step(), 1..200)) {
-        let mut backlog = Backlog::default();
+        let mut backlog = Backlog::new(32);
         let mut plain: Vec<(Slot, BTreeMap<u32, Stand>)> = Vec::new();
         for step in steps {
             let count = plain.len().max(1);
@@ -139,7 +139,7 @@ proptest! {
                         if send >> (nth % 64) & 1 == 1 && stand != Stand::Has {
                             stands.insert(node, Stand::Due);
                         } else if tell >> (nth % 64) & 1 == 1 && stand == Stand::Open {
-                            stands.insert(node, Stand::Told);
+                            stands.insert(node, Stand::Named);
                         }
                     }
                 }
@@ -166,10 +166,10 @@ proptest! {
                     }
                 }
                 Step::Tell(which, most) => if let Some((slot, stands)) = plain.get_mut(which % count) {
-                    let told = stands.iter().filter(|(_, stand)| **stand == Stand::Told);
-                    let told: Vec<Index> = told.map(|(node, _)| Index(*node)).take(most).collect();
-                    prop_assert_eq!(backlog.take_told(*slot, Duration::ZERO, most), told.clone());
-                    for Index(node) in told {
+                    let named = stands.iter().filter(|(_, stand)| **stand == Stand::Named);
+                    let named: Vec<Index> = named.map(|(node, _)| Index(*node)).take(most).collect();
+                    prop_assert_eq!(backlog.take_named(*slot, Duration::ZERO, most), named.clone());
+                    for Index(node) in named {
                         stands.insert(node, Stand::Has);
                     }
                 }
@@ -182,8 +182,8 @@ proptest! {
                 }
                 let due = stands.values().any(|stand| *stand == Stand::Due);
                 prop_assert_eq!(backlog.is_empty(*slot), !due);
-                let told = stands.values().any(|stand| *stand == Stand::Told);
-                prop_assert!(!told || backlog.told_due(*slot).is_some());
+                let named = stands.values().any(|stand| *stand == Stand::Named);
+                prop_assert!(!named || backlog.named_due(*slot).is_some());
             }
         }
     }

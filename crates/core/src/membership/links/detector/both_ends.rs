@@ -7,7 +7,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{Detector, Verdict};
 use crate::membership::Time;
+use crate::membership::tuning::links::Tuning;
 
+const TUNING: &Tuning = &Tuning::DEFAULT;
 const INTERVAL: Duration = Duration::from_millis(1500);
 
 fn ms(ms: u64) -> Time {
@@ -46,7 +48,8 @@ enum Packet {
 impl Bench {
     fn new(seed: u64, loss: f64, delay: Duration) -> Self {
         Self {
-            ends: [true, false].map(|active| Detector::new(ms(0), active, INTERVAL, Some(500))),
+            ends: [true, false]
+                .map(|active| Detector::new(TUNING, ms(0), active, INTERVAL, Some(500))),
             rng: ChaCha8Rng::seed_from_u64(seed),
             now: ms(0),
             loss,
@@ -110,11 +113,11 @@ impl Bench {
                         sent: now - self.delay,
                     },
                 );
-                self.ends[to].handle_probe(now, heard, next_ms, rtt_us, loss);
+                self.ends[to].handle_probe(TUNING, now, heard, next_ms, rtt_us, loss);
             }
             Packet::Answer { seq, sent } => {
                 let rtt_us = u32::try_from((now - sent).as_micros()).unwrap();
-                self.ends[to].handle_answer(now, seq, Some(rtt_us.max(1)));
+                self.ends[to].handle_answer(TUNING, now, seq, Some(rtt_us.max(1)));
             }
         }
     }
@@ -122,7 +125,7 @@ impl Bench {
     fn poll(&mut self, end: usize) {
         let jitter = self.rng.random();
         let detector = &mut self.ends[end];
-        if let Some(due) = detector.poll(self.now, jitter) {
+        if let Some(due) = detector.poll(TUNING, self.now, jitter) {
             self.probes[end] += 1;
             let rtt = detector.rtt().filter(|rtt| !rtt.provisional);
             let packet = Packet::Probe {
@@ -130,7 +133,7 @@ impl Bench {
                 heard: due.heard,
                 next_ms: due.next_ms,
                 rtt_us: rtt.map_or(0, |rtt| rtt.smoothed_us),
-                loss: detector.loss_250(),
+                loss: detector.loss_250(TUNING),
             };
             self.send(1 - end, packet);
         }
@@ -147,7 +150,10 @@ fn a_clean_link_never_goes_down_and_costs_one_probe_an_interval() {
         "{a_second} probes a second"
     );
     assert_eq!(bench.probes[1], 0, "the passive end is silent");
-    assert_eq!(bench.ends.each_ref().map(Detector::misses_needed), [4, 4]);
+    assert_eq!(
+        bench.ends.each_ref().map(|end| end.misses_needed(TUNING)),
+        [4, 4]
+    );
 }
 
 /// Hours of links with loss, both ends of them; tells how many of them got a wrong verdict.
@@ -206,7 +212,7 @@ fn the_passive_end_finds_out_as_well() {
         bench.deaf = [true, true];
         let died = bench.now;
         // Only the passive end is left.
-        bench.ends[0] = Detector::new(ms(0), false, ms(3_600_000), None);
+        bench.ends[0] = Detector::new(TUNING, ms(0), false, ms(3_600_000), None);
         let (down, end) = bench.run(ms(90_000)).unwrap();
         assert_eq!(end, 1);
         assert!(down - died <= ms(3300), "seed {seed}: {:?}", down - died);

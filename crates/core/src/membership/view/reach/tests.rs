@@ -236,7 +236,7 @@ impl Both {
         assert_eq!(self.view.up_count(), up.len());
         assert_eq!(self.view.count(), self.plain.links.len() + 1);
         // Nobody brought them, so all that are not up count as lost.
-        assert_eq!(self.view.lost_count, self.view.count() - up.len());
+        assert_eq!(self.view.unreachable_count, self.view.count() - up.len());
         for log2 in [0, 3, MAX_BUCKETS_LOG2] {
             let mut sums = vec![0_u64; 1 << log2];
             for &index in &up {

@@ -1,17 +1,16 @@
 //! Our own record: when it is signed anew, and under which version.
 //!
-//! - Losses are told at once, and never held for more than 100 ms.
-//! - Gains wait for company: 10 to 100 ms by the size of the network and by how long a dial takes on our links, then two to four times
-//!   as long each time, up to 1 s, while they keep coming. A start so makes few versions, and each version costs every node a signature to verify. Where
-//!   nobody knows anybody yet, a network starts, and the first links wait for those whose dials began with theirs, up to 400 ms.
-//! - Links that change only the shape of a network wait until no more of them come: links to nodes that are in view anyway (where there are
-//!   more than 32), and links given up as nobody needed them. Links that stand in for lost ones wait two seconds at most.
+//! - Lost links are published at once. None is held for more than 100 ms.
+//! - Gained links wait for more of them: 10 to 100 ms, by the size of the network and the time of a dial over our links. While they keep
+//!   coming, each wait is two to four times as long as the one before, up to 1 s. So a start makes few versions; each version costs
+//!   every node a signature to verify. In a network that starts, nobody knows anybody yet. There the first links wait up to 400 ms
+//!   for those that were dialed at the same time.
+//! - Links that change only the shape of the network wait until no more of them come. These are links to nodes that are in view already (in
+//!   a network of more than 32), and links given up because neither end needs them. Links that replace lost ones wait two seconds at most.
 //! - A change of measurements alone is published when a round-trip time moved by half and 1 ms, or a loss by a fifth of all; when nothing was
 //!   published for ten seconds, by 1 % and 50 µs, or by 1.6 points; and after a minute in any case. It comes out of a token bucket that
-//!   keeps the idle traffic of the whole network within a budget. Half of the bucket is kept for the large moves: a link that is never at
-//!   rest can't use up what tells of a new path. A node has a record for one such move from the beginning, however large the network.
-
-mod tuning;
+//!   keeps the idle traffic of the whole network within a budget. Half of the bucket is kept for large moves, so that a link whose times
+//!   never rest can't use up the records for a new path. At the start a node may publish one such move, however large the network.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,53 +20,45 @@ use std::time::Duration;
 use super::Time;
 use super::interface::{Config, Event};
 use super::links::{Link, Links};
-use super::tuning::Tuning as All;
+use super::tuning::Tuning;
+use super::tuning::own_record::Tuning as OwnTuning;
 use crate::bucket::{Bucket, Rate};
 use crate::record::{Body, MAX_ADDRS, MAX_LINKS, Record, Signer};
 use crate::wire::dialable;
-pub(super) use tuning::Tuning;
 
-/// A change that is neither a gain nor a loss waits so long for company.
-const CHANGE_HOLD: Duration = Duration::from_millis(50);
-/// The longest wait for gains that keep coming.
-const LONGEST_GAIN_HOLD: Duration = Duration::from_secs(1);
-/// A change of the shape alone waits so long for the next one, and no longer than that in all, but where a network starts.
-const SHAPE_HOLD: Duration = Duration::from_secs(1);
-const LONGEST_SHAPE_HOLD: Duration = Duration::from_secs(4);
-/// The same where we lost links lately: nothing is tidied up then, and what comes stands in for what went.
-const LONGEST_AFTER_LOSS: Duration = Duration::from_secs(2);
-/// A node whose record lists this many links is reached by them: one more can wait.
-const PLACED: usize = 2;
-/// A quiet time after which gains are first ones again.
-const QUIET: Duration = Duration::from_secs(2);
-/// What is worth telling as soon as the bucket holds a record, and what is while it is at least half full, now and then: links that
-/// are never at rest leave enough for one that becomes another one.
-const GROSS: Worth = Worth {
-    us: 1000,
-    part: 2,
-    loss_250: 50,
-    for_certain: true,
+/// The waits must fit each other.
+const _: () = {
+    let tuning = Tuning::DEFAULT.own_record;
+    let gain = tuning.longest_gain_hold.as_nanos();
+    assert!(
+        gain < tuning.quiet.as_nanos(),
+        "gains that keep coming are not taken for first ones"
+    );
+    assert!(
+        Tuning::DEFAULT.pace.first_gain.as_nanos() <= gain,
+        "the wait for gains grows"
+    );
+    let after_loss = tuning.longest_after_loss.as_nanos();
+    assert!(
+        tuning.shape_hold.as_nanos() <= after_loss
+            && after_loss <= tuning.longest_shape_hold.as_nanos(),
+        "a change of the shape waits for one more, less long after a loss"
+    );
+    assert!(
+        tuning.fine_us <= tuning.gross_us
+            && tuning.fine_part >= tuning.gross_part
+            && tuning.fine_loss_250 <= tuning.gross_loss_250,
+        "a gross move is a fine one as well"
+    );
+    assert!(
+        tuning.fine_spacing.as_nanos() <= tuning.refresh.as_nanos(),
+        "fine moves are told between two refreshes"
+    );
+    assert!(
+        tuning.first_jump.as_nanos() <= tuning.longest_jump.as_nanos(),
+        "the pause between jumps grows"
+    );
 };
-const FINE: Worth = Worth {
-    us: 50,
-    part: 100,
-    loss_250: 4,
-    for_certain: false,
-};
-/// The last record in the bucket waits until all links were probed: what changed the path of one may have changed others'. The slowest pace
-/// is half the configured one.
-const PROBE_ROUNDS: u32 = 2;
-/// So long after our last record, smaller moves may be told.
-const FINE_SPACING: Duration = Duration::from_secs(10);
-/// A record whose measurements are older than this is told anew when the bucket is full.
-const REFRESH: Duration = Duration::from_secs(60);
-/// How many copies of a record a node receives, for the reckoning of the budget.
-const COPIES: f64 = 2.0;
-/// The bounds of the pause between two jumps above a record of our own that we did not write in this run.
-const FIRST_JUMP: Duration = Duration::from_secs(1);
-const LONGEST_JUMP: Duration = Duration::from_secs(64);
-/// So many foreign records of ours, each above what we had jumped to, and there is a second node with our key.
-const TWIN_AFTER: u32 = 3;
 
 /// A change of figures that is worth telling: of a round-trip time more than so many µs and more than that part of it, or of the
 /// loss more than so many 250ths, `for_certain` if chance would not have it.
@@ -75,14 +66,37 @@ const TWIN_AFTER: u32 = 3;
 struct Worth {
     us: u32,
     part: u32,
-    loss_250: u8,
+    loss_250: u32,
     for_certain: bool,
+}
+
+impl OwnTuning {
+    /// What is worth telling as soon as the budget holds a record.
+    fn gross(&self) -> Worth {
+        Worth {
+            us: self.gross_us,
+            part: self.gross_part,
+            loss_250: self.gross_loss_250,
+            for_certain: true,
+        }
+    }
+
+    /// What is worth telling while the budget is at least half full, now and then: links that are never at rest leave enough for one
+    /// that becomes another one.
+    fn fine(&self) -> Worth {
+        Worth {
+            us: self.fine_us,
+            part: self.fine_part,
+            loss_250: self.fine_loss_250,
+            for_certain: false,
+        }
+    }
 }
 
 /// See the module's documentation.
 pub(super) struct OwnRecord {
     config: Arc<Config>,
-    tuning: Arc<All>,
+    tuning: Arc<Tuning>,
     signer: Arc<dyn Signer>,
     record: Arc<Record>,
     epoch: u64,
@@ -144,7 +158,7 @@ impl OwnRecord {
             budget: None,
             leaving: false,
             silenced: false,
-            jump_hold: FIRST_JUMP,
+            jump_hold: config.tuning.own_record.first_jump,
             jumped: None,
             foreign: 0,
             tuning: config.tuning.clone(),
@@ -180,7 +194,7 @@ impl OwnRecord {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
-    /// A link came that others should soon know of: we, or nodes behind it, are reached by it.
+    /// A link was gained that others should soon know of: it makes this node, or nodes behind it, reachable.
     pub(super) fn link_gained(&mut self, now: Time, around: Around, links: &Links) {
         let first = self.begin_gain(now, around, links);
         self.due_by((self.last + self.gain_hold).max(now + first));
@@ -189,7 +203,7 @@ impl OwnRecord {
     /// A link came to a node that was in view already, by way of others. In a large network that can wait, and go with the next ones;
     /// our own first two links can't, as we are reached by them. Tells whether it waits.
     pub(super) fn link_added(&mut self, now: Time, around: Around, links: &Links) -> bool {
-        let is_placed = self.record.body().links.len() >= PLACED;
+        let is_placed = self.record.body().links.len() >= self.tuning.own_record.placed;
         let waits = is_placed && !self.tuning.pace.is_small(around.up);
         if waits {
             self.shape_changed(now);
@@ -202,7 +216,7 @@ impl OwnRecord {
     /// A link has another state or connection.
     pub(super) fn link_changed(&mut self, now: Time, around: Around, links: &Links) {
         self.begin_gain(now, around, links);
-        self.due_by(now + CHANGE_HOLD);
+        self.due_by(now + self.tuning.own_record.change_hold);
     }
 
     /// After a quiet time, gains wait as long as first ones do; returns how long that is.
@@ -213,7 +227,7 @@ impl OwnRecord {
             self.tuning
                 .pace
                 .first_gain(around.readers, longest.unwrap_or_default(), is_placed);
-        if now.saturating_sub(self.last) > QUIET {
+        if now.saturating_sub(self.last) > self.tuning.own_record.quiet {
             self.gain_hold = first;
         }
         first
@@ -227,7 +241,7 @@ impl OwnRecord {
     /// A link was lost, or is suspect.
     pub(super) fn link_lost(&mut self, now: Time, links: &Links) {
         let at = match self.last_loss {
-            // No neighbours are left whom versions would cost anything, and the next one we meet should hear of no links that are gone.
+            // No neighbours left: publish at once. The next neighbour should hear of no lost links.
             Some(_) if links.listed().next().is_none() => now,
             // One is planned already, and this loss goes with it.
             Some(at) if at > now => at,
@@ -238,9 +252,9 @@ impl OwnRecord {
         self.last_loss = Some(at);
     }
 
-    /// A link came or went that others need not know of soon. Most often it is one of several.
+    /// A link was gained or given up, and others need not know soon. It is often one of several.
     fn shape_changed(&mut self, now: Time) {
-        let due = now + SHAPE_HOLD;
+        let due = now + self.tuning.own_record.shape_hold;
         let (since, _) = self.shape.unwrap_or((now, due));
         let longest = self.longest_shape_hold(now, Duration::ZERO);
         self.shape = Some((since, due.min(since + longest)));
@@ -249,9 +263,9 @@ impl OwnRecord {
     /// Longer in a network that grows, for so long: all its news comes before its shape is made, and views converge for a moment.
     fn longest_shape_hold(&self, now: Time, growing: Duration) -> Duration {
         if self.tuning.pace.is_after_loss(now, self.last_loss) {
-            LONGEST_AFTER_LOSS
+            self.tuning.own_record.longest_after_loss
         } else {
-            LONGEST_SHAPE_HOLD + growing
+            self.tuning.own_record.longest_shape_hold + growing
         }
     }
 
@@ -278,7 +292,7 @@ impl OwnRecord {
             .collect();
         if !addrs.is_empty() && addrs != self.addrs {
             self.addrs = addrs;
-            self.due_by(now + CHANGE_HOLD);
+            self.due_by(now + self.tuning.own_record.change_hold);
         }
     }
 
@@ -309,8 +323,8 @@ impl OwnRecord {
         if self.due.is_none_or(|due| due > now) {
             return None;
         }
-        self.gain_hold =
-            (self.gain_hold * self.tuning.pace.gain_factor(around.up)).min(LONGEST_GAIN_HOLD);
+        self.gain_hold = (self.gain_hold * self.tuning.pace.gain_factor(around.up))
+            .min(self.tuning.own_record.longest_gain_hold);
         self.publish(now, links)
     }
 
@@ -354,18 +368,21 @@ impl OwnRecord {
             return;
         }
         let age = now.saturating_sub(self.last);
-        let is_calm =
-            records >= self.tuning.pace.budget_records(around.up) / 2.0 && age >= FINE_SPACING;
-        if is_calm && (age >= REFRESH || self.figures_moved(FINE, links)) {
+        let is_calm = records >= self.tuning.pace.budget_records(around.up) / 2.0
+            && age >= self.tuning.own_record.fine_spacing;
+        if is_calm
+            && (age >= self.tuning.own_record.refresh
+                || self.figures_moved(self.tuning.own_record.fine(), links))
+        {
             self.tell_figures(now);
             return;
         }
-        if !self.figures_moved(GROSS, links) {
+        if !self.figures_moved(self.tuning.own_record.gross(), links) {
             self.moved = None;
             return;
         }
         let moved = *self.moved.get_or_insert(now);
-        let round = self.config.probe_interval * PROBE_ROUNDS;
+        let round = self.config.probe_interval * self.tuning.own_record.probe_rounds;
         if records >= 2.0 || now >= moved + round {
             self.tell_figures(now);
         }
@@ -374,7 +391,8 @@ impl OwnRecord {
     /// Fills the budget and tells how many records of ours it holds. One record of each of `up` nodes costs every node its copies, so a node's
     /// own share of the budget shrinks with the network.
     fn fill_budget(&mut self, now: Time, up: usize) -> f64 {
-        let bytes_per_s = f64::from(self.config.refresh_bytes_per_s) / COPIES / up as f64;
+        let bytes_per_s =
+            f64::from(self.config.refresh_bytes_per_s) / self.tuning.own_record.copies / up as f64;
         let rate = Rate {
             burst: self.tuning.pace.budget_records(up),
             per_s: bytes_per_s / self.record.encoded_len() as f64,
@@ -392,6 +410,7 @@ impl OwnRecord {
 
     /// Whether a figure that is shown moved: the round-trip time and the loss of a link are those that its dialer measures.
     fn figures_moved(&self, worth: Worth, links: &Links) -> bool {
+        let tuning = &self.tuning.links;
         let mut dialed = links.listed().filter(|link| link.is_dialed());
         dialed.any(|link| {
             let listed = self.record.link_to(&link.peer().abbreviated());
@@ -403,9 +422,10 @@ impl OwnRecord {
             }
             let moved = rtt.smoothed_us.abs_diff(listed.rtt_us);
             let loss_moved = if worth.for_certain {
-                link.loss_moved(listed.loss, worth.loss_250)
+                link.loss_moved(tuning, listed.loss, worth.loss_250)
             } else {
-                link.known_loss_250().abs_diff(listed.loss) > worth.loss_250
+                let known = link.known_loss_250(tuning);
+                u32::from(known.abs_diff(listed.loss)) > worth.loss_250
             };
             moved > worth.us.max(listed.rtt_us / worth.part) || loss_moved
         })
@@ -415,7 +435,7 @@ impl OwnRecord {
     pub(super) fn refresh_round_s(&self, up: usize) -> f64 {
         let record = self.record.encoded_len() as f64;
         let budget = f64::from(self.config.refresh_bytes_per_s.max(1));
-        record * COPIES * up as f64 / budget
+        record * self.tuning.own_record.copies * up as f64 / budget
     }
 
     /// A record of our own that we did not write in this run, and that is newer than ours: jumps above it. Returns what a person should know.
@@ -433,12 +453,12 @@ impl OwnRecord {
                 self.due_by(at + self.jump_hold);
                 return None;
             }
-            let calm = now.saturating_sub(at) > LONGEST_JUMP * 2;
+            let calm = now.saturating_sub(at) > self.tuning.own_record.longest_jump * 2;
             self.foreign = if calm { 0 } else { self.foreign };
             self.jump_hold = if calm {
-                FIRST_JUMP
+                self.tuning.own_record.first_jump
             } else {
-                (self.jump_hold * 2).min(LONGEST_JUMP)
+                (self.jump_hold * 2).min(self.tuning.own_record.longest_jump)
             };
         }
         self.jumped = Some(now);
@@ -447,7 +467,7 @@ impl OwnRecord {
             return None;
         }
         self.foreign += 1;
-        (self.foreign == TWIN_AFTER).then(|| {
+        (self.foreign == self.tuning.own_record.twin_after).then(|| {
             self.silenced = self.config.run_id < body.run_id && !self.leaving;
             Event::Twin {
                 run_id: body.run_id,
@@ -457,3 +477,6 @@ impl OwnRecord {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::membership::tuning::tuning;
+use super::tuning;
 
 tuning! {
     /// The tuned constants of the overlay.

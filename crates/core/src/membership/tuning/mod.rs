@@ -5,10 +5,15 @@
 //! has this value, what breaks when it is halved or doubled, and which scenario shows that, as far as that is known. Values that
 //! depend on each other are coupled at compile time, at the end of this file.
 
+pub(super) mod gossip;
+pub(super) mod links;
+pub(super) mod overlay;
+pub(super) mod own_record;
+pub(super) mod pace;
+pub(super) mod view;
+
 use std::fmt;
 use std::time::Duration;
-
-use super::{gossip, links, overlay, own_record, pace, view};
 
 /// All tuned constants.
 #[derive(Debug, Clone, PartialEq)]

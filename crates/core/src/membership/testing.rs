@@ -1,0 +1,101 @@
+//! Builders for the tests of single owners.
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Time;
+use super::interface::{Config, ConnId, Connected, DialId};
+use crate::record::{Body, Record, Signer};
+use crate::wire::{Hello, NodeId, ViewDigest};
+
+/// A signer that signs nothing: owners take records as verified.
+pub(super) struct Unsigned(pub(super) NodeId);
+
+impl Signer for Unsigned {
+    fn node_id(&self) -> NodeId {
+        self.0
+    }
+
+    fn sign(&self, _message: &[u8]) -> [u8; 64] {
+        [0; 64]
+    }
+}
+
+pub(super) fn ms(ms: u64) -> Time {
+    Duration::from_millis(ms)
+}
+
+/// A node id; ids are in the order of their numbers.
+pub(super) fn node(number: u8) -> NodeId {
+    NodeId([number; 32])
+}
+
+/// A loopback address.
+pub(super) fn addr(port: u16) -> SocketAddr {
+    (Ipv6Addr::LOCALHOST, port).into()
+}
+
+/// The settings of a node that is told of nobody.
+pub(super) fn config() -> Config {
+    Config {
+        network: "tests".into(),
+        label: "me".into(),
+        addrs: vec![addr(1)],
+        targets: Vec::new(),
+        remembered: Vec::new(),
+        run_id: 1,
+        epoch: 1,
+        seed: [0; 32],
+        start_unix_ms: 0,
+        probe_interval: ms(1500),
+        full_mesh: 16,
+        degree_target: 8,
+        degree_cap: 16,
+        dials_at_once: 8,
+        refresh_bytes_per_s: 1000,
+        forget_after: ms(600_000),
+        tuning: Arc::default(),
+        ids: None,
+    }
+}
+
+/// A record without links.
+pub(super) fn body(id: NodeId, run_id: u64, epoch: u64) -> Body {
+    Body {
+        id,
+        label: "peer".into(),
+        run_id,
+        epoch,
+        seq: 1,
+        addrs: Vec::new(),
+        links: Vec::new(),
+        leaving: false,
+    }
+}
+
+pub(super) fn record(body: Body) -> Arc<Record> {
+    let signer = Unsigned(body.id);
+    Record::sign(body, "tests", &signer)
+}
+
+/// A connection to a peer's run, dialed by this node or by the peer; the number is also the dialer's counter.
+pub(super) fn connected(number: u64, peer: NodeId, run_id: u64, is_dialed: bool) -> Connected {
+    Connected {
+        conn: ConnId(number),
+        dial: is_dialed.then_some(DialId(number)),
+        peer,
+        remote: addr(2),
+        hello: Hello {
+            run_id,
+            dial_counter: if is_dialed { 0 } else { number },
+            replaces: false,
+            observed: addr(1),
+            known: 2,
+            digest: ViewDigest([0; 8]),
+            record: record(body(peer, run_id, 1)),
+        },
+        rtt_us: Some(1000),
+        replaces: false,
+    }
+}
