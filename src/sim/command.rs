@@ -203,6 +203,7 @@ fn search(args: &SimArgs, count: u64, stop: &Arc<AtomicBool>) -> Result<(), SimE
         nodes: args.flags.nodes.clone().or(Some("30".to_owned())),
         seed: args.flags.seed.clone(),
         fidelity: args.flags.fidelity.clone(),
+        tuning: args.flags.tuning.clone(),
         ..Flags::default()
     };
     let said = Flags {
@@ -215,7 +216,7 @@ fn search(args: &SimArgs, count: u64, stop: &Arc<AtomicBool>) -> Result<(), SimE
     };
     if said != args.flags {
         return Err(refuse(
-            "the scenarios are made up; only --nodes, --seed and --fidelity go with it",
+            "the scenarios are made up; only --nodes, --seed, --fidelity and --tuning go with it",
         ));
     }
     let scenario = parse::read(None, &flags)?;
@@ -227,13 +228,14 @@ fn search(args: &SimArgs, count: u64, stop: &Arc<AtomicBool>) -> Result<(), SimE
         seed,
         nodes,
         fidelity,
+        tuned,
         ..
     } = scenario;
     let go_on = || !stop.load(Ordering::Relaxed);
     let (mut tried, mut found) = (0, 0);
     for nth in 0..count {
         let seed = seed.wrapping_add(nth);
-        let finding = fuzz::fuzz(seed, nodes, fidelity, |_| go_on());
+        let finding = fuzz::fuzz(seed, nodes, fidelity, &tuned, |_| go_on());
         // It may not be as small as it could be.
         if let Some(finding) = &finding {
             found += 1;
