@@ -8,7 +8,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{gossip, links, overlay, own_record, pace, view};
+use super::{coordinator, gossip, links, overlay, own_record, pace, view};
 
 /// All tuned constants.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +25,8 @@ pub struct Tuning {
     pub pace: pace::Tuning,
     /// The records of all nodes.
     pub view: view::Tuning,
+    /// What the core does when it ran late, and when it leaves.
+    pub coordinator: coordinator::Tuning,
 }
 
 impl Default for Tuning {
@@ -42,6 +44,7 @@ impl Tuning {
         own_record: own_record::Tuning::DEFAULT,
         pace: pace::Tuning::DEFAULT,
         view: view::Tuning::DEFAULT,
+        coordinator: coordinator::Tuning::DEFAULT,
     };
 
     /// Sets one constant, by the name of its owner and its own, as in `links.parked`.
@@ -58,6 +61,7 @@ impl Tuning {
             "own_record" => self.own_record.set(field, value),
             "pace" => self.pace.set(field, value),
             "view" => self.view.set(field, value),
+            "coordinator" => self.coordinator.set(field, value),
             _ => None,
         };
         set.ok_or_else(unknown)?
@@ -67,13 +71,14 @@ impl Tuning {
     /// All constants, owner by owner.
     #[must_use]
     pub fn all() -> Vec<Constant> {
-        let owners: [(&'static str, &[Field]); 6] = [
+        let owners: [(&'static str, &[Field]); 7] = [
             ("links", links::Tuning::FIELDS),
             ("gossip", gossip::Tuning::FIELDS),
             ("overlay", overlay::Tuning::FIELDS),
             ("own_record", own_record::Tuning::FIELDS),
             ("pace", pace::Tuning::FIELDS),
             ("view", view::Tuning::FIELDS),
+            ("coordinator", coordinator::Tuning::FIELDS),
         ];
         let constants = owners.iter().flat_map(|(owner, fields)| {
             fields.iter().map(move |field| Constant {

@@ -17,6 +17,7 @@ mod connections;
 mod links;
 mod picture;
 mod records;
+mod tuning;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,13 +38,7 @@ use super::view::{Derived, Ids, Index, View};
 use crate::record::{Record, Signer};
 use crate::snapshot::Changes;
 use crate::wire::{CloseCode, Message, NodeId, ViewDigest};
-
-/// How late our own loop may run before nothing that was pending counts against a link any more.
-const TOO_LATE: Duration = Duration::from_millis(500);
-/// How late it may run before what is pending is given that much more time.
-const RATHER_LATE: Duration = Duration::from_millis(30);
-/// How long the last messages may take on a lossy link, as they may have to be sent again.
-const LEAVE_PATIENCE: Duration = Duration::from_millis(250);
+pub(super) use tuning::Tuning;
 
 /// See the module's documentation.
 pub struct Core {
@@ -242,7 +237,7 @@ impl Core {
     #[must_use]
     pub fn farewell_patience(&self) -> Duration {
         if self.links.iter().any(Link::has_lost) {
-            LEAVE_PATIENCE
+            self.config.tuning.coordinator.leave_patience
         } else {
             Duration::ZERO
         }
@@ -252,10 +247,11 @@ impl Core {
     fn make_up_for_lateness(&mut self, now: Time) {
         let late = self.promised.take();
         let late = late.map_or(Time::ZERO, |promised| now.saturating_sub(promised));
-        if late > TOO_LATE {
+        let tuning = &self.config.tuning.coordinator;
+        if late > tuning.too_late {
             self.links.forgive(now);
             self.gossip.forgive(now);
-        } else if late > RATHER_LATE {
+        } else if late > tuning.rather_late {
             self.links.extend(late);
         }
     }

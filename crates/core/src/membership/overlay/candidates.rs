@@ -12,32 +12,20 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
 use crate::membership::Time;
+use crate::membership::tuning::Tuning as All;
 use crate::wire::NodeId;
 
 /// The largest number of nodes remembered: a few hundred bytes each.
 pub const MAX_REMEMBERED: usize = 32_768;
 /// The largest number of addresses remembered for a node.
 pub const MAX_ADDRS_REMEMBERED: usize = 4;
-/// The pauses before a lost neighbour is dialed again.
-const REDIALS: [Duration; 4] = [
-    Duration::ZERO,
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-];
-/// A node lost within this time is as dear as a configured target.
-const LOST_LATELY: Duration = Duration::from_secs(3600);
-/// So many configured targets are dialed at once at a start; the others wait for the draws.
-const FIRST_TARGETS: usize = 32;
-/// A target that failed for this long is tried a tenth as often.
-const GIVEN_UP: Duration = Duration::from_secs(600);
-
 /// A node remembered from earlier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remembered {
@@ -88,9 +76,11 @@ pub struct Candidate {
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Candidates {
+    tuning: Arc<All>,
     targets: Vec<Target>,
     nodes: BTreeMap<NodeId, Remembered>,
-    redials: BTreeMap<NodeId, (usize, Time)>,
+    /// The next attempts at neighbours that were lost: how many were made, and when the next one is due.
+    redials: BTreeMap<NodeId, (u32, Time)>,
     wheel: Wheel,
     draws: u32,
 }
@@ -134,7 +124,11 @@ impl Wheel {
 impl Candidates {
     /// A pool of configured targets and what an earlier run remembered.
     #[must_use]
-    pub fn new(targets: &[SocketAddr], remembered: Vec<(NodeId, Remembered)>) -> Self {
+    pub fn new(
+        targets: &[SocketAddr],
+        remembered: Vec<(NodeId, Remembered)>,
+        tuning: Arc<All>,
+    ) -> Self {
         let targets = targets
             .iter()
             .map(|&addr| Target {
@@ -147,6 +141,7 @@ impl Candidates {
             .collect();
         let nodes = remembered.into_iter().take(MAX_REMEMBERED).collect();
         Self {
+            tuning,
             targets,
             nodes,
             redials: BTreeMap::new(),
@@ -161,21 +156,24 @@ impl Candidates {
         &self.nodes
     }
 
-    /// Configured targets, a few dozen of them, and the eight nodes seen last: what a start dials at once.
+    /// What a start dials at once: configured targets, and the nodes seen last, of each only so many.
     #[must_use]
     pub fn first_dials(&self) -> Vec<Candidate> {
         let mut known: Vec<_> = self.nodes.iter().filter(|(_, node)| !node.left).collect();
         known.sort_by_key(|(id, node)| (std::cmp::Reverse(node.last_seen_ms), **id));
-        let remembered = known.into_iter().take(8).filter_map(|(id, node)| {
-            Some(Candidate {
-                id: Some(*id),
-                addr: *node.addrs.first()?,
-            })
-        });
+        let remembered = known
+            .into_iter()
+            .take(self.tuning.overlay.first_remembered)
+            .filter_map(|(id, node)| {
+                Some(Candidate {
+                    id: Some(*id),
+                    addr: *node.addrs.first()?,
+                })
+            });
         let mut candidates: Vec<Candidate> = self
             .targets
             .iter()
-            .take(FIRST_TARGETS)
+            .take(self.tuning.overlay.first_targets)
             .map(|target| Candidate {
                 id: None,
                 addr: target.addr,
@@ -344,7 +342,7 @@ impl Candidates {
         missing: impl Fn(Option<NodeId>, SocketAddr) -> bool,
     ) -> Vec<Candidate> {
         let mut candidates = Vec::new();
-        let nodes = &self.nodes;
+        let (nodes, tuning) = (&self.nodes, &self.tuning.overlay);
         self.redials.retain(|id, (attempt, due)| {
             if *due > now {
                 return true;
@@ -360,9 +358,10 @@ impl Candidates {
                 });
             }
             *attempt += 1;
-            let Some(pause) = REDIALS.get(*attempt) else {
+            if *attempt == tuning.redials {
                 return false;
-            };
+            }
+            let pause = doubled(tuning.first_redial, *attempt - 1);
             *due = now + pause.mul_f64(rng.random_range(0.75..1.25));
             true
         });
@@ -377,6 +376,7 @@ impl Candidates {
         missing: impl Fn(Option<NodeId>, SocketAddr) -> bool,
     ) -> Option<Candidate> {
         self.draws = self.draws.wrapping_add(1);
+        let tuning = &self.tuning.overlay;
         let mut dear: Vec<(Candidate, f64)> = Vec::new();
         for target in self
             .targets
@@ -385,12 +385,19 @@ impl Candidates {
         {
             let given_up = target
                 .failing_since
-                .is_some_and(|since| now.saturating_sub(since) >= GIVEN_UP);
+                .is_some_and(|since| now.saturating_sub(since) >= tuning.target_given_up);
             let candidate = Candidate {
                 id: None,
                 addr: target.addr,
             };
-            dear.push((candidate, if given_up { 0.1 } else { 1.0 }));
+            dear.push((
+                candidate,
+                if given_up {
+                    tuning.given_up_weight
+                } else {
+                    1.0
+                },
+            ));
         }
         let mut rest: Vec<(Candidate, f64)> = Vec::new();
         // Whoever is up was seen last of all, and most of them are not in here.
@@ -413,7 +420,7 @@ impl Candidates {
             };
             if node
                 .lost_at
-                .is_some_and(|at| now.saturating_sub(at) < LOST_LATELY)
+                .is_some_and(|at| now.saturating_sub(at) < tuning.lost_lately)
             {
                 dear.push((candidate, 0.5_f64.powi(node.failures.min(6).cast_signed())));
             } else {
@@ -438,6 +445,11 @@ impl Candidates {
         nodes.sort_by_key(|(id, node)| (std::cmp::Reverse(node.last_seen_ms), **id));
         nodes
     }
+}
+
+/// A pause that doubles with each time.
+pub(super) fn doubled(first: Duration, times: u32) -> Duration {
+    first.saturating_mul(1 << times.min(30))
 }
 
 /// Draws by weight; where the weights add up to less than one, the rest of the probability is for nothing.

@@ -91,17 +91,19 @@ pub(super) struct Overlay {
 impl Overlay {
     /// At time zero, configured targets and the nodes seen last wait to be dialed.
     pub(super) fn new(me: NodeId, config: Arc<Config>) -> Self {
-        let candidates = Candidates::new(&config.targets, config.remembered.clone());
+        let tuning = config.tuning.clone();
+        let remembered = config.remembered.clone();
+        let candidates = Candidates::new(&config.targets, remembered, tuning.clone());
         Self {
             me,
-            dials: Dials::new(candidates.first_dials()),
+            dials: Dials::new(candidates.first_dials(), tuning.clone()),
             candidates,
             ring: Ring::new(&me),
             growth: Growth::default(),
             full_mesh: true,
             plan_due: None,
             prune_due: Time::ZERO,
-            tuning: config.tuning.clone(),
+            tuning,
             config,
         }
     }
@@ -134,7 +136,7 @@ impl Overlay {
 
     /// When the network will have made most of its links, if it grows no more.
     pub(super) fn shaped(&self, up: usize) -> Time {
-        self.growth.shaped(up, &self.tuning.pace)
+        self.growth.shaped(up, &self.tuning)
     }
 
     /// Looks at the neighbour set soon: at once in a small network, a little later where a look is expensive.
@@ -158,7 +160,7 @@ impl Overlay {
         self.ring.follow(view, flips);
         self.candidates.reach_changed(now, up, rng);
         self.plan_soon(now, up);
-        self.growth.note(now, flips, up, &self.tuning.pace);
+        self.growth.note(now, flips, up, &self.tuning);
         for flip in flips {
             self.remember_flip(now, flip.index, view);
             if flip.up {
@@ -244,3 +246,6 @@ impl Overlay {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

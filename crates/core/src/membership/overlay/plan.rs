@@ -1,7 +1,6 @@
 //! The plan: whom to link with, and which links to give up.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
@@ -13,30 +12,6 @@ use crate::membership::links::Link;
 use crate::membership::view::{View, ring_position};
 use crate::wire::NodeId;
 
-/// While the network grows, a node keeps this many links, of which it dialed this many.
-const LEAST_WHILE_GROWING: usize = 3;
-const LEAST_DIALED_WHILE_GROWING: usize = 1;
-/// A node keeps at least this many links that it dialed itself: whoever dials enough could surround it otherwise.
-const LEAST_DIALED: usize = 3;
-/// A node is content with this many links fewer than its target, and looks for more only below that, or below the second figure.
-const CONTENT_BELOW_TARGET: usize = 2;
-const LEAST_LINKS: usize = 3;
-/// A full mesh that was given up comes back only this many nodes further down: a node that comes and goes must not make all others mesh
-/// and prune.
-const MESH_SLACK: usize = 2;
-/// In a full mesh the node with the lower id dials; the other waits this long for it.
-const COURTESY: Duration = Duration::from_millis(400);
-/// While links are missing, the set is looked at again after this time.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// A node gives links up when it has this many more than it aims at: fewer are not worth the records that tell of it.
-const TOO_MANY: usize = 3;
-/// A link younger than this is not given up as superfluous.
-const SETTLED: Duration = Duration::from_secs(3);
-/// No more than one link is given up in this time.
-const PRUNE_EVERY: Duration = Duration::from_millis(300);
-/// How many random nodes are looked at to find one with few links.
-const SAMPLE: usize = 3;
-
 impl Overlay {
     /// Looks at the neighbour set, if that is due: puts the dials that are missing into the queue, and tells which links to give up.
     pub(in crate::membership) fn plan(&mut self, seen: &Seen<'_>, rng: &mut ChaCha8Rng) -> Plan {
@@ -45,10 +20,13 @@ impl Overlay {
             return plan;
         }
         self.plan_due = None;
+        let tuning = self.tuning.clone();
+        let tuned = &tuning.overlay;
         let up = seen.view.up_count();
         self.choose_shape(up);
-        if let Some(until) = self.growth.grows_until(seen.now, up, &self.tuning.pace) {
-            self.fill(seen, LEAST_WHILE_GROWING, LEAST_DIALED_WHILE_GROWING, rng);
+        if let Some(until) = self.growth.grows_until(seen.now, up, &self.tuning) {
+            let (least, dialed) = (tuned.least_while_growing, tuned.least_dialed_while_growing);
+            self.fill(seen, least, dialed, rng);
             self.plan_by(until);
         } else if self.full_mesh {
             self.mesh(seen);
@@ -57,8 +35,13 @@ impl Overlay {
             let content = self
                 .config
                 .degree_target
-                .saturating_sub(CONTENT_BELOW_TARGET);
-            self.fill(seen, content.max(LEAST_LINKS), LEAST_DIALED, rng);
+                .saturating_sub(tuned.content_below_target);
+            self.fill(
+                seen,
+                content.max(tuned.least_links),
+                tuned.least_dialed,
+                rng,
+            );
             self.prune(seen, &mut plan);
             if let Some(at) = self.dials.next_slow(seen.now) {
                 self.plan_by(at);
@@ -71,7 +54,9 @@ impl Overlay {
         let most = if self.full_mesh {
             self.config.full_mesh
         } else {
-            self.config.full_mesh.saturating_sub(MESH_SLACK)
+            self.config
+                .full_mesh
+                .saturating_sub(self.tuning.overlay.mesh_slack)
         };
         self.full_mesh = up <= most;
     }
@@ -84,7 +69,7 @@ impl Overlay {
             let turn = if self.me < id {
                 since
             } else {
-                since + COURTESY
+                since + self.tuning.overlay.courtesy
             };
             if turn <= seen.now {
                 self.want(seen, id);
@@ -142,7 +127,7 @@ impl Overlay {
             self.want(seen, id);
         }
         if missing > 0 {
-            self.plan_by(seen.now + LOOK_AGAIN);
+            self.plan_by(seen.now + self.tuning.overlay.look_again);
         }
     }
 
@@ -159,7 +144,7 @@ impl Overlay {
         let all = seen.view.records_up().map(|record| record.id());
         let mut ids: Vec<NodeId> = all.filter(|id| self.is_pickable(seen, id)).collect();
         let mut sample = Vec::new();
-        while sample.len() < SAMPLE && !ids.is_empty() {
+        while sample.len() < self.tuning.overlay.sample && !ids.is_empty() {
             sample.push(ids.swap_remove(rng.random_range(0..ids.len())));
         }
         sample
@@ -214,10 +199,10 @@ impl Overlay {
             .tuning
             .pace
             .loss_settles(now, seen.last_loss)
-            .max(self.growth.settles(now));
+            .max(self.growth.settles(now, &self.tuning.overlay));
         let degree = seen.links.degree();
         let excess = match degree.saturating_sub(self.config.degree_target) {
-            few if few < TOO_MANY => 0,
+            few if few < self.tuning.overlay.too_many => 0,
             _ if settled > now => {
                 self.plan_by(settled);
                 0
@@ -226,7 +211,13 @@ impl Overlay {
         };
         let superfluous = self.excess_links(seen, excess);
         if excess > 0 {
-            self.plan_by(now + SETTLED.max(PRUNE_EVERY));
+            self.plan_by(
+                now + self
+                    .tuning
+                    .overlay
+                    .settled
+                    .max(self.tuning.overlay.prune_every),
+            );
             if self.prune_due > now {
                 self.plan_by(self.prune_due);
             } else {
@@ -237,7 +228,7 @@ impl Overlay {
                 let mut agreed = marked.filter(|link| link.is_superfluous_to_peer());
                 let agreed = agreed.find(|link| self.me < link.peer()).map(Link::peer);
                 if agreed.is_some() {
-                    self.prune_due = now + PRUNE_EVERY;
+                    self.prune_due = now + self.tuning.overlay.prune_every;
                     self.plan_by(self.prune_due);
                 }
                 plan.give_up = agreed;
@@ -253,13 +244,13 @@ impl Overlay {
             return BTreeSet::new();
         }
         let ring = self.ring.neighbors();
-        let spares_dialed = seen.links.dialed() > LEAST_DIALED;
+        let spares_dialed = seen.links.dialed() > self.tuning.overlay.least_dialed;
         let mut candidates: Vec<(usize, u32, NodeId)> = seen
             .links
             .listed()
             .filter(|link| !ring.contains(&link.peer()))
             .filter(|link| !link.is_dialed() || spares_dialed)
-            .filter(|link| seen.now.saturating_sub(link.since()) >= SETTLED)
+            .filter(|link| seen.now.saturating_sub(link.since()) >= self.tuning.overlay.settled)
             .map(|link| {
                 let length = link.rtt_us().unwrap_or(u32::MAX).max(1).ilog2();
                 (
