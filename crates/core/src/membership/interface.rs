@@ -234,9 +234,9 @@ pub enum Event {
 /// How much there is in a core's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tables {
-    /// Nodes in the database, at most [`view::MAX_NODES`](super::view::MAX_NODES).
+    /// Nodes in the database, at most [`MAX_NODES`](super::MAX_NODES).
     pub nodes: usize,
-    /// Nodes remembered beside what their records say, at most [`candidates::MAX_REMEMBERED`](super::overlay::candidates::MAX_REMEMBERED).
+    /// Nodes remembered beside what their records say, at most [`MAX_REMEMBERED`](super::MAX_REMEMBERED).
     pub remembered: usize,
     /// Links, those that were judged down and are kept for a while among them.
     pub links: usize,

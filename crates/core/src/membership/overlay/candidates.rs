@@ -25,7 +25,7 @@ use crate::wire::NodeId;
 /// The largest number of nodes remembered: a few hundred bytes each.
 pub const MAX_REMEMBERED: usize = 32_768;
 /// The largest number of addresses remembered for a node.
-pub const MAX_ADDRS_REMEMBERED: usize = 4;
+pub(super) const MAX_ADDRS_REMEMBERED: usize = 4;
 /// A node remembered from earlier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remembered {
@@ -75,7 +75,7 @@ pub struct Candidate {
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub struct Candidates {
+pub(super) struct Candidates {
     tuning: Arc<All>,
     targets: Vec<Target>,
     nodes: BTreeMap<NodeId, Remembered>,
@@ -123,8 +123,7 @@ impl Wheel {
 
 impl Candidates {
     /// A pool of configured targets and what an earlier run remembered.
-    #[must_use]
-    pub fn new(
+    pub(super) fn new(
         targets: &[SocketAddr],
         remembered: Vec<(NodeId, Remembered)>,
         tuning: Arc<All>,
@@ -151,14 +150,12 @@ impl Candidates {
     }
 
     /// Everything remembered, in the order of the ids.
-    #[must_use]
-    pub fn nodes(&self) -> &BTreeMap<NodeId, Remembered> {
+    pub(super) fn nodes(&self) -> &BTreeMap<NodeId, Remembered> {
         &self.nodes
     }
 
     /// What a start dials at once: configured targets, and the nodes seen last, of each only so many.
-    #[must_use]
-    pub fn first_dials(&self) -> Vec<Candidate> {
+    pub(super) fn first_dials(&self) -> Vec<Candidate> {
         let mut known: Vec<_> = self.nodes.iter().filter(|(_, node)| !node.left).collect();
         known.sort_by_key(|(id, node)| (std::cmp::Reverse(node.last_seen_ms), **id));
         let remembered = known
@@ -188,7 +185,7 @@ impl Candidates {
     }
 
     /// Notes where a node that is, or was, up can be dialed.
-    pub fn learn(&mut self, id: NodeId, addrs: &[SocketAddr], now_ms: u64, left: bool) {
+    pub(super) fn learn(&mut self, id: NodeId, addrs: &[SocketAddr], now_ms: u64, left: bool) {
         if !self.nodes.contains_key(&id) && self.nodes.len() >= MAX_REMEMBERED {
             let oldest = self
                 .nodes
@@ -217,7 +214,7 @@ impl Candidates {
     }
 
     /// Forgets a node that is up, where nothing is remembered of it but the addresses that it publishes.
-    pub fn let_go(&mut self, id: &NodeId, published: &[SocketAddr]) {
+    pub(super) fn let_go(&mut self, id: &NodeId, published: &[SocketAddr]) {
         let plain = self.nodes.get(id).is_some_and(|node| {
             node.addrs == published && node.lost_at.is_none() && node.failures == 0 && !node.left
         });
@@ -227,7 +224,7 @@ impl Candidates {
     }
 
     /// An address worked for this node: it comes first from now on.
-    pub fn worked(&mut self, id: NodeId, addr: SocketAddr, now_ms: u64) {
+    pub(super) fn worked(&mut self, id: NodeId, addr: SocketAddr, now_ms: u64) {
         self.learn(id, &[], now_ms, false);
         let node = self.nodes.get_mut(&id).expect("just learned");
         node.addrs.retain(|other| *other != addr);
@@ -247,7 +244,7 @@ impl Candidates {
     }
 
     /// A dial failed. `other_key`: somebody else answered there, so the address is unlearned for the id it was dialed for.
-    pub fn failed(&mut self, candidate: Candidate, now: Time, other_key: bool) {
+    pub(super) fn failed(&mut self, candidate: Candidate, now: Time, other_key: bool) {
         if let Some(node) = candidate.id.and_then(|id| self.nodes.get_mut(&id)) {
             node.failures = node.failures.saturating_add(1);
             if other_key {
@@ -271,7 +268,7 @@ impl Candidates {
     }
 
     /// The address turned out to be our own: it is no target. Returns whether it was one.
-    pub fn is_own(&mut self, addr: SocketAddr) -> bool {
+    pub(super) fn is_own(&mut self, addr: SocketAddr) -> bool {
         let mut was = false;
         for target in self
             .targets
@@ -288,7 +285,7 @@ impl Candidates {
     }
 
     /// A neighbour was lost: redial it soon, and keep it in mind for an hour.
-    pub fn lost(&mut self, id: NodeId, now: Time) {
+    pub(super) fn lost(&mut self, id: NodeId, now: Time) {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.lost_at = Some(now);
         }
@@ -296,7 +293,7 @@ impl Candidates {
     }
 
     /// A node said that it leaves.
-    pub fn left(&mut self, id: &NodeId) {
+    pub(super) fn left(&mut self, id: &NodeId) {
         self.redials.remove(id);
         if let Some(node) = self.nodes.get_mut(id) {
             node.left = true;
@@ -306,13 +303,12 @@ impl Candidates {
 
     /// The number of nodes that can be reached changed, and with it the pace of the draws: a node that was just cut off must
     /// not wait as long as the network was large.
-    pub fn reach_changed(&mut self, now: Time, up: usize, rng: &mut ChaCha8Rng) {
+    pub(super) fn reach_changed(&mut self, now: Time, up: usize, rng: &mut ChaCha8Rng) {
         self.wheel.go_on(now, up, rng);
     }
 
     /// When [`Self::poll`] has something to do.
-    #[must_use]
-    pub fn deadline(&self) -> Time {
+    pub(super) fn deadline(&self) -> Time {
         let redial = self.redials.values().map(|(_, due)| *due).min();
         let draw = self.wheel.due();
         redial.map_or(draw, |redial| redial.min(draw))
@@ -320,7 +316,7 @@ impl Candidates {
 
     /// Whom to dial now. `up` counts the nodes that can be reached, `missing` tells whether a node is one to look for (not up, or
     /// up without a link that is wanted).
-    pub fn poll(
+    pub(super) fn poll(
         &mut self,
         now: Time,
         up: usize,

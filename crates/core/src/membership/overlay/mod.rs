@@ -8,7 +8,7 @@
 //! This owner reads the view and the links, and changes neither: it returns a [`Plan`].
 
 mod addresses;
-pub mod candidates;
+pub(super) mod candidates;
 mod dials;
 mod growth;
 mod plan;
