@@ -263,7 +263,7 @@ impl Node {
                 () = clock.sleep_until(until) => break,
             }
         }
-        clock.sleep(self.core.farewell_patience()).await;
+        clock.sleep(self.core.leave_patience()).await;
         self.save(true);
         let saver = self.saver.take();
         self.transport.leave(CLOSE_TIMEOUT).await;

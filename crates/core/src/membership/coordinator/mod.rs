@@ -1,5 +1,5 @@
-//! The coordinator: the only part of the core that knows all owners. It hands each input to the owner that it is for, and tells
-//! the others what came of it.
+//! The coordinator: the only part of the core that knows all owners. It hands each input to its owner, and tells the others the
+//! result.
 
 /// What a plan is made from: the view and the links as they are now. It borrows no other owner.
 macro_rules! seen {
@@ -235,7 +235,7 @@ impl Core {
     /// How long to wait, after all is handed to the transport, before the connections may be closed: on a lossy link the last message
     /// may have to be sent again.
     #[must_use]
-    pub fn farewell_patience(&self) -> Duration {
+    pub fn leave_patience(&self) -> Duration {
         if self.links.iter().any(Link::has_lost) {
             self.config.tuning.coordinator.leave_patience
         } else {
