@@ -1,14 +1,14 @@
-//! What is missing and where it might be: configured targets and remembered nodes.
+//! The candidates: configured targets and remembered nodes, with the addresses at which they might be.
 //!
-//! A lost neighbour is redialed by its former neighbours at once and then after 1, 2 and 4 s. After that it joins the pool of what
-//! is missing, from which a node draws every N seconds, N being the number of nodes it can reach: so each part of
-//! a split network makes about one attempt a second, whatever its size, and halves find each other without a storm.
+//! A lost neighbour is redialed by its former neighbours at once and then after 1, 2 and 4 s. After that it is one of the missing
+//! candidates, from which a node draws every N seconds. N is the number of nodes that it can reach: so each part of a split
+//! network makes about one attempt a second, whatever its size, and halves find each other without a storm.
 //!
-//! That has to hold from the first second on, in networks whose nodes all started together, and were split a moment ago. So the way to the
-//! next draw is counted in turns, of which a node makes `1/N` a second while it reaches N nodes, and each begins at a random place of its
-//! first one.
+//! That has to hold from the first second on, also where all nodes started together and where the network was split a moment ago. So the
+//! time to the next draw is counted in turns. A node makes `1/N` turns a second while it reaches N nodes, and begins at a random place
+//! of its first turn.
 //!
-//! Of a node that is up the pool holds nothing that its record says as well (`addresses`).
+//! Nothing is remembered of a node that is up and whose record says the same (`addresses`).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -64,10 +64,10 @@ struct Target {
     own: bool,
 }
 
-/// Whom to dial, and where.
+/// A node to dial, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate {
-    /// Who is expected there; `None` for a configured address nobody answered at so far.
+    /// The node that is expected there; `None` for a configured address nobody answered at so far.
     pub id: Option<NodeId>,
     /// Where.
     pub addr: SocketAddr,
@@ -108,7 +108,7 @@ impl Wheel {
         left
     }
 
-    /// One more turn, from where the last one ended; whoever comes late skips the turns that it missed.
+    /// Schedules the next draw; missed draws are skipped.
     fn turn(&mut self) {
         self.left = self.left.map(|left| 1.0 - (-left).max(0.0).fract());
     }
@@ -122,7 +122,7 @@ impl Wheel {
 }
 
 impl Candidates {
-    /// A pool of configured targets and what an earlier run remembered.
+    /// The configured targets and the nodes that an earlier run remembered.
     pub(super) fn new(
         targets: &[SocketAddr],
         remembered: Vec<(NodeId, Remembered)>,
@@ -314,8 +314,7 @@ impl Candidates {
         redial.map_or(draw, |redial| redial.min(draw))
     }
 
-    /// Whom to dial now. `up` counts the nodes that can be reached, `missing` tells whether a node is one to look for (not up, or
-    /// up without a link that is wanted).
+    /// The candidates to dial now. `up` is the number of nodes that can be reached; `missing` tells whether a node is to be looked for.
     pub(super) fn poll(
         &mut self,
         now: Time,
@@ -396,7 +395,7 @@ impl Candidates {
             ));
         }
         let mut rest: Vec<(Candidate, f64)> = Vec::new();
-        // Whoever is up was seen last of all, and most of them are not in here.
+        // Nodes that are up were seen last of all, and most of them are not remembered here.
         let there = |(id, node): &(&NodeId, &Remembered)| {
             let addr = node.addrs.first();
             addr.is_some_and(|&addr| !missing(Some(**id), addr))

@@ -1,4 +1,4 @@
-//! Dials: those under way, those that wait for their turn, and whom to leave alone for a while.
+//! Dials: those under way, those in the queue, and the pauses after those that failed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -34,7 +34,7 @@ pub(super) struct Dials {
     under_way: BTreeMap<DialId, Dialing>,
     queue: VecDeque<(Candidate, u32)>,
     counter: u64,
-    /// When a node may be dialed again as a wanted neighbour, and how often that failed in a row.
+    /// When a node may be dialed again as a neighbour, and how often that failed in a row.
     retries: BTreeMap<NodeId, (Time, u32)>,
 }
 
@@ -62,9 +62,8 @@ impl Dials {
         self.under_way.values().map(|dialing| dialing.candidate)
     }
 
-    /// How many nodes that are wanted as neighbours are being dialed, or wait for it. Where slow dials are not waited for, they don't
-    /// count.
-    pub(super) fn wanted(&self, now: Time, patient: bool) -> usize {
+    /// How many neighbours are being dialed or wait for it. Slow dials count only if the node is `patient`.
+    pub(super) fn pending(&self, now: Time, patient: bool) -> usize {
         let named = self.under_way.values();
         let named = named.filter(|dialing| dialing.candidate.id.is_some());
         let counted = named.filter(|dialing| patient || now < self.slow_at(dialing));
@@ -84,7 +83,7 @@ impl Dials {
         all.any(|candidate| candidate.addr == addr)
     }
 
-    /// Whether that node has been dialed for long, without an answer.
+    /// Whether a dial to that node is a slow one.
     pub(super) fn is_slow_to(&self, now: Time, id: &NodeId) -> bool {
         let mut slow = self
             .under_way
@@ -98,7 +97,7 @@ impl Dials {
         dialing.since + self.tuning.overlay.slow_dial
     }
 
-    /// When the next dial of a wanted neighbour becomes a slow one.
+    /// When the next dial of a neighbour becomes a slow one.
     pub(super) fn next_slow(&self, now: Time) -> Option<Time> {
         let named = |dialing: &&Dialing| dialing.candidate.id.is_some();
         let named = self.under_way.values().filter(named);
@@ -106,13 +105,13 @@ impl Dials {
         slow_at.filter(|at| *at > now).min()
     }
 
-    /// Until when a wanted neighbour is left alone, if it is.
+    /// Until when that node is not dialed as a neighbour, if a dial failed lately.
     pub(super) fn rests_until(&self, now: Time, id: &NodeId) -> Option<Time> {
         let (at, _) = self.retries.get(id)?;
         (*at > now).then_some(*at)
     }
 
-    /// Leaves a wanted neighbour alone for a while, longer each time.
+    /// Does not dial that node as a neighbour for a while, which doubles each time.
     pub(super) fn back_off(&mut self, now: Time, id: NodeId) {
         let failures = self.retries.get(&id).map_or(0, |(_, failures)| *failures);
         let tuning = &self.tuning.overlay;
@@ -124,7 +123,7 @@ impl Dials {
         }
     }
 
-    /// What failed before says nothing about now.
+    /// Forgets the failures of that node: it came into view, or its link had lasted.
     pub(super) fn forgive(&mut self, id: &NodeId) {
         self.retries.remove(id);
     }

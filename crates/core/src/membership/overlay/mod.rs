@@ -1,4 +1,4 @@
-//! Whom to link with, where they might be, and the dials that this takes.
+//! Which nodes to link with, at which addresses, and the dials that this takes.
 //!
 //! Up to [`full_mesh`](super::Config::full_mesh) nodes, every node links with every other. Above that a node keeps about
 //! [`degree_target`](super::Config::degree_target) links, counted both ways: to its two successors on a ring of hashed ids (`ring`), so
@@ -236,8 +236,8 @@ impl Overlay {
         self.start_dials(seen, out);
     }
 
-    /// Whom a peer that was refused may try instead: nodes with few links. The order of the ring is as good as random, and the same for all
-    /// who ask: the peer spreads the load by its own position.
+    /// The addresses that a refused peer may try instead, of nodes with few links. The order of the ring is as good as random, and the same for all
+    /// that ask: each peer begins at its own position, which spreads the load.
     pub(super) fn alternatives(&self, peer: &NodeId, view: &View) -> Vec<SocketAddr> {
         plan::alternatives(self.me, peer, view)
             .into_iter()

@@ -1,4 +1,4 @@
-//! The plan: whom to link with, and which links to give up.
+//! The plan: which nodes to link with, and which links to give up.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::membership::view::{View, ring_position};
 use crate::wire::NodeId;
 
 impl Overlay {
-    /// Looks at the neighbour set, if that is due: puts the dials that are missing into the queue, and tells which links to give up.
+    /// Looks at the neighbour set, if that is due: queues the dials that are missing, and returns which links to give up.
     pub(in crate::membership) fn plan(&mut self, seen: &Seen<'_>, rng: &mut ChaCha8Rng) -> Plan {
         let mut plan = Plan::default();
         if self.plan_due.is_none_or(|due| due > seen.now) {
@@ -72,20 +72,20 @@ impl Overlay {
                 since + self.tuning.overlay.courtesy
             };
             if turn <= seen.now {
-                self.want(seen, id);
+                self.request_dial(seen, id);
             } else {
                 self.plan_by(turn);
             }
         }
     }
 
-    /// Our successors, and for each that may be dead the next one in its place. A dead one is in view until all its neighbours have told
-    /// that it is dead, and a network in which a third died would be without its ring for as long.
+    /// Links with our successors on the ring. The next node stands in for a successor that may be dead: a dead one stays in view until all
+    /// its neighbours have reported it, and a network in which a third died would be without its ring for as long.
     fn link_ring(&mut self, seen: &Seen<'_>) {
         let mut sound = 0;
         for id in self.ring.following() {
             if !is_linked(seen, &id) {
-                self.want(seen, id);
+                self.request_dial(seen, id);
             }
             sound += usize::from(!self.is_doubtful(seen, &id));
             if sound == SUCCESSORS {
@@ -94,14 +94,14 @@ impl Overlay {
         }
     }
 
-    /// Whether a node may be dead though it is in view. Only where we lost a link lately: as long as nothing is given up, so no link that
-    /// stands in for another comes and goes.
+    /// Possibly dead though still in view; asked only after a recent loss. No link is given up for as long, so no link that stands in for
+    /// another comes and goes.
     fn is_doubtful(&self, seen: &Seen<'_>, id: &NodeId) -> bool {
         if !self.tuning.pace.is_after_loss(seen.now, seen.last_loss) {
             return false;
         }
         match seen.links.get(id) {
-            // Whatever others say: it answers.
+            // It answers, whatever others report.
             Some(link) if link.is_live() && !link.is_missing() => return false,
             Some(link) if link.is_parked() => return true,
             Some(_) | None => {}
@@ -114,17 +114,17 @@ impl Overlay {
     /// Links with random and near nodes until there are `least`, of which we dialed `dialed`.
     fn fill(&mut self, seen: &Seen<'_>, least: usize, dialed: usize, rng: &mut ChaCha8Rng) {
         let patient = !self.tuning.pace.is_after_loss(seen.now, seen.last_loss);
-        let (degree, wanted) = (seen.links.degree(), self.dials.wanted(seen.now, patient));
-        // Links that others dialed don't count towards the least of our own.
-        let own = dialed.saturating_sub(seen.links.dialed() + wanted);
-        let missing = least.saturating_sub(degree + wanted).max(own);
+        let (degree, pending) = (seen.links.degree(), self.dials.pending(seen.now, patient));
+        // Links that others dialed do not count towards the least of our own.
+        let own = dialed.saturating_sub(seen.links.dialed() + pending);
+        let missing = least.saturating_sub(degree + pending).max(own);
         for nth in 0..missing {
             let near = (degree + nth) % 2 == 1;
             let pick = if near { self.nearest(seen) } else { None };
             let Some(id) = pick.or_else(|| self.random_with_room(seen, rng)) else {
                 break;
             };
-            self.want(seen, id);
+            self.request_dial(seen, id);
         }
         if missing > 0 {
             self.plan_by(seen.now + self.tuning.overlay.look_again);
@@ -152,7 +152,7 @@ impl Overlay {
             .min_by_key(|id| (self.is_doubtful(seen, id), published_degree(seen.view, id)))
     }
 
-    /// The neighbour of a neighbour with the shortest path through a neighbour: its distance is not known, but bounded.
+    /// Of our neighbours' neighbours, the one with the shortest path through a neighbour: that path bounds its unknown distance.
     fn nearest(&self, seen: &Seen<'_>) -> Option<NodeId> {
         let view = seen.view;
         let mut best: Option<(u32, NodeId)> = None;
@@ -180,8 +180,8 @@ impl Overlay {
         best.map(|(_, id)| id)
     }
 
-    /// Dials a node that is up, unless that is under way or failed lately.
-    fn want(&mut self, seen: &Seen<'_>, id: NodeId) {
+    /// Queues a dial of a node that is up, unless one is under way or failed lately.
+    fn request_dial(&mut self, seen: &Seen<'_>, id: NodeId) {
         if let Some(at) = self.dials.rests_until(seen.now, &id) {
             self.plan_by(at);
         } else if !self.dials.includes(&id)
@@ -192,7 +192,7 @@ impl Overlay {
     }
 
     /// Chooses the links that this node could do without, and one to give up that the other end could do without as well. The lower id
-    /// does the closing, so that the two ends never give up two links for one.
+    /// closes the link, so that the two ends never give up two links for one.
     fn prune(&mut self, seen: &Seen<'_>, plan: &mut Plan) {
         let now = seen.now;
         let settled = self
@@ -276,7 +276,7 @@ fn published_degree(view: &View, id: &NodeId) -> usize {
     record.map_or(0, |record| record.body().links.len())
 }
 
-/// Whether a neighbour of that node has told since its last record that it suspects their link, or has it no longer.
+/// Whether a neighbour of that node reports the link between them as suspect, or lists it no longer, in a newer record than the node's.
 fn is_disowned(view: &View, id: &NodeId) -> bool {
     let short = id.abbreviated();
     let Some(entry) = view.up_entry(id) else {
