@@ -21,7 +21,8 @@ good for. They are no settings: a node always runs with the defaults. A simulati
 ```
 
 Times are written as in the rest of a scenario (`50ms`, `10s`, `1min`). Figures after \"halved\" and \"doubled\" are of one
-simulated run each, at the size and in the scenario that is named.
+simulated run each, with the default seed unless another is named, in the scenario and at the size that stand in
+parentheses. A difference of less than a second in when views stay exact can be chance.
 ";
 
 /// The name of each owner, and what it is about.
