@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use area_net::export::{d2, json};
-use area_net::membership::view::{Index, View};
+use area_net::membership::bench_support::BenchView;
 use area_net::membership::{Config, ConnId, Connected, Core, Input, Time};
 use area_net::record::{Body, Direction, LinkState, Record, ShortRun, Signer};
 use area_net::sim::world::default_config;
@@ -116,20 +116,17 @@ impl Network {
     }
 
     /// The view of node 0, in which all nodes are up.
-    fn view(&self) -> View {
-        let mut view = View::new(self.records[0].clone());
+    fn view(&self) -> BenchView {
+        let mut view = BenchView::new(self.records[0].clone());
         for record in &self.records[1..] {
-            view.accept(record.clone(), Duration::ZERO, None, true);
+            view.accept(record.clone(), Duration::ZERO);
         }
-        view.derive_up(Duration::ZERO, &self.live(&view));
+        let peers = self.peers(0).into_iter();
+        let peers: Vec<NodeId> = peers.map(|peer| self.ids[peer]).collect();
+        view.set_links(&peers);
+        view.derive_up(Duration::ZERO);
         assert_eq!(view.up_count(), self.ids.len());
         view
-    }
-
-    fn live(&self, view: &View) -> Vec<Index> {
-        let peers = self.peers(0).into_iter();
-        let index = |peer: usize| view.index(&self.ids[peer].abbreviated());
-        peers.filter_map(index).collect()
     }
 
     /// The core of node 0, with eight links, in whose view all nodes are up.
@@ -233,7 +230,7 @@ fn record_in(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("newer, view", nodes), |b| {
             b.iter_batched(
                 &mut next,
-                |record| view.accept(record, Duration::from_secs(1), None, true),
+                |record| view.accept(record, Duration::from_secs(1)),
                 BatchSize::SmallInput,
             );
         });
@@ -262,7 +259,6 @@ fn who_is_up(c: &mut Criterion) {
     for nodes in SIZES {
         let network = Network::new(nodes);
         let mut view = network.view();
-        let live = network.live(&view);
         // A distant node loses six of its links, among them perhaps the one that connects it, and gets them back.
         let (node, mut seq) = (nodes / 2, 1);
         let mut next = || {
@@ -273,8 +269,8 @@ fn who_is_up(c: &mut Criterion) {
             b.iter_batched(
                 &mut next,
                 |record| {
-                    view.accept(record, Duration::from_secs(1), None, true);
-                    view.derive_up(Duration::from_secs(1), &live)
+                    view.accept(record, Duration::from_secs(1));
+                    view.derive_up(Duration::from_secs(1))
                 },
                 BatchSize::SmallInput,
             );
@@ -299,19 +295,18 @@ fn digests(c: &mut Criterion) {
                 b.iter_batched(
                     &mut next,
                     |record| {
-                        view.accept(record, Duration::from_secs(1), None, true);
+                        view.accept(record, Duration::from_secs(1));
                         view.digest()
                     },
                     BatchSize::SmallInput,
                 );
             },
         );
-        let log2 = view.bucket_log2();
         group.bench_function(BenchmarkId::new("sums of ranges", nodes), |b| {
-            b.iter(|| view.bucket_sums(log2));
+            b.iter(|| view.range_sums());
         });
         group.bench_function(BenchmarkId::new("versions in one range", nodes), |b| {
-            b.iter(|| view.versions_in(log2, black_box(&[0]), 0));
+            b.iter(|| view.versions_in(black_box(0)));
         });
     }
     group.finish();

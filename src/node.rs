@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::clock::Clock;
 use crate::identity::{Allow, Identity};
 use crate::impair::{ImpairedSocket, Rules};
-use crate::membership::{Action, Core, Event, Input, Time};
+use crate::membership::{Action, Core, Event, Input, Time, Tuning};
 use crate::memory::Memory;
 use crate::record::Record;
 use crate::settings::{CoreStart, Settings};
@@ -69,6 +69,8 @@ pub struct Assembly {
     pub state: Option<PathBuf>,
     /// The memory of an earlier run.
     pub memory: Memory,
+    /// The core's tuned constants.
+    pub tuning: Arc<Tuning>,
     /// Observes what passes between the core and the node.
     pub witness: Option<Witness>,
 }
@@ -153,7 +155,7 @@ impl Node {
             epoch: assembly.start_unix_ms.max(memory.epoch.saturating_add(1)),
             seed: assembly.core_seed,
             unix_ms: assembly.start_unix_ms,
-            tuning: Arc::default(),
+            tuning: assembly.tuning,
             ids: None,
         });
         let core = Core::new(config, assembly.identity.clone());
@@ -261,7 +263,7 @@ impl Node {
                 () = clock.sleep_until(until) => break,
             }
         }
-        clock.sleep(self.core.farewell_patience()).await;
+        clock.sleep(self.core.leave_patience()).await;
         self.save(true);
         let saver = self.saver.take();
         self.transport.leave(CLOSE_TIMEOUT).await;

@@ -36,6 +36,24 @@ fn flags(give: impl FnOnce(&mut Flags)) -> Flags {
     flags
 }
 
+#[test]
+fn constants_are_varied_at_both_fidelities_and_named_in_the_report() {
+    // All nodes dial at once, where the higher ids otherwise wait for the lower ones.
+    let tuning = "[tuning]\n\"overlay.courtesy\" = \"0s\"\n\"pace.small\" = 64\n";
+    for fidelity in ["core", "whole"] {
+        let plain = format!(
+            "nodes = 6\nseed = 3\nintroduction = \"star\"\nlasts = \"5s\"\nfidelity = \"{fidelity}\"\n"
+        );
+        let (before, after) = (play(&plain), play(&format!("{plain}{tuning}")));
+        assert!(after.traffic.dials > before.traffic.dials, "{fidelity}");
+        let json = report::json::render(&after);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let named = serde_json::json!({"overlay.courtesy": "0s", "pace.small": 64});
+        assert_eq!(json["tuning"], named);
+        assert!(!report::json::render(&before).contains("tuning"));
+    }
+}
+
 mod reading {
     use super::*;
 
@@ -1032,7 +1050,7 @@ mod reporting {
         let (code, said) = said(&["--fuzz", "1", "--loss", "5%"]);
         assert_eq!(code, Some(2));
         assert!(
-            said.contains("only --nodes, --seed and --fidelity can be combined with it"),
+            said.contains("only --nodes, --seed, --fidelity and --tuning can be combined with it"),
             "{said}"
         );
     }
@@ -1052,10 +1070,12 @@ mod reporting {
             "3",
             "--delay",
             "80ms",
+            "--tuning",
+            "pace.small=64",
         ]);
         assert_eq!(code, Some(1), "{said}");
         let again = format!(
-            "area-net sim '{}' --nodes 7 --seed 3 --delay 80ms --log-from 10",
+            "area-net sim '{}' --nodes 7 --seed 3 --delay 80ms --tuning pace.small=64 --log-from 10",
             file.display()
         );
         assert!(said.contains(&again), "{said}");

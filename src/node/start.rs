@@ -94,6 +94,7 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
         socket,
         tap,
         runtime,
+        tuning: Arc::default(),
         witness: None,
     };
     let node = Node::assemble(assembly).map_err(system("can't open the endpoint"))?;

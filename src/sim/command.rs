@@ -200,6 +200,7 @@ fn search(args: &SimArgs, count: u64, stop: &Arc<AtomicBool>) -> Result<(), SimE
         nodes: args.flags.nodes.clone().or(Some("30".to_owned())),
         seed: args.flags.seed.clone(),
         fidelity: args.flags.fidelity.clone(),
+        tuning: args.flags.tuning.clone(),
         ..Flags::default()
     };
     let said = Flags {
@@ -212,7 +213,7 @@ fn search(args: &SimArgs, count: u64, stop: &Arc<AtomicBool>) -> Result<(), SimE
     };
     if said != args.flags {
         return Err(refuse(
-            "the scenarios are random; only --nodes, --seed and --fidelity can be combined with it",
+            "the scenarios are random; only --nodes, --seed, --fidelity and --tuning can be combined with it",
         ));
     }
     let scenario = parse::read(None, &flags)?;
@@ -224,13 +225,14 @@ fn search(args: &SimArgs, count: u64, stop: &Arc<AtomicBool>) -> Result<(), SimE
         seed,
         nodes,
         fidelity,
+        tuned,
         ..
     } = scenario;
     let go_on = || !stop.load(Ordering::Relaxed);
     let (mut tried, mut found) = (0, 0);
     for nth in 0..count {
         let seed = seed.wrapping_add(nth);
-        let finding = fuzz::fuzz(seed, nodes, fidelity, |_| go_on());
+        let finding = fuzz::fuzz(seed, nodes, fidelity, &tuned, |_| go_on());
         // After an interrupt it may not be fully minimised.
         if let Some(finding) = &finding {
             found += 1;

@@ -4,16 +4,18 @@
 //! that anybody can run. It is minimised by removing one part after the other, as long as the same rule is
 //! violated.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-use super::parse::read_text;
+use super::parse::{read_text, toml_of_tuned};
 use super::report::ViolationReport;
 use super::scenario::Fidelity;
 use super::{Progress, run};
+use crate::membership::Value;
 
 /// The least upper bound for the number of nodes in a generated scenario.
 pub const LEAST_NODES: usize = 5;
@@ -29,6 +31,8 @@ pub struct Draft {
     introduction: &'static str,
     links: String,
     clocks: bool,
+    /// Constants that are set in all scenarios, as a table. It is never removed.
+    tuning: String,
     /// Each fault has a time in ms, a step, and perhaps the step that ends it.
     troubles: Vec<(u64, Trouble)>,
 }
@@ -51,7 +55,7 @@ pub struct Finding {
     pub toml: String,
 }
 
-/// Runs the scenario of a seed; if it fails, minimises it.
+/// Runs the scenario of a seed with these constants; if it fails, minimises it.
 ///
 /// # Panics
 /// If a generated scenario can't be parsed, which a test excludes.
@@ -59,9 +63,11 @@ pub fn fuzz(
     seed: u64,
     most_nodes: usize,
     fidelity: Fidelity,
+    tuned: &BTreeMap<String, Value>,
     mut go_on: impl FnMut(&Progress) -> bool,
 ) -> Option<Finding> {
     let mut draft = Draft::of(seed, most_nodes).at(fidelity);
+    draft.tuning = toml_of_tuned(tuned);
     let mut violation = violated(&draft, &mut go_on)?;
     let mut tries = 0;
     'smaller: loop {
@@ -114,6 +120,7 @@ impl Draft {
             introduction: one_of(&["chain", "star", "random 1", "random 2", "random 4"], rng),
             links: links(rng),
             clocks: rng.random_bool(0.3),
+            tuning: String::new(),
             troubles,
         }
     }
@@ -165,6 +172,7 @@ impl Draft {
         for (at, words) in steps {
             write!(text, "\n[[step]]\nat = \"{at}ms\"\n{words}\n").expect("a String takes all");
         }
+        text.push_str(&self.tuning);
         text
     }
 

@@ -478,6 +478,7 @@ fn people(scenario: &Scenario, world: &mut World, rng: &mut ChaCha8Rng) {
             .wrapping_mul(1 << 20)
             .wrapping_add(place as u64);
         world.add(key, settings_of(&scenario.settings, place, &targets));
+        world.nodes[place].start.tuning = scenario.tuning.clone();
         let clock = &mut world.nodes[place].clock_ms;
         *clock = *clock - skew.min(*clock) + rng.random_range(0..=2 * skew);
     }

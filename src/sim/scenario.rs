@@ -2,6 +2,7 @@
 //!
 //! [`parse::read`](super::parse::read) makes one from a file, from flags, or from both. A [`Scenario`] needs no further check.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use super::lines::{Terrain, Way};
 use super::places::{Places, Who};
 use crate::impair::Impairment;
+use crate::membership::{Tuning, Value};
 use crate::settings::Settings;
 
 /// See the module's documentation.
@@ -38,6 +40,10 @@ pub struct Scenario {
     pub churn: Option<Churn>,
     /// The settings of every node, except for label and targets, which each node has of its own.
     pub settings: Settings,
+    /// The tuned constants of every core.
+    pub tuning: Arc<Tuning>,
+    /// Those of them that the scenario sets, by name.
+    pub tuned: BTreeMap<String, Value>,
     /// Each node's clock is wrong by up to this much, in either direction.
     pub clocks: Duration,
     /// The bounds of the invariants.

@@ -151,6 +151,7 @@ impl Whole {
                 epoch: start.epoch - 1,
                 nodes: start.remembered.clone(),
             },
+            tuning: start.tuning.clone(),
             witness: Some(witness(self.ledger.clone())),
         };
         let node = Node::assemble(assembly).expect("the simulated socket has all that quinn wants");

@@ -1,8 +1,7 @@
 //! Who stands in for a node that may be dead while it is in view.
 
 use area_net::identity::Identity;
-use area_net::membership::view::ring_position;
-use area_net::membership::{Action, Closed, ConnId, Input};
+use area_net::membership::{Action, Closed, ConnId, Input, ring_position};
 use area_net::record::{LinkState, Record, ShortRun, Signer as _};
 use area_net::wire::Message;
 

@@ -61,6 +61,10 @@ pub struct Flags {
     #[arg(short, long = "setting", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
 
+    /// Set a tuned constant of every core, as in docs/tuning.md; repeatable
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub tuning: Vec<String>,
+
     /// Kill nodes, without a leave message
     #[arg(long, value_name = "WHO@TIME")]
     pub kill: Vec<String>,
@@ -127,6 +131,7 @@ impl Flags {
         ];
         let often = [
             ("-s", &self.settings),
+            ("--tuning", &self.tuning),
             ("--kill", &self.kill),
             ("--start", &self.start),
             ("--leave", &self.leave),
@@ -197,6 +202,7 @@ impl Flags {
             let number = number.map_or_else(|| quoted(churn), |number| format!("{number:?}"));
             lines.push(&format!("per_min = {number}"), &flag);
         }
+        lines.tuning(&self.tuning);
         (lines.text, lines.flags)
     }
 }
@@ -229,6 +235,25 @@ impl Lines {
             let number = value.parse::<u64>();
             let number = number.map_or_else(|_| quoted(value), |number| number.to_string());
             self.push(&format!("{key} = {number}"), &format!("{flag} {value}"));
+        }
+    }
+
+    fn tuning(&mut self, values: &[String]) {
+        if !values.is_empty() {
+            self.push("", "--tuning");
+            self.push("[tuning]", "--tuning");
+        }
+        for written in values {
+            let (name, value) = written.split_once('=').unwrap_or((written, ""));
+            let value = value.trim();
+            let number = value.parse::<f64>().ok().filter(|it| it.is_finite());
+            let value = match (value.parse::<i64>(), number) {
+                (Ok(whole), _) => whole.to_string(),
+                (Err(_), Some(number)) => format!("{number:?}"),
+                (Err(_), None) => quoted(value),
+            };
+            let line = format!("{} = {value}", quoted(name.trim()));
+            self.push(&line, &format!("--tuning {written}"));
         }
     }
 

@@ -22,17 +22,22 @@
 //! [[step]]
 //! at = "60s"
 //! kill = "30%"                    # 7, 0..10, east, all, 30%, any 5, hub, down
+//!
+//! [tuning]
+//! "links.parked" = "5s"           # a constant of the core, for all nodes
 //! ```
 
 mod deeds;
 mod flags;
 mod ground;
 pub mod steps;
+mod tuning;
 pub mod words;
 
 use std::collections::BTreeMap;
 use std::ops::Range as Span;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
@@ -48,6 +53,7 @@ use crate::nearest::did_you_mean;
 use crate::settings::{self, KEYS, Settings};
 pub use flags::{Flags, toml_of_flags};
 use steps::{End, RawStep};
+pub use tuning::toml_of_tuned;
 use words::{Names, Source, Wrong, duration, explain, read_file};
 pub use words::{ScenarioError, duration as words_time};
 
@@ -94,6 +100,8 @@ struct File {
     step: Vec<Spanned<RawStep>>,
     churn: Option<Spanned<RawChurn>>,
     bounds: Option<RawBounds>,
+    #[serde(default)]
+    tuning: BTreeMap<String, Spanned<toml::Value>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -271,6 +279,7 @@ impl Builder {
         let introduction = self.introduction(&names, seed)?;
         let churn = self.churn(lasts)?;
         let bounds = self.bounds(nodes, &terrain, &steps)?;
+        let tuned = self.tuned()?;
         Ok(Scenario {
             title: self.title(nodes),
             fidelity,
@@ -283,6 +292,8 @@ impl Builder {
             steps,
             churn,
             settings: self.settings()?,
+            tuning: Arc::new(tuned.all),
+            tuned: tuned.set,
             clocks: self.time(|file| file.clocks.as_ref())?.unwrap_or_default(),
             bounds,
             groups,

@@ -8,13 +8,15 @@ pub mod html;
 pub mod json;
 pub mod summary;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::measure::{Measure, Sample, Sent, total};
 use super::play::Ended;
 use super::scenario::Scenario;
 use super::world::World;
-use crate::membership::Time;
+use crate::membership::{Time, Value};
 use crate::record::Direction;
 
 /// The version of the JSON format: incremented by changes that break readers.
@@ -35,6 +37,9 @@ pub struct Report {
     pub fidelity: &'static str,
     /// Nodes in the scenario.
     pub nodes: usize,
+    /// The constants of the core that the scenario sets; left out if it sets none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tuning: BTreeMap<String, serde_json::Value>,
     /// How long the run lasted, in virtual ms.
     pub ran_ms: f64,
     /// How long it was to last.
@@ -213,6 +218,7 @@ impl Report {
             seed: scenario.seed,
             fidelity: scenario.fidelity.word(),
             nodes: scenario.nodes,
+            tuning: tuning(scenario),
             ran_ms: ms(world.now()),
             lasts_ms: ms(scenario.lasts),
             ended: word,
@@ -236,6 +242,21 @@ impl Report {
             graph,
         }
     }
+}
+
+/// What the scenario sets, as it can be written in another one.
+fn tuning(scenario: &Scenario) -> BTreeMap<String, serde_json::Value> {
+    let tuned = scenario.tuned.iter();
+    tuned
+        .map(|(name, value)| {
+            let json = match value {
+                Value::Time(_) => value.to_string().into(),
+                Value::Number(number) if number.fract() == 0.0 => (*number as i64).into(),
+                Value::Number(number) => (*number).into(),
+            };
+            (name.clone(), json)
+        })
+        .collect()
 }
 
 /// Milliseconds with a resolution of a microsecond.

@@ -112,7 +112,7 @@ pub struct Connected {
     pub conn: ConnId,
     /// The dial it came from; `None` if the peer dialed.
     pub dial: Option<DialId>,
-    /// Whose key the handshake proved.
+    /// The node whose key the handshake proved.
     pub peer: NodeId,
     /// Where the peer is.
     pub remote: SocketAddr,
@@ -124,7 +124,7 @@ pub struct Connected {
     pub replaces: bool,
 }
 
-/// Why a dial came to nothing.
+/// Why a dial failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DialError {
     /// No answer in time.
@@ -165,7 +165,7 @@ pub enum Input {
     Timeout,
     /// A connection is through both Hellos.
     Connected(Box<Connected>),
-    /// A dial came to nothing.
+    /// A dial failed.
     DialFailed(DialId, DialError),
     /// A connection ended.
     Closed(ConnId, Closed),
@@ -179,11 +179,11 @@ pub enum Input {
     Answer(ConnId, Answer, Option<u32>),
     /// The system at the peer's address says that nobody listens there.
     Unreachable(ConnId),
-    /// Say farewell.
+    /// Leave: publish a last record that says so.
     Leave,
 }
 
-/// What the core wants done.
+/// What the transport is to do.
 #[derive(Debug, PartialEq)]
 pub enum Action {
     /// Connect to an address; with `expect`, only if that node answers.
@@ -207,12 +207,12 @@ pub enum Action {
     Close(ConnId, CloseCode, Vec<SocketAddr>),
 }
 
-/// Something a person would like to read in the log.
+/// Something for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A link stands.
     Linked {
-        /// With whom.
+        /// The peer.
         peer: NodeId,
         /// Where.
         remote: SocketAddr,
@@ -223,7 +223,7 @@ pub enum Event {
     },
     /// A link is gone.
     Unlinked {
-        /// With whom.
+        /// The peer.
         peer: NodeId,
         /// Why, in words.
         why: String,
@@ -238,7 +238,7 @@ pub enum Event {
     Up(NodeId),
     /// A node can't be reached any more.
     Unreachable(NodeId),
-    /// A node said farewell.
+    /// A node left gracefully.
     Left(NodeId),
     /// This node has lost every link.
     CutOff,
@@ -261,7 +261,7 @@ pub enum Event {
     Rejected {
         /// The counter.
         what: &'static str,
-        /// From whom.
+        /// The peer that sent it.
         peer: NodeId,
         /// The details.
         why: String,

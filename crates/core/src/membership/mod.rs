@@ -16,18 +16,19 @@
 //! - [`view`]: the newest record of every node, who is up, digests. It knows no other owner; all of them read it.
 //! - [`links`]: the links, their connections, collisions, damping; is each link alive. It knows no other owner.
 //! - `gossip`: what each neighbour may lack and is to be sent. It reads the links, and alone puts records into the view.
-//! - [`overlay`]: whom to link with, where nodes might be, dials under way. It reads view and links, and returns a plan.
+//! - `overlay`: whom to link with, where nodes might be, dials under way. It reads view and links, and returns a plan.
 //! - `own_record`: what this node says of itself, and when. It reads the links.
 //!
 //! Beside them are `pace` (every wait that depends on the network's size), `tuning` (all tuned constants), `out` (what comes
 //! out) and `interface` (the types of what goes in and comes out).
 
+pub mod bench_support;
 mod coordinator;
 mod gossip;
 mod interface;
 pub mod links;
 mod out;
-pub mod overlay;
+mod overlay;
 mod own_record;
 mod pace;
 #[cfg(test)]
@@ -46,7 +47,7 @@ pub use links::detector::{LONGEST_INTERVAL, SLOWEST_VERDICT};
 pub use overlay::MAX_QUEUE as MAX_DIAL_QUEUE;
 pub use overlay::candidates::MAX_REMEMBERED;
 pub use tuning::{Constant, Kind, Tuning, TuningError, Value};
-pub use view::{Ids, MAX_NODES};
+pub use view::{Ids, MAX_NODES, ring_position};
 
 /// The time since the node's start. One clock for all of the core; it never goes back.
 pub type Time = Duration;

@@ -1,7 +1,6 @@
 //! Connections come and go, and links with them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::Core;
 use crate::membership::Time;
@@ -9,9 +8,6 @@ use crate::membership::interface::{Action, Closed, ConnId, Connected, Event};
 use crate::membership::links::{Meeting, Remains};
 use crate::membership::overlay::LinkEnd;
 use crate::wire::{CloseCode, Hello, Message, NodeId};
-
-/// A link that ends so soon is followed by a pause before the next dial.
-const SHORT_LIVED: Duration = Duration::from_secs(3);
 
 /// A link that is no longer in use.
 #[derive(Debug)]
@@ -237,9 +233,10 @@ impl Core {
         {
             LinkEnd::GivenUp
         } else {
+            let lived = now.saturating_sub(link.adopted());
             LinkEnd::Broken {
                 was_listed: link.is_listed(),
-                short_lived: now.saturating_sub(link.adopted()) < SHORT_LIVED,
+                short_lived: lived < self.config.tuning.coordinator.short_lived,
             }
         };
         // A leave message may overtake the record that says so; the log believes it, the rest waits for the signature.

@@ -1,5 +1,5 @@
-//! The coordinator: the only part of the core that knows all owners. It hands each input to the owner that it is for, and tells
-//! the others what came of it.
+//! The coordinator: the only part of the core that knows all owners. It hands each input to its owner, and tells the others the
+//! result.
 
 /// What a plan is made from: the view and the links as they are now. It borrows no other owner.
 macro_rules! seen {
@@ -36,13 +36,6 @@ use super::view::{Derived, Ids, Index, View};
 use crate::record::{Record, Signer};
 use crate::snapshot::Changes;
 use crate::wire::{CloseCode, Message, NodeId, ViewDigest};
-
-/// How late our own loop may run before nothing that was pending counts against a link any more.
-const TOO_LATE: Duration = Duration::from_millis(500);
-/// How late it may run before what is pending is given that much more time.
-const RATHER_LATE: Duration = Duration::from_millis(30);
-/// How long the last messages may take on a lossy link, as they may have to be sent again.
-const LEAVE_PATIENCE: Duration = Duration::from_millis(250);
 
 /// See the module's documentation.
 pub struct Core {
@@ -239,9 +232,9 @@ impl Core {
     /// How long to wait, after all is handed to the transport, before the connections may be closed: on a lossy link the last message
     /// may have to be sent again.
     #[must_use]
-    pub fn farewell_patience(&self) -> Duration {
+    pub fn leave_patience(&self) -> Duration {
         if self.links.have_lost() {
-            LEAVE_PATIENCE
+            self.config.tuning.coordinator.leave_patience
         } else {
             Duration::ZERO
         }
@@ -251,10 +244,11 @@ impl Core {
     fn make_up_for_lateness(&mut self, now: Time) {
         let late = self.promised.take();
         let late = late.map_or(Time::ZERO, |promised| now.saturating_sub(promised));
-        if late > TOO_LATE {
+        let tuning = &self.config.tuning.coordinator;
+        if late > tuning.too_late {
             self.links.forgive(now);
             self.gossip.forgive(now);
-        } else if late > RATHER_LATE {
+        } else if late > tuning.rather_late {
             self.links.extend(late);
         }
     }

@@ -1,8 +1,8 @@
-//! Where nodes can be dialed: what their records say, and what the candidates remembers beside that.
+//! Where nodes can be dialed: what their records say, and what the candidates remember beside that.
 //!
-//! Of a node that is up the record is at hand, so the candidates remembers it only where it knows more: an address that worked and is not the
-//! first one published, one that failed, one that was published before. What it would remember of the others is made from the record
-//! when it is wanted: when the node goes down, and when memory is written.
+//! Of a node that is up the record is at hand, so the candidates remember it only where they know more: an address that worked and is not the
+//! first one published, one that failed, one that was published before. What they would remember of the others is made from the record
+//! when it is needed: when the node goes down, and when memory is written.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -79,7 +79,7 @@ impl Overlay {
         }
     }
 
-    /// Lets the candidates forget a node that is up, where it knows no more than the record says.
+    /// Lets the candidates forget a node that is up, where they know no more than the record says.
     pub(in crate::membership) fn let_go(&mut self, id: NodeId, view: &View) {
         if let Some(entry) = view.up_entry(&id) {
             let addrs = published_in(entry);
@@ -120,7 +120,7 @@ impl Overlay {
         }
     }
 
-    /// A node came up, or went down: from then on the candidates has to know where it was.
+    /// A node came up, or went down: from then on the candidates have to know where it was.
     pub(in crate::membership) fn remember_flip(&mut self, now: Time, index: Index, view: &View) {
         let entry = view.entry(index);
         let id = entry.record.id();

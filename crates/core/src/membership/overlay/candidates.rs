@@ -1,17 +1,18 @@
-//! What is missing and where it might be: configured targets and remembered nodes.
+//! The candidates: configured targets and remembered nodes, with the addresses at which they might be.
 //!
-//! A lost neighbour is redialed by its former neighbours at once and then after 1, 2 and 4 s. After that it joins the pool of what
-//! is missing, from which a node draws every N seconds, N being the number of nodes it can reach: so each part of
-//! a split network makes about one attempt a second, whatever its size, and halves find each other without a storm.
+//! A lost neighbour is redialed by its former neighbours at once and then after 1, 2 and 4 s. After that it is one of the missing
+//! candidates, from which a node draws every N seconds. N is the number of nodes that it can reach: so each part of a split
+//! network makes about one attempt a second, whatever its size, and halves find each other without a storm.
 //!
-//! That has to hold from the first second on, in networks whose nodes all started together, and were split a moment ago. So the way to the
-//! next draw is counted in turns, of which a node makes `1/N` a second while it reaches N nodes, and each begins at a random place of its
-//! first one.
+//! That has to hold from the first second on, also where all nodes started together and where the network was split a moment ago. So the
+//! time to the next draw is counted in turns. A node makes `1/N` turns a second while it reaches N nodes, and begins at a random place
+//! of its first turn.
 //!
-//! Of a node that is up the pool holds nothing that its record says as well (`addresses`).
+//! Nothing is remembered of a node that is up and whose record says the same (`addresses`).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt as _;
@@ -19,25 +20,13 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::membership::Time;
 use crate::membership::interface::{Candidate, Remembered};
+use crate::membership::tuning::Tuning;
 use crate::wire::NodeId;
 
 /// The largest number of nodes remembered: a few hundred bytes each.
 pub const MAX_REMEMBERED: usize = 32_768;
 /// The largest number of addresses remembered for a node.
-pub const MAX_ADDRS_REMEMBERED: usize = 4;
-/// The pauses before a lost neighbour is dialed again.
-const REDIALS: [Duration; 4] = [
-    Duration::ZERO,
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-];
-/// A node lost within this time is as dear as a configured target.
-const LOST_LATELY: Duration = Duration::from_secs(3600);
-/// So many configured targets are dialed at once at a start; the others wait for the draws.
-const FIRST_TARGETS: usize = 32;
-/// A target that failed for this long is tried a tenth as often.
-const GIVEN_UP: Duration = Duration::from_secs(600);
+pub(super) const MAX_ADDRS_REMEMBERED: usize = 4;
 
 #[derive(Debug)]
 struct Target {
@@ -52,10 +41,12 @@ struct Target {
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub struct Candidates {
+pub(super) struct Candidates {
+    tuning: Arc<Tuning>,
     targets: Vec<Target>,
     nodes: BTreeMap<NodeId, Remembered>,
-    redials: BTreeMap<NodeId, (usize, Time)>,
+    /// The next attempts at neighbours that were lost: how many were made, and when the next one is due.
+    redials: BTreeMap<NodeId, (u32, Time)>,
     wheel: Wheel,
     draws: u32,
 }
@@ -83,7 +74,7 @@ impl Wheel {
         left
     }
 
-    /// One more turn, from where the last one ended; whoever comes late skips the turns that it missed.
+    /// Schedules the next draw; missed draws are skipped.
     fn turn(&mut self) {
         self.left = self.left.map(|left| 1.0 - (-left).max(0.0).fract());
     }
@@ -97,9 +88,12 @@ impl Wheel {
 }
 
 impl Candidates {
-    /// A pool of configured targets and what an earlier run remembered.
-    #[must_use]
-    pub fn new(targets: &[SocketAddr], remembered: Vec<(NodeId, Remembered)>) -> Self {
+    /// The configured targets and the nodes that an earlier run remembered.
+    pub(super) fn new(
+        targets: &[SocketAddr],
+        remembered: Vec<(NodeId, Remembered)>,
+        tuning: Arc<Tuning>,
+    ) -> Self {
         let targets = targets
             .iter()
             .map(|&addr| Target {
@@ -112,6 +106,7 @@ impl Candidates {
             .collect();
         let nodes = remembered.into_iter().take(MAX_REMEMBERED).collect();
         Self {
+            tuning,
             targets,
             nodes,
             redials: BTreeMap::new(),
@@ -121,26 +116,27 @@ impl Candidates {
     }
 
     /// Everything remembered, in the order of the ids.
-    #[must_use]
-    pub fn nodes(&self) -> &BTreeMap<NodeId, Remembered> {
+    pub(super) fn nodes(&self) -> &BTreeMap<NodeId, Remembered> {
         &self.nodes
     }
 
-    /// Configured targets, a few dozen of them, and the eight nodes seen last: what a start dials at once.
-    #[must_use]
-    pub fn first_dials(&self) -> Vec<Candidate> {
+    /// What a start dials at once: configured targets, and the nodes seen last, of each only so many.
+    pub(super) fn first_dials(&self) -> Vec<Candidate> {
         let mut known: Vec<_> = self.nodes.iter().filter(|(_, node)| !node.left).collect();
         known.sort_by_key(|(id, node)| (std::cmp::Reverse(node.last_seen_ms), **id));
-        let remembered = known.into_iter().take(8).filter_map(|(id, node)| {
-            Some(Candidate {
-                id: Some(*id),
-                addr: *node.addrs.first()?,
-            })
-        });
+        let remembered = known
+            .into_iter()
+            .take(self.tuning.overlay.first_remembered)
+            .filter_map(|(id, node)| {
+                Some(Candidate {
+                    id: Some(*id),
+                    addr: *node.addrs.first()?,
+                })
+            });
         let mut candidates: Vec<Candidate> = self
             .targets
             .iter()
-            .take(FIRST_TARGETS)
+            .take(self.tuning.overlay.first_targets)
             .map(|target| Candidate {
                 id: None,
                 addr: target.addr,
@@ -155,7 +151,7 @@ impl Candidates {
     }
 
     /// Notes where a node that is, or was, up can be dialed.
-    pub fn learn(&mut self, id: NodeId, addrs: &[SocketAddr], now_ms: u64, left: bool) {
+    pub(super) fn learn(&mut self, id: NodeId, addrs: &[SocketAddr], now_ms: u64, left: bool) {
         if !self.nodes.contains_key(&id) && self.nodes.len() >= MAX_REMEMBERED {
             let oldest = self
                 .nodes
@@ -184,7 +180,7 @@ impl Candidates {
     }
 
     /// Forgets a node that is up, where nothing is remembered of it but the addresses that it publishes.
-    pub fn let_go(&mut self, id: &NodeId, published: &[SocketAddr]) {
+    pub(super) fn let_go(&mut self, id: &NodeId, published: &[SocketAddr]) {
         let plain = self.nodes.get(id).is_some_and(|node| {
             node.addrs == published && node.lost_at.is_none() && node.failures == 0 && !node.left
         });
@@ -194,7 +190,7 @@ impl Candidates {
     }
 
     /// An address worked for this node: it comes first from now on.
-    pub fn worked(&mut self, id: NodeId, addr: SocketAddr, now_ms: u64) {
+    pub(super) fn worked(&mut self, id: NodeId, addr: SocketAddr, now_ms: u64) {
         self.learn(id, &[], now_ms, false);
         let node = self.nodes.get_mut(&id).expect("just learned");
         node.addrs.retain(|other| *other != addr);
@@ -214,7 +210,7 @@ impl Candidates {
     }
 
     /// A dial failed. `other_key`: somebody else answered there, so the address is unlearned for the id it was dialed for.
-    pub fn failed(&mut self, candidate: Candidate, now: Time, other_key: bool) {
+    pub(super) fn failed(&mut self, candidate: Candidate, now: Time, other_key: bool) {
         if let Some(node) = candidate.id.and_then(|id| self.nodes.get_mut(&id)) {
             node.failures = node.failures.saturating_add(1);
             if other_key {
@@ -238,7 +234,7 @@ impl Candidates {
     }
 
     /// The address turned out to be our own: it is no target. Returns whether it was one.
-    pub fn is_own(&mut self, addr: SocketAddr) -> bool {
+    pub(super) fn is_own(&mut self, addr: SocketAddr) -> bool {
         let mut was = false;
         for target in self
             .targets
@@ -255,7 +251,7 @@ impl Candidates {
     }
 
     /// A neighbour was lost: redial it soon, and keep it in mind for an hour.
-    pub fn lost(&mut self, id: NodeId, now: Time) {
+    pub(super) fn lost(&mut self, id: NodeId, now: Time) {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.lost_at = Some(now);
         }
@@ -263,7 +259,7 @@ impl Candidates {
     }
 
     /// A node said that it leaves.
-    pub fn left(&mut self, id: &NodeId) {
+    pub(super) fn left(&mut self, id: &NodeId) {
         self.redials.remove(id);
         if let Some(node) = self.nodes.get_mut(id) {
             node.left = true;
@@ -273,21 +269,19 @@ impl Candidates {
 
     /// The number of nodes that can be reached changed, and with it the pace of the draws: a node that was just cut off must
     /// not wait as long as the network was large.
-    pub fn reach_changed(&mut self, now: Time, up: usize, rng: &mut ChaCha8Rng) {
+    pub(super) fn reach_changed(&mut self, now: Time, up: usize, rng: &mut ChaCha8Rng) {
         self.wheel.go_on(now, up, rng);
     }
 
     /// When [`Self::poll`] has something to do.
-    #[must_use]
-    pub fn deadline(&self) -> Time {
+    pub(super) fn deadline(&self) -> Time {
         let redial = self.redials.values().map(|(_, due)| *due).min();
         let draw = self.wheel.due();
         redial.map_or(draw, |redial| redial.min(draw))
     }
 
-    /// Whom to dial now. `up` counts the nodes that can be reached, `missing` tells whether a node is one to look for (not up, or
-    /// up without a link that is wanted).
-    pub fn poll(
+    /// The candidates to dial now. `up` is the number of nodes that can be reached; `missing` tells whether a node is to be looked for.
+    pub(super) fn poll(
         &mut self,
         now: Time,
         up: usize,
@@ -309,7 +303,7 @@ impl Candidates {
         missing: impl Fn(Option<NodeId>, SocketAddr) -> bool,
     ) -> Vec<Candidate> {
         let mut candidates = Vec::new();
-        let nodes = &self.nodes;
+        let (nodes, tuning) = (&self.nodes, &self.tuning.overlay);
         self.redials.retain(|id, (attempt, due)| {
             if *due > now {
                 return true;
@@ -325,9 +319,10 @@ impl Candidates {
                 });
             }
             *attempt += 1;
-            let Some(pause) = REDIALS.get(*attempt) else {
+            if *attempt == tuning.redials {
                 return false;
-            };
+            }
+            let pause = doubled(tuning.first_redial, *attempt - 1);
             *due = now + pause.mul_f64(rng.random_range(0.75..1.25));
             true
         });
@@ -342,6 +337,7 @@ impl Candidates {
         missing: impl Fn(Option<NodeId>, SocketAddr) -> bool,
     ) -> Option<Candidate> {
         self.draws = self.draws.wrapping_add(1);
+        let tuning = &self.tuning.overlay;
         let mut dear: Vec<(Candidate, f64)> = Vec::new();
         for target in self
             .targets
@@ -350,15 +346,22 @@ impl Candidates {
         {
             let given_up = target
                 .failing_since
-                .is_some_and(|since| now.saturating_sub(since) >= GIVEN_UP);
+                .is_some_and(|since| now.saturating_sub(since) >= tuning.target_given_up);
             let candidate = Candidate {
                 id: None,
                 addr: target.addr,
             };
-            dear.push((candidate, if given_up { 0.1 } else { 1.0 }));
+            dear.push((
+                candidate,
+                if given_up {
+                    tuning.given_up_weight
+                } else {
+                    1.0
+                },
+            ));
         }
         let mut rest: Vec<(Candidate, f64)> = Vec::new();
-        // Whoever is up was seen last of all, and most of them are not in here.
+        // Nodes that are up were seen last of all, and most of them are not remembered here.
         let there = |(id, node): &(&NodeId, &Remembered)| {
             let addr = node.addrs.first();
             addr.is_some_and(|&addr| !missing(Some(**id), addr))
@@ -378,7 +381,7 @@ impl Candidates {
             };
             if node
                 .lost_at
-                .is_some_and(|at| now.saturating_sub(at) < LOST_LATELY)
+                .is_some_and(|at| now.saturating_sub(at) < tuning.lost_lately)
             {
                 dear.push((candidate, 0.5_f64.powi(node.failures.min(6).cast_signed())));
             } else {
@@ -403,6 +406,11 @@ impl Candidates {
         nodes.sort_by_key(|(id, node)| (std::cmp::Reverse(node.last_seen_ms), **id));
         nodes
     }
+}
+
+/// A pause that doubles with each time.
+pub(super) fn doubled(first: Duration, times: u32) -> Duration {
+    first.saturating_mul(1 << times.min(30))
 }
 
 /// Draws by weight; where the weights add up to less than one, the rest of the probability is for nothing.

@@ -1,29 +1,24 @@
-//! Dials: those under way, those that wait for their turn, and whom to leave alone for a while.
+//! Dials: those under way, those in the queue, and the pauses after those that failed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 
+use super::candidates::doubled;
 use super::{Overlay, Seen};
 use crate::membership::Time;
-use crate::membership::interface::Candidate;
-use crate::membership::interface::{Action, DialError, DialId, Event};
+use crate::membership::interface::{Action, Candidate, DialError, DialId, Event};
 use crate::membership::out::Out;
+use crate::membership::tuning::Tuning;
 use crate::membership::view::{MAX_NODES, View};
 use crate::wire::{CloseCode, MAX_ALTERNATIVES, NodeId, dialable};
 
 /// Alternatives to a full node that are followed at a time.
 const MAX_FOLLOWED: usize = 8;
-/// The pause after a dial of a wanted neighbour failed, doubling.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// The most dials that wait for their turn.
 pub const MAX_QUEUE: usize = 256;
-/// A dial that takes longer than this may be one to a dead node: where we lost a link lately, it is no longer waited for.
-const SLOW_DIAL: Duration = Duration::from_secs(1);
-
 /// A dial under way.
 #[derive(Debug)]
 struct Dialing {
@@ -33,29 +28,21 @@ struct Dialing {
     since: Time,
 }
 
-impl Dialing {
-    fn slow_at(&self) -> Time {
-        self.since + SLOW_DIAL
-    }
-
-    fn is_slow(&self, now: Time) -> bool {
-        now >= self.slow_at()
-    }
-}
-
 /// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Dials {
+    tuning: Arc<Tuning>,
     under_way: BTreeMap<DialId, Dialing>,
     queue: VecDeque<(Candidate, u32)>,
     counter: u64,
-    /// When a node may be dialed again as a wanted neighbour, and how often that failed in a row.
+    /// When a node may be dialed again as a neighbour, and how often that failed in a row.
     retries: BTreeMap<NodeId, (Time, u32)>,
 }
 
 impl Dials {
-    pub(super) fn new(first: Vec<Candidate>) -> Self {
+    pub(super) fn new(first: Vec<Candidate>, tuning: Arc<Tuning>) -> Self {
         Self {
+            tuning,
             under_way: BTreeMap::new(),
             queue: first.into_iter().map(|candidate| (candidate, 0)).collect(),
             counter: 0,
@@ -76,12 +63,11 @@ impl Dials {
         self.under_way.values().map(|dialing| dialing.candidate)
     }
 
-    /// How many nodes that are wanted as neighbours are being dialed, or wait for it. Where slow dials are not waited for, they don't
-    /// count.
-    pub(super) fn wanted(&self, now: Time, patient: bool) -> usize {
+    /// How many neighbours are being dialed or wait for it. Slow dials count only if the node is `patient`.
+    pub(super) fn pending(&self, now: Time, patient: bool) -> usize {
         let named = self.under_way.values();
         let named = named.filter(|dialing| dialing.candidate.id.is_some());
-        let counted = named.filter(|dialing| patient || !dialing.is_slow(now));
+        let counted = named.filter(|dialing| patient || now < self.slow_at(dialing));
         counted.count() + self.queue.len()
     }
 
@@ -98,40 +84,47 @@ impl Dials {
         all.any(|candidate| candidate.addr == addr)
     }
 
-    /// Whether that node has been dialed for long, without an answer.
+    /// Whether a dial to that node is a slow one.
     pub(super) fn is_slow_to(&self, now: Time, id: &NodeId) -> bool {
         let mut slow = self
             .under_way
             .values()
-            .filter(|dialing| dialing.is_slow(now));
+            .filter(|dialing| now >= self.slow_at(dialing));
         slow.any(|dialing| dialing.candidate.id == Some(*id))
     }
 
-    /// When the next dial of a wanted neighbour becomes a slow one.
+    /// When a dial becomes a slow one.
+    fn slow_at(&self, dialing: &Dialing) -> Time {
+        dialing.since + self.tuning.overlay.slow_dial
+    }
+
+    /// When the next dial of a neighbour becomes a slow one.
     pub(super) fn next_slow(&self, now: Time) -> Option<Time> {
         let named = |dialing: &&Dialing| dialing.candidate.id.is_some();
-        let slow_at = self.under_way.values().filter(named).map(Dialing::slow_at);
+        let named = self.under_way.values().filter(named);
+        let slow_at = named.map(|dialing| self.slow_at(dialing));
         slow_at.filter(|at| *at > now).min()
     }
 
-    /// Until when a wanted neighbour is left alone, if it is.
+    /// Until when that node is not dialed as a neighbour, if a dial failed lately.
     pub(super) fn rests_until(&self, now: Time, id: &NodeId) -> Option<Time> {
         let (at, _) = self.retries.get(id)?;
         (*at > now).then_some(*at)
     }
 
-    /// Leaves a wanted neighbour alone for a while, longer each time.
+    /// Does not dial that node as a neighbour for a while, which doubles each time.
     pub(super) fn back_off(&mut self, now: Time, id: NodeId) {
         let failures = self.retries.get(&id).map_or(0, |(_, failures)| *failures);
-        let pause = FIRST_RETRY * (1 << failures.min(6));
-        let again = now + pause.min(LONGEST_RETRY);
+        let tuning = &self.tuning.overlay;
+        let pause = doubled(tuning.first_retry, failures);
+        let again = now + pause.min(tuning.longest_retry);
         self.retries.insert(id, (again, failures + 1));
         if self.retries.len() > MAX_NODES {
             self.retries.pop_first();
         }
     }
 
-    /// What failed before says nothing about now.
+    /// Forgets the failures of that node: it came into view, or its link had lasted.
     pub(super) fn forgive(&mut self, id: &NodeId) {
         self.retries.remove(id);
     }
@@ -214,7 +207,7 @@ impl Overlay {
                 since: now,
             };
             if candidate.id.is_some() {
-                self.plan_by(dialing.slow_at());
+                self.plan_by(self.dials.slow_at(&dialing));
             }
             self.dials.under_way.insert(dial, dialing);
             out.act(Action::Dial {

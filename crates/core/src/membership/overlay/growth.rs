@@ -3,22 +3,9 @@
 use std::time::Duration;
 
 use crate::membership::Time;
-use crate::membership::pace::Tuning as Pace;
+use crate::membership::tuning::Tuning as All;
+use crate::membership::tuning::overlay::Tuning;
 use crate::membership::view::{Flip, MAX_NODES};
-
-/// Nodes that still come after this time are no start: in a large network some always come and go, and the others need their links.
-const LONGEST_GROWTH: Duration = Duration::from_secs(10);
-/// Up to this many nodes nobody waits: a handful of nodes is meshed at once.
-const FEW_NODES: usize = 6;
-/// A network that grew no more for this long has made most of its links: so long after it counted as grown, and no sooner than that
-/// after the last newcomer.
-const SHAPED_AFTER: Duration = Duration::from_millis(700);
-const SHAPED: Duration = Duration::from_millis(1500);
-/// A collapse: one part in so many of the network went out of view at once.
-const COLLAPSE: usize = 32;
-/// No link is given up for this long after one. (Without it, 7000 views of which 3000 nodes had died were almost exact after 8.5 s,
-/// when the first links were given up, and exact after 12.1 s.)
-const AFTER_COLLAPSE: Duration = Duration::from_secs(4);
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
@@ -44,38 +31,40 @@ impl Growth {
     }
 
     /// Nodes came into view, and went; `up` are in view now.
-    pub(super) fn note(&mut self, now: Time, flips: &[Flip], up: usize, pace: &Pace) {
+    pub(super) fn note(&mut self, now: Time, flips: &[Flip], up: usize, all: &All) {
         if flips.iter().any(|flip| flip.up) {
-            if now >= self.grew + pace.growing(up) {
+            if now >= self.grew + all.pace.growing(up) {
                 self.grows_since = now;
             }
             self.grew = now;
         }
         let gone = flips.iter().filter(|flip| !flip.up).count();
-        if gone * COLLAPSE >= up + gone {
+        if gone * all.overlay.collapse >= up + gone {
             self.collapsed = Some(now);
         }
     }
 
     /// When the network will have grown no more for so long, or no longer counts as one that starts up.
-    fn grown(&self, calm: Duration) -> Time {
-        (self.grew + calm).min(self.grows_since + LONGEST_GROWTH)
+    fn grown(&self, calm: Duration, tuning: &Tuning) -> Time {
+        (self.grew + calm).min(self.grows_since + tuning.longest_growth)
     }
 
     /// Until when the network seems to be starting up around us, if it does: nodes still come into view, and more than a handful. The shape
     /// is made once they have come, since links made before would mostly be given up again.
-    pub(super) fn grows_until(&self, now: Time, up: usize, pace: &Pace) -> Option<Time> {
-        let until = self.grown(pace.growing(up));
-        (up > FEW_NODES && now < until).then_some(until)
+    pub(super) fn grows_until(&self, now: Time, up: usize, all: &All) -> Option<Time> {
+        let until = self.grown(all.pace.growing(up), &all.overlay);
+        (up > all.overlay.few_nodes && now < until).then_some(until)
     }
 
     /// When the network will have made most of its links, if it grows no more.
-    pub(super) fn shaped(&self, up: usize, pace: &Pace) -> Time {
-        self.grown((pace.growing(up) + SHAPED_AFTER).max(SHAPED))
+    pub(super) fn shaped(&self, up: usize, all: &All) -> Time {
+        let tuning = &all.overlay;
+        let calm = (all.pace.growing(up) + tuning.shaped_after).max(tuning.shaped);
+        self.grown(calm, tuning)
     }
 
     /// Until when no link is given up since a good part of the network is gone.
-    pub(super) fn settles(&self, now: Time) -> Time {
-        self.collapsed.map_or(now, |at| at + AFTER_COLLAPSE)
+    pub(super) fn settles(&self, now: Time, tuning: &Tuning) -> Time {
+        self.collapsed.map_or(now, |at| at + tuning.after_collapse)
     }
 }

@@ -1,4 +1,4 @@
-//! Whom to link with, where they might be, and the dials that this takes.
+//! Which nodes to link with, at which addresses, and the dials that this takes.
 //!
 //! Up to [`full_mesh`](super::Config::full_mesh) nodes, every node links with every other. Above that a node keeps about
 //! [`degree_target`](super::Config::degree_target) links, counted both ways: to its two successors on a ring of hashed ids (`ring`), so
@@ -8,7 +8,7 @@
 //! This owner reads the view and the links, and changes neither: it returns a [`Plan`].
 
 mod addresses;
-pub mod candidates;
+pub(super) mod candidates;
 mod dials;
 mod growth;
 mod plan;
@@ -88,17 +88,19 @@ pub(super) struct Overlay {
 impl Overlay {
     /// At time zero, configured targets and the nodes seen last wait to be dialed.
     pub(super) fn new(me: NodeId, config: Arc<Config>) -> Self {
-        let candidates = Candidates::new(&config.targets, config.remembered.clone());
+        let tuning = config.tuning.clone();
+        let remembered = config.remembered.clone();
+        let candidates = Candidates::new(&config.targets, remembered, tuning.clone());
         Self {
             me,
-            dials: Dials::new(candidates.first_dials()),
+            dials: Dials::new(candidates.first_dials(), tuning.clone()),
             candidates,
             ring: Ring::new(&me),
             growth: Growth::default(),
             full_mesh: true,
             plan_due: None,
             prune_due: Time::ZERO,
-            tuning: config.tuning.clone(),
+            tuning,
             config,
         }
     }
@@ -131,7 +133,7 @@ impl Overlay {
 
     /// When the network will have made most of its links, if it grows no more.
     pub(super) fn shaped(&self, up: usize) -> Time {
-        self.growth.shaped(up, &self.tuning.pace)
+        self.growth.shaped(up, &self.tuning)
     }
 
     /// Looks at the neighbour set soon: at once in a small network, a little later where a look is expensive.
@@ -155,7 +157,7 @@ impl Overlay {
         self.ring.follow(view, flips);
         self.candidates.reach_changed(now, up, rng);
         self.plan_soon(now, up);
-        self.growth.note(now, flips, up, &self.tuning.pace);
+        self.growth.note(now, flips, up, &self.tuning);
         for flip in flips {
             self.remember_flip(now, flip.index, view);
             if flip.up {
@@ -231,8 +233,8 @@ impl Overlay {
         self.start_dials(seen, out);
     }
 
-    /// Whom a peer that was refused may try instead: nodes with few links. The order of the ring is as good as random, and the same for all
-    /// who ask: the peer spreads the load by its own position.
+    /// The addresses that a refused peer may try instead, of nodes with few links. The order of the ring is as good as random, and the same for all
+    /// that ask: each peer begins at its own position, which spreads the load.
     pub(super) fn alternatives(&self, peer: &NodeId, view: &View) -> Vec<SocketAddr> {
         plan::alternatives(self.me, peer, view)
             .into_iter()
@@ -241,3 +243,6 @@ impl Overlay {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,6 @@
-//! The plan: whom to link with, and which links to give up.
+//! The plan: which nodes to link with, and which links to give up.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
@@ -13,42 +12,21 @@ use crate::membership::links::Link;
 use crate::membership::view::{View, ring_position};
 use crate::wire::NodeId;
 
-/// While the network grows, a node keeps this many links, of which it dialed this many.
-const LEAST_WHILE_GROWING: usize = 3;
-const LEAST_DIALED_WHILE_GROWING: usize = 1;
-/// A node keeps at least this many links that it dialed itself: whoever dials enough could surround it otherwise.
-const LEAST_DIALED: usize = 3;
-/// A node is content with this many links fewer than its target, and looks for more only below that, or below the second figure.
-const CONTENT_BELOW_TARGET: usize = 2;
-const LEAST_LINKS: usize = 3;
-/// A full mesh that was given up comes back only this many nodes further down: a node that comes and goes must not make all others mesh
-/// and prune.
-const MESH_SLACK: usize = 2;
-/// In a full mesh the node with the lower id dials; the other waits this long for it.
-const COURTESY: Duration = Duration::from_millis(400);
-/// While links are missing, the set is looked at again after this time.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// A node gives links up when it has this many more than it aims at: fewer are not worth the records that tell of it.
-const TOO_MANY: usize = 3;
-/// A link younger than this is not given up as superfluous.
-const SETTLED: Duration = Duration::from_secs(3);
-/// No more than one link is given up in this time.
-const PRUNE_EVERY: Duration = Duration::from_millis(300);
-/// How many random nodes are looked at to find one with few links.
-const SAMPLE: usize = 3;
-
 impl Overlay {
-    /// Looks at the neighbour set, if that is due: puts the dials that are missing into the queue, and tells which links to give up.
+    /// Looks at the neighbour set, if that is due: queues the dials that are missing, and returns which links to give up.
     pub(in crate::membership) fn plan(&mut self, seen: &Seen<'_>, rng: &mut ChaCha8Rng) -> Plan {
         let mut plan = Plan::default();
         if self.plan_due.is_none_or(|due| due > seen.now) {
             return plan;
         }
         self.plan_due = None;
+        let tuning = self.tuning.clone();
+        let tuned = &tuning.overlay;
         let up = seen.view.up_count();
         self.choose_shape(up);
-        if let Some(until) = self.growth.grows_until(seen.now, up, &self.tuning.pace) {
-            self.fill(seen, LEAST_WHILE_GROWING, LEAST_DIALED_WHILE_GROWING, rng);
+        if let Some(until) = self.growth.grows_until(seen.now, up, &self.tuning) {
+            let (least, dialed) = (tuned.least_while_growing, tuned.least_dialed_while_growing);
+            self.fill(seen, least, dialed, rng);
             self.plan_by(until);
         } else if self.full_mesh {
             self.mesh(seen);
@@ -57,8 +35,13 @@ impl Overlay {
             let content = self
                 .config
                 .degree_target
-                .saturating_sub(CONTENT_BELOW_TARGET);
-            self.fill(seen, content.max(LEAST_LINKS), LEAST_DIALED, rng);
+                .saturating_sub(tuned.content_below_target);
+            self.fill(
+                seen,
+                content.max(tuned.least_links),
+                tuned.least_dialed,
+                rng,
+            );
             self.prune(seen, &mut plan);
             if let Some(at) = self.dials.next_slow(seen.now) {
                 self.plan_by(at);
@@ -71,7 +54,9 @@ impl Overlay {
         let most = if self.full_mesh {
             self.config.full_mesh
         } else {
-            self.config.full_mesh.saturating_sub(MESH_SLACK)
+            self.config
+                .full_mesh
+                .saturating_sub(self.tuning.overlay.mesh_slack)
         };
         self.full_mesh = up <= most;
     }
@@ -84,23 +69,23 @@ impl Overlay {
             let turn = if self.me < id {
                 since
             } else {
-                since + COURTESY
+                since + self.tuning.overlay.courtesy
             };
             if turn <= seen.now {
-                self.want(seen, id);
+                self.request_dial(seen, id);
             } else {
                 self.plan_by(turn);
             }
         }
     }
 
-    /// Our successors, and for each that may be dead the next one in its place. A dead one is in view until all its neighbours have told
-    /// that it is dead, and a network in which a third died would be without its ring for as long.
+    /// Links with our successors on the ring. The next node stands in for a successor that may be dead: a dead one stays in view until all
+    /// its neighbours have reported it, and a network in which a third died would be without its ring for as long.
     fn link_ring(&mut self, seen: &Seen<'_>) {
         let mut sound = 0;
         for id in self.ring.following() {
             if !is_linked(seen, &id) {
-                self.want(seen, id);
+                self.request_dial(seen, id);
             }
             sound += usize::from(!self.is_doubtful(seen, &id));
             if sound == SUCCESSORS {
@@ -109,14 +94,14 @@ impl Overlay {
         }
     }
 
-    /// Whether a node may be dead though it is in view. Only where we lost a link lately: as long as nothing is given up, so no link that
-    /// stands in for another comes and goes.
+    /// Possibly dead though still in view; asked only after a recent loss. No link is given up for as long, so no link that stands in for
+    /// another comes and goes.
     fn is_doubtful(&self, seen: &Seen<'_>, id: &NodeId) -> bool {
         if !self.tuning.pace.is_after_loss(seen.now, seen.last_loss) {
             return false;
         }
         match seen.links.get(id) {
-            // Whatever others say: it answers.
+            // It answers, whatever others report.
             Some(link) if link.is_live() && !link.is_missing() => return false,
             Some(link) if link.is_parked() => return true,
             Some(_) | None => {}
@@ -129,20 +114,20 @@ impl Overlay {
     /// Links with random and near nodes until there are `least`, of which we dialed `dialed`.
     fn fill(&mut self, seen: &Seen<'_>, least: usize, dialed: usize, rng: &mut ChaCha8Rng) {
         let patient = !self.tuning.pace.is_after_loss(seen.now, seen.last_loss);
-        let (degree, wanted) = (seen.links.degree(), self.dials.wanted(seen.now, patient));
-        // Links that others dialed don't count towards the least of our own.
-        let own = dialed.saturating_sub(seen.links.dialed() + wanted);
-        let missing = least.saturating_sub(degree + wanted).max(own);
+        let (degree, pending) = (seen.links.degree(), self.dials.pending(seen.now, patient));
+        // Links that others dialed do not count towards the least of our own.
+        let own = dialed.saturating_sub(seen.links.dialed() + pending);
+        let missing = least.saturating_sub(degree + pending).max(own);
         for nth in 0..missing {
             let near = (degree + nth) % 2 == 1;
             let pick = if near { self.nearest(seen) } else { None };
             let Some(id) = pick.or_else(|| self.random_with_room(seen, rng)) else {
                 break;
             };
-            self.want(seen, id);
+            self.request_dial(seen, id);
         }
         if missing > 0 {
-            self.plan_by(seen.now + LOOK_AGAIN);
+            self.plan_by(seen.now + self.tuning.overlay.look_again);
         }
     }
 
@@ -159,7 +144,7 @@ impl Overlay {
         let all = seen.view.records_up().map(|record| record.id());
         let mut ids: Vec<NodeId> = all.filter(|id| self.is_pickable(seen, id)).collect();
         let mut sample = Vec::new();
-        while sample.len() < SAMPLE && !ids.is_empty() {
+        while sample.len() < self.tuning.overlay.sample && !ids.is_empty() {
             sample.push(ids.swap_remove(rng.random_range(0..ids.len())));
         }
         sample
@@ -167,7 +152,7 @@ impl Overlay {
             .min_by_key(|id| (self.is_doubtful(seen, id), published_degree(seen.view, id)))
     }
 
-    /// The neighbour of a neighbour with the shortest path through a neighbour: its distance is not known, but bounded.
+    /// Of our neighbours' neighbours, the one with the shortest path through a neighbour: that path bounds its unknown distance.
     fn nearest(&self, seen: &Seen<'_>) -> Option<NodeId> {
         let view = seen.view;
         let mut best: Option<(u32, NodeId)> = None;
@@ -195,8 +180,8 @@ impl Overlay {
         best.map(|(_, id)| id)
     }
 
-    /// Dials a node that is up, unless that is under way or failed lately.
-    fn want(&mut self, seen: &Seen<'_>, id: NodeId) {
+    /// Queues a dial of a node that is up, unless one is under way or failed lately.
+    fn request_dial(&mut self, seen: &Seen<'_>, id: NodeId) {
         if let Some(at) = self.dials.rests_until(seen.now, &id) {
             self.plan_by(at);
         } else if !self.dials.includes(&id)
@@ -207,17 +192,17 @@ impl Overlay {
     }
 
     /// Chooses the links that this node could do without, and one to give up that the other end could do without as well. The lower id
-    /// does the closing, so that the two ends never give up two links for one.
+    /// closes the link, so that the two ends never give up two links for one.
     fn prune(&mut self, seen: &Seen<'_>, plan: &mut Plan) {
         let now = seen.now;
         let settled = self
             .tuning
             .pace
             .loss_settles(now, seen.last_loss)
-            .max(self.growth.settles(now));
+            .max(self.growth.settles(now, &self.tuning.overlay));
         let degree = seen.links.degree();
         let excess = match degree.saturating_sub(self.config.degree_target) {
-            few if few < TOO_MANY => 0,
+            few if few < self.tuning.overlay.too_many => 0,
             _ if settled > now => {
                 self.plan_by(settled);
                 0
@@ -226,7 +211,13 @@ impl Overlay {
         };
         let superfluous = self.excess_links(seen, excess);
         if excess > 0 {
-            self.plan_by(now + SETTLED.max(PRUNE_EVERY));
+            self.plan_by(
+                now + self
+                    .tuning
+                    .overlay
+                    .settled
+                    .max(self.tuning.overlay.prune_every),
+            );
             if self.prune_due > now {
                 self.plan_by(self.prune_due);
             } else {
@@ -237,7 +228,7 @@ impl Overlay {
                 let mut agreed = marked.filter(|link| link.is_superfluous_to_peer());
                 let agreed = agreed.find(|link| self.me < link.peer()).map(Link::peer);
                 if agreed.is_some() {
-                    self.prune_due = now + PRUNE_EVERY;
+                    self.prune_due = now + self.tuning.overlay.prune_every;
                     self.plan_by(self.prune_due);
                 }
                 plan.give_up = agreed;
@@ -253,13 +244,13 @@ impl Overlay {
             return BTreeSet::new();
         }
         let ring = self.ring.neighbors();
-        let spares_dialed = seen.links.dialed() > LEAST_DIALED;
+        let spares_dialed = seen.links.dialed() > self.tuning.overlay.least_dialed;
         let mut candidates: Vec<(usize, u32, NodeId)> = seen
             .links
             .listed()
             .filter(|link| !ring.contains(&link.peer()))
             .filter(|link| !link.is_dialed() || spares_dialed)
-            .filter(|link| seen.now.saturating_sub(link.since()) >= SETTLED)
+            .filter(|link| seen.now.saturating_sub(link.since()) >= self.tuning.overlay.settled)
             .map(|link| {
                 let length = link.rtt_us().unwrap_or(u32::MAX).max(1).ilog2();
                 (
@@ -285,7 +276,7 @@ fn published_degree(view: &View, id: &NodeId) -> usize {
     record.map_or(0, |record| record.body().links.len())
 }
 
-/// Whether a neighbour of that node has told since its last record that it suspects their link, or has it no longer.
+/// Whether a neighbour of that node reports the link between them as suspect, or lists it no longer, in a newer record than the node's.
 fn is_disowned(view: &View, id: &NodeId) -> bool {
     let short = id.abbreviated();
     let Some(entry) = view.up_entry(id) else {

@@ -5,6 +5,7 @@
 //! has this value, what breaks when it is halved or doubled, and which scenario shows that, as far as that is known. Values that
 //! depend on each other are coupled at compile time, at the end of this file.
 
+pub(super) mod coordinator;
 pub(super) mod gossip;
 pub(super) mod links;
 pub(super) mod overlay;
@@ -30,6 +31,8 @@ pub struct Tuning {
     pub pace: pace::Tuning,
     /// The records of all nodes.
     pub view: view::Tuning,
+    /// What the core does when it ran late, and when it leaves.
+    pub coordinator: coordinator::Tuning,
 }
 
 impl Default for Tuning {
@@ -47,6 +50,7 @@ impl Tuning {
         own_record: own_record::Tuning::DEFAULT,
         pace: pace::Tuning::DEFAULT,
         view: view::Tuning::DEFAULT,
+        coordinator: coordinator::Tuning::DEFAULT,
     };
 
     /// Sets one constant, by the name of its owner and its own, as in `links.parked`.
@@ -63,27 +67,32 @@ impl Tuning {
             "own_record" => self.own_record.set(field, value),
             "pace" => self.pace.set(field, value),
             "view" => self.view.set(field, value),
+            "coordinator" => self.coordinator.set(field, value),
             _ => None,
         };
         set.ok_or_else(unknown)?
+            .map_err(|error| error.owned_by(owner))
     }
 
     /// All constants, owner by owner.
     #[must_use]
     pub fn all() -> Vec<Constant> {
-        let owners: [(&'static str, &[Field]); 6] = [
+        let owners: [(&'static str, &[Field]); 7] = [
             ("links", links::Tuning::FIELDS),
             ("gossip", gossip::Tuning::FIELDS),
             ("overlay", overlay::Tuning::FIELDS),
             ("own_record", own_record::Tuning::FIELDS),
             ("pace", pace::Tuning::FIELDS),
             ("view", view::Tuning::FIELDS),
+            ("coordinator", coordinator::Tuning::FIELDS),
         ];
         let constants = owners.iter().flat_map(|(owner, fields)| {
             fields.iter().map(move |field| Constant {
                 name: format!("{owner}.{}", field.name),
                 kind: field.kind,
                 default: field.default,
+                least: field.least,
+                most: field.most,
                 doc: field.doc,
             })
         });
@@ -100,6 +109,10 @@ pub struct Constant {
     pub kind: Kind,
     /// What a node runs with.
     pub default: Value,
+    /// The least value that a simulation may give it.
+    pub least: Value,
+    /// The greatest value that a simulation may give it.
+    pub most: Value,
     /// What it bounds, and why it has this value.
     pub doc: &'static str,
 }
@@ -110,6 +123,8 @@ pub(super) struct Field {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) default: Value,
+    pub(super) least: Value,
+    pub(super) most: Value,
     pub(super) doc: &'static str,
 }
 
@@ -124,6 +139,16 @@ pub enum Kind {
     Number,
 }
 
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Time => "a time",
+            Self::Count => "a whole number",
+            Self::Number => "a number",
+        })
+    }
+}
+
 /// A constant's value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value {
@@ -136,33 +161,53 @@ pub enum Value {
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Time(time) => write!(f, "{time:?}"),
+            Self::Time(time) => fmt_time(*time, f),
             Self::Number(number) => write!(f, "{number}"),
         }
+    }
+}
+
+/// Writes a time as scenarios do, in the largest unit that needs no fraction.
+fn fmt_time(time: Duration, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    const UNITS: [(u128, &str); 5] = [
+        (3_600_000_000_000, "h"),
+        (60_000_000_000, "min"),
+        (1_000_000_000, "s"),
+        (1_000_000, "ms"),
+        (1_000, "us"),
+    ];
+    let nanos = time.as_nanos();
+    if nanos == 0 {
+        return f.write_str("0s");
+    }
+    let whole = UNITS.iter().find(|(unit, _)| nanos.is_multiple_of(*unit));
+    match whole {
+        Some((unit, name)) => write!(f, "{}{name}", nanos / unit),
+        None => write!(f, "{}us", nanos as f64 / 1000.0),
     }
 }
 
 /// A constant can't be set.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TuningError {
-    /// There is none of that name.
-    #[error("there is no constant {0:?}")]
+    /// No constant has this name.
+    #[error("there is no constant `{0}`")]
     Unknown(String),
     /// It takes values of another kind.
-    #[error("{name} is {}, not {value}", match kind { Kind::Time => "a time", Kind::Count => "a whole number", Kind::Number => "a number" })]
+    #[error("{name} takes {kind}, not {value}")]
     Kind {
         /// The constant.
-        name: &'static str,
+        name: String,
         /// What it takes.
         kind: Kind,
         /// What it was given.
         value: Value,
     },
     /// The value is out of bounds.
-    #[error("{name} is {value}, which is not from {least} to {most}")]
+    #[error("{name} must be between {least} and {most}, not {value}")]
     Bounds {
         /// The constant.
-        name: &'static str,
+        name: String,
         /// What it was given.
         value: Value,
         /// The least value.
@@ -170,6 +215,18 @@ pub enum TuningError {
         /// The greatest value.
         most: Value,
     },
+}
+
+impl TuningError {
+    /// The same, with the owner's name before that of the constant.
+    fn owned_by(mut self, owner: &str) -> Self {
+        match &mut self {
+            Self::Unknown(name) | Self::Kind { name, .. } | Self::Bounds { name, .. } => {
+                *name = format!("{owner}.{name}");
+            }
+        }
+        self
+    }
 }
 
 /// A type of constants.
@@ -231,19 +288,22 @@ pub(super) const fn number(value: f64) -> Value {
 /// Sets a field within its bounds.
 pub(super) fn set<T: Tuned>(
     field: &mut T,
-    name: &'static str,
+    name: &str,
     value: Value,
     (least, most): (T, T),
     show: impl Fn(T) -> Value,
 ) -> Result<(), TuningError> {
     let Some(new) = T::of(value) else {
-        let kind = T::KIND;
-        return Err(TuningError::Kind { name, kind, value });
+        return Err(TuningError::Kind {
+            name: name.to_owned(),
+            kind: T::KIND,
+            value,
+        });
     };
     if !(least <= new && new <= most) {
         let (least, most) = (show(least), show(most));
         return Err(TuningError::Bounds {
-            name,
+            name: name.to_owned(),
             value,
             least,
             most,
@@ -290,6 +350,8 @@ macro_rules! tuning {
                     name: stringify!($name),
                     kind: <$kind as $crate::membership::tuning::Tuned>::KIND,
                     default: tuning!(@show $kind, Self::DEFAULT.$name),
+                    least: tuning!(@show $kind, $least),
+                    most: tuning!(@show $kind, $most),
                     doc: concat!($($doc, "\n"),*),
                 },
             )*];
@@ -327,22 +389,49 @@ mod tests {
         let second = Value::Time(Duration::from_secs(1));
         assert_eq!(tuning.set("pace.plan_wait", second), Ok(()));
         assert_eq!(tuning.pace.plan_wait, Duration::from_secs(1));
-        let error = tuning
-            .set("pace.plan_wait", Value::Number(1.0))
-            .unwrap_err();
-        assert_eq!(error.to_string(), "plan_wait is a time, not 1");
-        let error = tuning.set("pace.small", Value::Number(0.5)).unwrap_err();
-        assert_eq!(error.to_string(), "small is a whole number, not 0.5");
         let hour = Value::Time(Duration::from_secs(3600));
-        let error = tuning.set("pace.plan_wait", hour).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "plan_wait is 3600s, which is not from 0ns to 60s"
-        );
+        for (name, value, wrong) in [
+            (
+                "pace.plan_wait",
+                Value::Number(1.0),
+                "pace.plan_wait takes a time, not 1",
+            ),
+            (
+                "pace.small",
+                Value::Number(0.5),
+                "pace.small takes a whole number, not 0.5",
+            ),
+            (
+                "pace.plan_wait",
+                hour,
+                "pace.plan_wait must be between 0s and 1min, not 1h",
+            ),
+        ] {
+            let error = tuning.set(name, value).unwrap_err();
+            assert_eq!(error.to_string(), wrong);
+        }
         for unknown in ["pace.none", "plan_wait", "other.plan_wait"] {
             let error = tuning.set(unknown, second).unwrap_err();
             assert_eq!(error, TuningError::Unknown(unknown.to_owned()));
         }
+    }
+
+    #[test]
+    fn times_are_written_as_in_scenarios() {
+        for (micros, text) in [
+            (0, "0s"),
+            (100, "100us"),
+            (1_500, "1500us"),
+            (2_500_000, "2500ms"),
+            (60_000_000, "1min"),
+            (90_000_000, "90s"),
+            (7_200_000_000, "2h"),
+        ] {
+            let time = Value::Time(Duration::from_micros(micros));
+            assert_eq!(time.to_string(), text);
+        }
+        let half = Value::Time(Duration::from_nanos(500));
+        assert_eq!(half.to_string(), "0.5us");
     }
 
     #[test]

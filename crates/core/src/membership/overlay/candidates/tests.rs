@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::SeedableRng as _;
@@ -20,6 +21,10 @@ fn addr(port: u16) -> SocketAddr {
 
 fn id(number: u8) -> NodeId {
     NodeId([number; 32])
+}
+
+fn candidates_of(targets: &[SocketAddr], remembered: Vec<(NodeId, Remembered)>) -> Candidates {
+    Candidates::new(targets, remembered, Arc::default())
 }
 
 /// Draws for a while, everything missing, and every dial failing; tells when what was drawn.
@@ -58,7 +63,7 @@ fn each_part_of_a_split_network_makes_one_attempt_a_second() {
     for up in [1, 5, 20, 100] {
         let attempts: usize = (0..up)
             .map(|seed| {
-                let mut candidates = Candidates::new(&[addr(1000)], remembered(40));
+                let mut candidates = candidates_of(&[addr(1000)], remembered(40));
                 draw(&mut candidates, s(100), s(400), up, seed as u64).len()
             })
             .sum();
@@ -76,7 +81,7 @@ fn halves_of_a_network_that_was_split_early_look_for_each_other_from_the_first_s
     let attempts: usize = (0..200)
         .map(|seed| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            let mut candidates = Candidates::new(&[addr(1000)], remembered(40));
+            let mut candidates = candidates_of(&[addr(1000)], remembered(40));
             draw(&mut candidates, s(0), s(1), 1, seed);
             candidates.reach_changed(s(1), 400, &mut rng);
             draw(&mut candidates, s(1), s(9), 400, seed);
@@ -89,7 +94,7 @@ fn halves_of_a_network_that_was_split_early_look_for_each_other_from_the_first_s
 
 #[test]
 fn half_of_the_draws_go_to_what_is_configured() {
-    let mut candidates = Candidates::new(&[addr(1000), addr(1001)], remembered(40));
+    let mut candidates = candidates_of(&[addr(1000), addr(1001)], remembered(40));
     let drawn = draw(&mut candidates, s(0), s(500), 1, 3);
     let configured = drawn
         .iter()
@@ -101,7 +106,7 @@ fn half_of_the_draws_go_to_what_is_configured() {
 
 #[test]
 fn a_target_is_never_forgotten_but_tried_a_tenth_as_often_when_it_keeps_failing() {
-    let mut candidates = Candidates::new(&[addr(1000)], Vec::new());
+    let mut candidates = candidates_of(&[addr(1000)], Vec::new());
     let early = draw(&mut candidates, s(0), s(600), 1, 1).len();
     let late = draw(&mut candidates, s(1000), s(6000), 1, 2).len();
     assert!(
@@ -119,7 +124,7 @@ fn a_target_is_never_forgotten_but_tried_a_tenth_as_often_when_it_keeps_failing(
 
 #[test]
 fn a_leaver_is_not_dialed_unless_configured() {
-    let mut candidates = Candidates::new(&[addr(2)], Vec::new());
+    let mut candidates = candidates_of(&[addr(2)], Vec::new());
     for number in [1, 2] {
         candidates.learn(id(number), &[addr(u16::from(number))], 1, false);
         candidates.lost(id(number), s(0));
@@ -144,7 +149,7 @@ fn a_leaver_is_not_dialed_unless_configured() {
 
 #[test]
 fn a_lost_neighbour_is_redialed_at_once_and_then_at_1_2_and_4_seconds() {
-    let mut candidates = Candidates::new(&[], Vec::new());
+    let mut candidates = candidates_of(&[], Vec::new());
     candidates.learn(id(1), &[addr(1)], 1, false);
     draw(&mut candidates, s(0), s(1), 1000, 1);
     candidates.lost(id(1), s(10));
@@ -165,7 +170,7 @@ fn a_lost_neighbour_is_redialed_at_once_and_then_at_1_2_and_4_seconds() {
 
 #[test]
 fn an_address_where_another_key_answers_is_unlearned() {
-    let mut candidates = Candidates::new(&[], Vec::new());
+    let mut candidates = candidates_of(&[], Vec::new());
     candidates.learn(id(1), &[addr(1), addr(2)], 1, false);
     let candidate = Candidate {
         id: Some(id(1)),
@@ -190,7 +195,7 @@ fn an_address_where_another_key_answers_is_unlearned() {
     let drawn = draw(&mut candidates, s(3), s(60), 1, 1);
     assert!(drawn.is_empty(), "nowhere to look");
     // A configured target stays, whoever answers there.
-    let mut candidates = Candidates::new(&[addr(1)], Vec::new());
+    let mut candidates = candidates_of(&[addr(1)], Vec::new());
     candidates.failed(
         Candidate {
             id: None,
@@ -204,7 +209,7 @@ fn an_address_where_another_key_answers_is_unlearned() {
 
 #[test]
 fn what_worked_comes_first_and_little_is_kept() {
-    let mut candidates = Candidates::new(&[], Vec::new());
+    let mut candidates = candidates_of(&[], Vec::new());
     let many: Vec<SocketAddr> = (1..10).map(addr).collect();
     candidates.learn(id(1), &many, 1, false);
     assert_eq!(candidates.nodes()[&id(1)].addrs.len(), MAX_ADDRS_REMEMBERED);
@@ -221,7 +226,7 @@ fn a_start_dials_all_targets_and_the_eight_seen_last() {
     known[19].1.left = true;
     // Number 18 is a target as well: it is dialed once.
     let targets = [addr(1000), addr(18)];
-    let first = Candidates::new(&targets, known).first_dials();
+    let first = candidates_of(&targets, known).first_dials();
     assert_eq!(first.len(), 2 + 7);
     assert_eq!(first[0].addr, addr(1000));
     let ids: Vec<_> = first[2..]
@@ -234,7 +239,7 @@ fn a_start_dials_all_targets_and_the_eight_seen_last() {
 
 #[test]
 fn the_node_s_own_address_is_no_target() {
-    let mut candidates = Candidates::new(&[addr(1)], Vec::new());
+    let mut candidates = candidates_of(&[addr(1)], Vec::new());
     candidates.learn(id(2), &[addr(1)], 1, false);
     assert!(candidates.is_own(addr(1)));
     assert!(!candidates.is_own(addr(1)), "told once");
@@ -243,7 +248,7 @@ fn the_node_s_own_address_is_no_target() {
 
 #[test]
 fn who_fails_more_is_drawn_less() {
-    let mut candidates = Candidates::new(&[], remembered(2));
+    let mut candidates = candidates_of(&[], remembered(2));
     for _ in 0..6 {
         candidates.failed(
             Candidate {
