@@ -13,8 +13,8 @@
 //! other: an owner returns what happened, an event or a plan, and the `coordinator`, which is [`Core`] and alone knows all five,
 //! tells the others.
 //!
-//! - [`view`]: the newest record of every node, who is up, digests. It knows no other owner; all of them read it.
-//! - [`links`]: the links, their connections, collisions, damping; is each link alive. It knows no other owner.
+//! - `view`: the newest record of every node, who is up, digests. It knows no other owner; all of them read it.
+//! - `links`: the links, their connections, collisions, damping; is each link alive. It knows no other owner.
 //! - `gossip`: what each neighbour may lack and is to be sent. It reads the links, and alone puts records into the view.
 //! - `overlay`: whom to link with, where nodes might be, dials under way. It reads view and links, and returns a plan.
 //! - `own_record`: what this node says of itself, and when. It reads the links.
@@ -26,7 +26,7 @@ pub mod bench_support;
 mod coordinator;
 mod gossip;
 mod interface;
-pub mod links;
+mod links;
 mod out;
 mod overlay;
 mod own_record;
@@ -34,7 +34,7 @@ mod pace;
 #[cfg(test)]
 mod testing;
 mod tuning;
-pub mod view;
+mod view;
 
 use std::time::Duration;
 

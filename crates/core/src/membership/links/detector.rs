@@ -27,7 +27,7 @@ pub use limits::{LONGEST_INTERVAL, SLOWEST_VERDICT};
 
 /// What the detector makes of its link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Answers arrive.
     Alive,
     /// Two or more exchanges in a row were missed on a clean link.
@@ -56,7 +56,7 @@ struct Outstanding {
 
 /// Watches one connection.
 #[derive(Debug)]
-pub struct Detector {
+pub(crate) struct Detector {
     active: bool,
     interval: Duration,
     next_seq: u32,
@@ -86,7 +86,7 @@ pub struct Detector {
 
 /// A probe that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DueProbe {
+pub(crate) struct DueProbe {
     /// Its number.
     pub seq: u32,
     /// Whether the last one was answered.
@@ -99,7 +99,7 @@ impl Detector {
     /// A detector for a new connection; the active end probes at once. `handshake_rtt_us` stands in for the round-trip time until a
     /// probe has measured it.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         tuning: &Tuning,
         now: Time,
         active: bool,
@@ -133,7 +133,7 @@ impl Detector {
     }
 
     /// This connection replaces an older one of the same peer: what was learned of the path's losses still holds.
-    pub fn inherit(&mut self, old: Self) {
+    pub(crate) fn inherit(&mut self, old: Self) {
         self.outcomes = old.outcomes;
         self.told = old.told;
         self.probes_heard = old.probes_heard;
@@ -142,19 +142,19 @@ impl Detector {
 
     /// What is known of the path's length. The passive end repeats what the active one told it.
     #[must_use]
-    pub fn rtt(&self) -> Option<Rtt> {
+    pub(crate) fn rtt(&self) -> Option<Rtt> {
         self.path.rtt()
     }
 
     /// The present verdict.
     #[must_use]
-    pub fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> Verdict {
         self.verdict
     }
 
     /// Whether a run of misses is in progress.
     #[must_use]
-    pub fn is_missing(&self) -> bool {
+    pub(crate) fn is_missing(&self) -> bool {
         self.run > 0
     }
 
@@ -168,7 +168,7 @@ impl Detector {
 
     /// When [`Self::poll`] has something to do.
     #[must_use]
-    pub fn deadline(&self) -> Time {
+    pub(crate) fn deadline(&self) -> Time {
         let miss = self
             .outstanding
             .iter()
@@ -179,7 +179,7 @@ impl Detector {
 
     /// Counts what was missed by now and hands out the probe that is due, if one is. `jitter` is a random number that spreads
     /// the probes of a node's links.
-    pub fn poll(&mut self, tuning: &Tuning, now: Time, jitter: u32) -> Option<DueProbe> {
+    pub(crate) fn poll(&mut self, tuning: &Tuning, now: Time, jitter: u32) -> Option<DueProbe> {
         self.count_misses(tuning, now);
         if self.next_probe > now {
             return None;
@@ -270,7 +270,7 @@ impl Detector {
 
     /// An answer came: our sign of life. `rtt_us` is the path's share of the time, where it could be told. Returns
     /// whether the verdict changed.
-    pub fn handle_answer(
+    pub(crate) fn handle_answer(
         &mut self,
         tuning: &Tuning,
         now: Time,
@@ -331,7 +331,7 @@ impl Detector {
 
     /// The other end probed: to a passive end the word that the active one is there, and, if it `heard` us, the sign that what we
     /// send arrives. Returns whether the verdict changed.
-    pub fn handle_probe(
+    pub(crate) fn handle_probe(
         &mut self,
         tuning: &Tuning,
         now: Time,
@@ -368,7 +368,7 @@ impl Detector {
 
     /// ICMP says that nobody listens at the peer's address: probe now, and go on quickly. Returns whether it was said
     /// repeatedly, since the last sign of life, for the first time.
-    pub fn handle_unreachable(&mut self, tuning: &Tuning, now: Time) -> bool {
+    pub(crate) fn handle_unreachable(&mut self, tuning: &Tuning, now: Time) -> bool {
         if self.verdict == Verdict::Down {
             return false;
         }
@@ -384,19 +384,19 @@ impl Detector {
 
     /// Whether a routine probe is due.
     #[must_use]
-    pub fn is_due(&self, now: Time) -> bool {
+    pub(crate) fn is_due(&self, now: Time) -> bool {
         self.active && self.run == 0 && self.next_probe <= now
     }
 
     /// Others are probed now: a routine probe that is due within `slack` joins them.
-    pub fn join(&mut self, now: Time, slack: Duration) {
+    pub(crate) fn join(&mut self, now: Time, slack: Duration) {
         if self.active && self.run == 0 && self.next_probe <= now + slack {
             self.next_probe = self.next_probe.min(now);
         }
     }
 
     /// A report says that the link may be down: probe now, unless that was just done.
-    pub fn probe_now(&mut self, tuning: &Tuning, now: Time) {
+    pub(crate) fn probe_now(&mut self, tuning: &Tuning, now: Time) {
         let earliest = self
             .last_sent
             .map_or(now, |sent| (sent + tuning.fast_probes).max(now));
@@ -404,7 +404,7 @@ impl Detector {
     }
 
     /// Another neighbour of the peer has lost its link to it. One may have a fault of its own; two are believed.
-    pub fn handle_confirmation(&mut self, from: ShortId) {
+    pub(crate) fn handle_confirmation(&mut self, from: ShortId) {
         self.confirmation = match self.confirmation {
             Confirmation::None => Confirmation::One(from),
             Confirmation::One(first) if first == from => Confirmation::One(first),
@@ -413,29 +413,29 @@ impl Detector {
     }
 
     /// From the next probe on, routine keeps this pace.
-    pub fn set_interval(&mut self, interval: Duration) {
+    pub(crate) fn set_interval(&mut self, interval: Duration) {
         self.interval = interval;
     }
 
     /// Routine can wait until then.
-    pub fn probe_no_sooner(&mut self, at: Time) {
+    pub(crate) fn probe_no_sooner(&mut self, at: Time) {
         self.next_probe = self.next_probe.max(at);
     }
 
     /// A probe is wanted at this very time, whatever was sent before.
-    pub fn probe_at(&mut self, now: Time) {
+    pub(crate) fn probe_at(&mut self, now: Time) {
         self.next_probe = self.next_probe.min(now);
     }
 
     /// The node itself ran late: the answers may be waiting in its own queues.
-    pub fn extend(&mut self, late: Duration) {
+    pub(crate) fn extend(&mut self, late: Duration) {
         for probe in self.outstanding.iter_mut().filter(|probe| !probe.missed) {
             probe.deadline += late;
         }
     }
 
     /// The node itself was away (stopped, starved): what it missed says nothing about the link. A fresh round comes first.
-    pub fn forgive(&mut self, now: Time) {
+    pub(crate) fn forgive(&mut self, now: Time) {
         self.outstanding.clear();
         self.run = 0;
         self.icmp_hints = 0;

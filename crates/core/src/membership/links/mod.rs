@@ -6,11 +6,11 @@
 
 mod collision;
 mod damping;
-pub mod detector;
+pub(crate) mod detector;
 mod link;
 mod loss;
 mod probing;
-pub mod rtt;
+pub(crate) mod rtt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;

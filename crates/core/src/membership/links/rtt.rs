@@ -21,7 +21,7 @@ const _: () = {
 
 /// A round-trip time, smoothed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rtt {
+pub(crate) struct Rtt {
     /// Smoothed, in µs.
     pub smoothed_us: u32,
     /// Mean deviation, in µs.

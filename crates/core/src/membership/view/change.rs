@@ -6,7 +6,7 @@ use crate::record::Record;
 
 /// What a record changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub(crate) enum Change {
     /// The node is new here, or lists a new link.
     Gain,
     /// A withdrawn link, or a leave message.

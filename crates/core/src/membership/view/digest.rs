@@ -19,7 +19,7 @@ impl View {
 
     /// The digest that probes carry: of (node, version) for every node that is up.
     #[must_use]
-    pub fn digest(&self) -> ViewDigest {
+    pub(crate) fn digest(&self) -> ViewDigest {
         if let Some((sum, digest)) = self.digest.get()
             && sum == self.sum
         {
@@ -34,7 +34,7 @@ impl View {
 
     /// How finely to compare a view of this size.
     #[must_use]
-    pub fn bucket_log2(&self) -> u8 {
+    pub(crate) fn bucket_log2(&self) -> u8 {
         let buckets = (self.up_count / self.tuning.view.nodes_per_bucket).max(1);
         u8::try_from(buckets.ilog2())
             .expect("at most 31")
@@ -43,7 +43,7 @@ impl View {
 
     /// The sums of the view's `2^log2` buckets.
     #[must_use]
-    pub fn bucket_sums(&self, log2: u8) -> Vec<u64> {
+    pub(crate) fn bucket_sums(&self, log2: u8) -> Vec<u64> {
         let finest = 1 << (MAX_BUCKETS_LOG2 - log2);
         let ranges = self.sums.chunks(finest);
         ranges
@@ -54,7 +54,7 @@ impl View {
     /// The versions of all nodes that are up in some of those buckets, and the buckets for which the list is complete: as many as
     /// fit into a message, beginning with the one at `start` of those wanted.
     #[must_use]
-    pub fn versions_in(
+    pub(crate) fn versions_in(
         &self,
         log2: u8,
         wanted: &[u16],
@@ -84,7 +84,7 @@ impl View {
 
 /// Which of `2^log2` ranges of ids this one falls into.
 #[must_use]
-pub fn bucket(id: &ShortId, log2: u8) -> usize {
+pub(crate) fn bucket(id: &ShortId, log2: u8) -> usize {
     let top = u16::from_be_bytes([id.0[0], id.0[1]]);
     usize::from(top) >> (16 - u32::from(log2))
 }

@@ -5,9 +5,9 @@
 //! The parts: `store` takes and forgets records, [`change`] tells what a newer record changes, `reach` derives who is up,
 //! `digest` sums the view over ranges of ids.
 
-pub mod change;
+pub(crate) mod change;
 mod digest;
-pub mod ids;
+pub(crate) mod ids;
 mod reach;
 mod store;
 use std::cell::Cell;
@@ -22,19 +22,20 @@ use super::tuning::Tuning;
 pub use super::tuning::view::MAX_NODES;
 use crate::record::{Record, TableIndex};
 use crate::wire::{MAX_BUCKETS_LOG2, NodeId, ShortId, ViewDigest};
-pub use change::Change;
-pub use digest::bucket;
-pub use ids::{Ids, Index, ring_position};
+pub(crate) use change::Change;
+pub(crate) use digest::bucket;
+pub(crate) use ids::Index;
+pub use ids::{Ids, ring_position};
 use reach::Pending;
 use store::{Bringers, Notes, Stamp};
 
 /// The largest number of records of nodes that are not up, from one neighbour: what a neighbour can make us keep by inventing
 /// nodes.
-pub const MAX_DOWN_PER_NEIGHBOUR: u32 = 2048;
+pub(crate) const MAX_DOWN_PER_NEIGHBOUR: u32 = 2048;
 
 /// What is known of a node.
 #[derive(Debug, Clone, Copy)]
-pub struct Entry<'a> {
+pub(crate) struct Entry<'a> {
     /// Its newest record.
     pub record: &'a Arc<Record>,
     /// Whether it can be reached.
@@ -49,7 +50,7 @@ pub struct Entry<'a> {
 
 /// The view's answer to a record.
 #[derive(Debug, PartialEq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// It is newer, and was taken, in the place of another one if there was one.
     Newer(Index, Change, Option<Before>),
     /// We have this very record.
@@ -62,7 +63,7 @@ pub enum Outcome {
 
 /// The record that a newer one took the place of.
 #[derive(Debug, PartialEq)]
-pub struct Before {
+pub(crate) struct Before {
     /// The record.
     pub record: Arc<Record>,
     /// Whether it had come from a neighbour on this very machine.
@@ -71,7 +72,7 @@ pub struct Before {
 
 /// A node that went up or down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Flip {
+pub(crate) struct Flip {
     /// Which.
     pub index: Index,
     /// Whether it is up now.
@@ -89,7 +90,7 @@ pub(super) struct Derived {
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub struct View {
+pub(crate) struct View {
     ids: Arc<Ids>,
     tuning: Arc<Tuning>,
     me: Index,
@@ -126,13 +127,13 @@ struct Schedule {
 impl View {
     /// A view that holds this node's own record, which is always up, with a table of ids of its own.
     #[must_use]
-    pub fn new(own: Arc<Record>) -> Self {
+    pub(crate) fn new(own: Arc<Record>) -> Self {
         Self::with_ids(own, Arc::new(Ids::new(0)), Arc::default())
     }
 
     /// The same with a table of ids that others may share.
     #[must_use]
-    pub fn with_ids(own: Arc<Record>, ids: Arc<Ids>, tuning: Arc<Tuning>) -> Self {
+    pub(crate) fn with_ids(own: Arc<Record>, ids: Arc<Ids>, tuning: Arc<Tuning>) -> Self {
         let mut view = Self {
             ids,
             tuning,
@@ -160,25 +161,25 @@ impl View {
 
     /// This node's own place.
     #[must_use]
-    pub fn me(&self) -> Index {
+    pub(crate) fn me(&self) -> Index {
         self.me
     }
 
     /// How many nodes are up, this one included.
     #[must_use]
-    pub fn up_count(&self) -> usize {
+    pub(crate) fn up_count(&self) -> usize {
         self.up_count
     }
 
     /// How many nodes there are, up or not.
     #[must_use]
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.count
     }
 
     /// The place of a node.
     #[must_use]
-    pub fn index(&self, id: &ShortId) -> Option<Index> {
+    pub(crate) fn index(&self, id: &ShortId) -> Option<Index> {
         let index = self.ids.read().find(id, &TableIndex::default())?;
         self.has(index).then_some(index)
     }
@@ -192,7 +193,7 @@ impl View {
     /// # Panics
     /// When nobody is there: indices are only held for nodes that are.
     #[must_use]
-    pub fn record_at(&self, index: Index) -> &Arc<Record> {
+    pub(crate) fn record_at(&self, index: Index) -> &Arc<Record> {
         self.records[index.at()]
             .as_ref()
             .expect("an index is held only while its node is")
@@ -200,7 +201,7 @@ impl View {
 
     /// Whether the node at that place is up.
     #[must_use]
-    pub fn is_up_at(&self, index: Index) -> bool {
+    pub(crate) fn is_up_at(&self, index: Index) -> bool {
         self.up.contains(index.at())
     }
 
@@ -209,14 +210,14 @@ impl View {
     /// # Panics
     /// When nobody is there.
     #[must_use]
-    pub fn entry(&self, index: Index) -> Entry<'_> {
+    pub(crate) fn entry(&self, index: Index) -> Entry<'_> {
         self.get(index)
             .expect("an index is held only while its node is")
     }
 
     /// What is known of the node at that place, if one is.
     #[must_use]
-    pub fn get(&self, index: Index) -> Option<Entry<'_>> {
+    pub(crate) fn get(&self, index: Index) -> Option<Entry<'_>> {
         let record = self.records.get(index.at())?.as_ref()?;
         let notes = &self.notes[index.at()];
         Some(Entry {
@@ -230,33 +231,33 @@ impl View {
 
     /// Where on the ring of all nodes the one at that place stands.
     #[must_use]
-    pub fn ring(&self, index: Index) -> u64 {
+    pub(crate) fn ring(&self, index: Index) -> u64 {
         self.ids.read().ring(index)
     }
 
     /// The record of a node.
     #[must_use]
-    pub fn record(&self, id: &NodeId) -> Option<&Arc<Record>> {
+    pub(crate) fn record(&self, id: &NodeId) -> Option<&Arc<Record>> {
         self.index(&id.abbreviated())
             .map(|index| self.record_at(index))
     }
 
     /// Whether a node is up.
     #[must_use]
-    pub fn is_up(&self, id: &NodeId) -> bool {
+    pub(crate) fn is_up(&self, id: &NodeId) -> bool {
         self.index(&id.abbreviated())
             .is_some_and(|index| self.up.contains(index.at()))
     }
 
     /// What is known of a node that is up.
     #[must_use]
-    pub fn up_entry(&self, id: &NodeId) -> Option<Entry<'_>> {
+    pub(crate) fn up_entry(&self, id: &NodeId) -> Option<Entry<'_>> {
         let index = self.index(&id.abbreviated())?;
         self.is_up_at(index).then(|| self.entry(index))
     }
 
     /// All nodes, in the order of their places.
-    pub fn nodes(&self) -> impl Iterator<Item = (Index, Entry<'_>)> {
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (Index, Entry<'_>)> {
         let places = 0..self.records.len();
         places.filter_map(|place| {
             let index = Index::from_place(place);
@@ -265,7 +266,7 @@ impl View {
     }
 
     /// The nodes that are up, in the order of their places.
-    pub fn nodes_up(&self) -> impl Iterator<Item = (Index, Entry<'_>)> {
+    pub(crate) fn nodes_up(&self) -> impl Iterator<Item = (Index, Entry<'_>)> {
         self.up
             .ones()
             .map(Index::from_place)
@@ -273,7 +274,7 @@ impl View {
     }
 
     /// The records of the nodes that are up, in the order of their places.
-    pub fn records_up(&self) -> impl Iterator<Item = &Arc<Record>> {
+    pub(crate) fn records_up(&self) -> impl Iterator<Item = &Arc<Record>> {
         self.up
             .ones()
             .map(Index::from_place)
@@ -281,7 +282,7 @@ impl View {
     }
 
     /// The nodes that are up in some of the view's `2^log2` buckets, in the order of their places.
-    pub fn nodes_in(&self, log2: u8, wanted: &[u16]) -> Vec<(u16, Index)> {
+    pub(crate) fn nodes_in(&self, log2: u8, wanted: &[u16]) -> Vec<(u16, Index)> {
         let mut within = vec![false; 1 << log2];
         for &place in wanted {
             if let Some(one) = within.get_mut(usize::from(place)) {

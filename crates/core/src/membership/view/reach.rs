@@ -75,7 +75,7 @@ impl View {
     }
 
     /// Derives who is up, from this node's own live links, and tells who changed, in the order of their places.
-    pub fn derive_up(&mut self, now: Time, live: &[Index]) -> Vec<Flip> {
+    pub(crate) fn derive_up(&mut self, now: Time, live: &[Index]) -> Vec<Flip> {
         let ids = std::sync::Arc::clone(&self.ids);
         let ids = ids.read();
         let before = self.up.clone();
@@ -252,7 +252,7 @@ impl View {
     }
 
     /// The nodes to which a link is listed by both ends, none of them leaving.
-    pub fn mutual_links(&self, index: Index) -> impl Iterator<Item = Index> + '_ {
+    pub(crate) fn mutual_links(&self, index: Index) -> impl Iterator<Item = Index> + '_ {
         let ids = self.ids.read();
         let links = self.record_at(index).standing_links();
         let peers = links.filter_map(move |(link, remembered)| ids.find(&link.peer, remembered));

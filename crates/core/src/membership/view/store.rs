@@ -101,7 +101,7 @@ impl View {
 
     /// Whether a record would be news.
     #[must_use]
-    pub fn would_be_news(&self, record: &Arc<Record>) -> bool {
+    pub(crate) fn would_be_news(&self, record: &Arc<Record>) -> bool {
         self.find(record).is_none_or(|index| {
             let have = self.record_at(index);
             is_newer(record, have)
@@ -110,7 +110,7 @@ impl View {
 
     /// Takes a verified record if it is newer than what is here. `over_loopback`: the neighbour that brought it is on this
     /// very machine, so loopback addresses in it mean something.
-    pub fn accept(
+    pub(crate) fn accept(
         &mut self,
         record: Arc<Record>,
         now: Time,
@@ -298,7 +298,7 @@ impl View {
     }
 
     /// Forgets the nodes that have been down for `after`, and tells which.
-    pub fn forget_older(&mut self, now: Time, after: Duration) -> Vec<Index> {
+    pub(crate) fn forget_older(&mut self, now: Time, after: Duration) -> Vec<Index> {
         if self.count == self.up_count {
             return Vec::new();
         }
@@ -314,7 +314,7 @@ impl View {
     }
 
     /// Notes that a node's record is passed on now; returns when one was before.
-    pub fn note_relay(&mut self, index: Index, now: Time) -> Option<Time> {
+    pub(crate) fn note_relay(&mut self, index: Index, now: Time) -> Option<Time> {
         let relayed = &mut self.notes[index.at()].relayed;
         let before = std::mem::replace(relayed, Stamp::of(now));
         (before != Stamp::NEVER).then(|| before.time())

@@ -6,7 +6,7 @@ use crate::membership::tuning::links::Tuning;
 impl Detector {
     /// The share of lost exchanges, in 1/250.
     #[must_use]
-    pub fn loss_250(&self, tuning: &Tuning) -> u8 {
+    pub(crate) fn loss_250(&self, tuning: &Tuning) -> u8 {
         let own = (self.outcomes.share(tuning) * 250.0).round() as u8;
         match self.told {
             Some((_, loss)) if !self.active => loss.max(
@@ -23,14 +23,14 @@ impl Detector {
     /// As much of that share as enough exchanges have shown, to be told to everybody. (Two of the first eight lost are a quarter, and most often
     /// chance: of a thousand nodes that lose one in ten, each told of such a quarter, and once more when it was none.)
     #[must_use]
-    pub fn known_loss_250(&self, tuning: &Tuning) -> u8 {
+    pub(crate) fn known_loss_250(&self, tuning: &Tuning) -> u8 {
         let shown = self.evidence(tuning.long_sample).1 / f64::from(tuning.short_sample);
         (f64::from(self.loss_250(tuning)) * shown.min(1.0)).round() as u8
     }
 
     /// How many misses in a row it takes on this link.
     #[must_use]
-    pub fn misses_needed(&self, tuning: &Tuning) -> u32 {
+    pub(crate) fn misses_needed(&self, tuning: &Tuning) -> u32 {
         let unlikely = if self.confirmation == Confirmation::Two {
             tuning.false_confirmed
         } else {
@@ -68,14 +68,14 @@ impl Detector {
 
     /// Whether less has passed over this link than shows its own loss. (Of a hundred links that lose one exchange in ten, one has lost no more
     /// than one of its first sixty.)
-    pub fn is_young(&self, tuning: &Tuning) -> bool {
+    pub(crate) fn is_young(&self, tuning: &Tuning) -> bool {
         self.evidence(tuning.long_sample).1 < f64::from(tuning.long_sample)
     }
 
     /// Whether the loss to be told is further than that from what was told, both in 1/250, by more than chance would have it: three standard
     /// deviations of a sample as large as there is. (Of a hundred links that lose one exchange in ten, one seems to lose a fifth of its first 64.
     /// When each of ten thousand nodes told of one such, that came to 28 kB a second for everybody.)
-    pub fn loss_moved(&self, tuning: &Tuning, told: u8, by: u32) -> bool {
+    pub(crate) fn loss_moved(&self, tuning: &Tuning, told: u8, by: u32) -> bool {
         let of = self.evidence(tuning.long_sample).1.max(1.0);
         let [is, was] = [self.known_loss_250(tuning), told].map(|share| f64::from(share) / 250.0);
         let by = f64::from(by) / 250.0;
@@ -85,7 +85,7 @@ impl Detector {
     }
 
     /// Whether so much was lost on this link lately that it is no clean one.
-    pub fn is_lossy(&self, tuning: &Tuning) -> bool {
+    pub(crate) fn is_lossy(&self, tuning: &Tuning) -> bool {
         let (lost, of) = self.evidence(tuning.long_sample);
         lost > 0.0 && lost >= tuning.clean_share * of
     }
