@@ -329,6 +329,7 @@ impl Candidates {
         candidates
     }
 
+    /// Draws one candidate of the targets and of the nodes that were lost lately, or of all other nodes that are remembered, in turn.
     fn draw(
         &mut self,
         now: Time,
@@ -337,30 +338,54 @@ impl Candidates {
         missing: impl Fn(Option<NodeId>, SocketAddr) -> bool,
     ) -> Option<Candidate> {
         self.draws = self.draws.wrapping_add(1);
+        let mut dear = self.weigh_targets(now, &missing);
+        let (lost, rest) = self.weigh_nodes(now, up, &missing);
+        dear.extend(lost);
+        let (first, second) = if self.draws % 2 == 1 {
+            (dear, rest)
+        } else {
+            (rest, dear)
+        };
+        // A list whose whole weight is small is skipped more often than not: what failed for long is tried at a tenth of the pace.
+        weighted(&first, rng).or_else(|| weighted(&second, rng))
+    }
+
+    /// The targets that are missing, with their weights.
+    fn weigh_targets(
+        &self,
+        now: Time,
+        missing: impl Fn(Option<NodeId>, SocketAddr) -> bool,
+    ) -> Vec<Weighed> {
         let tuning = &self.tuning.overlay;
-        let mut dear: Vec<(Candidate, f64)> = Vec::new();
-        for target in self
-            .targets
-            .iter()
-            .filter(|target| !target.own && missing(target.id, target.addr))
-        {
-            let given_up = target
-                .failing_since
-                .is_some_and(|since| now.saturating_sub(since) >= tuning.target_given_up);
+        let targets = self.targets.iter();
+        let absent = targets.filter(|target| !target.own && missing(target.id, target.addr));
+        let weighed = absent.map(|target| {
+            let failing = target.failing_since;
+            let given_up =
+                failing.is_some_and(|since| now.saturating_sub(since) >= tuning.target_given_up);
             let candidate = Candidate {
                 id: None,
                 addr: target.addr,
             };
-            dear.push((
-                candidate,
-                if given_up {
-                    tuning.given_up_weight
-                } else {
-                    1.0
-                },
-            ));
-        }
-        let mut rest: Vec<(Candidate, f64)> = Vec::new();
+            let weight = if given_up {
+                tuning.given_up_weight
+            } else {
+                1.0
+            };
+            (candidate, weight)
+        });
+        weighed.collect()
+    }
+
+    /// The nodes that are missing, with their weights: those lost lately, and the others.
+    fn weigh_nodes(
+        &self,
+        now: Time,
+        up: usize,
+        missing: impl Fn(Option<NodeId>, SocketAddr) -> bool,
+    ) -> (Vec<Weighed>, Vec<Weighed>) {
+        let lost_lately = self.tuning.overlay.lost_lately;
+        let (mut lost, mut rest) = (Vec::new(), Vec::new());
         // Nodes that are up were seen last of all, and most of them are not remembered here.
         let there = |(id, node): &(&NodeId, &Remembered)| {
             let addr = node.addrs.first();
@@ -379,26 +404,16 @@ impl Candidates {
                 id: Some(*id),
                 addr,
             };
-            if node
-                .lost_at
-                .is_some_and(|at| now.saturating_sub(at) < tuning.lost_lately)
-            {
-                dear.push((candidate, 0.5_f64.powi(node.failures.min(6).cast_signed())));
+            let halved = |most: u32| 0.5_f64.powi(node.failures.min(most).cast_signed());
+            let lately = |at| now.saturating_sub(at) < lost_lately;
+            if node.lost_at.is_some_and(lately) {
+                lost.push((candidate, halved(6)));
             } else {
                 let recency = 1.0 / (1.0 + (ahead + rank) as f64);
-                rest.push((
-                    candidate,
-                    recency * 0.5_f64.powi(node.failures.min(30).cast_signed()),
-                ));
+                rest.push((candidate, recency * halved(30)));
             }
         }
-        let (first, second) = if self.draws % 2 == 1 {
-            (dear, rest)
-        } else {
-            (rest, dear)
-        };
-        // A list whose whole weight is small is skipped more often than not: what failed for long is tried at a tenth of the pace.
-        weighted(&first, rng).or_else(|| weighted(&second, rng))
+        (lost, rest)
     }
 
     fn by_recency(&self) -> Vec<(&NodeId, &Remembered)> {
@@ -413,8 +428,11 @@ pub(super) fn doubled(first: Duration, times: u32) -> Duration {
     first.saturating_mul(1 << times.min(30))
 }
 
+/// A candidate and its weight.
+type Weighed = (Candidate, f64);
+
 /// Draws by weight; where the weights add up to less than one, the rest of the probability is for nothing.
-fn weighted(candidates: &[(Candidate, f64)], rng: &mut ChaCha8Rng) -> Option<Candidate> {
+fn weighted(candidates: &[Weighed], rng: &mut ChaCha8Rng) -> Option<Candidate> {
     let total: f64 = candidates.iter().map(|(_, weight)| weight).sum();
     let mut point = rng.random_range(0.0..total.max(1.0));
     for (candidate, weight) in candidates {
