@@ -19,7 +19,7 @@
 //! - `overlay`: whom to link with, where nodes might be, dials under way. It reads view and links, and returns a plan.
 //! - `own_record`: what this node says of itself, and when. It reads the links.
 //!
-//! Beside them are `pace` (every wait that depends on the network's size), `tuning` (all tuned constants), `out` (what comes
+//! Beside them are `pace` (every wait that depends on the network's size), `peers` (a small table), `tuning` (all tuned constants), `out` (what comes
 //! out) and `interface` (the types of what goes in and comes out).
 
 pub mod bench_support;
@@ -31,6 +31,7 @@ mod out;
 mod overlay;
 mod own_record;
 mod pace;
+mod peers;
 #[cfg(test)]
 mod testing;
 mod tuning;

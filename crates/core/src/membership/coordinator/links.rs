@@ -67,7 +67,7 @@ impl Core {
         let due = self.links.due(
             now,
             |peer| gossip.holds_until(peer),
-            |link| gossip.is_due(now, link),
+            gossip.due(now, &self.links),
         );
         for peer in due {
             let jitter = self.rng.random();

@@ -120,12 +120,12 @@ impl Core {
         peer: NodeId,
         records: impl IntoIterator<Item = Arc<Record>>,
     ) {
-        let Some(bringer) = self.gossip.bringer(&peer, &self.links) else {
+        let Some(mut bringer) = self.gossip.bringer(&peer, &self.links) else {
             return;
         };
         for record in records {
             let id = record.id();
-            match self.gossip.take(now, record, &bringer, &mut self.view) {
+            match self.gossip.take(now, record, &mut bringer, &mut self.view) {
                 Heard::Nothing => {}
                 Heard::News {
                     index,
@@ -147,6 +147,7 @@ impl Core {
                 }
             }
         }
+        self.gossip.note_brought(&bringer);
     }
 
     fn drop_forger(&mut self, now: Time, peer: NodeId, why: String) {

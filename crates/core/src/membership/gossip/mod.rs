@@ -19,7 +19,7 @@ mod requests;
 mod tree;
 mod waiting;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use super::Time;
 use super::interface::ConnId;
 use super::links::{Link, Links};
 use super::out::Out;
+use super::peers::Peers;
 use super::tuning::Tuning;
 use super::view::{Index, View};
 use crate::wire::{BATCH_BYTES, Message, NodeId};
@@ -74,7 +75,7 @@ pub(super) struct Gossip {
     network: Arc<str>,
     tuning: Arc<Tuning>,
     /// One for each link, in the same order.
-    neighbors: BTreeMap<NodeId, Neighbor>,
+    neighbors: Peers<Neighbor>,
     backlog: Backlog,
     /// Records that are to be passed on.
     waiting: Waiting,
@@ -108,7 +109,7 @@ impl Gossip {
         Self {
             me,
             network,
-            neighbors: BTreeMap::new(),
+            neighbors: Peers::default(),
             backlog: Backlog::new(tuning.gossip.few_named),
             tuning,
             waiting: Waiting::default(),
@@ -193,12 +194,13 @@ impl Gossip {
         in_flight.is_some_and(|since| now >= since + self.tuning.gossip.stalled)
     }
 
-    /// Whether a neighbour is to be sent something now, or has not taken the last message in time.
-    pub(super) fn is_due(&self, now: Time, link: &Link) -> bool {
-        let neighbor = self.neighbors.get(&link.peer());
-        let due =
-            neighbor.and_then(|one| one.deadline(link, &self.backlog, self.tuning.gossip.stalled));
-        due.is_some_and(|due| due <= now)
+    /// Whether a neighbour is to be sent something now, or has not taken the last message in time: of each link in turn.
+    pub(super) fn due<'a>(&'a self, now: Time, links: &'a Links) -> impl Iterator<Item = bool> {
+        let stalled = self.tuning.gossip.stalled;
+        self.paired(links).map(move |(neighbor, link)| {
+            let due = neighbor.deadline(link, &self.backlog, stalled);
+            due.is_some_and(|due| due <= now)
+        })
     }
 
     /// Whether a look at all neighbours is due.

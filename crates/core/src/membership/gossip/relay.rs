@@ -25,6 +25,9 @@ pub(in crate::membership) struct Bringer {
     slot: Slot,
     /// It is on this very machine.
     over_loopback: bool,
+    /// The records that it brought: new ones, and those that another neighbour had brought.
+    news: u32,
+    repeats: u32,
 }
 
 /// What a record that came means to others.
@@ -110,7 +113,17 @@ impl Gossip {
             conn: neighbor.conn,
             slot: neighbor.slot,
             over_loopback: links.get(peer)?.remote().ip().is_loopback(),
+            news: 0,
+            repeats: 0,
         })
+    }
+
+    /// A neighbour brought all that it had.
+    pub(in crate::membership) fn note_brought(&mut self, bringer: &Bringer) {
+        self.count(&bringer.peer, |push| {
+            push.news += bringer.news;
+            push.repeats += bringer.repeats;
+        });
     }
 
     /// Takes a record from a neighbour: verified if it is news, kept if it is newer, and passed on.
@@ -118,7 +131,7 @@ impl Gossip {
         &mut self,
         now: Time,
         record: Arc<Record>,
-        from: &Bringer,
+        from: &mut Bringer,
         view: &mut View,
     ) -> Heard {
         if record.id() == self.me {
@@ -135,7 +148,7 @@ impl Gossip {
         match view.accept(record, now, Some(from.peer), from.over_loopback) {
             Outcome::Newer(index, change, before) => {
                 self.has_come(now, &short, version, from.conn, view.up_count());
-                self.count(&from.peer, |push| push.news += 1);
+                from.news += 1;
                 self.relay(now, index, change, from.slot, view);
                 Heard::News {
                     index,
@@ -147,7 +160,7 @@ impl Gossip {
                 self.backlog.settle(from.slot, index);
                 // A flooded record comes over many links, and so does a leave message.
                 if !leaving && !self.flood.is_under_way(now, index, &self.tuning.gossip) {
-                    self.count(&from.peer, |push| push.repeats += 1);
+                    from.repeats += 1;
                 }
                 Heard::Nothing
             }

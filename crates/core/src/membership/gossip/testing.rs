@@ -188,12 +188,13 @@ impl Node {
 
     fn take(&mut self, now: Time, from: usize, records: Vec<Arc<Record>>) {
         let peer = id(from);
-        let bringer = self.gossip.bringer(&peer, &self.links).unwrap();
+        let mut bringer = self.gossip.bringer(&peer, &self.links).unwrap();
         let received = self.gossip.receive(now, &peer, records, &self.view);
         for record in received.unwrap().0 {
-            let heard = self.gossip.take(now, record, &bringer, &mut self.view);
+            let heard = self.gossip.take(now, record, &mut bringer, &mut self.view);
             assert!(matches!(heard, Heard::Nothing | Heard::News { .. }));
         }
+        self.gossip.note_brought(&bringer);
         self.derive(now);
         self.gossip.prune_if_late(&peer, &self.links);
         self.gossip.go_on_with_first_rounds(now, &self.view);

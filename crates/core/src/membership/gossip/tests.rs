@@ -295,11 +295,10 @@ fn a_neighbour_that_takes_nothing_is_told_to_be_stalled() {
     assert_eq!(node.advance(S).len(), 1);
     let at = S + TUNING.stalled;
     assert_eq!(node.gossip.deadline(&node.links), at);
-    let link = node.links.get(&id(1)).unwrap();
     let stalled = |now| {
         (
             node.gossip.is_stalled(now, &id(1)),
-            node.gossip.is_due(now, link),
+            node.gossip.due(now, &node.links).any(|due| due),
         )
     };
     assert_eq!(stalled(at - DELAY), (false, false));
@@ -335,10 +334,10 @@ fn a_forged_record_waits_to_be_verified_and_is_told_as_forged() {
         panic!("one record waited");
     };
     assert_eq!(*from, id(1));
-    let bringer = node.gossip.bringer(from, &node.links).unwrap();
+    let mut bringer = node.gossip.bringer(from, &node.links).unwrap();
     let heard = node
         .gossip
-        .take(S, waited.clone(), &bringer, &mut node.view);
+        .take(S, waited.clone(), &mut bringer, &mut node.view);
     assert!(matches!(heard, Heard::Forged(_)), "{heard:?}");
     assert_eq!(node.seq(3), None);
 }
@@ -348,10 +347,10 @@ fn a_record_of_this_very_node_is_told_if_newer_and_answered_if_older() {
     let mut node = pair(Tuning::DEFAULT);
     node.publish(S, record(0, 5, &[1]));
     node.advance(S);
-    let bringer = node.gossip.bringer(&id(1), &node.links).unwrap();
+    let mut bringer = node.gossip.bringer(&id(1), &node.links).unwrap();
     let mut take = |seq| {
         let own = record(0, seq, &[]);
-        node.gossip.take(S, own, &bringer, &mut node.view)
+        node.gossip.take(S, own, &mut bringer, &mut node.view)
     };
     assert!(matches!(take(6), Heard::Own(_)));
     assert!(matches!(take(4), Heard::Nothing));

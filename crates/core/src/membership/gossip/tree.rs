@@ -121,19 +121,20 @@ impl Gossip {
         }
     }
 
-    /// The neighbours on the tree whose links are in use.
-    fn eager<'a>(&'a self, links: &'a Links) -> impl Iterator<Item = &'a NodeId> {
-        let eager = self.neighbors.iter().filter(|(_, one)| !one.push.lazy);
-        eager
-            .map(|(peer, _)| peer)
-            .filter(|peer| links.is_live(peer))
+    /// How many neighbours are on the tree whose links are in use, counted up to `most`.
+    fn eager(&self, links: &Links, most: usize) -> usize {
+        let eager = self
+            .paired(links)
+            .filter(|(one, link)| !one.push.lazy && link.is_live());
+        eager.take(most).count()
     }
 
-    /// The push mode of a new link. One to a node that was in view already is lazy, until it shows that it is quicker than the path by which
-    /// that node was in view.
+    /// The push mode of a new link, which is no neighbour's yet. One to a node that was in view already is lazy, until it shows that it is
+    /// quicker than the path by which that node was in view.
     pub(super) fn new_push_mode(&self, links: &Links, was_up: bool) -> PushMode {
+        let mut eager = self.neighbors.iter().filter(|(_, one)| !one.push.lazy);
         PushMode {
-            lazy: was_up && self.has_tree && self.eager(links).next().is_some(),
+            lazy: was_up && self.has_tree && eager.any(|(peer, _)| links.is_live(peer)),
             ..PushMode::default()
         }
     }
@@ -146,7 +147,6 @@ impl Gossip {
 
     /// Prunes a neighbour whose last records another one had mostly brought before, unless it is our last one on the tree.
     pub(in crate::membership) fn prune_if_late(&mut self, peer: &NodeId, links: &Links) {
-        let eager = self.eager(links).count();
         let Some(neighbor) = self.neighbors.get_mut(peer) else {
             return;
         };
@@ -165,7 +165,7 @@ impl Gossip {
             && is_late
             && !lazy
             && links.is_live(peer)
-            && eager > 1
+            && self.eager(links, 2) > 1
             && self.post(peer, Message::Prune)
         {
             self.set_lazy(peer, true);
@@ -194,7 +194,7 @@ impl Gossip {
 
     /// A node with no link on the tree goes back to one neighbour.
     pub(super) fn keep_eager(&mut self, links: &Links) {
-        if self.eager(links).next().is_none() {
+        if self.eager(links, 1) == 0 {
             self.graft_nearest(links);
         }
     }

@@ -157,8 +157,8 @@ impl Link {
         }
     }
 
-    /// When the link has something to do. `hold`: until when it must not be listed.
-    pub(super) fn deadline(&self, hold: Option<Time>) -> Time {
+    /// When the link has something to do. `hold` tells until when it must not be listed; it is asked only where that matters.
+    pub(super) fn deadline(&self, hold: impl FnOnce() -> Option<Time>) -> Time {
         let phase = match self.phase {
             Phase::Live { .. } => self.listing_due(hold),
             Phase::Parked { until } | Phase::Orphaned { until } => Some(until),
@@ -170,10 +170,10 @@ impl Link {
     }
 
     /// When the link may be listed, where it stands and is not.
-    pub(super) fn listing_due(&self, hold: Option<Time>) -> Option<Time> {
+    pub(super) fn listing_due(&self, hold: impl FnOnce() -> Option<Time>) -> Option<Time> {
         match self.phase {
             Phase::Live { listed_from } if self.confirmed && !self.listed => {
-                Some(listed_from.max(hold.unwrap_or_default()))
+                Some(listed_from.max(hold().unwrap_or_default()))
             }
             Phase::Live { .. } | Phase::Parked { .. } | Phase::Orphaned { .. } => None,
         }

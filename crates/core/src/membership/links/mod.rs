@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use super::Time;
 use super::interface::{ConnId, Connected};
+use super::peers::Peers;
 use super::tuning::Tuning;
 use super::tuning::links::Tuning as LinksTuning;
 use crate::record::{Direction, LinkState};
@@ -65,7 +66,7 @@ pub(super) struct Links {
     me: NodeId,
     tuning: Arc<Tuning>,
     probe_interval: Duration,
-    links: BTreeMap<NodeId, Link>,
+    links: Peers<Link>,
     /// Whose each connection is, those that lost a collision among them.
     conns: BTreeMap<ConnId, NodeId>,
     collisions: Collisions,
@@ -102,7 +103,7 @@ impl Links {
             me,
             tuning,
             probe_interval,
-            links: BTreeMap::new(),
+            links: Peers::default(),
             conns: BTreeMap::new(),
             collisions: Collisions::default(),
             damping: Damping::default(),
@@ -215,7 +216,7 @@ impl Links {
     pub(super) fn deadline(&mut self, hold: impl Fn(&NodeId) -> Option<Time>) -> Time {
         let links = self.links.values();
         *self.due.get_or_insert_with(|| {
-            let deadlines = links.map(|link| link.deadline(hold(&link.peer)));
+            let deadlines = links.map(|link| link.deadline(|| hold(&link.peer)));
             deadlines.min().unwrap_or(Time::MAX)
         })
     }
@@ -225,16 +226,16 @@ impl Links {
         self.collisions.deadline()
     }
 
-    /// The links that have something to do now: by themselves, or since `also` says so.
+    /// The links that have something to do now: by themselves, or since `also` says so, which tells it of each link in turn.
     pub(super) fn due(
         &self,
         now: Time,
         hold: impl Fn(&NodeId) -> Option<Time>,
-        also: impl Fn(&Link) -> bool,
+        also: impl Iterator<Item = bool>,
     ) -> Vec<NodeId> {
-        self.iter()
-            .filter(|link| link.deadline(hold(&link.peer)) <= now || also(link))
-            .map(Link::peer)
+        let all = self.iter().zip(also);
+        all.filter(|(link, also)| *also || link.deadline(|| hold(&link.peer)) <= now)
+            .map(|(link, _)| link.peer)
             .collect()
     }
 
@@ -342,7 +343,7 @@ impl Links {
 
     /// Lists a link that stands, unless it must hold; tells whether it did.
     pub(super) fn list_if_due(&mut self, now: Time, peer: &NodeId, hold: Option<Time>) -> bool {
-        let due = self.get(peer).and_then(|link| link.listing_due(hold));
+        let due = self.get(peer).and_then(|link| link.listing_due(|| hold));
         if due.is_none_or(|due| due > now) {
             return false;
         }
@@ -387,9 +388,9 @@ impl Links {
     pub(super) fn mark(&mut self, superfluous: &BTreeSet<NodeId>) -> Vec<(NodeId, bool)> {
         let marks = self
             .iter()
-            .map(|link| (link.peer, superfluous.contains(&link.peer)));
-        let changed = marks.filter(|(peer, mark)| self.links[peer].superfluous != *mark);
-        let changed: Vec<(NodeId, bool)> = changed.collect();
+            .map(|link| (link, superfluous.contains(&link.peer)));
+        let changed = marks.filter(|(link, mark)| link.superfluous != *mark);
+        let changed: Vec<(NodeId, bool)> = changed.map(|(link, mark)| (link.peer, mark)).collect();
         for (peer, mark) in &changed {
             if let Some(mut link) = self.edit(peer) {
                 link.superfluous = *mark;

@@ -160,7 +160,7 @@ impl Links {
     ) {
         let id = after.id();
         let same_run = before.body().run_id == after.body().run_id;
-        let others = self.links.keys().filter(|peer| **peer != id);
+        let others = self.links.ids().filter(|peer| **peer != id);
         let worse = others.filter(|peer| is_worse(before, after, &peer.abbreviated()));
         for peer in worse.copied().collect::<Vec<_>>() {
             let Some(mut link) = self.edit(&peer) else {

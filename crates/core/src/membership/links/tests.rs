@@ -59,7 +59,7 @@ fn answer(links: &mut Links, now: Time, peer: &NodeId, seq: u32) -> Option<LinkE
 
 /// The number of the next probe.
 fn next_probe(links: &mut Links, peer: &NodeId) -> (Time, u32) {
-    let now = links.get(peer).expect("linked").deadline(None);
+    let now = links.get(peer).expect("linked").deadline(|| None);
     let mut out = Out::new();
     assert_eq!(links.probe(now, peer, DIGEST, 7, &mut out), None);
     let Some(Action::Probe(_, probe)) = out.poll_action() else {
@@ -377,7 +377,7 @@ fn no_change_of_a_link_leaves_an_old_deadline() {
         let before = links.deadline(no_hold);
         assert!(!links.needs_look(ms(700)) && before > ms(700));
         change(&mut links, ms(700));
-        let due = links.iter().map(|link| link.deadline(None)).min();
+        let due = links.iter().map(|link| link.deadline(|| None)).min();
         assert_eq!(Some(links.deadline(no_hold)), due, "{name}");
     }
 }
