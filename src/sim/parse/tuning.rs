@@ -175,7 +175,7 @@ mod tests {
             ),
             (
                 "links.parked",
-                "links.parked: there is no time; write 1500ms, 60s, 10min or 1h",
+                "links.parked: the time is missing; write 1500ms, 60s, 10min or 1h",
             ),
             (
                 "pace.small=few",

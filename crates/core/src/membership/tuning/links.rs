@@ -59,7 +59,7 @@ tuning! {
         /// only makes verdicts sooner (gone after 2.49 s in place of 2.72 s, `third-dies`). Doubled: 3.13 s.
         least_timeout: Duration = MS.saturating_mul(150), MS => HOUR;
         /// The most time for an answer: it bounds the verdict on a path whose delay varies without end, and with it
-        /// [`SLOWEST_VERDICT`](crate::membership::SLOWEST_VERDICT). Halved: answers of a path of more than 1.5 s all come too late. Doubled: while
+        /// the slowest verdict. Halved: answers of a path of more than 1.5 s all come too late. Doubled: while
         /// ICMP hints come, more probes are in flight than are remembered.
         most_timeout: Duration = S.saturating_mul(3), MS => HOUR;
         /// The time for an answer is the smoothed round-trip time and so many mean deviations (RFC 6298, section 2: K = 4). Halved: on a
