@@ -27,10 +27,12 @@ impl BenchView {
         }
     }
 
-    /// Takes a verified record. Tells whether it is newer than the one before.
-    pub fn accept(&mut self, record: Arc<Record>, now: Time) -> bool {
-        let outcome = self.view.accept(record, now, None, true);
-        matches!(outcome, Outcome::Newer(..))
+    /// Takes a verified record. Returns the older one in whose place it is, which the caller may drop outside of what it measures.
+    pub fn accept(&mut self, record: Arc<Record>, now: Time) -> Option<Arc<Record>> {
+        match self.view.accept(record, now, None, true) {
+            Outcome::Newer(_, _, before) => before.map(|before| before.record),
+            Outcome::Same(_) | Outcome::Older(_) | Outcome::Full => None,
+        }
     }
 
     /// The node has links with these peers, where it knows them, and with no others.

@@ -301,6 +301,16 @@ impl OwnRecord {
         self.leaving = true;
     }
 
+    /// Whether something is due.
+    pub(super) fn is_due(&self, now: Time) -> bool {
+        self.deadline().is_some_and(|due| due <= now)
+    }
+
+    /// Whether a change of measurements alone could be published: while another change waits, it goes with that.
+    pub(super) fn may_tell_figures(&self) -> bool {
+        self.due.is_none() && !self.leaving
+    }
+
     /// Signs the record anew, if that is due.
     pub(super) fn publish_if_due(
         &mut self,
@@ -360,7 +370,7 @@ impl OwnRecord {
     /// New measurements came in: publishes them, where they are news and the budget allows.
     pub(super) fn consider_figures(&mut self, now: Time, around: Around, links: &Links) {
         // While a network starts up, records change anyway.
-        if self.due.is_some() || self.leaving || now < around.shaped {
+        if !self.may_tell_figures() || now < around.shaped {
             return;
         }
         let records = self.fill_budget(now, around.up);

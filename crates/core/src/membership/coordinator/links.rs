@@ -55,8 +55,10 @@ impl Core {
     }
 
     fn consider_figures(&mut self, now: Time) {
-        let around = self.around();
-        self.own.consider_figures(now, around, &self.links);
+        if self.own.may_tell_figures() {
+            let around = self.around();
+            self.own.consider_figures(now, around, &self.links);
+        }
     }
 
     /// Probes, verdicts, and the ends of phases, for every link.

@@ -267,8 +267,9 @@ impl Core {
         if !self.own.is_leaving() {
             self.advance_overlay(now);
         }
-        let around = self.around();
-        if let Some(record) = self.own.publish_if_due(now, around, &self.links) {
+        if self.own.is_due(now)
+            && let Some(record) = self.own.publish_if_due(now, self.around(), &self.links)
+        {
             self.handle_published(now, record);
         }
         self.forget(now);

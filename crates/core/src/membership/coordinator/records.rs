@@ -17,11 +17,11 @@ impl Core {
         let Some(peer) = self.links.owner(conn) else {
             return;
         };
-        if self.links.peer(conn).is_some() {
-            self.confirm(now, peer);
-        }
-        if self.links.get(&peer).is_none() {
+        let Some(link) = self.links.get(&peer) else {
             return;
+        };
+        if link.conn() == conn && !link.is_confirmed() {
+            self.confirm(now, peer);
         }
         if let Err(what) = self.gossip.admit(now, &peer, &message) {
             self.drop_over_limit(now, peer, what);

@@ -100,6 +100,11 @@ impl Link {
         self.listed
     }
 
+    /// Whether the peer has shown that the link stands at its end as well.
+    pub(in crate::membership) fn is_confirmed(&self) -> bool {
+        self.confirmed
+    }
+
     /// Whether we dialed.
     pub(in crate::membership) fn is_dialed(&self) -> bool {
         self.direction == Direction::Dialer
