@@ -14,7 +14,7 @@ pub(crate) struct Scenario {
     pub(crate) title: String,
     /// How the nodes are joined.
     pub(crate) topology: Topology,
-    /// How many nodes: the first so many of [`NAMES`].
+    /// The number of nodes: the first so many of [`NAMES`](super::action::NAMES).
     pub(crate) nodes: usize,
     /// What the nodes listen at.
     pub(crate) listen: Listen,
