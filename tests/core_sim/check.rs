@@ -1,4 +1,4 @@
-//! What must always hold, and what must hold when nothing happens any more.
+//! Invariants: those that must always hold, and those that must hold when nothing happens any more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,15 +10,15 @@ use area_net::wire::NodeId;
 
 use crate::net::{NETWORK, Net, ms};
 
-/// In this time a network is down to the links that it wants.
+/// Within this time, a network gives up all surplus links.
 const SHEDDING: Duration = Duration::from_secs(40);
 
-/// A view, as far as it must be the same everywhere: who is up, and the links from dialer to listener.
+/// The part of a view that must be the same everywhere: the nodes that are up, and the links from dialer to listener.
 type View = (BTreeSet<NodeId>, BTreeSet<(NodeId, NodeId)>);
 
 impl Net {
-    /// Takes note of what a node told, and checks it against the truth at that time. Deeds are done between the steps of the world, so
-    /// that of nodes only their ends need care: one that leaves goes within a step.
+    /// Notes a node's event, and checks it against the truth at that time. Faults happen between the steps of the world. Of the
+    /// nodes' own acts only leaving needs care: a node leaves within a step.
     pub(crate) fn hear(&mut self, now: Time, place: usize, event: Event) {
         match &event {
             Event::Up(id) => {
@@ -68,7 +68,7 @@ impl Net {
         self.events.push((now, place, event));
     }
 
-    /// A node's own record: newer each time, and never with more links than the cap.
+    /// Checks a node's own record: each is newer than the last, and never lists more links than the cap.
     pub(crate) fn check_own(&self, now: Time, place: usize, own: &Record, before: Option<&Record>) {
         if let Some(before) = before {
             assert!(
@@ -91,7 +91,7 @@ impl Net {
         );
     }
 
-    /// Nobody shows a node that has been gone for longer than the bound.
+    /// Checks that no node shows another that has been gone for longer than the bound.
     pub(crate) fn check_ghosts(&self) {
         let now = self.now();
         for gone in self.nodes.iter().filter(|node| !node.is_running()) {
@@ -119,7 +119,7 @@ impl Net {
         core.snapshot(self.now() - node.started())
     }
 
-    /// What a node shows.
+    /// The view that a node shows.
     pub(crate) fn view(&self, place: usize) -> View {
         let snapshot = self.snapshot(place);
         let up = snapshot
@@ -140,7 +140,7 @@ impl Net {
         (up, links)
     }
 
-    /// The truth about a group of nodes; an error if two nodes hold two connections, or one that only one end knows.
+    /// The true view of a group of nodes. Fails if two nodes share two connections, or if only one end knows a connection.
     pub(crate) fn truth(&self, group: u32) -> Result<View, String> {
         let there: Vec<usize> = self
             .running()
@@ -158,7 +158,7 @@ impl Net {
             if conn.under_way && a != b && self.is_running(b) && self.group(a) == self.group(b) {
                 return Err(format!("a dial {a}-{b} is under way"));
             }
-            // Whose other end has died is kept for a while, but is no link.
+            // A connection to a dead node is kept for a while, but is no link.
             if !self.is_running(a) || !self.is_running(b) {
                 continue;
             }
@@ -177,7 +177,7 @@ impl Net {
         Ok((up, links))
     }
 
-    /// Whether all is at rest: every view is right, and so they are the same.
+    /// Whether the network has converged: every view is exact, and so all are equal.
     pub(crate) fn agreed(&self) -> Result<(), String> {
         let mut truths: BTreeMap<u32, View> = BTreeMap::new();
         let mut digests = BTreeMap::new();
@@ -232,7 +232,7 @@ impl Net {
         Ok(())
     }
 
-    /// Runs until all is at rest, and tells how long that took.
+    /// Runs until the network has converged. Returns how long that took.
     pub(crate) fn settle(&mut self, within: Duration) -> Duration {
         let from = self.now();
         let mut why = self.agreed();
@@ -247,13 +247,13 @@ impl Net {
         self.now() - from
     }
 
-    /// Runs until links that are too many are given up; all is at rest then.
+    /// Runs until the surplus links are given up and the network has converged.
     pub(crate) fn shed(&mut self) {
         self.run(SHEDDING);
         self.settle(ms(5000));
     }
 
-    /// Runs at rest: every view stays right, no link goes, and nobody does more than it has to.
+    /// Runs at rest: every view stays exact, no link is lost, and no node does more than it has to.
     pub(crate) fn rest(&mut self, seconds: u64) {
         let before: Vec<u64> = self.nodes.iter().map(|node| node.traffic.actions).collect();
         for _ in 0..seconds {
@@ -264,7 +264,7 @@ impl Net {
         }
         for place in self.running() {
             let node = &self.nodes[place];
-            // Each link: at most one probe a second, and news of the others' figures; and a dial now and then.
+            // For each link, at most one probe a second, and other nodes' measurements; in addition, a dial now and then.
             let links = self.degree(place) as u64;
             let most = (2 * links + 4) * seconds;
             let did = node.traffic.actions - before[place];
@@ -275,7 +275,7 @@ impl Net {
         }
     }
 
-    /// Forgets what was told so far.
+    /// Forgets the events so far.
     pub(crate) fn clear_events(&mut self) {
         self.events.clear();
     }

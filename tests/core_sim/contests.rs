@@ -1,4 +1,4 @@
-//! Connections that compete, and identities that run twice.
+//! Connection collisions, and identities that run twice.
 
 use area_net::membership::Event;
 use rand::RngExt as _;
@@ -29,7 +29,7 @@ fn everybody_dials_everybody_at_once() {
         // A connection is replaced by another, but the link stays in the records.
         net.never_unlisted = true;
         net.start_all();
-        // One connection a pair, held by both of its ends, and shown alike by all: `settle` sees to it.
+        // Each pair has one connection, held by both ends, and all nodes show the same: `settle` checks it.
         net.settle(secs(5));
         net.rest(10);
         assert_eq!(net.view(0).1.len(), 15);
@@ -60,7 +60,7 @@ fn everybody_dials_everybody_through_loss() {
     });
 }
 
-/// Two networks of four, one behind the other; the last of the first and the first of the second have one key.
+/// Two networks of four. The last but one of the second has the key of the last but one of the first.
 fn with_twins(seed: u64) -> Net {
     let mut net = Net::new(seed);
     for place in 0..8_u16 {

@@ -1,4 +1,4 @@
-//! One core and its neighbours, played by hand.
+//! One core whose neighbours are played by the test.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ pub(crate) fn arrived(record: &Record) -> Arc<Record> {
     Arc::new(postcard::from_bytes(&bytes).unwrap())
 }
 
-/// A peer dialed us, and knows so many nodes.
+/// A peer dialed us and reported the number of nodes that it knows.
 pub(crate) fn connected(
     conn: ConnId,
     peer: &Identity,
@@ -87,7 +87,7 @@ impl Desk {
         Self::with(|_| {})
     }
 
-    /// A desk whose node has other settings.
+    /// A desk with changed settings.
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut net = Net::new(0);
         net.add(&[]);
@@ -162,12 +162,12 @@ impl Desk {
 
     pub(crate) fn say(&mut self, message: Message) {
         self.give(Input::Message(LIAR, message));
-        // Signatures are looked at behind the inputs that wait, at the same time.
+        // Signatures are verified after the waiting inputs, at the same time.
         self.core.handle(self.now, Input::Timeout);
         self.drain();
     }
 
-    /// Time passes, and the neighbours of those connections answer, as long as nothing of `until` happens.
+    /// Lets time pass. The neighbours of those connections answer, until `until` happens.
     pub(crate) fn pass(
         &mut self,
         answering: &[ConnId],
@@ -214,7 +214,7 @@ impl Desk {
         false
     }
 
-    /// The messages that went out to a neighbour since time was last let pass.
+    /// The messages sent to a neighbour since time last passed.
     pub(crate) fn sent(&self, to: ConnId) -> impl Iterator<Item = &Message> {
         self.actions.iter().filter_map(move |action| match action {
             Action::Send(conn, message) if *conn == to => Some(message),

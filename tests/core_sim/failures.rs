@@ -1,4 +1,4 @@
-//! What breaks, and how it heals.
+//! Faults, and how the network recovers from them.
 
 use area_net::membership::Event;
 use area_net::snapshot::NodeState;
@@ -67,7 +67,7 @@ fn a_third_of_a_network_dies_at_once() {
 #[test]
 fn a_leaver_is_gone_at_once_and_nobody_dials_it() {
     with_seeds(0..6, |seed| {
-        // Number 9 is nobody's target.
+        // Number 9 is no node's target.
         let mut net = settled(seed, 10);
         let id = net.nodes[9].id();
         net.leave(9);
@@ -177,7 +177,7 @@ fn loss_takes_no_node_down() {
                 assert_eq!(net.view(place).0.len(), 6, "all are aware");
             }
             net.clear_events();
-            // All the while `strict` lets no node go down.
+            // Meanwhile `strict` fails the test if any node is shown as down.
             net.run(secs(600));
             let lost = net.told(|event| matches!(event, Event::Unlinked { calm: false, .. }));
             assert!(lost <= 2, "{lost} links lost at {loss}");

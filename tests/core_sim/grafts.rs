@@ -1,4 +1,4 @@
-//! Who is asked for the records that neighbours tell of, and which words put a link on the tree.
+//! The neighbours that are asked for announced records, and the messages that make a link an eager push link.
 
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ fn a_neighbour_is_asked_for_what_is_late_and_put_on_the_tree_where_most_is() {
     }
 }
 
-/// In a storm several versions of a record are on their way, and neighbours tell of one after the other.
+/// In a storm several versions of a record are in flight, and the neighbours announce them one after the other.
 #[test]
 fn a_newer_version_told_of_meanwhile_is_asked_for_as_soon_as_the_older_one_is_here() {
     let mut desk = Desk::with(|config| (config.full_mesh, config.degree_target) = (2, 3));

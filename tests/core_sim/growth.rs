@@ -1,4 +1,4 @@
-//! How networks come to be, grow and shrink.
+//! Networks start, grow and shrink.
 
 use area_net::sim::world::Node;
 use rand::RngExt as _;
@@ -144,12 +144,13 @@ fn a_network_outgrows_the_full_mesh_and_shrinks_into_it_again() {
         net.shed();
         let mut degrees: Vec<usize> = (0..36).map(|place| net.degree(place)).collect();
         degrees.sort_unstable();
-        // Two above the target, and three; a node or two keep more, as the others need them. Nine seeds of 48 come to the last bound.
+        // Bounds: two above the target, and three. A node or two keep more, as other nodes need the links. Nine of 48 seeds reach
+        // the last bound.
         let (half, most, all) = (degrees[17], degrees[31], degrees[35]);
         assert!(half <= 10 && most <= 11 && all <= 13, "{degrees:?}");
-        // Down to ten nodes, a few at a time.
+        // Shrinks to ten nodes, a few at a time.
         net.strict = false;
-        // What a node showed of another's death is lost when it dies itself.
+        // A node's report of another's death is lost when it dies itself.
         net.bound = secs(25);
         for place in 10..36 {
             net.kill(place);
@@ -203,7 +204,7 @@ fn a_node_remembers_where_all_others_are_and_its_pool_only_what_records_do_not_s
             }
             assert_eq!(remembered.len(), everybody.len() - 1);
         }
-        // One dies, one leaves: of these the records will be forgotten, and the addresses are not.
+        // One dies, one leaves: their records will be forgotten, but not their addresses.
         net.kill(5);
         net.leave(6);
         net.settle(secs(20));

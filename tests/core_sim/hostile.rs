@@ -1,4 +1,4 @@
-//! A peer that lies, and the node that turns it away while its other links don't notice.
+//! A Byzantine peer, and the node that disconnects it while its other links are unaffected.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use area_net::wire::{CloseCode, Hello, MAX_SYNC_ENTRIES, Message, ShortId, ViewD
 use crate::desk::{Desk, HONEST, LIAR, arrived, body, connected, identity, link_to};
 use crate::net::{NETWORK, Net, ms, secs};
 
-/// A record whose signature is nobody's.
+/// A record with an invalid signature.
 fn forged(body: &Body) -> Arc<Record> {
     Record::from_parts(postcard::to_stdvec(body).unwrap(), [1; 64]).unwrap()
 }
@@ -31,7 +31,7 @@ impl Desk {
         })
     }
 
-    /// The liar's link is gone, with that code and counter, and the honest one stands.
+    /// Checks that the Byzantine node's link was closed with that code and counter, and that the honest link stays.
     fn turned_away(&self, code: CloseCode, counter: &str) {
         assert_eq!(self.closed(LIAR), Some(code));
         assert_eq!(self.rejected(counter), 1, "{:?}", self.events);
@@ -103,7 +103,7 @@ fn a_replayed_record_changes_nothing() {
     }
     assert_eq!(desk.core.label(&third.node_id()).as_deref(), Some("new"));
     assert_eq!(desk.closed(LIAR), None);
-    // Whoever has the old one is sent the new one, and no more than once: it has it then.
+    // A peer that announces the old version is sent the new one, and only once: then it has it.
     desk.give(Input::Timeout);
     let sent = desk.actions.iter().filter(|action| {
         matches!(action, Action::Send(LIAR, Message::Records(records)) if records.contains(&new))
@@ -216,11 +216,11 @@ fn words_about_the_tree_without_end_are_over_the_limit() {
     desk.turned_away(CloseCode::Limit, "over_limit");
 }
 
-/// Where two parts of a split network meet, a link counts after a first exchange: which a peer can't draw out.
+/// When two parts of a split network meet, a link counts only after a first anti-entropy round. A peer can't prolong that.
 #[test]
 fn a_peer_with_something_new_at_every_comparison_is_not_compared_with_for_ever() {
     let mut desk = Desk::new();
-    // Who was lost sight of is why a link has to wait.
+    // Links wait only after nodes have been lost from view.
     desk.give(Input::Closed(LIAR, Closed::Reset));
     let drip = (ConnId(3), identity(3));
     let record = Record::sign(body(&drip.1), NETWORK, &drip.1);
@@ -266,7 +266,7 @@ fn a_peer_with_something_new_at_every_comparison_is_not_compared_with_for_ever()
     assert_eq!(desk.closed(drip.0), None);
 }
 
-/// What is told of and never sent is asked for of those who told of it in turn, and not for ever.
+/// A record that is announced and never sent is requested from each peer that announced it in turn, and not for ever.
 #[test]
 fn who_tells_of_a_record_and_does_not_send_it_is_not_the_only_one_asked() {
     let mut desk = Desk::new();
@@ -293,7 +293,8 @@ fn who_tells_of_a_record_and_does_not_send_it_is_not_the_only_one_asked() {
     assert_eq!((asked(&desk, LIAR), asked(&desk, HONEST)), (2, 1));
 }
 
-/// A neighbour invents versions that nobody has: others are asked for what there is, and no more often for all that comes.
+/// A neighbour announces invented versions. Other neighbours are asked only for real records, and no more often however many
+/// arrive.
 #[test]
 fn a_version_that_was_invented_does_not_keep_others_from_being_asked() {
     let mut desk = Desk::new();
@@ -320,8 +321,8 @@ fn a_version_that_was_invented_does_not_keep_others_from_being_asked() {
     assert!(asked > 0 && asked <= most, "{asked}");
 }
 
-/// Two nodes were lost sight of, one behind the other. What a neighbour tells of the farther one goes before the link that brings both back:
-/// else others would show for a moment what it was when it was lost.
+/// Two nodes were lost from view, one behind the other. A neighbour's news of the farther one is handled before the link that
+/// brings both back. Otherwise its outdated state would be shown for a moment.
 #[test]
 fn news_of_a_lost_part_is_passed_on_before_the_link_that_brings_it_back() {
     let mut desk = Desk::new();
@@ -369,7 +370,8 @@ fn news_of_a_lost_part_is_passed_on_before_the_link_that_brings_it_back() {
     assert!(at(&news).is_some() && at(&news) <= at(&bridge), "{read:?}");
 }
 
-/// One that lost sight of everybody compares views as coarsely as can be: what it lacks does not fit into one answer.
+/// A node that lost all others from view compares views at the coarsest level: the records that it lacks do not fit into one
+/// answer.
 #[test]
 fn a_neighbour_that_knows_nobody_is_told_of_a_large_view_piece_by_piece() {
     const NODES: usize = 1500;
@@ -425,7 +427,7 @@ fn a_neighbour_that_knows_nobody_is_told_of_a_large_view_piece_by_piece() {
     assert_eq!(told.len(), NODES + 2, "in two answers, which don't overlap");
 }
 
-/// Whoever tells of thousands that it invented is not the only one to be asked for anything.
+/// A node that announces thousands of invented records is not the only one that is asked for records.
 #[test]
 fn a_neighbour_that_tells_of_invented_nodes_leaves_room_for_the_words_of_others() {
     let mut desk = Desk::new();

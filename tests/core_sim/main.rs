@@ -1,4 +1,4 @@
-//! The core in the library's simulator: many cores in one process, virtual time, faults, and everything from one seed.
+//! The core in the library's simulator: many cores in one process, with virtual time, faults, and one random seed for everything.
 //! Invariants are checked at every step; see `check`. A test that fails names its seed.
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The library's simulated world, with this test's own checks at every step; and the faults in the tests' words.
+//! The library's simulated world, with these tests' own checks at every step, and helpers for faults.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,7 +61,7 @@ impl Path {
     }
 }
 
-/// What the tests say about the ways between nodes.
+/// The paths between nodes, as the tests set them.
 #[derive(Debug, Clone, PartialEq)]
 struct Ways {
     path: Path,
@@ -70,7 +70,7 @@ struct Ways {
     dead: BTreeSet<(usize, usize)>,
 }
 
-/// The world, and what is known of it.
+/// The simulated world, with the facts that the checks need.
 pub(crate) struct Net {
     world: World,
     pub(crate) path: Path,
@@ -79,19 +79,19 @@ pub(crate) struct Net {
     pub(crate) groups: BTreeMap<usize, u32>,
     /// Directions in which nothing arrives.
     pub(crate) dead: BTreeSet<(usize, usize)>,
-    /// What of the above the world was told.
+    /// The path settings that the world was last given.
     ways: Option<Ways>,
-    /// Nobody may show a node as unreachable that runs.
+    /// No node may show a running node as unreachable.
     pub(crate) strict: bool,
     /// No link may go missing from a record once it is in.
     pub(crate) never_unlisted: bool,
-    /// After this time nobody may show a node that is gone.
+    /// After this time no node may show one that is gone.
     pub(crate) bound: Duration,
     pub(crate) events: Vec<(Time, usize, Event)>,
-    /// Who is up in each node's view, as told by events.
+    /// The nodes that are up in each node's view, according to its events.
     pub(crate) shown: Vec<BTreeSet<NodeId>>,
     pub(crate) dials: Vec<Vec<(Time, SocketAddr)>>,
-    /// Who runs at the time of the news that is heard: the world may be further on.
+    /// The nodes that ran at the time of the event that is handled: the world may be further on.
     pub(crate) alive: BTreeSet<usize>,
 }
 
@@ -132,7 +132,7 @@ impl Net {
         }
     }
 
-    /// A place for a node with that key, which dials those places first.
+    /// Adds a node with that key, which dials those places first. Returns its place.
     pub(crate) fn add_with_key(&mut self, key: u16, targets: &[usize]) -> usize {
         let settings = world::default_settings(self.nodes.len(), targets);
         self.shown.push(BTreeSet::new());
@@ -159,7 +159,7 @@ impl Net {
         }
     }
 
-    /// Stops a node without a word.
+    /// Stops a node without a leave message.
     pub(crate) fn kill(&mut self, place: usize) {
         self.world.kill(place);
         self.hear_all();
@@ -237,7 +237,7 @@ impl Net {
         self.ways = Some(ways);
     }
 
-    /// Folds all that cores do and tell from now on into a number.
+    /// Hashes all acts and events of cores from now on.
     pub(crate) fn trace(&mut self) -> Rc<Cell<u64>> {
         let trace = Rc::new(Cell::new(0xcbf2_9ce4_8422_2325));
         let fold = trace.clone();

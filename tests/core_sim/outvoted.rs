@@ -1,4 +1,4 @@
-//! What a node makes of neighbours whose views are not its own.
+//! How a node reacts to neighbours whose views differ from its own.
 
 use area_net::membership::{ConnId, Input};
 use area_net::record::{Record, Signer as _};
@@ -31,7 +31,7 @@ fn show(desk: &mut Desk, views: &[(ConnId, u8)], apart: u64) {
     }
 }
 
-/// With which of the two neighbours views were compared.
+/// Whether an anti-entropy round began with each of the two neighbours.
 fn compared(desk: &Desk) -> [bool; 2] {
     [HONEST, LIAR].map(|conn| {
         let mut sent = desk.sent(conn);
@@ -39,7 +39,7 @@ fn compared(desk: &Desk) -> [bool; 2] {
     })
 }
 
-/// The same of a desk whose view stood still for seconds.
+/// The same for a desk whose view has been unchanged for seconds.
 fn compared_after(views: &[(ConnId, u8)], apart: u64) -> [bool; 2] {
     let mut desk = Desk::new();
     assert!(!desk.pass(&[HONEST, LIAR], secs(3), |_| false));
@@ -51,7 +51,7 @@ fn compared_after(views: &[(ConnId, u8)], apart: u64) -> [bool; 2] {
 fn two_neighbours_with_one_other_view_are_right() {
     let agreed = [(HONEST, 7), (LIAR, 7)];
     assert_eq!(compared_after(&agreed, 20), [false, true]);
-    // One alone, and two that don't agree, may be as far behind as we are: they have to keep differing.
+    // One neighbour alone, or two that don't agree, may be as far behind as we are: they must keep differing.
     let alone = [(HONEST, 7), (HONEST, 7)];
     assert_eq!(compared_after(&alone, 900), [false, false]);
     assert_eq!(compared_after(&alone, 1300), [true, false]);

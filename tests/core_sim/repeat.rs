@@ -50,7 +50,7 @@ fn a_larger_run_repeats_as_well() {
     assert_eq!(run(), run());
 }
 
-/// Sixty nodes on long ways, so that many of them do something within one window; all that can be done to them is done.
+/// Sixty nodes on long paths, so that many of them act within one window, with every kind of fault.
 fn troubled(threads: usize, spell: Duration) -> (u64, u64, u64) {
     let mut net = chain(3, 60);
     net.set_threads(threads);
@@ -83,7 +83,7 @@ fn troubled(threads: usize, spell: Duration) -> (u64, u64, u64) {
     net.start(8);
     net.resume(20);
     net.groups.clear();
-    // A way that is shorter than all others makes windows shorter.
+    // A path shorter than all others makes the windows shorter.
     let short = Path {
         delay: Duration::from_micros(200),
         ..net.path

@@ -1,4 +1,4 @@
-//! Who stands in for a node that may be dead while it is in view.
+//! The nodes that stand in for one that may be dead while it is in view.
 
 use area_net::identity::Identity;
 use area_net::membership::{Action, Closed, ConnId, Input, ring_position};
@@ -134,12 +134,12 @@ fn after_a_loss_a_slow_dial_is_not_waited_for() {
         let all = std::iter::once(arrived(&near)).chain((9000..).zip(&others).map(leaf));
         desk.actions.clear();
         desk.say(Message::Records(all.collect()));
-        // Nobody answers a dial.
+        // No node answers a dial.
         let mut dials = Vec::new();
         for turn in 0..2500 / 20 {
             desk.give(Input::Timeout);
             if turn == 400 / 20 {
-                // Neighbours are looked at before the dials are slow, and then again.
+                // The neighbour set is looked at before the dials are slow, and again afterwards.
                 let fourth = identity(4);
                 let record = Record::sign(body(&fourth), NETWORK, &fourth);
                 desk.connect(ConnId(4), &fourth, record);

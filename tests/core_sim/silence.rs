@@ -25,7 +25,7 @@ fn honest_record(desk: &Desk, seq: u32, to_others: &[LinkState]) -> Arc<Record> 
     Record::sign(body, NETWORK, &honest)
 }
 
-/// A desk that shows the third one up, behind the honest peer.
+/// A desk that shows the third node as up, behind the honest peer.
 fn with_third_in_view() -> Desk {
     let mut desk = Desk::new();
     let (honest, third) = (identity(1), identity(3));
@@ -56,10 +56,10 @@ fn what_passed_while_the_old_neighbours_fell_silent_is_asked_of_the_new_one() {
         !desk.pass(&[HONEST, LIAR], secs(12), |event| unlinked(1)(event)
             || unlinked(2)(event))
     );
-    // One of two is lost: the other one told of all that passed.
+    // One of two neighbours is lost: the other one has passed on everything meanwhile.
     assert!(desk.pass(&[HONEST], secs(30), unlinked(2)));
     assert!(!compares(&desk, HONEST));
-    // The other one falls silent, and a new neighbour comes that was in view.
+    // The other one falls silent, and a node that was already in view becomes a neighbour.
     assert!(!desk.pass(&[], secs(1), unlinked(1)));
     let third = identity(3);
     let record = desk.core.snapshot(desk.now);
@@ -71,7 +71,7 @@ fn what_passed_while_the_old_neighbours_fell_silent_is_asked_of_the_new_one() {
     desk.actions.clear();
     assert!(desk.pass(&[THIRD], secs(30), unlinked(1)));
     assert!(compares(&desk, THIRD));
-    // Whatever comes now is told over that link: another loss asks it for nothing.
+    // All new records now come over that link: another loss requests nothing from it.
     let fourth = identity(4);
     let record = Record::sign(body(&fourth), NETWORK, &fourth);
     desk.connect(ConnId(4), &fourth, record);
@@ -141,7 +141,7 @@ fn whom_two_others_have_lost_is_given_up_sooner() {
             record(&fourth, 2, true),
         ];
         desk.give(Input::Message(HONEST, Message::Records(linked)));
-        // A young link, of whose loss nothing is known.
+        // A young link, whose loss is not known yet.
         let fell_silent = desk.now;
         assert!(!desk.pass(&[HONEST], secs(1), unlinked(2)));
         for teller in [&third, &fourth].into_iter().take(tellers.into()) {
@@ -151,10 +151,10 @@ fn whom_two_others_have_lost_is_given_up_sooner() {
         assert!(desk.pass(&[HONEST], secs(30), unlinked(2)));
         desk.now - fell_silent
     };
-    // The first word of it has it probed at once; it may be wrong, though.
+    // The first report makes the node probe at once, but that report may be wrong.
     let (one, two) = (took(1, true), took(2, true));
     assert!(two + ms(400) < one, "{two:?}, {one:?}");
-    // Whoever says that it lost a neighbour that it never had is no witness.
+    // A node's report that it lost a neighbour that it never had is no confirmation.
     let strangers = took(2, false);
     assert!(two + ms(400) < strangers, "{two:?}, {strangers:?}");
 }

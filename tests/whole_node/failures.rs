@@ -21,7 +21,7 @@ fn a_killed_node_is_gone_within_three_seconds() {
             views.iter().all(|view| view.nodes.get("alice") == gone)
         });
         network.until_exact(200);
-        // The others never doubted each other.
+        // The other nodes never suspected each other.
         let since = network.now();
         network.pass(30_000);
         for (name, at, view) in network.shown_since(since) {
@@ -43,14 +43,14 @@ fn a_restarted_node_is_listed_again_and_its_old_connections_are_reset() {
         let (_, targets) = FIVE.into_iter().find(|(who, _)| *who == name).unwrap();
         network.start_with_targets(name, targets);
         if targets.is_empty() {
-            // Whoever had a link with her is reset at the next probe, and dials her.
+            // Each node that had a link with her is reset at its next probe, and dials her.
             network.until_exact(2200);
             let lost = network.links_lost_since(killed);
             assert!(lost.contains(&Some(&Closed::Reset)), "{lost:?}");
         } else {
             network.until_exact(1000);
         }
-        // Nobody waited for answers until a link was judged down.
+        // No node waited for a link to be judged down.
         let lost = network.links_lost_since(killed);
         assert!(lost.iter().all(Option::is_some), "{lost:?}");
         let since = network.now();
@@ -86,12 +86,12 @@ fn a_leaver_is_shown_as_such_within_200_ms() {
             .find(|(_, view)| view.nodes.get("dave") == Some(&NodeState::Left));
         let (at, _) = left.unwrap();
         assert!(*at - since <= Duration::from_millis(200), "{name}: {at:?}");
-        // It never passed for unreachable.
+        // It was never shown as unreachable.
         let mut after = history.iter().filter(|(at, _)| *at >= since);
         assert!(after.all(|(_, view)| view.nodes["dave"] != NodeState::Unreachable));
     }
     network.until_exact(300);
-    // And it is welcome back.
+    // It can join again.
     network.start_with_targets("dave", &["alice"]);
     network.until_exact(1000);
 }

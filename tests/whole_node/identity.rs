@@ -1,4 +1,4 @@
-//! Who may join whom, and what happens when two runs or two nodes claim one identity.
+//! Nodes that may join each other, and two runs or two nodes that claim one identity.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -54,7 +54,7 @@ fn an_allow_list_closes_the_door_both_ways() {
         assert!(!view.has_link("alice", "carol"), "{name} at {at:?}");
         assert!(!view.has_link("alice", "mallory"), "{name} at {at:?}");
     }
-    // Alice knows of carol through bob, and has her only link with him.
+    // Alice knows of carol through bob. Her only link is with him.
     let view = network.view("alice");
     assert_eq!(
         view.up().into_iter().collect::<Vec<_>>(),
@@ -92,17 +92,17 @@ fn a_node_whose_clock_went_back_an_hour_is_believed() {
     assert_eq!(twins(&network), []);
 }
 
-/// A twin as a node told of it.
+/// A twin that a node reported.
 #[derive(Debug, PartialEq)]
 struct Twin {
     told_by: &'static str,
-    /// The other's run id; 0 where a peer has only said that there is another.
+    /// The other's run id; 0 if a peer has only reported that there is another.
     run_id: u64,
     seen_at: Option<SocketAddr>,
     silenced: bool,
 }
 
-/// Every time that a node told that its identity runs twice.
+/// All reports of nodes that their identity runs twice.
 fn twins(network: &Network) -> Vec<Twin> {
     let told = network.events().filter_map(|(told_by, event)| match event {
         Event::Twin {
@@ -131,7 +131,7 @@ fn two_nodes_with_one_key_that_meet_both_say_so() {
     let own_target = |event: &Event| matches!(event, Event::OwnTarget(_));
     let is_own = network.events().any(|(_, event)| own_target(event));
     assert!(!is_own, "another node is there");
-    // The copy is told by alice, and alice sees it for herself.
+    // The copy hears of it from alice, and alice detects it by herself.
     let twins = twins(&network);
     let told = |twin: &Twin| {
         twin.told_by == COPY_OF_ALICE && twin.run_id == 0 && twin.seen_at == Some(addr("alice"))
@@ -158,7 +158,7 @@ fn two_nodes_with_one_key_in_two_parts_of_a_network_are_found_out() {
     network.pass(10_000);
     network.heal();
     network.pass(120_000);
-    // Both hear of the other's records; the lower run goes silent, and all others agree on whom they mean.
+    // Both receive the other's records. The lower run is silenced, and all other nodes agree on the one that stays.
     let twins = twins(&network);
     let (silenced, warned): (Vec<_>, Vec<_>) = twins.iter().partition(|twin| twin.silenced);
     assert_eq!(silenced.len(), 1, "{twins:?}");

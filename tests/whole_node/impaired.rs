@@ -1,4 +1,4 @@
-//! Nodes that impair what they send, as `network.controller.impair` has it. The network between them takes 2 ms each way and
+//! Nodes that impair their own packets, as `network.controller.impair` says. The network between them takes 2 ms each way and
 //! does nothing else.
 
 use std::time::Duration;
@@ -7,7 +7,7 @@ use area_net::snapshot::{LinkView, NodeState, Snapshot};
 
 use crate::network::{NAMES, Network, Start, addr};
 
-/// A node with these targets that impairs what it sends.
+/// A node with these targets that impairs its own packets.
 fn impaired(targets: &[&'static str], impair: &str) -> Start {
     Start {
         targets: targets.to_vec(),
@@ -79,7 +79,7 @@ fn the_five_live_with_jitter_loss_duplicates_and_corruption() {
     let since = network.now();
     network.pass(120_000);
     network.nobody_was_down_since(since);
-    // One way loses 5 % and turns 1 % into nothing, so about 12 % of the probes go unanswered.
+    // One direction loses 5 % and corrupts 1 %, so about 12 % of the probes go unanswered.
     let mut lost = 0;
     for name in NAMES {
         let snapshot = network.snapshot(name);

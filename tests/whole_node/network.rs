@@ -1,5 +1,4 @@
-//! Named whole nodes on the simulator's virtual network: what each of them showed and when, and words for what it should have
-//! shown.
+//! Named whole nodes on the simulator's virtual network, with the history of each node's views, and helpers that check it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -29,9 +28,9 @@ pub(crate) const NAMES: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
 /// The name of a node that has alice's key, at an address of its own.
 pub(crate) const COPY_OF_ALICE: &str = "copy";
 
-/// What a network does to datagrams unless a scenario says otherwise: 2 ms each way and nothing else.
+/// The impairment of datagrams unless a scenario sets another: 2 ms each way and nothing else.
 pub(crate) const CLEAR: &str = "delay 2ms";
-/// The Unix time in ms at which a network begins: some day in 2023.
+/// The Unix time in ms at which a network begins: a day in 2023.
 const GENESIS_MS: u64 = 1_700_000_000_000;
 
 /// How a node is started. Its key and its address follow from its name alone.
@@ -40,22 +39,22 @@ pub(crate) struct Start {
     pub(crate) targets: Vec<&'static str>,
     /// Its label, if that is not its name.
     pub(crate) label: Option<&'static str>,
-    /// Its network's name, if that is not the one of all others.
+    /// The name of its network, if it is not the common one.
     pub(crate) network: Option<&'static str>,
     /// Its allow list; empty for no list.
     pub(crate) allow: Vec<&'static str>,
-    /// How far its clock is behind.
+    /// How far its clock is slow.
     pub(crate) behind: Duration,
-    /// Its socket is bound to the unspecified address, and it doesn't know its own.
+    /// Its socket is bound to the unspecified address, and it doesn't know its own address.
     pub(crate) everywhere: bool,
-    /// What it does to what it sends, in netem's words.
+    /// The impairment of its own packets, in netem's syntax.
     pub(crate) impair: String,
 }
 
-/// All views that a node showed in its present run, and since when it showed them.
+/// All views that a node showed in its present run, each with the time at which it appeared.
 pub(crate) type History = Vec<(Duration, View)>;
 
-/// Pictures that nobody has looked at yet, with the places of their nodes.
+/// Snapshots that were not processed yet, with the places of their nodes.
 type Pictures = Arc<Mutex<Vec<(usize, Arc<Snapshot>)>>>;
 
 /// See the module's documentation.
@@ -65,11 +64,11 @@ pub(crate) struct Network {
     /// The names of the places.
     names: Vec<&'static str>,
     pictures: Pictures,
-    /// Counts the pictures that were looked at.
+    /// The number of snapshots processed.
     looked_at: u64,
-    /// Of every node that runs.
+    /// The history of every running node.
     histories: BTreeMap<&'static str, History>,
-    /// What the nodes told, pictures aside.
+    /// The nodes' events, without snapshots.
     told: Vec<(Duration, &'static str, Told)>,
     sent: Arc<Mutex<BTreeMap<(usize, SocketAddr), u64>>>,
     pub(crate) journal: Journal,
@@ -128,7 +127,7 @@ impl Network {
         network
     }
 
-    /// The place of a node, which it has from when it is first spoken of.
+    /// The place of a node, assigned when its name is first used.
     fn place(&mut self, name: &'static str) -> usize {
         let known = self.names.iter().position(|known| *known == name);
         known.unwrap_or_else(|| {
@@ -147,7 +146,7 @@ impl Network {
         self.start_five_impaired("");
     }
 
-    /// Starts the five profiles, each of which does this to what it sends.
+    /// Starts the five profiles, each with this impairment.
     pub(crate) fn start_five_impaired(&mut self, impair: &str) {
         for (name, targets) in FIVE {
             let start = Start {
@@ -170,7 +169,7 @@ impl Network {
         );
     }
 
-    /// Starts a node that remembers nothing of an earlier run.
+    /// Starts a node without memory of an earlier run.
     pub(crate) fn start(&mut self, name: &'static str, start: Start) {
         let place = self.place(name);
         let allow: Vec<NodeId> = start.allow.iter().map(|name| self.id(name)).collect();
@@ -204,7 +203,7 @@ impl Network {
             .run_beside(place, follow(reader, place, pictures));
     }
 
-    /// The node's process is gone without a word. Whoever sends to it gets no answer.
+    /// Kills the node's process without a leave message. Packets to it get no answer.
     pub(crate) fn kill(&mut self, name: &str) {
         self.world.kill(self.known_place(name));
         self.look();
@@ -219,14 +218,14 @@ impl Network {
         }
     }
 
-    /// From now on the network does this to every datagram, in netem's words.
+    /// The network impairs every datagram in this way from now on, in netem's syntax.
     pub(crate) fn impair(&mut self, impairment: &str) {
         let impairment = Arc::new(impairment.parse().unwrap());
         self.world
             .change_terrain(|terrain| terrain.default = Ground::Same(impairment));
     }
 
-    /// Nothing that `from` sends to `to` arrives any more.
+    /// Drops all datagrams from `from` to `to` from now on.
     pub(crate) fn cut_direction(&mut self, from: &'static str, to: &'static str) {
         let direction = (self.place(from), self.place(to));
         self.world.change_terrain(|terrain| {
@@ -234,7 +233,7 @@ impl Network {
         });
     }
 
-    /// Nothing passes between these parts of the network any more.
+    /// Drops all datagrams between these parts of the network from now on.
     pub(crate) fn partition(&mut self, parts: &[&[&'static str]]) {
         let mut part_of = BTreeMap::new();
         for (part, names) in (0..).zip(parts) {
@@ -254,21 +253,21 @@ impl Network {
     }
 }
 
-/// Letting time go by.
+/// Passing time.
 impl Network {
     /// The time since the network began.
     pub(crate) fn now(&self) -> Duration {
         self.world.now()
     }
 
-    /// Lets the next thing happen; `false` if nothing happens until then.
+    /// Advances to the next event. Returns `false` if nothing happens before `until`.
     fn step(&mut self, until: Duration) -> bool {
         let happened = self.world.step(until);
         self.look();
         happened
     }
 
-    /// Takes note of what the nodes showed and told just now.
+    /// Records the snapshots and events that the nodes have just produced.
     fn look(&mut self) {
         let now = self.world.now();
         let pictures = std::mem::take(&mut *self.pictures.lock().unwrap());
@@ -290,13 +289,13 @@ impl Network {
         }
     }
 
-    /// Lets time go by.
+    /// Lets `ms` milliseconds pass.
     pub(crate) fn pass(&mut self, ms: u64) {
         let until = self.now() + Duration::from_millis(ms);
         while self.step(until) {}
     }
 
-    /// Waits until something is so, and returns how long that took.
+    /// Waits until a condition holds, and returns how long that took.
     #[track_caller]
     pub(crate) fn until(
         &mut self,
@@ -326,22 +325,22 @@ impl Network {
         self.now() - since
     }
 
-    /// Waits until all views are the same and right.
+    /// Waits until all views are equal and exact.
     #[track_caller]
     pub(crate) fn until_exact(&mut self, limit_ms: u64) -> Duration {
         self.until(limit_ms, "all views are the same and exact", Self::is_exact)
     }
 }
 
-/// What the nodes show and tell.
+/// The nodes' snapshots and events.
 impl Network {
-    /// The node id that follows from a name.
+    /// The node id for a name.
     pub(crate) fn id(&mut self, name: &'static str) -> NodeId {
         let place = self.place(name);
         self.world.nodes[place].id()
     }
 
-    /// The whole picture of a node, as of now.
+    /// The whole snapshot of a node, as of now.
     pub(crate) fn snapshot(&mut self, name: &str) -> Arc<Snapshot> {
         let place = self.known_place(name);
         let reader = self.world.reader(place).unwrap();
@@ -360,13 +359,13 @@ impl Network {
         }
     }
 
-    /// What a node showed last; an empty view, if it has shown nothing yet.
+    /// The last view of a node; empty, if it has shown none yet.
     pub(crate) fn view(&self, name: &str) -> View {
         let history = self.histories[name].last();
         history.map_or_else(View::default, |(_, view)| view.clone())
     }
 
-    /// The last view of every node that runs.
+    /// The last view of every running node.
     pub(crate) fn views(&self) -> Vec<View> {
         self.histories.keys().map(|name| self.view(name)).collect()
     }
@@ -375,7 +374,7 @@ impl Network {
         self.histories[name].clone()
     }
 
-    /// Every view that a node which runs began to show at or after that time.
+    /// The views of running nodes that appeared at or after that time.
     pub(crate) fn shown_since(&self, since: Duration) -> Vec<(&'static str, Duration, View)> {
         let mut shown = Vec::new();
         for (name, history) in &self.histories {
@@ -385,7 +384,7 @@ impl Network {
         shown
     }
 
-    /// The events of all nodes so far, and whose they are.
+    /// The events of all nodes so far, with the names of the nodes.
     pub(crate) fn events(&self) -> impl Iterator<Item = (&'static str, &Event)> {
         self.told.iter().filter_map(|(_, name, told)| match told {
             Told::Event(event) => Some((*name, event)),
@@ -412,20 +411,20 @@ impl Network {
         lost
     }
 
-    /// How many datagrams a node has sent to another, whatever became of them.
+    /// How many datagrams a node has sent to another, delivered or not.
     pub(crate) fn sent(&self, from: &str, to: &str) -> u64 {
         let sent = self.sent.lock().unwrap();
         let way = (self.known_place(from), addr(to));
         sent.get(&way).copied().unwrap_or(0)
     }
 
-    /// All nodes that run show the same: exactly those that run, with a link between each two.
+    /// Whether all running nodes show the same: exactly the running nodes, with a link between each two.
     pub(crate) fn is_exact(&self) -> bool {
         let names: Vec<&str> = self.histories.keys().copied().collect();
         self.agree_on(&names)
     }
 
-    /// These nodes show the same, a full mesh of exactly themselves.
+    /// Whether these nodes show the same: a full mesh of exactly themselves.
     pub(crate) fn agree_on(&self, names: &[&str]) -> bool {
         let views: Vec<View> = names.iter().map(|name| self.view(name)).collect();
         views
@@ -433,7 +432,7 @@ impl Network {
             .all(|view| view.is_full_mesh_of(names) && view.links == views[0].links)
     }
 
-    /// Demands that since then nobody showed any node as anything but up, and nobody lost a node out of view.
+    /// Requires that since then every view showed every node, and showed it as up.
     #[track_caller]
     pub(crate) fn nobody_was_down_since(&self, since: Duration) {
         for (name, at, view) in self.shown_since(since) {
@@ -446,7 +445,7 @@ impl Network {
         }
     }
 
-    /// For whoever reads a failure.
+    /// Describes the network for the message of a failed test.
     fn describe(&self) -> String {
         let views: Vec<_> = self
             .histories
@@ -459,7 +458,7 @@ impl Network {
     }
 }
 
-/// Hands on every picture of a node.
+/// Passes on every snapshot of a node.
 async fn follow(mut reader: SnapshotReader, place: usize, pictures: Pictures) {
     loop {
         reader.seen();

@@ -1,10 +1,10 @@
-//! A node's picture of the network as scenarios judge it.
+//! A node's snapshot of the network, reduced to the parts that scenarios check.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use area_net::snapshot::{NodeState, Snapshot};
 
-/// A picture without the figures that change all the time.
+/// A snapshot without the figures that change all the time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) nodes: BTreeMap<String, NodeState>,
@@ -41,7 +41,7 @@ impl View {
             .any(|(x, y)| (x == a && y == b) || (x == b && y == a))
     }
 
-    /// Exactly these are up, and each pair of them has exactly one link.
+    /// Whether exactly these nodes are up, with exactly one link between each two.
     pub(crate) fn is_full_mesh_of(&self, names: &[&str]) -> bool {
         let pairs = names.len() * (names.len() - 1) / 2;
         let linked = |a: &&str| names.iter().all(|b| a == b || self.has_link(a, b));

@@ -1,8 +1,8 @@
-//! Which `area-net` binary is played.
+//! Locates the `area-net` binary that the harness runs.
 //!
-//! The harness is a package of its own, so cargo does not build the binary along with it. Where no `--binary` is given, the harness
-//! runs `cargo build --release --bin area-net` in the project's folder first: the working tree as it is, with the environment of
-//! the harness. So `CARGO_PROFILE_RELEASE_LTO=off` and the like apply to both, and cargo builds the library once for both.
+//! The harness is a package of its own, so cargo does not build the binary along with it. Without `--binary`, the harness runs
+//! `cargo build --release --bin area-net` in the project's folder first. That builds the working tree with the harness's own
+//! environment. So `CARGO_PROFILE_RELEASE_LTO=off` and the like apply to both, and cargo builds the library once for both.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub(crate) struct Binary {
 }
 
 impl Binary {
-    /// The binary's absolute path. Builds it if none was named.
+    /// The binary's absolute path. Builds the binary if the user named none.
     pub(crate) fn locate(&self) -> Result<PathBuf> {
         match &self.binary {
             Some(path) => path
@@ -33,7 +33,7 @@ impl Binary {
         }
     }
 
-    /// Whether the user named one.
+    /// Whether the user named a binary.
     pub(crate) fn is_named(&self) -> bool {
         self.binary.is_some()
     }
@@ -46,7 +46,7 @@ pub(crate) fn build(
     target: Option<&Path>,
     environment: &[(&str, OsString)],
 ) -> Result<PathBuf> {
-    // `cargo run` tells which cargo it is.
+    // `cargo run` sets `CARGO` to its own path.
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
     command
@@ -78,8 +78,9 @@ pub(crate) fn build(
         .context("cargo built area-net, but did not say where; name it with --binary")
 }
 
-/// Whether `cargo run` sets this variable to describe the package of the program that it starts. The build script of ring looks at
-/// them: with those of the harness, ring and all that needs it would be built again, and again at the user's next own build.
+/// Whether `cargo run` sets this variable to describe the package of the program that it starts. The build script of ring
+/// depends on these variables. With the harness's values, cargo would rebuild ring and its dependents, and would do so again at
+/// the user's next own build.
 fn describes_package(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     let groups = ["CARGO_PKG_", "CARGO_MANIFEST_"];
@@ -92,7 +93,7 @@ fn describes_package(name: &OsStr) -> bool {
         .contains(&&*name)
 }
 
-/// The program that one of cargo's messages says is built.
+/// The path of the program, if this cargo message reports that area-net was built.
 fn executable(message: &str) -> Option<PathBuf> {
     let message: Value = serde_json::from_str(message).ok()?;
     let path = message.get("executable")?.as_str()?;

@@ -7,8 +7,8 @@
 //!                                        same     two builds side by side: does a change keep behaviour?
 //! ```
 //!
-//! Each subcommand is one module, and explains itself there; `shared` is what several of them need. A binary that is not named
-//! with `--binary` is built first, see [`binary`].
+//! Each subcommand is one module with its own documentation. `shared` holds the parts that several of them need. Without
+//! `--binary`, the harness builds the binary first, see [`binary`].
 
 #![expect(
     clippy::disallowed_methods,

@@ -3,8 +3,8 @@
 //! - Lost links are published at once. None is held for more than 100 ms.
 //! - Gained links wait for more of them: 10 to 100 ms, by the size of the network and the time of a dial over our links. While they keep
 //!   coming, each wait is two to four times as long as the one before, up to 1 s. So a start makes few versions; each version costs
-//!   every node a signature to verify. In a network that starts, nobody knows anybody yet. There the first links wait up to 400 ms
-//!   for those that were dialed at the same time.
+//!   every node a signature to verify. In a network that starts, no node knows another yet. There the first links wait up to
+//!   400 ms for those that were dialed at the same time.
 //! - Links that change only the shape of the network wait until no more of them come. These are links to nodes that are in view already (in
 //!   a network of more than 32), and links given up because neither end needs them. Links that replace lost ones wait two seconds at most.
 //! - A change of measurements alone is published when a round-trip time moved by half and 1 ms, or a loss by a fifth of all; when nothing was
@@ -60,8 +60,8 @@ const _: () = {
     );
 };
 
-/// A change of figures that is worth telling: of a round-trip time more than so many µs and more than that part of it, or of the
-/// loss more than so many 250ths, `for_certain` if chance would not have it.
+/// A threshold for publishing measurements. A round-trip time must move by more than so many µs and more than that part of it, or
+/// the loss by more than so many 250ths. `for_certain` also excludes random variation.
 #[derive(Debug, Clone, Copy)]
 struct Worth {
     us: u32,
@@ -71,7 +71,7 @@ struct Worth {
 }
 
 impl OwnTuning {
-    /// What is worth telling as soon as the budget holds a record.
+    /// The threshold that applies as soon as the budget holds a record.
     fn gross(&self) -> Worth {
         Worth {
             us: self.gross_us,
@@ -81,8 +81,8 @@ impl OwnTuning {
         }
     }
 
-    /// What is worth telling while the budget is at least half full, now and then: links that are never at rest leave enough for one
-    /// that becomes another one.
+    /// The threshold that applies now and then, while the budget is at least half full. So links that are never at rest leave
+    /// enough for a link whose path changes.
     fn fine(&self) -> Worth {
         Worth {
             us: self.fine_us,
@@ -103,14 +103,14 @@ pub(super) struct OwnRecord {
     seq: u32,
     addrs: Vec<SocketAddr>,
     due: Option<Time>,
-    /// Changes of the shape alone wait since then, and until then.
+    /// When the pending changes of the shape alone began to wait, and until when they wait.
     shape: Option<(Time, Time)>,
     last: Time,
     last_loss: Option<Time>,
-    /// A round-trip time is not what our record says any more, since then.
+    /// Since when a round-trip time differs from our record.
     moved: Option<Time>,
     gain_hold: Duration,
-    /// What may be spent on measurements, in records; `None` until it is first counted.
+    /// The budget for measurements, in records. `None` until it is first counted.
     budget: Option<Bucket>,
     leaving: bool,
     silenced: bool,
@@ -175,12 +175,12 @@ impl OwnRecord {
         self.epoch
     }
 
-    /// Whether this node said that it leaves.
+    /// Whether this node has begun to leave.
     pub(super) fn is_leaving(&self) -> bool {
         self.leaving
     }
 
-    /// When it told of a lost link last, or will.
+    /// When our record last published a lost link, or will.
     pub(super) fn last_loss(&self) -> Option<Time> {
         self.last_loss
     }
@@ -200,8 +200,8 @@ impl OwnRecord {
         self.due_by((self.last + self.gain_hold).max(now + first));
     }
 
-    /// A link came to a node that was in view already, by way of others. In a large network that can wait, and go with the next ones;
-    /// our own first two links can't, as we are reached by them. Tells whether it waits.
+    /// A link was gained to a node that was already in view through others. In a large network it can wait and go with the next
+    /// ones. Our own first two links can't wait, as others reach us through them. Returns whether the link waits.
     pub(super) fn link_added(&mut self, now: Time, around: Around, links: &Links) -> bool {
         let is_placed = self.record.body().links.len() >= self.tuning.own_record.placed;
         let waits = is_placed && !self.tuning.pace.is_small(around.up);
@@ -213,13 +213,13 @@ impl OwnRecord {
         waits
     }
 
-    /// A link has another state or connection.
+    /// The state or the connection of a link changed.
     pub(super) fn link_changed(&mut self, now: Time, around: Around, links: &Links) {
         self.begin_gain(now, around, links);
         self.due_by(now + self.tuning.own_record.change_hold);
     }
 
-    /// After a quiet time, gains wait as long as first ones do; returns how long that is.
+    /// After a quiet time, a gain waits as long as a first one does. Returns that wait.
     fn begin_gain(&mut self, now: Time, around: Around, links: &Links) -> Duration {
         let longest = links.iter().filter_map(Link::rtt_us).max();
         let is_placed = !self.record.body().links.is_empty();
@@ -241,9 +241,9 @@ impl OwnRecord {
     /// A link was lost, or is suspect.
     pub(super) fn link_lost(&mut self, now: Time, links: &Links) {
         let at = match self.last_loss {
-            // No neighbours left: publish at once. The next neighbour should hear of no lost links.
+            // No neighbours left: publish at once. The next neighbour should not hear of lost links.
             Some(_) if links.listed().next().is_none() => now,
-            // One is planned already, and this loss goes with it.
+            // A publication is planned already, and this loss goes with it.
             Some(at) if at > now => at,
             Some(at) => (at + self.tuning.own_record.loss_spacing).max(now),
             None => now,
@@ -252,7 +252,7 @@ impl OwnRecord {
         self.last_loss = Some(at);
     }
 
-    /// A link was gained or given up, and others need not know soon. It is often one of several.
+    /// A link was gained or given up, and other nodes need not know soon: several such changes often come together.
     fn shape_changed(&mut self, now: Time) {
         let due = now + self.tuning.own_record.shape_hold;
         let (since, _) = self.shape.unwrap_or((now, due));
@@ -260,7 +260,8 @@ impl OwnRecord {
         self.shape = Some((since, due.min(since + longest)));
     }
 
-    /// Longer in a network that grows, for so long: all its news comes before its shape is made, and views converge for a moment.
+    /// The hold is longer while the network grows: then gains are published before its shape is made, and views converge for a
+    /// moment.
     fn longest_shape_hold(&self, now: Time, growing: Duration) -> Duration {
         if self.tuning.pace.is_after_loss(now, self.last_loss) {
             self.tuning.own_record.longest_after_loss
@@ -269,8 +270,8 @@ impl OwnRecord {
         }
     }
 
-    /// Peers see us at addresses. If we listen on all of ours, that is how we learn which work: those that two neighbours agree on, or
-    /// that our only neighbours name, so that one Byzantine node can't move us.
+    /// Learns our addresses as peers see them, if we listen on all of ours. Two neighbours must report the same address, so that
+    /// one Byzantine node can't move us. With one or two neighbours, one report is enough.
     pub(super) fn learn_addrs(&mut self, now: Time, links: &Links) {
         if !self.config.addrs.is_empty() {
             return;
@@ -338,8 +339,8 @@ impl OwnRecord {
         self.publish(now, links)
     }
 
-    /// Signs the record anew, as the links are now. A silenced twin says nothing: the other one stays, and its word would be taken for that
-    /// of the other.
+    /// Signs the record anew, with the present links. A silenced twin publishes nothing: the other node keeps the identity, and
+    /// other nodes would take our record for its own.
     pub(super) fn publish(&mut self, now: Time, links: &Links) -> Option<Arc<Record>> {
         self.due = None;
         self.shape = None;
@@ -348,7 +349,7 @@ impl OwnRecord {
             return None;
         }
         let mut states = links.states(now);
-        // The cap keeps far below; but a record that nobody could read must never be signed.
+        // The cap keeps far below this limit, but a record that nobody could read must never be signed.
         states.truncate(MAX_LINKS);
         states.sort_by_key(|link| link.peer);
         self.seq += 1;
@@ -367,7 +368,7 @@ impl OwnRecord {
         Some(self.record.clone())
     }
 
-    /// New measurements came in: publishes them, where they are news and the budget allows.
+    /// New measurements came in: publishes them if they pass the threshold and the budget allows.
     pub(super) fn consider_figures(&mut self, now: Time, around: Around, links: &Links) {
         // While a network starts up, records change anyway.
         if !self.may_tell_figures() || now < around.shaped {
@@ -418,7 +419,7 @@ impl OwnRecord {
         self.due_by(now);
     }
 
-    /// Whether a figure that is shown moved: the round-trip time and the loss of a link are those that its dialer measures.
+    /// Whether a published figure moved. The round-trip time and the loss of a link are those that its dialer measures.
     fn figures_moved(&self, worth: Worth, links: &Links) -> bool {
         let tuning = &self.tuning.links;
         let mut dialed = links.listed().filter(|link| link.is_dialed());
@@ -441,20 +442,21 @@ impl OwnRecord {
         })
     }
 
-    /// In how many seconds the budget lets each of `up` nodes tell its measurements once.
+    /// The seconds in which the budget lets each of `up` nodes publish its measurements once.
     pub(super) fn refresh_round_s(&self, up: usize) -> f64 {
         let record = self.record.encoded_len() as f64;
         let budget = f64::from(self.config.refresh_bytes_per_s.max(1));
         record * self.tuning.own_record.copies * up as f64 / budget
     }
 
-    /// A record of our own that we did not write in this run, and that is newer than ours: jumps above it. Returns what a person should know.
+    /// Handles a record of our own, newer than ours, that this run did not write: jumps above its epoch. Returns the event to
+    /// report.
     pub(super) fn heard_own(&mut self, now: Time, record: &Record) -> Option<Event> {
         let body = record.body();
-        // A peer can't forge our signature, so this epoch was ours once; the bound only keeps the addition honest.
+        // A peer can't forge our signature, so this epoch was ours once. The saturation only guards the addition.
         self.epoch = self.epoch.max(body.epoch.saturating_add(1));
         if self.silenced && body.leaving {
-            // The other one has gone: the network is ours again.
+            // The other node with our identity has gone: we publish again.
             self.silenced = false;
             self.foreign = 0;
         }

@@ -1,4 +1,4 @@
-//! What a scenario can do to nodes and links.
+//! The actions that a scenario applies to nodes and links.
 
 use std::collections::BTreeSet;
 
@@ -6,95 +6,95 @@ use serde::{Deserialize, Serialize};
 
 use crate::lab::netem::Netem;
 
-/// The nodes that there may be, in the order in which they are started.
+/// The names that nodes can have, in start order.
 pub(crate) const NAMES: [&str; 10] = [
     "alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy",
 ];
 
-/// One direction of one link: from one node to another, by place.
+/// One direction of one link: the sender's and the receiver's index in `NAMES`.
 pub(crate) type Direction = (usize, usize);
 
-/// Something that is done at a time.
+/// A scheduled action.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Step {
-    /// Seconds since the first node was started; what is at 0 is done before.
+    /// Seconds since the start of the first node. Actions at 0 run before that start.
     pub(crate) at_s: f64,
-    /// What.
+    /// The action to apply.
     pub(crate) action: Action,
 }
 
-/// What can be done.
+/// An action on nodes, links or the clock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Action {
-    /// A qdisc on these directions from now on; none: the qdisc goes.
+    /// Sets the qdisc of these directions. Without a netem, removes it.
     Netem {
-        /// Where.
+        /// The affected directions.
         on: Vec<Direction>,
-        /// What `tc` is told, and what it means.
+        /// The arguments for `tc` and their effect, for the judge.
         netem: Option<Netem>,
     },
-    /// Nothing passes in these directions any more, and nobody is told.
+    /// These directions drop every packet. No ICMP error is sent.
     LinkDown {
-        /// Where.
+        /// The affected directions.
         on: Vec<Direction>,
     },
-    /// What passed before passes again.
+    /// These directions pass packets again, with the qdisc that they had before.
     LinkUp {
-        /// Where.
+        /// The affected directions.
         on: Vec<Direction>,
     },
-    /// The largest packet that these directions take.
+    /// Sets the MTU of these directions.
     Mtu {
-        /// Where.
+        /// The affected directions.
         on: Vec<Direction>,
-        /// In bytes.
+        /// The MTU in bytes.
         bytes: u32,
     },
-    /// SIGKILL.
+    /// Sends SIGKILL.
     Kill {
-        /// By place.
+        /// The node's index.
         node: usize,
     },
-    /// The process is started, again or for the first time.
+    /// Starts the process, for the first time or again.
     Start {
-        /// By place.
+        /// The node's index.
         node: usize,
     },
-    /// SIGTERM: the node leaves with a word.
+    /// Sends SIGTERM: the node leaves gracefully, with a leave message.
     Leave {
-        /// By place.
+        /// The node's index.
         node: usize,
     },
-    /// SIGSTOP.
+    /// Sends SIGSTOP.
     Stop {
-        /// By place.
+        /// The node's index.
         node: usize,
     },
-    /// SIGCONT.
+    /// Sends SIGCONT.
     Continue {
-        /// By place.
+        /// The node's index.
         node: usize,
     },
-    /// The host is gone: nothing passes to or from it any more, and then its process ends.
+    /// The host disappears: its links drop every packet first, and then its process is killed.
     Vanish {
-        /// By place.
+        /// The node's index.
         node: usize,
     },
-    /// The node's host gets a new address, and loses the one it had.
+    /// The node's host gets a new address and loses the old one.
     Address {
-        /// By place.
+        /// The node's index.
         node: usize,
     },
-    /// The wall clock jumps.
+    /// Moves the wall clock.
     Clock {
-        /// By so many seconds.
+        /// The jump in seconds; negative is backwards.
         seconds: i64,
     },
 }
 
 impl Action {
-    /// It ends a node, or seems to.
+    /// Whether the action ends a node, or appears to from outside.
     pub(crate) fn ends(&self) -> bool {
         matches!(
             self,
@@ -102,12 +102,12 @@ impl Action {
         )
     }
 
-    /// It cuts links.
+    /// Whether the action cuts links.
     pub(crate) fn cuts(&self) -> bool {
         matches!(self, Self::LinkDown { .. })
     }
 
-    /// It brings nodes or links back.
+    /// Whether the action brings nodes or links back.
     pub(crate) fn mends(&self) -> bool {
         matches!(
             self,
@@ -115,22 +115,22 @@ impl Action {
         )
     }
 
-    /// What was waited for can't be told any more from what this does.
+    /// Whether the action invalidates a time that is still being measured.
     pub(crate) fn disturbs(&self) -> bool {
         self.ends() || self.cuts() || self.mends() || self.delays() || self.moves()
     }
 
-    /// It changes what links do to packets.
+    /// Whether the action changes the qdisc of links.
     pub(crate) fn delays(&self) -> bool {
         matches!(self, Self::Netem { .. })
     }
 
-    /// It gives a node another address.
+    /// Whether the action gives a node another address.
     pub(crate) fn moves(&self) -> bool {
         matches!(self, Self::Address { .. })
     }
 
-    /// In a few words, for people.
+    /// A short description for people.
     pub(crate) fn words(&self, nodes: usize) -> String {
         let name = |node: &usize| NAMES[*node];
         match self {
@@ -153,7 +153,7 @@ impl Action {
     }
 }
 
-/// Directions in words: all, or one by one, both of a pair in one.
+/// Describes directions: "all", or each one; the two directions of a link are merged.
 fn directions(on: &[Direction], nodes: usize) -> String {
     let set: BTreeSet<Direction> = on.iter().copied().collect();
     if set.len() == nodes * (nodes - 1) {

@@ -1,4 +1,4 @@
-//! The driver: finds the scenarios, lets workers play them, and prints the table. And the worker's frame.
+//! The driver finds the scenarios, starts a worker for each and prints the table. The worker's entry point is here too.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -26,26 +26,26 @@ use crate::shared::kernel::now_ns;
 use crate::shared::place::{Machine, Place, WORK, end};
 use crate::shared::{interrupted, project, scratch};
 
-/// What a scenario may take over its own length: booting, starting, judging, on a busy machine.
+/// Time allowed beyond the scenario's own length. It covers booting, starting and judging on a busy machine.
 const MARGIN: Duration = Duration::from_secs(90);
 
-/// How often the driver looks after its workers.
+/// How often the driver checks on its workers.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// How often it says that it is still there.
+/// How often the driver prints that it is still running.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 
-/// Where most machines have a folder in memory for everybody.
+/// A folder in memory that every user can write to, on most machines.
 const MEMORY: &str = "/dev/shm";
 
-/// One scenario, to be played.
+/// A scenario that waits to be played.
 struct Entry {
     file: PathBuf,
     scenario: Scenario,
     place: Result<Place, String>,
 }
 
-/// One that is being played.
+/// A scenario that is being played.
 struct Running {
     entry: Entry,
     worker: Child,
@@ -53,12 +53,12 @@ struct Running {
     began: Instant,
 }
 
-/// The scenarios that ship.
+/// The folder of the shipped scenarios.
 pub(crate) fn scenarios() -> PathBuf {
     project().join("crates/lab/scenarios")
 }
 
-/// Plays what was asked for.
+/// Plays, lists or judges again, as the options ask.
 pub(crate) fn drive(options: &Options) -> Result<ExitCode> {
     let folder = scenarios();
     let files = if options.scenarios.is_empty() {
@@ -71,7 +71,7 @@ pub(crate) fn drive(options: &Options) -> Result<ExitCode> {
             .map(find)
             .collect::<Result<_, BadScenario>>()?
     };
-    // Every one is read before the first is played.
+    // Reads all scenarios before playing the first, so that a mistake shows at once.
     let mut scenarios = Vec::new();
     for file in files {
         let scenario = parse::file(&file, options.short)?;
@@ -108,7 +108,7 @@ fn judge_again(scenario: &Scenario, record: &Path) -> Result<ExitCode> {
         events.push(serde_json::from_str(&line).context("this is no record of a run")?);
     }
     events.sort_by(|one, other| one.at_s.total_cmp(&other.at_s));
-    // Beside the record is the job, which says where it was played.
+    // The job file beside the record says where the scenario was played.
     let job = fs::read_to_string(record.with_file_name("job.json"))
         .context("no job.json beside the record")?;
     let job: Job = serde_json::from_str(&job).context("this is no job")?;
@@ -126,15 +126,15 @@ fn judge_again(scenario: &Scenario, record: &Path) -> Result<ExitCode> {
     })
 }
 
-/// Plays all that is to be played.
+/// Plays all selected scenarios.
 struct Driver<'a> {
     options: &'a Options,
     machine: Machine,
     wish: Wish,
     lab: PathBuf,
-    /// The binary as it was named or built.
+    /// The path of the binary, as the user named it or as cargo built it.
     named: PathBuf,
-    /// The copy of it that is played.
+    /// The copy of that binary that the nodes run.
     binary: PathBuf,
     out: PathBuf,
     interrupted: Arc<AtomicBool>,
@@ -174,7 +174,7 @@ impl<'a> Driver<'a> {
                 out.display()
             );
         }
-        // What is played stays what it is, also when it is built anew meanwhile.
+        // Workers run copies, so that a rebuild during the run does not change the programs under test.
         let keep = |from: &Path, name: &str| -> Result<PathBuf> {
             let to = out.join(name);
             fs::copy(from, &to).with_context(|| format!("can't copy {}", from.display()))?;
@@ -204,7 +204,7 @@ impl<'a> Driver<'a> {
             scenario,
             place,
         };
-        // A machine's own interface is one for all.
+        // Scenarios on an interface of this machine share it, so they can't run in parallel.
         if entry.scenario.alone || entry.place == Ok(Place::Here) {
             self.alone.push_back(entry);
         } else {
@@ -227,7 +227,7 @@ impl<'a> Driver<'a> {
         println!("\n{}", table::HEAD.trim_end());
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = self.options.jobs.unwrap_or(processors).max(1);
-        // The long ones first: then the last to end doesn't begin last.
+        // Longest first: a long scenario that starts last would delay the end.
         self.beside
             .make_contiguous()
             .sort_by(|one, other| other.scenario.lasts_s.total_cmp(&one.scenario.lasts_s));
@@ -258,7 +258,7 @@ impl<'a> Driver<'a> {
         self.interrupted.load(Ordering::Relaxed)
     }
 
-    /// Plays those, so many beside each other.
+    /// Plays these scenarios, at most `jobs` in parallel.
     fn play(&mut self, mut waiting: VecDeque<Entry>, jobs: usize) -> Result<()> {
         let mut running: Vec<Running> = Vec::new();
         let mut said = Instant::now();
@@ -342,7 +342,7 @@ impl<'a> Driver<'a> {
         })
     }
 
-    /// Whether it still runs. One that takes far too long is ended.
+    /// Whether the worker still runs. Ends a worker that exceeds its time limit.
     fn look(&self, one: &mut Running) -> Result<bool> {
         if one
             .worker
@@ -400,7 +400,7 @@ impl<'a> Driver<'a> {
     }
 }
 
-/// The worker: plays one job, and leaves its result.
+/// The worker: plays one job and writes its result.
 pub(crate) fn work(job: &Path) -> Result<ExitCode> {
     let text = fs::read_to_string(job).with_context(|| format!("can't read {}", job.display()))?;
     let job: Job = serde_json::from_str(&text).context("this is no job")?;
@@ -410,7 +410,7 @@ pub(crate) fn work(job: &Path) -> Result<ExitCode> {
     });
     let result = serde_json::to_string_pretty(&found).context("a result is JSON")?;
     let path = job.out.join("result.json");
-    // Whole or not at all: the driver may look at any time.
+    // The rename is atomic, so the driver never reads half a result.
     let part = job.out.join("result.part");
     atomic_file::write(&path, &part, result.as_bytes(), Care::default())
         .with_context(|| format!("can't write {}", path.display()))?;

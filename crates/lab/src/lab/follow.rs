@@ -1,4 +1,4 @@
-//! Every node's `network.json`, as it comes.
+//! Reads every version of every node's `network.json`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use crate::lab::record::{Link, Node, View};
 use crate::shared::picture::{self, Version};
 use crate::shared::watcher::Watcher;
 
-/// The file that is followed.
+/// The file to follow.
 const FILE: &str = "network.json";
 
-/// So many digits of an id tell nodes apart, as in the logs.
+/// Ids are cut to this many digits, as in the logs. That is enough to tell nodes apart.
 const DIGITS: usize = 10;
 
-/// The file, as far as it is of interest.
+/// The fields of `network.json` that the lab uses.
 #[derive(Debug, Deserialize)]
 struct File {
     node: String,
@@ -52,7 +52,7 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Of nodes that write to these folders, which must exist.
+    /// Follows the nodes that write to these folders. The folders must exist.
     pub(crate) fn new(folders: &[PathBuf]) -> Result<Self> {
         Ok(Self {
             watcher: Watcher::new(folders, FILE)?,
@@ -63,17 +63,17 @@ impl Follower {
         })
     }
 
-    /// Waits until a file was written, or for `timeout`, or for a signal.
+    /// Waits until a file was written, until `timeout` passed, or until a signal arrived.
     pub(crate) fn wait(&self, timeout: Duration) -> Result<()> {
         self.watcher.wait(timeout)
     }
 
-    /// The node was started anew: what it wrote in its former life doesn't count any more.
+    /// Forgets the node's last view, because the node was restarted.
     pub(crate) fn forget(&mut self, place: usize) {
         self.views[place] = None;
     }
 
-    /// The views that were written since, and are different from the ones before; each with its time in Unix ns.
+    /// The views that were written since the last call and differ from the previous ones, each with its write time in Unix ns.
     pub(crate) fn written(&mut self) -> Result<Vec<(u64, View)>> {
         let mut new = Vec::new();
         for place in self.watcher.written()?.into_keys() {

@@ -1,7 +1,7 @@
-//! Puts an interface of this machine back to what it was, however the lab ends.
+//! Restores an interface of this machine, however the lab ends.
 //!
-//! A small shell waits for the end of a pipe that only the worker holds. The kernel closes it when the worker ends, be it by a
-//! signal that can't be caught; then the shell removes the qdisc and sets the MTU as it was.
+//! A small shell waits for the end of a pipe that only the worker holds. The kernel closes the pipe when the worker ends, even by
+//! SIGKILL. Then the shell removes the qdisc and restores the MTU.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -9,17 +9,17 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// It outlives whatever ends the worker.
+/// The script ignores the signals that may end the worker, so that it outlives the worker.
 const SCRIPT: &str = "trap '' INT TERM HUP; cat >/dev/null; \
     tc qdisc del dev \"$0\" root 2>/dev/null; ip link set dev \"$0\" mtu \"$1\"";
 
-/// Holds an interface.
+/// Holds an interface, and restores it on drop.
 pub(crate) struct Guard {
     shell: Child,
 }
 
 impl Guard {
-    /// From now on the interface is put back. One with a qdisc that somebody gave it is refused, as it could not be.
+    /// Guards the interface. Refuses an interface with a custom qdisc, because the guard could not restore that.
     pub(crate) fn new(interface: &str) -> Result<Self> {
         let path = format!("/sys/class/net/{interface}/mtu");
         let mtu = fs::read_to_string(path)
@@ -48,12 +48,12 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         drop(self.shell.stdin.take());
-        // What can't be waited for isn't there any more.
+        // The wait fails only if the shell is already gone.
         let _ended = self.shell.wait();
     }
 }
 
-/// The kernel's own qdiscs have the handle 0.
+/// The kernel's default qdiscs have the handle 0.
 fn is_default(line: &str) -> bool {
     line.split_whitespace()
         .nth(2)

@@ -1,4 +1,4 @@
-//! Whether what was promised was kept, from the record of a run alone.
+//! Judges the promises from the record of a run alone.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::lab::scenario::Scenario;
 use crate::lab::state::{State, started};
 use crate::lab::verdict::{Times, Verdict};
 
-/// Whether a time begins with that action.
+/// Whether a measured time begins with that action.
 type Begins = fn(&Action) -> bool;
 
-/// Judges every promise of the scenario. `guest`: it ran in User-Mode Linux, whose own slowness is in every RTT.
+/// Judges every promise of the scenario. `guest`: it ran in User-Mode Linux, which adds to every RTT.
 pub(crate) fn judge(scenario: &Scenario, events: &[Event], guest: bool) -> Vec<Verdict> {
     let must = &scenario.must;
     let mut verdicts = vec![processes(events)];
@@ -64,7 +64,7 @@ pub(crate) fn judge(scenario: &Scenario, events: &[Event], guest: bool) -> Vec<V
     verdicts
 }
 
-/// No node ends by itself; every scenario promises that.
+/// No node may end by itself. Every scenario promises that.
 fn processes(events: &[Event]) -> Verdict {
     let ended: BTreeMap<usize, &str> = events
         .iter()
@@ -80,8 +80,9 @@ fn processes(events: &[Event]) -> Verdict {
     Verdict::new("no node ends by itself", measured, Some(ended.is_empty()))
 }
 
-/// From the last first start. User-Mode Linux takes half a second and more to start five processes: there, it is from the first view
-/// of the node that came up last.
+/// Time until every view lists all nodes as up, in seconds; the second value counts from the start of the last node.
+/// In User-Mode Linux, starting five processes takes half a second or more. There, the first value counts from the latest
+/// first view of a node.
 fn first_known(scenario: &Scenario, events: &[Event], guest: bool) -> Option<(f64, f64)> {
     let mut state = State::new(scenario, events);
     let last = started(scenario, events);
@@ -102,7 +103,7 @@ fn first_known(scenario: &Scenario, events: &[Event], guest: bool) -> Option<(f6
     None
 }
 
-/// The promise about that.
+/// Judges the promise that all nodes know all nodes.
 fn all_know_all(scenario: &Scenario, events: &[Event], bound: Bound, guest: bool) -> Verdict {
     let found = first_known(scenario, events, guest);
     let seconds = vec![found.map(|(time, _)| time)];
@@ -115,7 +116,7 @@ fn all_know_all(scenario: &Scenario, events: &[Event], bound: Bound, guest: bool
     verdict
 }
 
-/// Whether no living view shows the node as up any more.
+/// Whether no view of a living node shows the node as up.
 fn gone(state: &State, action: &Action) -> bool {
     let node = match action {
         Action::Kill { node } | Action::Leave { node } | Action::Stop { node } => node,
@@ -146,7 +147,7 @@ fn gone(state: &State, action: &Action) -> bool {
     })
 }
 
-/// Whether every living view shows the node as up, also at its new address.
+/// Whether every other living node shows the node as up, at its new address.
 fn moved(state: &State, action: &Action) -> bool {
     let Action::Address { node } = action else {
         return false;

@@ -1,4 +1,4 @@
-//! On which machine a scenario is played, and by which worker.
+//! Chooses the machine for a scenario and starts the worker there.
 
 use std::ffi::OsString;
 use std::fs;
@@ -11,20 +11,20 @@ use crate::lab::run::Job;
 use crate::lab::scenario::{Scenario, Topology};
 use crate::shared::place::{Machine, Place, Worker};
 
-/// What the user asked for.
+/// The kind of machine that the user asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wish {
-    /// What this kernel can do, here; else in User-Mode Linux.
+    /// This kernel if it can play the scenario, else User-Mode Linux.
     Any,
-    /// This kernel or nowhere.
+    /// Only this kernel.
     Kernel,
-    /// User-Mode Linux for everything.
+    /// User-Mode Linux for every scenario.
     Uml,
-    /// An interface of this machine for loopback scenarios.
+    /// An interface of this machine for loopback scenarios. Other scenarios are played as with `Any`.
     Interface,
 }
 
-/// Where to play the scenario, or why it can't be played.
+/// The place to play the scenario, or the reason why no place can.
 pub(crate) fn place(machine: &Machine, scenario: &Scenario, wish: Wish) -> Result<Place, String> {
     if wish == Wish::Uml {
         return machine.uml();
@@ -46,7 +46,7 @@ pub(crate) fn place(machine: &Machine, scenario: &Scenario, wish: Wish) -> Resul
     }
 }
 
-/// Starts a worker for that job at that place.
+/// Starts a worker for the job at that place.
 pub(crate) fn start(machine: &Machine, place: Place, job: &Job, lab: &Path) -> Result<Child> {
     let file = job.out.join("job.json");
     let text = serde_json::to_string(job).context("a job is JSON")?;
@@ -62,7 +62,7 @@ pub(crate) fn start(machine: &Machine, place: Place, job: &Job, lab: &Path) -> R
     )
 }
 
-/// The folder as the kernel knows it.
+/// The folder's canonical path.
 pub(crate) fn canonical(path: &Path) -> Result<PathBuf> {
     path.canonicalize()
         .with_context(|| format!("there is no {}", path.display()))

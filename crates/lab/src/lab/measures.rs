@@ -1,4 +1,4 @@
-//! Promises about what is measured: round-trip times and losses as they are shown.
+//! Judges promises about measurements: the RTTs and losses in the views.
 
 use crate::lab::action::Action;
 use crate::lab::promises::{BesidePing, NearPing};
@@ -7,19 +7,19 @@ use crate::lab::scenario::Scenario;
 use crate::lab::state::{State, started};
 use crate::lab::verdict::{Times, Verdict, median};
 
-/// An RTT counts as shown when it is that near to the true one, as a share of it …
+/// Tolerance for a shown RTT, as a share of the true one …
 const RTT_SHARE: f64 = 0.1;
 
-/// … and so many ms.
+/// … plus this many ms.
 const RTT_PLUS_MS: f64 = 2.0;
 
-/// After a change, so long nothing counts for a median: both what is shown and ping's must have seen it.
+/// Medians skip this time after a change. Both the views and ping need it to settle.
 const SETTLING_S: f64 = 10.0;
 
-/// A loss counts from then on, after the qdisc.
+/// Shown losses count from this time after the qdisc was set.
 const LOSS_AFTER_S: f64 = 60.0;
 
-/// Judges those of the scenario's promises that are about measurements.
+/// Judges the scenario's promises about measurements.
 pub(crate) fn judge(scenario: &Scenario, events: &[Event], guest: bool) -> Vec<Verdict> {
     let must = &scenario.must;
     let mut verdicts = Vec::new();
@@ -40,7 +40,7 @@ pub(crate) fn judge(scenario: &Scenario, events: &[Event], guest: bool) -> Vec<V
     verdicts
 }
 
-/// Whether every living view shows, for the links that the action is about, what the qdiscs make of them.
+/// Whether every living view shows the RTT that the qdiscs cause, for the links of the action.
 fn rtt_shown(state: &State, action: &Action) -> bool {
     let Action::Netem { on, .. } = action else {
         return false;
@@ -61,7 +61,7 @@ fn rtt_shown(state: &State, action: &Action) -> bool {
     })
 }
 
-/// What was shown and what ping said in a part of a run.
+/// The shown RTTs and ping's RTTs in a part of a run.
 #[derive(Default)]
 struct Beside {
     shown: Vec<f64>,
@@ -69,7 +69,7 @@ struct Beside {
 }
 
 impl Beside {
-    /// From `from` to `to`: ping's answers, and what the dialers of the links that are pinged showed at every full second.
+    /// Collects from `from` to `to`: ping's answers, and at each full second the RTTs that the dialers of the pinged links show.
     fn of(scenario: &Scenario, events: &[Event], from: f64, to: f64) -> Self {
         let mut beside = Self::default();
         every_second(scenario, events, |at_s, state| {
@@ -107,8 +107,8 @@ impl Beside {
     }
 }
 
-/// The RTT under a qdisc. User-Mode Linux is slow itself, also without one: there, what the same run showed before the qdisc
-/// came is taken off.
+/// Judges the RTT under a qdisc. User-Mode Linux adds delay even without a qdisc. There, the offset from ping before the qdisc
+/// is subtracted.
 fn near_ping(scenario: &Scenario, events: &[Event], near: NearPing, guest: bool) -> Verdict {
     let promised = format!("RTT: ping's ± {} % and {:?}", near.share.0, near.plus.0);
     let all_started = events
@@ -138,7 +138,7 @@ fn near_ping(scenario: &Scenario, events: &[Event], near: NearPing, guest: bool)
     Verdict::new(promised, words, Some(off.abs() <= bound))
 }
 
-/// The RTT at rest.
+/// Judges the RTT without a qdisc.
 fn beside_ping(scenario: &Scenario, events: &[Event], bound: BesidePing, guest: bool) -> Verdict {
     let promised = format!(
         "RTT: {:?} to ping's and {:?}",
@@ -152,7 +152,7 @@ fn beside_ping(scenario: &Scenario, events: &[Event], bound: BesidePing, guest: 
     Verdict::new(promised, words, (!guest).then_some(held))
 }
 
-/// The loss of all links under a qdisc, from the dialers' own views, at every full second.
+/// Judges the loss of all links under a qdisc, sampled every full second from the dialers' views.
 fn loss_shown(scenario: &Scenario, events: &[Event], points: f64) -> Verdict {
     let promised = format!("loss shown: the qdiscs' ± {points} points");
     let mut changes = events
@@ -184,7 +184,7 @@ fn loss_shown(scenario: &Scenario, events: &[Event], points: f64) -> Verdict {
     Verdict::new(promised, words, Some(off.abs() <= points))
 }
 
-/// A link as its dialer shows it.
+/// A link as its dialer's view shows it.
 struct Dialed {
     dialer: usize,
     listener: usize,
@@ -192,7 +192,7 @@ struct Dialed {
     loss_percent: f64,
 }
 
-/// All links, as their dialers show them now.
+/// All links, as their dialers currently show them.
 fn dialed(state: &State) -> impl Iterator<Item = Dialed> {
     state.views.iter().flatten().flat_map(|view| {
         view.links.iter().filter_map(|link| {
@@ -209,7 +209,7 @@ fn dialed(state: &State) -> impl Iterator<Item = Dialed> {
     })
 }
 
-/// Looks at the state at every full second: what a view shows, it shows until the next one.
+/// Calls `look` at every full second. A view counts until the next one replaces it.
 fn every_second(scenario: &Scenario, events: &[Event], mut look: impl FnMut(f64, &State)) {
     let mut state = State::new(scenario, events);
     let mut next = 0.0;

@@ -2,25 +2,25 @@
 //!
 //! `cargo run -p area-net-lab --release -- lab -h` explains its options.
 //!
-//! # The data's way
+//! # Data flow
 //!
 //! ```text
-//! scenarios/*.toml ─ parse (steps, netem, promises) ─ scenario     what is done, when, and what must hold; mistakes
-//!                                                        │         are found here, before anything starts
+//! scenarios/*.toml ─ parse (steps, netem, promises) ─ scenario     actions with times, and promises; mistakes are
+//!                                                        │         reported here, before anything starts
 //! driver ─ machine                                       │         for each: a worker in new namespaces, or in User-Mode Linux
 //!             │                                          │
 //!             └─ run (net: ip, tc; cluster: processes; follow: every network.json) ─ the worker
 //!                  │
-//!                timeline ─ events.jsonl ─ record        what the lab did and what every node showed, in the order of time
+//!                timeline ─ events.jsonl ─ record        the lab's actions and every node's views, in time order
 //!                  │
-//!                judge (rules, measures) ─ truth         what is so, from what was done; what was shown is held against it
+//!                judge (rules, measures) ─ truth         truth follows from the actions; the judge compares views with it
 //!                  │
 //!                result.json ─ driver ─ table
 //! ```
 //!
-//! A node counts as up as long as its process runs and packets pass both ways along some path to it. So whoever shows it as
-//! down, even in one version of a file, breaks a promise. Times end with the file's own time of writing, so a late reader
-//! changes no figure; the lab's clock is the kernel's that stamps the files, without the jumps that a scenario makes.
+//! A node counts as up as long as its process runs and some path to it passes packets both ways. So a view that shows it as
+//! down breaks a promise, even in one version of a file. Times end at the file's own write time, so a late reader changes no
+//! figure. The lab uses the kernel's clock that stamps the files, and subtracts the jumps that a scenario makes.
 
 mod action;
 mod driver;
@@ -54,7 +54,7 @@ use anyhow::Result;
 
 pub(crate) use self::options::Options;
 
-/// Plays what the options name.
+/// Runs the lab with these options.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     match &options.worker {
         Some(job) => driver::work(job),

@@ -1,10 +1,9 @@
-//! The nodes' network: what `ip` and `tc` are told. Commands are made here as text, and run by [`Net`], which notes each of
-//! them with its time.
+//! The nodes' network. This module builds the commands for `ip` and `tc` as text. [`Net`] runs them and logs each with its time.
 //!
-//! With [`Topology::Links`] every node has a network namespace. Between every two there is a veth pair, whose end in alice's
-//! namespace towards bob is called `to-bob`; what alice sends to bob leaves there, through that interface's own qdisc.
-//! A node has one address, on all of its interfaces. Neighbours are entered by hand: so no neighbour discovery is lost, and a
-//! host that vanishes leaves nobody who could say "unreachable", as behind a router.
+//! With [`Topology::Links`] every node has a network namespace. A veth pair joins every two. Its end in alice's namespace
+//! towards bob is called `to-bob`. Packets from alice to bob leave there, through the qdisc of that interface. A node has one
+//! address, on all of its interfaces. Neighbour entries are static. So no neighbour discovery is lost, and no ICMP
+//! "unreachable" reveals that a host vanished, as behind a router.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,13 +18,13 @@ use crate::lab::netem::replace;
 use crate::lab::scenario::Topology;
 use crate::lab::truth::address;
 
-/// What a link does that is down.
+/// The netem arguments of a link that is down.
 const NOTHING_PASSES: &str = "loss 100%";
 
-/// The interface that a loopback scenario is about, unless another is named.
+/// The default interface of loopback scenarios.
 const LOOPBACK: &str = "lo";
 
-/// What one interface does to packets.
+/// The state of one direction: its netem arguments, and whether it is down.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Qdisc {
     netem: Option<String>,
@@ -41,25 +40,25 @@ impl Qdisc {
     }
 }
 
-/// The network, as it was made so far.
+/// The network as built so far.
 pub(crate) struct Net {
     topology: Topology,
-    /// Of loopback: which interface.
+    /// The interface of a loopback scenario.
     interface: String,
-    /// And whether it is that of our own namespace.
+    /// Whether that interface belongs to our own namespace.
     ours: bool,
     nodes: usize,
     qdiscs: BTreeMap<Direction, Qdisc>,
-    /// How often each node's address changed.
+    /// Number of address changes of each node.
     moves: Vec<u16>,
     commands: File,
 }
 
-/// Commands of one namespace; none: the one we are in.
+/// Commands by namespace. `None` is the current namespace.
 type Batches = BTreeMap<Option<usize>, Vec<String>>;
 
 impl Net {
-    /// Nothing is made yet. `commands` gets every command with its time.
+    /// Creates nothing in the kernel yet. Each command is logged to `commands` with its time.
     pub(crate) fn new(
         topology: Topology,
         interface: Option<&str>,
@@ -77,7 +76,7 @@ impl Net {
         }
     }
 
-    /// The node's address now.
+    /// The node's current address.
     pub(crate) fn address(&self, node: usize) -> Ipv6Addr {
         match self.topology {
             Topology::Loopback => Ipv6Addr::LOCALHOST,
@@ -85,7 +84,7 @@ impl Net {
         }
     }
 
-    /// What a command starts with that is to run beside the node.
+    /// The prefix for a command that must run in the node's namespace.
     pub(crate) fn prefix(&self, node: usize) -> Vec<String> {
         match self.topology {
             Topology::Loopback => Vec::new(),
@@ -97,7 +96,7 @@ impl Net {
         }
     }
 
-    /// Makes namespaces and links, without qdiscs.
+    /// Creates namespaces and links, without qdiscs.
     pub(crate) fn make(&mut self) -> Result<()> {
         if self.topology == Topology::Loopback {
             if self.ours {
@@ -120,7 +119,7 @@ impl Net {
         self.run("ip", &batches)
     }
 
-    /// Does what the action does to the network.
+    /// Applies the action to the network.
     pub(crate) fn apply(&mut self, action: &Action) -> Result<()> {
         let mut changed: Vec<(Direction, Qdisc)> = Vec::new();
         let mut change = |net: &Self, on: &[Direction], make: &dyn Fn(&mut Qdisc)| {
@@ -156,7 +155,7 @@ impl Net {
         self.set_qdiscs(changed)
     }
 
-    /// What every qdisc counted, in the words of `tc -s`.
+    /// The counters of every qdisc, as `tc -s` prints them.
     pub(crate) fn counters(&self) -> Result<String> {
         let mut text = String::new();
         let namespaces: Vec<Option<&str>> = match self.topology {
@@ -184,7 +183,7 @@ impl Net {
             let commands = replace(&interface, before, qdisc.args());
             self.qdiscs.insert((from, to), qdisc);
             let batch = batches.entry(namespace).or_default();
-            // On loopback, every direction is the one interface.
+            // On loopback, all directions share one interface, so the same command would repeat.
             if !batch.ends_with(&commands) {
                 batch.extend(commands);
             }
@@ -231,7 +230,7 @@ impl Net {
         self.run("ip", &batches)
     }
 
-    /// The namespace and the interface where packets of this direction leave.
+    /// The namespace and the interface that send the packets of this direction.
     fn interface(&self, from: usize, to: usize) -> (Option<usize>, String) {
         match self.topology {
             Topology::Loopback => (None, self.interface.clone()),
@@ -239,7 +238,7 @@ impl Net {
         }
     }
 
-    /// Runs each batch in its namespace, all beside each other.
+    /// Runs each batch in its namespace, all in parallel.
     fn run(&mut self, program: &str, batches: &Batches) -> Result<()> {
         let mut running = Vec::new();
         for (namespace, lines) in batches {
@@ -286,12 +285,12 @@ impl Net {
     }
 }
 
-/// The hardware address of the interface in `node`'s namespace towards `other`.
+/// The MAC address of the interface in `node`'s namespace towards `other`.
 fn mac(node: usize, other: usize) -> String {
     format!("02:a2:ea:00:{node:02x}:{other:02x}")
 }
 
-/// The veth pairs, each end in its namespace.
+/// The commands that create the veth pairs, each end in its namespace.
 fn links(nodes: usize) -> Vec<String> {
     let mut commands = Vec::new();
     for (one, a) in NAMES.iter().enumerate().take(nodes) {
@@ -305,7 +304,7 @@ fn links(nodes: usize) -> Vec<String> {
     commands
 }
 
-/// A node's address, routes and neighbours.
+/// The commands that set a node's address, routes and neighbour entries.
 fn interfaces(node: usize, nodes: usize) -> Vec<String> {
     let mut commands = vec!["link set lo up".to_owned()];
     let own = address(node, 0);

@@ -1,21 +1,21 @@
-//! What the kernel's netem is told, and what that means for the judge.
+//! The arguments for the kernel's netem, and their effect for the judge.
 
 use area_net::impair::Impairment;
 use serde::{Deserialize, Serialize};
 
-/// A qdisc's arguments.
+/// A netem qdisc: arguments and effect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Netem {
-    /// What `tc` is told, after the word `netem`.
+    /// The arguments for `tc`, after the word `netem`.
     pub(crate) args: String,
-    /// The mean delay, in ms.
+    /// Mean delay in ms.
     pub(crate) delay_ms: f64,
-    /// The share of packets that are lost independently of each other, in percent; none where it isn't that simple.
+    /// Percentage of independently lost packets. `None` if the losses depend on each other.
     pub(crate) loss_percent: Option<f64>,
 }
 
 impl Netem {
-    /// What `tc` is told so that the kernel does the same as the impairment says.
+    /// The netem arguments that are equivalent to the impairment.
     pub(crate) fn new(impairment: &Impairment) -> Result<Self, String> {
         if impairment.mean_loss() >= 1.0 {
             return Err(
@@ -29,7 +29,7 @@ impl Netem {
         })
     }
 
-    /// Reads the words of `tc`.
+    /// Parses the arguments of `tc`.
     #[cfg(test)]
     pub(crate) fn parse(args: &str) -> Result<Self, String> {
         let impairment: Impairment = args.parse().map_err(|error| format!("{error}"))?;
@@ -37,8 +37,8 @@ impl Netem {
     }
 }
 
-/// The commands (for `tc`) by which one qdisc takes another's place. A change keeps the packets that are on their way, but an option that isn't named
-/// may keep its value: where one is to go, the whole qdisc goes first.
+/// The `tc` commands that replace one qdisc by another. `change` keeps the packets in flight, but an option that isn't named may
+/// keep its value. So if an option must go, the whole qdisc is deleted first.
 pub(crate) fn replace(interface: &str, before: Option<&str>, now: Option<&str>) -> Vec<String> {
     let add = |args| format!("qdisc add dev {interface} root netem {args}");
     let del = || format!("qdisc del dev {interface} root");

@@ -6,59 +6,59 @@ use clap::Args;
 
 use crate::binary::Binary;
 
-/// Plays scenarios with the real binary under the kernel's `tc netem`, and says which promises it kept.
+/// Plays scenarios with the real binary under the kernel's `tc netem`, and reports which promises it kept
 #[derive(Debug, Args)]
 #[command(about, long_about = None)]
 pub(crate) struct Options {
-    /// Names of shipped scenarios, or paths of your own [default: all that ship]
+    /// Names of shipped scenarios, or paths of your own [default: all shipped scenarios]
     #[arg(value_name = "SCENARIO")]
     pub(crate) scenarios: Vec<String>,
 
-    /// The short set: only scenarios that have a short form, in that form
+    /// Plays the short set: only scenarios that have a short form, in that form
     #[arg(long, conflicts_with = "full")]
     pub(crate) short: bool,
 
-    /// All that ship, in their full length (what is done without a name anyway)
+    /// Plays all shipped scenarios in their full length (the default if no name is given)
     #[arg(long, conflicts_with = "scenarios")]
     pub(crate) full: bool,
 
-    /// Shows the scenarios that ship, and plays none
+    /// Lists the shipped scenarios and exits
     #[arg(long)]
     pub(crate) list: bool,
 
     #[command(flatten)]
     pub(crate) binary: Binary,
 
-    /// Where logs, timelines and results go [default: a new folder in the target folder]
+    /// Folder for logs, timelines and results [default: a new folder in the target folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,
 
-    /// Plays everything in User-Mode Linux, also what this kernel could do
+    /// Plays every scenario in User-Mode Linux, even if this kernel could play it
     #[arg(long, conflicts_with_all = ["in_kernel", "interface"])]
     pub(crate) in_uml: bool,
 
-    /// Plays everything in this kernel, or not at all
+    /// Plays every scenario in this kernel, or not at all
     #[arg(long)]
     pub(crate) in_kernel: bool,
 
-    /// Loopback scenarios use this interface of this machine, and put back what they change on it: everything else that uses
-    /// it suffers with them [default: the loopback interface of a new namespace]
+    /// Uses this interface of this machine for loopback scenarios, and restores it afterwards. All other traffic on the interface
+    /// is impaired too [default: the loopback interface of a new namespace]
     #[arg(long, value_name = "NAME")]
     pub(crate) interface: Option<String>,
 
-    /// So many scenarios beside each other, those that want the machine alone excepted [default: one a processor]
+    /// Number of scenarios to play in parallel, except those that need the machine alone [default: one per processor]
     #[arg(long)]
     pub(crate) jobs: Option<usize>,
 
-    /// Plays each scenario so often
+    /// Number of times to play each scenario
     #[arg(long, default_value_t = 1)]
     pub(crate) repeat: usize,
 
-    /// Judges the record of an earlier run (its events.jsonl) again, of the one scenario named
+    /// Judges the record of an earlier run (its events.jsonl) again, for the one scenario named
     #[arg(long, value_name = "FILE", requires = "scenarios")]
     pub(crate) judge: Option<PathBuf>,
 
-    /// The lab's own: plays the job in this file
+    /// Internal: plays the job in this file
     #[arg(long, hide = true)]
     pub(crate) worker: Option<PathBuf>,
 }

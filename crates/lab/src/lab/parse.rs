@@ -1,4 +1,4 @@
-//! From a TOML file to a [`Scenario`]: everything that can be wrong with it is found here, before anything starts.
+//! Parses a TOML file into a [`Scenario`]. Every mistake is found here, before anything starts.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,12 +17,12 @@ use crate::lab::scenario::{Listen, Scenario, Topology};
 use crate::lab::steps::Place;
 use crate::lab::words::{BadScenario, explain};
 
-/// How long a scenario may last.
+/// Longest scenario. A longer one is taken for a mistake.
 const LONGEST: Duration = Duration::from_secs(3600);
-/// And at least.
+/// Shortest scenario.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// The file as it is written.
+/// The file's contents, before validation.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -45,7 +45,7 @@ struct File {
     short: Option<Short>,
 }
 
-/// What is different in the short set. A scenario without it is not in that set.
+/// Overrides for the short set. A scenario without them is not in that set.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Short {
@@ -58,7 +58,7 @@ fn own() -> Listen {
     Listen::Own
 }
 
-/// Reads a file, in its short form where `short` and it has one.
+/// Reads a file, in its short form if `short` is set and the file has one.
 pub(crate) fn file(path: &Path, short: bool) -> Result<Scenario, BadScenario> {
     let text = fs::read_to_string(path).map_err(|source| BadScenario::Unreadable {
         file: path.to_owned(),
@@ -72,7 +72,7 @@ pub(crate) fn has_short(text: &str) -> bool {
     toml::from_str::<File>(text).is_ok_and(|file| file.short.is_some())
 }
 
-/// Reads the text of the file at `path`.
+/// Parses `text`, the contents of the file at `path`.
 pub(crate) fn scenario(path: &Path, text: &str, short: bool) -> Result<Scenario, BadScenario> {
     let wrong = |wrong: Wrong| BadScenario::Wrong {
         file: path.to_owned(),
@@ -83,7 +83,7 @@ pub(crate) fn scenario(path: &Path, text: &str, short: bool) -> Result<Scenario,
         .map_err(|error| Wrong::new(error.span().unwrap_or(0..0), explain(error.message())))
         .map_err(wrong)?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    // The long form is held to the rules even where the short one is wanted: a mistake in it must not wait.
+    // The long form is validated even if only the short one is wanted, so that its mistakes show at once.
     let long = build(&name, &file, None).map_err(wrong)?;
     match &file.short {
         None => Ok(long),
@@ -94,7 +94,7 @@ pub(crate) fn scenario(path: &Path, text: &str, short: bool) -> Result<Scenario,
     }
 }
 
-/// The scenarios in a folder, in the order of their names.
+/// The scenario files in a folder, sorted by name.
 pub(crate) fn shipped(folder: &Path) -> Result<Vec<PathBuf>, BadScenario> {
     let unreadable = |source| BadScenario::Unreadable {
         file: folder.to_owned(),
@@ -111,7 +111,7 @@ pub(crate) fn shipped(folder: &Path) -> Result<Vec<PathBuf>, BadScenario> {
     Ok(files)
 }
 
-/// The file of a scenario that is named on the command line: one that ships, or a path.
+/// Finds the file of a scenario from the command line, which gives a shipped name or a path.
 pub(crate) fn find(folder: &Path, name: &str) -> Result<PathBuf, BadScenario> {
     let files = shipped(folder)?;
     let stem = |path: &PathBuf| {
@@ -134,7 +134,7 @@ pub(crate) fn find(folder: &Path, name: &str) -> Result<PathBuf, BadScenario> {
     })
 }
 
-/// Puts the parts together, those of the short form first.
+/// Builds the scenario. Values of the short form override those of the file.
 fn build(name: &str, file: &File, short: Option<&Short>) -> Result<Scenario, Wrong> {
     let lasts = short
         .and_then(|short| short.lasts.as_ref())

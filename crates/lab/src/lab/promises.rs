@@ -1,4 +1,4 @@
-//! What can be promised, and how it is written in a scenario.
+//! The promises that a scenario can make, and their syntax.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use serde::{Deserialize, Deserializer};
 
 use crate::lab::action::{Action, Step};
 
-/// A bound on several times: on each of them, and perhaps on the one in the middle. It is written as a time (`"2.5s"`), the worst,
-/// or as `{ median = "1s", worst = "2.5s" }`.
+/// A bound on several times: on the worst, and optionally on the median. It is written as a time (`"2.5s"`), which bounds the
+/// worst, or as `{ median = "1s", worst = "2.5s" }`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Bound {
-    /// None may be above, in seconds.
+    /// Upper bound on every time, in seconds.
     pub(crate) worst: f64,
-    /// Nor the one in the middle above this, in seconds.
+    /// Upper bound on the median, in seconds.
     pub(crate) median: Option<f64>,
 }
 
@@ -25,7 +25,7 @@ impl<'de> Deserialize<'de> for Bound {
     }
 }
 
-/// The table.
+/// The table form.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
@@ -59,13 +59,13 @@ impl<'de> Visitor<'de> for TimeOrTable {
     }
 }
 
-/// A time with its unit.
+/// A time, written with its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct Time(pub(crate) Duration);
 
 impl Time {
-    /// In milliseconds.
+    /// The time in milliseconds.
     pub(crate) fn ms(self) -> f64 {
         self.0.as_secs_f64() * 1000.0
     }
@@ -79,7 +79,7 @@ impl TryFrom<String> for Time {
     }
 }
 
-/// A percentage; in percent.
+/// A percentage, in percent.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct Percent(pub(crate) f64);
@@ -94,69 +94,69 @@ impl TryFrom<String> for Percent {
     }
 }
 
-/// A bound on the RTT shown, from `ping`'s beside it.
+/// Bound on the difference between the shown RTT and `ping`'s, under a qdisc.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NearPing {
-    /// So much of ping's.
+    /// Allowed difference, as a share of ping's RTT.
     pub(crate) share: Percent,
-    /// And this.
+    /// Allowed difference on top of that share.
     pub(crate) plus: Time,
 }
 
-/// A bound on the RTT shown at rest.
+/// Bounds on the shown RTT without a qdisc.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BesidePing {
-    /// Not less than this, as nothing is that fast. It may well be less than ping's: a kernel's stamps leave out what the
-    /// schedulers take, and ping can't.
+    /// Lower bound: no real RTT is shorter. The shown RTT may be below ping's. Kernel timestamps exclude scheduling delay, and
+    /// ping's RTT includes it.
     pub(crate) least: Time,
-    /// Not more than ping's and this.
+    /// Upper bound: ping's RTT plus this.
     pub(crate) over_ping: Time,
 }
 
-/// What must hold. A promise that a scenario doesn't name isn't judged. Times end when a file was
-/// written that made the last view right.
+/// The promises of a scenario. A promise that the scenario doesn't name isn't judged. A measured time ends at the write of the
+/// file that made the last view right.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Must {
-    /// After the last node was first started, every view lists exactly all as up.
+    /// After the last node's first start, every view lists exactly all nodes as up.
     pub(crate) all_know_all_within: Option<Bound>,
-    /// No view ever shows a node as not up that is, and to which a path is; nor does a node say that it is cut off.
+    /// No view ever shows a reachable node as not up, and no node with a path to another reports that it is cut off.
     pub(crate) never_down: bool,
-    /// No link that is there is dropped more often than that.
+    /// No link that works is dropped more often than this.
     pub(crate) link_drops_at_most: Option<u32>,
-    /// After a kill, a stop or a vanishing, no view shows that node as up.
+    /// After a kill, a stop or a vanished host, no view shows that node as up.
     pub(crate) down_everywhere_within: Option<Bound>,
-    /// After links went down, every view shows as up exactly those to which a path is left.
+    /// After links went down, every view shows exactly the nodes that are still reachable as up.
     pub(crate) unreachable_within: Option<Bound>,
-    /// After a start, a continuation, or links that came up, every view lists exactly those to which a path is.
+    /// After a start, a continuation, or links that came up, every view lists exactly the reachable nodes as up.
     pub(crate) known_again_within: Option<Bound>,
-    /// After the same, all views are one and the same, with a link between every two that can have one and no other.
+    /// After the same actions, all views are equal. They hold a link between every two nodes that can have one, and no other.
     pub(crate) exact_within: Option<Bound>,
-    /// After directions went down, no view lists those links any more, and all show all nodes as up.
+    /// After directions went down, no view lists those links, and every view shows all nodes as up.
     pub(crate) link_down_nodes_up_within: Option<Bound>,
-    /// After a delay changed, every view shows the new RTT of those links, to 10 % and 2 ms.
+    /// After a delay changed, every view shows the new RTT of those links, within 10 % plus 2 ms.
     pub(crate) rtt_shown_within: Option<Bound>,
-    /// The median of the RTTs shown is that near to the median of ping's.
+    /// The median of the shown RTTs is within this distance of ping's median.
     pub(crate) rtt_near_ping: Option<NearPing>,
-    /// The median of the RTTs shown lies between those, beside the median of ping's. Not judged in User-Mode Linux.
+    /// The median of the shown RTTs is within these bounds. Not judged in User-Mode Linux.
     pub(crate) rtt_beside_ping: Option<BesidePing>,
-    /// From a minute after the qdisc, the median of the losses shown is that near to what the qdisc does to a probe
-    /// and its answer, in percentage points.
+    /// From a minute after the qdisc was set, the median of the shown losses is near the qdisc's true loss. The true loss counts
+    /// a probe and its answer. The bound is in percentage points.
     pub(crate) loss_shown_within: Option<Percent>,
-    /// After an address changed, every view shows the node as up, at the new address.
+    /// After an address change, every view shows the node as up, at its new address.
     pub(crate) new_address_within: Option<Bound>,
-    /// There are never more ids than nodes.
+    /// All views together never name more ids than there are nodes.
     pub(crate) one_identity: bool,
-    /// Once everything was exact, no view changes but in its measurements.
+    /// After the first moment at which all views are exact, only measurements change in a view.
     pub(crate) nothing_happens: bool,
-    /// At the end all views are one and the same, as above.
+    /// At the end all views are exact and equal, as in `exact_within`.
     pub(crate) exact_at_end: bool,
 }
 
 impl Must {
-    /// Whether each promise has something that it is about; else what is missing.
+    /// Checks that the scenario has the step or the `ping` that each promise is about. The error names what is missing.
     pub(crate) fn check(&self, steps: &[Step], pinged: bool) -> Result<(), String> {
         let any = |is: fn(&Action) -> bool| steps.iter().any(|step| is(&step.action));
         let (ends, cuts, mends) = (any(Action::ends), any(Action::cuts), any(Action::mends));

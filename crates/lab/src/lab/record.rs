@@ -1,39 +1,39 @@
-//! What happened in a run, in the order of time: what the lab did, and what every node showed. The judge needs nothing
-//! else, so a record that was kept can be judged again.
+//! The record of a run, in time order: the lab's actions and every node's views. The judge needs nothing else, so it can judge
+//! a stored record again.
 
 use serde::{Deserialize, Serialize};
 
 use crate::lab::action::Action;
 
-/// Something that happened.
+/// One event of the record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Event {
-    /// Seconds since the first node was started, by a clock that doesn't jump.
+    /// Seconds since the start of the first node, by a clock that doesn't jump.
     pub(crate) at_s: f64,
-    /// What.
+    /// The kind of event.
     pub(crate) what: What,
 }
 
-/// What happened.
+/// The kinds of event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum What {
-    /// The lab is about to do this.
+    /// The lab begins this action.
     Does(Action),
-    /// It has done it.
+    /// The lab has completed the action.
     Done,
-    /// A new version of a node's `network.json`.
+    /// A node wrote a new version of its `network.json`.
     Shows(View),
     /// `ping` got an answer.
     Ping {
-        /// After so many ms.
+        /// The round-trip time in ms.
         rtt_ms: f64,
     },
-    /// A process ended that nobody ended.
+    /// A process ended, and the lab did not end it.
     Ended {
-        /// By place.
+        /// The node's index.
         node: usize,
-        /// How, and its last words.
+        /// The exit status and the last output.
         how: String,
     },
 }
@@ -41,15 +41,15 @@ pub(crate) enum What {
 /// One version of a node's view.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct View {
-    /// Whose it is, by place.
+    /// Index of the node that wrote the view.
     pub(crate) viewer: usize,
-    /// The id that it calls its own.
+    /// The node's own id.
     pub(crate) id: String,
-    /// It says that it has lost all its links.
+    /// The node reports that it has lost all its links.
     pub(crate) cut_off: bool,
-    /// Everyone it knows of.
+    /// All nodes that it knows.
     pub(crate) nodes: Vec<Node>,
-    /// Every link.
+    /// All links that it knows.
     pub(crate) links: Vec<Link>,
 }
 
@@ -60,23 +60,23 @@ pub(crate) struct Node {
     pub(crate) id: String,
     /// `up`, `unreachable` or `left`.
     pub(crate) state: String,
-    /// Since when, in Unix ms, as the view has it.
+    /// Time of the last state change, in Unix ms, according to the view.
     pub(crate) since_ms: u64,
-    /// Where it can be dialed.
+    /// The addresses at which the node can be dialed.
     pub(crate) addresses: Vec<String>,
 }
 
 /// A link in a view.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Link {
-    /// Who dialed.
+    /// The id of the node that dialed.
     pub(crate) dialer: String,
-    /// Who was dialed.
+    /// The id of the node that was dialed.
     pub(crate) listener: String,
-    /// The RTT shown, if there is one.
+    /// The shown RTT. `None` if there is none.
     pub(crate) rtt_ms: Option<f64>,
-    /// The loss shown.
+    /// The shown loss in percent.
     pub(crate) loss_percent: f64,
-    /// It is suspect.
+    /// The link is suspect.
     pub(crate) suspect: bool,
 }

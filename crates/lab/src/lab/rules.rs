@@ -1,5 +1,5 @@
-//! Promises that hold at every moment: nobody who is there is shown as down, links that are there aren't dropped, nobody
-//! has two identities.
+//! Judges promises that hold at every moment: no reachable node is shown as down, no working link is dropped, and no node has
+//! two identities.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +9,10 @@ use crate::lab::scenario::Scenario;
 use crate::lab::state::State;
 use crate::lab::verdict::Verdict;
 
-/// More than these are counted, not told.
+/// Problems beyond this number are counted but not described.
 const MAX_TOLD: usize = 3;
 
-/// Judges those of the scenario's promises that are rules.
+/// Judges the scenario's promises that hold at every moment.
 pub(crate) fn judge(scenario: &Scenario, events: &[Event]) -> Vec<Verdict> {
     let must = &scenario.must;
     let mut verdicts = Vec::new();
@@ -31,7 +31,7 @@ pub(crate) fn judge(scenario: &Scenario, events: &[Event]) -> Vec<Verdict> {
     verdicts
 }
 
-/// The first few in words, and how many more.
+/// Describes the first few problems and counts the rest.
 fn told(problems: &[String]) -> String {
     let mut words = problems
         .iter()
@@ -45,17 +45,18 @@ fn told(problems: &[String]) -> String {
     words
 }
 
-/// What a view shows of a node to which a path has been all the while.
+/// A view's last statement about another node, since a path to that node exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shown {
-    /// Not up since the path is there.
+    /// Not yet shown as up.
     NotYet,
-    /// Up, since the view's own time.
+    /// Shown as up since this time, according to the view.
     Up(u64),
 }
 
-/// Once a view showed a node as up, it must do so as long as a path to it is. A version that was replaced before it could be
-/// read hides nothing: who was down in it is up since a later time after. Nor may a node say that it is cut off.
+/// Once a view showed a node as up, it must keep doing so as long as a path to the node exists. The judge detects a lapse even
+/// if a newer version replaced the file before the lab read it: the node is then up since a later time. A node with a path to
+/// another must not report that it is cut off.
 fn never_down(scenario: &Scenario, events: &[Event]) -> Verdict {
     let nodes = scenario.nodes;
     let mut state = State::new(scenario, events);
@@ -121,17 +122,17 @@ fn never_down(scenario: &Scenario, events: &[Event]) -> Verdict {
     Verdict::new("nobody who is there is shown as down", measured, Some(held))
 }
 
-/// Since when the view shows the node as up, by its own word.
+/// The time since which the view shows the node as up. `None` if the view doesn't show it as up.
 fn since(state: &State, view: &View, node: usize) -> Option<u64> {
     let id = state.ids[node].as_ref()?;
     let found = view.nodes.iter().find(|node| &node.id == id)?;
     (found.state == "up").then_some(found.since_ms)
 }
 
-/// A drop is a link that vanishes from the view of one of its own ends, while it could be there.
+/// A drop is a link that disappears from the view of one of its own ends although the link works.
 fn link_drops(scenario: &Scenario, events: &[Event], most: u32) -> Verdict {
     let mut state = State::new(scenario, events);
-    // Of the view's own links: who is at the other end.
+    // For each node: the peers at the other end of the links in its own view.
     let mut held: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); scenario.nodes];
     let mut drops: BTreeMap<(usize, usize), u32> = BTreeMap::new();
     for event in events {
@@ -155,7 +156,7 @@ fn link_drops(scenario: &Scenario, events: &[Event], most: u32) -> Verdict {
             held[viewer] = now;
         }
     }
-    // Both ends drop one and the same link: the one that dropped it more often counts.
+    // Both ends may drop the same link. The end with more drops counts.
     let worst = drops.iter().max_by_key(|(_, count)| **count);
     let links: BTreeSet<(usize, usize)> = drops
         .keys()
@@ -176,7 +177,7 @@ fn link_drops(scenario: &Scenario, events: &[Event], most: u32) -> Verdict {
     Verdict::new(format!("drops of a link: {most}"), measured, Some(held))
 }
 
-/// As many ids as nodes, in all views together.
+/// All views together must not name more ids than there are nodes.
 fn one_identity(scenario: &Scenario, events: &[Event]) -> Verdict {
     let mut ids = BTreeSet::new();
     for event in events {
@@ -192,7 +193,7 @@ fn one_identity(scenario: &Scenario, events: &[Event]) -> Verdict {
     )
 }
 
-/// From the first moment at which all is exact, nothing changes in a view but what was measured.
+/// After the first moment at which all views are exact, only measurements may change.
 fn nothing_happens(scenario: &Scenario, events: &[Event]) -> Verdict {
     let promised = "nothing happens";
     let mut state = State::new(scenario, events);
@@ -227,7 +228,7 @@ fn nothing_happens(scenario: &Scenario, events: &[Event]) -> Verdict {
     }
 }
 
-/// The view without what was measured, which may change at any time.
+/// The view without measurements, which may change at any time.
 fn unmeasured(view: &View) -> View {
     let mut view = view.clone();
     for link in &mut view.links {

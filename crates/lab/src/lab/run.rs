@@ -1,4 +1,4 @@
-//! One scenario, played: in namespaces that are ours alone, be it in this kernel or in one that was booted for it.
+//! Plays one scenario in namespaces that are ours alone, in this kernel or in one booted for the scenario.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -25,44 +25,44 @@ use crate::shared::isolate;
 use crate::shared::kernel::now_ns;
 use crate::shared::project;
 
-/// The port that every node with a host of its own listens at.
+/// The listening port of every node that has a host of its own.
 const PORT: u16 = 8083;
 
-/// How often ping asks.
+/// Interval of ping's requests, in seconds.
 const PING_EVERY: &str = "0.2";
 
-/// How long a node that was asked to may take to leave, at the end.
+/// Time for the nodes to leave gracefully at the end.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What a worker is told.
+/// The job of a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
     /// The scenario's file.
     pub(crate) file: PathBuf,
-    /// Its short form.
+    /// Play the short form.
     pub(crate) short: bool,
-    /// The program to run as nodes.
+    /// The binary that the nodes run.
     pub(crate) binary: PathBuf,
-    /// Where the results go.
+    /// The folder for results.
     pub(crate) out: PathBuf,
-    /// A folder in memory that is ours alone.
+    /// A folder in memory that no other run uses.
     pub(crate) work: PathBuf,
-    /// We are in a kernel of our own: its clock is ours.
+    /// The worker runs in a kernel of its own, so it may set the clock.
     pub(crate) guest: bool,
-    /// The interface that is loopback; none: that of our own namespace.
+    /// The interface for loopback scenarios. `None` is the loopback interface of our own namespace.
     pub(crate) interface: Option<String>,
 }
 
-/// What a worker found.
+/// The result of a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Found {
-    /// One for each promise.
+    /// One verdict per promise.
     pub(crate) verdicts: Vec<Verdict>,
-    /// Why the scenario could not be brought to its end, if it couldn't.
+    /// The reason why the scenario did not run to its end, if it didn't.
     pub(crate) failure: Option<String>,
 }
 
-/// Plays the scenario and judges it. What went wrong is in the result as well.
+/// Plays the scenario and judges it. An error during the run is part of the result.
 pub(crate) fn play(job: &Job) -> Result<Found> {
     let scenario = parse::file(&job.file, job.short)?;
     let mut run = Run::new(job, &scenario)?;
@@ -78,21 +78,21 @@ struct Run<'a> {
     job: &'a Job,
     scenario: &'a Scenario,
     net: Net,
-    // Fields are dropped in this order: the processes go before the interface is put back.
+    // Fields are dropped in this order: the processes must end before the interface is restored.
     cluster: Cluster,
     follower: Follower,
     timeline: Timeline,
     ping: Option<Child>,
     began: Instant,
     began_ns: u64,
-    /// How far the wall clock was moved.
+    /// Sum of the wall clock's jumps so far.
     jumped_ns: i128,
     ended: Vec<bool>,
     _guard: Option<Guard>,
 }
 
 impl<'a> Run<'a> {
-    /// With everything in place, and nothing started.
+    /// Prepares everything and starts no node.
     fn new(job: &'a Job, scenario: &'a Scenario) -> Result<Self> {
         let commands =
             File::create(job.out.join("commands")).context("can't write the commands")?;
@@ -157,7 +157,7 @@ impl<'a> Run<'a> {
         self.follow_until(self.scenario.lasts_s)
     }
 
-    /// Ends everything, and gives what happened.
+    /// Ends everything and returns the events.
     fn end(mut self) -> Result<Vec<Event>> {
         if let Some(ping) = self.ping.take() {
             for event in answers(ping, &self.job.out.join("ping"), self.began_ns)? {
@@ -166,7 +166,7 @@ impl<'a> Run<'a> {
         }
         let counters = self.net.counters()?;
         cluster::write(&self.job.out.join("qdiscs"), &counters)?;
-        // Their last files are worth keeping: what each showed at the end.
+        // Keeps the last file of each node, which shows its final view.
         for (folder, name) in self.cluster.folders().iter().zip(NAMES) {
             let to = self.job.out.join(format!("logs/{name}.network.json"));
             if folder.join("network.json").exists() {
@@ -174,7 +174,7 @@ impl<'a> Run<'a> {
             }
         }
         for node in 0..self.scenario.nodes {
-            // One that ended already, or is stopped, can't leave.
+            // A node that has ended or is stopped can't leave, so the result is ignored.
             let _asked = self.cluster.signal(node, Signal::TERM);
         }
         let deadline = Instant::now() + PATIENCE;
@@ -230,7 +230,7 @@ impl<'a> Run<'a> {
         self.add(What::Done)
     }
 
-    /// Sets the clock of the kernel that is ours alone.
+    /// Moves the clock of our own kernel.
     fn jump(&mut self, seconds: i64) -> Result<()> {
         if !self.job.guest {
             bail!("this kernel's clock is not ours to set");
@@ -281,8 +281,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// A file's time on the lab's clock. One that was written before a jump and read after it would be far off: what is
-    /// read is never that old.
+    /// Converts a file's time to the lab's clock. A file written before a jump and read after it would be far off. The lab reads
+    /// files at once, so a time that is far off is replaced by the current time.
     fn seconds(&self, written_ns: u64) -> f64 {
         let since = i128::from(written_ns) - self.jumped_ns - i128::from(self.began_ns);
         let at_s = since as f64 / 1e9;
@@ -298,7 +298,7 @@ impl<'a> Run<'a> {
     fn start_ping(&self, from: usize, to: usize) -> Result<Child> {
         let address = self.net.address(to).to_string();
         let mut words = self.net.prefix(from);
-        // Like the nodes, it ends with us.
+        // The kernel kills ping when the worker ends, as it does with the nodes.
         if isolate::guard_works() {
             words.extend(["setpriv", "--pdeathsig", "KILL", "--"].map(String::from));
         }
@@ -314,7 +314,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Ends ping, and reads its answers.
+/// Ends ping and parses its answers.
 fn answers(mut ping: Child, path: &Path, began_ns: u64) -> Result<Vec<Event>> {
     kill_process(Pid::from_child(&ping), Signal::INT).context("can't end ping")?;
     ping.wait().context("can't reap ping")?;
@@ -338,7 +338,7 @@ fn answers(mut ping: Child, path: &Path, began_ns: u64) -> Result<Vec<Event>> {
     Ok(events)
 }
 
-/// Settings and targets for every node; returns the configuration's folder.
+/// Writes settings and targets for every node. Returns the configuration's folder.
 fn configure(scenario: &Scenario, net: &Net, folder: &Path) -> Result<PathBuf> {
     if scenario.topology == Topology::Loopback {
         cluster::copy_targets(folder)?;
@@ -371,7 +371,7 @@ fn configure(scenario: &Scenario, net: &Net, folder: &Path) -> Result<PathBuf> {
     Ok(config)
 }
 
-/// Who is told of whom: as the shipped profiles are; further nodes are told of alice.
+/// The targets of each node, as in the shipped profiles. Further nodes have alice as their target.
 fn targets(node: usize) -> Vec<usize> {
     match NAMES[node] {
         "alice" => vec![],

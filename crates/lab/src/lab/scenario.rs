@@ -1,39 +1,39 @@
-//! What a scenario is, once it was read and found to be sound.
+//! A scenario after parsing and validation.
 
 use serde::{Deserialize, Serialize};
 
 use crate::lab::action::{Action, Step};
 use crate::lab::promises::Must;
 
-/// What a scenario does, and what must hold.
+/// A valid scenario: its actions and its promises.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Scenario {
-    /// The file's name without its end.
+    /// The file's name without its extension.
     pub(crate) name: String,
-    /// What it is about, in a line.
+    /// A one-line description.
     pub(crate) title: String,
-    /// How the nodes are joined.
+    /// The network between the nodes.
     pub(crate) topology: Topology,
-    /// The number of nodes: the first so many of [`NAMES`](super::action::NAMES).
+    /// The number of nodes. They take the first names of [`NAMES`](super::action::NAMES).
     pub(crate) nodes: usize,
-    /// What the nodes listen at.
+    /// The addresses at which the nodes listen.
     pub(crate) listen: Listen,
-    /// `-s` for every node.
+    /// Arguments of `-s` for every node.
     pub(crate) settings: Vec<String>,
     /// Seconds from the first node's start to the end.
     pub(crate) lasts_s: f64,
-    /// Nothing else may run beside it: its promises are tight.
+    /// No other scenario may run in parallel, because the promises are tight.
     pub(crate) alone: bool,
-    /// `ping` runs all the while between these two; on loopback, any two mean `::1`.
+    /// `ping` runs during the whole scenario between these two nodes. On loopback, any two nodes mean `::1`.
     pub(crate) ping: Option<(usize, usize)>,
-    /// What is done, in the order of time.
+    /// The actions, in time order.
     pub(crate) steps: Vec<Step>,
-    /// What must hold.
+    /// The promises.
     pub(crate) must: Must,
 }
 
 impl Scenario {
-    /// Whether it needs a kernel that has `sch_netem`.
+    /// Whether the scenario needs a kernel that has `sch_netem`.
     pub(crate) fn needs_netem(&self) -> bool {
         self.steps.iter().any(|step| match step.action {
             Action::Netem { .. } | Action::LinkDown { .. } | Action::LinkUp { .. } => true,
@@ -49,7 +49,7 @@ impl Scenario {
         })
     }
 
-    /// Whether `ping` takes the way of this link.
+    /// Whether `ping` uses this link.
     pub(crate) fn pings(&self, one: usize, other: usize) -> bool {
         match self.topology {
             Topology::Loopback => true,
@@ -57,7 +57,7 @@ impl Scenario {
         }
     }
 
-    /// Whether it sets the clock, which only a kernel of the lab's own may suffer.
+    /// Whether the scenario sets the clock. That is allowed only in a kernel of the lab's own.
     pub(crate) fn needs_own_clock(&self) -> bool {
         self.steps
             .iter()
@@ -65,22 +65,22 @@ impl Scenario {
     }
 }
 
-/// How the nodes are joined.
+/// The network between the nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Topology {
-    /// The five shipped profiles on one loopback interface, which all of their packets pass.
+    /// The five shipped profiles on one loopback interface. All packets pass that interface.
     Loopback,
-    /// A network namespace a node; every two are joined by a veth pair, with a qdisc for each direction.
+    /// A network namespace per node. A veth pair joins every two, with a qdisc for each direction.
     Links,
 }
 
-/// What the nodes listen at.
+/// The addresses at which the nodes listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Listen {
-    /// The address of their namespace.
+    /// The address of the node's namespace.
     Own,
-    /// `::`, which goes on when the address changes.
+    /// `::`, which stays valid when the address changes.
     Any,
 }

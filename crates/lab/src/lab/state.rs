@@ -1,24 +1,24 @@
-//! What is so, and what is shown, after each event of a record.
+//! The true state and the shown state after each event of a record.
 
 use crate::lab::action::Action;
 use crate::lab::record::{Event, View, What};
 use crate::lab::scenario::Scenario;
 use crate::lab::truth::Truth;
 
-/// Where a record is played to: what is so, and what is shown, after each event.
+/// The true state and the shown state at one point of a record.
 #[derive(Debug, Clone)]
 pub(crate) struct State {
-    /// What is so.
+    /// The true state, which follows from the lab's actions.
     pub(crate) truth: Truth,
-    /// The newest view of each node, by place.
+    /// The newest view of each node, by index.
     pub(crate) views: Vec<Option<View>>,
-    /// Whose id is whose, as they said themselves.
+    /// Each node's own id, by index. It comes from the node's views.
     pub(crate) ids: Vec<Option<String>>,
 }
 
 impl State {
-    /// Before anything happened. Who calls itself what is taken from the whole record: the first view that names a node may
-    /// be older than the first in which it names itself.
+    /// The state before the first event. The ids come from the whole record, because another node's view may name a node
+    /// before that node's own first view.
     pub(crate) fn new(scenario: &Scenario, events: &[Event]) -> Self {
         let nodes = scenario.nodes;
         let mut ids: Vec<Option<String>> = vec![None; nodes];
@@ -34,7 +34,7 @@ impl State {
         }
     }
 
-    /// After one more event.
+    /// Applies one more event.
     pub(crate) fn apply(&mut self, event: &Event) {
         match &event.what {
             What::Does(action) => {
@@ -52,12 +52,12 @@ impl State {
         }
     }
 
-    /// The place of the node that calls itself so.
+    /// The index of the node with this id.
     pub(crate) fn place(&self, id: &str) -> Option<usize> {
         self.ids.iter().position(|own| own.as_deref() == Some(id))
     }
 
-    /// Whether every node that lives shows as up exactly those to which a path is.
+    /// Whether every living node shows exactly the reachable nodes as up.
     pub(crate) fn known(&self) -> bool {
         self.truth.living().all(|viewer| self.knows(viewer))
     }
@@ -67,7 +67,7 @@ impl State {
             return false;
         };
         let part = self.truth.part_of(viewer);
-        // Who has lost all links says so, and the rest of what it shows is the past.
+        // A node that reports it is cut off keeps showing its old view, which is not judged.
         if part.len() == 1 && view.cut_off {
             return true;
         }
@@ -81,7 +81,8 @@ impl State {
         !view.cut_off && up.into_iter().eq(part.into_iter().map(Some))
     }
 
-    /// Whether, besides, all views of a part have the same links: one between every two that can have one, and no other.
+    /// Whether the views are also exact. All views of a part must have the same links: one between every two nodes that can have
+    /// one, and no other.
     pub(crate) fn exact(&self) -> bool {
         self.known() && self.truth.living().all(|viewer| self.exact_view(viewer))
     }
@@ -110,7 +111,7 @@ impl State {
         pairs.into_iter().eq(wanted) && first.as_ref() == Some(&links)
     }
 
-    /// The links (dialer, listener) of a node's view, sorted; none where one is with a stranger.
+    /// The links (dialer, listener) of a node's view, sorted. `None` if a link has an unknown id.
     pub(crate) fn links(&self, viewer: usize) -> Option<Vec<(usize, usize)>> {
         let view = self.views[viewer].as_ref()?;
         let mut links: Vec<(usize, usize)> = view
@@ -123,7 +124,7 @@ impl State {
     }
 }
 
-/// The place of the event after which every node was started once.
+/// The number of events up to the one that first started the last node.
 pub(crate) fn started(scenario: &Scenario, events: &[Event]) -> usize {
     let start = |event: &Event| matches!(event.what, What::Does(Action::Start { .. }));
     let starts = events.iter().enumerate().filter(|(_, event)| start(event));

@@ -1,4 +1,4 @@
-//! The steps of a scenario: the simulator's language, translated to what the lab can do with hosts, links and processes.
+//! Translates steps, written in the simulator's language, to actions on hosts, links and processes.
 
 use std::collections::BTreeSet;
 use std::ops::Range as Span;
@@ -15,21 +15,21 @@ use crate::lab::action::{Action, Direction, NAMES, Step};
 use crate::lab::netem::Netem;
 use crate::lab::scenario::Topology;
 
-/// What names mean in a scenario.
+/// Resolves the names in a scenario.
 pub(crate) struct Place {
-    /// How the nodes are joined.
+    /// The network between the nodes.
     pub(crate) topology: Topology,
-    /// How many there are.
+    /// The number of nodes.
     pub(crate) nodes: usize,
-    /// Their names, and those of the groups that the file makes of them.
+    /// The nodes' names, and the groups that the file defines.
     pub(crate) groups: Vec<Group>,
 }
 
-/// An action with the bytes of the file that ask for it.
+/// An action with the byte range of the file that asks for it.
 type Asked = (Span<usize>, Step);
 
 impl Place {
-    /// A place whose nodes are named, without any groups of the file.
+    /// Knows the nodes' names, and no groups of the file.
     pub(crate) fn new(topology: Topology, nodes: usize) -> Self {
         let named = NAMES[..nodes].iter().enumerate().map(|(node, name)| Group {
             name: (*name).to_owned(),
@@ -56,7 +56,7 @@ impl Place {
         }
     }
 
-    /// Steps in the order of time, repeated ones as often as they are; or why they can't be done.
+    /// The steps in time order, with repeated steps expanded. The error says why a step is impossible.
     pub(crate) fn steps(
         &self,
         raw: &[Spanned<RawStep>],
@@ -84,7 +84,7 @@ impl Place {
         Ok(steps.into_iter().map(|(_, step)| step).collect())
     }
 
-    /// What the lab does for one step, and when: one action for each node that it is about.
+    /// The actions of one step with their times. A step about nodes becomes one action per node.
     fn actions(&self, said: &Said, lasts: Duration) -> Result<Vec<(Duration, Action)>, String> {
         type Make = fn(usize) -> Action;
         let each = |who: &Who, at: Duration, make: Make| -> Result<Vec<_>, String> {
@@ -147,7 +147,7 @@ impl Place {
         }
     }
 
-    /// The nodes, which must be known before anything runs: a promise is about them.
+    /// The nodes. They must be known before the run, because promises refer to them.
     fn known(&self, who: &Who) -> Result<Vec<usize>, String> {
         match who {
             Who::Places(places) => Ok(self.of(places).collect()),
@@ -161,7 +161,7 @@ impl Place {
         (0..self.nodes).filter(move |node| places.contains(*node))
     }
 
-    /// What loopback can't do.
+    /// Refuses actions that need one host per node, which loopback doesn't have.
     fn needs_hosts(&self) -> Result<(), String> {
         match self.topology {
             Topology::Links => Ok(()),
@@ -171,7 +171,7 @@ impl Place {
         }
     }
 
-    /// The directions between nodes of different parts. Nodes in no part are one more.
+    /// The directions between nodes of different parts. All nodes in no part form one more part.
     fn partition(&self, parts: &[Who]) -> Result<Vec<Direction>, String> {
         if self.topology == Topology::Loopback {
             return Err("loopback is one for all; use topology = \"links\"".into());
@@ -197,7 +197,7 @@ impl Place {
         })
     }
 
-    /// The directions of those ways.
+    /// The directions that these patterns select.
     fn directions(&self, ways: &[Way]) -> Result<Vec<Direction>, String> {
         let everywhere = |way: &Way| way.from == Places::All && way.to == Places::All;
         if self.topology == Topology::Loopback && !ways.iter().all(everywhere) {
@@ -216,7 +216,7 @@ impl Place {
         Ok(selected.into_iter().collect())
     }
 
-    /// Two nodes, as `alice-bob`.
+    /// Parses two nodes, as in `alice-bob`.
     pub(crate) fn pair(&self, pair: &Spanned<String>) -> Result<Direction, Wrong> {
         let wrong = |what: String| Wrong::new(pair.span(), what);
         let one = |name: &str| {
@@ -236,7 +236,7 @@ impl Place {
     }
 }
 
-/// How a process is.
+/// State of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Life {
     Runs,
@@ -244,7 +244,7 @@ enum Life {
     Ended,
 }
 
-/// What a step makes of the processes, where it can be done.
+/// Applies a step to the states of the processes. Refuses a step that the process's state doesn't allow.
 fn live(lives: &mut [Life], step: &Step) -> Result<(), String> {
     let (node, can, then) = match step.action {
         Action::Kill { node } => (node, [Life::Runs, Life::Stopped], Life::Ended),

@@ -1,21 +1,21 @@
-//! What was promised and what came of it, as a table.
+//! Prints promises and verdicts as a table.
 
 use crate::lab::verdict::Verdict;
 
-/// A scenario that was played.
+/// The result of one scenario.
 pub(crate) struct Row {
-    /// Its name.
+    /// The scenario's name.
     pub(crate) name: String,
-    /// Where it was played.
+    /// The machine that played it.
     pub(crate) place: &'static str,
-    /// One for each promise.
+    /// One verdict per promise.
     pub(crate) verdicts: Vec<Verdict>,
-    /// Why it could not be brought to its end.
+    /// The reason why it did not run to its end.
     pub(crate) failure: Option<String>,
 }
 
 impl Row {
-    /// Whether it went through, and every promise was held.
+    /// Whether the scenario ran to its end and kept every promise.
     pub(crate) fn good(&self) -> bool {
         self.failure.is_none()
             && self
@@ -25,11 +25,11 @@ impl Row {
     }
 }
 
-/// The head of the table.
+/// The table's header.
 pub(crate) const HEAD: &str =
     "| scenario | promised | measured | held |\n| --- | --- | --- | --- |\n";
 
-/// One scenario's lines of the table, in Markdown.
+/// The table's lines for one scenario, in Markdown.
 pub(crate) fn lines(row: &Row) -> String {
     let mut text = String::new();
     let mut line = |promised: &str, measured: &str, held: &str| {
@@ -56,7 +56,7 @@ pub(crate) fn lines(row: &Row) -> String {
     text
 }
 
-/// The last line.
+/// The summary line.
 pub(crate) fn sum(rows: &[Row]) -> String {
     let count = |held| {
         let verdicts = rows.iter().flat_map(|row| &row.verdicts);

@@ -1,5 +1,5 @@
-//! The record of a run on disk: `events.jsonl` for the judge, and `timeline` for people, a line for what the lab did and
-//! for what changed in a view.
+//! Writes the record of a run to disk: `events.jsonl` for the judge, and `timeline` for people. `timeline` has a line for each
+//! action of the lab and for each change in a view.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -11,19 +11,19 @@ use anyhow::{Context, Result};
 use crate::lab::action::NAMES;
 use crate::lab::record::{Event, View, What};
 
-/// Writes both, and keeps the events.
+/// Writes both files, and keeps the events in memory.
 pub(crate) struct Timeline {
     nodes: usize,
     lines: File,
     record: BufWriter<File>,
     events: Vec<Event>,
-    /// Whose id is whose, as they said themselves.
+    /// The node's index for each id, from the nodes' own views.
     names: BTreeMap<String, usize>,
     views: Vec<Option<View>>,
 }
 
 impl Timeline {
-    /// Into that folder.
+    /// Creates both files in that folder.
     pub(crate) fn new(folder: &Path, nodes: usize) -> Result<Self> {
         let create = |name: &str| {
             let path = folder.join(name);
@@ -39,7 +39,7 @@ impl Timeline {
         })
     }
 
-    /// Something happened.
+    /// Records an event.
     pub(crate) fn add(&mut self, event: Event) -> Result<()> {
         let lines = match &event.what {
             What::Does(action) => vec![format!("lab: {}", action.words(self.nodes))],
@@ -58,7 +58,7 @@ impl Timeline {
         Ok(())
     }
 
-    /// Everything that happened, in the order of time.
+    /// All events, in time order.
     pub(crate) fn into_events(mut self) -> Result<Vec<Event>> {
         self.record.flush().context("can't write the record")?;
         self.events
@@ -71,7 +71,7 @@ impl Timeline {
         known.unwrap_or_else(|| id.to_owned())
     }
 
-    /// What is different in this view from the one before, measurements aside.
+    /// The changes between the previous view and this one, without measurements.
     fn changes(&mut self, view: &View) -> Vec<String> {
         self.names.insert(view.id.clone(), view.viewer);
         let before = self.views[view.viewer].replace(view.clone());

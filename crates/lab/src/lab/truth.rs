@@ -1,4 +1,4 @@
-//! What is really so: which processes run, and what passes between whom. The lab made it so, so it knows.
+//! The true state: which processes run, and which directions pass packets. It follows from the lab's own actions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,19 +7,19 @@ use std::net::{Ipv6Addr, SocketAddr};
 use crate::lab::action::{Action, Direction};
 use crate::lab::netem::Netem;
 
-/// What is so at a time.
+/// The true state at one time.
 #[derive(Debug, Clone)]
 pub(crate) struct Truth {
-    /// By place: it runs, and isn't stopped.
+    /// By index: whether the process runs and isn't stopped.
     alive: Vec<bool>,
     down: BTreeSet<Direction>,
     netem: BTreeMap<Direction, Netem>,
-    /// How often each node's address changed.
+    /// Number of address changes of each node.
     moves: Vec<u16>,
 }
 
 impl Truth {
-    /// Of so many nodes: none runs, and everything passes.
+    /// `nodes` nodes, of which none runs. All directions pass packets.
     pub(crate) fn new(nodes: usize) -> Self {
         Self {
             alive: vec![false; nodes],
@@ -29,7 +29,7 @@ impl Truth {
         }
     }
 
-    /// After the lab has done this.
+    /// Applies an action of the lab.
     pub(crate) fn apply(&mut self, action: &Action) {
         match action {
             Action::Netem { on, netem } => {
@@ -62,17 +62,17 @@ impl Truth {
         self.alive[node]
     }
 
-    /// Those that run and aren't stopped.
+    /// The nodes that run and aren't stopped.
     pub(crate) fn living(&self) -> impl Iterator<Item = usize> {
         (0..self.alive.len()).filter(|node| self.alive[*node])
     }
 
-    /// Whether something passes in this direction.
+    /// Whether this direction passes packets.
     pub(crate) fn passes(&self, way: Direction) -> bool {
         !self.down.contains(&way)
     }
 
-    /// Whether two nodes can have a link: both live, and something passes both ways.
+    /// Whether two nodes can have a link: both run, and packets pass both ways.
     pub(crate) fn linked(&self, one: usize, other: usize) -> bool {
         one != other
             && self.alive[one]
@@ -81,7 +81,7 @@ impl Truth {
             && self.passes((other, one))
     }
 
-    /// Those to whom a path of links can be, in order, with the node itself; only it, if it doesn't live.
+    /// The nodes that the node can reach over a path of links, and the node itself. Only itself, if it doesn't run.
     pub(crate) fn part_of(&self, node: usize) -> BTreeSet<usize> {
         let mut part = BTreeSet::from([node]);
         let mut next = vec![node];
@@ -95,7 +95,7 @@ impl Truth {
         part
     }
 
-    /// Whether this socket address is the node's, now.
+    /// Whether this socket address currently belongs to the node.
     pub(crate) fn is_at(&self, node: usize, socket: &str) -> bool {
         let own = address(node, self.moves[node]);
         socket
@@ -103,13 +103,13 @@ impl Truth {
             .is_ok_and(|socket: SocketAddr| socket.ip() == own)
     }
 
-    /// What the qdiscs of both directions add to a round trip, in ms.
+    /// The delay that the qdiscs of both directions add to a round trip, in ms.
     pub(crate) fn delay_ms(&self, one: usize, other: usize) -> f64 {
         let delay = |way| self.netem.get(&way).map_or(0.0, |netem| netem.delay_ms);
         delay((one, other)) + delay((other, one))
     }
 
-    /// How many round trips of a hundred the qdiscs spoil; none where it isn't that simple.
+    /// Percentage of round trips that the qdiscs lose. `None` if the losses of a qdisc depend on each other.
     pub(crate) fn loss_percent(&self, one: usize, other: usize) -> Option<f64> {
         let kept = |way| {
             let netem: Option<&Netem> = self.netem.get(&way);
@@ -119,7 +119,7 @@ impl Truth {
     }
 }
 
-/// The address of a node that has a host of its own, after so many moves.
+/// The address of a node with a host of its own, after this many address changes.
 pub(crate) fn address(node: usize, moves: u16) -> Ipv6Addr {
     let place = u16::try_from(node + 1).expect("few nodes");
     Ipv6Addr::new(0xfd00, 0xa2ea, 0, moves, 0, 0, 0, place)

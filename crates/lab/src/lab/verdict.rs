@@ -1,4 +1,4 @@
-//! What came of a promise, and the times that it is about.
+//! The verdict on a promise, and the times that it is about.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,17 +8,17 @@ use crate::lab::record::{Event, What};
 use crate::lab::scenario::Scenario;
 use crate::lab::state::{State, started};
 
-/// Actions of one kind that follow each other that closely are one: a time counts from the first of them.
+/// Actions of one kind within this time count as one. The time is measured from the first of them.
 const AT_ONCE_S: f64 = 1.0;
 
-/// What came of one promise.
+/// The verdict on one promise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Verdict {
-    /// What was promised, with its bound.
+    /// The promise with its bound.
     pub(crate) promised: String,
-    /// What was measured, in words.
+    /// A description of the measurement.
     pub(crate) measured: String,
-    /// Whether it was held; none where it can't be judged here.
+    /// Whether the promise was held. `None` if it can't be judged on this machine.
     pub(crate) held: Option<bool>,
 }
 
@@ -37,14 +37,14 @@ impl Verdict {
     }
 }
 
-/// How long it took from each of some actions until something held.
+/// The times from each matching action until a condition held.
 pub(crate) struct Times {
-    /// Seconds each; none where it didn't come before the next action that disturbs, or the end.
+    /// In seconds. `None` if the condition did not hold before the next disturbing action, or before the end.
     pub(crate) seconds: Vec<Option<f64>>,
 }
 
 impl Times {
-    /// From each action that `begins`, until `holds`.
+    /// Measures from each action that `begins` accepts until `holds` is true.
     pub(crate) fn of(
         scenario: &Scenario,
         events: &[Event],
@@ -84,7 +84,7 @@ impl Times {
         Self { seconds }
     }
 
-    /// Holds them against a bound.
+    /// Compares the times with a bound.
     pub(crate) fn verdict(mut self, promised: &str, bound: Bound) -> Verdict {
         let promised = match bound.median {
             Some(median) => format!("{promised}: median {median} s, worst {} s", bound.worst),
@@ -124,7 +124,7 @@ fn seconds(time: f64) -> String {
     }
 }
 
-/// The value in the middle, or the mean of the two; NaN of nothing.
+/// The median: the middle value, or the mean of the two middle values. NaN if there is none.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,43 +1,43 @@
-//! What can be wrong with a scenario's file: the file, the line, what it says, and the nearest word that is valid.
+//! Errors in a scenario's file. Each names the file, the line, the mistake, and the nearest valid word.
 
 use std::path::PathBuf;
 
 use area_net::sim::parse::words;
 
-/// A scenario that can't be run as it is.
+/// An error that keeps a scenario from running.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BadScenario {
     /// The file can't be read.
     #[error("can't read {}: {source}", file.display())]
     Unreadable {
-        /// Which.
+        /// The file's path.
         file: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// Nothing of that name ships, and it is no file.
+    /// No shipped scenario has that name, and no file has that path.
     #[error(
         "there is no scenario `{name}`{hint}; --list shows them, and a path names a file of your own"
     )]
     Unknown {
-        /// As it was given.
+        /// The name from the command line.
         name: String,
-        /// The nearest there is.
+        /// A suggestion: the nearest valid name.
         hint: String,
     },
-    /// Something in the file is wrong.
+    /// The file contains a mistake.
     #[error("{}, line {line}: {what}", file.display())]
     Wrong {
-        /// Which.
+        /// The file's path.
         file: PathBuf,
-        /// Counted from 1.
+        /// The line, counted from 1.
         line: usize,
-        /// What, in words.
+        /// A description of the mistake.
         what: String,
     },
 }
 
-/// Words that scenarios had until they got the simulator's, each with what is written now.
+/// Keys that scenarios used before they adopted the simulator's language, each with its replacement.
 const OLD: [(&str, &str); 16] = [
     ("at_s", "at = \"20s\""),
     ("every_s", "every = \"8s\""),
@@ -69,7 +69,7 @@ const OLD: [(&str, &str); 16] = [
     ),
 ];
 
-/// What serde says, for people. A word that scenarios no longer have is answered with the one that they have now.
+/// Translates serde's message for people. For a retired key, the message names the replacement.
 pub(crate) fn explain(message: &str) -> String {
     let unknown = message.strip_prefix("unknown field `");
     let word = unknown.and_then(|rest| rest.split('`').next());

@@ -1,4 +1,4 @@
-//! What is taken from a run.
+//! The figures of a run.
 
 use std::collections::BTreeMap;
 
@@ -9,48 +9,48 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Arrival {
     /// Its number, from 0.
     pub(crate) number: u32,
-    /// When it should have been sent.
+    /// The time at which it was due to be sent.
     pub(crate) planned_ns: u64,
     pub(crate) sent_ns: u64,
     pub(crate) received_ns: u64,
 }
 
-/// A run: how many were sent, what arrived in the order of arrival, and how many arrived damaged.
+/// A run: the number of packets sent, the arrivals in order, and the number of packets that arrived damaged.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) packets: u32,
-    /// What a packet weighs on the line.
+    /// The size of a packet on the line.
     pub(crate) bytes: usize,
     pub(crate) arrivals: Vec<Arrival>,
     pub(crate) damaged: u64,
 }
 
-/// What is taken from a run. Times are in ms.
+/// A figure of a run. Times are in ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Figure {
-    /// The share of packets that never arrived as they were sent.
+    /// The share of packets that never arrived intact.
     Lost,
     /// The mean number of packets lost in a row.
     Burst,
-    /// One in ten bursts of losses is longer than that.
+    /// The 90th percentile of the lengths of loss bursts.
     LongBurst,
     /// The share of packets that arrived a second time.
     Twice,
-    /// The share of packets of which a damaged one arrived.
+    /// The share of packets that arrived damaged.
     Damaged,
-    /// The share of those that arrived that came after a later one.
+    /// The share of arrived packets that came after a packet sent later.
     Overtaken,
-    /// One delay in twenty is below.
+    /// The 5th percentile of the delays.
     Low,
-    /// Half of the delays are below.
+    /// The median of the delays.
     Median,
-    /// One delay in twenty is above.
+    /// The 95th percentile of the delays.
     High,
-    /// How much each delay is like the one before it: their correlation.
+    /// The correlation of each delay with the one before it.
     Likeness,
-    /// What arrives, in kbit a second, with headers.
+    /// The rate of arrivals in kbit/s, with headers.
     Throughput,
-    /// The share of arrivals that fell into a time in which the machine stood still: they say nothing of delays.
+    /// The share of arrivals that fell into a stall of the machine. Their delays are not used.
     Stalled,
 }
 
@@ -72,7 +72,7 @@ impl Figure {
         Self::Stalled,
     ];
 
-    /// What it is called in a table.
+    /// Returns its name in a table.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Lost => "lost, %",
@@ -90,7 +90,7 @@ impl Figure {
         }
     }
 
-    /// The value as it is shown.
+    /// Formats a value for display.
     pub(crate) fn shown(self, value: f64) -> String {
         match self {
             Self::Lost | Self::Twice | Self::Damaged | Self::Overtaken | Self::Stalled => {
@@ -104,7 +104,7 @@ impl Figure {
         }
     }
 
-    /// Whether it is about times, which a machine that stands still or wakes up late changes.
+    /// Returns whether it depends on times, which stalls and late wake-ups of the machine change.
     pub(crate) fn is_time(self) -> bool {
         match self {
             Self::Low | Self::Median | Self::High | Self::Likeness | Self::Overtaken => true,
@@ -119,7 +119,7 @@ impl Figure {
     }
 }
 
-/// All the figures of a run that there is something to take from.
+/// Returns every figure for which the run has data.
 pub(crate) fn figures(run: &Run) -> Figures {
     let sorted = Sorted::of(run);
     let figures = Figure::ALL.into_iter().filter_map(|figure| {
@@ -129,16 +129,16 @@ pub(crate) fn figures(run: &Run) -> Figures {
     figures.collect()
 }
 
-/// A run, sorted for its figures.
+/// A run, sorted so that its figures can be computed.
 struct Sorted {
-    /// By number, the first of each packet's arrivals.
+    /// The first arrival of each packet, by packet number.
     first: Vec<Option<Arrival>>,
     unique: f64,
-    /// By number: the delay of those that arrived while the machine didn't stand still.
+    /// The delay of each packet that arrived outside the machine's stalls, by packet number.
     calm: Vec<Option<f64>>,
-    /// The same, the smallest first.
+    /// The same delays in ascending order.
     delays: Vec<f64>,
-    /// The lengths of the bursts of losses, the shortest first.
+    /// The lengths of the loss bursts in ascending order.
     bursts: Vec<u32>,
     overtaken: f64,
 }
@@ -212,13 +212,13 @@ impl Sorted {
     }
 }
 
-/// Times in which the machine stood still, as the sender's lateness tells: what was due then arrived together, later.
+/// The machine's stalls, detected by the sender's lateness. Packets that were due in a stall arrive late and together.
 struct Stalls(Vec<(u64, u64)>);
 
 impl Stalls {
-    /// So late is no stall yet.
+    /// The sender's greatest lateness that does not count as a stall.
     const LATE_NS: u64 = 1_000_000;
-    /// After a stall, everybody has something to catch up on.
+    /// How long a stall lasts beyond the late send, because sender and receiver have a backlog to work off.
     const AFTER_NS: u64 = 2_000_000;
 
     fn of(arrivals: &[Arrival]) -> Self {
@@ -244,7 +244,7 @@ impl Stalls {
     }
 }
 
-/// Of each delay with the next packet's, where both are known.
+/// Returns the correlation of each delay with that of the next packet, over the pairs in which both are known.
 fn correlation(delays: &[Option<f64>]) -> f64 {
     let pairs: Vec<(f64, f64)> = delays
         .windows(2)
@@ -258,15 +258,15 @@ fn correlation(delays: &[Option<f64>]) -> f64 {
     product / squares.sqrt()
 }
 
-/// What the model's runs have in common.
+/// The distribution of a figure over the model's runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Expected {
     pub(crate) mean: f64,
-    /// How much runs of this length differ from each other.
+    /// The standard deviation between runs of this length.
     pub(crate) deviation: f64,
 }
 
-/// Of every figure, over many runs of the same length.
+/// Returns the distribution of every figure over many runs of the same length.
 pub(crate) fn expected(runs: &[Figures]) -> BTreeMap<Figure, Expected> {
     let of = |figure: Figure| {
         let values: Vec<f64> = runs

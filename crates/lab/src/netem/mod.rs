@@ -1,33 +1,33 @@
-//! The built-in impairment held against the kernel's netem: the same words, the same packets, the same figures?
+//! Compares the built-in impairment with the kernel's netem: the same words and the same packets should give the same figures.
 //!
-//! `cargo run -p area-net-lab --release -- netem -h` explains its options; without any it takes some minutes.
+//! `cargo run -p area-net-lab --release -- netem -h` explains the options. Without options, it takes some minutes.
 //!
-//! Every scenario sends numbered packets over loopback, one every few milliseconds, and each figure is taken three times:
+//! Every scenario sends numbered packets over loopback, one every few milliseconds. Each figure is measured three times:
 //!
 //! - *netem*: over a plain socket, with `tc qdisc add dev lo root netem ...`;
 //! - *socket*: without netem, over an [`ImpairedSocket`](area_net::impair::ImpairedSocket), in the same place;
 //! - *model*: the [`LinkModel`](area_net::impair::LinkModel) alone, in virtual time, a hundred times.
 //!
-//! The model's hundred runs tell how much chance alone makes runs of that length differ, also where losses come in bursts. A figure
-//! of the other two agrees where it is within four and a half such deviations of the model's mean, and a little for machines:
-//! timers and wake-ups are late, by up to 0.6 ms with netem and by up to 2 ms with the socket (1 ms more for the latest twentieth).
-//! What arrived while the machine stood still, as the sender could tell from its own lateness, is left out of the delays.
+//! The model's hundred runs give the standard deviation between runs of that length, also for losses in bursts. A figure of the
+//! other two agrees if it is within 4.5 standard deviations of the model's mean, plus an allowance for late timers and wake-ups.
+//! The allowance is up to 0.6 ms with netem and up to 2 ms with the socket, and 1 ms more for the 95th percentile. The delays
+//! leave out packets that arrived during a stall of the machine, which the sender detects by its own lateness.
 //!
-//! And it gives many texts, good and bad, to `tc` and to our parser: both must take the same ones, and what `tc` then prints must
-//! mean to us what the text did. Where we mean to differ is said beside those texts, in `netem/words.rs`.
+//! The comparison also gives many texts, valid and invalid, to `tc` and to our parser. Both must accept the same texts, and our
+//! parser must read the output of `tc` as it read the text. `netem/words.rs` lists the intended differences beside the texts.
 //!
-//! It is played in new namespaces, in this kernel where it has `sch_netem`, else in User-Mode Linux; so nothing outside notices. All
-//! that is written is in a scratch folder in the target folder, which is removed at the end.
+//! It runs in new namespaces, so it affects nothing outside. It uses this kernel if that has `sch_netem`, else User-Mode Linux.
+//! It writes only to a scratch folder in the target folder, and removes that at the end.
 //!
-//! # Where they differ, and why
+//! # Known differences
 //!
-//! - The socket's delays are 0.5 to 2 ms longer: tokio's timers tick in whole milliseconds, and round up.
-//! - `corrupt`: the kernel turns over a bit anywhere in the frame, and the checksums of the receiver's kernel then drop the packet; we
-//!   turn it over in what the socket sends, so it arrives, and QUIC drops it. Damaged is damaged: both are counted as that. A bit
-//!   in a header that no checksum covers does no harm; that is one in a hundred of the kernel's.
-//! - `duplicate PERCENT CORRELATION`: tc hands that correlation to the kernel only if `delay` or `loss` have one as well, and forgets
-//!   it otherwise. The kernel knows it, and so do we.
-//! - The correlation of delays does next to nothing in the kernel, and so in the model: the figure is near 0 whatever it says.
+//! - The socket's delays are 0.5 to 2 ms longer, because tokio's timers tick in whole milliseconds and round up.
+//! - `corrupt`: the kernel flips a bit anywhere in the frame, and the receiver's kernel drops the packet for its checksum. We
+//!   flip a bit in the payload that the socket sends, so the packet arrives and QUIC drops it. Both count as damaged. About one
+//!   in a hundred of the kernel's flips does no harm, because it hits a header bit that no checksum covers.
+//! - `duplicate PERCENT CORRELATION`: tc passes that correlation to the kernel only if `delay` or `loss` has one as well, and
+//!   drops it otherwise. The kernel supports it, and so do we.
+//! - The correlation of delays has almost no effect in the kernel, and so in the model: the figure is near 0 for any value.
 
 mod figures;
 mod report;
@@ -53,30 +53,30 @@ use crate::netem::worker::{Outcome, RESULTS};
 use crate::shared::place::{Machine, Place, Worker};
 use crate::shared::{interrupted, place, scratch};
 
-/// What everything may take, on a busy machine.
+/// The time limit for the whole comparison, which leaves room for a busy machine.
 const LIMIT: Duration = Duration::from_secs(9 * 60 + 30);
 
-/// How often we look for results.
+/// The interval at which the driver polls for results.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Holds the built-in impairment against the kernel's netem.
+/// Compares the built-in impairment with the kernel's netem.
 #[derive(Debug, Args)]
 #[command(about, long_about = None)]
 pub(crate) struct Options {
-    /// Only scenarios whose words contain this, and no texts
+    /// Run only scenarios whose words contain this, and no texts
     #[arg(long, value_name = "WORDS")]
     only: Option<String>,
 
-    /// In User-Mode Linux, even if this kernel has netem
+    /// Run in User-Mode Linux, even if this kernel has netem
     #[arg(long)]
     in_uml: bool,
 
-    /// The harness's own: plays everything, and writes results to this folder
+    /// For the harness itself: runs everything and writes results to this folder
     #[arg(long, hide = true)]
     worker: Option<PathBuf>,
 }
 
-/// Compares, or is the worker that does.
+/// Runs the driver, or the worker if the hidden option asks for it.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     match &options.worker {
         Some(folder) => worker::work(folder, &options.scenarios(), options.only.is_none())
@@ -143,7 +143,7 @@ fn compare(options: &Options) -> Result<ExitCode> {
         },
     )?;
     let followed = follow(&mut worker, &folder, &interrupted, &mut report);
-    // One that has ended already is only reaped.
+    // A worker that has exited already is only reaped.
     if worker.try_wait().ok().flatten().is_none() {
         place::end(&mut worker)?;
     }
@@ -173,7 +173,7 @@ fn judge(verdict: Verdict) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Takes in what the worker finds, until it has done all. Returns false where we were interrupted.
+/// Collects the worker's results until it is done. Returns false if we were interrupted.
 fn follow(
     worker: &mut Child,
     folder: &Path,
@@ -227,9 +227,9 @@ fn follow(
     }
 }
 
-/// The whole lines that a file has grown by.
+/// Returns the complete lines that were appended to a file since `taken`.
 fn new_lines(path: &Path, taken: &mut u64) -> Result<String> {
-    // It isn't there before the first result.
+    // The file does not exist before the first result.
     let Ok(mut file) = File::open(path) else {
         return Ok(String::new());
     };

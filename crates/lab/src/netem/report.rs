@@ -1,4 +1,4 @@
-//! The tables, and whether the figures agree.
+//! The tables, and the verdict whether the figures agree.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,38 +7,38 @@ use crate::netem::figures::{Expected, Figure, Figures};
 use crate::netem::scenario::Scenario;
 use crate::netem::words::Asked;
 
-/// A difference that chance would make once in 150,000 figures.
+/// The largest accepted difference in standard deviations. Chance exceeds it once in 150,000 figures.
 const SURE: f64 = 4.5;
-/// How late half of the delayed packets may be by the machine's own doing, in ms: the kernel's timers, and a program's wake-up.
+/// How much the machine may add to the median delay with netem, in ms: the kernel's timer and the receiver's wake-up are late.
 const KERNEL_LATE_MS: f64 = 0.6;
-/// The same for what the socket delays: tokio's timers tick in whole milliseconds, and its task must wake up as well.
+/// The same for the socket, in ms: tokio's timers tick in whole milliseconds, and its task must wake up as well.
 const SOCKET_LATE_MS: f64 = 2.0;
-/// How much later the latest ones may be.
+/// How much more the machine may add to the 95th percentile, in ms.
 const TAIL_LATE_MS: f64 = 1.0;
-/// A run in which more arrivals than that fell into stalls says nothing of times.
+/// If a greater share of arrivals than this fell into stalls, the times of the run are not used.
 pub(crate) const MOST_STALLED: f64 = 0.3;
 
-/// All that was found.
+/// All results.
 #[derive(Default)]
 pub(crate) struct Report {
-    /// By words.
+    /// The model's figures, by netem's words.
     model: BTreeMap<&'static str, BTreeMap<Figure, Expected>>,
     netem: BTreeMap<String, Figures>,
     socket: BTreeMap<String, Figures>,
     asked: Vec<Asked>,
 }
 
-/// How it ended.
+/// The totals of the comparison.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// Figures and texts that were held against each other.
+    /// Figures and texts that were compared.
     pub(crate) compared: usize,
     pub(crate) apart: usize,
-    /// Figures that the machine's stalls spoilt.
+    /// Figures that the machine's stalls made unusable.
     pub(crate) spoilt: usize,
 }
 
-/// What a cell says of a figure.
+/// The content of a table cell.
 enum Cell {
     Missing,
     Same(String),
@@ -63,7 +63,7 @@ impl Report {
         self.asked.push(asked);
     }
 
-    /// All of it in words, and the verdict.
+    /// Returns the report's text and the verdict.
     pub(crate) fn text(&self, scenarios: &[&Scenario]) -> (String, Verdict) {
         let mut text = String::new();
         let mut verdict = Verdict::default();
@@ -138,7 +138,7 @@ impl Report {
 }
 
 impl Verdict {
-    /// Counts the cell, and shows it.
+    /// Counts the cell and returns its text.
     fn cell(&mut self, cell: Cell) -> String {
         match cell {
             Cell::Missing => "-".to_owned(),
@@ -178,24 +178,24 @@ fn cell(figure: Figure, figures: Option<&Figures>, expected: Expected, late_ms: 
     }
 }
 
-/// Whether a value is one of the model's, as far as one can tell.
+/// Returns whether a value is consistent with the model.
 fn agree(figure: Figure, value: f64, expected: Expected, late_ms: f64) -> bool {
     let (early, late) = grace(figure, expected.mean, late_ms);
     let chance = SURE * expected.deviation;
     (expected.mean - chance - early..=expected.mean + chance + late).contains(&value)
 }
 
-/// What a machine changes, down and up, whatever chance does.
+/// Returns how far the machine may move a value down and up, beyond chance.
 fn grace(figure: Figure, value: f64, late_ms: f64) -> (f64, f64) {
     match figure {
-        // A bit in a header that nothing checks does no damage: one in a hundred.
+        // One flipped bit in a hundred does no damage, because it hits a header bit that no checksum covers.
         Figure::Damaged => (0.02 * value, 0.0005),
         Figure::Lost | Figure::Twice => (0.0005 + 0.01 * value, 0.0005 + 0.01 * value),
         Figure::Burst => (0.01, 0.01),
-        // A whole number.
+        // The figure is a whole number.
         Figure::LongBurst => (1.0, 1.0),
         Figure::Overtaken => (0.01, 0.01),
-        // Noise of the machine makes delays less alike; a moment of it, more.
+        // Noise of the machine lowers the correlation of delays; a short burst of it raises it.
         Figure::Likeness => (0.05, 0.05),
         Figure::Low | Figure::Median => (0.05, late_ms + 0.002 * value),
         Figure::High => (0.05, late_ms + TAIL_LATE_MS + 0.002 * value),

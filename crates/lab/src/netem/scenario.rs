@@ -1,4 +1,4 @@
-//! What is sent, over which impairment, and what is looked at.
+//! The scenarios: the traffic, the impairment and the compared figures.
 
 use crate::netem::figures::Figure::{
     self, Burst, Damaged, High, Likeness, LongBurst, Lost, Low, Median, Overtaken, Throughput,
@@ -8,19 +8,19 @@ use crate::netem::figures::Figure::{
 /// One impairment under one kind of traffic.
 #[derive(Debug)]
 pub(crate) struct Scenario {
-    /// netem's words; none is the path as it is.
+    /// netem's words. The empty string is the unimpaired path.
     pub(crate) words: &'static str,
     pub(crate) packets: u32,
-    /// Between two packets.
+    /// The interval between two packets.
     pub(crate) spacing_us: u64,
-    /// Of a packet's payload.
+    /// The size of a packet's payload.
     pub(crate) bytes: usize,
-    /// What can be told of it.
+    /// The figures that are compared.
     pub(crate) figures: &'static [Figure],
 }
 
 impl Scenario {
-    /// One that asks only which packets arrive.
+    /// Returns a scenario that measures only which packets arrive.
     const fn counted(words: &'static str, figures: &'static [Figure]) -> Self {
         Self {
             words,
@@ -31,8 +31,8 @@ impl Scenario {
         }
     }
 
-    /// One whose delays matter: User-Mode Linux must not have more to do than it can, which takes a fraction of a millisecond
-    /// for each wake-up.
+    /// Returns a scenario that measures delays. Its packets are far apart so that User-Mode Linux, which needs a fraction of a
+    /// millisecond for each wake-up, is not overloaded.
     const fn timed(words: &'static str, figures: &'static [Figure]) -> Self {
         Self {
             words,
@@ -43,7 +43,7 @@ impl Scenario {
         }
     }
 
-    /// One on a line of 256 kbit/s, where such a packet takes 5.06 ms with its headers.
+    /// Returns a scenario on a line of 256 kbit/s, on which such a packet takes 5.06 ms with its headers.
     const fn narrow(words: &'static str, spacing_us: u64, figures: &'static [Figure]) -> Self {
         Self {
             words,
@@ -54,12 +54,12 @@ impl Scenario {
         }
     }
 
-    /// Whether its delays matter.
+    /// Returns whether it measures delays.
     pub(crate) fn is_timed(&self) -> bool {
         self.figures.iter().any(|figure| figure.is_time())
     }
 
-    /// What it is called.
+    /// Returns its title.
     pub(crate) fn title(&self) -> &'static str {
         if self.words.is_empty() {
             "(nothing)"
@@ -91,7 +91,7 @@ pub(crate) static SCENARIOS: [Scenario; 25] = [
     Scenario::counted("loss state 2% 30% 20% 50% 1%", LOSSES),
     Scenario::counted("duplicate 5%", &[Lost, Twice]),
     Scenario::counted("duplicate 20% loss 20%", &[Lost, Twice]),
-    // tc forgets a correlation of duplicates, unless there is one of delays or losses as well.
+    // tc drops a correlation of duplicates unless delays or losses have one as well.
     Scenario::counted("duplicate 40% 60% loss 1% 1%", &[Lost, Twice]),
     Scenario {
         bytes: 1000,
@@ -99,7 +99,7 @@ pub(crate) static SCENARIOS: [Scenario; 25] = [
     },
     Scenario::timed("delay 10ms reorder 25% 50%", &[Median, Overtaken, Likeness]),
     Scenario::timed("delay 10ms reorder 100% gap 5", &[Median, Overtaken]),
-    // The queue never ends, so its length tells more of the sender's stalls than of the line.
+    // The queue never empties, so its length depends more on the sender's stalls than on the line.
     Scenario::narrow("rate 256kbit", 4500, &[Lost, Throughput]),
     Scenario::narrow("rate 256kbit limit 20", 4000, LINE),
     Scenario::narrow("delay 20ms rate 256kbit", 10_000, LINE),

@@ -1,4 +1,4 @@
-//! Numbered packets, sent at an even pace over loopback and taken in again; or put through the model alone.
+//! Sends numbered packets at a constant rate over loopback and receives them, or passes them through the model alone.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,18 +23,18 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 use crate::netem::figures::{Arrival, Expected, Figure, Figures, Run, expected, figures};
 use crate::netem::scenario::Scenario;
 
-/// Number, time to be sent, time of sending, and a checksum at the end.
+/// The smallest packet: its number, the time it was due, the time it was sent, and a checksum.
 const LEAST_BYTES: usize = 4 + 8 + 8 + 4;
-/// After the sender's end and so long without a packet there come no more: no line here has a longer pause.
+/// A receiver stops after this time without a packet once the sender is done. No line here has a longer pause.
 const SILENCE: Duration = Duration::from_millis(700);
-/// What a receiver that has to wait has room for.
+/// The receive buffer, in bytes. It holds the packets that arrive while the receiver has to wait.
 const RECEIVE_BUFFER: usize = 8 << 20;
-/// Runs of the model; they cost nothing.
+/// The number of runs of the model. They are cheap because they run in virtual time.
 const MODEL_RUNS: u64 = 100;
-/// Headers of Ethernet, which loopback has too, of IPv6 and of UDP.
+/// The headers of Ethernet (loopback has one too), IPv6 and UDP, in bytes.
 const HEADERS: usize = 14 + 40 + 8;
 
-/// The system's clock.
+/// Returns the time of the system's clock.
 pub(crate) fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     u64::try_from(i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec))
@@ -46,11 +46,11 @@ fn sleep_until(ns: u64) {
         tv_sec: i64::try_from(ns / 1_000_000_000).expect("an age"),
         tv_nsec: i64::try_from(ns % 1_000_000_000).expect("less than a second"),
     };
-    // Woken early, it only sends early.
+    // An error is ignored: if a signal wakes it early, the packet is only sent early.
     clock_nanosleep_absolute(SleepClock::Monotonic, &until).ok();
 }
 
-/// FNV-1a: enough to see one bit.
+/// Returns the FNV-1a hash, which is enough to detect one flipped bit.
 fn checksum(bytes: &[u8]) -> u32 {
     let fold = |sum: u32, byte: &u8| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
     bytes.iter().fold(0x811c_9dc5, fold)
@@ -67,7 +67,7 @@ fn packet(number: u32, planned_ns: u64, bytes: usize) -> Vec<u8> {
     packet
 }
 
-/// What arrived, if it is as it was sent.
+/// Returns the arrival of a packet, or `None` if it is not intact.
 fn arrival(packet: &[u8], packets: u32) -> Option<Arrival> {
     let received_ns = now_ns();
     let (body, sum) = packet.split_last_chunk::<4>()?;
@@ -84,10 +84,10 @@ fn arrival(packet: &[u8], packets: u32) -> Option<Arrival> {
     })
 }
 
-/// Sends the scenario's packets to ourselves, over a socket with the scenario's impairment or over a plain one.
+/// Sends the scenario's packets to ourselves, over a socket with the scenario's impairment if `impaired`, else over a plain one.
 pub(crate) fn run(scenario: &Scenario, impaired: bool) -> Result<Figures> {
     let socket = UdpSocket::bind("[::1]:0").context("can't listen at ::1")?;
-    // Root may have more than the system's bound.
+    // Root may exceed the system's limit.
     if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
         setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER).context("no receive buffer")?;
     }
@@ -110,7 +110,7 @@ pub(crate) fn run(scenario: &Scenario, impaired: bool) -> Result<Figures> {
     }))
 }
 
-/// How many UDP packets the kernel threw away for their checksum, in this namespace.
+/// Returns how many UDP packets the kernel dropped for their checksum in this namespace.
 fn damaged_packets() -> Result<u64> {
     let counters = fs::read_to_string("/proc/self/net/snmp6").context("no counters of IPv6")?;
     let line = counters
@@ -120,7 +120,7 @@ fn damaged_packets() -> Result<u64> {
     count.trim().parse().context("that count is a number")
 }
 
-/// Receives until nothing comes any more: what is intact, and how many packets were not.
+/// Receives until no more packets come. Returns the intact ones and the number of damaged ones.
 fn receive(
     socket: &UdpSocket,
     packets: u32,
@@ -179,7 +179,7 @@ fn send(to: SocketAddr, scenario: &Scenario, impaired: bool) -> Result<()> {
             src_ip: None,
         };
         while let Err(error) = socket.try_send(&transmit) {
-            // A full queue of netem's drops the packet, and may say so.
+            // A full netem queue drops the packet, and the kernel may report that.
             if error.raw_os_error() == Some(Errno::ENOBUFS as i32) {
                 break;
             }
@@ -196,7 +196,7 @@ fn send(to: SocketAddr, scenario: &Scenario, impaired: bool) -> Result<()> {
     Ok(())
 }
 
-/// A seed for each impairment and run.
+/// Returns the random seed for an impairment and a run.
 fn seed(words: &str, run: u64) -> [u8; 32] {
     let mut seed = [0; 32];
     seed[..4].copy_from_slice(&checksum(words.as_bytes()).to_be_bytes());
@@ -204,7 +204,7 @@ fn seed(words: &str, run: u64) -> [u8; 32] {
     seed
 }
 
-/// What the model's runs come to, in virtual time.
+/// Returns the distribution of the figures over the model's runs, in virtual time.
 pub(crate) fn model(scenario: &Scenario) -> Result<BTreeMap<Figure, Expected>> {
     let impairment: Arc<Impairment> = Arc::new(scenario.words.parse()?);
     let runs: Vec<Figures> = (0..MODEL_RUNS)
@@ -229,7 +229,7 @@ fn model_run(scenario: &Scenario, impairment: &Arc<Impairment>, run: u64) -> Fig
             }
         }
     }
-    // Those that leave at one time leave in the order in which they came in.
+    // The sort is stable, so packets that leave at the same time leave in the order in which they came in.
     deliveries.sort_by_key(|(at, _, _)| *at);
     let ns = |time: Duration| u64::try_from(time.as_nanos()).expect("minutes");
     let arrivals = deliveries.into_iter().map(|(at, number, sent)| Arrival {

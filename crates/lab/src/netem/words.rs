@@ -1,26 +1,26 @@
-//! What tc makes of a text, and what we make of it.
+//! Compares how tc and our parser read a text.
 
 use area_net::impair::Impairment;
 use serde::{Deserialize, Serialize};
 
-/// What tc says of a text.
+/// The answer of tc to a text.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Asked {
     pub(crate) text: String,
-    /// The impairment as tc prints it; none where it refuses the text.
+    /// The impairment as tc prints it, or `None` if tc refuses the text.
     pub(crate) printed: Option<String>,
 }
 
-/// Who takes a text.
+/// Which of the two accept a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Taken {
     Both,
     Neither,
-    /// We refuse what hides a mistake, or can't be done at a socket.
+    /// We refuse texts that hide a mistake or can't be applied at a socket.
     ByTcAlone,
-    /// It is in the man page.
+    /// We accept it because the man page has it.
     ByUsAlone,
-    /// tc takes it, and forgets a part of it.
+    /// Both accept it, but tc drops a part of it.
     ForgottenByTc,
 }
 
@@ -49,29 +49,29 @@ const TEXTS: &[(Taken, &[&str])] = &[
         "loss state", "loss state 1% 30% 20% 50% 1% 7%", "loss gemodel 1% 10% 70% 0.1% 4",
         "reorder 5%", "reorder 5% rate 1mbit", "delay 10ms gap 5", "gap 5",
         "rate", "rate 1xbit", "rate 1mbit 20 100 5 6", "limit", "limit -1", "limit 4294967296",
-        // No share of an interface that has no speed of its own.
+        // A share of the interface's speed; the interface has no speed of its own.
         "rate 5%",
         "ecn", "wobble 5%",
     ]),
     (Taken::ByTcAlone, &[
-        // Abbreviations, and what silently means something else or nothing.
+        // Abbreviations, and texts that silently mean something else or nothing.
         "dup 5%", "del 5ms", "delay 10ms delay 20ms", "limit 5 limit 6", "loss 0% loss 4%", "limit 0", "limit 1k", "rate 0",
         "delay 1e3", "delay .5ms", "loss random .5%", "delay 10ms 5s", "rate 1001tbit", "delay 10ms reorder 25% gap 0",
-        // What can't be done at a socket, or isn't.
+        // Features that a socket can't provide, or that we do not.
         "loss 5% ecn", "slot 10ms", "delay 10ms 5ms distribution experimental",
     ]),
     (Taken::ByUsAlone, &["delay 10ms 5ms distribution uniform"]),
-    // The correlation of duplicates reaches the kernel only with one of delays or losses beside it; to us it is what it says.
+    // tc passes the correlation of duplicates to the kernel only if delays or losses have one as well; we always apply it.
     (Taken::ForgottenByTc, &["duplicate 5% 10%", "duplicate 40% 60% reorder 0%"]),
 ];
 
-/// All the texts that tc is asked about.
+/// Returns all texts that tc is asked about.
 pub(crate) fn texts() -> impl Iterator<Item = &'static str> {
     TEXTS.iter().flat_map(|(_, texts)| texts.iter().copied())
 }
 
 impl Asked {
-    /// What tc refuses.
+    /// Returns the answer for a text that tc refuses.
     pub(crate) fn refused(text: &str) -> Self {
         Self {
             text: text.to_owned(),
@@ -79,7 +79,7 @@ impl Asked {
         }
     }
 
-    /// What tc takes, and then shows with the rest of the qdisc.
+    /// Returns the answer for a text that tc accepts. `shown` is the whole qdisc as tc prints it.
     pub(crate) fn taken(text: &str, shown: &str) -> Self {
         let words = shown
             .split_once(" refcnt ")
@@ -91,7 +91,7 @@ impl Asked {
         }
     }
 
-    /// In what we and tc differ, where we shouldn't.
+    /// Describes an unintended difference between us and tc, if there is one.
     pub(crate) fn difference(&self) -> Option<String> {
         let text = &self.text;
         let (expected, _) = TEXTS
@@ -113,7 +113,7 @@ impl Asked {
         let (Ok(ours), Some(printed)) = (ours, &self.printed) else {
             return None;
         };
-        // tc prints names of values that it doesn't read, and no distribution.
+        // tc prints names of values that it does not accept as input, and it prints no distribution.
         let unlabelled: Vec<&str> = printed
             .split_whitespace()
             .filter(|word| !LABELS.contains(word))

@@ -1,6 +1,6 @@
-//! What is done inside, where there is netem; and how that is heard of outside.
+//! The worker: it runs inside, where netem is available, and reports its results to the driver outside.
 //!
-//! Results go to a file, a line of JSON each; the driver reads it while it grows.
+//! It writes each result as a line of JSON to a file, which the driver reads while it grows.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -16,28 +16,28 @@ use crate::netem::scenario::Scenario;
 use crate::netem::traffic;
 use crate::netem::words::{self, Asked};
 
-/// Where results go, in the scratch folder.
+/// The file of results, in the scratch folder.
 pub(crate) const RESULTS: &str = "results.jsonl";
 
-/// A run that a busy machine spoilt is done again, so often in all.
+/// The number of attempts for a run, because the stalls of a busy machine can make one unusable.
 const TRIES: usize = 2;
 
-/// What comes out of it.
+/// A line of the results.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Outcome {
-    /// Over the real netem.
+    /// The figures over the real netem.
     Netem(String, Figures),
-    /// Over the impaired socket.
+    /// The figures over the impaired socket.
     Socket(String, Figures),
-    /// What tc says of a text.
+    /// The answer of tc to a text.
     Asked(Asked),
-    /// Everything was done.
+    /// The worker has done everything.
     Done,
-    /// It can't be done.
+    /// The worker failed, for this reason.
     Failed(String),
 }
 
-/// Does everything, and says how it went.
+/// Runs all scenarios and texts, and writes how that ended.
 pub(crate) fn work(folder: &Path, scenarios: &[&'static Scenario], words: bool) -> Result<()> {
     let mut results = OpenOptions::new()
         .create(true)
@@ -52,7 +52,7 @@ pub(crate) fn work(folder: &Path, scenarios: &[&'static Scenario], words: bool) 
 }
 
 fn all(results: &mut File, scenarios: &[&'static Scenario], words: bool) -> Result<()> {
-    // User-Mode Linux has none yet.
+    // In User-Mode Linux, loopback is not up yet.
     call("ip link set lo up")?;
     if words {
         for text in words::texts() {
@@ -78,7 +78,7 @@ fn all(results: &mut File, scenarios: &[&'static Scenario], words: bool) -> Resu
     Ok(())
 }
 
-/// What a machine that stands still spoils is done again.
+/// Repeats a run that the machine's stalls made unusable, and returns the attempt with the fewest stalls.
 fn calmest(scenario: &Scenario, impaired: bool) -> Result<Figures> {
     let stalled = |run: &Figures| run.get(&Figure::Stalled).copied().unwrap_or(1.0);
     let mut best = traffic::run(scenario, impaired)?;
@@ -94,7 +94,7 @@ fn calmest(scenario: &Scenario, impaired: bool) -> Result<Figures> {
     Ok(best)
 }
 
-/// Asks tc to put a text on the interface, and how it prints that.
+/// Asks tc to apply a text to the interface, and then how it prints the result.
 fn ask(text: &str) -> Result<Asked> {
     let taken = output(&format!("tc qdisc add dev lo root netem {text}"))?;
     if !taken.status.success() {
@@ -109,7 +109,7 @@ fn tell(results: &mut File, outcome: &Outcome) -> Result<()> {
     let mut line = serde_json::to_string(outcome).context("an outcome is JSON")?;
     line.push('\n');
     results.write_all(line.as_bytes()).context("can't write")?;
-    // Outside of User-Mode Linux it is seen only then.
+    // Outside of User-Mode Linux, the result is visible only after the sync.
     results.sync_data().context("can't write it out")
 }
 

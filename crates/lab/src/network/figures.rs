@@ -1,13 +1,13 @@
-//! What is measured, and the bars it is held against.
+//! The measured figures and their limits.
 
 use crate::shared::cluster::Plan;
 
-/// One thing that is measured in a run.
+/// A figure that a run measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Figure {
-    /// Its line in the table.
+    /// The position of its line in the table.
     rank: u8,
-    /// Its name, with what it means.
+    /// Its name, which says what is measured.
     pub(crate) name: &'static str,
     /// Its unit.
     pub(crate) unit: &'static str,
@@ -19,45 +19,45 @@ const fn figure(rank: u8, name: &'static str, unit: &'static str) -> Figure {
 
 /// From the start of the last process until every view lists exactly all nodes as up.
 pub(crate) const KNOW_ALL: Figure = figure(0, "all know all", "s");
-/// … until all views are one and the same, links included.
+/// From the start of the last process until all views have converged: exact and equal, links included.
 pub(crate) const EXACT_START: Figure = figure(1, "all views exact", "s");
 /// From the start of the first process to that of the last.
 pub(crate) const SPAWNING: Figure = figure(2, "starting the processes", "s");
 /// From SIGKILL until no survivor lists the node as up.
 pub(crate) const KILLED: Figure = figure(10, "killed: dropped by all", "s");
-/// … until the survivors' views are one and the same.
+/// From SIGKILL until the survivors' views have converged.
 pub(crate) const EXACT_KILLED: Figure = figure(11, "killed: all views exact", "s");
-/// From the start of the killed node until every view, its own as well, lists it.
+/// From the restart of the killed node until every view lists it, its own included.
 pub(crate) const RESTARTED: Figure = figure(12, "restarted: listed by all", "s");
-/// … until it lists all itself.
+/// From the restart until the restarted node lists all nodes.
 pub(crate) const RESTARTED_KNOWS: Figure = figure(13, "restarted: knows all", "s");
-/// … until all views are one and the same.
+/// From the restart until all views have converged.
 pub(crate) const EXACT_RESTARTED: Figure = figure(14, "restarted: all views exact", "s");
 /// From SIGTERM until no other view lists the node as up.
 pub(crate) const STOPPED: Figure = figure(15, "asked to stop: dropped by all", "s");
-/// … until the others' views are one and the same.
+/// From SIGTERM until the other nodes' views have converged.
 pub(crate) const EXACT_STOPPED: Figure = figure(16, "asked to stop: all views exact", "s");
-/// … until its process has ended.
+/// From SIGTERM until the process has exited.
 pub(crate) const EXIT: Figure = figure(17, "asked to stop: exited", "s");
-/// At the end of the run: how long until all views are exact once more, and nobody has too few or too many links.
+/// At the end of the run: the time until all views have converged and no node has too few or too many links.
 pub(crate) const AT_REST: Figure = figure(18, "at the end: exact and at rest", "s");
-/// Bytes that a node sends while nothing happens.
+/// Bytes that a node sends in the idle window.
 pub(crate) const BYTES: Figure = figure(20, "idle: sent, with IPv6 and UDP headers", "B/s a node");
-/// Datagrams that a node sends while nothing happens.
+/// Datagrams that a node sends in the idle window.
 pub(crate) const DATAGRAMS: Figure = figure(21, "idle: datagrams", "1/s a node");
-/// CPU of the node in the middle while nothing happens.
+/// CPU time of the median node in the idle window.
 pub(crate) const CPU_MEDIAN: Figure = figure(22, "idle: CPU, median node", "s/min");
-/// CPU of the busiest node.
+/// CPU time of the busiest node in the idle window.
 pub(crate) const CPU_WORST: Figure = figure(23, "idle: CPU, worst node", "s/min");
-/// VmRSS of the node in the middle.
+/// VmRSS of the median node.
 pub(crate) const RSS_MEDIAN: Figure = figure(24, "resident, median node", "MiB");
 /// VmRSS of the largest node.
 pub(crate) const RSS_WORST: Figure = figure(25, "resident, worst node", "MiB");
-/// PSS of the node in the middle.
+/// PSS of the median node.
 pub(crate) const PSS_MEDIAN: Figure = figure(26, "proportional, median node", "MiB");
 /// PSS of the largest node.
 pub(crate) const PSS_WORST: Figure = figure(27, "proportional, worst node", "MiB");
-/// Versions of its view that a node writes while nothing happens.
+/// Versions of its view that a node writes in the idle window.
 pub(crate) const WRITES: Figure = figure(28, "idle: network.json written", "1/s a node");
 /// Links at the end.
 pub(crate) const LINKS: Figure = figure(30, "links at the end", "");
@@ -75,11 +75,11 @@ pub(crate) const IDLE_RESTARTED: Figure = figure(42, "machine idle: restarted", 
 pub(crate) const IDLE_STOPPED: Figure = figure(43, "machine idle: asked to stop", "%");
 /// The machine's idle share in the idle window.
 pub(crate) const IDLE_IDLE: Figure = figure(44, "machine idle: idle window", "%");
-/// What this benchmark took of the CPU while the network started.
+/// CPU time of this benchmark while the network starts.
 pub(crate) const OBSERVER_START: Figure = figure(45, "observer's CPU: start", "s");
-/// What this benchmark took of the CPU in the idle window.
+/// CPU time of this benchmark in the idle window.
 pub(crate) const OBSERVER_IDLE: Figure = figure(46, "observer's CPU: idle window", "s/min");
-/// Versions of views that were read.
+/// Versions of views that this benchmark read.
 pub(crate) const VERSIONS_READ: Figure = figure(47, "versions of views read", "");
 /// Versions that were replaced before they were read, after the first exact view.
 pub(crate) const VERSIONS_MISSED: Figure = figure(48, "versions replaced unread, once settled", "");
@@ -87,26 +87,26 @@ pub(crate) const VERSIONS_MISSED: Figure = figure(48, "versions replaced unread,
 pub(crate) const EARLY_FLAPS: Figure = figure(49, "flaps before the first exact view", "");
 
 impl Figure {
-    /// Whether its worst value is the lowest.
+    /// Returns whether a higher value is better, so that the worst run has the lowest one.
     pub(crate) fn more_is_better(self) -> bool {
         self.unit == "%" || self == MIN_DEGREE
     }
 }
 
-/// What a figure must not be above.
+/// The upper limits of a figure.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Bar {
-    /// The median over the runs.
+    /// The limit for the median over the runs.
     pub(crate) median: Option<f64>,
-    /// Any run.
+    /// The limit for every single run.
     pub(crate) worst: Option<f64>,
 }
 
 impl Bar {
-    /// The bar of a figure, where it has one.
+    /// Returns the limits of a figure, if it has any.
     pub(crate) fn of(figure: Figure, plan: Plan) -> Self {
         let nodes = plan.nodes();
-        // At 5, 25, 50 and 100 nodes.
+        // The limits at 5, 25, 50 and 100 nodes.
         let by_size = |bars: [Option<f64>; 4]| match nodes {
             5 => bars[0],
             25 => bars[1],
@@ -132,7 +132,7 @@ impl Bar {
         }
     }
 
-    /// Whether it was held; none where there is no bar.
+    /// Returns whether the figure kept its limits, or `None` if it has none.
     pub(crate) fn held(self, median: f64, worst: f64) -> Option<bool> {
         let within = |bar: Option<f64>, value: f64| bar.is_none_or(|bar| value <= bar);
         let any = self.median.is_some() || self.worst.is_some();
@@ -140,7 +140,7 @@ impl Bar {
     }
 }
 
-/// The value in the middle, or the mean of the two; NaN of nothing.
+/// Returns the median: the middle value, or the mean of the two middle values. It is NaN if there are no values.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

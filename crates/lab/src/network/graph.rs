@@ -1,17 +1,17 @@
-//! Whether a view's links make a sound graph of exactly the nodes that run.
+//! Checks that a view's links form a sound graph of exactly the running nodes.
 
-/// Up to how many nodes everybody is linked with everybody.
+/// Up to this many nodes, the network is a full mesh.
 const FULL_MESH: usize = 16;
 
-/// Links that a node may have in a larger network.
+/// The most links that a node may have in a larger network.
 const MAX_DEGREE: usize = 16;
 
-/// What is worth knowing of a graph.
+/// The figures of a graph.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Graph {
-    /// How many nodes.
+    /// The number of nodes.
     pub(crate) nodes: usize,
-    /// How many links.
+    /// The number of links.
     pub(crate) links: usize,
     /// The fewest links of a node.
     pub(crate) min_degree: usize,
@@ -20,7 +20,7 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
-    /// Why the degrees aren't those of a network that has come to rest.
+    /// Returns why the degrees are not those of a network at rest, or `None` if they are.
     pub(crate) fn unrest(&self) -> Option<String> {
         let (few, many) = (self.min_degree, self.max_degree);
         if self.nodes <= FULL_MESH {
@@ -32,8 +32,8 @@ impl Graph {
     }
 }
 
-/// Checks sorted links (dialer, listener) between `members`, sorted as well: nobody else, nobody with itself, no pair twice, and
-/// a way from everybody to everybody.
+/// Checks links (dialer, listener) against `members`; both must be sorted. No link may have an end outside `members`, no node may
+/// link to itself, no pair may occur twice, and the graph must be connected.
 pub(crate) fn check(links: &[(u32, u32)], members: &[u32]) -> Result<Graph, String> {
     let mut degrees = vec![0_usize; members.len()];
     let mut parents: Vec<usize> = (0..members.len()).collect();
@@ -74,7 +74,7 @@ pub(crate) fn check(links: &[(u32, u32)], members: &[u32]) -> Result<Graph, Stri
     })
 }
 
-/// The representative of the part that `place` is in.
+/// Returns the representative of the component that contains `place`.
 fn root(parents: &mut [usize], mut place: usize) -> usize {
     while parents[place] != place {
         parents[place] = parents[parents[place]];

@@ -1,15 +1,16 @@
-//! The real binary, timed: the five shipped profiles, and chains of 5, 25, 50 and 100 processes on IPv6 loopback.
+//! Times the real binary: the five shipped profiles, and chains of 5, 25, 50 and 100 processes on IPv6 loopback.
 //!
-//! `cargo run -p area-net-lab --release -- network -h` explains its options; without any it takes about half an hour.
+//! `cargo run -p area-net-lab --release -- network -h` explains the options. Without options, it takes about half an hour.
 //!
-//! A run starts its processes one after another in a new scratch folder (with new keys; in memory where there is
-//! `/dev/shm`), waits until all views are the same, kills a random node at a random time, starts it again, and
-//! asks another one to stop; in some runs nothing happens for a minute before, and what the network costs then is taken from the
-//! kernel's counters. From the first exact view on, a node that runs must be up in every view of it, without a gap: one that is
-//! shown otherwise, even once, fails the run.
+//! A run starts its processes one after another in a new scratch folder with new keys. The folder is in memory if there is
+//! `/dev/shm`. The run waits until all views have converged, kills a random node at a random time, restarts it, and asks another
+//! node to stop. Some runs have an idle window of a minute before the kill; the kernel's counters then give the network's idle
+//! cost. Once the views have converged, every view must show every running node as up without a gap. A single version that shows
+//! one as down fails the run.
 //!
-//! A time begins just before the process is started, killed or asked, by the system's clock; it ends when the file was written that
-//! made the last view right, by that file's own time from the same clock (which may be up to one kernel tick early).
+//! A timing begins just before the process is started, killed or asked to stop, by the system's clock. It ends when the file was
+//! written that made the last view right. That file's modification time comes from the same clock, but may be up to one kernel
+//! tick early.
 
 mod figures;
 mod graph;
@@ -36,12 +37,12 @@ use crate::network::run::{Idle, Run};
 use crate::shared::cluster::{Cluster, Plan, shipped_missing};
 use crate::shared::{interrupted, isolate, kernel};
 
-/// The kernel's name for a file system in memory.
+/// The kernel's magic number of tmpfs, a file system in memory.
 const TMPFS: i64 = 0x0102_1994;
 
-/// Measures what the options say.
+/// Runs the scenarios that the options select.
 pub(crate) fn run(options: Options) -> Result<ExitCode> {
-    // Before the new namespace, from which cargo can't download.
+    // This comes before the new namespace, because cargo can't download from inside it.
     let binary = options.binary.locate()?;
     let mut more: Vec<OsString> = Vec::new();
     if !options.binary.is_named() {
@@ -73,7 +74,7 @@ pub(crate) fn run(options: Options) -> Result<ExitCode> {
     })
 }
 
-/// What all runs have in common.
+/// The state that all runs share.
 struct Bench {
     options: Options,
     binary: PathBuf,
@@ -108,7 +109,7 @@ impl Bench {
         })
     }
 
-    /// What a reader of the figures must know.
+    /// Prints the conditions under which the figures are measured.
     fn introduce(&self) {
         let kind = match rustix::fs::statfs(&self.scratch) {
             Ok(about) if about.f_type == TMPFS => "in memory",
@@ -161,7 +162,7 @@ impl Bench {
     fn scenario(&self, plan: Plan, title: String) -> Result<Scenario> {
         let nodes = plan.nodes();
         let idle_runs = self.options.idle_runs_of(nodes);
-        // What is never there matters to the idle traffic alone.
+        // An unreachable target affects only the idle traffic.
         let only_idle = matches!(plan, Plan::ChainWithMissing(_));
         let runs = if only_idle {
             idle_runs

@@ -1,9 +1,13 @@
-//! Every node's view, followed while the network runs.
+//! Follows every node's view while the network runs.
 //!
-//! The kernel says when a `network.json` is renamed into place (inotify), the file's own time of writing says when: a
-//! late reader changes no figure. It also holds every version against the rules: from the moment a view shows a node as
-//! up, it must do so as long as that node's process runs; what was dropped must not come back; nobody unknown may appear.
-//! A version that was replaced before it could be read hides nothing: who was down in it is up since a later time after.
+//! The kernel reports (inotify) that a `network.json` was renamed into place. The file's modification time says when it was
+//! written, so a late reader changes no figure. The observer also checks every version against three rules:
+//!
+//! - Once a view shows a node as up, it must do so as long as that node's process runs.
+//! - A dropped node must not come back.
+//! - No unknown node may appear.
+//!
+//! A version that was replaced before it was read hides no flap: a node that was down in it has a later `changed_ms` afterwards.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -17,20 +21,20 @@ use crate::shared::kernel::now_ns;
 use crate::shared::picture::{self, Head, Version};
 use crate::shared::watcher::Watcher;
 
-/// The file that is followed.
+/// The name of the followed file.
 const FILE: &str = "network.json";
 
-/// More problems than these are counted, not told.
+/// The most problems that are described; further ones are only counted.
 const MAX_TOLD: usize = 12;
 
-/// What one view says about one node, as far as the rules need it.
+/// The state of one node in one view, as far as the rules need it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shown {
-    /// Not up since the rules last began to hold.
+    /// The view has not yet shown it as up.
     NotYet,
-    /// Up, since the view's own `changed_ms`.
+    /// Up since this `changed_ms` of the view.
     Up(u64),
-    /// No longer up, and its process does not run.
+    /// No longer up, and its process is not running.
     Gone,
 }
 
@@ -39,27 +43,27 @@ enum Shown {
 struct View {
     version: Version,
     head: Vec<u8>,
-    /// Who is up, as sorted handles of ids.
+    /// The nodes that are up, as sorted handles of ids.
     up: Vec<u32>,
-    /// Unix ns of the version in which `up` became what it is.
+    /// When the first version with the present `up` was written, in Unix ns.
     up_at: u64,
     cut_off: bool,
-    /// Sorted pairs (dialer, listener), while links are followed.
+    /// Sorted pairs (dialer, listener), if links are followed.
     links: Option<Vec<(u32, u32)>>,
-    /// Unix ns of the version in which `links` was first seen as it is.
+    /// When the first version that was read with the present `links` was written, in Unix ns.
     links_at: u64,
-    /// By place.
+    /// The state of each node, by place.
     shown: Vec<Shown>,
 }
 
-/// What was read, and what could not be.
+/// The numbers of versions read and missed, and of broken rules.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counts {
     /// Versions read.
     pub(crate) versions: u64,
-    /// Versions that were replaced before they were read, since the network had settled.
+    /// Versions that were replaced before they were read, counted since the network settled.
     pub(crate) missed: u64,
-    /// Nodes that vanished from a view before the network had settled, though they ran.
+    /// Running nodes that vanished from a view before the network settled.
     pub(crate) early_flaps: u64,
     /// Broken rules.
     pub(crate) problems: u64,
@@ -81,13 +85,13 @@ pub(crate) struct Observer {
     follow_links: bool,
     began: u64,
     counts: Counts,
-    /// Versions that the kernel told of.
+    /// Versions that the kernel reported.
     told_of: u64,
     told: Vec<String>,
 }
 
 impl Observer {
-    /// Watches one folder for each name, which must exist. With `labelled`, a node's label must be its name.
+    /// Watches one folder for each name. The folders must exist. With `labelled`, a node's label must be its name.
     pub(crate) fn new(names: Vec<String>, folders: &[PathBuf], labelled: bool) -> Result<Self> {
         let count = names.len();
         Ok(Self {
@@ -110,7 +114,7 @@ impl Observer {
         })
     }
 
-    /// The node at `place` is about to be started.
+    /// Notes that the node at `place` is about to be started.
     pub(crate) fn started(&mut self, place: usize) {
         self.running[place] = true;
         self.views[place] = None;
@@ -119,19 +123,19 @@ impl Observer {
         }
     }
 
-    /// The node at `place` is about to be stopped.
+    /// Notes that the node at `place` is about to be stopped.
     pub(crate) fn stopped(&mut self, place: usize) {
         self.running[place] = false;
     }
 
-    /// From now on the rules are strict: nobody who runs may vanish from a view.
+    /// Makes the rules strict from now on: no running node may vanish from a view.
     pub(crate) fn settle(&mut self) {
         self.settled = true;
-        // What was replaced unread until now does not matter.
+        // Versions that were replaced unread until now do not count as missed.
         self.told_of = self.counts.versions;
     }
 
-    /// From now on links are read, too; or no longer.
+    /// Sets whether links are read from now on.
     pub(crate) fn follow_links(&mut self, follow: bool) -> Result<()> {
         let begins = follow && !self.follow_links;
         self.follow_links = follow;
@@ -143,9 +147,9 @@ impl Observer {
         Ok(())
     }
 
-    /// What was counted so far.
+    /// Returns the counts so far.
     pub(crate) fn counts(&self) -> Counts {
-        // A version may be read before the kernel's word of it is, so only the sums can be compared.
+        // A version may be read before the kernel's event for it, so only the sums can be compared.
         let missed = self.told_of.saturating_sub(self.counts.versions);
         Counts {
             missed,
@@ -153,7 +157,7 @@ impl Observer {
         }
     }
 
-    /// The broken rules, the first few in words.
+    /// Returns descriptions of the first few broken rules.
     pub(crate) fn problems(&self) -> &[String] {
         &self.told
     }
@@ -172,7 +176,7 @@ impl Observer {
         self.watcher.wait(timeout)
     }
 
-    /// Reads every view that was written since.
+    /// Reads every view that was written since the last call.
     pub(crate) fn drain(&mut self) -> Result<()> {
         for (place, count) in self.watcher.written()? {
             if self.running[place] {
@@ -183,7 +187,7 @@ impl Observer {
         Ok(())
     }
 
-    /// Reads the view of the node at `place`; its links, whenever they are followed.
+    /// Reads the view of the node at `place`, and its links if they are followed.
     fn read_again(&mut self, place: usize) -> Result<()> {
         if !self.running[place] || !self.files[place].exists() {
             return Ok(());
@@ -217,7 +221,7 @@ impl Observer {
         self.scratch = scratch;
     }
 
-    /// Holds a new version against the rules, and keeps it.
+    /// Checks a new version against the rules and keeps it.
     fn apply(&mut self, place: usize, version: Version, text: &[u8], head: &Head<'_>) {
         let name = self.names[place].clone();
         let node = self.handle(&head.node);
@@ -289,7 +293,7 @@ impl Observer {
         });
     }
 
-    /// What the view at `place` shows of `other`, after a version that has it up `since` then, or not up.
+    /// Returns the next state of `other` in the view at `place`. The new version shows it as up since `since`; `None` is not up.
     fn next_shown(
         &mut self,
         place: usize,
@@ -345,7 +349,7 @@ impl Observer {
         }
     }
 
-    /// A small number instead of an id.
+    /// Returns the small number that stands for an id.
     fn handle(&mut self, id: &str) -> u32 {
         if let Some(handle) = self.handles.get(id) {
             return *handle;
@@ -356,14 +360,14 @@ impl Observer {
         handle
     }
 
-    /// The views of the nodes that run, each with its place.
+    /// Returns the views of the running nodes, each with its place.
     fn running_views(&self) -> impl Iterator<Item = (usize, Option<&View>)> {
         (0..self.names.len())
             .filter(|place| self.running[*place])
             .map(|place| (place, self.views[place].as_ref()))
     }
 
-    /// The sorted ids of those that run; none until each has said its own.
+    /// Returns the sorted handles of the running nodes, or `None` until each has written its own id.
     fn members(&self) -> Option<Vec<u32>> {
         let mut members: Vec<u32> = self
             .running_views()
@@ -373,37 +377,38 @@ impl Observer {
         Some(members)
     }
 
-    /// Since when all views that count hold, where they do: the time of the last that came to.
+    /// Returns the latest of the times that `holds` returns for the running nodes' views, or `None` if it returns none for one of
+    /// them.
     fn since(&self, holds: impl Fn(&View) -> Option<u64>) -> Option<u64> {
         self.running_views()
             .try_fold(0, |latest, (_, view)| Some(latest.max(holds(view?)?)))
     }
 
-    /// Since when every node lists exactly those as up that run.
+    /// Returns the time since which every running node lists exactly the running nodes as up.
     pub(crate) fn all_know_all(&self) -> Option<u64> {
         let members = self.members()?;
         self.since(|view| (view.up == members).then_some(view.up_at))
     }
 
-    /// Since when no running node lists the one at `place` as up.
+    /// Returns the time since which no running node lists the one at `place` as up.
     pub(crate) fn nobody_lists(&self, place: usize) -> Option<u64> {
         let own = self.own[place]?;
         self.since(|view| view.up.binary_search(&own).is_err().then_some(view.up_at))
     }
 
-    /// Since when every running node lists the one at `place` as up.
+    /// Returns the time since which every running node lists the one at `place` as up.
     pub(crate) fn everybody_lists(&self, place: usize) -> Option<u64> {
         let own = self.own[place]?;
         self.since(|view| view.up.binary_search(&own).is_ok().then_some(view.up_at))
     }
 
-    /// Since when the view of the node at `place` lists exactly those as up that run.
+    /// Returns the time since which the node at `place` lists exactly the running nodes as up.
     pub(crate) fn knows_all(&self, place: usize) -> Option<u64> {
         let (members, view) = (self.members()?, self.views[place].as_ref()?);
         (view.up == members).then_some(view.up_at)
     }
 
-    /// Since when all views are one and the same, and a sound one. Links must be followed.
+    /// Returns the time since which all views have converged on a sound graph. Links must be followed.
     pub(crate) fn exact(&self) -> Option<u64> {
         let members = self.members()?;
         let (_, first) = self.running_views().next()?;
@@ -415,7 +420,7 @@ impl Observer {
         graph::check(links, &members).is_ok().then_some(since)
     }
 
-    /// The same, and nobody has too few or too many links.
+    /// Returns the same time as `exact`, but only if no node has too few or too many links.
     pub(crate) fn at_rest(&self) -> Option<u64> {
         let since = self.exact()?;
         self.graph()
@@ -423,7 +428,7 @@ impl Observer {
             .then_some(since)
     }
 
-    /// The graph that all views show, or why it is not sound.
+    /// Returns the graph of the first running view, or why it is not sound.
     pub(crate) fn graph(&self) -> Result<Graph, String> {
         let members = self.members().ok_or("not every node has said its id")?;
         let first = self.running_views().next().and_then(|(_, view)| view);
@@ -433,7 +438,7 @@ impl Observer {
         graph::check(links, &members)
     }
 
-    /// In words, what each view lacks that isn't as it should be; `place` is the node that is waited for, if it is one.
+    /// Describes what is wrong in each view that is not as it should be. `place` is the awaited node, if there is one.
     pub(crate) fn complain(&self, place: Option<usize>) -> Result<String> {
         let mut text = String::new();
         let links = self
@@ -486,7 +491,7 @@ impl Observer {
         Ok(text)
     }
 
-    /// The names of those places, the first few.
+    /// Returns the names of the first few places for which `is` is true.
     fn places(&self, is: impl Fn(usize) -> bool) -> String {
         let names: Vec<&str> = (0..self.names.len())
             .filter(|place| is(*place))

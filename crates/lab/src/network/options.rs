@@ -11,7 +11,7 @@ use crate::binary::Binary;
 #[derive(Debug, Args)]
 #[command(about, long_about = None)]
 pub(crate) struct Options {
-    /// How many processes; each number is a chain of its own
+    /// Chain lengths in processes; each gets its own scenario
     #[arg(long, value_delimiter = ',', default_values_t = [5, 25, 50, 100], value_parser = at_least_three)]
     pub(crate) nodes: Vec<usize>,
 
@@ -19,7 +19,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) runs: Option<usize>,
 
-    /// How many of the runs have an idle window [default: 3 up to 25 processes, 1 above]
+    /// Number of runs with an idle window [default: 3 up to 25 processes, 1 above]
     #[arg(long)]
     pub(crate) idle_runs: Option<usize>,
 
@@ -27,11 +27,11 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) idle_secs: Option<u64>,
 
-    /// How long everything has been up before an idle window begins, in seconds [default: 20]
+    /// Time for which all nodes are up before an idle window, in seconds [default: 20]
     #[arg(long)]
     pub(crate) settle_secs: Option<u64>,
 
-    /// Seed of what is random: run number r of every scenario draws from SEED + r [default: from the clock]
+    /// Random seed: run r of every scenario uses SEED + r [default: from the clock]
     #[arg(long)]
     pub(crate) seed: Option<u64>,
 
@@ -46,11 +46,11 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) binary: Binary,
 
-    /// Passed on to every node as it is
+    /// Setting that is passed unchanged to every node
     #[arg(short, long = "setting", value_name = "KEY=VALUE")]
     pub(crate) setting: Vec<String>,
 
-    /// Where the scratch folders go [default: /dev/shm where it is there, else the temporary folder]
+    /// Folder for the scratch folders [default: /dev/shm if it exists, else the temporary folder]
     #[arg(long)]
     pub(crate) scratch: Option<PathBuf>,
 
@@ -62,7 +62,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) no_shipped: bool,
 
-    /// Leaves out the five nodes of which one is told of a node that is never there
+    /// Leaves out the chain of five nodes in which one has an unreachable target
     #[arg(long)]
     pub(crate) no_missing: bool,
 
@@ -72,12 +72,12 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The numbers of processes to run chains of.
+    /// Returns the chain lengths to run, in processes.
     pub(crate) fn sizes(&self) -> &[usize] {
         if self.quick { &[5] } else { &self.nodes }
     }
 
-    /// How many runs a scenario of `nodes` processes gets.
+    /// Returns the number of runs for a scenario of `nodes` processes.
     pub(crate) fn runs_of(&self, nodes: usize) -> usize {
         self.runs
             .unwrap_or(match (self.quick, nodes) {
@@ -88,7 +88,7 @@ impl Options {
             .max(1)
     }
 
-    /// How many of those runs have an idle window.
+    /// Returns how many of those runs have an idle window.
     pub(crate) fn idle_runs_of(&self, nodes: usize) -> usize {
         self.idle_runs
             .unwrap_or(match (self.quick, nodes) {
@@ -99,7 +99,7 @@ impl Options {
             .min(self.runs_of(nodes))
     }
 
-    /// The length of an idle window.
+    /// Returns the length of an idle window.
     pub(crate) fn idle_window(&self) -> Duration {
         Duration::from_secs(
             self.idle_secs
@@ -108,13 +108,13 @@ impl Options {
         )
     }
 
-    /// How long a network settles before an idle window.
+    /// Returns how long a network settles before an idle window.
     pub(crate) fn settling(&self) -> Duration {
         Duration::from_secs(self.settle_secs.unwrap_or(if self.quick { 5 } else { 20 }))
     }
 }
 
-/// One is killed, another one is asked to stop, and somebody must be left to see it.
+/// Parses a number of processes. A run kills one node and stops another, so a third must be left to observe both.
 fn at_least_three(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(nodes @ 3..=2000) => Ok(nodes),

@@ -1,4 +1,4 @@
-//! The tables, and the file with every figure.
+//! The tables and the file with every figure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -9,23 +9,23 @@ use serde_json::{Value, json};
 use crate::network::figures::{Bar, Figure, median};
 use crate::shared::cluster::Plan;
 
-/// What came of one run.
+/// The outcome of one run.
 pub(crate) struct Outcome {
     /// Its number among the runs of its scenario, from 0.
     pub(crate) run: usize,
-    /// What its random choices were drawn from.
+    /// Its random seed.
     pub(crate) seed: u64,
-    /// What was measured, as far as it came.
+    /// The figures that were measured until it ended or failed.
     pub(crate) figures: BTreeMap<Figure, f64>,
-    /// Why it failed; it passed where there is nothing.
+    /// Why it failed. It passed if this is empty.
     pub(crate) problems: Vec<String>,
 }
 
 /// All runs of one plan.
 pub(crate) struct Scenario {
-    /// What it is called.
+    /// Its title.
     pub(crate) title: String,
-    /// Who was told of whom.
+    /// Which nodes run, and the targets that each was given.
     pub(crate) plan: Plan,
     /// Its runs.
     pub(crate) outcomes: Vec<Outcome>,
@@ -42,7 +42,7 @@ struct Line {
 }
 
 impl Scenario {
-    /// How many runs broke a rule or did not come to their end.
+    /// Returns how many runs broke a rule or did not finish.
     pub(crate) fn failed(&self) -> usize {
         self.outcomes
             .iter()
@@ -50,7 +50,7 @@ impl Scenario {
             .count()
     }
 
-    /// How many bars were held, and how many were missed.
+    /// Returns how many limits were kept and how many were exceeded.
     pub(crate) fn bars(&self) -> (usize, usize) {
         let lines = self.lines();
         let count = |held| lines.iter().filter(|line| line.held == Some(held)).count();
@@ -88,7 +88,7 @@ impl Scenario {
         figures.into_iter().map(line).collect()
     }
 
-    /// The table in Markdown, with the runs that failed beneath.
+    /// Returns the table in Markdown, followed by the failed runs.
     pub(crate) fn markdown(&self) -> Result<String> {
         let mut text = String::new();
         let (failed, runs) = (self.failed(), self.outcomes.len());
@@ -133,7 +133,7 @@ impl Scenario {
         Ok(text)
     }
 
-    /// Everything about it.
+    /// Returns the whole scenario as JSON.
     pub(crate) fn json(&self) -> Value {
         let runs: Vec<Value> = self
             .outcomes
@@ -187,7 +187,7 @@ fn bar_text(bar: Bar) -> String {
     }
 }
 
-/// Three digits that mean something, no more.
+/// Formats a value with three significant digits.
 fn number(value: f64) -> String {
     match value.abs() {
         _ if value.fract() == 0.0 => format!("{value:.0}"),

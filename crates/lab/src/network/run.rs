@@ -1,4 +1,4 @@
-//! One run: start, perhaps an idle window, a kill, a restart, a stop; every view followed all the while.
+//! One run: a start, an optional idle window, a kill, a restart and a stop. Every view is followed throughout.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,23 +14,23 @@ use crate::network::observer::Observer;
 use crate::shared::cluster::Cluster;
 use crate::shared::kernel::{Cpu, Machine, Memory, Traffic, seconds_between};
 
-/// What isn't done by then fails the run.
+/// A phase that takes longer fails the run.
 const PHASE_LIMIT: Duration = Duration::from_secs(60);
 
-/// A node that was asked to stop must have exited by then.
+/// A node that was asked to stop must exit within this time.
 const EXIT_LIMIT: Duration = Duration::from_secs(1);
 
-/// How long the views are followed once the last phase is over.
+/// How long the views are followed after the last phase.
 const LAST_LOOK: Duration = Duration::from_secs(3);
 
-/// Links are followed from the start up to so many nodes; in larger networks only once everybody is up, because reading
-/// hundreds of links in every version takes CPU from the nodes while they are being timed.
+/// Links are followed from the start in networks of up to this many nodes. In larger ones they are followed only once all nodes
+/// are up, because reading hundreds of links in every version takes CPU from the nodes that are being timed.
 const FOLLOW_LINKS_FROM_START: usize = 25;
 
 /// The idle window of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Idle {
-    /// Time before it.
+    /// The time before it.
     pub(crate) settling: Duration,
     /// Its length.
     pub(crate) window: Duration,
@@ -50,7 +50,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// With everything in place, and nothing started.
+    /// Prepares a run without starting a process.
     pub(crate) fn new(
         cluster: Cluster,
         observer: Observer,
@@ -70,8 +70,8 @@ impl Run {
         }
     }
 
-    /// All phases, the later ones only with `stops`. An error is a phase that could not be brought to its end; broken rules are
-    /// with the observer.
+    /// Runs all phases; the kill, the restart and the stop only with `stops`. It fails if a phase did not finish. A broken rule
+    /// is no error here: the observer keeps it.
     pub(crate) fn measure(&mut self, idle: Option<Idle>, stops: bool) -> Result<()> {
         self.start()?;
         if let Some(idle) = idle {
@@ -87,7 +87,7 @@ impl Run {
         self.last_look()
     }
 
-    /// What was measured so far, with what was counted and broken.
+    /// Returns the figures measured so far, including the observer's counts, and the broken rules.
     pub(crate) fn into_parts(mut self) -> (Cluster, BTreeMap<Figure, f64>, Vec<String>) {
         let counts = self.observer.counts();
         self.note(figure::VERSIONS_READ, counts.versions as f64);
@@ -238,7 +238,7 @@ impl Run {
         self.timed_exact(figure::EXACT_STOPPED, asked)
     }
 
-    /// The end of a run: everything must stay as it is, the views one and the same, and the graph one of a network at rest.
+    /// Checks the end of a run: the views must stay converged, and the graph must be that of a network at rest.
     fn last_look(&mut self) -> Result<()> {
         self.follow_for(LAST_LOOK)?;
         self.observer.follow_links(true)?;
@@ -256,7 +256,7 @@ impl Run {
         Ok(())
     }
 
-    /// Follows the views until they are one and the same and sound, and no longer their links than that, where they are many.
+    /// Follows the views until they have converged on a sound graph. In large networks, links are followed only until then.
     fn timed_exact(&mut self, figure: Figure, from: u64) -> Result<()> {
         self.observer.follow_links(true)?;
         self.timed(figure, from, None, Observer::exact)?;
@@ -264,7 +264,7 @@ impl Run {
             .follow_links(self.nodes <= FOLLOW_LINKS_FROM_START)
     }
 
-    /// Follows the views until `holds`, and notes how long after `from` (Unix ns) it came to.
+    /// Follows the views until `holds` returns a time, and notes how long after `from` (Unix ns) that is.
     fn timed(
         &mut self,
         figure: Figure,
@@ -278,7 +278,7 @@ impl Run {
                 Ok(())
             }
             None => {
-                // The figure says so, too: a run that never got there must not look better than a slow one.
+                // The figure gets the limit, because a run that never got there must not look better than a slow one.
                 self.note(figure, PHASE_LIMIT.as_secs_f64());
                 let lacks = self.observer.complain(about)?;
                 bail!(
@@ -289,7 +289,7 @@ impl Run {
         }
     }
 
-    /// Somewhere in the rhythm of probes, not always at the same place.
+    /// Follows the views for a random time, so that the next event does not always fall on the same phase of the probe period.
     fn follow_for_up_to_three_seconds(&mut self) -> Result<()> {
         let pause = Duration::from_millis(self.random.random_range(0..=3000));
         self.follow_for(pause)
@@ -299,7 +299,7 @@ impl Run {
         self.follow(time, &|_| None).map(|_| ())
     }
 
-    /// Follows the views until `holds` does, for `limit` at most.
+    /// Follows the views until `holds` returns a time, for at most `limit`.
     fn follow(
         &mut self,
         limit: Duration,
@@ -319,13 +319,13 @@ impl Run {
             if left.is_zero() {
                 return Ok(None);
             }
-            // Nothing tells when a process has ended but asking.
+            // No event reports that a process has exited, so it is polled.
             let patience = Duration::from_millis(if self.leaving.is_some() { 2 } else { 100 });
             self.observer.wait(left.min(patience))?;
         }
     }
 
-    /// Notes the exit of the node that was asked to; anybody else's is a failure.
+    /// Notes the exit of the node that was asked to stop. The exit of any other node is a failure.
     fn check_processes(&mut self) -> Result<()> {
         if let Some((place, asked)) = self.leaving
             && let Some(status) = self.cluster.ended(place)?

@@ -1,4 +1,4 @@
-//! The two binaries: of a git revision, of the working tree, or as they were named.
+//! The two binaries: built from a git revision or the working tree, or given by path.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,18 +11,18 @@ use tempfile::TempDir;
 use crate::binary;
 use crate::shared::{BadInput, project};
 
-/// The folder of all that is built and kept here, in the project's target folder.
+/// Returns the folder for all builds and outputs, in the project's target folder.
 pub(crate) fn target() -> PathBuf {
     project().join("target/same")
 }
 
-/// The binary at that path.
+/// Returns the binary at that path.
 pub(crate) fn named(path: &Path) -> Result<PathBuf> {
     let found = path.canonicalize();
     Ok(found.map_err(|error| BadInput(format!("can't find {}: {error}", path.display())))?)
 }
 
-/// The working tree's binary, as a copy that a later build does not replace.
+/// Builds the working tree's binary and returns a copy, which a later build does not replace.
 pub(crate) fn of_working_tree() -> Result<PathBuf> {
     let built = build(project(), "after")?;
     let copy = target().join("area-net-working-tree");
@@ -30,7 +30,7 @@ pub(crate) fn of_working_tree() -> Result<PathBuf> {
     Ok(copy)
 }
 
-/// The binary of a revision. It is built in a worktree of its own, unless it is still there from an earlier time.
+/// Returns the binary of a revision. It is built in a worktree of its own, unless an earlier comparison left it.
 pub(crate) fn of_revision(revision: &str) -> Result<PathBuf> {
     let commit = commit(revision)?;
     let copy = target().join(format!("area-net-{commit}"));
@@ -44,7 +44,7 @@ pub(crate) fn of_revision(revision: &str) -> Result<PathBuf> {
     Ok(copy)
 }
 
-/// A new, empty folder at that path, without what an earlier comparison left there.
+/// Makes a new, empty folder at that path. It removes the files that an earlier comparison left there.
 pub(crate) fn emptied(folder: &Path) -> Result<PathBuf> {
     fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
     let ours = |path: &Path| {
@@ -63,10 +63,10 @@ pub(crate) fn emptied(folder: &Path) -> Result<PathBuf> {
     folder.canonicalize().with_context(looked)
 }
 
-/// Each side has a target folder of its own. Cargo takes two checkouts for one and the same in one target folder, and finds the
-/// second built already where its files are older than what it has built of the first.
+/// Builds one side in a target folder of its own. In a shared one, cargo would take two checkouts for the same project. It would
+/// then skip the second build if its files were older than the first build.
 fn build(project: &Path, side: &str) -> Result<PathBuf> {
-    // Quickly linked, unless the caller's environment says otherwise: behaviour is compared, not speed.
+    // These settings link quickly, unless the caller's environment overrides them: behaviour is compared, not speed.
     let quick = [
         ("CARGO_PROFILE_RELEASE_LTO", "off"),
         ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
@@ -78,14 +78,14 @@ fn build(project: &Path, side: &str) -> Result<PathBuf> {
     binary::build(project, Some(&target().join(side)), &quick)
 }
 
-/// Whole or not at all: an interrupted copy must not pass for the binary of a commit.
+/// Copies a file atomically, because an interrupted copy must not pass for the binary of a commit.
 fn put(from: &Path, to: &Path) -> Result<()> {
     let part = to.with_extension("part");
     fs::copy(from, &part).with_context(|| format!("can't copy {}", from.display()))?;
     fs::rename(&part, to).with_context(|| format!("can't write {}", to.display()))
 }
 
-/// The commit that a revision names.
+/// Returns the commit that a revision names.
 fn commit(revision: &str) -> Result<String> {
     let asked = git()
         .args(["rev-parse", "--verify", "--quiet", "--end-of-options"])
@@ -98,8 +98,8 @@ fn commit(revision: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&asked.stdout).trim().to_owned())
 }
 
-/// A checkout of a commit, in the folder for temporary files: below the project, cargo would take it for a part of the workspace. It
-/// is removed again, however the build ends.
+/// A checkout of a commit in the folder for temporary files. Below the project, cargo would take it for a part of the workspace.
+/// It is removed however the build ends.
 struct Worktree {
     folder: PathBuf,
     _parent: TempDir,
@@ -130,7 +130,7 @@ impl Worktree {
 
 impl Drop for Worktree {
     fn drop(&mut self) {
-        // Where git can't, its folder goes with the temporary one, and git forgets it by itself in time.
+        // If git can't remove it, the temporary folder's removal does, and git prunes its entry in time.
         let _removed = git()
             .args(["worktree", "remove", "--force"])
             .arg(&self.folder)

@@ -1,19 +1,19 @@
-//! The first line in which two outputs differ.
+//! Finds the first line in which two outputs differ.
 
 use std::fmt;
 use std::io::{self, BufRead};
 
-/// So much of a line is shown, in characters: a line of a log may carry a whole message.
+/// The most characters of a line that are shown, because a log line may contain a whole message.
 const SHOWN: usize = 400;
 
-/// Where two outputs part.
+/// The first difference between two outputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Difference {
     /// The line's number, from 1.
     pub(crate) line: u64,
-    /// That line of the one; `None` past its end.
+    /// That line of the first output, or `None` past its end.
     pub(crate) before: Option<String>,
-    /// And of the other.
+    /// That line of the second output, or `None` past its end.
     pub(crate) after: Option<String>,
 }
 
@@ -33,10 +33,10 @@ impl fmt::Display for Difference {
     }
 }
 
-/// The first difference, or `None` if both are equal to the byte.
+/// Returns the first difference, or `None` if both are equal to the byte.
 ///
 /// # Errors
-/// When one can't be read.
+/// It fails if one of them can't be read.
 pub(crate) fn first_difference(
     mut before: impl BufRead,
     mut after: impl BufRead,
@@ -61,13 +61,13 @@ pub(crate) fn first_difference(
     Ok(None)
 }
 
-/// The line for people, from a little before the place where it parts from `other`.
+/// Returns the line in readable form, from a little before the place where it differs from `other`.
 fn shown(line: &[u8], other: &[u8]) -> Option<String> {
     if line.is_empty() {
         return None;
     }
     let text = String::from_utf8_lossy(line);
-    // The end of the line is shown: it may be all that differs.
+    // The line ending is shown, because it may be the only difference.
     let text = text.escape_debug().to_string().replace("\\\"", "\"");
     let parts = line.iter().zip(other).take_while(|(a, b)| a == b).count();
     let letters: Vec<char> = text.chars().collect();

@@ -1,4 +1,4 @@
-//! Shows that a change keeps behaviour: two builds of area-net must simulate the same, to the byte.
+//! Shows that a change keeps behaviour: the simulations of two builds of area-net must be equal to the byte.
 //!
 //! ```text
 //! cargo run -p area-net-lab -- same                    the working tree beside the last commit
@@ -6,19 +6,19 @@
 //! cargo run -p area-net-lab -- same --before OLD --after NEW     two binaries
 //! ```
 //!
-//! A simulation has no clock and no entropy but its seed, so two runs of the same program differ in nothing. What is compared:
+//! A simulation has no clock and no entropy but its seed, so two runs of the same program are equal. The runs compared are:
 //!
-//! - `log`: sixty cores under loss, with a mass death, a partition and its end. Everything that the cores do is logged, and
-//!   standard output and standard error must be equal.
-//! - every scenario in `config/sim` of the working tree, with real cores (`hub`) and with whole nodes (`hub-whole`): the JSON report and
-//!   the exit status must be equal. The report holds no figure from a real clock and no path, so nothing is left out.
+//! - `log`: sixty cores under loss, with a mass death, a partition and its end. The log holds everything that the cores do.
+//!   Standard output and standard error must be equal.
+//! - every scenario in `config/sim` of the working tree, with real cores (`hub`) and with whole nodes (`hub-whole`). The JSON
+//!   report and the exit status must be equal. The report holds no figure from a real clock and no path, so nothing is left out.
 //!
-//! Cores are played with 80 nodes and whole nodes with 30, because 80 whole nodes take five times as long. A scenario that
-//! needs more nodes is played with its own number. One that both builds refuse (liars among whole nodes) is reported as refused.
+//! Runs of cores have 80 nodes and runs of whole nodes 30, because 80 whole nodes take five times as long. A scenario that needs
+//! more nodes runs with its own number. If both builds refuse a scenario (Byzantine whole nodes), it is reported as refused.
 //!
-//! A revision is built in a git worktree of its own that exists only meanwhile. Both builds use target folders in `target/same` and no
-//! link-time optimisation, which changes no behaviour; so the binary in `target/release` stays what it is. The binary of a commit
-//! is kept there, and not built again.
+//! A revision is built in a temporary git worktree. Both builds use target folders in `target/same`, so the binary in
+//! `target/release` stays unchanged. They use no link-time optimisation, which does not affect behaviour. The binary of a commit
+//! is kept in `target/same` and not built again.
 
 mod builds;
 mod compare;
@@ -35,11 +35,11 @@ use clap::Args;
 use crate::shared::{BadInput, interrupted, project};
 use play::{Outcome, Pair, Run};
 
-/// Compares what two builds of area-net simulate, to the byte: by default the working tree and the last commit.
+/// Compares the simulations of two builds of area-net to the byte: by default the working tree and the last commit.
 #[derive(Debug, Args)]
 #[command(about, after_help = EXAMPLES)]
 pub(crate) struct Options {
-    /// Play only runs whose name contains one of these (`log`, `hub`, `hub-whole`, `whole`)
+    /// Execute only runs whose name contains one of these (`log`, `hub`, `hub-whole`, `whole`)
     #[arg(value_name = "RUN")]
     runs: Vec<String>,
 
@@ -55,19 +55,19 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PATH")]
     after: Option<PathBuf>,
 
-    /// How many nodes the scenarios have where only the cores are real
+    /// Number of nodes in scenarios in which only the cores are real
     #[arg(long, value_name = "COUNT", default_value_t = 80)]
     nodes: usize,
 
-    /// How many nodes the scenarios have where whole nodes are real
+    /// Number of nodes in scenarios with whole nodes
     #[arg(long, value_name = "COUNT", default_value_t = 30)]
     whole_nodes: usize,
 
-    /// How many simulations run at the same time [default: one a processor]
+    /// Number of simulations that run at the same time [default: one per processor]
     #[arg(long, value_name = "COUNT")]
     jobs: Option<usize>,
 
-    /// Where outputs that differ are kept; the folder is emptied first [default: target/same/differ]
+    /// Folder for outputs that differ; it is emptied first [default: target/same/differ]
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
 
@@ -87,7 +87,7 @@ Examples:
 
 Exit status: 0 no difference; 1 a difference, or a failure; 2 bad input, nothing was run.";
 
-/// Builds, plays and compares.
+/// Builds both binaries, runs the simulations and compares their outputs.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let mut runs = play::runs(project(), options.nodes, options.whole_nodes)?;
     let wanted = |run: &Run| options.runs.iter().any(|part| run.name.contains(part));
@@ -134,7 +134,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     Ok(conclude(&outcomes, &pair))
 }
 
-/// Plays all runs, `jobs` at a time, and prints the outcome of each as soon as it is known.
+/// Executes all runs, `jobs` at a time, and prints the outcome of each as soon as it is known.
 fn play_all(
     runs: &[Run],
     pair: &Pair,
@@ -146,11 +146,11 @@ fn play_all(
     let work = || -> Result<()> {
         while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
             let outcome = run.play(pair).inspect_err(|_| {
-                // The others stop as well.
+                // This makes the other threads stop as well.
                 next.store(runs.len(), Ordering::Relaxed);
             });
             let outcome = outcome.with_context(|| format!("the run {}", run.name))?;
-            // Ctrl-C reaches the simulations too, and each reports what it has.
+            // Ctrl-C reaches the simulations too, and each reports what it has so far.
             if interrupted.load(Ordering::Relaxed) {
                 return Ok(());
             }

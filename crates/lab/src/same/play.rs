@@ -1,4 +1,4 @@
-//! The runs, and how one is played with both binaries.
+//! The runs, and the execution of one with both binaries.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -10,35 +10,35 @@ use anyhow::{Context, Result, bail};
 
 use super::compare::{Difference, first_difference};
 
-/// The run whose whole log is compared: loss, a mass death, a partition and its end, of sixty cores.
+/// The run whose whole log is compared: sixty cores with loss, a mass death, a partition and its end.
 const LOG: &str =
     "--nodes 60 --loss 5% --kill 30%@20s --partition 50%@40s --heal 70s --log-from 0s";
 
 /// The exit status for bad input.
 const REFUSED: i32 = 2;
 
-/// The two builds, and where they are played.
+/// The two builds and their folders.
 pub(crate) struct Pair {
-    /// The binary as it was.
+    /// The binary before the change.
     pub(crate) before: PathBuf,
-    /// The binary as it is.
+    /// The binary after the change.
     pub(crate) after: PathBuf,
-    /// The working folder of both, in which the scenarios are.
+    /// The working folder of both, which contains the scenarios.
     pub(crate) project: PathBuf,
-    /// Where outputs go; those that are equal are removed again.
+    /// The folder for outputs. Equal outputs are removed again.
     pub(crate) keep: PathBuf,
 }
 
-/// One simulation that both builds play.
+/// One simulation that both builds execute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Run {
-    /// Its name, also that of its files.
+    /// Its name, which its output files have too.
     pub(crate) name: String,
-    /// What stands after `area-net sim`.
+    /// The arguments after `area-net sim`.
     arguments: Vec<String>,
-    /// The arguments without the number of nodes, for a scenario that needs more of them.
+    /// The arguments without the number of nodes, for a scenario that needs more nodes.
     otherwise: Option<Vec<String>>,
-    /// Which outputs are compared.
+    /// The outputs that are compared.
     compared: &'static [Output],
 }
 
@@ -57,14 +57,14 @@ impl Output {
     }
 }
 
-/// What came of a run.
+/// The outcome of a run.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// Both builds put out the same.
+    /// Both builds gave the same output.
     Equal,
-    /// Both builds said that the scenario can't be run.
+    /// Both builds refused the scenario.
     Refused,
-    /// How they differ, in words.
+    /// The outputs differ, as described.
     Differs(String),
 }
 
@@ -78,7 +78,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// All runs: the longest, those of whole nodes, come first, so that none of them begins last.
+/// Returns all runs. Those of whole nodes take longest, so they come first: a long run that began last would delay the end.
 pub(crate) fn runs(project: &Path, nodes: usize, whole_nodes: usize) -> Result<Vec<Run>> {
     let folder = Path::new("config/sim");
     let mut scenarios = Vec::new();
@@ -131,12 +131,12 @@ pub(crate) fn runs(project: &Path, nodes: usize, whole_nodes: usize) -> Result<V
 }
 
 impl Run {
-    /// The command, for people.
+    /// Returns the command in readable form.
     pub(crate) fn words(&self) -> String {
         format!("area-net {}", self.arguments.join(" "))
     }
 
-    /// Plays it with both builds, and compares.
+    /// Executes it with both builds and compares the outputs.
     pub(crate) fn play(&self, pair: &Pair) -> Result<Outcome> {
         let mut ways = std::iter::once(&self.arguments).chain(&self.otherwise);
         let outcome = loop {
@@ -160,7 +160,7 @@ impl Run {
         Ok(outcome)
     }
 
-    /// Runs one build, and returns its exit status.
+    /// Runs one build and returns its exit status.
     fn execute(
         &self,
         binary: &Path,
@@ -229,12 +229,12 @@ mod tests {
     use super::*;
     use crate::shared::project;
 
-    /// Plays two shell scripts in place of the builds; in them, `$nodes` is `few` or `own`.
+    /// Executes two shell scripts in place of the builds. In them, `$nodes` is `few` or `own`.
     fn played(before: &str, after: &str) -> (Outcome, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();
         let keep = folder.path().join("keep");
         fs::create_dir(&keep).unwrap();
-        // Both are the shell, which knows itself by its name: a script of our own could be busy while another test forks.
+        // Both are links to the shell, whose `$0` tells them apart. A new script file could be busy while another test forks.
         let shell = |name: &str| {
             let path = folder.path().join(name);
             symlink("/bin/sh", &path).unwrap();

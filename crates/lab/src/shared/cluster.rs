@@ -1,4 +1,4 @@
-//! A scratch folder with everything the nodes read and write, and the processes.
+//! A cluster of node processes, with the scratch folder that holds all files they read and write.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -16,25 +16,25 @@ use crate::shared::project;
 /// The five profiles in the order in which `start.sh` starts them.
 const SHIPPED: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
 
-/// Where a chain's ports begin. Outside the range from which the kernel draws.
+/// The first port of a chain. It is below the kernel's ephemeral port range.
 const FIRST_PORT: usize = 20_000;
 
-/// A port that nobody listens on.
+/// A port on which no process listens.
 const MISSING_PORT: usize = 19_999;
 
-/// Who is told of whom.
+/// The nodes, and the targets that each is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Plan {
-    /// The project's own five profiles, as they are.
+    /// The project's five profiles, unchanged.
     Shipped,
-    /// Each node is told of the one before it.
+    /// The target of each node is the one before it.
     Chain(usize),
-    /// The same, and the one in the middle also of an address where nobody is.
+    /// A chain in which the middle node also has an unreachable target.
     ChainWithMissing(usize),
 }
 
 impl Plan {
-    /// How many processes.
+    /// Returns the number of processes.
     pub(crate) fn nodes(self) -> usize {
         match self {
             Self::Shipped => SHIPPED.len(),
@@ -42,7 +42,7 @@ impl Plan {
         }
     }
 
-    /// The nodes' profiles.
+    /// Returns the names of the nodes' profiles.
     pub(crate) fn names(self) -> Vec<String> {
         match self {
             Self::Shipped => SHIPPED.map(String::from).to_vec(),
@@ -52,7 +52,7 @@ impl Plan {
         }
     }
 
-    /// The targets of the node at `place`, in the words of a target file.
+    /// Returns the targets of the node at `place`, in the format of a target file.
     fn targets(self, place: usize) -> String {
         let mut ports = Vec::new();
         if place > 0 {
@@ -69,7 +69,7 @@ impl Plan {
     }
 }
 
-/// Why the shipped profiles can't be run, if they can't.
+/// Returns why the shipped profiles can't be run, or `None` if they can.
 pub(crate) fn shipped_missing() -> Option<String> {
     SHIPPED
         .iter()
@@ -78,7 +78,7 @@ pub(crate) fn shipped_missing() -> Option<String> {
         .map(|path| format!("there is no {}", path.display()))
 }
 
-/// The nodes of one run. Whatever happens, their processes end with it.
+/// The nodes of one run. Dropping it always ends their processes.
 pub(crate) struct Cluster {
     folder: Option<TempDir>,
     binary: PathBuf,
@@ -86,14 +86,14 @@ pub(crate) struct Cluster {
     config: PathBuf,
     names: Vec<String>,
     logs: PathBuf,
-    /// What each node's command starts with, such as the way into its network namespace.
+    /// The words before each node's command, such as those that enter its network namespace.
     prefixes: Vec<Vec<String>>,
     children: Vec<Option<Child>>,
     guarded: bool,
 }
 
 impl Cluster {
-    /// A new scratch folder under `base` with fresh settings and without keys.
+    /// Makes a new scratch folder under `base`, with fresh settings and without keys.
     pub(crate) fn new(plan: Plan, base: &Path, binary: &Path, settings: &[String]) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("area-net-bench-")
@@ -112,8 +112,8 @@ impl Cluster {
         Self::lay_out(folder, binary, settings, config, names, prefixes, logs)
     }
 
-    /// The processes of `names` in a folder that has their targets already, with the settings in `config` and their logs
-    /// in `logs`. The command of each starts with the words in `prefixes`, which must run the rest in their own place.
+    /// Prepares the processes of `names` in a folder that already has their targets. Their settings are in `config`; their logs
+    /// go to `logs`. The command of each starts with its words in `prefixes`, which must `exec` the rest so that the pid stays.
     pub(crate) fn lay_out(
         folder: TempDir,
         binary: &Path,
@@ -140,12 +140,12 @@ impl Cluster {
         })
     }
 
-    /// The folder that the nodes run in.
+    /// Returns the folder in which the nodes run.
     pub(crate) fn path(&self) -> &Path {
         self.folder.as_ref().map_or(Path::new("."), TempDir::path)
     }
 
-    /// Where each node writes its files.
+    /// Returns the folder to which each node writes its files.
     pub(crate) fn folders(&self) -> Vec<PathBuf> {
         self.names
             .iter()
@@ -153,12 +153,12 @@ impl Cluster {
             .collect()
     }
 
-    /// The profile of the node at `place`.
+    /// Returns the profile name of the node at `place`.
     pub(crate) fn name(&self, place: usize) -> &str {
         &self.names[place]
     }
 
-    /// Starts the node at `place`; returns the Unix ns just before.
+    /// Starts the node at `place`. Returns the time just before, in Unix ns.
     pub(crate) fn start(&mut self, place: usize) -> Result<u64> {
         let log = self.log(place);
         let output = OpenOptions::new()
@@ -194,7 +194,7 @@ impl Cluster {
         Ok(before)
     }
 
-    /// Kills the node at `place` (SIGKILL) and reaps it; returns the Unix ns just before.
+    /// Kills the node at `place` (SIGKILL) and reaps it. Returns the time just before, in Unix ns.
     pub(crate) fn kill(&mut self, place: usize) -> Result<u64> {
         let mut child = self.children[place].take().context("it doesn't run")?;
         let before = now_ns();
@@ -203,12 +203,12 @@ impl Cluster {
         Ok(before)
     }
 
-    /// Asks the node at `place` to stop (SIGTERM); returns the Unix ns just before.
+    /// Asks the node at `place` to stop (SIGTERM). Returns the time just before, in Unix ns.
     pub(crate) fn ask_to_stop(&mut self, place: usize) -> Result<u64> {
         self.signal(place, Signal::TERM)
     }
 
-    /// Sends a signal to the node at `place`; returns the Unix ns just before.
+    /// Sends a signal to the node at `place`. Returns the time just before, in Unix ns.
     pub(crate) fn signal(&self, place: usize, signal: Signal) -> Result<u64> {
         let child = self.children[place].as_ref().context("it doesn't run")?;
         let before = now_ns();
@@ -216,7 +216,7 @@ impl Cluster {
         Ok(before)
     }
 
-    /// How the node at `place` ended, once it has.
+    /// Returns the exit status of the node at `place`, or `None` if it has not exited.
     pub(crate) fn ended(&mut self, place: usize) -> Result<Option<ExitStatus>> {
         let Some(child) = &mut self.children[place] else {
             return Ok(None);
@@ -228,12 +228,12 @@ impl Cluster {
         Ok(status)
     }
 
-    /// The process ids of those that run.
+    /// Returns the process ids of the running nodes.
     pub(crate) fn pids(&self) -> Vec<u32> {
         self.children.iter().flatten().map(Child::id).collect()
     }
 
-    /// The last lines that the node at `place` wrote to its log.
+    /// Returns the last lines of the log of the node at `place`.
     pub(crate) fn last_words(&self, place: usize) -> String {
         let text = fs::read(self.log(place)).unwrap_or_default();
         let text = String::from_utf8_lossy(&text[text.len().saturating_sub(1000)..]).into_owned();
@@ -241,7 +241,7 @@ impl Cluster {
         lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
     }
 
-    /// Keeps the folder for somebody to look at.
+    /// Keeps the scratch folder for inspection.
     pub(crate) fn keep(&mut self) -> Option<PathBuf> {
         self.folder.take().map(|folder| {
             self.stop_all();
@@ -254,7 +254,7 @@ impl Cluster {
     }
 
     fn stop_all(&mut self) {
-        // All at once first, so that reaping one by one is quick. What can't be killed has ended already.
+        // It kills all first, so that reaping one by one is quick. A process that can't be killed has exited already.
         for child in self.children.iter_mut().flatten() {
             let _ended = child.kill();
         }
@@ -270,7 +270,7 @@ impl Drop for Cluster {
     }
 }
 
-/// Target files of the shipped profiles, at the path that their settings name.
+/// Copies the target files of the shipped profiles to the path that their settings name.
 pub(crate) fn copy_targets(folder: &Path) -> Result<()> {
     make_dir(&folder.join("profiles"))?;
     for name in SHIPPED {
@@ -283,7 +283,7 @@ pub(crate) fn copy_targets(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Settings and targets of a chain: the project's own defaults, and a layer for each node.
+/// Writes the settings and targets of a chain: the project's defaults, and a layer for each node.
 fn write_chain(plan: Plan, folder: &Path) -> Result<PathBuf> {
     let config = folder.join("config");
     make_dir(&config.join("network"))?;

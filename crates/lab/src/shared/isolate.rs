@@ -1,4 +1,4 @@
-//! A network namespace of the benchmark's own: fixed ports can't collide, and nothing else counts on its loopback.
+//! Gives the benchmark its own network namespace: fixed ports can't collide, and its loopback counts no foreign traffic.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -6,17 +6,17 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
-/// Set in the environment of the benchmark that already runs in its own namespace.
+/// The environment variable that marks a benchmark that already runs in its own namespace.
 const MARK: &str = "AREA_NET_BENCH_ISOLATED";
 
-/// Brings the new namespace's loopback up; `ip` is often not on a user's path.
+/// The command that brings the new namespace's loopback up. It extends the path, because `ip` is often not on a user's path.
 const LOOPBACK_UP: &str = "PATH=$PATH:/usr/sbin:/sbin; ip link set lo up";
 
-/// The ways to a new network namespace: as root, else as root of a user namespace.
+/// The arguments of `unshare` for a new network namespace: as root, else as root of a user namespace.
 const WAYS: [&[&str]; 2] = [&["--net"], &["--map-root-user", "--net"]];
 
-/// The arguments with which `unshare` makes a new network namespace and what `more` asks for; none where no way there is
-/// open.
+/// Returns the arguments with which `unshare` makes a new network namespace and the namespaces in `more`. It is `None` if
+/// neither variant works here.
 pub(crate) fn way(more: &[&str]) -> Option<Vec<String>> {
     WAYS.iter().find_map(|way| {
         let args: Vec<String> = way
@@ -36,8 +36,8 @@ pub(crate) fn way(more: &[&str]) -> Option<Vec<String>> {
     })
 }
 
-/// Replaces this process by itself in a new network namespace, with `more` after its arguments. Returns whether it is in one, which
-/// is false only where no way there is open.
+/// Re-executes this process in a new network namespace, with `more` after its arguments. Returns whether it is in one, which is
+/// false only if none can be made.
 pub(crate) fn enter(more: &[OsString]) -> Result<bool> {
     if std::env::var_os(MARK).is_some() {
         return Ok(true);
@@ -59,7 +59,7 @@ pub(crate) fn enter(more: &[OsString]) -> Result<bool> {
     .context("can't start again in a network namespace")
 }
 
-/// Whether `setpriv` is there and can tie a process's life to its parent's.
+/// Returns whether `setpriv` is installed and can make a process die with its parent.
 pub(crate) fn guard_works() -> bool {
     Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "--", "true"])

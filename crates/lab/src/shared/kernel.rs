@@ -1,12 +1,12 @@
-//! What the kernel counts: datagrams and bytes of a network namespace, a process's CPU time and memory, the machine's
-//! idle time. And the one wall clock that files' times can be compared with.
+//! The kernel's counters: datagrams and bytes of a network namespace, a process's CPU time and memory, and the machine's idle
+//! time. It also reads the one wall clock that can be compared with modification times of files.
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
-/// Unix time in ns: the clock of which the kernel stamps files, too.
+/// Returns the Unix time in ns, by the clock from which the kernel also stamps files.
 pub(crate) fn now_ns() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -14,7 +14,7 @@ pub(crate) fn now_ns() -> u64 {
     u64::try_from(since.as_nanos()).expect("Unix ns fit 64 bits until 2554")
 }
 
-/// Seconds from `from` to `to`, both Unix ns; never negative, as a file's time may be a kernel tick too early.
+/// Returns the seconds from `from` to `to`, both Unix ns. It is never negative, because a file's time may be a kernel tick early.
 pub(crate) fn seconds_between(from: u64, to: u64) -> f64 {
     Duration::from_nanos(to.saturating_sub(from)).as_secs_f64()
 }
@@ -29,7 +29,7 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    /// The counters of the namespace that process `pid` lives in.
+    /// Returns the counters of the namespace of process `pid`.
     pub(crate) fn of(pid: u32) -> Result<Self> {
         let path = format!("/proc/{pid}/net/snmp6");
         let text = fs::read_to_string(&path).with_context(|| format!("can't read {path}"))?;
@@ -46,12 +46,12 @@ impl Traffic {
     }
 }
 
-/// CPU time of a process so far.
+/// The CPU time of a process so far.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cpu {
-    /// Run time of the threads it has now, to the ns; none where the kernel doesn't keep it.
+    /// The run time of its present threads in ns, or `None` if the kernel doesn't keep it.
     threads_ns: Option<u64>,
-    /// User and system time of the whole process, in ticks of 10 ms.
+    /// The user and system time of the whole process, in ticks of 10 ms.
     ticks: u64,
 }
 
@@ -75,8 +75,8 @@ impl Cpu {
         })
     }
 
-    /// Seconds since `earlier`, of the same process. Threads that ended in between are missing in the exact figure:
-    /// where the coarse one says clearly more, it is taken.
+    /// Returns the CPU seconds since `earlier`, of the same process. The exact figure misses threads that ended in between, so
+    /// the coarse figure is used if it is clearly higher.
     pub(crate) fn seconds_since(&self, earlier: &Self) -> f64 {
         let coarse = self.ticks.saturating_sub(earlier.ticks) as f64 / 100.0;
         match self.threads_ns.zip(earlier.threads_ns) {
@@ -89,7 +89,7 @@ impl Cpu {
     }
 }
 
-/// Run time of all of a process's threads.
+/// Returns the run time of all threads of a process.
 fn threads_ns(pid: u32) -> Option<u64> {
     let mut total = 0;
     for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
@@ -99,12 +99,12 @@ fn threads_ns(pid: u32) -> Option<u64> {
     (total > 0).then_some(total)
 }
 
-/// Resident memory of a process.
+/// The resident memory of a process.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {
     /// VmRSS, in MiB.
     pub(crate) resident_mib: f64,
-    /// The same with each shared page divided by those who share it, in MiB.
+    /// PSS, in MiB: each shared page is divided by the number of processes that share it.
     pub(crate) proportional_mib: f64,
 }
 
@@ -133,7 +133,7 @@ impl Memory {
     }
 }
 
-/// The whole machine's time so far, and this process's own.
+/// The CPU times so far of the whole machine and of this process.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Machine {
     idle: u64,
@@ -142,7 +142,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Now.
+    /// Reads the present times.
     pub(crate) fn now() -> Result<Self> {
         let text = fs::read_to_string("/proc/stat").context("can't read /proc/stat")?;
         let ticks: Vec<u64> = text
@@ -154,7 +154,7 @@ impl Machine {
             .take(8)
             .filter_map(|field| field.parse().ok())
             .collect();
-        // user nice system idle iowait irq softirq steal
+        // The fields are: user nice system idle iowait irq softirq steal.
         let idle = ticks.iter().skip(3).take(2).sum();
         Ok(Self {
             idle,
@@ -163,13 +163,13 @@ impl Machine {
         })
     }
 
-    /// The idle share since `earlier`, in percent; none where no time passed by the kernel's tick.
+    /// Returns the idle share since `earlier` in percent, or `None` if no kernel tick passed.
     pub(crate) fn idle_percent_since(&self, earlier: &Self) -> Option<f64> {
         let total = self.total.saturating_sub(earlier.total);
         (total > 0).then(|| 100.0 * self.idle.saturating_sub(earlier.idle) as f64 / total as f64)
     }
 
-    /// CPU seconds that this very process took since `earlier`.
+    /// Returns the CPU seconds that this process used since `earlier`.
     pub(crate) fn own_seconds_since(&self, earlier: &Self) -> f64 {
         self.own.seconds_since(&earlier.own)
     }

@@ -1,4 +1,4 @@
-//! What several subcommands need: the project's folder, processes in a scratch folder, places to run them in, and their files.
+//! Code that several subcommands share: the project's folder, processes in a scratch folder, places to run them, and their files.
 
 pub(crate) mod cluster;
 pub(crate) mod isolate;
@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-/// The checkout that the harness was built from: its settings and its scenarios are what is played.
+/// Returns the checkout from which the harness was built. The harness uses its settings and scenarios.
 pub(crate) fn project() -> &'static Path {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     own.ancestors()
@@ -22,12 +22,12 @@ pub(crate) fn project() -> &'static Path {
         .expect("crates/lab is two folders below the project's")
 }
 
-/// The user asked for something that can't be done; nothing was begun.
+/// The user's request can't be fulfilled. Nothing was started.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct BadInput(pub(crate) String);
 
-/// A folder for results and scratch files, in the target folder that the harness itself was built in.
+/// Returns a folder for results and scratch files, in the target folder in which the harness itself was built.
 pub(crate) fn scratch() -> Result<PathBuf> {
     let own = std::env::current_exe().context("where the lab's own program is")?;
     let target = own
@@ -40,7 +40,7 @@ pub(crate) fn scratch() -> Result<PathBuf> {
     Ok(scratch)
 }
 
-/// A flag that SIGINT, SIGTERM and SIGHUP set.
+/// Returns a flag that SIGINT, SIGTERM and SIGHUP set.
 pub(crate) fn interrupted() -> Result<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {

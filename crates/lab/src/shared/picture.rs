@@ -1,4 +1,4 @@
-//! `network.json` as the benchmark reads it: as little of it as will do, since reading takes CPU from the nodes that are
+//! Reads `network.json` for the benchmark. It reads no more of it than needed, because reading takes CPU from the nodes that are
 //! being timed.
 
 use std::borrow::Cow;
@@ -10,42 +10,42 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-/// The key with which the file's long part begins. In a string its quotes would be escaped, so it can't be found there.
+/// The key at which the file's long part begins. Inside a string its quotes would be escaped, so a search can't match there.
 const LINKS_KEY: &[u8] = b"\"links\"";
 
-/// How much is read at a time.
+/// The number of bytes that are read at a time.
 const CHUNK: usize = 32 * 1024;
 
-/// All but the links.
+/// The view without its links.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Head<'a> {
-    /// Whose view it is.
+    /// The node that wrote the view.
     #[serde(borrow)]
     pub(crate) node: Cow<'a, str>,
-    /// It has no links left, and says so.
+    /// The node reports that it has no links left.
     pub(crate) cut_off: bool,
-    /// Everyone it knows of.
+    /// The nodes that it knows.
     #[serde(borrow)]
     pub(crate) nodes: Vec<Node<'a>>,
 }
 
-/// A node in somebody's view.
+/// A node in a view.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Node<'a> {
     /// Its id.
     #[serde(borrow)]
     pub(crate) id: Cow<'a, str>,
-    /// What it calls itself.
+    /// The label that it gives itself.
     #[serde(borrow)]
     pub(crate) label: Cow<'a, str>,
-    /// `up`, or something else.
+    /// Its status: `up`, or another word.
     #[serde(borrow)]
     pub(crate) state: Cow<'a, str>,
-    /// When that last changed, in Unix ms.
+    /// When its status last changed, in Unix ms.
     pub(crate) changed_ms: u64,
 }
 
-/// The links alone.
+/// The links of a view.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Links<'a> {
     /// All of them.
@@ -53,18 +53,18 @@ pub(crate) struct Links<'a> {
     pub(crate) links: Vec<Link<'a>>,
 }
 
-/// A link in somebody's view.
+/// A link in a view.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Link<'a> {
-    /// Id of the end that dialed.
+    /// The id of the end that dialed.
     #[serde(borrow)]
     pub(crate) dialer: Cow<'a, str>,
-    /// Id of the other end.
+    /// The id of the other end.
     #[serde(borrow)]
     pub(crate) listener: Cow<'a, str>,
 }
 
-/// Which version of a file was read.
+/// The version of a file that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Version {
     inode: u64,
@@ -72,8 +72,8 @@ pub(crate) struct Version {
     pub(crate) written_ns: u64,
 }
 
-/// Reads the file into `buffer`: all of it, or no more than it takes to see the end of the head. The renamed file that was
-/// opened never changes any more, so what is read is one version.
+/// Reads the file into `buffer`: all of it, or only up to the end of the head. A renamed file never changes after it was opened,
+/// so the bytes read are of one version.
 pub(crate) fn read(path: &Path, all: bool, buffer: &mut Vec<u8>) -> Result<Version> {
     let mut file = File::open(path).with_context(|| format!("can't open {}", path.display()))?;
     let about = file.metadata().context("can't stat")?;
@@ -97,7 +97,7 @@ pub(crate) fn read(path: &Path, all: bool, buffer: &mut Vec<u8>) -> Result<Versi
     }
 }
 
-/// The length of the head in what was read; all of it where the links don't come last.
+/// Returns the length of the head in `text`. It is all of `text` if the links don't come last.
 pub(crate) fn head_len(text: &[u8]) -> usize {
     find_links(text).unwrap_or(text.len())
 }
@@ -118,10 +118,10 @@ pub(crate) fn parse_links(text: &[u8]) -> Result<Links<'_>> {
     serde_json::from_slice(text).context("not a view as we know it")
 }
 
-/// Where the links begin.
+/// Returns the position at which the links begin.
 fn find_links(text: &[u8]) -> Option<usize> {
     let mut from = 0;
-    // `l` is rarer in a view than a quote, so this looks at few places.
+    // It searches for `l`, because that is rarer in a view than a quote.
     while let Some(at) = text[from..].iter().position(|byte| *byte == b'l') {
         let start = (from + at).checked_sub(1);
         if let Some(start) = start

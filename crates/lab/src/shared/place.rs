@@ -1,11 +1,11 @@
-//! Where a worker works: in namespaces of this kernel, where it has `sch_netem`, else in User-Mode Linux.
+//! The place in which a worker runs: namespaces of this kernel if it has `sch_netem`, else User-Mode Linux.
 //!
-//! In this kernel, a worker is a program started by `unshare` in new network, mount and process namespaces: when it
-//! ends, however it does, the kernel ends all that it started and removes all that it made.
+//! In this kernel, `unshare` starts the worker in new network, mount and process namespaces. However the worker ends, the kernel
+//! then ends all processes that it started and removes everything that it made.
 //!
-//! User-Mode Linux is a Linux kernel that is a program. It gets this machine's own files as its root, read-only; only the
-//! folder of results can be written. Its first process is a shell script that starts the worker. It has no network but its
-//! own, and runs in a process namespace, so that nothing of it is left when it is ended.
+//! User-Mode Linux is a Linux kernel that runs as a program. Its root is this machine's file system, read-only; only the folder
+//! of results is writable. Its first process is a shell script that starts the worker. It has only its own network. It runs in a
+//! process namespace, so that no process is left when it is ended.
 //!
 //! The benchmarks `lab` and `netem` share this.
 
@@ -24,38 +24,38 @@ use crate::shared::isolate;
 /// The kernel's name in Debian's package `user-mode-linux`.
 const UML: &str = "linux.uml";
 
-/// Where that package has its modules.
+/// The folder of that package's modules.
 const UML_MODULES: &str = "/usr/lib/uml/modules";
 
-/// Memory of a User-Mode Linux, in MiB; what isn't used costs nothing.
+/// The memory of a User-Mode Linux, in MiB. Unused memory costs nothing.
 const UML_MEMORY_MIB: u64 = 512;
 
-/// Where User-Mode Linux keeps its memory, unless told otherwise. In a container it may be too small.
+/// The folder in which User-Mode Linux keeps its memory by default. In a container it may be too small.
 const SHARED_MEMORY: &str = "/dev/shm";
 
-/// Folders that User-Mode Linux has of its own, and a worker in this kernel the first: what this machine has there can't be seen
-/// from inside.
+/// The folders that User-Mode Linux replaces by its own, so that this machine's files there are invisible inside. For a worker in
+/// this kernel, that is only the first.
 const HIDDEN: [&str; 4] = ["/run", "/proc", "/sys", "/dev"];
 
-/// What a worker's namespaces are, besides the network's.
+/// The arguments of `unshare` for a worker's namespaces, besides that of the network.
 const NAMESPACES: [&str; 4] = ["--mount", "--pid", "--fork", "--kill-child"];
 
-/// Where a worker works, in memory.
+/// The working folder of a worker, in memory.
 pub(crate) const WORK: &str = "/run/area-net-lab";
 
-/// A place to work.
+/// A place in which a worker runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     /// New namespaces of this kernel.
     Kernel,
-    /// This kernel, and an interface of this machine that was named.
+    /// This kernel, with a given interface of this machine.
     Here,
     /// A kernel of its own.
     Uml,
 }
 
 impl Place {
-    /// In a word or two.
+    /// Returns a short description.
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Kernel => "kernel",
@@ -65,29 +65,29 @@ impl Place {
     }
 }
 
-/// A program to be run there.
+/// A program to run at a place.
 pub(crate) struct Worker<'a> {
     /// Its path and arguments.
     pub(crate) command: &'a [OsString],
-    /// The folder that it can write to. What it prints goes to `console` in there.
+    /// The folder to which it can write. Its output goes to the file `console` there.
     pub(crate) out: &'a Path,
-    /// What else it must be able to read.
+    /// Further paths that it must be able to read.
     pub(crate) reads: &'a [&'a Path],
 }
 
-/// What this machine can do.
+/// The capabilities of this machine.
 pub(crate) struct Machine {
-    /// How to a new network namespace with the rest; none where no way is open.
+    /// The arguments of `unshare` for all of a worker's namespaces, or `None` if it can't make them here.
     way: Option<Vec<String>>,
-    /// This kernel has `sch_netem`.
+    /// Whether this kernel has `sch_netem`.
     netem: bool,
-    /// Why there is no User-Mode Linux, if there is none.
+    /// Why User-Mode Linux can't be used, or `None` if it can.
     no_uml: Option<String>,
     guarded: bool,
 }
 
 impl Machine {
-    /// Looks.
+    /// Detects the capabilities.
     pub(crate) fn look() -> Self {
         let way = isolate::way(&NAMESPACES);
         let netem = way.as_ref().is_some_and(|way| {
@@ -118,17 +118,17 @@ impl Machine {
         }
     }
 
-    /// Whether this kernel has `sch_netem`.
+    /// Returns whether this kernel has `sch_netem`.
     pub(crate) fn has_netem(&self) -> bool {
         self.netem
     }
 
-    /// Whether this kernel gives namespaces.
+    /// Returns whether this kernel lets us make namespaces.
     pub(crate) fn has_namespaces(&self) -> bool {
         self.way.is_some()
     }
 
-    /// User-Mode Linux, or what it takes to have it.
+    /// Returns User-Mode Linux, or why it can't be used.
     pub(crate) fn uml(&self) -> Result<Place, String> {
         match &self.no_uml {
             None => Ok(Place::Uml),
@@ -170,7 +170,7 @@ impl Machine {
         }
         command
             .args(&words[1..])
-            // The terminal's Ctrl-C is for the driver, who ends the worker.
+            // The terminal's Ctrl-C must reach only the driver, which then ends the worker.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(console.try_clone().context("can't share a file")?)
@@ -179,7 +179,7 @@ impl Machine {
             .with_context(|| format!("can't run {}", words[0].display()))
     }
 
-    /// The command that boots a User-Mode Linux, whose first process starts the worker.
+    /// Returns the command that boots a User-Mode Linux, whose first process starts the worker.
     fn boot(&self, worker: &Worker<'_>) -> Result<Vec<OsString>> {
         can_see(worker, &HIDDEN)?;
         let plain = |letter: char| !letter.is_whitespace() && !",\"".contains(letter);
@@ -197,7 +197,7 @@ impl Machine {
         fs::set_permissions(&init, fs::Permissions::from_mode(0o755))
             .context("can't make a script runnable")?;
         let mut words: Vec<OsString> = Vec::new();
-        // Where a process namespace can be had, everything in it ends with it.
+        // In a process namespace, if one can be made, all processes end with the first.
         if let Some(way) = &self.way {
             words.push("unshare".into());
             words.extend(way.iter().map(OsString::from));
@@ -226,8 +226,8 @@ impl Machine {
     }
 }
 
-/// The first process in User-Mode Linux. Paths are quoted for the shell. It gives up new privileges first: where the lab's user is not
-/// root, this machine's setuid programs belong to nobody in there, and would lose their rights instead of gaining some.
+/// Returns the script of the first process in User-Mode Linux. Paths are quoted for the shell. It sets no-new-privileges first:
+/// if the lab's user is not root, this machine's setuid programs belong to `nobody` inside, and would lose rights, not gain them.
 fn script(boot: &Path, worker: &Worker<'_>) -> String {
     let modules = quoted(boot.join("modules").as_os_str());
     let out = quoted(worker.out.as_os_str());
@@ -250,13 +250,13 @@ fn script(boot: &Path, worker: &Worker<'_>) -> String {
     )
 }
 
-/// Whether the memory of a few User-Mode Linuxes fits in there.
+/// Returns whether the folder has room for the memory of a few User-Mode Linuxes.
 fn roomy(folder: &Path) -> bool {
     let room = rustix::fs::statvfs(folder).map(|about| about.f_bavail * about.f_frsize);
     room.is_ok_and(|bytes| bytes / (1024 * 1024) > 4 * UML_MEMORY_MIB)
 }
 
-/// Whether a worker will see all that it needs.
+/// Checks that no path that a worker needs is in a hidden folder.
 fn can_see(worker: &Worker<'_>, hidden: &[&str]) -> Result<()> {
     let program = worker.command.first().map(Path::new);
     for path in program.iter().chain(&[worker.out]).chain(worker.reads) {
@@ -274,7 +274,7 @@ fn quoted(word: &OsStr) -> String {
     format!("'{}'", word.to_string_lossy().replace('\'', "'\\''"))
 }
 
-/// A command without a voice.
+/// Returns a command whose output is discarded.
 fn quiet(program: &str) -> Command {
     let mut command = Command::new(program);
     command
@@ -284,7 +284,7 @@ fn quiet(program: &str) -> Command {
     command
 }
 
-/// Ends a worker with all that it started: it leads a process group, and mostly lives in a process namespace as well.
+/// Ends a worker and all processes that it started. The worker leads a process group, and mostly has a process namespace as well.
 pub(crate) fn end(worker: &mut Child) -> Result<()> {
     kill_process_group(Pid::from_child(worker), Signal::KILL).context("can't end a worker")?;
     worker.wait().context("can't reap a worker")?;

@@ -1,4 +1,4 @@
-//! The kernel's word that a file was renamed into place (inotify).
+//! Watches for files that are renamed into place (inotify).
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem::MaybeUninit;
@@ -20,7 +20,7 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    /// Watches for `name` in each of the folders, which must exist.
+    /// Starts to watch for `name` in each of the folders, which must exist.
     pub(crate) fn new(folders: &[PathBuf], name: &'static str) -> Result<Self> {
         let inotify = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)
             .context("no inotify")?;
@@ -38,7 +38,7 @@ impl Watcher {
         })
     }
 
-    /// Waits until something was written, or for `timeout`, or for a signal.
+    /// Waits until a file was written, or for `timeout`, or for a signal.
     pub(crate) fn wait(&self, timeout: Duration) -> Result<()> {
         let timeout = Timespec::try_from(timeout).context("a timeout that is no time")?;
         match poll(
@@ -50,8 +50,8 @@ impl Watcher {
         }
     }
 
-    /// In which folders, by number, the file was written since the last call, and how often. Where the kernel could not keep
-    /// count, in all of them, once more than can have been seen.
+    /// Returns the folders, by number, in which the file was written since the last call, and how often. If the kernel's event
+    /// queue overflowed, every folder counts two more writes, one more than can be read.
     pub(crate) fn written(&mut self) -> Result<BTreeMap<usize, u64>> {
         let mut written = BTreeMap::new();
         let mut reader = inotify::Reader::new(&self.inotify, &mut self.events);

@@ -1,7 +1,7 @@
-//! Connection collisions (after RFC 4271, section 6.8): two connections compete for being *the* link to a peer, and both ends choose the
-//! same one.
+//! Connection collisions (after RFC 4271, section 6.8): two connections compete to be *the* link to a peer, and both ends choose
+//! the same one.
 //!
-//! Nothing is decided while dialing. Once both Hellos are through, the rules are, in this order:
+//! Nothing is decided while dialing. Once both Hellos are through, these rules apply, in this order:
 //! - Another run id: the peer was restarted, or two nodes share one key. The old connection must answer a probe in time, or it loses.
 //! - The same run id, and the new connection says that it replaces an older one: it wins. That counts only against a connection older
 //!   than a dial takes: of two that crossed, each end would take the other one for the old one.
@@ -31,29 +31,29 @@ pub(super) struct Collisions {
     closing: Vec<(Time, ConnId)>,
 }
 
-/// What a new connection meets.
+/// The relation of a new connection to the link with its peer.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::membership) enum Meeting {
-    /// No link, or one that was judged down: it needs a slot.
+    /// There is no link, or it was judged down: the new connection needs a slot.
     Vacancy,
-    /// A link whose place it takes.
+    /// The new connection replaces the one of the link.
     Weaker,
-    /// A link that must prove that it lives.
+    /// The link must first prove that it is alive.
     OtherRun,
-    /// A link that stays.
+    /// The link keeps its connection.
     Stronger,
 }
 
-/// What is left of a link whose connection ended.
+/// The state of a link after one of its connections ended.
 #[derive(Debug)]
 pub(in crate::membership) enum Remains {
     /// Nothing changes: the connection was not the link's.
     Same,
-    /// The connection that competed with it takes its place.
+    /// The competing connection takes its place.
     Challenger(Connected),
-    /// It waits for the connection that won.
+    /// The link waits for the connection that won.
     Orphan,
-    /// Nothing.
+    /// The link is gone.
     Nothing,
 }
 
@@ -68,7 +68,7 @@ impl Collisions {
         challenges.chain(closing).min()
     }
 
-    /// This node was away: an answer may be waiting in its own queues.
+    /// This node was suspended: an answer may be waiting in its own queues.
     pub(super) fn forgive(&mut self, until: Time) {
         for challenge in self.challenges.values_mut() {
             challenge.deadline = challenge.deadline.max(until);
@@ -77,7 +77,7 @@ impl Collisions {
 }
 
 impl Links {
-    /// How a new connection stands to the link with its peer.
+    /// Compares a new connection with the link to its peer.
     pub(in crate::membership) fn meet(&self, now: Time, new: &Connected) -> Meeting {
         let Some(old) = self.links.get(&new.peer) else {
             return Meeting::Vacancy;
@@ -91,7 +91,7 @@ impl Links {
         }
     }
 
-    /// Whether the new of two connections of the same two runs wins. Both ends compute the same.
+    /// Whether the new connection wins against the old one of the same two runs. Both ends compute the same result.
     fn wins(&self, now: Time, new: &Connected, old: &Link) -> bool {
         let crossing = now.saturating_sub(old.adopted) < self.tuning.links.crossing;
         if !crossing && (new.replaces || new.hello.replaces) {
@@ -104,14 +104,14 @@ impl Links {
         new_is_mine == (self.me < new.peer)
     }
 
-    /// Keeps a connection that lost for a moment.
+    /// Keeps a losing connection open for a moment.
     pub(in crate::membership) fn keep_loser(&mut self, now: Time, new: &Connected) {
         self.conns.insert(new.conn, new.peer);
         let at = now + self.tuning.links.close_after;
         self.collisions.close_later(at, new.conn);
     }
 
-    /// Has the link to a peer prove that it lives before its challenger takes its place. Returns the connection of an earlier challenger.
+    /// Requires the link to answer a probe before its challenger may replace it. Returns the connection of an earlier challenger.
     pub(in crate::membership) fn open_challenge(
         &mut self,
         now: Time,
@@ -129,13 +129,13 @@ impl Links {
         earlier.map(|earlier| earlier.challenger.conn)
     }
 
-    /// The link to a peer answered: its challenger, if there is one, has lost.
+    /// The link to a peer answered, so its challenger, if there is one, has lost.
     pub(in crate::membership) fn end_challenge(&mut self, peer: &NodeId) -> Option<Connected> {
         let challenge = self.collisions.challenges.remove(peer)?;
         Some(challenge.challenger)
     }
 
-    /// Challengers whose opponents did not answer in time.
+    /// Takes the challengers whose opponents did not answer in time.
     pub(in crate::membership) fn take_winners(&mut self, now: Time) -> Vec<Connected> {
         let challenges = &mut self.collisions.challenges;
         let due = challenges.iter().filter(|(_, one)| one.deadline <= now);
@@ -146,7 +146,7 @@ impl Links {
             .collect()
     }
 
-    /// Connections that lost, and are to be closed now.
+    /// Takes the losing connections that are to be closed now.
     pub(in crate::membership) fn take_losers(&mut self, now: Time) -> Vec<ConnId> {
         let closing = std::mem::take(&mut self.collisions.closing);
         let (due, rest) = closing.into_iter().partition(|(due, _)| *due <= now);
@@ -155,7 +155,7 @@ impl Links {
         due.into_iter().map(|(_, conn)| conn).collect()
     }
 
-    /// A connection ended: forgets it, and tells whose it was, unless it only competed.
+    /// Forgets a connection that ended. Returns its peer, unless it was only a losing connection.
     pub(in crate::membership) fn forget_conn(&mut self, conn: ConnId) -> Option<NodeId> {
         let Collisions {
             challenges,
@@ -169,7 +169,7 @@ impl Links {
         peer
     }
 
-    /// What is left of the link to a peer, one of whose connections ended.
+    /// The state of the link to a peer after one of its connections ended.
     pub(in crate::membership) fn remains(
         &mut self,
         now: Time,

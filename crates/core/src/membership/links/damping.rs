@@ -1,5 +1,5 @@
-//! Flap damping (after RFC 2439): a link that was lost several times must hold before it is listed again, so that a flapping link
-//! costs the network little.
+//! Flap damping (after RFC 2439): a link that was lost several times is held before it is listed again. So a flapping link costs
+//! the network little.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -8,12 +8,12 @@ use crate::membership::Time;
 use crate::membership::tuning::links::Tuning;
 use crate::wire::NodeId;
 
-/// The most peers whose losses are remembered: a limit of safety.
+/// The most peers whose losses are remembered. It bounds memory.
 const MAX_PEERS: usize = 1024;
-/// The most losses of a peer that are remembered: structure.
+/// The most losses remembered of each peer. It bounds memory.
 const MAX_LOSSES: usize = 16;
 
-/// The holds must fit what is remembered.
+/// The remembered losses must be enough for the first hold and for the longest one.
 const _: () = {
     let tuning = Tuning::DEFAULT;
     assert!(

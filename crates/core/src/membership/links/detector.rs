@@ -1,15 +1,15 @@
 //! Is this link alive?
 //!
-//! Only an answer to something *we* sent is a sign of life; else one dead direction would go unseen. One end is the active
-//! one: it probes at an interval, and each probe announces when the next is due. The other end stays passive until a probe is
-//! overdue, or until probes say that its answers don't arrive; then it probes as well. Every node is the active end of about
-//! half of its links ([`NodeId::leads`](crate::wire::NodeId::leads)), so that some neighbour soon speaks to one that was killed.
+//! Only an answer to something *we* sent is a sign of life; otherwise one dead direction would go unseen. One end of a link is
+//! active: it probes at an interval, and each probe announces when the next is due. The other end is passive. It starts to probe
+//! when a probe is overdue, or when probes say that its answers don't arrive. Every node is the active end of about half of its
+//! links ([`NodeId::leads`](crate::wire::NodeId::leads)), so some neighbour soon probes a node that was killed.
 //!
-//! A link is down once so many exchanges were missed in a row that the loss measured on this very link explains the
-//! run with a probability under one in a million; `loss` has the arithmetic. Where two more neighbours of the peer have come to that
-//! verdict since its last sign of life here, one in a thousand is enough. Losses are assumed to be independent; under
-//! bursts a link may be dropped that was there, which is why a *node* is only down when no path leads to it. (A burst at the peer itself
-//! may so take its two cleanest links, and then the others sooner than it would have.)
+//! A link is down after a run of misses that its measured loss explains with a probability under one in a million; `loss` has the
+//! arithmetic. One in a thousand is enough if two other neighbours have lost the peer since its last sign of life here. Losses
+//! are assumed to be independent. A burst may therefore take down a link that works, which is why a *node* is only down when no
+//! path leads to it. (A burst at the peer itself may take down its two cleanest links, and then the others sooner than without
+//! them.)
 
 mod limits;
 mod quality;
@@ -25,14 +25,14 @@ use crate::wire::ShortId;
 use limits::MOST_OUTSTANDING;
 pub use limits::{LONGEST_INTERVAL, SLOWEST_VERDICT};
 
-/// What the detector makes of its link.
+/// The detector's verdict on its link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Answers arrive.
     Alive,
     /// Two or more exchanges in a row were missed on a clean link.
     Suspect,
-    /// The run of misses is longer than chance allows.
+    /// The run of misses is longer than lost packets explain.
     Down,
 }
 
@@ -50,7 +50,7 @@ struct Outstanding {
     seq: u32,
     deadline: Time,
     missed: bool,
-    /// The run that it was missed in is over: without a late answer it will count as lost.
+    /// The run of misses that this probe was part of is over. Without a late answer, the probe will count as lost.
     run_over: bool,
 }
 
@@ -61,10 +61,10 @@ pub(crate) struct Detector {
     interval: Duration,
     next_seq: u32,
     outstanding: VecDeque<Outstanding>,
-    /// When we probe next; the passive end moves it ahead of itself as long as the active one keeps its word.
+    /// When we probe next. The passive end defers it as long as the active end probes on time.
     next_probe: Time,
     last_sent: Option<Time>,
-    /// Misses in a row, the run in progress.
+    /// Consecutive misses in the present run.
     run: u32,
     /// ICMP errors since the last sign of life.
     icmp_hints: u32,
@@ -72,15 +72,15 @@ pub(crate) struct Detector {
     confirmation: Confirmation,
     /// Our last probe was answered (or, for the passive end, our last answer was heard).
     heard: bool,
-    /// Probes in a row by which the active end told us that it gets no answers.
+    /// Consecutive probes by which the active end told us that it gets no answers.
     unheard: u32,
     verdict: Verdict,
     outcomes: Outcomes,
     path: Path,
     late_floor: Duration,
-    /// Probes of the active end that said it hears us.
+    /// Probes of the active end that said that it hears us.
     probes_heard: u32,
-    /// What the active end measured, for the passive one.
+    /// The round-trip time and the loss that the active end told the passive one.
     told: Option<(u32, u8)>,
 }
 
@@ -132,7 +132,7 @@ impl Detector {
         }
     }
 
-    /// This connection replaces an older one of the same peer: what was learned of the path's losses still holds.
+    /// This connection replaces an older one to the same peer. The loss measured on the path still holds.
     pub(crate) fn inherit(&mut self, old: Self) {
         self.outcomes = old.outcomes;
         self.told = old.told;
@@ -140,7 +140,7 @@ impl Detector {
         self.late_floor = old.late_floor;
     }
 
-    /// What is known of the path's length. The passive end repeats what the active one told it.
+    /// The loss and round-trip time known of the path. The passive end repeats the figures of the active one.
     #[must_use]
     pub(crate) fn rtt(&self) -> Option<Rtt> {
         self.path.rtt()
@@ -177,8 +177,8 @@ impl Detector {
         miss.map_or(self.next_probe, |miss| miss.min(self.next_probe))
     }
 
-    /// Counts what was missed by now and hands out the probe that is due, if one is. `jitter` is a random number that spreads
-    /// the probes of a node's links.
+    /// Counts the misses up to now and returns the probe that is due, if one is. `jitter` is a random number that spreads the
+    /// probes of a node's links.
     pub(crate) fn poll(&mut self, tuning: &Tuning, now: Time, jitter: u32) -> Option<DueProbe> {
         self.count_misses(tuning, now);
         if self.next_probe > now {
@@ -204,7 +204,7 @@ impl Detector {
             Verdict::Alive | Verdict::Suspect => self.spread_interval(tuning, jitter),
         };
         self.next_probe = now + pause;
-        // A passive end that probes promises nothing: the other end keeps its own pace.
+        // A passive end that probes announces no next probe: the other end keeps its own pace.
         let next_ms = u16::try_from(pause.as_millis()).unwrap_or(u16::MAX);
         Some(DueProbe {
             seq,
@@ -213,7 +213,7 @@ impl Detector {
         })
     }
 
-    /// The interval, give or take up to a thirty-second part, so that links don't fall into step.
+    /// The interval, varied by up to a thirty-second part either way, so that links don't fall into step.
     fn spread_interval(&self, tuning: &Tuning, jitter: u32) -> Duration {
         let pause = if self.active {
             self.interval
@@ -268,8 +268,8 @@ impl Detector {
         }
     }
 
-    /// An answer came: our sign of life. `rtt_us` is the path's share of the time, where it could be told. Returns
-    /// whether the verdict changed.
+    /// Handles an answer, which is the sign of life. `rtt_us` is the path's share of the time, if it is known. Returns whether
+    /// the verdict changed.
     pub(crate) fn handle_answer(
         &mut self,
         tuning: &Tuning,
@@ -281,7 +281,7 @@ impl Detector {
             return false;
         };
         let late = self.outstanding[at].missed;
-        // What was sent before and is still open will be counted when its own time is over.
+        // Earlier probes that are still open are counted when their own timeouts expire.
         self.outstanding.remove(at);
         if late {
             self.run = self.run.saturating_sub(1);
@@ -302,10 +302,10 @@ impl Detector {
         self.sign_of_life(tuning, now)
     }
 
-    /// A sign of life ends the run: from now on its misses count as losses of a living link, unless their answers are only late.
+    /// A sign of life ends the run. Its misses then count as losses of a living link, unless their answers are only late.
     fn sign_of_life(&mut self, tuning: &Tuning, now: Time) -> bool {
         if self.verdict == Verdict::Down {
-            // An outage is no loss of single exchanges.
+            // An outage says nothing about the loss of single exchanges.
             self.outstanding.retain(|probe| !probe.missed);
         }
         for probe in self.outstanding.iter_mut().filter(|probe| probe.missed) {
@@ -329,8 +329,8 @@ impl Detector {
         changed
     }
 
-    /// The other end probed: to a passive end the word that the active one is there, and, if it `heard` us, the sign that what we
-    /// send arrives. Returns whether the verdict changed.
+    /// Handles a probe of the other end. It tells a passive end that the active one is alive. If the active one `heard` us, it
+    /// also shows that our packets arrive. Returns whether the verdict changed.
     pub(crate) fn handle_probe(
         &mut self,
         tuning: &Tuning,
@@ -350,7 +350,7 @@ impl Detector {
         if !heard {
             self.unheard += 1;
             if self.verdict == Verdict::Down {
-                // It is back, or never was away: an answer to a probe of our own will show it.
+                // The peer is back, or never was away. An answer to our own probe will show it.
                 self.probe_now(tuning, now);
             } else if self.unheard >= tuning.unheard && self.run == 0 {
                 self.next_probe = self.next_probe.min(now);
@@ -359,15 +359,15 @@ impl Detector {
         }
         self.unheard = 0;
         self.probes_heard = self.probes_heard.saturating_add(1);
-        // A probe may announce any time; a hostile one must not put us to sleep.
+        // The interval in a probe is not trusted: a Byzantine node must not put us to sleep.
         let announced = Duration::from_millis(u64::from(next_ms)).min(LONGEST_INTERVAL);
         let changed = self.sign_of_life(tuning, now);
         self.next_probe = now + announced + tuning.overdue;
         changed
     }
 
-    /// ICMP says that nobody listens at the peer's address: probe now, and go on quickly. Returns whether it was said
-    /// repeatedly, since the last sign of life, for the first time.
+    /// An ICMP error says that nobody listens at the peer's address: probe now, then at the fast pace. Returns whether the
+    /// hints since the last sign of life have just become enough to report.
     pub(crate) fn handle_unreachable(&mut self, tuning: &Tuning, now: Time) -> bool {
         if self.verdict == Verdict::Down {
             return false;
@@ -388,14 +388,14 @@ impl Detector {
         self.active && self.run == 0 && self.next_probe <= now
     }
 
-    /// Others are probed now: a routine probe that is due within `slack` joins them.
+    /// Other links are probed now: a routine probe that is due within `slack` joins them.
     pub(crate) fn join(&mut self, now: Time, slack: Duration) {
         if self.active && self.run == 0 && self.next_probe <= now + slack {
             self.next_probe = self.next_probe.min(now);
         }
     }
 
-    /// A report says that the link may be down: probe now, unless that was just done.
+    /// A suspicion report names the peer: probe now, unless that was just done.
     pub(crate) fn probe_now(&mut self, tuning: &Tuning, now: Time) {
         let earliest = self
             .last_sent
@@ -403,7 +403,7 @@ impl Detector {
         self.next_probe = self.next_probe.min(earliest);
     }
 
-    /// Another neighbour of the peer has lost its link to it. One may have a fault of its own; two are believed.
+    /// Another neighbour lost its link to the peer. One report may come from a fault of that neighbour; two are believed.
     pub(crate) fn handle_confirmation(&mut self, from: ShortId) {
         self.confirmation = match self.confirmation {
             Confirmation::None => Confirmation::One(from),
@@ -412,29 +412,29 @@ impl Detector {
         };
     }
 
-    /// From the next probe on, routine keeps this pace.
+    /// Routine probes keep this interval from the next one on.
     pub(crate) fn set_interval(&mut self, interval: Duration) {
         self.interval = interval;
     }
 
-    /// Routine can wait until then.
+    /// Defers the routine probe to `at`.
     pub(crate) fn probe_no_sooner(&mut self, at: Time) {
         self.next_probe = self.next_probe.max(at);
     }
 
-    /// A probe is wanted at this very time, whatever was sent before.
+    /// Probes at this very time, whatever was sent before.
     pub(crate) fn probe_at(&mut self, now: Time) {
         self.next_probe = self.next_probe.min(now);
     }
 
-    /// The node itself ran late: the answers may be waiting in its own queues.
+    /// The node itself ran late: the answers may be waiting in its own queues. Extends the timeouts.
     pub(crate) fn extend(&mut self, late: Duration) {
         for probe in self.outstanding.iter_mut().filter(|probe| !probe.missed) {
             probe.deadline += late;
         }
     }
 
-    /// The node itself was away (stopped, starved): what it missed says nothing about the link. A fresh round comes first.
+    /// The node itself was suspended or starved. Its misses say nothing about the link, so it probes afresh.
     pub(crate) fn forgive(&mut self, now: Time) {
         self.outstanding.clear();
         self.run = 0;

@@ -11,14 +11,14 @@ use crate::membership::tuning::links::Tuning;
 use crate::record::{Direction, LinkState, ShortRun};
 use crate::wire::NodeId;
 
-/// How a link stands.
+/// The state of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// In use. Listed from `listed_from` on: a link that flaps must hold first.
     Live { listed_from: Time },
-    /// Judged down; its connection is kept until then.
+    /// It was judged down. Its connection is kept until then.
     Parked { until: Time },
-    /// Its connection lost a collision with another one, which must come before then.
+    /// Its connection lost a collision. The winning connection must arrive before then.
     Orphaned { until: Time },
 }
 
@@ -33,23 +33,23 @@ pub(in crate::membership) struct Link {
     /// The dialer's counter: orders connections in one direction.
     pub(super) counter: u64,
     pub(super) phase: Phase,
-    /// The peer has shown that the link stands at its end as well.
+    /// The peer has shown that it also lists the link.
     pub(super) confirmed: bool,
     pub(super) listed: bool,
     pub(super) since: Time,
-    /// When its connection took its place.
+    /// When the link got its present connection.
     pub(super) adopted: Time,
-    /// Where the peer sees us.
+    /// Our address as the peer sees it.
     pub(super) observed: SocketAddr,
     pub(super) detector: Detector,
     /// This end could do without the link.
     pub(super) superfluous: bool,
-    /// So could the peer.
+    /// The peer could also do without the link.
     pub(super) superfluous_to_peer: bool,
     /// Published as suspect.
     pub(super) suspect: bool,
     pub(super) last_suspected: Option<Time>,
-    /// Another neighbour of the peer suspects or lost its own link, since then.
+    /// When another neighbour of the peer last reported a suspicion or a loss.
     pub(super) last_reported: Option<Time>,
 }
 
@@ -70,17 +70,17 @@ impl Link {
         self.remote
     }
 
-    /// Where the peer sees us.
+    /// Our address as the peer sees it.
     pub(in crate::membership) fn observed(&self) -> SocketAddr {
         self.observed
     }
 
-    /// Since when the link stands without an interruption.
+    /// Since when the link has been up without an interruption.
     pub(in crate::membership) fn since(&self) -> Time {
         self.since
     }
 
-    /// When its present connection took its place.
+    /// When the link got its present connection.
     pub(in crate::membership) fn adopted(&self) -> Time {
         self.adopted
     }
@@ -100,7 +100,7 @@ impl Link {
         self.listed
     }
 
-    /// Whether the peer has shown that the link stands at its end as well.
+    /// Whether the peer has shown that the link exists at its end as well.
     pub(in crate::membership) fn is_confirmed(&self) -> bool {
         self.confirmed
     }
@@ -124,22 +124,22 @@ impl Link {
         self.detector.rtt()
     }
 
-    /// The smoothed round-trip time in µs, where there is one.
+    /// The smoothed round-trip time in µs, if there is one.
     pub(in crate::membership) fn rtt_us(&self) -> Option<u32> {
         self.rtt().map(|rtt| rtt.smoothed_us)
     }
 
-    /// The share of lost exchanges that enough of them have shown, in 1/250.
+    /// The loss in 1/250, once enough exchanges have shown it.
     pub(in crate::membership) fn known_loss_250(&self, tuning: &Tuning) -> u8 {
         self.detector.known_loss_250(tuning)
     }
 
-    /// Whether the loss moved from `told` by more than `by`, both in 1/250, and chance does not explain it.
+    /// Whether the loss differs from `told` by more than `by`, both in 1/250, beyond random variation.
     pub(in crate::membership) fn loss_moved(&self, tuning: &Tuning, told: u8, by: u32) -> bool {
         self.detector.loss_moved(tuning, told, by)
     }
 
-    /// Whether an exchange was lost lately.
+    /// Whether an exchange was lost recently.
     pub(in crate::membership) fn has_lost(&self, tuning: &Tuning) -> bool {
         self.detector.loss_250(tuning) > 0
     }
@@ -148,7 +148,7 @@ impl Link {
         self.run_id
     }
 
-    /// What our record says of the link.
+    /// The state of the link as our record lists it.
     pub(in crate::membership) fn state(&self, tuning: &Tuning, now: Time) -> LinkState {
         let rtt = self.rtt();
         LinkState {
@@ -162,7 +162,7 @@ impl Link {
         }
     }
 
-    /// When the link has something to do. `hold` tells until when it must not be listed; it is asked only where that matters.
+    /// When the link has something to do. `hold` tells until when it must not be listed; it is called only if that matters.
     pub(super) fn deadline(&self, hold: impl FnOnce() -> Option<Time>) -> Time {
         let phase = match self.phase {
             Phase::Live { .. } => self.listing_due(hold),
@@ -174,7 +174,7 @@ impl Link {
         first.unwrap_or(Time::MAX)
     }
 
-    /// When the link may be listed, where it stands and is not.
+    /// When the link may be listed, if it is live and not listed yet.
     pub(super) fn listing_due(&self, hold: impl FnOnce() -> Option<Time>) -> Option<Time> {
         match self.phase {
             Phase::Live { listed_from } if self.confirmed && !self.listed => {
@@ -184,7 +184,7 @@ impl Link {
         }
     }
 
-    /// Marks the link as suspect, unless that is known; tells whether it did.
+    /// Marks the link as suspect, unless it is already. Returns whether it did.
     pub(super) fn suspect(&mut self, tuning: &Tuning, now: Time) -> bool {
         let within = |at: Option<Time>, time| at.is_some_and(|at| now.saturating_sub(at) < time);
         let is_known = within(self.last_suspected, tuning.suspect_every)

@@ -1,18 +1,18 @@
 //! How many misses in a row does the loss of a link explain?
 //!
-//! What was measured of a link is a sample: with `l` of `n` exchanges lost, the share that the link loses is only known as
-//! a distribution, Beta(a + l, b + n - l), and the probability of `k` more losses in a row is the mean of the share's k-th
-//! power: the product of (a + l + i) / (a + b + n + i) for i from 0 to k - 1. So a link that has shown little, or whose
-//! sample was lucky, gets more patience than its measured loss alone would give it. Two samples are taken, the last 200
-//! exchanges for precision and the last 32 to follow a change, and the more patient verdict counts.
+//! The measured loss of a link is a sample. With `l` of `n` exchanges lost, the link's true loss is only known as a distribution,
+//! Beta(a + l, b + n - l). The probability of `k` more losses in a row is the mean of its k-th power: the product of (a + l + i)
+//! / (a + b + n + i) for i from 0 to k - 1. So a link with few exchanges or a lucky sample gets more patience than its measured
+//! loss alone would give it. Two samples are taken: the last 200 exchanges for precision, and the last 32 to follow a change. The
+//! more patient verdict counts.
 //!
-//! In simulation, two to four runs of misses in a million were judged wrongly, at any steady loss from 10 to 50 % of
-//! exchanges; where a clean link begins to lose 36 % from one moment to the next, one in sixteen is dropped once
-//! while this is learned. Losses are taken for independent.
+//! In simulation, two to four runs of misses in a million were judged wrongly, at any steady loss from 10 to 50 % of exchanges.
+//! If a clean link suddenly begins to lose 36 %, one in sixteen is dropped once while this is learned. Losses are assumed to be
+//! independent.
 
 use crate::membership::tuning::links::Tuning;
 
-/// The bits of [`Outcomes`]: structure. No sample is larger.
+/// The bits of [`Outcomes`]. No sample is larger.
 const MOST_KEPT: u32 = 256;
 
 /// The samples must fit each other and [`Outcomes`].
@@ -32,7 +32,7 @@ const _: () = {
     );
 };
 
-/// So many of the last exchanges, and the weight of what was believed before them.
+/// A sample: the number of last exchanges in it, and the weight of the prior belief.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sample {
     pub(super) size: u32,
@@ -55,7 +55,7 @@ impl Tuning {
     }
 }
 
-/// The outcomes of the last exchanges, newest in the lowest bit; a one is a loss.
+/// The outcomes of the last exchanges, newest in the lowest bit. A one is a loss.
 #[derive(Debug, Default)]
 pub(super) struct Outcomes {
     older: u128,
@@ -70,7 +70,7 @@ impl Outcomes {
         self.len = (self.len + 1).min(MOST_KEPT);
     }
 
-    /// How many of the last `size` were lost, and how many there are.
+    /// How many of the last `size` exchanges were lost, and how many there are.
     pub(super) fn last(&self, size: u32) -> (u32, u32) {
         let mask = |bits: u32| match bits {
             0 => 0,
@@ -83,13 +83,14 @@ impl Outcomes {
 
     pub(super) fn share(&self, tuning: &Tuning) -> f64 {
         let (lost, of) = self.last(tuning.long_sample);
-        // A young link has not shown much yet: two misses of three are no loss of two thirds.
+        // A young link has shown little: two misses of three do not prove a loss of two thirds.
         f64::from(lost) / f64::from(of.max(tuning.least_shown))
     }
 }
 
 impl Sample {
-    /// How many misses in a row a link with so many losses of so many exchanges explains with no more than this probability.
+    /// The number of consecutive misses that the link's loss explains with no more than this probability, given its losses so
+    /// far.
     pub(super) fn misses_needed(self, tuning: &Tuning, lost: f64, of: f64, unlikely: f64) -> u32 {
         let (mut probability, mut misses) = (1.0, 0);
         while probability > unlikely && misses < tuning.most_misses {

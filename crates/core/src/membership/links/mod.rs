@@ -1,4 +1,4 @@
-//! The links of this node: at most one a peer, while they stand.
+//! The links of this node: at most one to each peer.
 //!
 //! This owner knows the connections behind the links ([`collision`] decides which of two carries a link), whether each link is alive
 //! ([`detector`], with `loss` and [`rtt`]), and how long a flapping link must hold ([`damping`]). It knows neither records nor the
@@ -30,33 +30,33 @@ use detector::Detector;
 pub(super) use link::Link;
 use link::Phase;
 
-/// What happened to a link.
+/// An event of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LinkEvent {
-    /// It stands, and is listed from now on.
+    /// The link is up and is listed from now on.
     Listed,
-    /// It misses answers, and others should know.
+    /// Answers are missing, and the other nodes should know.
     Suspected,
     /// A suspicion that was published is over.
     Cleared,
-    /// It was judged down, and answers again: it may be restored.
+    /// It was judged down and answers again: it may be restored.
     Revived,
-    /// It was judged down. It had been listed or not.
+    /// It was judged down, whether it had been listed or not.
     Lost { was_listed: bool },
-    /// It did not come back while its connection was kept.
+    /// It did not recover while its connection was kept.
     Dead(ConnId),
-    /// The connection that won over its own did not come.
+    /// The connection that won the collision did not arrive.
     Abandoned,
 }
 
-/// What became of a link that has a new connection.
+/// The result of giving a link a new connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Adopted {
-    /// The connection took the place of another one; the link stays listed.
+    /// The connection replaced another one; the link stays listed.
     pub(super) replaced: bool,
-    /// That other one was to another run of the peer.
+    /// The replaced connection was to another run of the peer.
     pub(super) new_run: bool,
-    /// The link stands at both ends.
+    /// The link exists at both ends.
     pub(super) confirmed: bool,
 }
 
@@ -67,7 +67,7 @@ pub(super) struct Links {
     tuning: Arc<Tuning>,
     probe_interval: Duration,
     links: Peers<Link>,
-    /// Whose each connection is, those that lost a collision among them.
+    /// The peer of each connection, including connections that lost a collision.
     conns: BTreeMap<ConnId, NodeId>,
     collisions: Collisions,
     damping: Damping,
@@ -77,7 +77,7 @@ pub(super) struct Links {
     due: Option<Time>,
 }
 
-/// A link that is being changed. While it exists nobody can ask for the deadline, and from then on the deadline is computed anew.
+/// A link that is being changed. While it exists, nobody can ask for the deadline; afterwards the deadline is computed anew.
 pub(super) struct Edit<'a> {
     link: &'a mut Link,
     tuning: &'a LinksTuning,
@@ -134,7 +134,7 @@ impl Links {
         self.links.len()
     }
 
-    /// Links that count towards the degree: those in use, and those whose next connection is about to come.
+    /// The links that count towards the degree: those in use, and those whose next connection is about to arrive.
     pub(super) fn degree(&self) -> usize {
         self.iter().filter(|link| !link.is_parked()).count()
     }
@@ -145,12 +145,12 @@ impl Links {
         live.filter(|link| link.is_dialed()).count()
     }
 
-    /// Whose connection this is, one that lost a collision or not.
+    /// The peer of this connection, even if the connection lost a collision.
     pub(super) fn owner(&self, conn: ConnId) -> Option<NodeId> {
         self.conns.get(&conn).copied()
     }
 
-    /// Whether an exchange was lost lately on any link.
+    /// Whether any link lost an exchange recently.
     pub(super) fn have_lost(&self) -> bool {
         self.iter().any(|link| link.has_lost(&self.tuning.links))
     }
@@ -162,12 +162,12 @@ impl Links {
         (link.conn == conn).then_some(peer)
     }
 
-    /// The owners of all connections: a peer with two connections comes twice.
+    /// The peers of all connections: a peer with two connections appears twice.
     pub(super) fn connected(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.conns.values().copied()
     }
 
-    /// What our record says of the links.
+    /// The states of the links as our record lists them.
     pub(super) fn states(&self, now: Time) -> Vec<LinkState> {
         let tuning = &self.tuning.links;
         self.listed().map(|link| link.state(tuning, now)).collect()
@@ -193,7 +193,7 @@ impl Links {
         links.map(move |link| Edit { link, tuning })
     }
 
-    /// All links are to be looked at, whether one was changed or not.
+    /// Makes all links be looked at, whether one was changed or not.
     pub(super) fn touch(&mut self) {
         self.touched = true;
     }
@@ -203,7 +203,7 @@ impl Links {
         self.touched || self.due.is_some_and(|due| due <= now)
     }
 
-    /// Ends the look at all links; tells whether there was a reason for one.
+    /// Ends the look at all links. Returns whether there was a reason for one.
     pub(super) fn end_look(&mut self) -> bool {
         let touched = std::mem::take(&mut self.touched);
         if touched {
@@ -221,12 +221,12 @@ impl Links {
         })
     }
 
-    /// When a collision is to be looked at.
+    /// When a collision must be looked at.
     pub(super) fn collision_deadline(&self) -> Option<Time> {
         self.collisions.deadline()
     }
 
-    /// The links that have something to do now: by themselves, or since `also` says so, which tells it of each link in turn.
+    /// The links that have something to do now. `also` may add a link; it is called for each one in turn.
     pub(super) fn due(
         &self,
         now: Time,
@@ -239,7 +239,7 @@ impl Links {
             .collect()
     }
 
-    /// Makes the connection the link to its peer, in place of whatever was.
+    /// Makes the connection the link to its peer, in place of any earlier one.
     pub(super) fn adopt(&mut self, now: Time, new: &Connected) -> Adopted {
         let peer = new.peer;
         self.due = None;
@@ -264,7 +264,7 @@ impl Links {
         } else {
             self.damping.hold(&self.tuning.links, now, peer, run_id)
         };
-        // A dialer has our Hello once it sends something more; until then it may still abandon the dial.
+        // A dialer has our Hello once it sends something more. Until then it may still abandon the dial.
         let confirmed = direction == Direction::Dialer || replaced;
         let link = Link {
             peer,
@@ -297,13 +297,13 @@ impl Links {
         }
     }
 
-    /// Begins to watch a new connection; what was learned on the one that it replaces still holds.
+    /// Begins to watch a new connection. The loss measured on the replaced one still holds.
     fn watch(&self, now: Time, new: &Connected, old: Option<Detector>) -> Detector {
         let (interval, tuning) = (self.pace(), &self.tuning.links);
         let leads = self.me.leads(&new.peer);
         let mut detector = Detector::new(tuning, now, leads, interval, new.rtt_us);
         if new.dial.is_some() {
-            // The first word, whoever probes from then on: it measures the link, and tells the listener that it stands.
+            // The first message on the link: it measures the link, and tells the listener that the link exists.
             detector.probe_at(now);
         } else {
             detector.probe_no_sooner(now + interval / tuning.early_part);
@@ -314,8 +314,8 @@ impl Links {
         detector
     }
 
-    /// The peer said something on a connection that it dialed, so it has our Hello: the link stands at both ends. Tells whether that is
-    /// new.
+    /// The peer sent something on a connection that it dialed, so it has our Hello: the link exists at both ends. Returns whether
+    /// that is new.
     pub(super) fn confirm(&mut self, peer: &NodeId) -> bool {
         if self.get(peer).is_none_or(|link| link.confirmed) {
             return false;
@@ -330,7 +330,7 @@ impl Links {
         self.links.remove(peer)
     }
 
-    /// A connection is closed from our side: forgets it, and tells whether it carried the link to that peer.
+    /// Forgets a connection that we close. Returns whether it carried the link to that peer.
     pub(super) fn close(&mut self, peer: &NodeId, conn: ConnId) -> bool {
         self.conns.remove(&conn);
         self.get(peer).is_some_and(|link| link.conn == conn)
@@ -341,7 +341,7 @@ impl Links {
         self.damping.note_loss(now, peer, run_id);
     }
 
-    /// Lists a link that stands, unless it must hold; tells whether it did.
+    /// Lists a live link, unless it must hold. Returns whether it did.
     pub(super) fn list_if_due(&mut self, now: Time, peer: &NodeId, hold: Option<Time>) -> bool {
         let due = self.get(peer).and_then(|link| link.listing_due(|| hold));
         if due.is_none_or(|due| due > now) {
@@ -351,7 +351,7 @@ impl Links {
         link.is_some_and(|mut link| !std::mem::replace(&mut link.listed, true))
     }
 
-    /// A link that was judged down answers: it is in use again.
+    /// A link that was judged down answers: puts it into use again.
     pub(super) fn restore(&mut self, now: Time, peer: &NodeId) {
         let Some(run_id) = self.get(peer).map(|link| link.run_id) else {
             return;
@@ -384,7 +384,7 @@ impl Links {
         }
     }
 
-    /// Marks the links that this node could do without; tells which marks changed.
+    /// Marks the links that this node could do without. Returns the marks that changed.
     pub(super) fn mark(&mut self, superfluous: &BTreeSet<NodeId>) -> Vec<(NodeId, bool)> {
         let marks = self
             .iter()
@@ -399,7 +399,7 @@ impl Links {
         changed
     }
 
-    /// The peer could do without the link, or not any more; tells whether that is new.
+    /// Notes whether the peer could do without the link. Returns whether that is new.
     pub(super) fn mark_by_peer(&mut self, peer: &NodeId, superfluous: bool) -> bool {
         let link = self.edit(peer);
         link.is_some_and(|mut link| {
@@ -414,7 +414,7 @@ impl Links {
         }
     }
 
-    /// This node was away (stopped, starved, asleep): nothing that was pending counts against anybody.
+    /// This node was stopped, starved or asleep: nothing that was pending counts against any peer.
     pub(super) fn forgive(&mut self, now: Time) {
         for mut link in self.edit_all() {
             link.detector.forgive(now);

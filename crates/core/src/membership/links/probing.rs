@@ -12,7 +12,7 @@ use crate::record::Record;
 use crate::wire::{Answer, NodeId, Probe, ShortId, ViewDigest};
 
 impl Links {
-    /// A probe came.
+    /// Handles a probe.
     pub(in crate::membership) fn handle_probe(
         &mut self,
         now: Time,
@@ -35,7 +35,7 @@ impl Links {
         changed.then(|| revived(&mut link, was)).flatten()
     }
 
-    /// An answer came; with the path's share of the time in µs, where it could be told.
+    /// Handles an answer, with the path's share of the time in µs, if it is known.
     pub(in crate::membership) fn handle_answer(
         &mut self,
         now: Time,
@@ -50,7 +50,7 @@ impl Links {
         changed.then(|| revived(&mut link, was)).flatten()
     }
 
-    /// An ICMP hint: nobody listens where the peer was. It may be restarting this very moment, or has just moved.
+    /// Handles an ICMP hint: nobody listens at the peer's address. The peer may be restarting now, or has just moved.
     pub(in crate::membership) fn handle_unreachable(
         &mut self,
         now: Time,
@@ -68,7 +68,7 @@ impl Links {
         pace.probe_interval(self.probe_interval, self.links.len())
     }
 
-    /// Where one probe is due, those that are due soon go with it: a wake-up of the processor costs more than a probe.
+    /// If one probe is due, the probes that are due soon go with it: a wake-up of the processor costs more than a probe.
     pub(in crate::membership) fn align_probes(&mut self, now: Time) {
         let slack = self.pace() / self.tuning.links.align_part;
         if self.iter().any(|link| link.detector.is_due(now)) {
@@ -124,10 +124,10 @@ impl Links {
         }
     }
 
-    /// Marks a link as suspect, unless that is known or means little; tells whether it did.
+    /// Marks a link as suspect, unless that is known or means little. Returns whether it did.
     fn suspect(&mut self, now: Time, peer: &NodeId) -> bool {
-        // Where several links miss answers at once, the fault is more likely here than at each of the peers, and a node that is
-        // starved must not make the others work even more. Verdicts don't depend on suspicions; they only come a little later.
+        // If several links miss answers at once, the fault is more likely here than at each of the peers, and a starved node must
+        // not make the others work even more. Verdicts don't depend on suspicions; they only come a little later.
         let missing = self.listed().filter(|link| link.is_missing()).count();
         if missing > 1 + self.links.len() / self.tuning.links.missing_part {
             return false;
@@ -139,9 +139,9 @@ impl Links {
         })
     }
 
-    /// Whether a link that has lost next to nothing so far will go on like that. Where it is young and two others lose more, it will be
-    /// like those. (A thousand nodes that lose one exchange in ten told of 337 suspicions from their eighth second to the eightieth
-    /// without this rule, and of 22 with it.)
+    /// Whether a link with next to no loss so far is likely to stay so. If it is young and two other links lose more, it will
+    /// probably lose as much as they do. (A thousand nodes with 10 % loss published 337 suspicions from their eighth second to
+    /// the eightieth without this rule, and 22 with it.)
     fn may_lose_little(&self, peer: &NodeId) -> bool {
         let tuning = &self.tuning.links;
         let is_old = |link: &Link| !link.detector.is_young(tuning);
@@ -149,8 +149,8 @@ impl Links {
         self.get(peer).is_some_and(is_old) || lossy.count() < tuning.lossy_links
     }
 
-    /// A node's next record came: a link to a peer that the node suspects or has lost by it is probed at once. `lists` tells whether
-    /// the peer's own record lists the node.
+    /// Handles a node's next record: a link to a peer is probed at once if the record shows that the node suspects or has lost
+    /// that peer. `lists` tells whether the peer's own record lists the node.
     pub(in crate::membership) fn hear_of_links(
         &mut self,
         now: Time,
@@ -169,7 +169,7 @@ impl Links {
             link.last_reported = Some(now);
             let tuning = link.tuning;
             link.detector.probe_now(tuning, now);
-            // Only a node that the peer listed as well has lost it.
+            // The node can only have lost the peer if the peer listed it as well.
             let is_lost = after.link_to(&peer.abbreviated()).is_none();
             if is_lost && same_run && lists(&peer) {
                 link.detector.handle_confirmation(id.abbreviated());
@@ -178,7 +178,7 @@ impl Links {
     }
 }
 
-/// What it means that the verdict on a link is "alive" again.
+/// The event for a link whose verdict is "alive" again.
 fn revived(link: &mut Link, was: Verdict) -> Option<LinkEvent> {
     let was_published = std::mem::take(&mut link.suspect);
     match was {
@@ -188,7 +188,7 @@ fn revived(link: &mut Link, was: Verdict) -> Option<LinkEvent> {
     }
 }
 
-/// Whether a node suspects or has lost its link to a peer by its next record.
+/// Whether a node's next record shows its link to a peer as suspect or lost.
 fn is_worse(before: &Record, after: &Record, peer: &ShortId) -> bool {
     let Some(was) = before.link_to(peer) else {
         return false;

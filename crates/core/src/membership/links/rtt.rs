@@ -1,7 +1,7 @@
 //! How long is the path of a connection?
 //!
-//! The round-trip time is smoothed as in RFC 6298, section 2, but with a gain that falls from 1/8 to 1/32 as samples come in: it is
-//! shown to people, and the jitter of a path should not move it. A path that changes is noticed by itself.
+//! The round-trip time is smoothed as in RFC 6298, section 2, but with a gain that falls from 1/8 to 1/32 as samples come in.
+//! People read it, so the jitter of a path should not move it. A change of the path is detected separately.
 
 use crate::membership::Time;
 use crate::membership::tuning::links::Tuning;
@@ -26,7 +26,7 @@ pub(crate) struct Rtt {
     pub smoothed_us: u32,
     /// Mean deviation, in µs.
     pub jitter_us: u32,
-    /// The least ever measured on this connection, in µs.
+    /// The lowest sample of this connection, in µs.
     pub min_us: u32,
     /// The last sample, in µs.
     pub last_us: u32,
@@ -37,8 +37,7 @@ pub(crate) struct Rtt {
 }
 
 impl Rtt {
-    /// Whether a sample says that this is no longer the path's time: it differs by more than four mean deviations, a
-    /// fifth, and 0.3 ms.
+    /// Whether a sample no longer fits the path's time: it differs by more than four mean deviations, a fifth, and 0.3 ms.
     fn is_far_off(&self, tuning: &Tuning, us: u32) -> bool {
         let off = self.smoothed_us.abs_diff(us);
         !self.provisional
@@ -58,7 +57,7 @@ pub(super) struct Path {
 }
 
 impl Path {
-    /// The handshake's time stands in until there is a sample.
+    /// The round-trip time of the handshake is used until there is a sample.
     pub(super) fn new(now: Time, handshake_rtt_us: Option<u32>) -> Self {
         let rtt = handshake_rtt_us.map(|us| Rtt {
             smoothed_us: us,
@@ -79,8 +78,8 @@ impl Path {
         self.rtt
     }
 
-    /// Takes a sample in. The path may have become another one: samples far off are held back until three in a row, the last
-    /// two asked for at once, agree that it has; then they alone count. Tells whether another exchange is wanted soon.
+    /// Takes a sample in. Samples far off are held back, as the path may have changed. The change is accepted when three in a row
+    /// agree, the last two of them requested at once; then only these count. Returns whether another exchange is needed soon.
     pub(super) fn sample(&mut self, tuning: &Tuning, now: Time, us: u32) -> bool {
         let Some(old) = self.rtt.filter(|old| old.is_far_off(tuning, us)) else {
             for held in std::mem::take(&mut self.strays) {
@@ -111,7 +110,7 @@ impl Path {
             provisional: false,
         });
         self.samples = tuning.first_samples;
-        // The other end is waiting for the word.
+        // The other end learns the new time from the next probe.
         true
     }
 
@@ -142,7 +141,7 @@ impl Path {
         });
     }
 
-    /// Takes over what the other end measured.
+    /// Adopts the round-trip time that the other end measured.
     pub(super) fn adopt(&mut self, tuning: &Tuning, now: Time, us: u32) {
         let old = self.rtt;
         self.rtt = Some(Rtt {
@@ -164,7 +163,7 @@ impl Path {
     }
 }
 
-/// `old` moved towards `new` by one part in `parts`.
+/// Moves `old` towards `new` by one part in `parts`.
 fn weigh(old: u32, new: u32, parts: u32) -> u32 {
     u32::try_from((u64::from(old) * u64::from(parts - 1) + u64::from(new)) / u64::from(parts))
         .expect("between two u32")

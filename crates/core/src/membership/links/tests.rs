@@ -1,4 +1,4 @@
-//! The owner of links by itself, through its own interface.
+//! The owner of the links alone, through its own interface.
 
 use super::*;
 use crate::membership::interface::{Action, Closed};
@@ -68,7 +68,7 @@ fn next_probe(links: &mut Links, peer: &NodeId) -> (Time, u32) {
     (now, probe.seq)
 }
 
-/// A link that answered for half a minute, and then no more, until it was judged down.
+/// A link that answered for half a minute and then fell silent until it was judged down.
 fn parked(peer: NodeId) -> (Links, Time) {
     let mut links = linked(peer);
     assert_eq!(run(&mut links, ms(30_000), &peer, true), None);
@@ -175,7 +175,7 @@ fn a_link_that_was_lost_three_times_is_held() {
     assert!(!links.list_if_due(ms(5999), &peer, None));
     assert!(links.list_if_due(ms(6000), &peer, None));
 
-    // A connection that takes the place of a listed one is no reason to hold it.
+    // A connection that replaces a listed one is no reason to hold the link.
     let adopted = links.adopt(ms(7000), &connected(3, peer, RUN, true));
     assert!(adopted.replaced);
     assert!(links.get(&peer).is_some_and(Link::is_listed));
@@ -311,7 +311,7 @@ fn a_link_is_suspected_by_others_word_only_after_a_probe() {
     assert_eq!(links.deadline(no_hold), now, "it is probed at once");
 }
 
-/// What changes links, each with the links as they are before.
+/// Changes to links, each with the links as they are before.
 type Change = (&'static str, fn(&mut Links, Time));
 
 const CHANGES: [Change; 13] = [

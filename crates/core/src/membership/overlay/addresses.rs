@@ -1,8 +1,8 @@
-//! Where nodes can be dialed: what their records say, and what the candidates remember beside that.
+//! The addresses at which nodes can be dialed: those in their records, and those that only the candidates remember.
 //!
-//! Of a node that is up the record is at hand, so the candidates remember it only where they know more: an address that worked and is not the
-//! first one published, one that failed, one that was published before. What they would remember of the others is made from the record
-//! when it is needed: when the node goes down, and when memory is written.
+//! The record of a node that is up is at hand. The candidates remember such a node only if they know more: an address that worked
+//! and is not the first one published, one that failed, or one that was published before. For the other nodes that are up, the
+//! entry is made from the record when it is needed: when the node goes down, and when memory is written.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -32,7 +32,7 @@ fn published_in(entry: Entry<'_>) -> Vec<SocketAddr> {
 }
 
 impl Overlay {
-    /// What is remembered of nodes, to be kept on disk; of too many, those seen last.
+    /// The remembered nodes, to be kept on disk. If there are too many, those seen last.
     pub(in crate::membership) fn remembered(&self, view: &View) -> BTreeMap<NodeId, Remembered> {
         let mut all = self.candidates.nodes().clone();
         for (index, entry) in view.nodes_up() {
@@ -59,7 +59,7 @@ impl Overlay {
         all
     }
 
-    /// Where to dial a node that is up, or is remembered.
+    /// The address at which to dial a node that is up or remembered.
     pub(in crate::membership) fn address(&self, id: &NodeId, view: &View) -> Option<SocketAddr> {
         if let Some(node) = self.candidates.nodes().get(id) {
             return node.addrs.first().copied();
@@ -68,7 +68,7 @@ impl Overlay {
         published_in(entry).first().copied()
     }
 
-    /// Makes the candidates remember a node that is up: something is about to be noted that its record does not say.
+    /// Makes the candidates remember a node that is up, before something is noted that its record does not contain.
     pub(in crate::membership) fn keep(&mut self, id: NodeId, view: &View) {
         if self.candidates.nodes().contains_key(&id) || id == self.me {
             return;
@@ -79,7 +79,7 @@ impl Overlay {
         }
     }
 
-    /// Lets the candidates forget a node that is up, where they know no more than the record says.
+    /// Lets the candidates forget a node that is up, if they know no more than its record.
     pub(in crate::membership) fn let_go(&mut self, id: NodeId, view: &View) {
         if let Some(entry) = view.up_entry(&id) {
             let addrs = published_in(entry);
@@ -87,7 +87,7 @@ impl Overlay {
         }
     }
 
-    /// A node has a new record, in the place of the one before.
+    /// Handles a node's new record, which replaced an earlier one.
     pub(in crate::membership) fn remember(
         &mut self,
         now: Time,
@@ -120,7 +120,7 @@ impl Overlay {
         }
     }
 
-    /// A node came up, or went down: from then on the candidates have to know where it was.
+    /// A node came up, or went down: then the candidates must know its last addresses.
     pub(in crate::membership) fn remember_flip(&mut self, now: Time, index: Index, view: &View) {
         let entry = view.entry(index);
         let id = entry.record.id();
@@ -135,7 +135,7 @@ impl Overlay {
         }
     }
 
-    /// An address turned out to be our own: it is nobody else's. Returns whether it was a target.
+    /// An address turned out to be our own, so no other node has it. Returns whether it was a target.
     pub(in crate::membership) fn unlearn_own(&mut self, addr: SocketAddr, view: &View) -> bool {
         let claimed: Vec<NodeId> = view
             .records_up()
@@ -161,7 +161,7 @@ impl Overlay {
         self.let_go(id, view);
     }
 
-    /// A peer that publishes no address yet dialed from there: it dials from the port that it listens on.
+    /// A peer that publishes no address yet dialed us from `remote`. A node dials from the port that it listens on.
     pub(in crate::membership) fn dialed_from(&mut self, now: Time, id: NodeId, remote: SocketAddr) {
         let at = self.config.unix_ms(now);
         self.candidates.learn(id, &[remote], at, false);

@@ -1,14 +1,14 @@
-//! The candidates: configured targets and remembered nodes, with the addresses at which they might be.
+//! The candidates: configured targets and remembered nodes, with their possible addresses.
 //!
 //! A lost neighbour is redialed by its former neighbours at once and then after 1, 2 and 4 s. After that it is one of the missing
-//! candidates, from which a node draws every N seconds. N is the number of nodes that it can reach: so each part of a split
-//! network makes about one attempt a second, whatever its size, and halves find each other without a storm.
+//! candidates, from which a node draws every N seconds. N is the number of nodes that it can reach. So each part of a split
+//! network makes about one attempt a second, whatever its size, and the parts find each other without a storm.
 //!
-//! That has to hold from the first second on, also where all nodes started together and where the network was split a moment ago. So the
-//! time to the next draw is counted in turns. A node makes `1/N` turns a second while it reaches N nodes, and begins at a random place
-//! of its first turn.
+//! That must hold from the first second on, even if all nodes started together or the network has just been split. So the time to
+//! the next draw is counted in turns. A node makes `1/N` turns a second while it reaches N nodes, and begins at a random place of
+//! its first turn.
 //!
-//! Nothing is remembered of a node that is up and whose record says the same (`addresses`).
+//! Nothing is remembered of a node that is up if its record says the same (`addresses`).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,19 +23,19 @@ use crate::membership::interface::{Candidate, Remembered};
 use crate::membership::tuning::Tuning;
 use crate::wire::NodeId;
 
-/// The largest number of nodes remembered: a few hundred bytes each.
+/// The most nodes remembered. It bounds memory: each takes a few hundred bytes.
 pub const MAX_REMEMBERED: usize = 32_768;
-/// The largest number of addresses remembered for a node.
+/// The most addresses remembered for a node.
 pub(super) const MAX_ADDRS_REMEMBERED: usize = 4;
 
 #[derive(Debug)]
 struct Target {
     addr: SocketAddr,
-    /// Who answered there.
+    /// The node that answered there.
     id: Option<NodeId>,
     failing_since: Option<Time>,
     tries: u32,
-    /// It is this very node.
+    /// The address is our own.
     own: bool,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Candidates {
     tuning: Arc<Tuning>,
     targets: Vec<Target>,
     nodes: BTreeMap<NodeId, Remembered>,
-    /// The next attempts at neighbours that were lost: how many were made, and when the next one is due.
+    /// The next redial of each lost neighbour: the number of attempts made, and when the next one is due.
     redials: BTreeMap<NodeId, (u32, Time)>,
     wheel: Wheel,
     draws: u32,
@@ -54,15 +54,15 @@ pub(super) struct Candidates {
 /// When the next draw is due.
 #[derive(Debug, Default)]
 struct Wheel {
-    /// Turns until then, as they were; `None` before the first look.
+    /// Turns until the next draw, as of `since`; `None` before the first look.
     left: Option<f64>,
     since: Time,
-    /// How long a turn takes, in seconds: as many nodes as could be reached.
+    /// The length of a turn, in seconds: the number of nodes that could be reached.
     turn_s: f64,
 }
 
 impl Wheel {
-    /// Goes on by the time that passed, and from here at the pace of `up` nodes.
+    /// Advances by the time that passed, then continues at the pace of `up` nodes.
     fn go_on(&mut self, now: Time, up: usize, rng: &mut ChaCha8Rng) -> f64 {
         let turn_s = up.max(1) as f64;
         let turned = now.saturating_sub(self.since).as_secs_f64() / self.turn_s.max(1.0);
@@ -81,7 +81,7 @@ impl Wheel {
 
     fn due(&self) -> Time {
         let left = self.left.unwrap_or_default().max(0.0);
-        // Rounded up: who asks at that time finds it due.
+        // Rounded up, so that a check at that time finds the draw due.
         let wait_us = (left * self.turn_s * 1e6).ceil() as u64;
         self.since + Duration::from_micros(wait_us)
     }
@@ -120,7 +120,7 @@ impl Candidates {
         &self.nodes
     }
 
-    /// What a start dials at once: configured targets, and the nodes seen last, of each only so many.
+    /// The candidates that a start dials at once: configured targets and the nodes seen last, up to a limit each.
     pub(super) fn first_dials(&self) -> Vec<Candidate> {
         let mut known: Vec<_> = self.nodes.iter().filter(|(_, node)| !node.left).collect();
         known.sort_by_key(|(id, node)| (std::cmp::Reverse(node.last_seen_ms), **id));
@@ -150,7 +150,7 @@ impl Candidates {
         candidates
     }
 
-    /// Notes where a node that is, or was, up can be dialed.
+    /// Notes the addresses of a node that is, or was, up.
     pub(super) fn learn(&mut self, id: NodeId, addrs: &[SocketAddr], now_ms: u64, left: bool) {
         if !self.nodes.contains_key(&id) && self.nodes.len() >= MAX_REMEMBERED {
             let oldest = self
@@ -167,7 +167,7 @@ impl Candidates {
         node.last_seen_ms = node.last_seen_ms.max(now_ms);
         node.left = left;
         node.failures = 0;
-        // What was published comes behind what has worked; of that, only as much is kept as fits.
+        // Published addresses come after the one that worked, and only as many are kept as fit.
         let kept = node.addrs.iter().take(1).copied();
         let mut all: Vec<SocketAddr> = kept.chain(addrs.iter().copied()).collect();
         all.extend(node.addrs.iter().skip(1).copied());
@@ -179,7 +179,7 @@ impl Candidates {
         node.addrs = all;
     }
 
-    /// Forgets a node that is up, where nothing is remembered of it but the addresses that it publishes.
+    /// Forgets a node that is up, if nothing is remembered of it but its published addresses.
     pub(super) fn let_go(&mut self, id: &NodeId, published: &[SocketAddr]) {
         let plain = self.nodes.get(id).is_some_and(|node| {
             node.addrs == published && node.lost_at.is_none() && node.failures == 0 && !node.left
@@ -209,14 +209,14 @@ impl Candidates {
         }
     }
 
-    /// A dial failed. `other_key`: somebody else answered there, so the address is unlearned for the id it was dialed for.
+    /// A dial failed. `other_key`: another node answered there, so the address is removed from the id it was dialed for.
     pub(super) fn failed(&mut self, candidate: Candidate, now: Time, other_key: bool) {
         if let Some(node) = candidate.id.and_then(|id| self.nodes.get_mut(&id)) {
             node.failures = node.failures.saturating_add(1);
             if other_key {
                 node.addrs.retain(|addr| *addr != candidate.addr);
             } else if node.addrs.first() == Some(&candidate.addr) {
-                // The next try goes to another address, where there is one.
+                // The next attempt goes to another address, if there is one.
                 node.addrs.rotate_left(1);
             }
         }
@@ -233,7 +233,7 @@ impl Candidates {
         }
     }
 
-    /// The address turned out to be our own: it is no target. Returns whether it was one.
+    /// The address turned out to be our own, so it is no target. Returns whether it was one.
     pub(super) fn is_own(&mut self, addr: SocketAddr) -> bool {
         let mut was = false;
         for target in self
@@ -250,7 +250,7 @@ impl Candidates {
         was
     }
 
-    /// A neighbour was lost: redial it soon, and keep it in mind for an hour.
+    /// A neighbour was lost: redials it soon, and treats it as recently lost for an hour.
     pub(super) fn lost(&mut self, id: NodeId, now: Time) {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.lost_at = Some(now);
@@ -258,7 +258,7 @@ impl Candidates {
         self.redials.insert(id, (0, now));
     }
 
-    /// A node said that it leaves.
+    /// A node sent a leave message.
     pub(super) fn left(&mut self, id: &NodeId) {
         self.redials.remove(id);
         if let Some(node) = self.nodes.get_mut(id) {
@@ -267,8 +267,8 @@ impl Candidates {
         }
     }
 
-    /// The number of nodes that can be reached changed, and with it the pace of the draws: a node that was just cut off must
-    /// not wait as long as the network was large.
+    /// The number of nodes that can be reached changed, and with it the pace of the draws. A node that was just cut off must not
+    /// wait at the pace of the large network.
     pub(super) fn reach_changed(&mut self, now: Time, up: usize, rng: &mut ChaCha8Rng) {
         self.wheel.go_on(now, up, rng);
     }
@@ -280,7 +280,7 @@ impl Candidates {
         redial.map_or(draw, |redial| redial.min(draw))
     }
 
-    /// The candidates to dial now. `up` is the number of nodes that can be reached; `missing` tells whether a node is to be looked for.
+    /// The candidates to dial now. `up` is the number of nodes that can be reached. `missing` tells whether to look for a node.
     pub(super) fn poll(
         &mut self,
         now: Time,
@@ -311,7 +311,7 @@ impl Candidates {
             let Some(addr) = nodes.get(id).and_then(|node| node.addrs.first().copied()) else {
                 return false;
             };
-            // It may still be up by way of others, for the moment; the next attempt looks again.
+            // It may still be up through other nodes for the moment; the next attempt checks again.
             if missing(Some(*id), addr) {
                 candidates.push(Candidate {
                     id: Some(*id),
@@ -329,7 +329,7 @@ impl Candidates {
         candidates
     }
 
-    /// Draws one candidate of the targets and of the nodes that were lost lately, or of all other nodes that are remembered, in turn.
+    /// Draws one candidate. Draws alternate between the targets with the recently lost nodes, and all other remembered nodes.
     fn draw(
         &mut self,
         now: Time,
@@ -346,11 +346,11 @@ impl Candidates {
         } else {
             (rest, dear)
         };
-        // A list whose whole weight is small is skipped more often than not: what failed for long is tried at a tenth of the pace.
+        // A list with a small total weight is usually skipped: candidates that failed for long are tried at a tenth of the pace.
         weighted(&first, rng).or_else(|| weighted(&second, rng))
     }
 
-    /// The targets that are missing, with their weights.
+    /// The missing targets, with their weights.
     fn weigh_targets(
         &self,
         now: Time,
@@ -377,7 +377,7 @@ impl Candidates {
         weighed.collect()
     }
 
-    /// The nodes that are missing, with their weights: those lost lately, and the others.
+    /// The missing nodes, with their weights: those lost recently, and the others.
     fn weigh_nodes(
         &self,
         now: Time,
@@ -386,7 +386,7 @@ impl Candidates {
     ) -> (Vec<Weighed>, Vec<Weighed>) {
         let lost_lately = self.tuning.overlay.lost_lately;
         let (mut lost, mut rest) = (Vec::new(), Vec::new());
-        // Nodes that are up were seen last of all, and most of them are not remembered here.
+        // Nodes that are up have the latest sightings, and most of them are not remembered here.
         let there = |(id, node): &(&NodeId, &Remembered)| {
             let addr = node.addrs.first();
             addr.is_some_and(|&addr| !missing(Some(**id), addr))
@@ -423,7 +423,7 @@ impl Candidates {
     }
 }
 
-/// A pause that doubles with each time.
+/// A pause that doubles each time.
 pub(super) fn doubled(first: Duration, times: u32) -> Duration {
     first.saturating_mul(1 << times.min(30))
 }
@@ -431,7 +431,7 @@ pub(super) fn doubled(first: Duration, times: u32) -> Duration {
 /// A candidate and its weight.
 type Weighed = (Candidate, f64);
 
-/// Draws by weight; where the weights add up to less than one, the rest of the probability is for nothing.
+/// Draws by weight. If the weights add up to less than one, the remaining probability is for no candidate.
 fn weighted(candidates: &[Weighed], rng: &mut ChaCha8Rng) -> Option<Candidate> {
     let total: f64 = candidates.iter().map(|(_, weight)| weight).sum();
     let mut point = rng.random_range(0.0..total.max(1.0));

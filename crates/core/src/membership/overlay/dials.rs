@@ -1,4 +1,4 @@
-//! Dials: those under way, those in the queue, and the pauses after those that failed.
+//! Dials: those under way, those in the queue, and the pauses after failed ones.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -15,15 +15,15 @@ use crate::membership::tuning::Tuning;
 use crate::membership::view::{MAX_NODES, View};
 use crate::wire::{CloseCode, MAX_ALTERNATIVES, NodeId, dialable};
 
-/// Alternatives to a full node that are followed at a time.
+/// The most alternatives to a full node that are followed at a time.
 const MAX_FOLLOWED: usize = 8;
-/// The most dials that wait for their turn.
+/// The most dials in the queue.
 pub const MAX_QUEUE: usize = 256;
 /// A dial under way.
 #[derive(Debug)]
 struct Dialing {
     candidate: Candidate,
-    /// How many refusals led here.
+    /// How many refusals led to this dial.
     hops: u32,
     since: Time,
 }
@@ -35,7 +35,7 @@ pub(super) struct Dials {
     under_way: BTreeMap<DialId, Dialing>,
     queue: VecDeque<(Candidate, u32)>,
     counter: u64,
-    /// When a node may be dialed again as a neighbour, and how often that failed in a row.
+    /// When a node may be dialed again as a neighbour, and how many dials failed in a row.
     retries: BTreeMap<NodeId, (Time, u32)>,
 }
 
@@ -58,12 +58,12 @@ impl Dials {
         self.queue.len()
     }
 
-    /// Who is being dialed.
+    /// The candidates that are being dialed.
     pub(super) fn candidates(&self) -> impl Iterator<Item = Candidate> {
         self.under_way.values().map(|dialing| dialing.candidate)
     }
 
-    /// How many neighbours are being dialed or wait for it. Slow dials count only if the node is `patient`.
+    /// How many neighbours are being dialed or are queued. Slow dials count only if the node is `patient`.
     pub(super) fn pending(&self, now: Time, patient: bool) -> usize {
         let named = self.under_way.values();
         let named = named.filter(|dialing| dialing.candidate.id.is_some());
@@ -71,7 +71,7 @@ impl Dials {
         counted.count() + self.queue.len()
     }
 
-    /// Whether that node is being dialed, or waits for it.
+    /// Whether that node is being dialed, or is queued.
     pub(super) fn includes(&self, id: &NodeId) -> bool {
         let queued = self.queue.iter().map(|(candidate, _)| *candidate);
         let mut all = self.candidates().chain(queued);
@@ -106,13 +106,13 @@ impl Dials {
         slow_at.filter(|at| *at > now).min()
     }
 
-    /// Until when that node is not dialed as a neighbour, if a dial failed lately.
+    /// Until when that node is not dialed as a neighbour, if a dial failed recently.
     pub(super) fn rests_until(&self, now: Time, id: &NodeId) -> Option<Time> {
         let (at, _) = self.retries.get(id)?;
         (*at > now).then_some(*at)
     }
 
-    /// Does not dial that node as a neighbour for a while, which doubles each time.
+    /// Stops dialing that node as a neighbour for a pause, which doubles each time.
     pub(super) fn back_off(&mut self, now: Time, id: NodeId) {
         let failures = self.retries.get(&id).map_or(0, |(_, failures)| *failures);
         let tuning = &self.tuning.overlay;
@@ -124,7 +124,7 @@ impl Dials {
         }
     }
 
-    /// Forgets the failures of that node: it came into view, or its link had lasted.
+    /// Forgets the failed dials to that node: it came into view, or its link had lasted.
     pub(super) fn forgive(&mut self, id: &NodeId) {
         self.retries.remove(id);
     }
@@ -135,7 +135,7 @@ impl Dials {
         }
     }
 
-    /// Tries the nodes that a full one named instead.
+    /// Queues the nodes that a full one named instead of itself.
     fn follow(&mut self, alternatives: &[SocketAddr], over_loopback: bool) {
         for &addr in alternatives.iter().take(MAX_ALTERNATIVES) {
             let followed = self.queue.iter().filter(|(_, hops)| *hops > 0).count();
@@ -146,7 +146,7 @@ impl Dials {
         }
     }
 
-    /// A dial became a connection; returns where it went.
+    /// A dial became a connection. Returns the address dialed.
     pub(super) fn succeeded(&mut self, dial: DialId) -> Option<SocketAddr> {
         let dialing = self.under_way.remove(&dial)?;
         Some(dialing.candidate.addr)
@@ -154,7 +154,7 @@ impl Dials {
 }
 
 impl Overlay {
-    /// A dial became a connection; returns where it went.
+    /// A dial became a connection. Returns the address dialed.
     pub(in crate::membership) fn dial_succeeded(&mut self, dial: DialId) -> Option<SocketAddr> {
         self.dials.succeeded(dial)
     }
@@ -165,7 +165,7 @@ impl Overlay {
         let missing = |id: Option<NodeId>, addr: SocketAddr| {
             let mut live = links.iter().filter(|link| link.is_live());
             let linked = live.any(|link| link.remote() == addr || Some(link.peer()) == id);
-            // One that is up needs no finding; whether to link with it is the plan's to say.
+            // A node that is up need not be found; the plan decides whether to link with it.
             let up = || match id {
                 Some(id) => view.is_up(&id),
                 None => view
@@ -180,7 +180,7 @@ impl Overlay {
         }
     }
 
-    /// Starts the dials that wait for their turn. At the cap, they wait for a slot.
+    /// Starts the queued dials. At the cap, they wait for a slot.
     pub(super) fn start_dials(&mut self, seen: &Seen<'_>, out: &mut Out) {
         let now = seen.now;
         while self.dials.queued() > 0
@@ -244,7 +244,7 @@ impl Overlay {
                 return;
             }
             DialError::Refused(Some(CloseCode::Full), alternatives) => {
-                // Only the first refusal is followed: else a chain of refusals could lead a newcomer about for ever.
+                // Only the first refusal is followed. Otherwise a chain of refusals could send a newcomer around for ever.
                 if hops == 0 && seen.links.degree() == 0 {
                     let over_loopback = candidate.addr.ip().is_loopback();
                     self.dials.follow(alternatives, over_loopback);

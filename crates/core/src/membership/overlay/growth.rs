@@ -1,4 +1,4 @@
-//! How the network around this node grows and shrinks: what is made while it starts up would mostly be made anew.
+//! Tracks how the network around this node grows and shrinks. Most links made while it starts up would have to be made anew.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use crate::membership::view::{Flip, MAX_NODES};
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(super) struct Growth {
-    /// The most nodes that the last Hello spoke of.
+    /// The number of nodes that the last Hello reported, limited to `MAX_NODES`.
     heard_of: usize,
-    /// When a node last came into view, and since when they come without a pause.
+    /// When a node last came into view, and since when nodes come without a pause.
     grew: Time,
     grows_since: Time,
     /// When a good part of the network last went out of view.
@@ -25,12 +25,12 @@ impl Growth {
         self.heard_of = (known as usize).min(MAX_NODES);
     }
 
-    /// How many nodes will read our record: a newcomer has heard how many there are before it knows them.
+    /// How many nodes will read our record. A newcomer has heard how many nodes there are before it knows them.
     pub(super) fn readers(&self, up: usize) -> usize {
         up.max(self.heard_of / 2)
     }
 
-    /// Nodes came into view, and went; `up` are in view now.
+    /// Notes the nodes that came into view and those that went. `up` nodes are in view now.
     pub(super) fn note(&mut self, now: Time, flips: &[Flip], up: usize, all: &All) {
         if flips.iter().any(|flip| flip.up) {
             if now >= self.grew + all.pace.growing(up) {
@@ -44,26 +44,26 @@ impl Growth {
         }
     }
 
-    /// When the network will have grown no more for so long, or no longer counts as one that starts up.
+    /// When the network will have stopped growing for `calm`, or no longer counts as starting up.
     fn grown(&self, calm: Duration, tuning: &Tuning) -> Time {
         (self.grew + calm).min(self.grows_since + tuning.longest_growth)
     }
 
-    /// Until when the network seems to be starting up around us, if it does: nodes still come into view, and more than a handful. The shape
-    /// is made once they have come, since links made before would mostly be given up again.
+    /// Until when the network seems to be starting up around us. It does while nodes still come into view, and more than a
+    /// handful are there. The shape is made afterwards, since earlier links would mostly be given up again.
     pub(super) fn grows_until(&self, now: Time, up: usize, all: &All) -> Option<Time> {
         let until = self.grown(all.pace.growing(up), &all.overlay);
         (up > all.overlay.few_nodes && now < until).then_some(until)
     }
 
-    /// When the network will have made most of its links, if it grows no more.
+    /// When the network will have made most of its links, if it stops growing.
     pub(super) fn shaped(&self, up: usize, all: &All) -> Time {
         let tuning = &all.overlay;
         let calm = (all.pace.growing(up) + tuning.shaped_after).max(tuning.shaped);
         self.grown(calm, tuning)
     }
 
-    /// Until when no link is given up since a good part of the network is gone.
+    /// Until when no link is given up, after a good part of the network went out of view.
     pub(super) fn settles(&self, now: Time, tuning: &Tuning) -> Time {
         self.collapsed.map_or(now, |at| at + tuning.after_collapse)
     }

@@ -1,9 +1,10 @@
-//! Which nodes to link with, at which addresses, and the dials that this takes.
+//! Chooses the nodes to link with and the addresses to dial, and starts the dials.
 //!
-//! Up to [`full_mesh`](super::Config::full_mesh) nodes, every node links with every other. Above that a node keeps about
-//! [`degree_target`](super::Config::degree_target) links, counted both ways: to its two successors on a ring of hashed ids (`ring`), so
-//! that the network is connected for certain, and for the rest to random nodes (an expander) and near ones, in turn (`plan`). What is
-//! missing, and where it might be, is in [`candidates`]; what is under way, in `dials`; how the network grows, in `growth`.
+//! Up to [`full_mesh`](super::Config::full_mesh) nodes, every node links with every other. Above that, a node keeps about
+//! [`degree_target`](super::Config::degree_target) links, counted both ways (`plan`). It links to its two successors on a ring of
+//! hashed ids (`ring`), so that the network is certainly connected. The rest are, in turn, links to random nodes (an expander)
+//! and to near ones. Missing nodes and their addresses are in [`candidates`], the dials under way in `dials`, and the growth of
+//! the network in `growth`.
 //!
 //! This owner reads the view and the links, and changes neither: it returns a [`Plan`].
 
@@ -35,20 +36,20 @@ use ring::{Ring, SUCCESSORS};
 /// Slots below the cap that are kept for ring links.
 const RING_SLOTS: usize = 2 * SUCCESSORS;
 
-/// What a plan is made from.
+/// The input of a plan.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen<'a> {
     pub(super) now: Time,
     pub(super) view: &'a View,
     pub(super) links: &'a Links,
-    /// When our record told of a lost link last, or will.
+    /// When our record last published a lost link, or will.
     pub(super) last_loss: Option<Time>,
 }
 
-/// What a look at the neighbour set says, dials aside.
+/// The result of a look at the neighbour set, except the dials.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    /// The links that this node could do without, where that was looked at.
+    /// The links that this node could do without, if that was checked.
     pub(super) superfluous: Option<BTreeSet<NodeId>>,
     /// A link to give up now, since both ends could do without it.
     pub(super) give_up: Option<NodeId>,
@@ -77,9 +78,9 @@ pub(super) struct Overlay {
     dials: Dials,
     ring: Ring,
     growth: Growth,
-    /// Every node links with every other, for now.
+    /// Every node links with every other at present.
     full_mesh: bool,
-    /// The neighbour set must be looked at, at this time.
+    /// When the neighbour set must be looked at.
     plan_due: Option<Time>,
     /// No link is given up before.
     prune_due: Time,
@@ -115,7 +116,7 @@ impl Overlay {
         self.full_mesh
     }
 
-    /// How much there is in the tables: dials under way, dials that wait, nodes remembered.
+    /// The sizes of the tables: dials under way, dials in the queue, nodes remembered.
     pub(super) fn tables(&self) -> (usize, usize, usize) {
         let remembered = self.candidates.nodes().len();
         (self.dials.under_way(), self.dials.queued(), remembered)
@@ -126,17 +127,17 @@ impl Overlay {
         self.growth.hear(known);
     }
 
-    /// How many nodes will read our record, if so many are up.
+    /// How many nodes will read our record, if `up` nodes are up.
     pub(super) fn readers(&self, up: usize) -> usize {
         self.growth.readers(up)
     }
 
-    /// When the network will have made most of its links, if it grows no more.
+    /// When the network will have made most of its links, if it stops growing.
     pub(super) fn shaped(&self, up: usize) -> Time {
         self.growth.shaped(up, &self.tuning)
     }
 
-    /// Looks at the neighbour set soon: at once in a small network, a little later where a look is expensive.
+    /// Looks at the neighbour set soon: at once in a small network, a little later in a large one, where a look is expensive.
     pub(super) fn plan_soon(&mut self, now: Time, up: usize) {
         self.plan_by(now + self.tuning.pace.plan_wait(up));
     }
@@ -145,7 +146,7 @@ impl Overlay {
         self.plan_due = Some(self.plan_due.map_or(at, |due| due.min(at)));
     }
 
-    /// Nodes came into view, and went.
+    /// Handles the nodes that came into view and those that went.
     pub(super) fn handle_flips(
         &mut self,
         now: Time,
@@ -161,7 +162,7 @@ impl Overlay {
         for flip in flips {
             self.remember_flip(now, flip.index, view);
             if flip.up {
-                // What failed while it was away says nothing about now.
+                // Dials that failed while the node was away say nothing about now.
                 self.dials.forgive(&view.record_at(flip.index).id());
             }
         }
@@ -205,7 +206,7 @@ impl Overlay {
         links.degree() + new.count()
     }
 
-    /// Whether one more link fits under the cap, beside those being dialed from here.
+    /// Whether one more link fits under the cap, in addition to the dials under way.
     pub(super) fn has_slot_for(&self, peer: &NodeId, links: &Links) -> bool {
         self.slots_taken(links, Some(peer)) < self.config.degree_cap
     }
@@ -233,8 +234,8 @@ impl Overlay {
         self.start_dials(seen, out);
     }
 
-    /// The addresses that a refused peer may try instead, of nodes with few links. The order of the ring is as good as random, and the same for all
-    /// that ask: each peer begins at its own position, which spreads the load.
+    /// The addresses of nodes with few links, which a refused peer may try instead. The order of the ring is as good as random,
+    /// and the same for every peer that asks. Each peer begins at its own position, which spreads the load.
     pub(super) fn alternatives(&self, peer: &NodeId, view: &View) -> Vec<SocketAddr> {
         plan::alternatives(self.me, peer, view)
             .into_iter()

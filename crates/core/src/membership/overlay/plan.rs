@@ -1,4 +1,4 @@
-//! The plan: which nodes to link with, and which links to give up.
+//! The plan: the nodes to link with, and the links to give up.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::membership::view::{View, ring_position};
 use crate::wire::NodeId;
 
 impl Overlay {
-    /// Looks at the neighbour set, if that is due: queues the dials that are missing, and returns which links to give up.
+    /// Looks at the neighbour set, if that is due. Queues the missing dials, and returns the links to give up.
     pub(in crate::membership) fn plan(&mut self, seen: &Seen<'_>, rng: &mut ChaCha8Rng) -> Plan {
         let mut plan = Plan::default();
         if self.plan_due.is_none_or(|due| due > seen.now) {
@@ -79,8 +79,8 @@ impl Overlay {
         }
     }
 
-    /// Links with our successors on the ring. The next node stands in for a successor that may be dead: a dead one stays in view until all
-    /// its neighbours have reported it, and a network in which a third died would be without its ring for as long.
+    /// Adds links with our successors on the ring. The next node stands in for a successor that may be dead. A dead one stays in
+    /// view until all its neighbours have reported it. If a third of the network died, it would be without its ring until then.
     fn link_ring(&mut self, seen: &Seen<'_>) {
         let mut sound = 0;
         for id in self.ring.following() {
@@ -94,14 +94,14 @@ impl Overlay {
         }
     }
 
-    /// Possibly dead though still in view; asked only after a recent loss. No link is given up for as long, so no link that stands in for
-    /// another comes and goes.
+    /// Whether a node is possibly dead though still in view; asked only after a recent loss. No link is given up during that
+    /// time, so links that stand in for others don't come and go.
     fn is_doubtful(&self, seen: &Seen<'_>, id: &NodeId) -> bool {
         if !self.tuning.pace.is_after_loss(seen.now, seen.last_loss) {
             return false;
         }
         match seen.links.get(id) {
-            // It answers, whatever others report.
+            // It answers, whatever other nodes report.
             Some(link) if link.is_live() && !link.is_missing() => return false,
             Some(link) if link.is_parked() => return true,
             Some(_) | None => {}
@@ -111,11 +111,11 @@ impl Overlay {
             || is_disowned(seen.view, id)
     }
 
-    /// Links with random and near nodes until there are `least`, of which we dialed `dialed`.
+    /// Adds links with random and near nodes until there are `least`, of which we dialed `dialed`.
     fn fill(&mut self, seen: &Seen<'_>, least: usize, dialed: usize, rng: &mut ChaCha8Rng) {
         let patient = !self.tuning.pace.is_after_loss(seen.now, seen.last_loss);
         let (degree, pending) = (seen.links.degree(), self.dials.pending(seen.now, patient));
-        // Links that others dialed do not count towards the least of our own.
+        // Links that other nodes dialed do not count towards `dialed`.
         let own = dialed.saturating_sub(seen.links.dialed() + pending);
         let missing = least.saturating_sub(degree + pending).max(own);
         for nth in 0..missing {
@@ -180,7 +180,7 @@ impl Overlay {
         best.map(|(_, id)| id)
     }
 
-    /// Queues a dial of a node that is up, unless one is under way or failed lately.
+    /// Queues a dial of a node that is up, unless one is under way or failed recently.
     fn request_dial(&mut self, seen: &Seen<'_>, id: NodeId) {
         if let Some(at) = self.dials.rests_until(seen.now, &id) {
             self.plan_by(at);
@@ -191,8 +191,8 @@ impl Overlay {
         }
     }
 
-    /// Chooses the links that this node could do without, and one to give up that the other end could do without as well. The lower id
-    /// closes the link, so that the two ends never give up two links for one.
+    /// Chooses the links that this node could do without, and one of them to give up, if the other end could do without it as
+    /// well. The lower id closes the link, so the two ends never give up two links when one is enough.
     fn prune(&mut self, seen: &Seen<'_>, plan: &mut Plan) {
         let now = seen.now;
         let settled = self
@@ -237,8 +237,8 @@ impl Overlay {
         plan.superfluous = Some(superfluous);
     }
 
-    /// The links to give up first: to peers with many links, then the long ones. Ring links and young ones stay. Lengths are compared by
-    /// powers of two, so that the noise of measurements does not change anybody's mind.
+    /// The links to give up first: to peers with many links, then the long ones. Ring links and young ones stay. Lengths are
+    /// compared by powers of two, so that the noise of measurements does not change the choice.
     fn excess_links(&self, seen: &Seen<'_>, excess: usize) -> BTreeSet<NodeId> {
         if excess == 0 {
             return BTreeSet::new();
@@ -266,7 +266,7 @@ impl Overlay {
     }
 }
 
-/// Whether there is a link to the peer that needs no dial.
+/// Whether the peer has a link, or is about to get one, without a dial.
 fn is_linked(seen: &Seen<'_>, id: &NodeId) -> bool {
     seen.links.get(id).is_some_and(|link| !link.is_parked())
 }
@@ -276,7 +276,8 @@ fn published_degree(view: &View, id: &NodeId) -> usize {
     record.map_or(0, |record| record.body().links.len())
 }
 
-/// Whether a neighbour of that node reports the link between them as suspect, or lists it no longer, in a newer record than the node's.
+/// Whether a neighbour of that node reports the link between them as suspect or no longer lists it, in a record newer than the
+/// node's.
 fn is_disowned(view: &View, id: &NodeId) -> bool {
     let short = id.abbreviated();
     let Some(entry) = view.up_entry(id) else {
@@ -292,7 +293,7 @@ fn is_disowned(view: &View, id: &NodeId) -> bool {
     })
 }
 
-/// The nodes that are up, those with few links first, as the node `from` here tells them to `peer`.
+/// The nodes that are up, those with few links first, in the order in which node `from` sends them to `peer`.
 pub(super) fn alternatives(from: NodeId, peer: &NodeId, view: &View) -> Vec<NodeId> {
     let all = view.nodes_up();
     let all = all.map(|(index, entry)| {

@@ -1,27 +1,28 @@
-//! The nodes next to this one on the ring of hashed ids, followed as nodes come and go.
+//! The nodes next to this one on the ring of hashed ids, updated as nodes come and go.
 //!
-//! To look for them among all nodes whenever links are planned would be an eighth of what a start of ten thousand nodes costs.
+//! A search among all nodes for every plan would be an eighth of the cost of a start of ten thousand nodes.
 
 use std::collections::BTreeSet;
 
 use crate::membership::view::{Flip, Index, View, ring_position};
 use crate::wire::NodeId;
 
-/// Each node keeps links to so many successors on the ring; so it has as many predecessors.
+/// Each node keeps links to this many successors on the ring, so it has as many predecessors there.
 pub(super) const SUCCESSORS: usize = 2;
-/// So many more that follow are known: when many die at once, they stand in for successors that are in view still, but don't answer.
+/// This many further nodes on the ring are known. When many nodes die at once, they stand in for successors that are still in
+/// view but don't answer.
 const SPARE: usize = 6;
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Ring {
-    /// Where this node stands.
+    /// The ring position of this node.
     own: u64,
     after: Side<{ SUCCESSORS + SPARE }>,
     before: Side<SUCCESSORS>,
 }
 
-/// The nearest `N` on one side, with how far away they are.
+/// The nearest `N` nodes on one side, with their distances.
 #[derive(Debug, Default)]
 struct Side<const N: usize>(Vec<(u64, NodeId)>);
 
@@ -50,7 +51,7 @@ impl Ring {
         }
     }
 
-    /// Takes note of who came into view, and who went.
+    /// Notes the nodes that came into view and those that went.
     pub(super) fn follow(&mut self, view: &View, flips: &[Flip]) {
         let is_other = |index: &Index| *index != view.me();
         let id = |index: Index| move || view.record_at(index).id();
@@ -77,13 +78,13 @@ impl Ring {
         self.before.add(self.own.wrapping_sub(ring), id);
     }
 
-    /// Whether whoever stands there is one of the nearest, on either side.
+    /// Whether a node at that position is one of the nearest, on either side.
     fn holds(&self, ring: u64) -> bool {
         self.after.holds(ring.wrapping_sub(self.own))
             || self.before.holds(self.own.wrapping_sub(ring))
     }
 
-    /// The nodes that follow this one, the next one first: its successors, and who follows them.
+    /// The nodes that follow this one, nearest first: its successors, and the nodes after them.
     pub(super) fn following(&self) -> impl Iterator<Item = NodeId> + use<> {
         let after = self.after.0.clone();
         after.into_iter().map(|(_, id)| id)
@@ -123,7 +124,7 @@ mod tests {
         for (place, held) in [(20, true), (60, true), (1010, true), (1018, false)] {
             assert_eq!(ring.holds(at(place)), held, "{place}");
         }
-        // Two at one place, which somebody must have sought: all that look choose the same one.
+        // Two nodes at one position, which takes a deliberate search for ids: all nodes choose the same one.
         ring.add(at(50), || id(0));
         assert_eq!(following(&ring)[..2], [id(3), id(0)]);
     }

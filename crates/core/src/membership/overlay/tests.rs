@@ -18,7 +18,7 @@ use crate::record::{Body, Direction, LinkState, Record, ShortRun, Signer};
 use crate::wire::{Hello, MAX_ALTERNATIVES, NodeId, ViewDigest};
 
 const MS: Duration = Duration::from_millis(1);
-/// Node 1 has links with all others, so that they are up as long as this node has a link with it.
+/// Node 1 has links with all others, so they are up as long as this node has a link with node 1.
 const HUB: u8 = 1;
 /// Longer than a network counts as growing after its last newcomer.
 const GROWN: Duration = Duration::from_secs(2);
@@ -145,7 +145,7 @@ impl Scene {
             .handle_flips(self.now, &flips, &self.view, &mut self.rng);
     }
 
-    /// A link stands, dialed from here or by the peer.
+    /// Adds a link, dialed by this node or by the peer.
     fn link(&mut self, peer: u8, dialed: bool) {
         self.conns += 1;
         let new = Connected {
@@ -170,7 +170,7 @@ impl Scene {
         assert!(self.links.list_if_due(self.now, &id(peer), None));
     }
 
-    /// Looks at the neighbour set after that time; tells the plan, and which dials began.
+    /// Lets that time pass, then looks at the neighbour set. Returns the plan and the dials that began.
     fn look_after(&mut self, time: Duration) -> (Plan, Vec<(DialId, NodeId)>) {
         self.overlay.plan_by(self.now);
         self.now += time;
@@ -271,7 +271,7 @@ fn while_a_network_grows_its_shape_waits() {
     assert!(!scene.dialed_after(until - scene.now).is_empty());
 }
 
-/// A node with six links more than it aims at, all of them old enough to be given up.
+/// A node with six links above its target, all of them old enough to be given up.
 fn crowded(me: u8) -> (Scene, Vec<u8>) {
     let mut scene = Scene::among(me, 1..=40);
     let others = scene.off_the_ring(2..=40);
@@ -408,7 +408,7 @@ fn a_lost_neighbour_is_redialed_at_once_and_then_after_growing_pauses() {
         }
     }
     assert!(at[0] < 0.02, "{at:?}");
-    // Draws come on top: one a second while no other node can be reached.
+    // Draws add dials: one a second while no other node can be reached.
     for (from, to) in [(0.7, 1.3), (2.2, 3.8), (5.2, 8.8)] {
         let redialed = at.iter().any(|at| (from..=to).contains(at));
         assert!(redialed, "not from {from} to {to}: {at:?}");

@@ -1,28 +1,29 @@
-//! What a newer record of a node changes: that decides how quickly it is passed on, and what is to be derived anew.
+//! The difference between a node's newer record and its older one. It decides how quickly the record is passed on, and what is
+//! derived anew.
 
 use std::sync::Arc;
 
 use crate::record::Record;
 
-/// What a record changed.
+/// The kind of change that a record brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
     /// The node is new here, or lists a new link.
     Gain,
     /// A withdrawn link, or a leave message.
     Withdrawal,
-    /// A link whose probes go unanswered, and is not lost yet.
+    /// A link misses answers and is not lost yet.
     Suspicion,
     /// Measurements, label or addresses.
     Figures,
 }
 
-/// Whether a record is newer than another one of the same node. In a simulator most are the same one.
+/// Whether a record is newer than another one of the same node. In a simulator, both are usually the same object.
 pub(super) fn is_newer(record: &Arc<Record>, before: &Arc<Record>) -> bool {
     !Arc::ptr_eq(before, record) && before.compare(record).is_lt()
 }
 
-/// What a newer record of a node changes.
+/// Compares a node's newer record with its older one.
 pub(super) fn compare(old: &Record, new: &Record) -> Change {
     Difference::between(old, new).change(new)
 }
@@ -32,7 +33,7 @@ pub(super) fn compare(old: &Record, new: &Record) -> Change {
 pub(super) struct Difference {
     pub(super) withdrawn: bool,
     pub(super) gained: bool,
-    /// A link is to another run of its peer, or all of them are of another run of the node: as good as new ones.
+    /// A link is to another run of its peer, or all links are of another run of the node: they count as new links.
     pub(super) renewed: bool,
     suspects: bool,
 }

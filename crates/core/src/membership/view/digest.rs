@@ -1,4 +1,5 @@
-//! Sums over ranges of ids, kept as records come and go, so that no comparison of views has to walk over one; and the digest of all.
+//! Sums over ranges of ids, updated with each record, so that no anti-entropy round has to walk over a view; and the digest of
+//! all.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use crate::record::Version;
 use crate::wire::{MAX_BUCKETS_LOG2, MAX_SYNC_ENTRIES, NodeId, ShortId, ViewDigest};
 
 impl View {
-    /// Another fingerprint, or none, stands for a node that is, or was, up.
+    /// The fingerprint of a node that is, or was, up changes to another one, or to none.
     pub(super) fn shift_sums(&mut self, id: &NodeId, old: u128, new: u128) {
         self.sum = self.sum.wrapping_sub(old).wrapping_add(new);
         let half = |fingerprint: u128| (fingerprint >> 64) as u64;
@@ -25,14 +26,14 @@ impl View {
         {
             return digest;
         }
-        // Hashed once more, so that the sum's linearity is of no use to anyone.
+        // Hashed once more, so that nobody can exploit the linearity of the sum.
         let hash = Sha256::digest(self.sum.to_be_bytes());
         let made = ViewDigest(hash[..8].try_into().expect("SHA-256 has 32 bytes"));
         self.digest.set(Some((self.sum, made)));
         made
     }
 
-    /// How finely to compare a view of this size.
+    /// The number of buckets, as a power of two, with which to compare a view of this size.
     #[must_use]
     pub(crate) fn bucket_log2(&self) -> u8 {
         let buckets = (self.up_count / self.tuning.view.nodes_per_bucket).max(1);
@@ -51,8 +52,8 @@ impl View {
             .collect()
     }
 
-    /// The versions of all nodes that are up in some of those buckets, and the buckets for which the list is complete: as many as
-    /// fit into a message, beginning with the one at `start` of those wanted.
+    /// The versions of all nodes that are up in the wanted buckets, as many as fit into a message, and the buckets for which the
+    /// list is complete. The list begins with the wanted bucket at `start`.
     #[must_use]
     pub(crate) fn versions_in(
         &self,
@@ -82,14 +83,14 @@ impl View {
     }
 }
 
-/// Which of `2^log2` ranges of ids this one falls into.
+/// The one of `2^log2` ranges of ids that contains this id.
 #[must_use]
 pub(crate) fn bucket(id: &ShortId, log2: u8) -> usize {
     let top = u16::from_be_bytes([id.0[0], id.0[1]]);
     usize::from(top) >> (16 - u32::from(log2))
 }
 
-/// Rotates a sequence so that it begins in another place.
+/// Rotates a sequence so that it begins at another position.
 trait CycleFrom: Iterator + Sized {
     fn cycle_from(self, start: usize, len: usize) -> impl Iterator<Item = Self::Item>;
 }

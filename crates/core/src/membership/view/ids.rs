@@ -1,12 +1,12 @@
 //! The ids of nodes, interned to small numbers that tables are indexed by: a node's place.
 //!
-//! A node makes one table of ids for itself. In a simulator all cores share one, so that a record, which they share as well, can
-//! remember the indices of its node and of the peers of its links: [`TableIndex`]. Such an index is checked against the table whenever it is
-//! used, so one that is out of date costs a look-up and does no harm. Only the places of *settlers*, the nodes that a simulator began with,
-//! are their own for good, in all tables alike: there, the index that a record remembers needs no check.
+//! A node makes one table of ids for itself. In a simulator all cores share one. The records are shared as well, so each record
+//! can remember the indices of its node and of the peers of its links: [`TableIndex`]. Such an index is checked against the table
+//! whenever it is used, so an outdated one costs a look-up and does no harm. Only *settlers*, the nodes that a simulator began
+//! with, keep their places for good, the same in all tables: there, the index in a record needs no check.
 //!
-//! Anybody can invent ids, so only nodes that some core keeps an entry of have a place; it is given to another one after the
-//! last core has forgotten them.
+//! Anybody can invent ids, so only nodes that some core keeps an entry of have a place. It is reassigned after the last core has
+//! forgotten the node.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -42,17 +42,17 @@ pub struct Ids {
 struct Table {
     places: Vec<Place>,
     free: Vec<Index>,
-    /// Never iterated: its order differs from run to run.
+    /// Never iterated: its order differs between runs.
     by_id: HashMap<ShortId, Index, Keyed>,
 }
 
-/// What is known of a place; a look at a place is a look at one line of the cache.
+/// One place. Reading it touches one cache line.
 struct Place {
-    /// The node at that place, or the last one that had it.
+    /// The node at that place, or its last occupant.
     id: ShortId,
-    /// Where that node stands on the ring.
+    /// The ring position of that node.
     ring: u64,
-    /// How many cores keep an entry of the node.
+    /// The number of cores that keep an entry of the node.
     holders: u32,
 }
 
@@ -63,8 +63,8 @@ impl Ids {
         Self::with_settlers(secret, [])
     }
 
-    /// A table in which the first places are taken for good. Tables of one process that were made with the same settlers agree on where
-    /// these stand.
+    /// A table in which the first places are taken for good by settlers. All tables of one process with the same settlers agree
+    /// on their places.
     pub fn with_settlers(secret: u64, settlers: impl IntoIterator<Item = NodeId>) -> Self {
         let table = Table {
             places: Vec::new(),
@@ -82,18 +82,18 @@ impl Ids {
         ids
     }
 
-    /// Whether a settler stands there, so that no table gives the place to anybody else.
+    /// Whether a settler has that place, so that no table gives it to another node.
     pub(super) fn is_settled(&self, index: Index) -> bool {
         index.0 < self.settled
     }
 
-    /// How many places there are, those that are free among them.
+    /// The number of places, including free ones.
     #[must_use]
     pub fn places(&self) -> usize {
         self.read().table.places.len()
     }
 
-    /// Gives a node a place, unless it has one, and keeps it there until `Self::release` was called as often.
+    /// Gives a node a place, unless it has one. The node keeps it until `Self::release` was called as often.
     pub fn hold(&self, id: &NodeId) -> Index {
         self.hold_remembered(id, &TableIndex::default())
     }
@@ -124,7 +124,7 @@ impl Ids {
 
     /// The table, to look things up in.
     pub(super) fn read(&self) -> Places<'_> {
-        // Nothing panics half-way through a change, so a poisoned lock still guards a sound table.
+        // No code panics in the middle of a change, so a poisoned lock still guards a sound table.
         Places {
             table: self.table.read().unwrap_or_else(PoisonError::into_inner),
             settled: self.settled,
@@ -142,14 +142,14 @@ impl fmt::Debug for Ids {
     }
 }
 
-/// The table as it stands.
+/// The table, locked for reading.
 pub(super) struct Places<'a> {
     table: RwLockReadGuard<'a, Table>,
     settled: u32,
 }
 
 impl Places<'_> {
-    /// Where a node stands, if it has a place.
+    /// The place of a node, if it has one.
     pub(super) fn find(&self, id: &ShortId, remembered: &TableIndex) -> Option<Index> {
         if remembered.get() < self.settled {
             return Some(Index(remembered.get()));
@@ -159,12 +159,12 @@ impl Places<'_> {
         Some(index)
     }
 
-    /// The id of the node at that place, or of the last one that had it.
+    /// The id of the node at that place, or of its last occupant.
     pub(super) fn id(&self, index: Index) -> &ShortId {
         &self.table.places[index.at()].id
     }
 
-    /// Where on the ring of all nodes the one at that place stands.
+    /// The ring position of the node at that place.
     pub(super) fn ring(&self, index: Index) -> u64 {
         self.table.places[index.at()].ring
     }
@@ -173,7 +173,7 @@ impl Places<'_> {
 impl Table {
     fn find(&self, id: &ShortId, remembered: &TableIndex) -> Option<Index> {
         let remembered = Index(remembered.get());
-        // A place that was given back still shows who stood there; whoever comes again stands elsewhere.
+        // A released place still shows its last occupant; if that node comes back, it gets another place.
         if let Some(place) = self.places.get(remembered.at())
             && place.id == *id
             && place.holders > 0
@@ -201,14 +201,14 @@ impl Table {
     }
 }
 
-/// Where a node stands on the ring of all nodes.
+/// The ring position of a node.
 #[must_use]
 pub fn ring_position(id: &NodeId) -> u64 {
     let hash = Sha256::digest(id.0);
     u64::from_be_bytes(hash[..8].try_into().expect("SHA-256 has 32 bytes"))
 }
 
-/// SipHash, begun with a secret.
+/// SipHash, keyed with a secret.
 struct Keyed(u64);
 
 impl BuildHasher for Keyed {
@@ -267,12 +267,12 @@ mod tests {
             None
         );
         assert_eq!(ids.hold(&id(4)), one);
-        // What a record remembers of the first one is of no use any more.
+        // The index that a record remembers for the first node is out of date.
         assert_eq!(remembered.get(), one.0);
         assert_eq!(ids.read().find(&id(1).abbreviated(), &remembered), None);
         let again = ids.hold_remembered(&id(1), &remembered);
         assert_eq!((again, remembered.get(), ids.places()), (Index(3), 3, 4));
-        // Nor is it once nobody stands where it points.
+        // It is also out of date when its place is empty.
         ids.release([Index(2), again]);
         let elsewhere = ids.hold(&id(3));
         assert_eq!(elsewhere, Index(3));

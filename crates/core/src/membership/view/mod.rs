@@ -29,11 +29,11 @@ pub use ids::{Ids, ring_position};
 use reach::Pending;
 use store::{Bringers, Notes, Stamp};
 
-/// The largest number of records of nodes that are not up, from one neighbour: what a neighbour can make us keep by inventing
+/// The most records of nodes that are not up, from one neighbour. It bounds the memory that a neighbour can use up by inventing
 /// nodes.
 pub(crate) const MAX_DOWN_PER_NEIGHBOUR: u32 = 2048;
 
-/// What is known of a node.
+/// The view's entry of a node.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Entry<'a> {
     /// Its newest record.
@@ -42,7 +42,7 @@ pub(crate) struct Entry<'a> {
     pub up: bool,
     /// When `up` last changed (or the node was first heard of), or it said that it leaves.
     pub since: Time,
-    /// When the record came.
+    /// When the record arrived.
     pub received: Time,
     /// Whether the record came from a neighbour on this very machine.
     pub over_loopback: bool,
@@ -51,7 +51,7 @@ pub(crate) struct Entry<'a> {
 /// The view's answer to a record.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Outcome {
-    /// It is newer, and was taken, in the place of another one if there was one.
+    /// The record is newer and was taken. It replaced the earlier one, if there was one.
     Newer(Index, Change, Option<Before>),
     /// We have this very record.
     Same(Index),
@@ -61,30 +61,30 @@ pub(crate) enum Outcome {
     Full,
 }
 
-/// The record that a newer one took the place of.
+/// The record that a newer one replaced.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Before {
     /// The record.
     pub record: Arc<Record>,
-    /// Whether it had come from a neighbour on this very machine.
+    /// Whether a neighbour on this very machine had brought it.
     pub over_loopback: bool,
 }
 
 /// A node that went up or down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Flip {
-    /// Which.
+    /// The node's place.
     pub index: Index,
     /// Whether it is up now.
     pub up: bool,
 }
 
-/// What a derivation of reachability changed.
+/// The result of deriving reachability.
 #[derive(Debug)]
 pub(super) struct Derived {
-    /// Who went up or down, in the order of their places.
+    /// The nodes that went up or down, in the order of their places.
     pub(super) flips: Vec<Flip>,
-    /// This node has just lost its last link: the others need not be down.
+    /// This node has just lost its last link: the other nodes need not be down.
     pub(super) cut_off: bool,
 }
 
@@ -99,7 +99,7 @@ pub(crate) struct View {
     up: FixedBitSet,
     count: usize,
     up_count: usize,
-    /// Nodes that were up and are not: those that are unreachable, or have left.
+    /// The number of nodes that were up and are not: they are unreachable, or have left.
     unreachable_count: usize,
     /// The sum of the fingerprints of all nodes that are up, and the digest made of it last.
     sum: u128,
@@ -107,16 +107,16 @@ pub(crate) struct View {
     /// The sums of the upper halves of these fingerprints, for each of the finest ranges of ids.
     sums: Box<[u64]>,
     bringers: Bringers,
-    /// When a node turned unreachable, where it said after that that it leaves, or took that back.
+    /// When a node became unreachable, if it later published that it leaves, or withdrew that.
     down_since: BTreeMap<Index, Stamp>,
     pending: Pending,
     schedule: Schedule,
 }
 
-/// When the view has something to do by itself.
+/// The view's own deadlines.
 #[derive(Debug, Default)]
 struct Schedule {
-    /// Reachability must be derived anew, at this time.
+    /// When reachability must be derived anew.
     derive_due: Option<Time>,
     derived: Option<Time>,
     forget_due: Time,
@@ -191,7 +191,7 @@ impl View {
     /// The record of the node at that place.
     ///
     /// # Panics
-    /// When nobody is there: indices are only held for nodes that are.
+    /// If there is no node at that place: indices are only held for nodes in the view.
     #[must_use]
     pub(crate) fn record_at(&self, index: Index) -> &Arc<Record> {
         self.records[index.at()]
@@ -205,17 +205,17 @@ impl View {
         self.up.contains(index.at())
     }
 
-    /// What is known of the node at that place.
+    /// The entry of the node at that place.
     ///
     /// # Panics
-    /// When nobody is there.
+    /// If there is no node at that place.
     #[must_use]
     pub(crate) fn entry(&self, index: Index) -> Entry<'_> {
         self.get(index)
             .expect("an index is held only while its node is")
     }
 
-    /// What is known of the node at that place, if one is.
+    /// The entry of the node at that place, if there is one.
     #[must_use]
     pub(crate) fn get(&self, index: Index) -> Option<Entry<'_>> {
         let record = self.records.get(index.at())?.as_ref()?;
@@ -229,7 +229,7 @@ impl View {
         })
     }
 
-    /// Where on the ring of all nodes the one at that place stands.
+    /// The ring position of the node at that place.
     #[must_use]
     pub(crate) fn ring(&self, index: Index) -> u64 {
         self.ids.read().ring(index)
@@ -249,7 +249,7 @@ impl View {
             .is_some_and(|index| self.up.contains(index.at()))
     }
 
-    /// What is known of a node that is up.
+    /// The entry of a node, if it is up.
     #[must_use]
     pub(crate) fn up_entry(&self, id: &NodeId) -> Option<Entry<'_>> {
         let index = self.index(&id.abbreviated())?;
@@ -301,7 +301,7 @@ impl View {
             .collect()
     }
 
-    /// Asks for reachability to be derived. After a withdrawal that happens as soon as it may; a gain may wait for company.
+    /// Requests a derivation of reachability. After a withdrawal it happens as soon as allowed; a gain may wait for others.
     pub(super) fn derive_soon(&mut self, now: Time, withdrawal: bool) {
         let (wait, spacing) = self.tuning.pace.derive_wait(self.up_count, withdrawal);
         let schedule = &mut self.schedule;
@@ -332,7 +332,7 @@ impl View {
         Some(Derived { flips, cut_off })
     }
 
-    /// Forgets, if that is due, the nodes that have been down for `after`, and tells which.
+    /// Forgets the nodes that have been down for `after`, if that is due, and returns them.
     pub(super) fn forget_if_due(&mut self, now: Time, after: Duration) -> Vec<Index> {
         if self.schedule.forget_due > now {
             return Vec::new();
@@ -353,7 +353,7 @@ impl View {
 }
 
 impl Drop for View {
-    /// Other cores may use the table of ids after this one.
+    /// Other cores may go on using the table of ids.
     fn drop(&mut self) {
         let places = (0..self.records.len()).map(Index::from_place);
         self.ids.release(places.filter(|&index| self.has(index)));

@@ -1,14 +1,15 @@
-//! Who is up: who can be reached, from this node's own live links, over links that both their ends list.
+//! Derives who is up: the nodes that can be reached from this node's own live links, over links that both ends list.
 //!
-//! A link names the run of its peer that it is to, and counts while that is the run of the peer's record: two nodes that died together
-//! and list each other for ever in their last records would else come back both with whoever links with the next run of one of them.
+//! A link names the run of its peer, and counts only while the peer's record is of that run. Otherwise, if two nodes died
+//! together and their last records still list each other, both would come back with any node that links with the next run of one
+//! of them.
 //!
-//! So there is nothing to refute and nothing to expire: when a region dies, the survivors at its border drop their own side, and it is
-//! gone. A walk over the whole network for every change would be too expensive, so each node that is up remembers its *predecessor*, the
-//! node before it on the path by which it was found. The predecessors form a tree with this node at its root. A new link can only extend the
-//! tree. A lost link matters only if it was part of the tree: then the node behind it looks for another predecessor among its own
-//! neighbours, whose path does not lead through the node itself. If there is none, the node and its subtree are taken down and look
-//! for predecessors, and those that find none are down.
+//! So there is nothing to refute and nothing to expire: when a region dies, the survivors at its border drop their own side of
+//! the links, and the region is gone. A walk over the whole network for every change would be too expensive. Each node that is up
+//! therefore remembers its *predecessor*, the node before it on the path by which it was found. The predecessors form a tree with
+//! this node at its root. A new link can only extend the tree. A lost link matters only if it was part of the tree: then the node
+//! behind it looks for another predecessor among its own neighbours, whose path does not lead through the node itself. If there
+//! is none, the node and its subtree are taken down and look for predecessors; those that find none are down.
 
 use super::change::Difference;
 use super::ids::{Index, Places};
@@ -17,14 +18,14 @@ use super::{Flip, View};
 use crate::membership::Time;
 use crate::record::Record;
 
-/// What changed since who is up was derived last.
+/// The changes since reachability was last derived.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     /// Nodes that list new links.
     gained: Vec<Index>,
     /// Nodes whose predecessor may be gone.
     strained: Vec<Index>,
-    /// This node's own live links as they were then.
+    /// This node's own live links at the last derivation.
     live: Vec<Index>,
 }
 
@@ -37,7 +38,7 @@ impl Pending {
 }
 
 impl View {
-    /// Takes note of what a node's next record means for who can be reached.
+    /// Notes how a node's next record changes reachability.
     pub(super) fn note_links(&mut self, index: Index, next: &Record, difference: Difference) {
         let (left, leaves) = (self.is_leaving(index), next.body().leaving);
         if !leaves && (difference.gained || difference.renewed || left) {
@@ -74,7 +75,7 @@ impl View {
         self.up.contains(other.at()) && self.notes[other.at()].predecessor == one.0
     }
 
-    /// Derives who is up, from this node's own live links, and tells who changed, in the order of their places.
+    /// Derives who is up from this node's own live links. Returns the nodes that changed, in the order of their places.
     pub(crate) fn derive_up(&mut self, now: Time, live: &[Index]) -> Vec<Flip> {
         let ids = std::sync::Arc::clone(&self.ids);
         let ids = ids.read();
@@ -116,7 +117,7 @@ impl View {
         flips
     }
 
-    /// Takes down all nodes whose predecessor is gone, with their subtrees, and tells which: they may yet find another one.
+    /// Takes down all nodes whose predecessor is gone, with their subtrees. Returns them, as they may yet find another one.
     fn cut_off(&mut self, ids: &Places<'_>, live: &[Index]) -> Vec<Index> {
         let mut strained = std::mem::take(&mut self.pending.strained);
         let was_live = self.pending.live.iter();
@@ -135,7 +136,7 @@ impl View {
         taken_down
     }
 
-    /// Whether the link from a node's predecessor to it still stands.
+    /// Whether the link from a node's predecessor to it still exists.
     fn holds(&self, index: Index, live: &[Index]) -> bool {
         let predecessor = Index(self.notes[index.at()].predecessor);
         if predecessor == self.me {
@@ -145,8 +146,8 @@ impl View {
         }
     }
 
-    /// Gives a node another neighbour as its predecessor, none of its own subtree; tells whether there is one. If that neighbour is
-    /// taken down later, the node is too.
+    /// Gives a node another neighbour, outside its own subtree, as its predecessor. Returns whether there is one. If that
+    /// neighbour is taken down later, the node is too.
     fn turns(&mut self, ids: &Places<'_>, index: Index, steps_left: &mut usize) -> bool {
         let mut others = self.neighbors_up(ids, index);
         let predecessor = others
@@ -158,7 +159,7 @@ impl View {
         predecessor.is_some()
     }
 
-    /// Whether the path to the second node does not lead through the first one, as far as there are steps left to find out.
+    /// Whether the path to the second node avoids the first one, as far as the remaining steps can show.
     fn leads_past(&self, one: Index, mut other: Index, steps_left: &mut usize) -> bool {
         while other != self.me {
             if other == one || !self.up.contains(other.at()) || *steps_left == 0 {
@@ -191,13 +192,13 @@ impl View {
         }
     }
 
-    /// A neighbour of the node that is up, and to which it has a link that both list.
+    /// Finds a neighbour that is up and has a link with the node that both list.
     fn look_for_predecessor(&self, ids: &Places<'_>, index: Index) -> Option<Index> {
         self.neighbors_up(ids, index)
             .find(|&peer| self.are_linked(peer, index))
     }
 
-    /// Other nodes that are up to which the node lists links.
+    /// The other nodes that are up to which the node lists links.
     fn neighbors_up<'a>(
         &'a self,
         ids: &'a Places<'_>,
@@ -211,7 +212,7 @@ impl View {
         peers.filter(|&peer| peer != self.me && self.up.contains(peer.at()))
     }
 
-    /// From those that were found, goes on to all that are not up yet.
+    /// Continues from the nodes found so far to all that are not up yet.
     fn walk(&mut self, ids: &Places<'_>, mut found: Vec<Index>) {
         let mut next = 0;
         while let Some(&index) = found.get(next) {
@@ -242,7 +243,7 @@ impl View {
         self.record_at(index).body().leaving
     }
 
-    /// Whether two nodes are known, and list a link with each other that counts.
+    /// Whether two nodes are known and list a link with each other that counts.
     fn are_linked(&self, one: Index, other: Index) -> bool {
         let record = |index: Index| self.records.get(index.at()).and_then(Option::as_ref);
         let both = record(one).zip(record(other));

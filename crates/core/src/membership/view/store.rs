@@ -1,4 +1,4 @@
-//! Records come into the view, and are forgotten.
+//! Adds records to the view, and forgets them.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -11,11 +11,11 @@ use crate::membership::Time;
 use crate::record::Record;
 use crate::wire::NodeId;
 
-/// What is known of a node beside its record: twenty bytes.
+/// The data of a node besides its record: twenty bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Notes {
-    /// Of a node that is up: its predecessor on the path by which it was found, in the tables of `reach`. Of one that never was: who
-    /// brought it, in the table of [`Bringers`]. Else [`NOBODY`].
+    /// For a node that is up: its predecessor, see `reach`. For a node that never was up: the neighbour that brought it, as a
+    /// place in the table of [`Bringers`]. Otherwise [`NOBODY`].
     pub(super) predecessor: u32,
     pub(super) since: Stamp,
     pub(super) received: Stamp,
@@ -26,7 +26,7 @@ pub(super) struct Notes {
 /// No predecessor, or no bringer.
 pub(super) const NOBODY: u32 = u32::MAX;
 
-/// A time in ms, in five bytes: that is 34 years. Later ones stand still.
+/// A time in ms, in five bytes: that covers 34 years. Later times are clamped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp([u8; 5]);
 
@@ -45,7 +45,7 @@ impl Stamp {
     }
 }
 
-/// The neighbours that brought nodes which were never up, and how many of these there are.
+/// The neighbours that brought nodes which were never up, with the number of these nodes.
 #[derive(Debug, Default)]
 pub(super) struct Bringers {
     places: BTreeMap<NodeId, u32>,
@@ -73,7 +73,7 @@ impl Bringers {
         place
     }
 
-    /// One of the nodes that it brought is up, or forgotten.
+    /// One of the nodes that this neighbour brought is up, or forgotten.
     fn remove(&mut self, place: u32) {
         let (id, count) = &mut self.counts[place as usize];
         *count -= 1;
@@ -86,7 +86,8 @@ impl Bringers {
 }
 
 impl View {
-    /// The place of a record's node, if it is here. The index that the record remembers is tried first: it needs no look at the shared table.
+    /// The place of a record's node, if it is here. The index in the record is tried first, as that needs no look-up in the
+    /// shared table.
     fn find(&self, record: &Arc<Record>) -> Option<Index> {
         let remembered = Index(record.place().get());
         if let Some(Some(have)) = self.records.get(remembered.at())
@@ -99,7 +100,7 @@ impl View {
         self.has(index).then_some(index)
     }
 
-    /// Whether a record would be news.
+    /// Whether a record is newer than ours, or unknown.
     #[must_use]
     pub(crate) fn would_be_news(&self, record: &Arc<Record>) -> bool {
         self.find(record).is_none_or(|index| {
@@ -108,8 +109,8 @@ impl View {
         })
     }
 
-    /// Takes a verified record if it is newer than what is here. `over_loopback`: the neighbour that brought it is on this
-    /// very machine, so loopback addresses in it mean something.
+    /// Takes a verified record if it is newer than ours. `over_loopback`: the neighbour that brought it is on this very machine,
+    /// so loopback addresses in it are usable.
     pub(crate) fn accept(
         &mut self,
         record: Arc<Record>,
@@ -162,7 +163,7 @@ impl View {
         Outcome::Newer(index, change, before)
     }
 
-    /// Takes this node's own next record; tells what it changes.
+    /// Takes this node's own next record. Returns the change.
     pub(in crate::membership) fn accept_own(&mut self, now: Time, record: Arc<Record>) -> Change {
         let change = compare(self.record_at(self.me), &record);
         self.accept(record, now, None, false);
@@ -192,8 +193,8 @@ impl View {
         index
     }
 
-    /// Makes the tables long enough. Where there are more places already, those of other cores, they are made for all of these and no
-    /// more: ten thousand cores have ten thousand tables.
+    /// Extends the tables to this place. If other cores already have more places, the tables are sized for exactly those, without
+    /// reserve: ten thousand cores have ten thousand tables.
     fn reach_place(&mut self, index: Index) {
         if index.at() < self.records.len() {
             return;
@@ -218,11 +219,11 @@ impl View {
         self.up.grow(places);
     }
 
-    /// Whether one more unknown node from this neighbour fits; a full view makes room by forgetting the one that is down
+    /// Whether one more unknown node from this neighbour fits. A full view makes room by forgetting the node that has been down
     /// longest.
     fn make_room(&mut self, from: Option<NodeId>) -> bool {
         if from.is_some_and(|from| self.bringers.count(&from) >= MAX_DOWN_PER_NEIGHBOUR) {
-            // What it brought before is forgotten in its own time; a search for the oldest would let it keep us busy.
+            // Its earlier nodes are forgotten in their own time. A search for the oldest would let the neighbour keep us busy.
             return false;
         }
         if self.count < MAX_NODES {
@@ -245,7 +246,7 @@ impl View {
 
     /// The unreachable nodes: those that were up, can't be reached any more, and did not say that they leave.
     pub(in crate::membership) fn unreachable(&self) -> impl Iterator<Item = Index> + '_ {
-        // At the start of a large network there are none, and this is asked for every link.
+        // At the start of a large network there are none, and this is called for every link.
         let places = if self.unreachable_count == 0 {
             0..0
         } else {
@@ -262,8 +263,8 @@ impl View {
             && !self.up.contains(index.at())
     }
 
-    /// Whether a node lists a link to one that is unreachable, to the run that it was in: what is remembered of that one, and of
-    /// those behind it, may soon count again.
+    /// Whether a node lists a link to an unreachable node, in the run of that node's record. If so, that record, and those of the
+    /// nodes behind it, may soon count again.
     pub(in crate::membership) fn brings_back(&self, index: Index) -> bool {
         if self.unreachable_count == 0 {
             return false;
@@ -289,7 +290,7 @@ impl View {
         true
     }
 
-    /// A node that was never up is, or is forgotten: it no longer counts against who brought it.
+    /// A node that was never up comes up, or is forgotten: it no longer counts against the neighbour that brought it.
     pub(super) fn take_bringer(&mut self, index: Index) {
         let predecessor = std::mem::replace(&mut self.notes[index.at()].predecessor, NOBODY);
         if predecessor != NOBODY {
@@ -297,7 +298,7 @@ impl View {
         }
     }
 
-    /// Forgets the nodes that have been down for `after`, and tells which.
+    /// Forgets the nodes that have been down for `after`, and returns them.
     pub(crate) fn forget_older(&mut self, now: Time, after: Duration) -> Vec<Index> {
         if self.count == self.up_count {
             return Vec::new();
@@ -313,14 +314,14 @@ impl View {
         old
     }
 
-    /// Notes that a node's record is passed on now; returns when one was before.
+    /// Notes that a node's record is passed on now. Returns when one was before.
     pub(crate) fn note_relay(&mut self, index: Index, now: Time) -> Option<Time> {
         let relayed = &mut self.notes[index.at()].relayed;
         let before = std::mem::replace(relayed, Stamp::of(now));
         (before != Stamp::NEVER).then(|| before.time())
     }
 
-    /// The node at that place has just come up or gone down.
+    /// Notes that the node at that place has just come up or gone down.
     pub(super) fn note_flip(&mut self, now: Time, index: Index) {
         self.notes[index.at()].since = Stamp::of(now);
         self.down_since.remove(&index);

@@ -1,4 +1,4 @@
-//! What a view takes, derives, forgets and sums.
+//! How a view takes records, derives who is up, forgets nodes and computes digests.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::{Before, Change, Flip, Index, MAX_DOWN_PER_NEIGHBOUR, Outcome, View, 
 use crate::record::{Body, Direction, LinkState, Record, ShortRun, Signer};
 use crate::wire::{MAX_SYNC_ENTRIES, NodeId, ShortId};
 
-/// Whoever hands a record over has verified it, so any signature will do.
+/// The caller that passes a record in has verified it, so any signature will do.
 pub(super) struct Nobody;
 
 impl Signer for Nobody {
@@ -192,7 +192,7 @@ fn a_neighbour_can_bring_only_so_many_that_are_not_up() {
     let known = |view: &View| view.count();
     assert_eq!(known(&view), 4 + most as usize);
     assert_eq!(view.up_count(), 4, "those that are up stay");
-    // Another neighbour has its own share, and takes from nobody else's.
+    // Another neighbour has a share of its own.
     take(&mut view, record(9000, 1, &[]), 2);
     assert_eq!(known(&view), 5 + most as usize);
     take(&mut view, record(9001, 1, &[]), 1);
@@ -237,12 +237,12 @@ fn versions_are_listed_bucket_by_bucket() {
     assert_eq!(buckets, [2]);
     assert!(!versions.is_empty());
     assert!(versions.iter().all(|(id, _)| bucket(id, log2) == 2));
-    // Buckets that don't exist are nobody's.
+    // Buckets that don't exist are empty.
     assert!(view.versions_in(log2, &[4, 60_000], 0).1.is_empty());
     const { assert!(MAX_SYNC_ENTRIES >= 61) };
 }
 
-/// When the derivation is due that is asked for at `now`, with so many nodes up.
+/// When the derivation requested at `now` is due, with so many nodes up.
 fn derivation(view: &mut View, now: Duration, withdrawal: bool) -> Duration {
     view.derive_soon(now, withdrawal);
     let due = view.schedule.derive_due.unwrap();
@@ -313,7 +313,7 @@ fn the_down_are_looked_for_at_intervals() {
 }
 
 proptest! {
-    /// Equal digests mean equal sets of those that are up and their versions, whatever the order they came in.
+    /// Equal digests mean equal sets of (node, version) for the nodes that are up, in any order of arrival.
     #[test]
     fn digests_are_equal_for_equal_views_only(
         a in prop::collection::btree_map(1..12_u32, 1..3_u32, 0..10),

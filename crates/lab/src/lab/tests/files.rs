@@ -27,7 +27,7 @@ fn every_shipped_scenario_is_sound_in_both_forms() {
 #[test]
 fn the_documents_name_every_shipped_scenario() {
     let mut documents = std::fs::read_to_string(project().join("README.md")).unwrap();
-    // README.md may leave them to the pages that it links to.
+    // README.md may leave the scenario names to the pages in docs.
     for page in std::fs::read_dir(project().join("docs"))
         .into_iter()
         .flatten()
@@ -98,7 +98,7 @@ fn a_partition_cuts_what_is_between_its_parts() {
     assert_eq!(on, &[(0, 1), (0, 2), (1, 0), (2, 0)]);
 }
 
-/// What each step does, and when, in seconds.
+/// Each step's time in seconds, and its action in words.
 fn done(rest: &str) -> Vec<(f64, String)> {
     let words = |step: &Step| (step.at_s, step.action.words(3));
     good(rest).steps.iter().map(words).collect()
@@ -186,7 +186,7 @@ fn the_short_form_replaces_what_it_names() {
     assert!(short.must.never_down);
 }
 
-/// What is written after [`HEAD`], and what is said of it.
+/// A text to append to [`HEAD`], and the expected error.
 const MISTAKES: &[(&str, &str)] = &[
     (
         "[must]\nnever_donw = true\n",

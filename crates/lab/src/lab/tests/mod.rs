@@ -1,4 +1,4 @@
-//! The lab without its kernel: scenario files, good and bad, and the judge on recorded sequences.
+//! Tests the lab without its kernel: valid and invalid scenario files, and the judge on recorded sequences.
 
 mod files;
 mod verdicts;
@@ -8,7 +8,7 @@ use std::path::Path;
 use super::parse;
 use crate::lab::scenario::Scenario;
 
-/// Three nodes, and whatever is to be tried.
+/// The head of a scenario with three nodes. Each test appends its own steps and promises.
 const HEAD: &str = "title = \"a try\"\ntopology = \"links\"\nnodes = 3\nlasts = \"60s\"\n";
 
 fn read(rest: &str) -> Result<Scenario, String> {

@@ -1,4 +1,4 @@
-//! The judge on recorded sequences.
+//! Tests the judge on recorded sequences.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::super::verdict::Verdict;
 use super::super::{netem, parse, truth};
 use super::{HEAD, good};
 
-/// A record of three nodes, written as a story.
+/// Builds the record of a run with three nodes.
 struct Story {
     at_s: f64,
     events: Vec<Event>,
@@ -19,7 +19,7 @@ struct Story {
 const IDS: [&str; 3] = ["aaaaaaaaaa", "bbbbbbbbbb", "cccccccccc"];
 
 impl Story {
-    /// All three are started, and know each other after half a second.
+    /// All three nodes are started. They know each other after half a second.
     fn begun() -> Self {
         let mut story = Self {
             at_s: 0.0,
@@ -50,7 +50,7 @@ impl Story {
         self
     }
 
-    /// The node's view at that time: who is up, and the links (dialer, listener).
+    /// Adds a view of the node: the nodes that are up, and the links (dialer, listener).
     fn shows(mut self, at_s: f64, viewer: usize, up: &[usize], links: &[(usize, usize)]) -> Self {
         self.at_s = at_s;
         let nodes = (0..3).map(|node| Node {
@@ -89,7 +89,7 @@ impl Story {
         self
     }
 
-    /// The verdict on the one promise that `must` names, besides that no node ends by itself.
+    /// The verdict on the one promise in `must`. Every scenario also promises that no node ends by itself; that one is skipped.
     fn verdict(&self, rest: &str) -> Verdict {
         let mut verdicts = judge(&good(rest), &self.events, false);
         assert_eq!(verdicts.len(), 2, "{verdicts:?}");
@@ -164,7 +164,7 @@ fn who_is_dead_or_behind_a_cut_may_be_shown_as_down() {
         .shows(20.1, 1, &[1, 2], &[(1, 2)])
         .all_show(20.5);
     assert_eq!(cut.verdict(NEVER_DOWN).held, Some(true));
-    // With one direction of one link dead, there is a path over carol.
+    // One direction of the alice-bob link is dead, so a path over carol remains.
     let one_way = Story::begun()
         .then(10.0, Action::LinkDown { on: vec![(0, 1)] })
         .shows(11.0, 0, &[0, 2], &[(0, 2), (1, 2)]);
@@ -226,7 +226,7 @@ fn a_stale_link_is_not_exact() {
         story.verdict("[must]\nexact_at_end = true\n").held,
         Some(true)
     );
-    // The same link, dialed the other way in another's eyes.
+    // One view shows the same link with dialer and listener swapped.
     let story = story.shows(13.0, 2, &[0, 2], &[(2, 0)]);
     assert_eq!(
         story.verdict("[must]\nexact_at_end = true\n").held,

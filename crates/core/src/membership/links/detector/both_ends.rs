@@ -156,7 +156,7 @@ fn a_clean_link_never_goes_down_and_costs_one_probe_an_interval() {
     );
 }
 
-/// Hours of links with loss, both ends of them; tells how many of them got a wrong verdict.
+/// Simulates hours of lossy links with both ends. Returns how many of them got a wrong verdict.
 fn wrong_verdicts(loss: f64, links: u64, hours: u64) -> usize {
     let hold = |seed: &u64| {
         let mut bench = Bench::new(*seed, loss, ms(10));
@@ -174,7 +174,7 @@ fn loss_hardly_ever_brings_a_link_down() {
     }
 }
 
-/// In the first minutes the loss is not known yet; who has shown little gets more patience.
+/// In the first minutes the loss is not known yet; a link with few samples gets more patience.
 #[test]
 fn young_links_are_judged_on_little() {
     for (loss, most) in [(0.05, 0), (0.1, 0), (0.2, 1), (0.3, 2)] {
@@ -228,7 +228,7 @@ fn one_dead_direction_is_seen_by_both_ends() {
         let died = bench.now;
         let (first, end) = bench.run(ms(60_000)).unwrap();
         assert!(first - died <= ms(4000), "seed {seed}: {:?}", first - died);
-        // The other end goes on alone: the first one still answers, but doesn't count.
+        // The other end goes on alone: the first one still answers, but its verdict is ignored.
         let mut second = None;
         for _ in 0..200 {
             bench.now += ms(50);

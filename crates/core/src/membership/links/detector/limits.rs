@@ -7,8 +7,8 @@ use crate::membership::tuning::links::Tuning;
 /// The longest pause between two probes that a peer may announce: a limit of safety, twice the longest setting. The transport checks that it
 /// is below QUIC's idle timeout.
 pub const LONGEST_INTERVAL: Duration = Duration::from_secs(20);
-/// The most unanswered probes that are remembered: structure. Of more, the oldest is forgotten. That one was missed and stays counted in the
-/// run, but a late answer to it counts no more.
+/// The most unanswered probes that are remembered. It bounds memory. Beyond it, the oldest probe is forgotten. That probe stays
+/// counted as a miss in the run, but a late answer to it is ignored.
 pub(super) const MOST_OUTSTANDING: usize = 48;
 
 /// The longest time from a probe to the verdict that the link is down: the first probe and the last one each take the longest timeout, and the

@@ -1,4 +1,4 @@
-//! What the exchanges of a link have shown of its losses, and how patient that makes the verdict.
+//! The loss that the exchanges of a link have shown, and how patient it makes the verdict.
 
 use super::{Confirmation, Detector};
 use crate::membership::tuning::links::Tuning;
@@ -20,15 +20,16 @@ impl Detector {
         }
     }
 
-    /// As much of that share as enough exchanges have shown, to be told to everybody. (Two of the first eight lost are a quarter, and most often
-    /// chance: of a thousand nodes that lose one in ten, each told of such a quarter, and once more when it was none.)
+    /// The same share, as far as enough exchanges have shown it, for publication. (Two lost of the first eight are a quarter,
+    /// mostly by chance. In a thousand nodes with 10 % loss, each node published such a quarter, and once more when it had
+    /// passed.)
     #[must_use]
     pub(crate) fn known_loss_250(&self, tuning: &Tuning) -> u8 {
         let shown = self.evidence(tuning.long_sample).1 / f64::from(tuning.short_sample);
         (f64::from(self.loss_250(tuning)) * shown.min(1.0)).round() as u8
     }
 
-    /// How many misses in a row it takes on this link.
+    /// How many consecutive misses make the link down.
     #[must_use]
     pub(crate) fn misses_needed(&self, tuning: &Tuning) -> u32 {
         let unlikely = if self.confirmation == Confirmation::Two {
@@ -50,7 +51,7 @@ impl Detector {
         }
     }
 
-    /// Losses and exchanges: our own, and for the passive end, which sees few, those of which the active one told.
+    /// Losses and exchanges: our own, and for the passive end, which sees few, also those that the active end told it.
     fn evidence(&self, size: u32) -> (f64, f64) {
         let (lost, of) = self.outcomes.last(size);
         let told = self.told.map_or(0.0, |(_, loss)| f64::from(loss) / 250.0);
@@ -58,23 +59,23 @@ impl Detector {
         (f64::from(lost) + told * heard, f64::from(of) + heard)
     }
 
-    /// Whether nothing, or next to nothing, was lost on this link of late. A link that loses one exchange in ten has a lucky streak now
-    /// and then, and would be suspected, in words to the whole network, whenever that is over: so the long sample counts too. While that is
-    /// short, one loss is enough: ten thousand nodes that lose one exchange in ten would tell of hundreds of suspicions a second until they
-    /// know their links.
+    /// Whether this link lost nothing, or next to nothing, recently. The long sample counts too: a link with 10 % loss has a
+    /// lucky streak now and then, and would be published as suspect whenever the streak ends. While the long sample is short, one
+    /// loss makes the link unclean. Otherwise ten thousand nodes with 10 % loss would publish hundreds of suspicions a second
+    /// until they know their links.
     pub(super) fn is_clean(&self, tuning: &Tuning) -> bool {
         self.evidence(tuning.short_sample).0 < tuning.clean_losses && !self.is_lossy(tuning)
     }
 
-    /// Whether less has passed over this link than shows its own loss. (Of a hundred links that lose one exchange in ten, one has lost no more
-    /// than one of its first sixty.)
+    /// Whether this link has had too few exchanges to show its own loss. (Of a hundred links with 10 % loss, one has lost at most
+    /// one of its first sixty.)
     pub(crate) fn is_young(&self, tuning: &Tuning) -> bool {
         self.evidence(tuning.long_sample).1 < f64::from(tuning.long_sample)
     }
 
-    /// Whether the loss to be told is further than that from what was told, both in 1/250, by more than chance would have it: three standard
-    /// deviations of a sample as large as there is. (Of a hundred links that lose one exchange in ten, one seems to lose a fifth of its first 64.
-    /// When each of ten thousand nodes told of one such, that came to 28 kB a second for everybody.)
+    /// Whether the loss to publish differs from `told` by more than `by`, both in 1/250, beyond random variation: three standard
+    /// deviations of the present sample. (Of a hundred links with 10 % loss, one seems to lose a fifth of its first 64. When each
+    /// of ten thousand nodes published one such, every node received 28 kB a second.)
     pub(crate) fn loss_moved(&self, tuning: &Tuning, told: u8, by: u32) -> bool {
         let of = self.evidence(tuning.long_sample).1.max(1.0);
         let [is, was] = [self.known_loss_250(tuning), told].map(|share| f64::from(share) / 250.0);
@@ -84,7 +85,7 @@ impl Detector {
         (is - was).abs() - chance > by
     }
 
-    /// Whether so much was lost on this link lately that it is no clean one.
+    /// Whether this link lost too much recently to be a clean one.
     pub(crate) fn is_lossy(&self, tuning: &Tuning) -> bool {
         let (lost, of) = self.evidence(tuning.long_sample);
         lost > 0.0 && lost >= tuning.clean_share * of

@@ -145,12 +145,12 @@ fn what_chance_may_have_lost_is_no_move() {
         });
         detector
     };
-    // A quarter of some sixty, and half of as many; and of those the half is told by and by.
+    // A quarter of some sixty exchanges, and half of as many. The half is published over time.
     let (quarter, half) = (lost(4, 90_000), lost(2, 90_000));
     assert!(quarter.loss_250(TUNING) > 50 && !quarter.loss_moved(TUNING, 0, 50));
     assert!(half.loss_moved(TUNING, 0, 50));
     assert!(!half.loss_moved(TUNING, half.known_loss_250(TUNING), 50));
-    // What was half and is nothing any more.
+    // The loss was half and is zero now.
     assert!(lost(1000, 200_000).loss_moved(TUNING, 125, 50));
 }
 
@@ -223,7 +223,7 @@ fn a_young_link_that_lost_an_exchange_is_not_suspected() {
     }
 }
 
-/// The promise is one in a million of the runs of misses; a few in a million are left of it, as the loss is only measured.
+/// The design bound is one wrong verdict in a million runs of misses. A few in a million remain, as the loss is only measured.
 #[test]
 fn a_wrong_verdict_is_rare_at_any_loss() {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
@@ -274,7 +274,7 @@ fn the_passive_end_is_silent_while_the_active_one_keeps_its_word() {
 fn a_passive_end_whose_answers_are_lost_finds_out() {
     let mut detector = Detector::new(TUNING, ms(0), false, INTERVAL, Some(300));
     let mut now = ms(0);
-    // Probes keep coming, and say that no answer arrives; nor do answers to our own probes.
+    // Probes keep coming and say that no answer arrives. Our own probes get no answers either.
     for _ in 0..40 {
         now += ms(250);
         detector.handle_probe(TUNING, now, false, 250, 300, 0);

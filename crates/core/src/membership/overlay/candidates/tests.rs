@@ -1,4 +1,4 @@
-//! Whom a node dials, and when.
+//! The nodes that a node dials, and the times at which it does.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ fn candidates_of(targets: &[SocketAddr], remembered: Vec<(NodeId, Remembered)>) 
     Candidates::new(targets, remembered, Arc::default())
 }
 
-/// Draws for a while, everything missing, and every dial failing; tells when what was drawn.
+/// Draws for a while, with everything missing and every dial failing. Returns when each candidate was drawn.
 fn draw(
     candidates: &mut Candidates,
     from: Duration,
@@ -194,7 +194,7 @@ fn an_address_where_another_key_answers_is_unlearned() {
     );
     let drawn = draw(&mut candidates, s(3), s(60), 1, 1);
     assert!(drawn.is_empty(), "nowhere to look");
-    // A configured target stays, whoever answers there.
+    // A configured target stays, whichever node answers there.
     let mut candidates = candidates_of(&[addr(1)], Vec::new());
     candidates.failed(
         Candidate {

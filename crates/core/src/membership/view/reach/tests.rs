@@ -1,4 +1,4 @@
-//! Who is up, against a walk over everything.
+//! Compares the derived reachability with a walk over everything.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ fn id(number: u8) -> NodeId {
     NodeId([number.wrapping_mul(91); 32])
 }
 
-/// Which nodes are linked with, and to which of their runs.
+/// The peers that a node links with, and the run of each peer.
 type Links = BTreeMap<u8, u8>;
 
 fn run_id(run: u8) -> u64 {
@@ -51,17 +51,17 @@ fn record(number: u8, run: u8, seq: u32, links: &Links, leaving: bool) -> Arc<Re
     Record::sign(body, "", &Nobody)
 }
 
-/// What is done to a network of which node 0 is this one.
+/// A step in a network in which node 0 is this one.
 #[derive(Debug, Clone)]
 enum Step {
     /// A node, in one run or another, lists other links, or leaves.
     Publish(u8, u8, Links, bool),
     /// A link is listed by both its ends, in their present runs, or by neither.
     Link(u8, u8, bool),
-    /// This node's own live links are those.
+    /// Sets this node's own live links.
     Live(BTreeSet<u8>),
     Derive,
-    /// Another core forgets a node, or hears of one, so that places change hands.
+    /// Another core forgets a node, or hears of one, so that places are reassigned.
     Other(u8, bool),
     /// Time passes, and nodes that were down for long are forgotten.
     Forget,
@@ -83,7 +83,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The same network, told as plainly as can be.
+/// The same network in its simplest form.
 #[derive(Default)]
 struct Plain {
     now: u64,
@@ -106,7 +106,7 @@ impl Plain {
         self.runs.get(&node).copied().unwrap_or_default()
     }
 
-    /// Whom a breadth-first walk over links that both ends list comes to.
+    /// The nodes that a breadth-first walk reaches, over links that both ends list.
     fn reached(&self) -> BTreeSet<u8> {
         let there = |node: &u8| self.links.get(node).is_some_and(|(_, leaving)| !leaving);
         let mut reached: BTreeSet<u8> = self.live.iter().copied().filter(there).collect();
@@ -127,7 +127,7 @@ struct Both {
     view: View,
     ids: Arc<Ids>,
     plain: Plain,
-    /// What the other core holds.
+    /// The nodes that the other core holds.
     other: Vec<Index>,
 }
 
@@ -229,13 +229,13 @@ impl Both {
         }
     }
 
-    /// Holds the sums against those that a walk over the view finds.
+    /// Compares the sums with those that a walk over the view computes.
     fn compare(&self) {
         let up: Vec<Index> = self.view.nodes_up().map(|(index, _)| index).collect();
         assert_eq!(up.len(), self.plain.up.len());
         assert_eq!(self.view.up_count(), up.len());
         assert_eq!(self.view.count(), self.plain.links.len() + 1);
-        // Nobody brought them, so all that are not up count as lost.
+        // No neighbour brought these nodes, so all that are not up count as lost.
         assert_eq!(self.view.unreachable_count, self.view.count() - up.len());
         for log2 in [0, 3, MAX_BUCKETS_LOG2] {
             let mut sums = vec![0_u64; 1 << log2];
@@ -261,7 +261,7 @@ fn a_node_that_was_forgotten_and_stands_elsewhere_now_goes_down_with_its_neighbo
     both.step(Step::Derive);
     both.plain.now += 10;
     both.step(Step::Forget);
-    // It gets the place of the other one that was forgotten, while its neighbour's record remembers the former one.
+    // It gets the place of the other forgotten node, while its neighbour's record remembers the former one.
     both.step(Step::Publish(2, 0, [(6, 0)].into(), false));
     both.step(Step::Derive);
     assert!(both.plain.up.contains(&2));
@@ -291,7 +291,7 @@ fn two_that_died_together_don_t_come_back_with_the_next_run_of_one_of_them() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Whatever nodes publish, leave, forget: who is up, who flips and what the sums are is what a walk over everything finds.
+    /// After any publishing, leaving and forgetting: the nodes up, the flips and the sums are those of a walk over everything.
     #[test]
     fn who_is_up_is_who_can_be_reached(steps in prop::collection::vec(step(), 1..120)) {
         let mut both = Both::new();
