@@ -271,7 +271,7 @@ pub enum Event {
 /// How much there is in a core's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tables {
-    /// Nodes in the database, at most [`MAX_NODES`](super::MAX_NODES).
+    /// Nodes in the view, at most [`MAX_NODES`](super::MAX_NODES).
     pub nodes: usize,
     /// Nodes remembered beside what their records say, at most [`MAX_REMEMBERED`](super::MAX_REMEMBERED).
     pub remembered: usize,
