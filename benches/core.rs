@@ -102,6 +102,7 @@ impl Network {
             run_id: Self::run_id(node),
             epoch: 1,
             seq,
+            uptime_s: 0,
             addrs: vec![Self::addr(node)],
             links,
             leaving: false,

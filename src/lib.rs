@@ -21,4 +21,4 @@ pub mod sim;
 pub mod snapshot;
 pub mod transport;
 
-pub use area_net_core::{bucket, membership, record, wire};
+pub use area_net_core::{bucket, figures, membership, record, wire};

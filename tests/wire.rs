@@ -22,6 +22,7 @@ mod golden {
             run_id: 0x0102_0304_0506_0708,
             epoch: 1_700_000_000_000,
             seq: 7,
+            uptime_s: 0,
             addrs: vec![
                 SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 8090)),
                 SocketAddr::from(([192, 0, 2, 7], 443)),
@@ -279,6 +280,7 @@ mod bytes {
             run_id: u64::MAX,
             epoch: u64::MAX,
             seq: u32::MAX,
+            uptime_s: 0,
             addrs: vec![addr; MAX_ADDRS],
             links: (0..MAX_LINKS)
                 .map(|peer| link(u8::try_from(peer).unwrap()))

@@ -75,7 +75,8 @@ impl Liar {
                 | Message::Request(_)
                 | Message::Superfluous(_)
                 | Message::Graft(_)
-                | Message::Prune => {}
+                | Message::Prune
+                | Message::Figures(_) => {}
             }
         }
         message

@@ -37,7 +37,8 @@ pub(super) fn records(message: &Message) -> usize {
         | Message::Superfluous(_)
         | Message::Have(_)
         | Message::Graft(_)
-        | Message::Prune => 0,
+        | Message::Prune
+        | Message::Figures(_) => 0,
     }
 }
 
@@ -61,6 +62,10 @@ fn body(message: &Message) -> usize {
         Message::Have(entries) => versions(entries),
         Message::Request(ids) | Message::Graft(ids) => length(ids.len()) + 16 * ids.len(),
         Message::Prune => 0,
+        Message::Figures(entries) => {
+            let all = entries.iter();
+            length(entries.len()) + all.map(|(age_s, one)| varint((*age_s).into()) + one.encoded_len()).sum::<usize>()
+        }
         Message::Superfluous(_) => 1,
     }
 }
@@ -97,6 +102,7 @@ fn varint(number: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figures::{FiguresBody, LinkFigures};
     use crate::record::{Body, Signer as _};
     use crate::sim::key::Key;
     use crate::wire::{Datagram, Hello, ViewDigest};
@@ -110,12 +116,23 @@ mod tests {
             run_id: u64::MAX / 3,
             epoch: 1_700_000_000_000,
             seq: 200,
+            uptime_s: 0,
             addrs: vec!["[::1]:8300".parse().unwrap()],
             links: Vec::new(),
             leaving: false,
         };
         let record = Record::sign(body_of, "a", &key);
         let version = record.version();
+        let figures = FiguresBody {
+            id: key.node_id().abbreviated(),
+            epoch: 1_700_000_000_000,
+            seq: 200,
+            count: 300,
+            every_s: 20,
+            rtts: vec![200; 130],
+            losses: vec![0; 130],
+        };
+        let figures = LinkFigures::sign(figures, "a", &key);
         let messages = [
             Message::Hello(Hello {
                 run_id: 5,
@@ -141,6 +158,7 @@ mod tests {
             Message::Have(vec![(ShortId([3; 16]), version); 5]),
             Message::Graft(vec![ShortId([3; 16]); 3]),
             Message::Prune,
+            Message::Figures(vec![(300, figures)]),
         ];
         for message in messages {
             assert_eq!(body(&message), message.to_frame().len() - 4, "{message:?}");

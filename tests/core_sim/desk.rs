@@ -20,6 +20,7 @@ pub(crate) fn body(of: &Identity) -> Body {
         run_id: 1,
         epoch: 1000,
         seq: 1,
+        uptime_s: 0,
         addrs: vec!["[::1]:7000".parse().unwrap()],
         links: Vec::new(),
         leaving: false,

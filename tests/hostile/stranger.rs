@@ -76,6 +76,7 @@ impl Stranger {
             run_id: self.run_id,
             epoch,
             seq: 1,
+            uptime_s: 0,
             addrs,
             links,
             leaving: false,

@@ -76,6 +76,7 @@ impl Scene {
             run_id: opening.run_id,
             epoch: opening.run_id,
             seq: 1,
+            uptime_s: 0,
             addrs: Vec::new(),
             links: Vec::new(),
             leaving: false,

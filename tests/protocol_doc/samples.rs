@@ -25,6 +25,7 @@ pub(crate) fn message_name(message: &Message) -> &'static str {
         Message::Have(_) => "Have",
         Message::Graft(_) => "Graft",
         Message::Prune => "Prune",
+        Message::Figures(_) => "Figures",
     }
 }
 
@@ -67,6 +68,7 @@ pub(crate) fn record() -> Arc<Record> {
         run_id: 0x0102_0304_0506_0708,
         epoch: 1_700_000_000_000,
         seq: 7,
+        uptime_s: 0,
         addrs: vec![
             SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 8090)),
             SocketAddr::from(([192, 0, 2, 7], 443)),

@@ -27,6 +27,9 @@ pub const MAX_LINKS: usize = 64;
 /// The largest record in bytes, with its signature: the sum of the limits above, rounded up.
 pub const MAX_RECORD: usize = 2432;
 
+/// What is signed besides a record: it keeps the signature from being used for anything else.
+const CONTEXT: &[u8] = b"area-net record v2";
+
 /// The smallest batch of signatures that is cheaper to verify together than one by one.
 const LEAST_BATCH: usize = 3;
 
@@ -107,6 +110,8 @@ pub struct Body {
     pub epoch: u64,
     /// See [`Version::seq`].
     pub seq: u32,
+    /// The age of this run when the record was signed, in s. Of two nodes with one key, the one that started first goes on.
+    pub uptime_s: u32,
     /// The addresses at which the node can be dialed.
     pub addrs: Vec<SocketAddr>,
     /// The links that the node holds, in ascending order of the peers.
@@ -194,7 +199,7 @@ impl Record {
     #[must_use]
     pub fn sign(body: Body, network: &str, signer: &dyn Signer) -> Arc<Self> {
         let signed = postcard::to_stdvec(&body).expect("our own body encodes");
-        let signature = signer.sign(&message(network, &signed));
+        let signature = signer.sign(&message(CONTEXT, network, &signed));
         let verdict = OnceLock::from(true);
         Arc::new(Self {
             hash: OnceLock::new(),
@@ -335,7 +340,7 @@ impl Record {
         let good = *self.verdict.get_or_init(|| {
             let signature = Signature::from(self.signature);
             VerificationKey::try_from(self.body.id.0)
-                .and_then(|key| key.verify(&signature, &message(network, &self.signed)))
+                .and_then(|key| key.verify(&signature, &message(CONTEXT, network, &self.signed)))
                 .is_ok()
         });
         if good {
@@ -363,7 +368,7 @@ impl Record {
         for record in &fresh {
             let signature = Signature::from(record.signature);
             let key = VerificationKeyBytes::from(record.body.id.0);
-            batch.queue((key, signature, &message(network, &record.signed)));
+            batch.queue((key, signature, &message(CONTEXT, network, &record.signed)));
         }
         if batch.verify(Weights(rng)).is_ok() {
             for record in fresh {
@@ -440,10 +445,9 @@ impl<R: CryptoRng> rand_core::RngCore for Weights<R> {
 impl<R: CryptoRng> rand_core::CryptoRng for Weights<R> {}
 
 /// The message that is signed. Its context keeps a signature from being used for another purpose or network.
-fn message(network: &str, signed: &[u8]) -> Vec<u8> {
-    const CONTEXT: &[u8] = b"area-net record v1";
-    let mut message = Vec::with_capacity(CONTEXT.len() + 2 + network.len() + signed.len());
-    message.extend_from_slice(CONTEXT);
+pub(crate) fn message(context: &[u8], network: &str, signed: &[u8]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(context.len() + 2 + network.len() + signed.len());
+    message.extend_from_slice(context);
     message.push(0);
     message.extend_from_slice(network.as_bytes());
     message.push(0);

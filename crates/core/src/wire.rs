@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::figures::{FiguresError, LinkFigures, MAX_AGE_S};
 pub use crate::id::{NodeId, NotANodeId, ShortId};
 use crate::record::{Record, RecordError, Version};
 
 /// The protocol's version. It is part of the ALPN, so nodes of two versions never get past the TLS handshake.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 
 /// The largest body of a control frame, in bytes. It bounds what a peer can make a node buffer for a connection. Half as
 /// much would not hold a batch of [`BATCH_BYTES`] and one more record.
@@ -85,6 +86,8 @@ pub enum Message {
     Graft(Vec<ShortId>),
     /// Prune: the link is lazy from now on, at both ends.
     Prune,
+    /// Figures of links, each with the time in s that passed since they were signed, as far as the sender knows.
+    Figures(Vec<(u16, Arc<LinkFigures>)>),
 }
 
 /// An 8-byte digest of a view. Equal digests mean equal sets of (node, version), but for chance.
@@ -148,6 +151,9 @@ pub enum WireError {
     /// A record inside the message is not acceptable.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// Figures inside the message are not acceptable.
+    #[error(transparent)]
+    Figures(#[from] FiguresError),
 }
 
 impl Message {
@@ -209,6 +215,13 @@ impl Message {
             Self::Request(ids) => within("requested records", ids.len(), MAX_SYNC_ENTRIES),
             Self::Have(entries) => within("lazily pushed records", entries.len(), MAX_SYNC_ENTRIES),
             Self::Graft(ids) => within("records in a graft", ids.len(), MAX_SYNC_ENTRIES),
+            Self::Figures(entries) => entries.iter().try_for_each(|(age_s, _)| {
+                within(
+                    "seconds since figures were signed",
+                    usize::from(*age_s),
+                    usize::from(MAX_AGE_S),
+                )
+            }),
         }
     }
 }

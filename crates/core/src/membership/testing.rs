@@ -68,6 +68,7 @@ pub(super) fn body(id: NodeId, run_id: u64, epoch: u64) -> Body {
         run_id,
         epoch,
         seq: 1,
+        uptime_s: 0,
         addrs: Vec::new(),
         links: Vec::new(),
         leaving: false,

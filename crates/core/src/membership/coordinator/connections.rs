@@ -119,6 +119,9 @@ impl Core {
         let was_up = self.view.is_up(&peer);
         self.gossip.peer_down(&peer);
         let adopted = self.links.adopt(now, new);
+        if !was_up {
+            self.links.end_hold(now, &peer);
+        }
         let greeted = self.welcome(new);
         self.overlay.hear_known(hello.known);
         self.gossip

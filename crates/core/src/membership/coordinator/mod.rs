@@ -26,6 +26,7 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::Time;
+use super::figures::Figures;
 use super::gossip::Gossip;
 use super::interface::{Action, Config, Event, Input, Remembered, Tables};
 use super::links::{Link, Links};
@@ -46,6 +47,7 @@ pub struct Core {
     gossip: Gossip,
     overlay: Overlay,
     own: OwnRecord,
+    figures: Figures,
     out: Out,
     /// What `poll_timeout` said last: being called much later means that we were away.
     promised: Option<Time>,
@@ -61,7 +63,8 @@ impl Core {
             Arc::new(Ids::new(u64::from_le_bytes(*secret)))
         });
         let config = Arc::new(config);
-        let own = OwnRecord::new(config.clone(), signer);
+        let own = OwnRecord::new(config.clone(), signer.clone());
+        let figures = Figures::new(config.clone(), signer);
         let tuning = config.tuning.clone();
         Self {
             rng: ChaCha8Rng::from_seed(config.seed),
@@ -70,6 +73,7 @@ impl Core {
             gossip: Gossip::new(me, config.network.clone(), tuning),
             overlay: Overlay::new(me, config.clone()),
             own,
+            figures,
             out: Out::new(),
             promised: None,
             config,
@@ -133,6 +137,7 @@ impl Core {
         let others = [
             overlay,
             self.own.deadline(),
+            self.figures.deadline(),
             self.links.collision_deadline(),
         ];
         let next = others
@@ -272,12 +277,18 @@ impl Core {
         {
             self.handle_published(now, record);
         }
+        self.tell_figures(now);
         self.forget(now);
         self.gossip.release(now, &self.view);
         self.gossip.request_again(now, &self.view, &self.links);
         let looked = self.links.end_look();
-        self.gossip
-            .flush(now, looked, &self.view, &self.links, &mut self.out);
+        self.gossip.flush(
+            now,
+            looked,
+            (&self.view, &self.figures),
+            &self.links,
+            &mut self.out,
+        );
     }
 
     /// Looks at the neighbour set, and dials.
@@ -310,6 +321,10 @@ impl Core {
         for flip in flips {
             let record = self.view.record_at(flip.index);
             let (id, left) = (record.id(), record.body().leaving);
+            if !flip.up {
+                // A link that was held while there were other ways is the only one now.
+                self.links.end_hold(now, &id);
+            }
             if flip.up {
                 self.gossip.came_up(now, flip.index, &self.view);
                 self.out.tell(Event::Up(id));
@@ -321,12 +336,24 @@ impl Core {
         }
     }
 
+    /// Tells the figures of our own links, if that is due.
+    fn tell_figures(&mut self, now: Time) {
+        let (record, place) = (self.own.record(), (self.view.me(), self.view.up_count()));
+        let told = self
+            .figures
+            .tell_if_due(now, record, place, &self.links, &mut self.rng);
+        if told {
+            self.gossip.spread_figures(self.view.me(), None, &self.view);
+        }
+    }
+
     fn forget(&mut self, now: Time) {
         let gone = self.view.forget_if_due(now, self.config.forget_after);
         if !gone.is_empty() {
             self.out.shape_changed();
             let gone: BTreeSet<Index> = gone.into_iter().collect();
             self.gossip.forget(&gone);
+            self.figures.forget(&gone);
         }
     }
 
@@ -340,6 +367,9 @@ impl Core {
     /// The next version of our own record is signed.
     fn handle_published(&mut self, now: Time, record: Arc<Record>) {
         self.out.shape_changed();
+        let up = self.view.up_count();
+        let around = (up, self.overlay.shaped(up));
+        self.figures.published(now, &record, around, &mut self.rng);
         self.gossip.publish(now, record, &mut self.view);
         self.view.derive_soon(now, false);
     }

@@ -365,6 +365,17 @@ impl Links {
         }
     }
 
+    /// Lists a link without a further hold: it is the only way to its peer. Flap damping bounds traffic, and must not hide a node.
+    pub(super) fn end_hold(&mut self, now: Time, peer: &NodeId) {
+        let held =
+            |link: &Link| matches!(link.phase, Phase::Live { listed_from } if listed_from > now);
+        if self.get(peer).is_some_and(held)
+            && let Some(mut link) = self.edit(peer)
+        {
+            link.phase = Phase::Live { listed_from: now };
+        }
+    }
+
     /// Ends the phase of a link, if that is due.
     pub(super) fn advance_phase(
         &mut self,

@@ -64,6 +64,7 @@ fn record(number: u8, peers: &[u8]) -> Arc<Record> {
         run_id: 1,
         epoch: 1,
         seq: 1,
+        uptime_s: 0,
         addrs: vec![addr(number)],
         links,
         leaving: false,
