@@ -888,6 +888,7 @@ mod reporting {
             "at_end",
             "traffic",
             "degree",
+            "figures",
             "awareness",
             "graph",
         ] {
@@ -902,11 +903,36 @@ mod reporting {
             "/traffic/idle_bytes_per_s",
             "/traffic/copies",
             "/degree/p99",
+            "/figures/at_rest",
+            "/figures/at_end/own/age_ms/median",
+            "/figures/at_end/others/error_percent/p99",
             "/awareness/0/known",
             "/graph/links/0/2",
         ] {
             assert!(json.pointer(path).is_some(), "{path}");
         }
+    }
+
+    /// Two nodes have one link, which each of them shows. The network is at rest from 20 s on, and a sample is taken every five seconds.
+    #[test]
+    fn round_trip_times_in_views_are_compared_with_the_path() {
+        let calm = play("nodes = 2\nlinks = \"delay 10ms\"\nlasts = \"60s\"").figures;
+        let rest = calm.at_rest.expect("nothing happens");
+        assert_eq!((calm.at_end.own.shown, calm.at_end.others.shown), (2, 0));
+        assert_eq!((rest.own.shown, rest.others.shown), (2 * 8, 0));
+        assert_eq!((rest.own.unmeasured, rest.own.stale), (0, 0));
+        assert!(calm.at_end.own.error_us.max.abs() < 1e-9, "{calm:?}");
+        assert!(rest.own.age_ms.max <= 60_000.0, "{calm:?}");
+        // Nobody can know of a change that came in the last moment.
+        let moved = play(
+            "nodes = 2\nlinks = \"delay 10ms\"\nlasts = \"60s\"\n\
+             [[step]]\nat = \"59990ms\"\nnetem = \"delay 50ms\"",
+        );
+        let error = moved.figures.at_end.own;
+        assert!((error.error_us.median - 80_000.0).abs() < 1e-9, "{error:?}");
+        assert!((error.error_percent.max - 80.0).abs() < 1e-9, "{error:?}");
+        // At rest it was not different yet.
+        assert_eq!(moved.figures.at_rest, calm.at_rest);
     }
 
     /// Every element that is opened is closed, in order; a parser of its own, so that no tool is needed.

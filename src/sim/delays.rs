@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::lines::{Direction, Terrain, Way};
 use super::views::{Views, counts};
 use super::world::World;
-use crate::record::{Direction as Dialed, Record};
-use crate::wire::ShortId;
+use crate::record::Direction as Dialed;
+use crate::snapshot::LinkView;
 
 /// The most links that are followed; the others behave alike.
 const MOST: usize = 16;
@@ -17,7 +17,11 @@ const WITHIN: u32 = 5;
 
 /// Links from dialer to listener, with their true round-trip time.
 #[derive(Debug, Default)]
-pub(super) struct Delays(Vec<(Direction, Duration)>);
+pub(super) struct Delays {
+    links: Vec<(Direction, Duration)>,
+    /// The viewer that did not show all of them when it was last looked at.
+    lags: usize,
+}
 
 impl Delays {
     /// The links on these directions.
@@ -31,57 +35,68 @@ impl Delays {
             let dialed = dialed.filter(|link| link.direction == Dialed::Dialer);
             for peer in dialed.filter_map(|link| views.place_of(&link.peer)) {
                 let meant = |way: &Way| way.contains((place, peer)) || way.contains((peer, place));
-                if ways.iter().any(meant) {
-                    links.push(((place, peer), both_ways(world.terrain(), (place, peer))));
+                if ways.iter().any(meant)
+                    && let Some(delay) = world.terrain().round_trip((place, peer))
+                {
+                    links.push(((place, peer), delay));
                 }
             }
         }
-        Self(links)
+        Self { links, lags: 0 }
     }
 
     /// Keeps the links whose round-trip time changed enough to be published.
     pub(super) fn follow_changed(&mut self, terrain: &Terrain) {
-        self.0.retain_mut(|(link, delay)| {
-            let before = std::mem::replace(delay, both_ways(terrain, *link));
-            before.abs_diff(*delay) > before / MOVED
+        self.links.retain_mut(|(link, delay)| {
+            let Some(after) = terrain.round_trip(*link) else {
+                return false;
+            };
+            let before = std::mem::replace(delay, after);
+            before.abs_diff(after) > before / MOVED
         });
-        self.0.truncate(MOST);
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.links.truncate(MOST);
     }
 
     /// Whether every node shows the new round-trip times. A link that is gone is not waited for.
     pub(super) fn are_shown(&mut self, world: &World, views: &Views) -> bool {
         let short = |place: usize| world.nodes[place].id().abbreviated();
-        self.0.retain(|((dialer, listener), _)| {
+        self.links.retain(|((dialer, listener), _)| {
             let own = world.nodes[*dialer].own();
             let lists = own.is_some_and(|own| own.link_to(&short(*listener)).is_some());
             lists && counts(&world.nodes[*dialer]) && counts(&world.nodes[*listener])
         });
-        let viewers = world.running().filter(|&place| counts(&world.nodes[place]));
-        let mut cores = viewers.filter_map(|place| Some((place, world.nodes[place].core()?)));
-        !self.is_empty()
-            && cores.all(|(viewer, core)| {
-                self.0.iter().all(|((dialer, listener), delay)| {
-                    let record = core.record(&world.nodes[*dialer].id());
-                    views.component(viewer) != views.component(*dialer)
-                        || record.is_some_and(|record| shows(record, &short(*listener), *delay))
-                })
-            })
+        if self.links.is_empty() {
+            return false;
+        }
+        // The one that lagged last comes first: as long as it lags, no other picture is made.
+        let places = world.nodes.len();
+        let all = (self.lags..places).chain(0..self.lags);
+        let mut viewers = all.filter(|&place| counts(&world.nodes[place]));
+        match viewers.find(|&viewer| !self.shows_all(world, views, viewer)) {
+            Some(lags) => {
+                self.lags = lags;
+                false
+            }
+            None => true,
+        }
     }
-}
 
-fn shows(record: &Record, listener: &ShortId, delay: Duration) -> bool {
-    let link = record.link_to(listener);
-    link.is_some_and(|link| is_within(Duration::from_micros(link.rtt_us.into()), delay))
+    fn shows_all(&self, world: &World, views: &Views, viewer: usize) -> bool {
+        let Some((snapshot, _)) = world.nodes[viewer].snapshot(world.now()) else {
+            return true;
+        };
+        let place = |at: usize| views.place(&snapshot.nodes[at].id);
+        self.links.iter().all(|(link, delay)| {
+            let shows = |shown: &LinkView| {
+                let rtt = shown.rtt_us.map(|us| Duration::from_micros(us.into()));
+                place(shown.dialer).zip(place(shown.listener)) == Some(*link)
+                    && rtt.is_some_and(|rtt| is_within(rtt, *delay))
+            };
+            views.component(viewer) != views.component(link.0) || snapshot.links.iter().any(shows)
+        })
+    }
 }
 
 fn is_within(shown: Duration, delay: Duration) -> bool {
     shown.abs_diff(delay) <= delay / WITHIN
-}
-
-fn both_ways(terrain: &Terrain, (from, to): Direction) -> Duration {
-    terrain.impairment((from, to)).delay() + terrain.impairment((to, from)).delay()
 }

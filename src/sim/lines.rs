@@ -141,6 +141,16 @@ impl Terrain {
             )
     }
 
+    /// The round-trip time of a packet that no queue delays, without jitter; `None` if nothing passes in one of the directions.
+    #[must_use]
+    pub fn round_trip(&self, (from, to): Direction) -> Option<Duration> {
+        let one_way = |direction| {
+            let delay = self.impairment(direction).delay().max(LEAST);
+            (!self.is_cut(direction)).then_some(delay)
+        };
+        Some(one_way((from, to))? + one_way((to, from))?)
+    }
+
     /// Visits every impairment of the terrain.
     pub fn for_each(&self, see: &mut impl FnMut(&Impairment)) {
         let all = self.default.all().iter();

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::figures::Figures;
 use super::scenario::Scenario;
 use super::views::{Standing, Views, counts};
 use super::world::{News, Told, Traffic, World};
@@ -126,6 +127,8 @@ pub struct Measure {
     up: usize,
     /// The views at the end.
     pub last: Standing,
+    /// Ages and errors of the round-trip times that views show.
+    pub figures: Figures,
 }
 
 impl Measure {
@@ -155,6 +158,7 @@ impl Measure {
             node_ns: 0,
             up: 0,
             last: Standing::default(),
+            figures: Figures::default(),
         };
         let words = format!("start of {}", scenario.nodes);
         // Until the last start, changes are part of the start.
@@ -242,7 +246,7 @@ impl Measure {
     }
 
     /// Processes the result of judging the views.
-    pub fn look(&mut self, world: &World, standing: &Standing) {
+    pub fn look(&mut self, world: &World, views: &Views, standing: &Standing) {
         let now = world.now();
         let bytes = total(world).bytes;
         let calm = standing.all_exact() && now > self.disturbed + CALM;
@@ -251,6 +255,9 @@ impl Measure {
         if calm && self.calm_before {
             self.idle_bytes += bytes - self.before.1;
             self.idle_node_ns += node_ns;
+        }
+        if calm {
+            self.figures.rest(world, views);
         }
         self.calm_before = calm;
         self.before = (now, bytes);
@@ -292,9 +299,10 @@ impl Measure {
     }
 
     /// Ends the measurement.
-    pub fn finish(&mut self, world: &World, standing: &Standing) {
+    pub fn finish(&mut self, world: &World, views: &Views, standing: &Standing) {
         self.last = *standing;
-        self.look(world, standing);
+        self.look(world, views, standing);
+        self.figures.finish(world, views);
     }
 
     /// The mean length of the nodes' newest records, in bytes.

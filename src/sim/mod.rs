@@ -15,7 +15,8 @@
 //! - `host`: one node with everything that belongs to it, and the code of its connections; it may be Byzantine (`liar`);
 //! - [`world`]: all nodes and virtual time; several threads run a window where that pays;
 //! - [`scenario`]: a checked scenario; [`parse`] reads it from files and flags;
-//! - [`views`]: the true state of the network, and each node's view compared with it; [`watch`]: invariants; [`measure`]: figures;
+//! - [`views`]: the true state of the network, and each node's view compared with it; [`watch`]: invariants; [`measure`]: figures of the run; [`figures`]: ages and
+//!   errors of the round-trip times that views show;
 //! - [`play`]: runs a scenario under `watch` and `measure`;
 //! - [`report`]: the result as text, as JSON and as a web page;
 //! - [`fuzz`]: generates random scenarios, and minimises one that fails;
@@ -26,6 +27,7 @@
 pub mod command;
 mod delays;
 mod executor;
+pub mod figures;
 pub mod fuzz;
 mod host;
 mod key;

@@ -144,7 +144,7 @@ impl<'a> Play<'a> {
             ..
         } = self;
         let standing = views.judge(&world);
-        measure.finish(&world, &standing);
+        measure.finish(&world, &views, &standing);
         (ended, measure, world)
     }
 
@@ -253,7 +253,7 @@ impl<'a> Play<'a> {
 
     fn look(&mut self) -> Result<(), Violation> {
         self.standing = self.views.judge(&self.world);
-        self.measure.look(&self.world, &self.standing);
+        self.measure.look(&self.world, &self.views, &self.standing);
         if self.delays.are_shown(&self.world, &self.views) {
             self.measure.delays_shown(self.world.now());
             self.delays = Delays::default();

@@ -28,6 +28,7 @@ use super::window::NEVER;
 use crate::membership::{Config, Core, Time};
 use crate::record::{Record, Signer};
 use crate::settings::{CoreStart, Settings};
+use crate::snapshot::Snapshot;
 use crate::wire::NodeId;
 
 /// Streams of the world's random generator that don't belong to places.
@@ -183,6 +184,19 @@ impl Node {
             Body::Core(core) => Some(CoreRef::Bare(core)),
             Body::Whole(running) => running.core(),
         }
+    }
+
+    /// What it would show now, and the Unix time in ms at its clock.
+    #[must_use]
+    pub fn snapshot(&self, now: Time) -> Option<(Snapshot, u64)> {
+        // The time of a bare core begins with the world, that of a whole node with its start.
+        let since = match self.body.as_ref()? {
+            Body::Core(_) => now,
+            Body::Whole(_) => now - self.started,
+        };
+        let snapshot = self.core()?.snapshot(since);
+        let since_ms = u64::try_from(since.as_millis()).expect("a run is shorter than the world");
+        Some((snapshot, self.start.unix_ms + since_ms))
     }
 
     /// The core, if it runs by itself.

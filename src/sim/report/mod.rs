@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::figures::{Figures, Sheet, Spread, Tally};
 use super::measure::{Measure, Sample, Sent, total};
 use super::play::Ended;
 use super::scenario::Scenario;
@@ -70,6 +71,8 @@ pub struct Report {
     pub traffic: TrafficReport,
     /// Links per node at the end.
     pub degree: DegreeReport,
+    /// Ages and errors of the round-trip times that views show.
+    pub figures: FiguresReport,
     /// The views over time.
     pub awareness: Vec<Awareness>,
     /// The network at the end.
@@ -176,6 +179,52 @@ pub struct TrafficReport {
     pub busiest_over_median: f64,
 }
 
+/// Ages and errors of the round-trip times that views show. In large networks a part of the views is sampled, in turn.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct FiguresReport {
+    /// Every five seconds at rest; null if the network was never at rest.
+    pub at_rest: Option<SheetReport>,
+    /// At the end of the run.
+    pub at_end: SheetReport,
+}
+
+/// The figures of a viewer's own links, and of all others.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct SheetReport {
+    /// Links of the viewer itself.
+    pub own: TallyReport,
+    /// Links between other nodes.
+    pub others: TallyReport,
+}
+
+/// A number of links, as views show them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct TallyReport {
+    /// How many: each link once for each view and sample.
+    pub shown: u64,
+    /// Those of them without a round-trip time.
+    pub unmeasured: u64,
+    /// Those whose round-trip time was marked stale.
+    pub stale: u64,
+    /// How old the round-trip times were, in ms.
+    pub age_ms: SpreadReport,
+    /// How far they were from the true ones, in µs.
+    pub error_us: SpreadReport,
+    /// The same in percent of the true ones.
+    pub error_percent: SpreadReport,
+}
+
+/// A distribution, with three significant digits.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct SpreadReport {
+    /// The median.
+    pub median: f64,
+    /// The 99th percentile.
+    pub p99: f64,
+    /// The largest value.
+    pub max: f64,
+}
+
 /// Links per node.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct DegreeReport {
@@ -238,9 +287,37 @@ impl Report {
             at_end,
             traffic: traffic(measure, world),
             degree: degree(&graph, world.nodes.len()),
+            figures: figures(&measure.figures),
             awareness,
             graph,
         }
+    }
+}
+
+fn figures(figures: &Figures) -> FiguresReport {
+    let spread = |spread: &Spread, unit: f64| {
+        let at = |share| spread.at(share) as f64 / unit;
+        SpreadReport {
+            median: at(0.5),
+            p99: at(0.99),
+            max: at(1.0),
+        }
+    };
+    let tally = |tally: &Tally| TallyReport {
+        shown: tally.shown,
+        unmeasured: tally.unmeasured,
+        stale: tally.stale,
+        age_ms: spread(&tally.age_ms, 1.0),
+        error_us: spread(&tally.error_us, 1.0),
+        error_percent: spread(&tally.error_ppm, 10_000.0),
+    };
+    let sheet = |sheet: &Sheet| SheetReport {
+        own: tally(&sheet.own),
+        others: tally(&sheet.others),
+    };
+    FiguresReport {
+        at_rest: figures.at_rest.as_ref().map(sheet),
+        at_end: sheet(&figures.at_end),
     }
 }
 

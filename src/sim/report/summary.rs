@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Report, Times};
+use super::{FiguresReport, Report, SpreadReport, Times};
 
 /// The summary.
 #[must_use]
@@ -83,7 +83,57 @@ pub fn render(report: &Report) -> String {
         "{:<34} {} to {}, median {}, p99 {}",
         "links a node", degree.min, degree.max, degree.median, degree.p99
     ));
+    for row in figures(&report.figures) {
+        line(&row);
+    }
     text
+}
+
+/// The table of round-trip times that views show, after an empty line.
+fn figures(figures: &FiguresReport) -> Vec<String> {
+    let [age, error] = ["age", "error"].map(|what| format!("{what}: median, p99, worst"));
+    let head = format!(
+        "{:<34} {age:<31} {error:<28} stale",
+        "round-trip times in views"
+    );
+    let mut rows = vec![String::new(), head];
+    let rest = figures.at_rest.iter().map(|sheet| ("at rest", sheet));
+    for (when, sheet) in rest.chain([("at the end", &figures.at_end)]) {
+        for (what, tally) in [
+            ("a node's own links", &sheet.own),
+            ("links of others", &sheet.others),
+        ] {
+            if tally.shown == 0 {
+                continue;
+            }
+            let SpreadReport { median, p99, max } = tally.age_ms;
+            let ages = [median, p99, max].map(time).join(", ");
+            let SpreadReport { median, p99, max } = tally.error_percent;
+            let errors = [median, p99, max].map(three_digits).join(" %, ");
+            let stale = 100.0 * tally.stale as f64 / tally.shown as f64;
+            let mut row = format!(
+                "{:<34} {ages:<31} {:<28} {} %",
+                format!("{what}, {when}"),
+                format!("{errors} %"),
+                three_digits(stale),
+            );
+            if tally.unmeasured > 0 {
+                let share = 100.0 * tally.unmeasured as f64 / tally.shown as f64;
+                row.push_str(&format!("; {} % not measured", three_digits(share)));
+            }
+            rows.push(row);
+        }
+    }
+    rows
+}
+
+fn three_digits(number: f64) -> String {
+    let decimals = match number {
+        small if small < 9.995 => 2,
+        middle if middle < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{number:.decimals$}")
 }
 
 /// The table of steps, with the times that views took to follow.
