@@ -76,7 +76,9 @@ impl Liar {
                 | Message::Superfluous(_)
                 | Message::Graft(_)
                 | Message::Prune
-                | Message::Figures(_) => {}
+                | Message::Figures(_)
+                | Message::Observed(_)
+                | Message::Meet(_) => {}
             }
         }
         message

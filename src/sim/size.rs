@@ -38,7 +38,9 @@ pub(super) fn records(message: &Message) -> usize {
         | Message::Have(_)
         | Message::Graft(_)
         | Message::Prune
-        | Message::Figures(_) => 0,
+        | Message::Figures(_)
+        | Message::Observed(_)
+        | Message::Meet(_) => 0,
     }
 }
 
@@ -64,9 +66,18 @@ fn body(message: &Message) -> usize {
         Message::Prune => 0,
         Message::Figures(entries) => {
             let all = entries.iter();
-            length(entries.len()) + all.map(|(age_s, one)| varint((*age_s).into()) + one.encoded_len()).sum::<usize>()
+            length(entries.len())
+                + all
+                    .map(|(age_s, one)| varint((*age_s).into()) + one.encoded_len())
+                    .sum::<usize>()
         }
         Message::Superfluous(_) => 1,
+        Message::Observed(observed) => addr(observed),
+        Message::Meet(meet) => {
+            let addrs: usize = meet.addrs.iter().map(|one| 2 + addr(&one.addr)).sum();
+            let way = length(meet.way.len()) + 16 * meet.way.len();
+            way + 1 + varint(meet.nonce) + 1 + length(meet.addrs.len()) + addrs
+        }
     }
 }
 
@@ -103,9 +114,9 @@ fn varint(number: u64) -> usize {
 mod tests {
     use super::*;
     use crate::figures::{FiguresBody, LinkFigures};
-    use crate::record::{Body, Signer as _};
+    use crate::record::{Body, PublishedAddr, Signer as _};
     use crate::sim::key::Key;
-    use crate::wire::{Datagram, Hello, ViewDigest};
+    use crate::wire::{Datagram, Hello, Meet, ViewDigest};
 
     #[test]
     fn sizes_are_those_of_the_real_encoding() {
@@ -117,7 +128,7 @@ mod tests {
             epoch: 1_700_000_000_000,
             seq: 200,
             uptime_s: 0,
-            addrs: vec!["[::1]:8300".parse().unwrap()],
+            addrs: vec![PublishedAddr::local("[::1]:8300".parse().unwrap())],
             links: Vec::new(),
             leaving: false,
         };
@@ -159,6 +170,17 @@ mod tests {
             Message::Graft(vec![ShortId([3; 16]); 3]),
             Message::Prune,
             Message::Figures(vec![(300, figures)]),
+            Message::Observed("192.0.2.7:443".parse().unwrap()),
+            Message::Meet(Meet {
+                way: vec![ShortId([1; 16]), ShortId([2; 16]), ShortId([3; 16])],
+                is_answer: true,
+                nonce: 300,
+                asker_dials: false,
+                addrs: vec![
+                    PublishedAddr::local("[::1]:8300".parse().unwrap()),
+                    PublishedAddr::local("192.0.2.7:443".parse().unwrap()),
+                ],
+            }),
         ];
         for message in messages {
             assert_eq!(body(&message), message.to_frame().len() - 4, "{message:?}");

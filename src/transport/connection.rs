@@ -277,7 +277,9 @@ async fn read_hello(recv: &mut RecvStream) -> Result<Hello, FrameError> {
         | Message::Have(_)
         | Message::Graft(_)
         | Message::Prune
-        | Message::Figures(_) => Err(FrameError::Violation(
+        | Message::Figures(_)
+        | Message::Observed(_)
+        | Message::Meet(_) => Err(FrameError::Violation(
             "the peer's first message was not a Hello".to_owned(),
             CloseCode::Protocol,
         )),

@@ -18,7 +18,7 @@ use super::Time;
 use super::interface::{Config, Event};
 use super::links::{Link, Links};
 use super::tuning::Tuning;
-use crate::record::{Body, MAX_ADDRS, MAX_LINKS, Record, Signer};
+use crate::record::{AddrKind, Body, MAX_ADDRS, MAX_LINKS, PublishedAddr, Record, Signer};
 use crate::wire::dialable;
 
 /// The waits must fit each other.
@@ -53,7 +53,7 @@ pub(super) struct OwnRecord {
     record: Arc<Record>,
     epoch: u64,
     seq: u32,
-    addrs: Vec<SocketAddr>,
+    addrs: Vec<PublishedAddr>,
     due: Option<Time>,
     /// When the pending changes of the shape alone began to wait, and until when they wait.
     shape: Option<(Time, Time)>,
@@ -81,8 +81,7 @@ pub(super) struct Around {
 
 impl OwnRecord {
     pub(super) fn new(config: Arc<Config>, signer: Arc<dyn Signer>) -> Self {
-        let mut addrs = config.addrs.clone();
-        addrs.truncate(MAX_ADDRS);
+        let addrs = publish_own(&[], &config.addrs);
         let body = Body {
             id: signer.node_id(),
             label: config.label.clone(),
@@ -218,10 +217,20 @@ impl OwnRecord {
         }
     }
 
+    /// The settings or the interfaces have other addresses.
+    pub(super) fn set_addrs(&mut self, now: Time, advertised: &[SocketAddr], local: &[SocketAddr]) {
+        let addrs = publish_own(advertised, local);
+        if addrs != self.addrs {
+            self.addrs = addrs;
+            self.due_by(now + self.tuning.own_record.change_hold);
+        }
+    }
+
     /// Learns our addresses as peers see them, if we listen on all of ours. Two neighbours must report the same address, so that
     /// one Byzantine node can't move us. With one or two neighbours, one report is enough.
     pub(super) fn learn_addrs(&mut self, now: Time, links: &Links) {
-        if !self.config.addrs.is_empty() {
+        let observed = |one: &PublishedAddr| one.kind == AddrKind::Observed;
+        if !self.addrs.iter().all(observed) {
             return;
         }
         let mut votes: BTreeMap<SocketAddr, usize> = BTreeMap::new();
@@ -234,10 +243,10 @@ impl OwnRecord {
         let mut addrs: Vec<(usize, SocketAddr)> =
             enough.map(|(addr, count)| (count, addr)).collect();
         addrs.sort_unstable_by(|a, b| b.cmp(a));
-        let addrs: Vec<SocketAddr> = addrs
+        let addrs: Vec<PublishedAddr> = addrs
             .into_iter()
             .take(MAX_ADDRS)
-            .map(|(_, addr)| addr)
+            .map(|(_, addr)| PublishedAddr::new(AddrKind::Observed, addr))
             .collect();
         if !addrs.is_empty() && addrs != self.addrs {
             self.addrs = addrs;
@@ -382,6 +391,15 @@ impl OwnRecord {
 /// The age of this run in whole seconds.
 fn uptime_s(now: Time) -> u32 {
     u32::try_from(now.as_secs()).unwrap_or(u32::MAX)
+}
+
+/// The addresses to publish: the configured ones, then those of the interfaces.
+fn publish_own(advertised: &[SocketAddr], local: &[SocketAddr]) -> Vec<PublishedAddr> {
+    let advertised = advertised
+        .iter()
+        .map(|addr| PublishedAddr::new(AddrKind::Advertised, *addr));
+    let local = local.iter().map(|addr| PublishedAddr::local(*addr));
+    advertised.chain(local).take(MAX_ADDRS).collect()
 }
 
 #[cfg(test)]

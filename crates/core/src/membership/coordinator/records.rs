@@ -61,6 +61,8 @@ impl Core {
             Message::Graft(ids) => self.gossip.handle_graft(&peer, &ids, &self.view),
             Message::Prune => self.gossip.handle_prune(&peer),
             Message::Figures(entries) => self.handle_figures(now, peer, entries),
+            // Nobody sends these yet.
+            Message::Observed(_) | Message::Meet(_) => {}
         }
     }
 

@@ -14,7 +14,7 @@ use crate::membership::interface::{Action, Config, ConnId, Connected, DialError,
 use crate::membership::links::Links;
 use crate::membership::out::Out;
 use crate::membership::view::View;
-use crate::record::{Body, Direction, LinkState, Record, ShortRun, Signer};
+use crate::record::{Body, Direction, LinkState, PublishedAddr, Record, ShortRun, Signer};
 use crate::wire::{Hello, MAX_ALTERNATIVES, NodeId, ViewDigest};
 
 const MS: Duration = Duration::from_millis(1);
@@ -65,7 +65,7 @@ fn record(number: u8, peers: &[u8]) -> Arc<Record> {
         epoch: 1,
         seq: 1,
         uptime_s: 0,
-        addrs: vec![addr(number)],
+        addrs: vec![PublishedAddr::local(addr(number))],
         links,
         leaving: false,
     };
