@@ -5,6 +5,7 @@ mod golden {
     use std::net::SocketAddr;
     use std::sync::Arc;
 
+    use area_net::figures::{FiguresBody, LinkFigures};
     use area_net::identity::Identity;
     use area_net::record::{
         AddrKind, Body, Direction, LinkState, PublishedAddr, Record, ShortRun, Signer as _, Version,
@@ -26,7 +27,7 @@ mod golden {
             run_id: 0x0102_0304_0506_0708,
             epoch: 1_700_000_000_000,
             seq: 7,
-            uptime_s: 0,
+            uptime_s: 60,
             addrs: vec![
                 PublishedAddr::local(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 8090))),
                 PublishedAddr {
@@ -75,6 +76,19 @@ mod golden {
         }
     }
 
+    pub(crate) fn figures() -> Arc<LinkFigures> {
+        let body = FiguresBody {
+            id: identity().node_id().abbreviated(),
+            epoch: 1_700_000_000_000,
+            seq: 7,
+            count: 3,
+            every_s: 300,
+            rtts: vec![0, 58, 255],
+            losses: vec![0, 2, 250],
+        };
+        LinkFigures::sign(body, NETWORK, &identity())
+    }
+
     pub(crate) fn messages() -> Vec<Message> {
         let version = Version {
             epoch: 300,
@@ -109,6 +123,7 @@ mod golden {
                     SocketAddr::from(([192, 0, 2, 7], 443)),
                 )],
             }),
+            Message::Figures(vec![(300, figures())]),
         ]
     }
 

@@ -186,11 +186,11 @@ settings! {
 
         /// Budget for the round-trip times of others' links: what a node receives of them, with all headers
         ///
-        /// Every node receives the figures of every link, in turn: with 384 bytes a second, each 10 s in a network of
-        /// 25 nodes and each 40 s among 100, in proportion beyond. A larger budget keeps them fresher; all nodes of a
+        /// Every node receives the figures of every link, in turn: with 512 bytes a second, each 20 s in a network of
+        /// 25 nodes and each 50 s among 100, in proportion beyond. A larger budget keeps them fresher; all nodes of a
         /// network should have the same. With 0, a changed round-trip time is published only together with a changed
         /// link. The budget never delays changes of nodes or links.
-        "network.controller.refresh.bytes_per_s" => refresh_bytes_per_s: u32 = "384",
+        "network.controller.refresh.bytes_per_s" => refresh_bytes_per_s: u32 = "512",
             Kind::measured(0, 1_000_000, Unit::BytesPerSecond),
             simulated();
 

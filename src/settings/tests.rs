@@ -65,7 +65,7 @@ fn a_node_without_a_word_of_settings_runs_on_the_defaults() {
         degree_cap: 16,
         dials_at_once: 8,
         dial_timeout: Duration::from_millis(2900),
-        refresh_bytes_per_s: 384,
+        refresh_bytes_per_s: 512,
         forget_after: Duration::from_secs(600),
         addresses_for: Duration::from_secs(30 * 24 * 3600),
     };

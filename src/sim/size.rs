@@ -68,7 +68,7 @@ fn body(message: &Message) -> usize {
             let all = entries.iter();
             length(entries.len())
                 + all
-                    .map(|(age_s, one)| varint((*age_s).into()) + one.encoded_len())
+                    .map(|(age_ds, one)| varint((*age_ds).into()) + one.encoded_len())
                     .sum::<usize>()
         }
         Message::Superfluous(_) => 1,

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use area_net::figures::{FiguresBody, LinkFigures};
 use area_net::identity::Identity;
 use area_net::record::{
     AddrKind, Body, Direction, LinkState, PublishedAddr, Record, ShortRun, Signer as _, Version,
@@ -80,7 +81,7 @@ pub(crate) fn record() -> Arc<Record> {
         run_id: 0x0102_0304_0506_0708,
         epoch: 1_700_000_000_000,
         seq: 7,
-        uptime_s: 0,
+        uptime_s: 60,
         addrs: vec![
             PublishedAddr::local(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 8090))),
             PublishedAddr {
@@ -93,6 +94,20 @@ pub(crate) fn record() -> Arc<Record> {
         leaving: false,
     };
     Record::sign(body, "golden", &identity)
+}
+
+/// The figures of the document's example: of the link that the example's record lists as dialed.
+pub(crate) fn figures() -> Arc<LinkFigures> {
+    let body = FiguresBody {
+        id: record().id().abbreviated(),
+        epoch: 1_700_000_000_000,
+        seq: 7,
+        count: 3,
+        every_s: 10,
+        rtts: vec![58],
+        losses: vec![2],
+    };
+    LinkFigures::sign(body, "golden", &Identity::from_seed(&[1; 32]))
 }
 
 pub(crate) fn messages() -> Vec<Message> {
@@ -138,6 +153,7 @@ pub(crate) fn messages() -> Vec<Message> {
             asker_dials: true,
             addrs: record().body().addrs.clone(),
         }),
+        Message::Figures(vec![(u16::MAX, figures()), (0, figures())]),
     ]
 }
 

@@ -18,8 +18,6 @@ use crate::record::{Body, Direction, LinkState, MAX_LINKS, Signer, message};
 const CONTEXT: &[u8] = b"area-net figures v1";
 /// The largest figures message in bytes, with its signature: two bytes a link, and the other fields.
 pub const MAX_FIGURES: usize = 64 + 64 + 2 * MAX_LINKS;
-/// The largest age that a neighbour may state for figures, in s: an hour. It bounds what a false age can do.
-pub const MAX_AGE_S: u16 = 3600;
 
 /// The round-trip time that code 1 stands for, in µs.
 const SCALE_FROM_US: u64 = 10;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::figures::{FiguresError, LinkFigures, MAX_AGE_S};
+use crate::figures::{FiguresError, LinkFigures};
 pub use crate::id::{NodeId, NotANodeId, ShortId};
 use crate::record::{MAX_ADDRS, PublishedAddr, Record, RecordError, Version};
 
@@ -91,12 +91,12 @@ pub enum Message {
     Graft(Vec<ShortId>),
     /// Prune: the link is lazy from now on, at both ends.
     Prune,
-    /// Figures of links, each with the time in s that passed since they were signed, as far as the sender knows.
-    Figures(Vec<(u16, Arc<LinkFigures>)>),
     /// The address from which the receiver's packets come now; the sender last said another one, or in its Hello.
     Observed(SocketAddr),
     /// Two nodes arrange to connect to each other, over relays that have links to both.
     Meet(Meet),
+    /// Figures of links, each with the time since they were signed, as far as the sender knows, in tenths of a second.
+    Figures(Vec<(u16, Arc<LinkFigures>)>),
 }
 
 /// A rendezvous of two nodes that could not connect: a request, or its answer on the same way back.
@@ -239,6 +239,7 @@ impl Message {
     fn check(&self) -> Result<(), WireError> {
         match self {
             Self::Hello(_)
+            | Self::Figures(_)
             | Self::Records(_)
             | Self::Superfluous(_)
             | Self::Prune
@@ -276,13 +277,6 @@ impl Message {
             Self::Request(ids) => within("requested records", ids.len(), MAX_SYNC_ENTRIES),
             Self::Have(entries) => within("lazily pushed records", entries.len(), MAX_SYNC_ENTRIES),
             Self::Graft(ids) => within("records in a graft", ids.len(), MAX_SYNC_ENTRIES),
-            Self::Figures(entries) => entries.iter().try_for_each(|(age_s, _)| {
-                within(
-                    "seconds since figures were signed",
-                    usize::from(*age_s),
-                    usize::from(MAX_AGE_S),
-                )
-            }),
         }
     }
 }

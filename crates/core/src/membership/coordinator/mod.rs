@@ -346,8 +346,14 @@ impl Core {
             .figures
             .tell_if_due(now, record, place, &self.links, &mut self.rng);
         if told {
-            self.gossip.spread_figures(self.view.me(), None, &self.view);
+            self.spread_figures(self.view.me(), None);
         }
+    }
+
+    /// Passes on a node's newest figures.
+    fn spread_figures(&mut self, index: Index, from: Option<NodeId>) {
+        let tree = self.figures.tree(self.out.changes().shape, &self.view);
+        self.gossip.spread_figures(index, from, tree, &self.view);
     }
 
     fn forget(&mut self, now: Time) {

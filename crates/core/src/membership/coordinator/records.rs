@@ -163,13 +163,13 @@ impl Core {
             self.drop_over_limit(now, peer, "new figures");
             return;
         }
-        for (age_s, figures) in entries {
-            match self.figures.take(now, figures, age_s, &self.view) {
+        for (age_ds, figures) in entries {
+            match self.figures.take(now, figures, age_ds, &self.view) {
                 figures::Heard::Nothing => {}
                 figures::Heard::Taken(index, is_fresh) => {
                     self.out.figures_changed();
                     if is_fresh {
-                        self.gossip.spread_figures(index, Some(&peer), &self.view);
+                        self.spread_figures(index, Some(peer));
                     }
                 }
                 figures::Heard::Forged(why) => {

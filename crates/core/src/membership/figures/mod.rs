@@ -21,9 +21,9 @@ use super::tuning::Tuning;
 use super::tuning::figures::Tuning as FiguresTuning;
 use super::view::{Index, View};
 use crate::bucket::{Bucket, Rate};
-use crate::figures::{FiguresBody, LinkFigures, MAX_AGE_S, code_of_us, dialed, us_of_code};
+use crate::figures::{FiguresBody, LinkFigures, code_of_us, dialed, us_of_code};
 use crate::record::{Record, Signer};
-use crate::wire::ShortId;
+use crate::wire::{NodeId, ShortId};
 
 /// The figures of one node.
 #[derive(Debug, Clone)]
@@ -31,16 +31,20 @@ struct Held {
     figures: Arc<LinkFigures>,
     /// When they came, in tenths of a second: 16 bytes for each node, of which ten thousand cores have ten thousand.
     received_ds: u32,
-    /// How old they were then.
-    age_s: u16,
+    /// How old they were then, in tenths of a second.
+    age_ds: u16,
 }
 
 impl Held {
     fn age(&self, now: Time) -> Duration {
-        let received = Duration::from_millis(100 * u64::from(self.received_ds));
-        let since = now.saturating_sub(received);
-        since + Duration::from_secs(self.age_s.into())
+        let since = now.saturating_sub(ds(self.received_ds));
+        since + ds(self.age_ds.into())
     }
+}
+
+/// So many tenths of a second.
+fn ds(ds: u32) -> Duration {
+    Duration::from_millis(100 * u64::from(ds))
 }
 
 /// What is measured on a link.
@@ -94,6 +98,8 @@ pub(super) struct Figures {
     first: bool,
     /// What all nodes together may still send, in bytes.
     budget: Bucket,
+    /// The neighbours along whose links figures spread, and the state of the graph for which they were found.
+    tree: (u64, Vec<NodeId>),
 }
 
 impl Figures {
@@ -110,6 +116,7 @@ impl Figures {
             moved: false,
             first: true,
             budget: Bucket::default(),
+            tree: (0, Vec::new()),
         }
     }
 
@@ -122,7 +129,7 @@ impl Figures {
         self.due
     }
 
-    /// The budget's share for regular rounds, in bytes.
+    /// How the budget of all nodes together fills, in bytes.
     fn rate(&self) -> Rate {
         let budget = f64::from(self.config.refresh_bytes_per_s);
         Rate {
@@ -138,14 +145,17 @@ impl Figures {
 
     /// The time between two regular messages of each of `up` nodes. `None`: the budget allows none.
     fn period(&self, up: usize) -> Option<Duration> {
-        let per_s = self.rate().per_s;
+        let per_s = f64::from(self.config.refresh_bytes_per_s) * self.tuning().round_share;
         if per_s <= 0.0 {
             return None;
         }
         // A message without figures has about a hundred bytes.
         let cost = self.cost(100 + self.told.len());
         let period = Duration::from_secs_f64((cost * up as f64 / per_s).min(1e6));
-        Some(period.max(self.tuning().least_period))
+        let tuning = self.tuning();
+        let nodes = u32::try_from(up).unwrap_or(u32::MAX);
+        let least = tuning.least_period + tuning.node_period.saturating_mul(nodes);
+        Some(period.max(least.min(tuning.middling_period)))
     }
 
     /// This node has a new record: it tells all figures as well. The next ones are due when the links had time to settle. `up`: so many nodes are
@@ -300,12 +310,12 @@ impl Figures {
         is_news.then_some(index)
     }
 
-    /// Takes a neighbour's message of figures, `age_s` old when it was sent.
+    /// Takes a neighbour's message of figures, `age_ds` tenths of a second old when it was sent.
     pub(super) fn take(
         &mut self,
         now: Time,
         figures: Arc<LinkFigures>,
-        age_s: u16,
+        age_ds: u16,
         view: &View,
     ) -> Heard {
         let Some(index) = self.place_of_news(&figures, view) else {
@@ -315,15 +325,15 @@ impl Figures {
         if let Err(error) = figures.verify(id, &self.config.network) {
             return Heard::Forged(error.to_string());
         }
-        let is_fresh = Duration::from_secs(age_s.into()) <= self.tuning().passed_on;
+        let is_fresh = ds(age_ds.into()) <= self.tuning().passed_on;
         if is_fresh {
             self.spend(now, figures.encoded_len());
         }
-        self.hold(now, index, figures, age_s);
+        self.hold(now, index, figures, age_ds);
         Heard::Taken(index, is_fresh)
     }
 
-    fn hold(&mut self, now: Time, index: Index, figures: Arc<LinkFigures>, age_s: u16) {
+    fn hold(&mut self, now: Time, index: Index, figures: Arc<LinkFigures>, age_ds: u16) {
         let place = index.0 as usize;
         if self.held.len() <= place {
             self.held.resize(place + 1, None);
@@ -331,15 +341,26 @@ impl Figures {
         self.held[place] = Some(Held {
             figures,
             received_ds: u32::try_from(now.as_millis() / 100).unwrap_or(u32::MAX),
-            age_s,
+            age_ds,
         });
+    }
+
+    /// The neighbours to which figures go on: along a tree that all nodes compute alike. `shape` counts the changes of the graph.
+    pub(super) fn tree(&mut self, shape: u64, view: &View) -> &[NodeId] {
+        let (known, tree) = &mut self.tree;
+        if *known != shape {
+            let neighbors = view.tree_neighbors().into_iter();
+            *tree = neighbors.map(|index| view.record_at(index).id()).collect();
+            *known = shape;
+        }
+        tree
     }
 
     fn get(&self, index: Index) -> Option<&Held> {
         self.held.get(index.0 as usize)?.as_ref()
     }
 
-    /// The newest figures of the links in that record, with their age in s, to be sent to a neighbour.
+    /// The newest figures of the links in that record, with their age in tenths of a second, to be sent to a neighbour.
     pub(super) fn of_record(
         &self,
         now: Time,
@@ -347,9 +368,9 @@ impl Figures {
         record: &Record,
     ) -> Option<(u16, Arc<LinkFigures>)> {
         let held = self.get(index)?;
-        let age_s = u16::try_from(held.age(now).as_secs()).unwrap_or(u16::MAX);
+        let age_ds = u16::try_from(held.age(now).as_millis() / 100).unwrap_or(u16::MAX);
         let is_of_record = held.figures.body().belongs_to(record.body());
-        is_of_record.then(|| (age_s.min(MAX_AGE_S), held.figures.clone()))
+        is_of_record.then(|| (age_ds, held.figures.clone()))
     }
 
     /// What a node measures on the link that it dialed to that peer: by its figures, else by its record, which came at `received`.

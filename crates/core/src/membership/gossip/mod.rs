@@ -355,9 +355,9 @@ impl Neighbor {
             let record = view.get(index).map(|entry| entry.record);
             // A newer record, or none, makes them void.
             let newest = record.and_then(|record| figures.of_record(now, index, record));
-            if let Some((age_s, figures)) = newest {
+            if let Some((age_ds, figures)) = newest {
                 bytes += figures.encoded_len();
-                batch.push((age_s, figures));
+                batch.push((age_ds, figures));
             }
         }
         (!batch.is_empty()).then_some(Message::Figures(batch))
