@@ -11,7 +11,7 @@ mod tests {
     use std::net::{SocketAddr, UdpSocket};
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
-    use std::process::Output;
+    use std::process::{Command, Output};
     use std::time::Duration;
 
     use area_net::events::EventName;
@@ -138,6 +138,40 @@ mod tests {
         }
     }
 
+    /// The same command, run by another one, which replaces itself by it.
+    fn by(words: &[&str], command: &Command) -> Command {
+        let mut outer = Command::new(words[0]);
+        outer
+            .args(&words[1..])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .current_dir(command.get_current_dir().unwrap())
+            .env_remove("RUST_LOG");
+        outer
+    }
+
+    #[tokio::test]
+    async fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
+        let desk = Desk::new();
+        let addrs = ports(2);
+        let ignoring = ["sh", "-c", "trap '' HUP INT; exec \"$@\"", "sh"];
+        let mut command = by(&ignoring, &desk.command("alice", addrs[0], &[]));
+        let mut alice = desk.start_by("alice", addrs[0], &mut command);
+        until("it has started", || {
+            !alice.events(EventName::NodeStarted).is_empty()
+        })
+        .await;
+        for signal in [Signal::HUP, Signal::INT] {
+            alice.signal(signal);
+        }
+        let targets = desk.targets("bob", &addrs[..1]);
+        let bob = desk.start("bob", addrs[1], &[&targets]);
+        until_exact(&[&alice, &bob], &["alice", "bob"]).await;
+        assert_eq!(alice.events(EventName::NodeStopping).len(), 0);
+        alice.signal(Signal::TERM);
+        assert_eq!(alice.ended().await.code(), Some(0), "{}", alice.log());
+    }
+
     #[tokio::test]
     async fn a_node_that_is_asked_to_stop_says_farewell() {
         let desk = Desk::new();
@@ -146,7 +180,10 @@ mod tests {
         let carol = desk.start("carol", addrs[1], &[]);
         let targets = desk.targets("alice", &addrs[..2]);
         for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
-            let mut alice = desk.start("alice", addrs[2], &[&targets]);
+            // The tests themselves may run under nohup, or in the background of a script.
+            let default = ["env", "--default-signal=HUP,INT,TERM"];
+            let mut command = by(&default, &desk.command("alice", addrs[2], &[&targets]));
+            let mut alice = desk.start_by("alice", addrs[2], &mut command);
             until_exact(&[&alice, &bob, &carol], &["alice", "bob", "carol"]).await;
             alice.signal(signal);
             let since = Instant::now();

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use quinn::{AsyncUdpSocket, Runtime};
 use rand::TryRng as _;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Assembly, Node, story};
 use crate::export::{Exporter, Files};
@@ -14,6 +13,7 @@ use crate::identity::{Identity, IdentityError};
 use crate::memory::Memory;
 use crate::record::Signer as _;
 use crate::settings::Settings;
+use crate::signals::Stopping;
 use crate::transport::Tap;
 #[cfg(target_os = "linux")]
 use crate::transport::{KernelSocket, TimerRuntime};
@@ -57,14 +57,14 @@ impl NodeError {
     }
 }
 
-/// Runs a node until SIGINT, SIGTERM or SIGHUP asks it to leave.
+/// Runs a node until SIGINT, SIGTERM or SIGHUP asks it to leave. A signal that was ignored at the start does not.
 ///
 /// # Errors
 /// When the node can't start.
 pub async fn run(settings: Settings) -> Result<(), NodeError> {
     let system = |doing| move |source| NodeError::System { doing, source };
     // The handlers come first: a signal right after "node started" must make the node leave, not kill it.
-    let mut leave = Leave::new()?;
+    let mut leave = Stopping::listen().map_err(system("can't listen for signals"))?;
     // The node binds its address before it writes: a second start of a profile must not touch the files of the first.
     let (socket, bound) = listen(&settings)?;
     let identity = Arc::new(Identity::load_or_create(
@@ -163,32 +163,4 @@ fn entropy<const N: usize>() -> Result<[u8; N], NodeError> {
             source: std::io::Error::other(error.to_string()),
         })?;
     Ok(bytes)
-}
-
-/// The signals that ask a node to leave.
-struct Leave([tokio::signal::unix::Signal; 3]);
-
-impl Leave {
-    fn new() -> Result<Self, NodeError> {
-        let listen = |kind| {
-            signal(kind).map_err(|source| NodeError::System {
-                doing: "can't listen for signals",
-                source,
-            })
-        };
-        Ok(Self([
-            listen(SignalKind::interrupt())?,
-            listen(SignalKind::terminate())?,
-            listen(SignalKind::hangup())?,
-        ]))
-    }
-
-    async fn asked(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    }
 }
