@@ -115,7 +115,7 @@ settings! {
         /// File with the addresses to dial; empty for none
         ///
         /// The file is a JSON array of socket addresses, such as `["[::1]:8090", "192.0.2.7:8083"]`, with at most
-        /// 65,536 entries in 8 MiB. A relative path is relative to the working directory. The node dials these
+        /// 65,536 entries in 8 MiB, in UTF-8. A relative path is relative to the working directory. The node dials these
         /// targets at its start and never forgets them. One target that is up is enough, because the node learns
         /// about all other nodes from it. A `peers.json` that a node wrote can be used as a target file. A node
         /// without targets waits until another node dials it.
