@@ -1,14 +1,14 @@
 //! The memory of a node across runs (`state.json`): its epoch, and the addresses of nodes that were up.
 //!
 //! The file is synced and then renamed, so a kill or a power failure leaves either the old file or the new one. An unreadable file
-//! is renamed, with a warning, and the node starts with an empty memory. That costs time only: the epoch follows the clock, and
+//! is set aside, with a warning, and the node starts with an empty memory. That costs time only: the epoch follows the clock, and
 //! peers send the addresses again.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -48,7 +48,7 @@ struct Node {
 }
 
 impl Memory {
-    /// Reads the file. A missing file gives an empty memory. A broken one does too; it is renamed to `state.json.broken`, and the
+    /// Reads the file. A missing file gives an empty memory. A broken one does too; it is kept as `state.json.broken`, and the
     /// cause is returned for the log. Nodes not seen for `keep` are dropped.
     #[must_use]
     pub fn load(path: &Path, now_ms: u64, keep: Duration) -> (Self, Option<String>) {
@@ -57,9 +57,9 @@ impl Memory {
             Ok(None) => return (Self::default(), None),
             Err(why) => {
                 let aside = path.with_extension("json.broken");
-                let kept = match fs::rename(path, &aside) {
-                    Ok(()) => format!("renamed it to {}", aside.display()),
-                    Err(error) => format!("can't rename it to {} ({error})", aside.display()),
+                let kept = match set_aside(path, &aside) {
+                    Ok(done) => format!("{done} it to {}", aside.display()),
+                    Err(error) => format!("can't move it to {} ({error})", aside.display()),
                 };
                 return (
                     Self::default(),
@@ -112,6 +112,16 @@ impl Memory {
     }
 }
 
+/// Keeps a broken file for its user. A link stays, and a file that is mounted by itself can't be renamed, so those are copied.
+fn set_aside(path: &Path, aside: &Path) -> io::Result<&'static str> {
+    if !path.is_symlink() && fs::rename(path, aside).is_ok() {
+        return Ok("renamed");
+    }
+    let mut from = fs::File::open(path)?.take(MAX_BYTES);
+    io::copy(&mut from, &mut fs::File::create(aside)?)?;
+    Ok("copied")
+}
+
 fn read(path: &Path) -> Result<Option<File>, String> {
     let length = match fs::metadata(path) {
         Ok(meta) => meta.len(),
@@ -122,6 +132,10 @@ fn read(path: &Path) -> Result<Option<File>, String> {
         return Err(format!(
             "its {length} bytes exceed the limit of {MAX_BYTES}"
         ));
+    }
+    // An empty file was made by somebody else, as the place of a mount.
+    if length == 0 {
+        return Ok(None);
     }
     let bytes = fs::read(path).map_err(|error| error.to_string())?;
     let file: File = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
@@ -142,12 +156,11 @@ pub fn save(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
     }
-    let temporary: PathBuf = path.with_extension("json.new");
     let care = Care {
         synced: true,
         ..Care::default()
     };
-    atomic_file::write(path, &temporary, bytes, care)
+    atomic_file::write(path, bytes, care)
 }
 
 #[cfg(test)]
@@ -179,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_file_is_renamed_and_named_in_the_warning() {
+    fn a_broken_file_is_set_aside_and_named_in_the_warning() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state.json");
         fs::write(&path, b"{\"format\":1,").unwrap();
@@ -193,8 +206,27 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_gives_an_empty_memory() {
+    fn a_link_to_a_broken_file_stays() {
         let dir = tempfile::tempdir().unwrap();
+        let [path, there] = ["state.json", "there"].map(|name| dir.path().join(name));
+        fs::write(&there, b"{").unwrap();
+        std::os::unix::fs::symlink(&there, &path).unwrap();
+        let (_, warning) = Memory::load(&path, 0, Duration::ZERO);
+        assert!(warning.unwrap().contains("copied it to"));
+        save(&path, &Memory::encode(42, &BTreeMap::new())).unwrap();
+        let (memory, _) = Memory::load(&there, 0, Duration::ZERO);
+        assert_eq!((memory.epoch, path.is_symlink()), (42, true));
+    }
+
+    #[test]
+    fn a_missing_or_empty_file_gives_an_empty_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let empty = dir.path().join("empty");
+        fs::write(&empty, b"").unwrap();
+        assert_eq!(
+            Memory::load(&empty, 0, Duration::ZERO),
+            (Memory::default(), None)
+        );
         assert_eq!(
             Memory::load(&dir.path().join("state.json"), 0, Duration::ZERO),
             (Memory::default(), None)
