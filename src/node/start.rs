@@ -1,13 +1,14 @@
 //! Starts a node on this machine: its address, identity, memory, socket and signals.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quinn::{AsyncUdpSocket, Runtime};
 use rand::TryRng as _;
 
 use super::{Assembly, Node, story};
+use crate::atomic_file;
 use crate::export::{Exporter, Files};
 use crate::identity::{Identity, IdentityError};
 use crate::memory::Memory;
@@ -17,6 +18,9 @@ use crate::signals::Stopping;
 use crate::transport::Tap;
 #[cfg(target_os = "linux")]
 use crate::transport::{KernelSocket, TimerRuntime};
+
+/// The files that every node writes to its profile's folder.
+const OUTPUTS: [&str; 3] = ["peers.json", "network.json", "state.json"];
 
 /// Why a node could not run.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +40,16 @@ pub enum NodeError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// Two of the files that the node reads and writes are one, so one would overwrite the other.
+    #[error(
+        "{first} and {second} are one file; give each a file of its own (remove the link or the mount, or change network.controller.target.path)"
+    )]
+    OneFile {
+        /// One of the two paths.
+        first: String,
+        /// The other.
+        second: String,
+    },
     /// Signals, entropy or the socket failed.
     #[error("{doing}")]
     System {
@@ -51,7 +65,7 @@ impl NodeError {
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
         match self {
-            Self::Identity(_) | Self::Listen { .. } => true,
+            Self::Identity(_) | Self::Listen { .. } | Self::OneFile { .. } => true,
             Self::System { .. } => false,
         }
     }
@@ -65,14 +79,14 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
     let system = |doing| move |source| NodeError::System { doing, source };
     // The handlers come first: a signal right after "node started" must make the node leave, not kill it.
     let mut leave = Stopping::listen().map_err(system("can't listen for signals"))?;
+    let dir = Path::new("profiles").join(&settings.profile);
+    let certs = Path::new("certs").join(&settings.profile);
+    let state = dir.join("state.json");
+    check_files(&settings, &dir, &certs)?;
     // The node binds its address before it writes: a second start of a profile must not touch the files of the first.
     let (socket, bound) = listen(&settings)?;
-    let identity = Arc::new(Identity::load_or_create(
-        &Path::new("certs").join(&settings.profile),
-    )?);
-    let dir = Path::new("profiles").join(&settings.profile);
+    let identity = Arc::new(Identity::load_or_create(&certs)?);
     let unix_ms = unix_ms();
-    let state = dir.join("state.json");
     let (remembered, warning) = Memory::load(&state, unix_ms, settings.addresses_for);
     story::started(&settings, &identity.node_id(), bound, warning.as_deref());
 
@@ -108,6 +122,25 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
     node.run(leave.asked()).await;
     exporter.finish(None).await;
     Ok(())
+}
+
+/// Refuses files that would overwrite each other. The target file is among them: the node only reads it.
+fn check_files(settings: &Settings, dir: &Path, certs: &Path) -> Result<(), NodeError> {
+    let mut files: Vec<PathBuf> = OUTPUTS.iter().map(|name| dir.join(name)).collect();
+    files.extend(["key.pem", "cert.pem"].map(|name| certs.join(name)));
+    if settings.d2 {
+        files.push(dir.join("peers.d2"));
+    }
+    if !settings.target_path.is_empty() {
+        files.push(PathBuf::from(&settings.target_path));
+    }
+    match atomic_file::two_that_are_one(&files) {
+        Some((first, second)) => Err(NodeError::OneFile {
+            first: files[first].display().to_string(),
+            second: files[second].display().to_string(),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn listen(settings: &Settings) -> Result<(UdpSocket, SocketAddr), NodeError> {
