@@ -4,6 +4,7 @@
 //! actions, logs its events and announces changes. Readers request snapshots over a second channel, so only this loop touches
 //! the core.
 
+mod causes;
 mod saver;
 mod start;
 mod story;
@@ -160,6 +161,7 @@ impl Node {
         });
         let core = Core::new(config, assembly.identity.clone());
         let socket = assembly.socket;
+        let listen = socket.local_addr()?;
         let clock = Clock::new(assembly.runtime);
         let impaired = Impaired::new(socket.clone(), &clock, &settings.impair, assembly.core_seed);
         let (transport, events) = Transport::open(Parts {
@@ -186,7 +188,7 @@ impl Node {
             asker,
             clock,
             start,
-            story: Story::default(),
+            story: Story::new(listen),
             rejected: BTreeMap::new(),
             impaired,
             saver: assembly.state.map(|path| Saver::new(path, start)),

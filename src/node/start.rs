@@ -1,6 +1,6 @@
 //! Starts a node on this machine: its address, identity, memory, socket and signals.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,13 +30,15 @@ pub enum NodeError {
     Identity(#[from] IdentityError),
     /// The address can't be listened on.
     #[error(
-        "can't listen on {addr} (network.controller.listen.addr and .port of profile {profile})"
+        "can't listen on {addr} (network.controller.listen.addr and .port of profile {profile}{hint})"
     )]
     Listen {
         /// The address.
         addr: SocketAddr,
         /// The profile whose settings name the address.
         profile: String,
+        /// What to set, if that is clear.
+        hint: &'static str,
         /// The system's error.
         source: std::io::Error,
     },
@@ -153,8 +155,18 @@ fn listen(settings: &Settings) -> Result<(UdpSocket, SocketAddr), NodeError> {
         .map_err(|source| NodeError::Listen {
             addr,
             profile: settings.profile.clone(),
+            hint: if addr.is_ipv6() && !has_ipv6() {
+                "; this machine has no IPv6, so set the address to 0.0.0.0 or 127.0.0.1"
+            } else {
+                ""
+            },
             source,
         })
+}
+
+/// Whether this machine can use IPv6 at all: its loopback address is there.
+fn has_ipv6() -> bool {
+    UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
 /// Opens the socket and the timers for this system.

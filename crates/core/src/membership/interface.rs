@@ -1,6 +1,6 @@
 //! What goes into a core and comes out of it: settings, inputs, actions, and events for the log.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,6 +124,23 @@ pub struct Connected {
     pub replaces: bool,
 }
 
+/// What keeps packets from an address, as the system says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// This machine has no route to there.
+    NoRoute,
+    /// The socket's own address can't be the source of packets to there.
+    Source,
+    /// The socket's own address is of the other family, IPv4 or IPv6.
+    Family,
+    /// This machine forbids it: its firewall.
+    ProhibitedHere,
+    /// A firewall on the way forbids it, and says so by ICMP; its address.
+    Prohibited(Option<IpAddr>),
+    /// A router has no route to there, or nobody there has that address; its address.
+    NoWay(Option<IpAddr>),
+}
+
 /// Why a dial failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DialError {
@@ -131,6 +148,8 @@ pub enum DialError {
     Timeout,
     /// The system there says that nobody listens at that port.
     Unreachable,
+    /// No answer, and the system says what keeps the packets from there.
+    Blocked(Obstacle),
     /// Somebody else's key answered there.
     OtherKey,
     /// This very node answered.
