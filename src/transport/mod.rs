@@ -11,6 +11,7 @@ mod admission;
 mod config;
 mod congestion;
 mod connection;
+mod ecn;
 mod frames;
 #[cfg(target_os = "linux")]
 mod kernel;

@@ -129,6 +129,22 @@ fn a_larger_network_agrees_without_a_full_mesh() {
 }
 
 #[test]
+fn marks_of_ecn_that_are_dropped_on_the_way_delay_a_link_by_one_repetition() {
+    // Nodes of a start repeat their Initials often; later ones after a second.
+    let mut network = Network::new(140);
+    network.drop_marked();
+    network.start_five();
+    network.until_exact(2000);
+    let since = network.now();
+    network.pass(30_000);
+    network.nobody_was_down_since(since);
+    network.kill("alice");
+    network.pass(20_000);
+    network.start_with_targets("alice", &[]);
+    network.until_exact(3000);
+}
+
+#[test]
 fn the_same_seed_shows_the_same_pictures_at_the_same_times() {
     let run = |seed| {
         let mut network = Network::new(seed);

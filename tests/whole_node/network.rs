@@ -225,6 +225,11 @@ impl Network {
             .change_terrain(|terrain| terrain.default = Ground::Same(impairment));
     }
 
+    /// Drops all datagrams that carry the mark of ECN from now on.
+    pub(crate) fn drop_marked(&mut self) {
+        self.world.drops_marked = true;
+    }
+
     /// Drops all datagrams from `from` to `to` from now on.
     pub(crate) fn cut_direction(&mut self, from: &'static str, to: &'static str) {
         let direction = (self.place(from), self.place(to));

@@ -98,6 +98,8 @@ pub struct World {
     pub tap: Option<Tap>,
     /// Receives every datagram that a whole node sends, also those that are lost on the way.
     pub wiretap: Option<Wiretap>,
+    /// The network drops every datagram of a whole node that carries the mark of ECN.
+    pub drops_marked: bool,
 }
 
 /// Unread reports of one node at one time.
@@ -139,6 +141,7 @@ impl World {
             restarts: true,
             tap: None,
             wiretap: None,
+            drops_marked: false,
         }
     }
 
