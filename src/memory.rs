@@ -3,6 +3,9 @@
 //! The file is synced and then renamed, so a kill or a power failure leaves either the old file or the new one. An unreadable file
 //! is set aside, with a warning, and the node starts with an empty memory. That costs time only: the epoch follows the clock, and
 //! peers send the addresses again.
+//!
+//! How long a node was not seen is counted in the time that this node runs, not by the wall clock, which may be wrong by decades at a
+//! start. So addresses survive a long time off.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +17,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::atomic_file::{self, Care};
-use crate::membership::{MAX_REMEMBERED, Remembered};
+use crate::membership::{MAX_REMEMBERED, Remembered, Time};
 use crate::wire::NodeId;
 
 /// The version of the file format that this program reads and writes.
@@ -29,6 +32,17 @@ pub struct Memory {
     pub epoch: u64,
     /// Nodes and the addresses at which they could be dialed.
     pub nodes: Vec<(NodeId, Remembered)>,
+    /// When these nodes were last up, in Unix ms, for [`Memory::encode`]. The wall clock may have been wrong.
+    pub stamps: BTreeMap<NodeId, u64>,
+}
+
+/// When the memory is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// The time since the node's start.
+    pub time: Time,
+    /// The start in Unix ms, by the wall clock as it is now.
+    pub origin_ms: i64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -42,16 +56,19 @@ struct File {
 struct Node {
     id: String,
     addresses: Vec<SocketAddr>,
+    /// Unix time, for people: nothing is decided by it.
     last_seen_ms: u64,
+    /// How long this node has run since. `None` in a file of an earlier version.
+    unseen_ms: Option<u64>,
     #[serde(default)]
     left: bool,
 }
 
 impl Memory {
     /// Reads the file. A missing file gives an empty memory. A broken one does too; it is kept as `state.json.broken`, and the
-    /// cause is returned for the log. Nodes not seen for `keep` are dropped.
+    /// cause is returned for the log. Nodes that were not seen while this node ran for `keep` are dropped.
     #[must_use]
-    pub fn load(path: &Path, now_ms: u64, keep: Duration) -> (Self, Option<String>) {
+    pub fn load(path: &Path, keep: Duration) -> (Self, Option<String>) {
         let file = match read(path) {
             Ok(Some(file)) => file,
             Ok(None) => return (Self::default(), None),
@@ -67,39 +84,53 @@ impl Memory {
                 );
             }
         };
-        let oldest = now_ms.saturating_sub(u64::try_from(keep.as_millis()).unwrap_or(u64::MAX));
-        let nodes = file
-            .nodes
-            .into_iter()
-            .filter(|node| node.last_seen_ms >= oldest)
-            .filter_map(|node| {
-                let id = NodeId::from_hex(&node.id).ok()?;
-                Some((
-                    id,
-                    Remembered::new(node.addresses, node.last_seen_ms.min(now_ms), node.left),
-                ))
-            })
-            .take(MAX_REMEMBERED)
-            .collect();
-        (
-            Self {
-                epoch: file.epoch,
-                nodes,
-            },
-            None,
-        )
+        let keep_ms = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
+        let newest_ms = file.nodes.iter().map(|node| node.last_seen_ms).max();
+        let mut memory = Self {
+            epoch: file.epoch,
+            ..Self::default()
+        };
+        for node in file.nodes.into_iter().take(MAX_REMEMBERED) {
+            let Ok(id) = NodeId::from_hex(&node.id) else {
+                continue;
+            };
+            // An earlier version stored Unix times alone. Their order counts, but none is too old by such a time.
+            let before_newest = newest_ms.unwrap_or_default() - node.last_seen_ms;
+            let unseen_ms = node.unseen_ms.unwrap_or(before_newest.min(keep_ms));
+            if unseen_ms > keep_ms || keep_ms == 0 {
+                continue;
+            }
+            let seen_ms = i64::try_from(unseen_ms).map_or(i64::MIN, |unseen| -unseen);
+            let known = Remembered::new(node.addresses, seen_ms, node.left);
+            memory.nodes.push((id, known));
+            memory.stamps.insert(id, node.last_seen_ms);
+        }
+        (memory, None)
     }
 
     /// Encodes the file's contents. The event loop calls this, and [`save`] writes the bytes elsewhere.
     #[must_use]
-    pub fn encode(epoch: u64, nodes: &BTreeMap<NodeId, Remembered>) -> Vec<u8> {
+    pub fn encode(
+        epoch: u64,
+        nodes: &BTreeMap<NodeId, Remembered>,
+        stamps: &BTreeMap<NodeId, u64>,
+        moment: Moment,
+    ) -> Vec<u8> {
+        let now_ms = i64::try_from(moment.time.as_millis()).unwrap_or(i64::MAX);
+        let stamp = |id: &NodeId, seen_ms: i64| {
+            // Of a node that was not seen in this run, the stamp of the run that saw it is the best that is known.
+            let earlier = stamps.get(id).filter(|_| seen_ms < 0).copied();
+            let derived = moment.origin_ms.saturating_add(seen_ms);
+            earlier.unwrap_or(u64::try_from(derived).unwrap_or_default())
+        };
         let nodes = nodes
             .iter()
             .filter(|(_, node)| !node.addrs.is_empty())
             .map(|(id, node)| Node {
                 id: id.to_string(),
                 addresses: node.addrs.clone(),
-                last_seen_ms: node.last_seen_ms,
+                last_seen_ms: stamp(id, node.seen_ms),
+                unseen_ms: Some(now_ms.saturating_sub(node.seen_ms).max(0).unsigned_abs()),
                 left: node.left,
             })
             .collect();
@@ -167,28 +198,86 @@ pub fn save(path: &Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn node(byte: u8, last_seen_ms: u64) -> (NodeId, Remembered) {
+    fn node(byte: u8, seen_ms: i64) -> (NodeId, Remembered) {
         (
             NodeId([byte; 32]),
-            Remembered::new(vec!["[::1]:8090".parse().unwrap()], last_seen_ms, byte == 9),
+            Remembered::new(vec!["[::1]:8090".parse().unwrap()], seen_ms, byte == 9),
         )
     }
 
+    /// 100 s after the start, by a clock that says how many seconds have passed since 1970.
+    fn moment(wall_s: i64) -> Moment {
+        Moment {
+            time: Duration::from_secs(100),
+            origin_ms: (wall_s - 100) * 1000,
+        }
+    }
+
+    fn stored(memory: &Memory) -> Vec<(u8, i64, u64)> {
+        let nodes = memory.nodes.iter();
+        nodes
+            .map(|(id, node)| (id.0[0], node.seen_ms, memory.stamps[id]))
+            .collect()
+    }
+
     #[test]
-    fn saved_nodes_are_loaded_unless_they_are_too_old() {
+    fn saved_nodes_are_loaded_unless_they_were_unseen_for_too_long() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep/state.json");
-        let nodes = BTreeMap::from([node(1, 1000), node(9, 90_000)]);
-        save(&path, &Memory::encode(42, &nodes)).unwrap();
-        let (memory, warning) = Memory::load(&path, 100_000, Duration::from_secs(50));
-        assert_eq!(warning, None);
+        let nodes = BTreeMap::from([node(1, 49_999), node(9, 90_000)]);
+        let bytes = Memory::encode(42, &nodes, &BTreeMap::new(), moment(1_700_000_000));
+        save(&path, &bytes).unwrap();
+        let (memory, warning) = Memory::load(&path, Duration::from_secs(50));
+        assert_eq!((memory.epoch, warning), (42, None));
+        assert_eq!(stored(&memory), [(9, -10_000, 1_699_999_990_000)]);
+        assert_eq!(memory.nodes, [node(9, -10_000)]);
+    }
+
+    #[test]
+    fn a_wrong_clock_costs_no_address() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        let month = Duration::from_secs(30 * 24 * 3600);
+        let mut memory = Memory::default();
+        let mut nodes = BTreeMap::from([node(1, 60_000)]);
+        // Each run sees another node; the clock is right, then in 1970, then far ahead, then right again.
+        for (number, wall_s) in (2..).zip([1_700_000_000, 100, 9_000_000_000, 1_700_009_000]) {
+            let bytes = Memory::encode(1, &nodes, &memory.stamps, moment(wall_s));
+            save(&path, &bytes).unwrap();
+            memory = Memory::load(&path, month).0;
+            nodes = memory.nodes.iter().cloned().collect();
+            nodes.insert(NodeId([number; 32]), node(number, 60_000).1);
+        }
         assert_eq!(
-            memory,
-            Memory {
-                epoch: 42,
-                nodes: vec![node(9, 90_000)]
-            }
+            stored(&memory),
+            [
+                (1, -340_000, 1_699_999_960_000),
+                (2, -240_000, 60_000),
+                (3, -140_000, 8_999_999_960_000),
+                (4, -40_000, 1_700_008_960_000),
+            ],
+            "the order of the runs is that of the nodes, and each stamp is as it was"
         );
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_version_keeps_its_order_and_all_its_nodes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        let line = |byte: u8, ms: u64| {
+            let id = NodeId([byte; 32]);
+            format!(r#"{{"id":"{id}","addresses":["[::1]:1"],"last_seen_ms":{ms}}}"#)
+        };
+        let nodes = [
+            line(1, 5),
+            line(2, 1_700_000_000_000),
+            line(3, 1_699_999_999_000),
+        ];
+        let text = format!(r#"{{"format":1,"epoch":7,"nodes":[{}]}}"#, nodes.join(","));
+        fs::write(&path, text).unwrap();
+        let (memory, _) = Memory::load(&path, Duration::from_secs(50));
+        let seen: Vec<i64> = memory.nodes.iter().map(|(_, node)| node.seen_ms).collect();
+        assert_eq!(seen, [-50_000, 0, -1000]);
     }
 
     #[test]
@@ -196,7 +285,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state.json");
         fs::write(&path, b"{\"format\":1,").unwrap();
-        let (memory, warning) = Memory::load(&path, 0, Duration::ZERO);
+        let (memory, warning) = Memory::load(&path, Duration::ZERO);
         assert_eq!(memory, Memory::default());
         assert!(warning.unwrap().contains("state.json"));
         assert_eq!(
@@ -211,10 +300,11 @@ mod tests {
         let [path, there] = ["state.json", "there"].map(|name| dir.path().join(name));
         fs::write(&there, b"{").unwrap();
         std::os::unix::fs::symlink(&there, &path).unwrap();
-        let (_, warning) = Memory::load(&path, 0, Duration::ZERO);
+        let (_, warning) = Memory::load(&path, Duration::ZERO);
         assert!(warning.unwrap().contains("copied it to"));
-        save(&path, &Memory::encode(42, &BTreeMap::new())).unwrap();
-        let (memory, _) = Memory::load(&there, 0, Duration::ZERO);
+        let bytes = Memory::encode(42, &BTreeMap::new(), &BTreeMap::new(), moment(100));
+        save(&path, &bytes).unwrap();
+        let (memory, _) = Memory::load(&there, Duration::ZERO);
         assert_eq!((memory.epoch, path.is_symlink()), (42, true));
     }
 
@@ -224,11 +314,11 @@ mod tests {
         let empty = dir.path().join("empty");
         fs::write(&empty, b"").unwrap();
         assert_eq!(
-            Memory::load(&empty, 0, Duration::ZERO),
+            Memory::load(&empty, Duration::ZERO),
             (Memory::default(), None)
         );
         assert_eq!(
-            Memory::load(&dir.path().join("state.json"), 0, Duration::ZERO),
+            Memory::load(&dir.path().join("state.json"), Duration::ZERO),
             (Memory::default(), None)
         );
     }

@@ -306,11 +306,12 @@ fn network(labels: &[String]) -> Snapshot {
             label: Arc::from(label.as_str()),
             addrs: vec![SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 8000 + index))],
             state: NodeState::Up,
-            since_ms: 0,
+            since: std::time::Duration::ZERO,
         }
     });
     Snapshot {
         me: 0,
+        origin_ms: 0,
         network: Arc::from("area"),
         cut_off: false,
         impaired: None,
@@ -325,7 +326,7 @@ fn link(dialer: usize, listener: usize, rtt_us: Option<u32>) -> LinkView {
         dialer,
         listener,
         rtt_us,
-        rtt_at_ms: 0,
+        rtt_at: std::time::Duration::ZERO,
         rtt_stale: false,
         loss_permille: 0,
         suspect: false,

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::snapshot::{LinkView, NodeState, NodeView, Rejected, Snapshot};
 use crate::wire::NodeId;
@@ -13,7 +14,7 @@ pub(super) fn node(byte: u8, label: &str, port: u16) -> NodeView {
         label: Arc::from(label),
         addrs: vec![SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port))],
         state: NodeState::Up,
-        since_ms: 1000,
+        since: Duration::from_millis(1000),
     }
 }
 
@@ -23,7 +24,7 @@ pub(super) fn link(dialer: usize, listener: usize, rtt_us: u32) -> LinkView {
         dialer,
         listener,
         rtt_us: Some(rtt_us),
-        rtt_at_ms: 2000,
+        rtt_at: Duration::from_millis(2000),
         rtt_stale: false,
         loss_permille: 0,
         suspect: false,
@@ -36,6 +37,7 @@ pub(super) fn three() -> Snapshot {
     carol.state = NodeState::Unreachable;
     Snapshot {
         me: 1,
+        origin_ms: 0,
         network: Arc::from("area"),
         cut_off: false,
         impaired: None,
@@ -49,6 +51,7 @@ pub(super) fn three() -> Snapshot {
 pub(super) fn alone() -> Snapshot {
     Snapshot {
         me: 0,
+        origin_ms: 0,
         network: Arc::from("area"),
         cut_off: false,
         impaired: None,

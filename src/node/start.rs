@@ -7,7 +7,7 @@ use std::sync::Arc;
 use quinn::{AsyncUdpSocket, Runtime};
 use rand::TryRng as _;
 
-use super::{Assembly, Node, story};
+use super::{Assembly, Node, story, wall};
 use crate::atomic_file;
 use crate::export::{Exporter, Files};
 use crate::identity::{Identity, IdentityError};
@@ -88,8 +88,7 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
     // The node binds its address before it writes: a second start of a profile must not touch the files of the first.
     let (socket, bound) = listen(&settings)?;
     let identity = Arc::new(Identity::load_or_create(&certs)?);
-    let unix_ms = unix_ms();
-    let (remembered, warning) = Memory::load(&state, unix_ms, settings.addresses_for);
+    let (remembered, warning) = Memory::load(&state, settings.addresses_for);
     story::started(&settings, &identity.node_id(), bound, warning.as_deref());
 
     let (runtime, socket, tap) = open(socket).map_err(system("can't use the socket"))?;
@@ -97,7 +96,7 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
         run_id: u64::from_be_bytes(entropy()?),
         core_seed: entropy()?,
         quinn_seed: None,
-        start_unix_ms: unix_ms,
+        wall: wall::of_this_machine(),
         published: if bound.ip().is_unspecified() {
             Vec::new()
         } else {
@@ -186,18 +185,6 @@ fn open(socket: UdpSocket) -> std::io::Result<Edge> {
 }
 
 type Edge = (Arc<dyn Runtime>, Arc<dyn AsyncUdpSocket>, Arc<Tap>);
-
-/// Reads the wall clock, once a run. Later times add the monotonic clock to it, so a clock that jumps changes nothing.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place that reads the wall clock"
-)]
-fn unix_ms() -> u64 {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).expect("Unix time in ms fits 64 bits for 500 million years")
-}
 
 fn entropy<const N: usize>() -> Result<[u8; N], NodeError> {
     let mut bytes = [0; N];

@@ -201,9 +201,10 @@ settings! {
 
         /// Time for which addresses that worked are kept on disk
         ///
-        /// With these addresses the node finds the network again after a long absence. A longer time makes that more
-        /// reliable, but causes dials to addresses that were abandoned long ago. With 0, none are kept. Targets are
-        /// never forgotten.
+        /// With these addresses the node finds the network again after a long absence. Only the time counts for which
+        /// this node runs, so an absence costs no address, and neither does a wrong clock. A longer time makes the
+        /// return more reliable, but causes dials to addresses that were abandoned long ago. With 0, none are kept.
+        /// Targets are never forgotten.
         "network.controller.memory.addresses_for_days" => addresses_for: Duration = "30",
             Kind::measured(0, 3650, Unit::Days);
     }

@@ -262,6 +262,16 @@ impl World {
         }
     }
 
+    /// Sets a node's wall clock. `clock_ms` is what it would have said at the beginning of the world, in Unix ms.
+    pub fn set_clock(&mut self, place: usize, clock_ms: u64) {
+        let node = &mut self.nodes[place];
+        let by_ms = clock_ms.wrapping_sub(node.clock_ms).cast_signed();
+        node.clock_ms = clock_ms;
+        if let Some(Body::Whole(running)) = &node.body {
+            running.set_clock(by_ms);
+        }
+    }
+
     /// Makes a node leave gracefully.
     pub fn leave(&mut self, place: usize) {
         self.deed(place, |node, scene| node.leave(scene));

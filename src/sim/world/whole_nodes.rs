@@ -21,7 +21,14 @@ impl World {
         let node = &mut self.nodes[place];
         let addr = node.listens.expect("a whole node listens somewhere");
         let settings = node.settings.clone();
-        let running = whole.start(place, addr, node.key.identity(), settings, &node.start);
+        let running = whole.start(
+            place,
+            addr,
+            node.key.identity(),
+            settings,
+            &node.start,
+            node.unix_ms(),
+        );
         self.deed(place, |node, _| {
             node.body = Some(Body::Whole(running));
             node.tell(Told::Started);

@@ -45,6 +45,8 @@ impl Core {
         links.sort_by_key(|link: &LinkView| (link.dialer, link.listener));
         Snapshot {
             me: places[&self.view.me()],
+            // The core knows no wall clock; the node adds it.
+            origin_ms: 0,
             network: self.config.network.clone(),
             cut_off: self.view.up_count() == 1 && shown.len() > 1,
             // The core knows nothing of sockets; the node adds it.
@@ -82,7 +84,7 @@ impl Core {
             label: body.label.clone(),
             addrs,
             state,
-            since_ms: self.config.unix_ms(entry.since),
+            since: entry.since,
         }
     }
 
@@ -114,7 +116,7 @@ impl Core {
             dialer: dialer.0,
             listener: listener.0,
             rtt_us: (measured.rtt_us > 0).then_some(measured.rtt_us),
-            rtt_at_ms: self.config.unix_ms(published),
+            rtt_at: published,
             rtt_stale: now.saturating_sub(published) > self.stale_after(),
             // The worse of two estimates would be too bad on average.
             loss_permille: u16::from(measured.loss) * 4,
