@@ -17,6 +17,7 @@ pub mod memory;
 pub mod nearest;
 pub mod node;
 pub mod settings;
+pub mod signals;
 pub mod sim;
 pub mod snapshot;
 pub mod transport;

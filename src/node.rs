@@ -4,11 +4,14 @@
 //! actions, logs its events and announces changes. Readers request snapshots over a second channel, so only this loop touches
 //! the core.
 
+mod causes;
 mod saver;
 mod start;
 mod story;
+mod wall;
 
 pub use start::{NodeError, run};
+pub use wall::WallClock;
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
@@ -26,13 +29,14 @@ use crate::clock::Clock;
 use crate::identity::{Allow, Identity};
 use crate::impair::{ImpairedSocket, Rules};
 use crate::membership::{Action, Core, Event, Input, Time, Tuning};
-use crate::memory::Memory;
+use crate::memory::{Memory, Moment};
 use crate::record::Record;
 use crate::settings::{CoreStart, Settings};
 use crate::snapshot::{Changes, Snapshot, SnapshotReader, SnapshotRequests};
 use crate::transport::{Greeting, Parts, Tap, Transport, TransportEvent};
 use saver::Saver;
 use story::Story;
+use wall::Wall;
 
 /// The most transport events that are handled before timers and requests get their turn.
 const EVENTS_AT_ONCE: usize = 256;
@@ -61,8 +65,8 @@ pub struct Assembly {
     pub core_seed: [u8; 32],
     /// Seeds quinn; `None` for entropy.
     pub quinn_seed: Option<[u8; 32]>,
-    /// Unix time in ms at the start.
-    pub start_unix_ms: u64,
+    /// The wall clock.
+    pub wall: WallClock,
     /// The addresses to publish; empty if they are to be learned.
     pub published: Vec<SocketAddr>,
     /// The file of the memory; `None` to write none.
@@ -110,6 +114,7 @@ pub struct Node {
     rejected: BTreeMap<&'static str, u64>,
     impaired: Option<Impaired>,
     saver: Option<Saver>,
+    wall: Wall,
     witness: Option<Witness>,
 }
 
@@ -152,14 +157,14 @@ impl Node {
             published: assembly.published,
             remembered: memory.nodes,
             run_id: assembly.run_id,
-            epoch: assembly.start_unix_ms.max(memory.epoch.saturating_add(1)),
+            epoch: (assembly.wall)().max(memory.epoch.saturating_add(1)),
             seed: assembly.core_seed,
-            unix_ms: assembly.start_unix_ms,
             tuning: assembly.tuning,
             ids: None,
         });
         let core = Core::new(config, assembly.identity.clone());
         let socket = assembly.socket;
+        let listen = socket.local_addr()?;
         let clock = Clock::new(assembly.runtime);
         let impaired = Impaired::new(socket.clone(), &clock, &settings.impair, assembly.core_seed);
         let (transport, events) = Transport::open(Parts {
@@ -186,10 +191,13 @@ impl Node {
             asker,
             clock,
             start,
-            story: Story::default(),
+            story: Story::new(listen),
             rejected: BTreeMap::new(),
             impaired,
-            saver: assembly.state.map(|path| Saver::new(path, start)),
+            saver: assembly
+                .state
+                .map(|path| Saver::new(path, memory.stamps, start)),
+            wall: Wall::new(assembly.wall),
             witness: assembly.witness,
         })
     }
@@ -346,7 +354,9 @@ impl Node {
     }
 
     fn answer(&mut self, request: oneshot::Sender<Arc<Snapshot>>) {
-        let mut snapshot = self.core.snapshot(self.now());
+        let now = self.now();
+        let mut snapshot = self.core.snapshot(now);
+        snapshot.origin_ms = self.wall.origin_ms(now);
         snapshot.impaired = self.impaired.as_ref().map(|it| it.words.clone());
         // The core and the transport share some counters' names; each name must appear once in `network.json`.
         let mut rejected: BTreeMap<&'static str, u64> = snapshot.rejected.0.into_iter().collect();
@@ -361,8 +371,12 @@ impl Node {
     }
 
     fn save(&mut self, now: bool) {
-        if let Some(saver) = &mut self.saver {
-            saver.consider(&self.core, self.clock.now(), now);
+        let (at, time) = (self.clock.now(), self.now());
+        if let Some(saver) = &mut self.saver
+            && (now || saver.is_due(&self.core, at))
+        {
+            let origin_ms = self.wall.origin_ms(time);
+            saver.write(&self.core, at, Moment { time, origin_ms });
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::snapshot::{LinkView, NodeState, NodeView, Rejected, Snapshot};
 use crate::wire::NodeId;
@@ -36,6 +37,7 @@ pub(super) fn three() -> Snapshot {
     carol.state = NodeState::Unreachable;
     Snapshot {
         me: 1,
+        origin_ms: 0,
         network: Arc::from("area"),
         cut_off: false,
         impaired: None,
@@ -49,6 +51,7 @@ pub(super) fn three() -> Snapshot {
 pub(super) fn alone() -> Snapshot {
     Snapshot {
         me: 0,
+        origin_ms: 0,
         network: Arc::from("area"),
         cut_off: false,
         impaired: None,

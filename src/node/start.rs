@@ -1,22 +1,26 @@
 //! Starts a node on this machine: its address, identity, memory, socket and signals.
 
-use std::net::{SocketAddr, UdpSocket};
-use std::path::Path;
+use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quinn::{AsyncUdpSocket, Runtime};
 use rand::TryRng as _;
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Assembly, Node, story};
+use super::{Assembly, Node, story, wall};
+use crate::atomic_file;
 use crate::export::{Exporter, Files};
 use crate::identity::{Identity, IdentityError};
 use crate::memory::Memory;
 use crate::record::Signer as _;
 use crate::settings::Settings;
+use crate::signals::Stopping;
 use crate::transport::Tap;
 #[cfg(target_os = "linux")]
 use crate::transport::{KernelSocket, TimerRuntime};
+
+/// The files that every node writes to its profile's folder.
+const OUTPUTS: [&str; 3] = ["peers.json", "network.json", "state.json"];
 
 /// Why a node could not run.
 #[derive(Debug, thiserror::Error)]
@@ -26,15 +30,27 @@ pub enum NodeError {
     Identity(#[from] IdentityError),
     /// The address can't be listened on.
     #[error(
-        "can't listen on {addr} (network.controller.listen.addr and .port of profile {profile})"
+        "can't listen on {addr} (network.controller.listen.addr and .port of profile {profile}{hint})"
     )]
     Listen {
         /// The address.
         addr: SocketAddr,
         /// The profile whose settings name the address.
         profile: String,
+        /// What to set, if that is clear.
+        hint: &'static str,
         /// The system's error.
         source: std::io::Error,
+    },
+    /// Two of the files that the node reads and writes are one, so one would overwrite the other.
+    #[error(
+        "{first} and {second} are one file; give each a file of its own (remove the link or the mount, or change network.controller.target.path)"
+    )]
+    OneFile {
+        /// One of the two paths.
+        first: String,
+        /// The other.
+        second: String,
     },
     /// Signals, entropy or the socket failed.
     #[error("{doing}")]
@@ -51,29 +67,28 @@ impl NodeError {
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
         match self {
-            Self::Identity(_) | Self::Listen { .. } => true,
+            Self::Identity(_) | Self::Listen { .. } | Self::OneFile { .. } => true,
             Self::System { .. } => false,
         }
     }
 }
 
-/// Runs a node until SIGINT, SIGTERM or SIGHUP asks it to leave.
+/// Runs a node until SIGINT, SIGTERM or SIGHUP asks it to leave. A signal that was ignored at the start does not.
 ///
 /// # Errors
 /// When the node can't start.
 pub async fn run(settings: Settings) -> Result<(), NodeError> {
     let system = |doing| move |source| NodeError::System { doing, source };
     // The handlers come first: a signal right after "node started" must make the node leave, not kill it.
-    let mut leave = Leave::new()?;
+    let mut leave = Stopping::listen().map_err(system("can't listen for signals"))?;
+    let dir = Path::new("profiles").join(&settings.profile);
+    let certs = Path::new("certs").join(&settings.profile);
+    let state = dir.join("state.json");
+    check_files(&settings, &dir, &certs)?;
     // The node binds its address before it writes: a second start of a profile must not touch the files of the first.
     let (socket, bound) = listen(&settings)?;
-    let identity = Arc::new(Identity::load_or_create(
-        &Path::new("certs").join(&settings.profile),
-    )?);
-    let dir = Path::new("profiles").join(&settings.profile);
-    let unix_ms = unix_ms();
-    let state = dir.join("state.json");
-    let (remembered, warning) = Memory::load(&state, unix_ms, settings.addresses_for);
+    let identity = Arc::new(Identity::load_or_create(&certs)?);
+    let (remembered, warning) = Memory::load(&state, settings.addresses_for);
     story::started(&settings, &identity.node_id(), bound, warning.as_deref());
 
     let (runtime, socket, tap) = open(socket).map_err(system("can't use the socket"))?;
@@ -81,7 +96,7 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
         run_id: u64::from_be_bytes(entropy()?),
         core_seed: entropy()?,
         quinn_seed: None,
-        start_unix_ms: unix_ms,
+        wall: wall::of_this_machine(),
         published: if bound.ip().is_unspecified() {
             Vec::new()
         } else {
@@ -110,6 +125,25 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
     Ok(())
 }
 
+/// Refuses files that would overwrite each other. The target file is among them: the node only reads it.
+fn check_files(settings: &Settings, dir: &Path, certs: &Path) -> Result<(), NodeError> {
+    let mut files: Vec<PathBuf> = OUTPUTS.iter().map(|name| dir.join(name)).collect();
+    files.extend(["key.pem", "cert.pem"].map(|name| certs.join(name)));
+    if settings.d2 {
+        files.push(dir.join("peers.d2"));
+    }
+    if !settings.target_path.is_empty() {
+        files.push(PathBuf::from(&settings.target_path));
+    }
+    match atomic_file::two_that_are_one(&files) {
+        Some((first, second)) => Err(NodeError::OneFile {
+            first: files[first].display().to_string(),
+            second: files[second].display().to_string(),
+        }),
+        None => Ok(()),
+    }
+}
+
 fn listen(settings: &Settings) -> Result<(UdpSocket, SocketAddr), NodeError> {
     let addr = SocketAddr::new(settings.listen_addr, settings.listen_port);
     UdpSocket::bind(addr)
@@ -120,8 +154,18 @@ fn listen(settings: &Settings) -> Result<(UdpSocket, SocketAddr), NodeError> {
         .map_err(|source| NodeError::Listen {
             addr,
             profile: settings.profile.clone(),
+            hint: if addr.is_ipv6() && !has_ipv6() {
+                "; this machine has no IPv6, so set the address to 0.0.0.0 or 127.0.0.1"
+            } else {
+                ""
+            },
             source,
         })
+}
+
+/// Whether this machine can use IPv6 at all: its loopback address is there.
+fn has_ipv6() -> bool {
+    UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
 /// Opens the socket and the timers for this system.
@@ -142,18 +186,6 @@ fn open(socket: UdpSocket) -> std::io::Result<Edge> {
 
 type Edge = (Arc<dyn Runtime>, Arc<dyn AsyncUdpSocket>, Arc<Tap>);
 
-/// Reads the wall clock, once a run. Later times add the monotonic clock to it, so a clock that jumps changes nothing.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place that reads the wall clock"
-)]
-fn unix_ms() -> u64 {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).expect("Unix time in ms fits 64 bits for 500 million years")
-}
-
 fn entropy<const N: usize>() -> Result<[u8; N], NodeError> {
     let mut bytes = [0; N];
     rand::rngs::SysRng
@@ -163,32 +195,4 @@ fn entropy<const N: usize>() -> Result<[u8; N], NodeError> {
             source: std::io::Error::other(error.to_string()),
         })?;
     Ok(bytes)
-}
-
-/// The signals that ask a node to leave.
-struct Leave([tokio::signal::unix::Signal; 3]);
-
-impl Leave {
-    fn new() -> Result<Self, NodeError> {
-        let listen = |kind| {
-            signal(kind).map_err(|source| NodeError::System {
-                doing: "can't listen for signals",
-                source,
-            })
-        };
-        Ok(Self([
-            listen(SignalKind::interrupt())?,
-            listen(SignalKind::terminate())?,
-            listen(SignalKind::hangup())?,
-        ]))
-    }
-
-    async fn asked(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    }
 }

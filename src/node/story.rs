@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::causes::explain;
 use crate::events::EventName;
 use crate::membership::{Core, DialError, Event};
 use crate::record::Direction;
@@ -20,8 +21,10 @@ const LINE_INTERVAL: Duration = Duration::from_secs(10);
 const MAX_UNREACHED: usize = 1024;
 
 /// Writes the log, and remembers what it has written recently.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Story {
+    /// The address that this node's socket is bound to.
+    listen: SocketAddr,
     gates: BTreeMap<&'static str, Gate>,
     /// The last failure of each address that can't be reached. The same failure is logged once.
     unreached: BTreeMap<SocketAddr, DialError>,
@@ -97,6 +100,14 @@ impl Named {
 }
 
 impl Story {
+    pub(super) fn new(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            gates: BTreeMap::new(),
+            unreached: BTreeMap::new(),
+        }
+    }
+
     /// Decides whether a line of this kind may be written now. Returns the number of lines suppressed since the last one.
     fn pass(&mut self, now: Instant, what: &'static str) -> Option<u64> {
         let Some(gate) = self.gates.get_mut(what) else {
@@ -195,7 +206,8 @@ impl Story {
     }
 
     fn dial_failed(&mut self, core: &Core, id: Option<NodeId>, addr: SocketAddr, why: &DialError) {
-        let (cause, name) = (cause(why), EventName::DialFailed);
+        let name = EventName::DialFailed;
+        let (cause, action) = explain(self.listen, addr, why);
         let peer = id.map(|id| Named::of(core, &id).label);
         if self.unreached.get(&addr) == Some(why) {
             tracing::debug!(%addr, peer, cause, "{name}");
@@ -205,7 +217,7 @@ impl Story {
             self.unreached.clear();
         }
         self.unreached.insert(addr, why.clone());
-        tracing::info!(%addr, peer, cause, action = "retrying", "{name}");
+        tracing::info!(%addr, peer, cause, action, "{name}");
     }
 }
 
@@ -252,16 +264,4 @@ fn own_identity_duplicated(
         "{}",
         EventName::OwnIdentityDuplicated
     );
-}
-
-fn cause(why: &DialError) -> String {
-    match why {
-        DialError::Timeout => "no answer".to_owned(),
-        DialError::Unreachable => "nothing listens on this port".to_owned(),
-        DialError::OtherKey => "another node answered".to_owned(),
-        DialError::Myself => "this node itself answered".to_owned(),
-        DialError::Refused(Some(code), _) => format!("refused ({code:?})"),
-        DialError::Refused(None, _) => "refused".to_owned(),
-        DialError::Failed(why) => why.clone(),
-    }
 }

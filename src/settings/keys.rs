@@ -115,7 +115,7 @@ settings! {
         /// File with the addresses to dial; empty for none
         ///
         /// The file is a JSON array of socket addresses, such as `["[::1]:8090", "192.0.2.7:8083"]`, with at most
-        /// 65,536 entries in 8 MiB. A relative path is relative to the working directory. The node dials these
+        /// 65,536 entries in 8 MiB, in UTF-8. A relative path is relative to the working directory. The node dials these
         /// targets at its start and never forgets them. One target that is up is enough, because the node learns
         /// about all other nodes from it. A `peers.json` that a node wrote can be used as a target file. A node
         /// without targets waits until another node dials it.
@@ -203,9 +203,10 @@ settings! {
 
         /// Time for which addresses that worked are kept on disk
         ///
-        /// With these addresses the node finds the network again after a long absence. A longer time makes that more
-        /// reliable, but causes dials to addresses that were abandoned long ago. With 0, none are kept. Targets are
-        /// never forgotten.
+        /// With these addresses the node finds the network again after a long absence. Only the time counts for which
+        /// this node runs, so an absence costs no address, and neither does a wrong clock. A longer time makes the
+        /// return more reliable, but causes dials to addresses that were abandoned long ago. With 0, none are kept.
+        /// Targets are never forgotten.
         "network.controller.memory.addresses_for_days" => addresses_for: Duration = "30",
             Kind::measured(0, 3650, Unit::Days);
     }

@@ -19,6 +19,7 @@ mod lookup;
 mod shown;
 mod start;
 mod targets;
+mod text;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -33,6 +34,7 @@ pub use self::layer::Layer;
 pub use self::start::CoreStart;
 use self::targets::Targets;
 pub use self::targets::{MAX_TARGET_BYTES, MAX_TARGETS, TargetsError};
+pub use self::text::EncodingError;
 
 /// The profile of a node that was started without `-p`.
 pub const DEFAULT_PROFILE: &str = "default";

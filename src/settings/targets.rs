@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use super::shown::shown;
+use super::text::{EncodingError, decode};
 use crate::wire::canonical;
 
 /// The largest number of targets. One target that is up is enough to join, but the peers.json of a network of ten thousand nodes
@@ -25,9 +26,15 @@ pub enum TargetsError {
     /// It is larger than [`MAX_TARGET_BYTES`].
     #[error("it has more than {MAX_TARGET_BYTES} bytes")]
     TooLarge,
+    /// It is not in UTF-8.
+    #[error(transparent)]
+    Encoding(#[from] EncodingError),
     /// It is not JSON; the source names the line and column.
     #[error("it is not valid JSON")]
     NotJson(#[source] serde_json::Error),
+    /// It is not JSON, because a comment begins there.
+    #[error("it is not valid JSON, which has no comments; remove the one in line {0}")]
+    Comment(usize),
     /// It is JSON, but not an array.
     #[error("it must be a JSON array such as [\"[::1]:8090\"], but is {0}")]
     NotAnArray(&'static str),
@@ -81,7 +88,8 @@ impl Targets {
     fn from_json(json: &[u8], listen: SocketAddr) -> Result<Self, TargetsError> {
         use serde_json::Value;
 
-        let entries = match serde_json::from_slice(json).map_err(TargetsError::NotJson)? {
+        let json = decode(json)?;
+        let entries = match serde_json::from_str(json).map_err(|error| not_json(json, error))? {
             Value::Array(entries) => entries,
             Value::Null => return Err(TargetsError::NotAnArray("null")),
             Value::Bool(_) => return Err(TargetsError::NotAnArray("a boolean")),
@@ -106,6 +114,17 @@ impl Targets {
             }
         }
         Ok(targets)
+    }
+}
+
+/// An error of syntax, which may be a comment.
+fn not_json(json: &str, error: serde_json::Error) -> TargetsError {
+    let line = json.split('\n').nth(error.line().saturating_sub(1));
+    let from = error.column().saturating_sub(1);
+    let at = line.and_then(|line| line.as_bytes().get(from..));
+    match at {
+        Some([b'#', ..] | [b'/', b'/' | b'*', ..]) => TargetsError::Comment(error.line()),
+        Some(_) | None => TargetsError::NotJson(error),
     }
 }
 
@@ -187,6 +206,13 @@ mod tests {
         for (json, said) in [
             ("", "it is not valid JSON"),
             ("[\"[::1]:8090\",\n]", "it is not valid JSON"),
+            (
+                "// seeds\n[]",
+                "it is not valid JSON, which has no comments; remove the one in line 1",
+            ),
+            ("[\n\"[::1]:80\", # one\n]", "remove the one in line 2"),
+            ("[] /* none */", "remove the one in line 1"),
+            ("[\"[::1]:80\" / 2]", "it is not valid JSON"),
             ("{\"a\": 1}", "but is an object"),
             ("\"[::1]:8090\"", "but is a string"),
             ("null", "but is null"),
@@ -224,6 +250,15 @@ mod tests {
             let error = read(json).unwrap_err().to_string();
             assert!(error.contains(said), "{json:.40}: {error}");
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_accepted_and_another_encoding_is_named() {
+        let targets = read("\u{feff}[\"[::1]:8090\"]\r\n").unwrap();
+        assert_eq!(targets.others, addrs(&["[::1]:8090"]));
+        let wide: Vec<u8> = "[]".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let error = Targets::from_json(&wide, "[::1]:8083".parse().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("UTF-16LE"), "{error}");
     }
 
     #[test]

@@ -79,7 +79,15 @@ pub(super) async fn dial(
     let (established, hello) = match reached {
         Ok(reached) => reached,
         Err(error) => {
-            let failed = Input::DialFailed(request.dial, refine(error, &request, &seen));
+            let error = match (error, request.watch.obstacle()) {
+                // A dial during a start goes on in spite of ICMP.
+                (DialError::Timeout, _) if request.watch.was_unreachable() => {
+                    DialError::Unreachable
+                }
+                (DialError::Timeout, Some(obstacle)) => DialError::Blocked(obstacle),
+                (error, _) => refine(error, &request, &seen),
+            };
+            let failed = Input::DialFailed(request.dial, error);
             shared.events.send(TransportEvent::Input(failed)).await.ok();
             return;
         }

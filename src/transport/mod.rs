@@ -11,6 +11,7 @@ mod admission;
 mod config;
 mod congestion;
 mod connection;
+mod ecn;
 mod frames;
 #[cfg(target_os = "linux")]
 mod kernel;
@@ -37,7 +38,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::clock::Clock;
 use crate::identity::{Allow, Identity};
-use crate::membership::{Action, Closed, ConnId, Connected, DialError, Input};
+use crate::membership::{Action, Closed, ConnId, Connected, DialError, Input, Obstacle};
 use crate::record::Record;
 use crate::wire::{Answer, CloseCode, Datagram, Probe, ViewDigest};
 use admission::{HandshakeSlot, MAX_HANDSHAKES};
@@ -318,7 +319,13 @@ impl Transport {
                 shared.clock.spawn(dial);
             }
             Err(error) => {
-                let failed = Input::DialFailed(request.dial, DialError::Failed(error.to_string()));
+                let why = match error {
+                    quinn::ConnectError::InvalidRemoteAddress(_) => {
+                        DialError::Blocked(Obstacle::Family)
+                    }
+                    other => DialError::Failed(other.to_string()),
+                };
+                let failed = Input::DialFailed(request.dial, why);
                 let events = shared.events.clone();
                 shared.clock.spawn(async move {
                     events.send(TransportEvent::Input(failed)).await.ok();

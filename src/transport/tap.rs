@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::membership::Obstacle;
+
 /// The least overhead of a short-header packet with one datagram: flags, connection id, packet number, frame type and
 /// authentication tag (RFC 9000, section 17.3.1; RFC 9221, section 4).
 const LEAST_OVERHEAD: usize = 1 + CID_BYTES + 1 + 1 + 16;
@@ -59,6 +61,10 @@ struct Seen {
     lag: Option<Duration>,
     /// The destination connection ids of the last packets.
     cids: VecDeque<Cid>,
+    /// Why the last packet did not leave this machine.
+    stopped_here: Option<Obstacle>,
+    /// Why a packet got no further on the way.
+    stopped_there: Option<Obstacle>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -149,15 +155,39 @@ impl Tap {
         }
     }
 
+    /// Records that the system did not send a packet.
+    pub(super) fn not_sent(&self, peer: SocketAddr, why: Obstacle) {
+        if let Some(connections) = self.connections().get(&canonical(peer)) {
+            for connection in connections {
+                connection.seen().stopped_here = Some(why);
+            }
+        }
+    }
+
     /// Records ICMP "port unreachable" about a packet to `peer` that began with the bytes `quoted`.
     pub(super) fn unreachable(&self, peer: SocketAddr, quoted: &[u8]) {
+        self.quoted(peer, quoted, |connection| {
+            connection.unreachable.send_modify(|count| *count += 1);
+        });
+    }
+
+    /// Records any other ICMP error about a packet to `peer` that began with the bytes `quoted`.
+    pub(super) fn stopped(&self, peer: SocketAddr, quoted: &[u8], why: Obstacle) {
+        self.quoted(peer, quoted, |connection| {
+            connection.seen().stopped_there = Some(why);
+        });
+    }
+
+    /// Finds the connections whose packet is quoted.
+    fn quoted(&self, peer: SocketAddr, quoted: &[u8], found: impl Fn(&Observed)) {
         let Some(cid) = destination_cid(quoted) else {
             return;
         };
         if let Some(connections) = self.connections().get(&canonical(peer)) {
             for connection in connections {
-                if connection.seen().cids.contains(&cid) {
-                    connection.unreachable.send_modify(|count| *count += 1);
+                let is_ours = connection.seen().cids.contains(&cid);
+                if is_ours {
+                    found(connection);
                 }
             }
         }
@@ -216,6 +246,12 @@ impl Watch {
         self.observed.seen().arrived(bytes, now)
     }
 
+    /// What keeps packets from the peer, as far as the system says.
+    pub(super) fn obstacle(&self) -> Option<Obstacle> {
+        let seen = self.observed.seen();
+        seen.stopped_here.or(seen.stopped_there)
+    }
+
     /// Whether a packet has arrived since the last call of [`Self::arrived`].
     pub(super) fn has_heard(&self) -> bool {
         !self.observed.seen().arrivals.is_empty()
@@ -224,6 +260,11 @@ impl Watch {
     /// The smoothed time from creating an answer to its leaving.
     pub(super) fn answer_lag(&self) -> Duration {
         self.observed.seen().lag.unwrap_or_default()
+    }
+
+    /// Whether ICMP said "port unreachable" at any time.
+    pub(super) fn was_unreachable(&self) -> bool {
+        *self.observed.unreachable.borrow() > 0
     }
 
     /// Waits for the next ICMP "port unreachable". `heard` is the number of earlier ones, and is updated.
@@ -265,6 +306,7 @@ impl Observed {
 
 impl Seen {
     fn leaves(&mut self, packet: &[u8], now: Instant, alone: bool) {
+        self.stopped_here = None;
         if let Some(cid) = destination_cid(packet)
             && !self.cids.contains(&cid)
         {

@@ -44,7 +44,7 @@ use std::time::Duration;
 pub use coordinator::Core;
 pub use interface::{
     Action, Candidate, Closed, Config, ConnId, Connected, DialError, DialId, Event, Input,
-    Remembered, Tables,
+    Obstacle, Remembered, Tables,
 };
 pub use links::detector::{LONGEST_INTERVAL, SLOWEST_VERDICT};
 pub use overlay::MAX_QUEUE as MAX_DIAL_QUEUE;

@@ -47,7 +47,6 @@ pub(super) fn config() -> Config {
         run_id: 1,
         epoch: 1,
         seed: [0; 32],
-        start_unix_ms: 0,
         probe_interval: ms(1500),
         full_mesh: 16,
         degree_target: 8,

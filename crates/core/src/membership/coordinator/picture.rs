@@ -44,6 +44,8 @@ impl Core {
         links.sort_by_key(|link: &LinkView| (link.dialer, link.listener));
         Snapshot {
             me: places[&self.view.me()],
+            // The core knows no wall clock; the node adds it.
+            origin_ms: 0,
             network: self.config.network.clone(),
             cut_off: self.view.up_count() == 1 && shown.len() > 1,
             // The core knows nothing of sockets; the node adds it.
@@ -81,7 +83,7 @@ impl Core {
             label: body.label.clone(),
             addrs,
             state,
-            since_ms: self.config.unix_ms(entry.since),
+            since_ms: as_ms(entry.since),
         }
     }
 
@@ -107,13 +109,12 @@ impl Core {
         };
         let figure = self.figure(now, dialer.1, listener.1);
         let rtt_us = figure.map_or(measured.rtt_us, |figure| figure.rtt_us);
-        let age_ms = figure.map_or(0, |figure| as_ms(figure.age));
         let loss = figure.map_or(measured.loss, |figure| figure.loss);
         LinkView {
             dialer: dialer.0,
             listener: listener.0,
             rtt_us: (rtt_us > 0).then_some(rtt_us),
-            rtt_at_ms: self.config.unix_ms(now).saturating_sub(age_ms),
+            rtt_at_ms: as_ms(now) - figure.map_or(0, |figure| as_ms(figure.age)),
             rtt_stale: figure.is_some_and(|figure| figure.is_stale),
             // The worse of two estimates would be too bad on average.
             loss_permille: u16::from(loss) * 4,
@@ -144,6 +145,7 @@ impl Core {
     }
 }
 
-fn as_ms(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+fn as_ms(time: Duration) -> i64 {
+    // The difference of two such times fits.
+    i64::try_from(time.as_millis()).map_or(i64::MAX / 2, |ms| ms.min(i64::MAX / 2))
 }

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use super::Overlay;
 use super::candidates::{MAX_ADDRS_REMEMBERED, MAX_REMEMBERED};
 use crate::membership::Time;
-use crate::membership::interface::Remembered;
+use crate::membership::interface::{Remembered, running_ms};
 use crate::membership::view::{Before, Entry, Index, View};
 use crate::record::{PublishedAddr, Record};
 use crate::wire::{NodeId, dialable};
@@ -37,20 +37,15 @@ impl Overlay {
         let mut all = self.candidates.nodes().clone();
         for (index, entry) in view.nodes_up() {
             if index != view.me() {
-                all.entry(entry.record.id()).or_insert_with(|| {
-                    Remembered::new(
-                        published_in(entry),
-                        self.config.unix_ms(entry.received),
-                        false,
-                    )
-                });
+                let seen_ms = running_ms(entry.received);
+                all.entry(entry.record.id())
+                    .and_modify(|node| node.seen_ms = node.seen_ms.max(seen_ms))
+                    .or_insert_with(|| Remembered::new(published_in(entry), seen_ms, false));
             }
         }
         if all.len() > MAX_REMEMBERED {
-            let mut seen: Vec<(u64, NodeId)> = all
-                .iter()
-                .map(|(id, node)| (node.last_seen_ms, *id))
-                .collect();
+            let mut seen: Vec<(i64, NodeId)> =
+                all.iter().map(|(id, node)| (node.seen_ms, *id)).collect();
             seen.sort_unstable();
             for (_, id) in &seen[..all.len() - MAX_REMEMBERED] {
                 all.remove(id);
@@ -74,7 +69,7 @@ impl Overlay {
             return;
         }
         if let Some(entry) = view.up_entry(&id) {
-            let (addrs, at) = (published_in(entry), self.config.unix_ms(entry.received));
+            let (addrs, at) = (published_in(entry), running_ms(entry.received));
             self.candidates.learn(id, &addrs, at, false);
         }
     }
@@ -110,7 +105,7 @@ impl Overlay {
             if !known && moved.is_none() {
                 return;
             }
-            let (addrs, at) = (published_in(entry), self.config.unix_ms(now));
+            let (addrs, at) = (published_in(entry), running_ms(now));
             if let Some(before) = moved.filter(|_| !known) {
                 let old = published(&before.record, before.over_loopback);
                 self.candidates.learn(id, &old, at, false);
@@ -126,11 +121,11 @@ impl Overlay {
         let id = entry.record.id();
         let known = self.candidates.nodes().contains_key(&id);
         if entry.up && known {
-            let (addrs, at) = (published_in(entry), self.config.unix_ms(now));
+            let (addrs, at) = (published_in(entry), running_ms(now));
             self.candidates.learn(id, &addrs, at, false);
             self.candidates.let_go(&id, &addrs);
         } else if !entry.up && !known && !entry.record.body().leaving {
-            let (addrs, at) = (published_in(entry), self.config.unix_ms(entry.received));
+            let (addrs, at) = (published_in(entry), running_ms(entry.received));
             self.candidates.learn(id, &addrs, at, false);
         }
     }
@@ -157,13 +152,13 @@ impl Overlay {
         view: &View,
     ) {
         self.keep(id, view);
-        self.candidates.worked(id, addr, self.config.unix_ms(now));
+        self.candidates.worked(id, addr, running_ms(now));
         self.let_go(id, view);
     }
 
     /// A peer that publishes no address yet dialed us from `remote`. A node dials from the port that it listens on.
     pub(in crate::membership) fn dialed_from(&mut self, now: Time, id: NodeId, remote: SocketAddr) {
-        let at = self.config.unix_ms(now);
+        let at = running_ms(now);
         self.candidates.learn(id, &[remote], at, false);
     }
 

@@ -123,7 +123,7 @@ impl Candidates {
     /// The candidates that a start dials at once: configured targets and the nodes seen last, up to a limit each.
     pub(super) fn first_dials(&self) -> Vec<Candidate> {
         let mut known: Vec<_> = self.nodes.iter().filter(|(_, node)| !node.left).collect();
-        known.sort_by_key(|(id, node)| (std::cmp::Reverse(node.last_seen_ms), **id));
+        known.sort_by_key(|(id, node)| (std::cmp::Reverse(node.seen_ms), **id));
         let remembered = known
             .into_iter()
             .take(self.tuning.overlay.first_remembered)
@@ -151,12 +151,12 @@ impl Candidates {
     }
 
     /// Notes the addresses of a node that is, or was, up.
-    pub(super) fn learn(&mut self, id: NodeId, addrs: &[SocketAddr], now_ms: u64, left: bool) {
+    pub(super) fn learn(&mut self, id: NodeId, addrs: &[SocketAddr], now_ms: i64, left: bool) {
         if !self.nodes.contains_key(&id) && self.nodes.len() >= MAX_REMEMBERED {
             let oldest = self
                 .nodes
                 .iter()
-                .min_by_key(|(_, node)| node.last_seen_ms)
+                .min_by_key(|(_, node)| node.seen_ms)
                 .map(|(id, _)| *id);
             oldest.map(|oldest| self.nodes.remove(&oldest));
         }
@@ -164,7 +164,7 @@ impl Candidates {
             .nodes
             .entry(id)
             .or_insert_with(|| Remembered::new(Vec::new(), now_ms, left));
-        node.last_seen_ms = node.last_seen_ms.max(now_ms);
+        node.seen_ms = node.seen_ms.max(now_ms);
         node.left = left;
         node.failures = 0;
         // Published addresses come after the one that worked, and only as many are kept as fit.
@@ -190,7 +190,7 @@ impl Candidates {
     }
 
     /// An address worked for this node: it comes first from now on.
-    pub(super) fn worked(&mut self, id: NodeId, addr: SocketAddr, now_ms: u64) {
+    pub(super) fn worked(&mut self, id: NodeId, addr: SocketAddr, now_ms: i64) {
         self.learn(id, &[], now_ms, false);
         let node = self.nodes.get_mut(&id).expect("just learned");
         node.addrs.retain(|other| *other != addr);
@@ -418,7 +418,7 @@ impl Candidates {
 
     fn by_recency(&self) -> Vec<(&NodeId, &Remembered)> {
         let mut nodes: Vec<_> = self.nodes.iter().collect();
-        nodes.sort_by_key(|(id, node)| (std::cmp::Reverse(node.last_seen_ms), **id));
+        nodes.sort_by_key(|(id, node)| (std::cmp::Reverse(node.seen_ms), **id));
         nodes
     }
 }

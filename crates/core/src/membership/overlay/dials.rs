@@ -256,6 +256,7 @@ impl Overlay {
             DialError::Refused(..)
             | DialError::Timeout
             | DialError::Unreachable
+            | DialError::Blocked(_)
             | DialError::OtherKey
             | DialError::Failed(_) => {}
         }

@@ -82,7 +82,6 @@ fn config() -> Config {
         run_id: 1,
         epoch: 1,
         seed: [1; 32],
-        start_unix_ms: 0,
         probe_interval: 1500 * MS,
         full_mesh: 16,
         degree_target: 8,

@@ -52,7 +52,7 @@ fn draw(
 fn remembered(count: u8) -> Vec<(NodeId, Remembered)> {
     (1..=count)
         .map(|number| {
-            let known = Remembered::new(vec![addr(u16::from(number))], u64::from(number), false);
+            let known = Remembered::new(vec![addr(u16::from(number))], i64::from(number), false);
             (id(number), known)
         })
         .collect()
