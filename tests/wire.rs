@@ -6,8 +6,12 @@ mod golden {
     use std::sync::Arc;
 
     use area_net::identity::Identity;
-    use area_net::record::{Body, Direction, LinkState, Record, ShortRun, Signer as _, Version};
-    use area_net::wire::{Answer, Datagram, Hello, Message, NodeId, Probe, ShortId, ViewDigest};
+    use area_net::record::{
+        AddrKind, Body, Direction, LinkState, PublishedAddr, Record, ShortRun, Signer as _, Version,
+    };
+    use area_net::wire::{
+        Answer, Datagram, Hello, Meet, Message, NodeId, Probe, ShortId, ViewDigest,
+    };
 
     pub(crate) const NETWORK: &str = "golden";
 
@@ -23,8 +27,12 @@ mod golden {
             epoch: 1_700_000_000_000,
             seq: 7,
             addrs: vec![
-                SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 8090)),
-                SocketAddr::from(([192, 0, 2, 7], 443)),
+                PublishedAddr::local(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 8090))),
+                PublishedAddr {
+                    kind: AddrKind::Observed,
+                    dialable: true,
+                    addr: SocketAddr::from(([192, 0, 2, 7], 443)),
+                },
             ],
             links: vec![
                 LinkState {
@@ -89,6 +97,17 @@ mod golden {
             Message::Have(vec![(ShortId([6; 16]), version)]),
             Message::Graft(vec![ShortId([7; 16])]),
             Message::Prune,
+            Message::Observed(SocketAddr::from(([192, 0, 2, 7], 443))),
+            Message::Meet(Meet {
+                way: vec![ShortId([8; 16]), ShortId([9; 16]), ShortId([10; 16])],
+                is_answer: false,
+                nonce: 300,
+                asker_dials: true,
+                addrs: vec![PublishedAddr::new(
+                    AddrKind::Advertised,
+                    SocketAddr::from(([192, 0, 2, 7], 443)),
+                )],
+            }),
         ]
     }
 
@@ -136,10 +155,11 @@ mod golden {
             .map(|message| hex(&message.to_frame()))
             .collect();
         let version = "ac0202ffffffff0f";
-        let [four, five, six, seven] = ["04", "05", "06", "07"].map(|byte| byte.repeat(16));
+        let [four, five, six, seven, eight, nine, ten] =
+            ["04", "05", "06", "07", "08", "09", "0a"].map(|byte| byte.repeat(16));
         let golden = [
-            format!("000000db0009ac0201007f000001933f050001020304050607{RECORD}"),
-            format!("0000018e0102{RECORD}{RECORD}"),
+            format!("000000df0009ac0201007f000001933f050001020304050607{RECORD}"),
+            format!("000001960102{RECORD}{RECORD}"),
             "0000000e02010201ffffffffffffffffff01".to_owned(),
             format!("0000001e030202000301{four}{version}"),
             format!("000000120401{five}"),
@@ -147,6 +167,8 @@ mod golden {
             format!("0000001a0601{six}{version}"),
             format!("000000120701{seven}"),
             "0000000108".to_owned(),
+            "000000080900c0000207bb03".to_owned(),
+            format!("000000400a03{eight}{nine}{ten}00ac020101000000c0000207bb03"),
         ];
         for (at, (body, golden)) in bodies.iter().zip(&golden).enumerate() {
             assert_eq!(body, golden, "message {at}");
@@ -177,13 +199,13 @@ mod golden {
 
     const ID: &str = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
     const RECORD: &str = concat!(
-        "83018a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f",
-        "6f5c047a6fc3ab888e98a8c0e080810180d095ffbc3107020100000000000000",
-        "0000000000000000019a3f00c0000207bb030202020202020202020202020202",
-        "020202040500d60103000003030303030303030303030303030303ff000100ff",
-        "ff03fa010040848b816c7d16fae25dc304fddcfcafe3051777e301c597d490b5",
-        "04fb3baa8ab70cfb649299c8cdfdcc965a61a5f3882271e8dcaf19bb7572df2e",
-        "104447476600",
+        "87018a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f",
+        "6f5c047a6fc3ab888e98a8c0e080810180d095ffbc3107020100010000000000",
+        "00000000000000000000019a3f020100c0000207bb0302020202020202020202",
+        "02020202020202040500d60103000003030303030303030303030303030303ff",
+        "000100ffff03fa01004076fb2bed1dfab568e456b22ac34cfbec590a420aff5d",
+        "1c23d361e78e4db69eceddec7971437447a0fa802f7af46eac2cc046e80d54b9",
+        "39c6ff720f0157721b0f",
     );
 }
 
@@ -191,7 +213,7 @@ mod golden {
 mod bytes {
     use area_net::identity::Identity;
     use area_net::record::{Body, LinkState, MAX_ADDRS, MAX_LABEL, MAX_LINKS, MAX_RECORD};
-    use area_net::record::{Direction, Record, RecordError, ShortRun, Signer as _};
+    use area_net::record::{Direction, PublishedAddr, Record, RecordError, ShortRun, Signer as _};
     use area_net::wire::{
         BATCH_BYTES, CloseCode, Datagram, MAX_BUCKETS_LOG2, MAX_FRAME, MAX_SYNC_ENTRIES, Message,
         NodeId, ShortId, WireError, dialable,
@@ -238,7 +260,7 @@ mod bytes {
                 ..body()
             }),
         );
-        let addrs = vec!["[::1]:1".parse().unwrap(); MAX_ADDRS + 1];
+        let addrs = vec![PublishedAddr::local("[::1]:1".parse().unwrap()); MAX_ADDRS + 1];
         over("addresses", arrives(Body { addrs, ..body() }));
         let links = (0..=MAX_LINKS)
             .map(|peer| link(u8::try_from(peer).unwrap()))
@@ -279,7 +301,7 @@ mod bytes {
             run_id: u64::MAX,
             epoch: u64::MAX,
             seq: u32::MAX,
-            addrs: vec![addr; MAX_ADDRS],
+            addrs: vec![PublishedAddr::local(addr); MAX_ADDRS],
             links: (0..MAX_LINKS)
                 .map(|peer| link(u8::try_from(peer).unwrap()))
                 .collect(),

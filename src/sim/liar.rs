@@ -75,7 +75,9 @@ impl Liar {
                 | Message::Request(_)
                 | Message::Superfluous(_)
                 | Message::Graft(_)
-                | Message::Prune => {}
+                | Message::Prune
+                | Message::Observed(_)
+                | Message::Meet(_) => {}
             }
         }
         message

@@ -276,7 +276,9 @@ async fn read_hello(recv: &mut RecvStream) -> Result<Hello, FrameError> {
         | Message::Superfluous(_)
         | Message::Have(_)
         | Message::Graft(_)
-        | Message::Prune => Err(FrameError::Violation(
+        | Message::Prune
+        | Message::Observed(_)
+        | Message::Meet(_) => Err(FrameError::Violation(
             "the peer's first message was not a Hello".to_owned(),
             CloseCode::Protocol,
         )),

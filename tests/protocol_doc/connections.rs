@@ -342,6 +342,7 @@ fn messages_over_a_rate_close_the_connection_as_specified() {
                 "Have" => Message::Have(Vec::new()),
                 "Graft" => Message::Graft(Vec::new()),
                 "Prune" => Message::Prune,
+                "Observed" => Message::Observed(SocketAddr::from(([192, 0, 2, 7], 8083))),
                 other => panic!("{other}"),
             };
             for _ in 0..number(&row[1]) {

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use area_net::identity::Identity;
-use area_net::record::{Body, Direction, LinkState, Record, ShortRun, Signer as _, Version};
-use area_net::wire::{Answer, Datagram, Hello, Message, Probe, ShortId, ViewDigest};
+use area_net::record::{
+    AddrKind, Body, Direction, LinkState, PublishedAddr, Record, ShortRun, Signer as _, Version,
+};
+use area_net::wire::{Answer, Datagram, Hello, Meet, Message, Probe, ShortId, ViewDigest};
 
 /// The id of the node in the document's examples.
 pub(crate) const ID: [u8; 32] = [
@@ -25,6 +27,8 @@ pub(crate) fn message_name(message: &Message) -> &'static str {
         Message::Have(_) => "Have",
         Message::Graft(_) => "Graft",
         Message::Prune => "Prune",
+        Message::Observed(_) => "Observed",
+        Message::Meet(_) => "Meet",
     }
 }
 
@@ -39,6 +43,14 @@ pub(crate) fn direction_name(direction: Direction) -> &'static str {
     match direction {
         Direction::Dialer => "Dialer",
         Direction::Listener => "Listener",
+    }
+}
+
+pub(crate) fn kind_name(kind: AddrKind) -> &'static str {
+    match kind {
+        AddrKind::Advertised => "Advertised",
+        AddrKind::Local => "Local",
+        AddrKind::Observed => "Observed",
     }
 }
 
@@ -68,8 +80,12 @@ pub(crate) fn record() -> Arc<Record> {
         epoch: 1_700_000_000_000,
         seq: 7,
         addrs: vec![
-            SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 8090)),
-            SocketAddr::from(([192, 0, 2, 7], 443)),
+            PublishedAddr::local(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 8090))),
+            PublishedAddr {
+                kind: AddrKind::Observed,
+                dialable: true,
+                addr: SocketAddr::from(([192, 0, 2, 7], 443)),
+            },
         ],
         links: vec![first, link(3, [255, 0], Direction::Listener)],
         leaving: false,
@@ -112,6 +128,14 @@ pub(crate) fn messages() -> Vec<Message> {
         Message::Have(entries),
         Message::Graft(Vec::new()),
         Message::Prune,
+        Message::Observed(SocketAddr::from(([192, 0, 2, 7], 128))),
+        Message::Meet(Meet {
+            way: (1..=5).map(|byte| ShortId([byte; 16])).collect(),
+            is_answer: true,
+            nonce: u64::MAX,
+            asker_dials: true,
+            addrs: record().body().addrs.clone(),
+        }),
     ]
 }
 

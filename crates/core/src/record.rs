@@ -20,12 +20,13 @@ use crate::id::{NodeId, ShortId};
 
 /// The longest label, in bytes of UTF-8. Every node keeps every label.
 pub const MAX_LABEL: usize = 128;
-/// The largest number of addresses in a record.
-pub const MAX_ADDRS: usize = 4;
+/// The largest number of addresses in a record: two advertised ones, and three interfaces or mappings of each family. With
+/// half as many, a node with a foot in two networks could not name both. Twice as many would let one record have 16 dials.
+pub const MAX_ADDRS: usize = 8;
 /// The largest number of links in a record: the highest cap on the degree that a setting allows.
 pub const MAX_LINKS: usize = 64;
 /// The largest record in bytes, with its signature: the sum of the limits above, rounded up.
-pub const MAX_RECORD: usize = 2432;
+pub const MAX_RECORD: usize = 2560;
 
 /// The smallest batch of signatures that is cheaper to verify together than one by one.
 const LEAST_BATCH: usize = 3;
@@ -75,6 +76,46 @@ impl ShortRun {
     }
 }
 
+/// How a node came to publish an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum AddrKind {
+    /// It was configured: the address at which others are to dial, whatever stands between.
+    Advertised,
+    /// An interface of the node has it.
+    Local,
+    /// Peers see the node's packets come from it.
+    Observed,
+}
+
+/// An address in a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PublishedAddr {
+    /// How the node came to publish it.
+    pub kind: AddrKind,
+    /// It was proven: a node to which nothing had been sent came in by this address.
+    pub dialable: bool,
+    /// The address and port.
+    pub addr: SocketAddr,
+}
+
+impl PublishedAddr {
+    /// An address of that kind, of which nothing is proven.
+    #[must_use]
+    pub fn new(kind: AddrKind, addr: SocketAddr) -> Self {
+        Self {
+            kind,
+            dialable: false,
+            addr,
+        }
+    }
+
+    /// An address of an interface, of which nothing is proven.
+    #[must_use]
+    pub fn local(addr: SocketAddr) -> Self {
+        Self::new(AddrKind::Local, addr)
+    }
+}
+
 /// A link in a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkState {
@@ -107,8 +148,8 @@ pub struct Body {
     pub epoch: u64,
     /// See [`Version::seq`].
     pub seq: u32,
-    /// The addresses at which the node can be dialed.
-    pub addrs: Vec<SocketAddr>,
+    /// The addresses at which the node may be dialed, those first that it prefers.
+    pub addrs: Vec<PublishedAddr>,
     /// The links that the node holds, in ascending order of the peers.
     pub links: Vec<LinkState>,
     /// The node leaves: this is its last record of the run.
@@ -276,6 +317,12 @@ impl Record {
         links.zip(&self.peer_places)
     }
 
+    /// Whether the record publishes that address.
+    #[must_use]
+    pub fn publishes(&self, addr: SocketAddr) -> bool {
+        self.body.addrs.iter().any(|one| one.addr == addr)
+    }
+
     /// The link to `peer`, if the record lists one.
     #[must_use]
     pub fn link_to(&self, peer: &ShortId) -> Option<&LinkState> {
@@ -441,7 +488,7 @@ impl<R: CryptoRng> rand_core::CryptoRng for Weights<R> {}
 
 /// The message that is signed. Its context keeps a signature from being used for another purpose or network.
 fn message(network: &str, signed: &[u8]) -> Vec<u8> {
-    const CONTEXT: &[u8] = b"area-net record v1";
+    const CONTEXT: &[u8] = b"area-net record v2";
     let mut message = Vec::with_capacity(CONTEXT.len() + 2 + network.len() + signed.len());
     message.extend_from_slice(CONTEXT);
     message.push(0);

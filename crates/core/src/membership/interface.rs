@@ -63,7 +63,7 @@ pub struct Config {
     pub network: Arc<str>,
     /// The node's label.
     pub label: Arc<str>,
-    /// The addresses to publish; empty if they must be learned from peers.
+    /// The addresses of the node's interfaces at the start; see [`Input::OwnAddrs`].
     pub addrs: Vec<SocketAddr>,
     /// Configured targets.
     pub targets: Vec<SocketAddr>,
@@ -179,6 +179,13 @@ pub enum Input {
     Answer(ConnId, Answer, Option<u32>),
     /// The system at the peer's address says that nobody listens there.
     Unreachable(ConnId),
+    /// The addresses to publish are these from now on; those at which peers see the node are known to the core.
+    OwnAddrs {
+        /// Where others are to dial, by the settings.
+        advertised: Vec<SocketAddr>,
+        /// The addresses of the interfaces at which the node listens, with its port.
+        local: Vec<SocketAddr>,
+    },
     /// Leave: publish a last record that says so.
     Leave,
 }

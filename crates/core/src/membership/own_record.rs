@@ -23,7 +23,7 @@ use super::links::{Link, Links};
 use super::tuning::Tuning;
 use super::tuning::own_record::Tuning as OwnTuning;
 use crate::bucket::{Bucket, Rate};
-use crate::record::{Body, MAX_ADDRS, MAX_LINKS, Record, Signer};
+use crate::record::{AddrKind, Body, MAX_ADDRS, MAX_LINKS, PublishedAddr, Record, Signer};
 use crate::wire::dialable;
 
 /// The waits must fit each other.
@@ -101,7 +101,7 @@ pub(super) struct OwnRecord {
     record: Arc<Record>,
     epoch: u64,
     seq: u32,
-    addrs: Vec<SocketAddr>,
+    addrs: Vec<PublishedAddr>,
     due: Option<Time>,
     /// When the pending changes of the shape alone began to wait, and until when they wait.
     shape: Option<(Time, Time)>,
@@ -132,8 +132,7 @@ pub(super) struct Around {
 
 impl OwnRecord {
     pub(super) fn new(config: Arc<Config>, signer: Arc<dyn Signer>) -> Self {
-        let mut addrs = config.addrs.clone();
-        addrs.truncate(MAX_ADDRS);
+        let addrs = publish_own(&[], &config.addrs);
         let body = Body {
             id: signer.node_id(),
             label: config.label.clone(),
@@ -270,10 +269,20 @@ impl OwnRecord {
         }
     }
 
+    /// The settings or the interfaces have other addresses.
+    pub(super) fn set_addrs(&mut self, now: Time, advertised: &[SocketAddr], local: &[SocketAddr]) {
+        let addrs = publish_own(advertised, local);
+        if addrs != self.addrs {
+            self.addrs = addrs;
+            self.due_by(now + self.tuning.own_record.change_hold);
+        }
+    }
+
     /// Learns our addresses as peers see them, if we listen on all of ours. Two neighbours must report the same address, so that
     /// one Byzantine node can't move us. With one or two neighbours, one report is enough.
     pub(super) fn learn_addrs(&mut self, now: Time, links: &Links) {
-        if !self.config.addrs.is_empty() {
+        let observed = |one: &PublishedAddr| one.kind == AddrKind::Observed;
+        if !self.addrs.iter().all(observed) {
             return;
         }
         let mut votes: BTreeMap<SocketAddr, usize> = BTreeMap::new();
@@ -286,10 +295,10 @@ impl OwnRecord {
         let mut addrs: Vec<(usize, SocketAddr)> =
             enough.map(|(addr, count)| (count, addr)).collect();
         addrs.sort_unstable_by(|a, b| b.cmp(a));
-        let addrs: Vec<SocketAddr> = addrs
+        let addrs: Vec<PublishedAddr> = addrs
             .into_iter()
             .take(MAX_ADDRS)
-            .map(|(_, addr)| addr)
+            .map(|(_, addr)| PublishedAddr::new(AddrKind::Observed, addr))
             .collect();
         if !addrs.is_empty() && addrs != self.addrs {
             self.addrs = addrs;
@@ -488,6 +497,15 @@ impl OwnRecord {
             }
         })
     }
+}
+
+/// The addresses to publish: the configured ones, then those of the interfaces.
+fn publish_own(advertised: &[SocketAddr], local: &[SocketAddr]) -> Vec<PublishedAddr> {
+    let advertised = advertised
+        .iter()
+        .map(|addr| PublishedAddr::new(AddrKind::Advertised, *addr));
+    let local = local.iter().map(|addr| PublishedAddr::local(*addr));
+    advertised.chain(local).take(MAX_ADDRS).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The snapshot: the whole overlay as this node sees it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Core;
@@ -62,7 +63,7 @@ impl Core {
             (false, true) => NodeState::Left,
             (false, false) => NodeState::Unreachable,
         };
-        let mut addrs = body.addrs.clone();
+        let mut addrs: Vec<SocketAddr> = body.addrs.iter().map(|one| one.addr).collect();
         if index != self.view.me() {
             // Any address can stand in a record; one that nobody can dial would make a bad target file of peers.json.
             addrs.retain(|addr| dialable(addr, entry.over_loopback));

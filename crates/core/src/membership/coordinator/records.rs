@@ -58,6 +58,8 @@ impl Core {
             Message::Have(entries) => self.gossip.handle_have(now, &peer, &entries, &self.view),
             Message::Graft(ids) => self.gossip.handle_graft(&peer, &ids, &self.view),
             Message::Prune => self.gossip.handle_prune(&peer),
+            // Nobody sends these yet.
+            Message::Observed(_) | Message::Meet(_) => {}
         }
     }
 

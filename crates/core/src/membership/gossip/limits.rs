@@ -32,8 +32,12 @@ impl Limits {
         tuning: &Tuning,
     ) -> Result<(), &'static str> {
         match message {
-            Message::Records(_) | Message::Hello(_) => Ok(()),
-            Message::Digests { .. } | Message::Versions { .. } | Message::Superfluous(_) => {
+            // A rendezvous has a limit of its own: what exceeds it is not passed on.
+            Message::Records(_) | Message::Hello(_) | Message::Meet(_) => Ok(()),
+            Message::Digests { .. }
+            | Message::Versions { .. }
+            | Message::Superfluous(_)
+            | Message::Observed(_) => {
                 let within = self.rounds.take(now, tuning.rounds(), 1);
                 within
                     .then_some(())

@@ -182,7 +182,10 @@ impl Node {
             Message::Have(entries) => self.gossip.handle_have(now, &peer, &entries, view),
             Message::Graft(ids) => self.gossip.handle_graft(&peer, &ids, view),
             Message::Prune => self.gossip.handle_prune(&peer),
-            Message::Hello(_) | Message::Superfluous(_) => {}
+            Message::Hello(_)
+            | Message::Superfluous(_)
+            | Message::Observed(_)
+            | Message::Meet(_) => {}
         }
     }
 

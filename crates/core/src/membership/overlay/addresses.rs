@@ -12,13 +12,13 @@ use super::candidates::{MAX_ADDRS_REMEMBERED, MAX_REMEMBERED};
 use crate::membership::Time;
 use crate::membership::interface::Remembered;
 use crate::membership::view::{Before, Entry, Index, View};
-use crate::record::Record;
+use crate::record::{PublishedAddr, Record};
 use crate::wire::{NodeId, dialable};
 
 /// The addresses in a record that may be dialed from here, as the candidates would keep them.
 fn published(record: &Record, over_loopback: bool) -> Vec<SocketAddr> {
     let mut addrs: Vec<SocketAddr> = Vec::new();
-    for addr in &record.body().addrs {
+    for PublishedAddr { addr, .. } in &record.body().addrs {
         if dialable(addr, over_loopback) && !addrs.contains(addr) {
             addrs.push(*addr);
         }
@@ -139,7 +139,7 @@ impl Overlay {
     pub(in crate::membership) fn unlearn_own(&mut self, addr: SocketAddr, view: &View) -> bool {
         let claimed: Vec<NodeId> = view
             .records_up()
-            .filter(|record| record.body().addrs.contains(&addr))
+            .filter(|record| record.publishes(addr))
             .map(|record| record.id())
             .collect();
         for id in claimed {

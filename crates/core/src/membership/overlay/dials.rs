@@ -168,9 +168,7 @@ impl Overlay {
             // A node that is up need not be found; the plan decides whether to link with it.
             let up = || match id {
                 Some(id) => view.is_up(&id),
-                None => view
-                    .records_up()
-                    .any(|one| one.body().addrs.contains(&addr)),
+                None => view.records_up().any(|one| one.publishes(addr)),
             };
             !linked && !dials.includes_addr(addr) && !up()
         };

@@ -367,7 +367,8 @@ fn two_neighbours_must_agree_on_an_address_where_there_are_more_than_two() {
         }
         bench.own.learn_addrs(ms(0), &bench.links);
         bench.published(FEW());
-        bench.own.record().body().addrs.clone()
+        let published = bench.own.record().body().addrs.iter();
+        published.map(|one| one.addr).collect::<Vec<_>>()
     };
     assert_eq!(with(0), []);
     assert_eq!(with(1), [addr(1001)]);
