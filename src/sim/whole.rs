@@ -292,6 +292,9 @@ impl Ledger {
             | Input::Answer(..)
             | Input::Unreachable(_)
             | Input::OwnAddrs { .. }
+            | Input::Targets(_)
+            | Input::Found(..)
+            | Input::PathLost(_)
             | Input::Leave => {}
         }
     }
