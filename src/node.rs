@@ -4,11 +4,17 @@
 //! actions, logs its events and announces changes. Readers request snapshots over a second channel, so only this loop touches
 //! the core.
 
+mod edge;
+mod error;
+mod listen;
+mod resolver;
 mod saver;
 mod start;
 mod story;
 
-pub use start::{NodeError, run};
+pub use edge::{Edge, News};
+pub use error::NodeError;
+pub use start::run;
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
@@ -65,6 +71,8 @@ pub struct Assembly {
     pub start_unix_ms: u64,
     /// The addresses to publish; empty if they are to be learned.
     pub published: Vec<SocketAddr>,
+    /// What the node hears of the machine around it. `None`: nothing of it changes.
+    pub edge: Option<Edge>,
     /// The file of the memory; `None` to write none.
     pub state: Option<PathBuf>,
     /// The memory of an earlier run.
@@ -110,6 +118,7 @@ pub struct Node {
     rejected: BTreeMap<&'static str, u64>,
     impaired: Option<Impaired>,
     saver: Option<Saver>,
+    edge: Option<Edge>,
     witness: Option<Witness>,
 }
 
@@ -190,6 +199,7 @@ impl Node {
             rejected: BTreeMap::new(),
             impaired,
             saver: assembly.state.map(|path| Saver::new(path, start)),
+            edge: assembly.edge,
             witness: assembly.witness,
         })
     }
@@ -236,6 +246,8 @@ impl Node {
                 self.answer(request);
             } else if let Poll::Ready(Some(event)) = self.events.poll_recv(cx) {
                 self.take(event);
+            } else if let Some(news) = self.poll_news(cx) {
+                self.hear(news);
             } else if self.timer.as_mut().poll(cx).is_ready() {
                 self.step(Input::Timeout);
             } else {
@@ -300,6 +312,30 @@ impl Node {
         self.publish();
     }
 
+    fn poll_news(&mut self, cx: &mut Context<'_>) -> Option<News> {
+        match self.edge.as_mut()?.news.poll_recv(cx) {
+            Poll::Ready(news) => news,
+            Poll::Pending => None,
+        }
+    }
+
+    /// Handles news of the machine around the node.
+    fn hear(&mut self, news: News) {
+        match news {
+            News::OwnAddrs { advertised, local } => {
+                self.handle(Input::OwnAddrs { advertised, local });
+            }
+            News::Targets(targets) => self.handle(Input::Targets(targets)),
+            News::Lost(addrs) => {
+                for conn in self.transport.conns_from(&addrs) {
+                    self.handle(Input::PathLost(conn));
+                }
+            }
+        }
+        self.act();
+        self.publish();
+    }
+
     fn step(&mut self, input: Input) {
         self.handle(input);
         self.act();
@@ -321,11 +357,21 @@ impl Node {
     fn act(&mut self) {
         while let Some(action) = self.core.poll_action() {
             self.show(Word::Action(&action));
+            self.note_draw(&action);
             self.transport.perform(action);
         }
         while let Some(event) = self.core.poll_event() {
             self.show(Word::Event(&event));
             self.story.tell(self.clock.now(), &self.core, &event);
+        }
+    }
+
+    /// Tells the resolver of a dial, in case the address stands behind a name.
+    fn note_draw(&self, action: &Action) {
+        let draws = self.edge.as_ref().and_then(|edge| edge.draws.as_ref());
+        if let (Some(draws), Action::Dial { addr, .. }) = (draws, action) {
+            // Full: many dials wait already.
+            draws.try_send(*addr).ok();
         }
     }
 

@@ -1,6 +1,6 @@
 //! Starts a node on this machine: its address, identity, memory, socket and signals.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,54 +8,17 @@ use quinn::{AsyncUdpSocket, Runtime};
 use rand::TryRng as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Assembly, Node, story};
+use super::error::NodeError;
+use super::listen::{listen, local_addrs};
+use super::{Assembly, Node, edge, story};
 use crate::export::{Exporter, Files};
-use crate::identity::{Identity, IdentityError};
+use crate::identity::Identity;
 use crate::memory::Memory;
 use crate::record::Signer as _;
 use crate::settings::Settings;
-use crate::transport::Tap;
 #[cfg(target_os = "linux")]
 use crate::transport::{KernelSocket, TimerRuntime};
-
-/// Why a node could not run.
-#[derive(Debug, thiserror::Error)]
-pub enum NodeError {
-    /// The key or certificate can't be used.
-    #[error("can't use this node's identity")]
-    Identity(#[from] IdentityError),
-    /// The address can't be listened on.
-    #[error(
-        "can't listen on {addr} (network.controller.listen.addr and .port of profile {profile})"
-    )]
-    Listen {
-        /// The address.
-        addr: SocketAddr,
-        /// The profile whose settings name the address.
-        profile: String,
-        /// The system's error.
-        source: std::io::Error,
-    },
-    /// Signals, entropy or the socket failed.
-    #[error("{doing}")]
-    System {
-        /// What failed.
-        doing: &'static str,
-        /// The system's error.
-        source: std::io::Error,
-    },
-}
-
-impl NodeError {
-    /// Whether the user's input is at fault.
-    #[must_use]
-    pub fn is_bad_input(&self) -> bool {
-        match self {
-            Self::Identity(_) | Self::Listen { .. } => true,
-            Self::System { .. } => false,
-        }
-    }
-}
+use crate::transport::{Tap, interfaces};
 
 /// Runs a node until SIGINT, SIGTERM or SIGHUP asks it to leave.
 ///
@@ -66,7 +29,12 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
     // The handlers come first: a signal right after "node started" must make the node leave, not kill it.
     let mut leave = Leave::new()?;
     // The node binds its address before it writes: a second start of a profile must not touch the files of the first.
-    let (socket, bound) = listen(&settings)?;
+    let mut interfaces = interfaces::follow();
+    let (socket, bound) = tokio::select! {
+        biased;
+        () = leave.asked() => return Ok(()),
+        bound = listen(&settings, &mut interfaces) => bound?,
+    };
     let identity = Arc::new(Identity::load_or_create(
         &Path::new("certs").join(&settings.profile),
     )?);
@@ -82,11 +50,8 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
         core_seed: entropy()?,
         quinn_seed: None,
         start_unix_ms: unix_ms,
-        published: if bound.ip().is_unspecified() {
-            Vec::new()
-        } else {
-            vec![bound]
-        },
+        published: local_addrs(bound, &interfaces.borrow()),
+        edge: Some(edge::start(&settings, bound, &interfaces)),
         state: Some(state),
         memory: remembered,
         settings: settings.clone(),
@@ -108,20 +73,6 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
     node.run(leave.asked()).await;
     exporter.finish(None).await;
     Ok(())
-}
-
-fn listen(settings: &Settings) -> Result<(UdpSocket, SocketAddr), NodeError> {
-    let addr = SocketAddr::new(settings.listen_addr, settings.listen_port);
-    UdpSocket::bind(addr)
-        .and_then(|socket| {
-            let bound = socket.local_addr()?;
-            Ok((socket, bound))
-        })
-        .map_err(|source| NodeError::Listen {
-            addr,
-            profile: settings.profile.clone(),
-            source,
-        })
 }
 
 /// Opens the socket and the timers for this system.

@@ -145,6 +145,7 @@ impl Whole {
             quinn_seed: Some(start.seed),
             start_unix_ms: start.unix_ms,
             published: start.published.clone(),
+            edge: None,
             state: None,
             memory: Memory {
                 // The memory holds the last used epoch, and the core takes the next one.

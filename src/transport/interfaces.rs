@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
 #[cfg(target_os = "linux")]
 use std::net::Ipv6Addr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +44,15 @@ pub struct Interface {
     pub has_multicast: bool,
     /// How likely others reach its addresses.
     standing: Standing,
-    addrs: BTreeMap<IpAddr, State>,
+    addrs: BTreeMap<IpAddr, Held>,
+}
+
+/// An address that an interface has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Held {
+    state: State,
+    /// How many leading bits all addresses on the link share with it.
+    prefix: u32,
 }
 
 /// How likely other machines reach the addresses of an interface, the likeliest first.
@@ -101,7 +109,8 @@ impl Interfaces {
                 addrs: BTreeMap::new(),
             });
             if let Some(ip) = ip_of(&entry) {
-                interface.addrs.insert(ip, hints.state(ip, index));
+                let (state, prefix) = (hints.state(ip, index), prefix_of(&entry));
+                interface.addrs.insert(ip, Held { state, prefix });
             }
         }
         Ok(Self(found.into_values().collect()))
@@ -122,13 +131,16 @@ impl Interfaces {
     /// The interface on which duplicate address detection holds the address up.
     #[must_use]
     pub fn tentative_on(&self, ip: IpAddr) -> Option<&str> {
-        let waits = |one: &&Interface| one.addrs.get(&ip) == Some(&State::Tentative);
+        let waits = |one: &&Interface| {
+            let held = one.addrs.get(&ip);
+            held.is_some_and(|held| held.state == State::Tentative)
+        };
         Some(self.0.iter().find(waits)?.name.as_str())
     }
 
     fn state(&self, ip: IpAddr) -> Option<State> {
-        let states = self.0.iter().filter_map(|one| one.addrs.get(&ip).copied());
-        states.min()
+        let held = self.0.iter().filter_map(|one| one.addrs.get(&ip));
+        held.map(|held| held.state).min()
     }
 
     /// Whether nothing is known of any interface.
@@ -142,6 +154,19 @@ impl Interfaces {
     pub fn scope_of(&self, ip: IpAddr) -> Option<u32> {
         let with = self.0.iter().find(|one| one.addrs.contains_key(&ip))?;
         Some(with.index)
+    }
+
+    /// Whether the address belongs to a link of this machine, so that a packet from there was not routed. That of a link-local
+    /// address is its scope.
+    #[must_use]
+    pub fn is_on_link(&self, addr: SocketAddr) -> bool {
+        if let SocketAddr::V6(v6) = addr
+            && v6.ip().is_unicast_link_local()
+        {
+            return self.0.iter().any(|one| one.index == v6.scope_id());
+        }
+        let mut held = self.0.iter().flat_map(|one| &one.addrs);
+        held.any(|(ip, held)| share(*ip, addr.ip(), held.prefix))
     }
 
     /// The index of the interface of that name.
@@ -170,8 +195,8 @@ impl Interfaces {
             let mut addrs: Vec<(State, bool, IpAddr)> = interface
                 .addrs
                 .iter()
-                .filter(|(ip, state)| **state != State::Tentative && is_routable(**ip))
-                .map(|(&ip, &state)| (state, is_private(ip), ip))
+                .filter(|(ip, held)| held.state != State::Tentative && is_routable(**ip))
+                .map(|(&ip, held)| (held.state, is_private(ip), ip))
                 .collect();
             addrs.sort();
             let (mut of_v6, mut of_v4) = (0, 0);
@@ -201,7 +226,7 @@ impl fmt::Display for Interfaces {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let with_addrs = self.0.iter().filter(|one| !one.addrs.is_empty());
         let words = with_addrs.map(|one| {
-            let addrs = one.addrs.iter().map(|(ip, state)| match state {
+            let addrs = one.addrs.iter().map(|(ip, held)| match held.state {
                 State::Usable | State::Passing => ip.to_string(),
                 State::Tentative => format!("{ip} (tentative)"),
             });
@@ -219,13 +244,35 @@ impl Interface {
         let usable = self
             .addrs
             .iter()
-            .filter(|(_, state)| **state != State::Tentative);
+            .filter(|(_, held)| held.state != State::Tentative);
         usable.map(|(ip, _)| *ip)
     }
 }
 
 fn ip_of(entry: &InterfaceAddress) -> Option<IpAddr> {
-    let addr: &SockaddrStorage = entry.address.as_ref()?;
+    ip_in(entry.address.as_ref()?)
+}
+
+/// The number of leading ones of the netmask; all bits if there is none.
+fn prefix_of(entry: &InterfaceAddress) -> u32 {
+    match entry.netmask.as_ref().and_then(ip_in) {
+        Some(IpAddr::V4(v4)) => v4.to_bits().leading_ones(),
+        Some(IpAddr::V6(v6)) => v6.to_bits().leading_ones(),
+        None => u128::BITS,
+    }
+}
+
+/// Whether two addresses of one family share that many leading bits. No bits at all mean nothing.
+fn share(one: IpAddr, other: IpAddr, prefix: u32) -> bool {
+    let differ = match (one, other) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),
+        (IpAddr::V6(one), IpAddr::V6(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
+    };
+    prefix > 0 && (differ >= prefix || one == other)
+}
+
+fn ip_in(addr: &SockaddrStorage) -> Option<IpAddr> {
     let v4 = addr.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
     v4.or_else(|| addr.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
 }
@@ -487,7 +534,7 @@ mod tests {
     fn interface(index: u32, standing: Standing, addrs: &[&str]) -> Interface {
         let addrs = addrs
             .iter()
-            .map(|addr| (addr.parse().unwrap(), State::Usable));
+            .map(|addr| (addr.parse().unwrap(), held(State::Usable)));
         Interface {
             name: format!("eth{index}"),
             index,
@@ -496,6 +543,10 @@ mod tests {
             standing,
             addrs: addrs.collect(),
         }
+    }
+
+    fn held(state: State) -> Held {
+        Held { state, prefix: 24 }
     }
 
     fn texts(addrs: &[IpAddr]) -> Vec<String> {
@@ -553,9 +604,9 @@ mod tests {
     fn a_tentative_address_is_not_published_and_a_passing_one_comes_late() {
         let mut one = interface(2, Standing::Plain, &["2001:db8::1", "2001:db8::9"]);
         one.addrs
-            .insert("2001:db8::1".parse().unwrap(), State::Passing);
+            .insert("2001:db8::1".parse().unwrap(), held(State::Passing));
         one.addrs
-            .insert("2001:db8::5".parse().unwrap(), State::Tentative);
+            .insert("2001:db8::5".parse().unwrap(), held(State::Tentative));
         let all = Interfaces(vec![one]);
         assert_eq!(texts(&all.reachable()), ["2001:db8::9", "2001:db8::1"]);
         assert_eq!(
@@ -567,6 +618,24 @@ mod tests {
             all.to_string(),
             "eth2 2001:db8::1 2001:db8::5 (tentative) 2001:db8::9"
         );
+    }
+
+    #[test]
+    fn an_address_is_on_link_by_its_prefix_or_its_scope() {
+        let one = interface(4, Standing::Plain, &["192.168.1.2", "fd00:1::2", "fe80::2"]);
+        let all = Interfaces(vec![one]);
+        let is_on_link = |addr: &str| all.is_on_link(addr.parse().unwrap());
+        assert!(is_on_link("192.168.1.77:9") && !is_on_link("192.168.2.77:9"));
+        assert!(is_on_link("[fd00:1::77]:9") && !is_on_link("[2001:db8::1]:9"));
+        assert!(is_on_link("[fe80::77%4]:9") && !is_on_link("[fe80::77%5]:9"));
+        let any = |prefix| {
+            share(
+                "10.0.0.1".parse().unwrap(),
+                "192.0.2.1".parse().unwrap(),
+                prefix,
+            )
+        };
+        assert!(!any(0) && !any(8));
     }
 
     #[cfg(target_os = "linux")]
