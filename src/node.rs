@@ -5,12 +5,20 @@
 //! the core.
 
 mod causes;
+mod edge;
+mod error;
+mod finder;
+mod listen;
+mod resolver;
 mod saver;
 mod start;
 mod story;
 mod wall;
 
-pub use start::{NodeError, run};
+pub use edge::{Edge, News};
+pub use error::NodeError;
+pub use finder::Finder;
+pub use start::run;
 pub use wall::WallClock;
 
 use std::collections::BTreeMap;
@@ -26,6 +34,7 @@ use quinn::{AsyncTimer, AsyncUdpSocket, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
+use crate::discovery::sockets::Report;
 use crate::identity::{Allow, Identity};
 use crate::impair::{ImpairedSocket, Rules};
 use crate::membership::{Action, Core, Event, Input, Time, Tuning};
@@ -69,6 +78,10 @@ pub struct Assembly {
     pub wall: WallClock,
     /// The addresses to publish; empty if they are to be learned.
     pub published: Vec<SocketAddr>,
+    /// What the node hears of the machine around it. `None`: nothing of it changes.
+    pub edge: Option<Edge>,
+    /// Finds nodes on the links of this machine. `None`: discovery is off.
+    pub finder: Option<Finder>,
     /// The file of the memory; `None` to write none.
     pub state: Option<PathBuf>,
     /// The memory of an earlier run.
@@ -115,6 +128,8 @@ pub struct Node {
     impaired: Option<Impaired>,
     saver: Option<Saver>,
     wall: Wall,
+    edge: Option<Edge>,
+    finder: Option<Finder>,
     witness: Option<Witness>,
 }
 
@@ -198,6 +213,8 @@ impl Node {
                 .state
                 .map(|path| Saver::new(path, memory.stamps, start)),
             wall: Wall::new(assembly.wall),
+            edge: assembly.edge,
+            finder: assembly.finder,
             witness: assembly.witness,
         })
     }
@@ -239,13 +256,23 @@ impl Node {
             let wake = self.start + self.core.poll_timeout();
             let save = self.saver.as_ref().and_then(|it| it.due(&self.core));
             let wake = save.map_or(wake, |save| wake.min(save));
+            let find = self.finder.as_ref().map(|it| self.start + it.due());
+            let wake = find.map_or(wake, |find| wake.min(find));
             self.timer.as_mut().reset(wake);
             if let Poll::Ready(Some(request)) = self.requests.poll_recv(cx) {
                 self.answer(request);
             } else if let Poll::Ready(Some(event)) = self.events.poll_recv(cx) {
                 self.take(event);
+            } else if let Some(news) = self.poll_news(cx) {
+                self.hear(news);
+            } else if let Some(report) = self.poll_report(cx) {
+                let now = self.now();
+                if let Some(finder) = &mut self.finder {
+                    finder.hear(now, &report, &self.core);
+                }
             } else if self.timer.as_mut().poll(cx).is_ready() {
                 self.step(Input::Timeout);
+                self.find();
             } else {
                 return;
             }
@@ -308,6 +335,49 @@ impl Node {
         self.publish();
     }
 
+    fn poll_news(&mut self, cx: &mut Context<'_>) -> Option<News> {
+        match self.edge.as_mut()?.news.poll_recv(cx) {
+            Poll::Ready(news) => news,
+            Poll::Pending => None,
+        }
+    }
+
+    fn poll_report(&mut self, cx: &mut Context<'_>) -> Option<Report> {
+        match self.finder.as_mut()?.reports().poll_recv(cx) {
+            Poll::Ready(report) => report,
+            Poll::Pending => None,
+        }
+    }
+
+    /// Looks for nodes on the links of this machine, if that is due.
+    fn find(&mut self) {
+        let now = self.now();
+        let Some(finder) = self.finder.as_mut().filter(|it| it.due() <= now) else {
+            return;
+        };
+        for (id, addr) in finder.advance(now, &self.core) {
+            self.story.found(self.clock.now(), &id, addr);
+            self.step(Input::Found(id, addr));
+        }
+    }
+
+    /// Handles news of the machine around the node.
+    fn hear(&mut self, news: News) {
+        match news {
+            News::OwnAddrs { advertised, local } => {
+                self.handle(Input::OwnAddrs { advertised, local });
+            }
+            News::Targets(targets) => self.handle(Input::Targets(targets)),
+            News::Lost(addrs) => {
+                for conn in self.transport.conns_from(&addrs) {
+                    self.handle(Input::PathLost(conn));
+                }
+            }
+        }
+        self.act();
+        self.publish();
+    }
+
     fn step(&mut self, input: Input) {
         self.handle(input);
         self.act();
@@ -329,11 +399,21 @@ impl Node {
     fn act(&mut self) {
         while let Some(action) = self.core.poll_action() {
             self.show(Word::Action(&action));
+            self.note_draw(&action);
             self.transport.perform(action);
         }
         while let Some(event) = self.core.poll_event() {
             self.show(Word::Event(&event));
             self.story.tell(self.clock.now(), &self.core, &event);
+        }
+    }
+
+    /// Tells the resolver of a dial, in case the address stands behind a name.
+    fn note_draw(&self, action: &Action) {
+        let draws = self.edge.as_ref().and_then(|edge| edge.draws.as_ref());
+        if let (Some(draws), Action::Dial { addr, .. }) = (draws, action) {
+            // Full: many dials wait already.
+            draws.try_send(*addr).ok();
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::snapshot::{LinkView, NodeState, NodeView, Rejected, Snapshot};
 use crate::wire::NodeId;

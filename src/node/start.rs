@@ -1,77 +1,28 @@
 //! Starts a node on this machine: its address, identity, memory, socket and signals.
 
-use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quinn::{AsyncUdpSocket, Runtime};
 use rand::TryRng as _;
 
-use super::{Assembly, Node, story, wall};
+use super::error::NodeError;
+use super::listen::{listen, local_addrs};
+use super::{Assembly, Finder, Node, edge, story, wall};
 use crate::atomic_file;
 use crate::export::{Exporter, Files};
-use crate::identity::{Identity, IdentityError};
+use crate::identity::Identity;
 use crate::memory::Memory;
 use crate::record::Signer as _;
-use crate::settings::Settings;
+use crate::settings::{Discovery, Settings};
 use crate::signals::Stopping;
-use crate::transport::Tap;
 #[cfg(target_os = "linux")]
 use crate::transport::{KernelSocket, TimerRuntime};
+use crate::transport::{Tap, interfaces};
 
 /// The files that every node writes to its profile's folder.
 const OUTPUTS: [&str; 3] = ["peers.json", "network.json", "state.json"];
-
-/// Why a node could not run.
-#[derive(Debug, thiserror::Error)]
-pub enum NodeError {
-    /// The key or certificate can't be used.
-    #[error("can't use this node's identity")]
-    Identity(#[from] IdentityError),
-    /// The address can't be listened on.
-    #[error(
-        "can't listen on {addr} (network.controller.listen.addr and .port of profile {profile}{hint})"
-    )]
-    Listen {
-        /// The address.
-        addr: SocketAddr,
-        /// The profile whose settings name the address.
-        profile: String,
-        /// What to set, if that is clear.
-        hint: &'static str,
-        /// The system's error.
-        source: std::io::Error,
-    },
-    /// Two of the files that the node reads and writes are one, so one would overwrite the other.
-    #[error(
-        "{first} and {second} are one file; give each a file of its own (remove the link or the mount, or change network.controller.target.path)"
-    )]
-    OneFile {
-        /// One of the two paths.
-        first: String,
-        /// The other.
-        second: String,
-    },
-    /// Signals, entropy or the socket failed.
-    #[error("{doing}")]
-    System {
-        /// What failed.
-        doing: &'static str,
-        /// The system's error.
-        source: std::io::Error,
-    },
-}
-
-impl NodeError {
-    /// Whether the user's input is at fault.
-    #[must_use]
-    pub fn is_bad_input(&self) -> bool {
-        match self {
-            Self::Identity(_) | Self::Listen { .. } | Self::OneFile { .. } => true,
-            Self::System { .. } => false,
-        }
-    }
-}
 
 /// Runs a node until SIGINT, SIGTERM or SIGHUP asks it to leave. A signal that was ignored at the start does not.
 ///
@@ -86,22 +37,34 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
     let state = dir.join("state.json");
     check_files(&settings, &dir, &certs)?;
     // The node binds its address before it writes: a second start of a profile must not touch the files of the first.
-    let (socket, bound) = listen(&settings)?;
+    let mut interfaces = interfaces::follow();
+    let (socket, bound) = tokio::select! {
+        biased;
+        () = leave.asked() => return Ok(()),
+        bound = listen(&settings, &mut interfaces) => bound?,
+    };
     let identity = Arc::new(Identity::load_or_create(&certs)?);
     let (remembered, warning) = Memory::load(&state, settings.addresses_for);
     story::started(&settings, &identity.node_id(), bound, warning.as_deref());
 
+    let finder = match settings.discovery {
+        Discovery::Off => None,
+        Discovery::Lan => {
+            let both = takes_both(&socket);
+            let (at, seed) = ((bound, both), entropy()?);
+            let started = Finder::start(&settings, &*identity, at, seed, interfaces.clone());
+            Some(started)
+        }
+    };
     let (runtime, socket, tap) = open(socket).map_err(system("can't use the socket"))?;
     let assembly = Assembly {
         run_id: u64::from_be_bytes(entropy()?),
         core_seed: entropy()?,
         quinn_seed: None,
         wall: wall::of_this_machine(),
-        published: if bound.ip().is_unspecified() {
-            Vec::new()
-        } else {
-            vec![bound]
-        },
+        published: local_addrs(bound, &interfaces.borrow()),
+        finder,
+        edge: Some(edge::start(&settings, bound, &interfaces)),
         state: Some(state),
         memory: remembered,
         settings: settings.clone(),
@@ -144,28 +107,11 @@ fn check_files(settings: &Settings, dir: &Path, certs: &Path) -> Result<(), Node
     }
 }
 
-fn listen(settings: &Settings) -> Result<(UdpSocket, SocketAddr), NodeError> {
-    let addr = SocketAddr::new(settings.listen_addr, settings.listen_port);
-    UdpSocket::bind(addr)
-        .and_then(|socket| {
-            let bound = socket.local_addr()?;
-            Ok((socket, bound))
-        })
-        .map_err(|source| NodeError::Listen {
-            addr,
-            profile: settings.profile.clone(),
-            hint: if addr.is_ipv6() && !has_ipv6() {
-                "; this machine has no IPv6, so set the address to 0.0.0.0 or 127.0.0.1"
-            } else {
-                ""
-            },
-            source,
-        })
-}
-
-/// Whether this machine can use IPv6 at all: its loopback address is there.
-fn has_ipv6() -> bool {
-    UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
+/// Whether a socket takes packets of IPv4 as well as of IPv6.
+fn takes_both(socket: &UdpSocket) -> bool {
+    socket2::SockRef::from(socket)
+        .only_v6()
+        .is_ok_and(|only| !only)
 }
 
 /// Opens the socket and the timers for this system.

@@ -10,8 +10,9 @@ use super::causes::explain;
 use crate::events::EventName;
 use crate::membership::{Core, DialError, Event};
 use crate::record::Direction;
-use crate::settings::Settings;
+use crate::settings::{HostPort, Settings};
 use crate::transport::Rejected;
+use crate::transport::interfaces::Interfaces;
 use crate::wire::NodeId;
 
 /// The least time between two lines of one kind about the faults of others. Without it, a peer could make this node write a
@@ -62,7 +63,7 @@ pub(super) fn started(settings: &Settings, id: &NodeId, bound: SocketAddr, warni
         id = %id.short(),
         listen = %bound,
         network = settings.network.as_str(),
-        targets = settings.targets.len(),
+        targets = settings.targets.len() + settings.named_targets.len(),
         "{}",
         EventName::NodeStarted
     );
@@ -76,6 +77,49 @@ pub(super) fn stopping() {
 /// Logs the last line of a run.
 pub(super) fn stopped() {
     tracing::info!("{}", EventName::NodeStopped);
+}
+
+/// Logs that the node waits for the address to listen on.
+pub(super) fn waiting(listen: SocketAddr, interfaces: &Interfaces) {
+    let action = "the node starts as soon as the address is there";
+    let name = EventName::WaitingForAddress;
+    if let Some(on) = interfaces.tentative_on(listen.ip()) {
+        let cause = format!("duplicate address detection on {on} is under way");
+        tracing::info!(%listen, cause, action, "{name}");
+    } else {
+        let cause = "no interface of this machine has the address";
+        let action = format!("{action}; if it is wrong, change network.controller.listen.addr");
+        tracing::warn!(%listen, cause, %interfaces, action, "{name}");
+    }
+}
+
+/// Logs a change of the addresses of this node's interfaces.
+pub(super) fn own_addrs(before: &[SocketAddr], now: &[SocketAddr]) {
+    let words = |these: &[SocketAddr], others: &[SocketAddr]| {
+        let missing = these.iter().filter(|addr| !others.contains(addr));
+        let missing: Vec<_> = missing.map(ToString::to_string).collect();
+        (!missing.is_empty()).then(|| missing.join(" "))
+    };
+    let (lost, new) = (words(before, now), words(now, before));
+    if lost.is_some() || new.is_some() {
+        let name = EventName::OwnAddressesChanged;
+        tracing::info!(lost, new, addrs = now.len(), "{name}");
+    }
+}
+
+/// Logs that a name has no address at present. `first`: the cause is another one than before.
+pub(super) fn name_unresolved(at: &HostPort, place: &str, cause: &str, first: bool) {
+    let name = EventName::NameUnresolved;
+    if first {
+        tracing::warn!(name = %at, place, cause, action = "retrying", "{name}");
+    } else {
+        tracing::debug!(name = %at, place, cause, "{name}");
+    }
+}
+
+/// Logs that a name has addresses, after failures.
+pub(super) fn name_resolved(at: &HostPort, place: &str, addrs: usize) {
+    tracing::info!(name = %at, place, addrs, "{}", EventName::NameResolved);
 }
 
 fn target_skipped(target: SocketAddr) {
@@ -137,6 +181,13 @@ impl Story {
         } = rejected;
         if let Some(suppressed) = self.pass(now, counter) {
             tracing::warn!(addr = %remote, counter, cause, suppressed, "{}", EventName::ConnectionRejected);
+        }
+    }
+
+    /// Logs that a beacon made this node dial another one.
+    pub(super) fn found(&mut self, now: Instant, id: &NodeId, addr: SocketAddr) {
+        if let Some(suppressed) = self.pass(now, "found") {
+            tracing::info!(id = %id.short(), %addr, suppressed, action = "dialing", "{}", EventName::NodeFound);
         }
     }
 

@@ -289,6 +289,16 @@ impl<'a> Walk<'a> {
                     place: self.place(&list[index].span()),
                 }
             }
+            Refusal::HostPort(index, why) => {
+                let list = value.get_ref().as_array().expect("an element is of a list");
+                SettingsError::HostPort {
+                    key: name.to_owned(),
+                    number: index + 1,
+                    value: self.written(&list[index]),
+                    place: self.place(&list[index].span()),
+                    why,
+                }
+            }
         }
     }
 

@@ -150,6 +150,8 @@ impl Whole {
             quinn_seed: Some(start.seed),
             wall: wall(runtime.clone(), unix_ms, clock_shift.clone()),
             published: start.published.clone(),
+            edge: None,
+            finder: None,
             state: None,
             memory: Memory {
                 // The memory holds the last used epoch, and the core takes the next one.
@@ -315,6 +317,9 @@ impl Ledger {
             | Input::Answer(..)
             | Input::Unreachable(_)
             | Input::OwnAddrs { .. }
+            | Input::Targets(_)
+            | Input::Found(..)
+            | Input::PathLost(_)
             | Input::Leave => {}
         }
     }

@@ -1,6 +1,6 @@
 //! One connection: the Hellos, then one task that reads messages, writes messages, answers probes and listens for ICMP.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV6};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -295,9 +295,21 @@ async fn read_hello(recv: &mut RecvStream) -> Result<Hello, FrameError> {
 }
 
 /// The peer's address. A dual-stack socket's IPv4-mapped address is converted to IPv4.
+/// The peer's address, in the form in which it is dialed and shown: IPv4 as such, and an interface only where it is part of the
+/// destination.
 fn remote_of(connection: &Connection) -> SocketAddr {
-    let remote = connection.remote_address();
-    SocketAddr::new(remote.ip().to_canonical(), remote.port())
+    as_destination(connection.remote_address())
+}
+
+fn as_destination(addr: SocketAddr) -> SocketAddr {
+    match addr {
+        SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() => {
+            SocketAddrV6::new(*v6.ip(), v6.port(), 0, v6.scope_id()).into()
+        }
+        SocketAddr::V4(_) | SocketAddr::V6(_) => {
+            SocketAddr::new(addr.ip().to_canonical(), addr.port())
+        }
+    }
 }
 
 fn peer_of(connection: &Connection) -> Option<NodeId> {
@@ -452,5 +464,23 @@ async fn hear_icmp(shared: &Shared, conn: ConnId, watch: &Watch) -> Closed {
         // `try_send`: a dropped hint costs little, since the next probe draws another.
         let hint = TransportEvent::Input(Input::Unreachable(conn));
         shared.events.try_send(hint).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peers_address_can_be_dialed_as_it_is_shown() {
+        let shown = |addr: SocketAddr| as_destination(addr).to_string();
+        let link_local = SocketAddrV6::new("fe80::7".parse().unwrap(), 8083, 9, 2);
+        assert_eq!(shown(link_local.into()), "[fe80::7%2]:8083");
+        let global = SocketAddrV6::new("2001:db8::7".parse().unwrap(), 8083, 9, 2);
+        assert_eq!(shown(global.into()), "[2001:db8::7]:8083");
+        assert_eq!(
+            shown("[::ffff:192.0.2.7]:8083".parse().unwrap()),
+            "192.0.2.7:8083"
+        );
     }
 }

@@ -13,6 +13,7 @@ mod congestion;
 mod connection;
 mod ecn;
 mod frames;
+pub mod interfaces;
 #[cfg(target_os = "linux")]
 mod kernel;
 mod socket;
@@ -26,7 +27,7 @@ pub use tap::Tap;
 #[cfg(target_os = "linux")]
 pub use timers::TimerRuntime;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -212,6 +213,19 @@ impl Transport {
     #[must_use]
     pub fn not_quic(&self) -> u64 {
         self.not_quic.load(Ordering::Relaxed)
+    }
+
+    /// The connections whose packets leave from one of these addresses. A connection that the peer dialed is bound to the
+    /// address that the peer dialed, and ends with it; one that this node dialed goes on from another address, if there is one.
+    #[must_use]
+    pub fn conns_from(&self, addrs: &BTreeSet<IpAddr>) -> Vec<ConnId> {
+        let bound = self.endpoint.local_addr().ok().map(|bound| bound.ip());
+        let bound = bound.filter(|ip| !ip.is_unspecified());
+        let conns = self.conns.iter().filter(|(_, handle)| {
+            let from = handle.connection.local_ip().or(bound);
+            from.is_some_and(|ip| addrs.contains(&ip.to_canonical()))
+        });
+        conns.map(|(conn, _)| *conn).collect()
     }
 
     /// Sets the contents of the Hellos from now on.

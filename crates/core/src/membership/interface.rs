@@ -209,6 +209,12 @@ pub enum Input {
         /// The addresses of the interfaces at which the node listens, with its port.
         local: Vec<SocketAddr>,
     },
+    /// The addresses behind those targets that the settings give by name, all of them; beside [`Config::targets`].
+    Targets(Vec<SocketAddr>),
+    /// That node is said to be at that address, by itself: a beacon came from there.
+    Found(NodeId, SocketAddr),
+    /// This machine lost the address to which a connection is bound.
+    PathLost(ConnId),
     /// Leave: publish a last record that says so.
     Leave,
 }

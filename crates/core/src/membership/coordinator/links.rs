@@ -7,7 +7,7 @@ use super::connections::Loss;
 use crate::membership::Time;
 use crate::membership::interface::{Closed, ConnId, Event};
 use crate::membership::links::{Link, LinkEvent};
-use crate::membership::overlay::LinkEnd;
+use crate::membership::overlay::{LinkEnd, Seen};
 use crate::wire::{Answer, CloseCode, NodeId, Probe};
 
 impl Core {
@@ -52,6 +52,15 @@ impl Core {
             let event = self.links.handle_unreachable(now, &peer);
             self.handle_link_event(now, peer, event);
         }
+    }
+
+    /// This machine lost the address of a connection: another one replaces it, while the link stays listed.
+    pub(super) fn handle_path_lost(&mut self, now: Time, conn: ConnId) {
+        let Some(peer) = self.links.lose_path(conn) else {
+            return;
+        };
+        let seen = seen!(self, now);
+        self.overlay.replace(&seen, peer, &mut self.out);
     }
 
     /// A link was measured: our own picture shows that, and others may have to be told.

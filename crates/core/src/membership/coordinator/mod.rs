@@ -116,6 +116,15 @@ impl Core {
             Input::OwnAddrs { advertised, local } => {
                 self.own.set_addrs(now, &advertised, &local);
             }
+            Input::Targets(addrs) => {
+                let seen = seen!(self, now);
+                self.overlay.set_targets(&seen, &addrs);
+            }
+            Input::Found(id, addr) => {
+                let seen = seen!(self, now);
+                self.overlay.found(&seen, id, addr);
+            }
+            Input::PathLost(conn) => self.handle_path_lost(now, conn),
             Input::Leave => self.leave(now),
         }
         self.advance(now);
@@ -180,6 +189,12 @@ impl Core {
     #[must_use]
     pub fn up_count(&self) -> usize {
         self.view.up_count()
+    }
+
+    /// Whether that node is up in this node's view.
+    #[must_use]
+    pub fn is_up(&self, id: &NodeId) -> bool {
+        self.view.is_up(id)
     }
 
     /// The records of all nodes that are up in this node's view, its own among them, in no order that means anything.

@@ -284,6 +284,7 @@ impl Links {
             detector: self.watch(now, new, old.map(|old| old.detector)),
             superfluous: false,
             superfluous_to_peer: false,
+            path_lost: false,
             suspect: false,
             last_suspected: None,
             last_reported: None,
@@ -312,6 +313,13 @@ impl Links {
             detector.inherit(old);
         }
         detector
+    }
+
+    /// This machine lost the address of a connection. Returns the peer, if that is new.
+    pub(super) fn lose_path(&mut self, conn: ConnId) -> Option<NodeId> {
+        let peer = self.peer(conn)?;
+        let edit = self.edit(&peer)?;
+        (!std::mem::replace(&mut edit.link.path_lost, true)).then_some(peer)
     }
 
     /// The peer sent something on a connection that it dialed, so it has our Hello: the link exists at both ends. Returns whether

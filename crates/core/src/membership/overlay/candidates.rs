@@ -10,7 +10,7 @@
 //!
 //! Nothing is remembered of a node that is up if its record says the same (`addresses`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +37,21 @@ struct Target {
     tries: u32,
     /// The address is our own.
     own: bool,
+    /// It stands behind a name, and is a target for as long as it does.
+    named: bool,
+}
+
+impl Target {
+    fn new(addr: SocketAddr, named: bool) -> Self {
+        Self {
+            addr,
+            id: None,
+            failing_since: None,
+            tries: 0,
+            own: false,
+            named,
+        }
+    }
 }
 
 /// See the module's documentation.
@@ -96,13 +111,7 @@ impl Candidates {
     ) -> Self {
         let targets = targets
             .iter()
-            .map(|&addr| Target {
-                addr,
-                id: None,
-                failing_since: None,
-                tries: 0,
-                own: false,
-            })
+            .map(|&addr| Target::new(addr, false))
             .collect();
         let nodes = remembered.into_iter().take(MAX_REMEMBERED).collect();
         Self {
@@ -113,6 +122,24 @@ impl Candidates {
             wheel: Wheel::default(),
             draws: 0,
         }
+    }
+
+    /// The addresses behind the targets that are names are these now. What is known of those that stay is kept. Returns the
+    /// new ones.
+    pub(super) fn set_named(&mut self, addrs: &[SocketAddr]) -> Vec<SocketAddr> {
+        let wanted: BTreeSet<SocketAddr> = addrs.iter().copied().collect();
+        self.targets
+            .retain(|target| !target.named || wanted.contains(&target.addr));
+        let had: BTreeSet<SocketAddr> = self.targets.iter().map(|target| target.addr).collect();
+        let mut new: Vec<SocketAddr> = Vec::new();
+        for &addr in addrs {
+            if !had.contains(&addr) && !new.contains(&addr) {
+                new.push(addr);
+            }
+        }
+        let targets = new.iter().map(|&addr| Target::new(addr, true));
+        self.targets.extend(targets);
+        new
     }
 
     /// Everything remembered, in the order of the ids.
@@ -171,7 +198,7 @@ impl Candidates {
         let kept = node.addrs.iter().take(1).copied();
         let mut all: Vec<SocketAddr> = kept.chain(addrs.iter().copied()).collect();
         all.extend(node.addrs.iter().skip(1).copied());
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         all.retain(|addr| seen.insert(*addr));
         all.truncate(MAX_ADDRS_REMEMBERED);
         // Half of a large network may be remembered for ten minutes, mostly with one address each.
@@ -200,11 +227,8 @@ impl Candidates {
         self.redials.remove(&id);
         for target in self.targets.iter_mut().filter(|target| target.addr == addr) {
             *target = Target {
-                addr,
                 id: Some(id),
-                failing_since: None,
-                tries: 0,
-                own: false,
+                ..Target::new(addr, target.named)
             };
         }
     }

@@ -153,26 +153,52 @@ impl Dials {
     }
 }
 
+/// Whether a node is linked or up, and need not be looked for. Whether to link with a node that is up is the plan's decision.
+fn is_found(seen: &Seen<'_>, id: Option<NodeId>, addr: SocketAddr) -> bool {
+    let mut live = seen.links.iter().filter(|link| link.is_live());
+    let linked = live.any(|link| link.remote() == addr || Some(link.peer()) == id);
+    let up = || match id {
+        Some(id) => seen.view.is_up(&id),
+        None => seen.view.records_up().any(|one| one.publishes(addr)),
+    };
+    linked || up()
+}
+
 impl Overlay {
+    /// The targets that the settings give by name have these addresses now. New ones are dialed soon, as at a start: a node
+    /// that has names alone has waited for them.
+    pub(in crate::membership) fn set_targets(&mut self, seen: &Seen<'_>, addrs: &[SocketAddr]) {
+        let new = self.candidates.set_named(addrs);
+        for addr in new.into_iter().take(self.tuning.overlay.first_targets) {
+            if !self.dials.includes_addr(addr) && !is_found(seen, None, addr) {
+                self.dials.enqueue(Candidate { id: None, addr }, 0);
+            }
+        }
+    }
+
+    /// A node was found at this address. It is dialed if nobody else found it, and unless a dial failed recently.
+    pub(in crate::membership) fn found(&mut self, seen: &Seen<'_>, id: NodeId, addr: SocketAddr) {
+        let is_sought = id != self.me
+            && !is_found(seen, Some(id), addr)
+            && !self.dials.includes(&id)
+            && self.dials.rests_until(seen.now, &id).is_none();
+        if is_sought {
+            let id = Some(id);
+            self.dials.enqueue(Candidate { id, addr }, 0);
+        }
+    }
+
     /// A dial became a connection. Returns the address dialed.
     pub(in crate::membership) fn dial_succeeded(&mut self, dial: DialId) -> Option<SocketAddr> {
         self.dials.succeeded(dial)
     }
 
     pub(super) fn draw(&mut self, seen: &Seen<'_>, rng: &mut ChaCha8Rng) {
-        let Seen { view, links, .. } = *seen;
         let dials = &self.dials;
         let missing = |id: Option<NodeId>, addr: SocketAddr| {
-            let mut live = links.iter().filter(|link| link.is_live());
-            let linked = live.any(|link| link.remote() == addr || Some(link.peer()) == id);
-            // A node that is up need not be found; the plan decides whether to link with it.
-            let up = || match id {
-                Some(id) => view.is_up(&id),
-                None => view.records_up().any(|one| one.publishes(addr)),
-            };
-            !linked && !dials.includes_addr(addr) && !up()
+            !dials.includes_addr(addr) && !is_found(seen, id, addr)
         };
-        let up = view.up_count();
+        let up = seen.view.up_count();
         for candidate in self.candidates.poll(seen.now, up, rng, missing) {
             self.dials.enqueue(candidate, 0);
         }
@@ -197,24 +223,41 @@ impl Overlay {
             {
                 continue;
             }
-            self.dials.counter += 1;
-            let dial = DialId(self.dials.counter);
-            let dialing = Dialing {
-                candidate,
-                hops,
-                since: now,
-            };
-            if candidate.id.is_some() {
-                self.plan_by(self.dials.slow_at(&dialing));
-            }
-            self.dials.under_way.insert(dial, dialing);
-            out.act(Action::Dial {
-                dial,
-                addr: candidate.addr,
-                expect: candidate.id,
-                replaces: linked.is_some(),
-                eager: now < self.tuning.overlay.starting,
-            });
+            self.begin(now, candidate, hops, linked.is_some(), out);
+        }
+    }
+
+    fn begin(&mut self, now: Time, candidate: Candidate, hops: u32, replaces: bool, out: &mut Out) {
+        self.dials.counter += 1;
+        let dial = DialId(self.dials.counter);
+        let dialing = Dialing {
+            candidate,
+            hops,
+            since: now,
+        };
+        if candidate.id.is_some() {
+            self.plan_by(self.dials.slow_at(&dialing));
+        }
+        self.dials.under_way.insert(dial, dialing);
+        out.act(Action::Dial {
+            dial,
+            addr: candidate.addr,
+            expect: candidate.id,
+            replaces,
+            eager: now < self.tuning.overlay.starting,
+        });
+    }
+
+    /// Dials a neighbour at once, to replace the connection of its link. That takes no slot, and there are no more such dials
+    /// than links.
+    pub(in crate::membership) fn replace(&mut self, seen: &Seen<'_>, peer: NodeId, out: &mut Out) {
+        let under_way = self.dials.candidates();
+        let is_dialed = under_way.into_iter().any(|one| one.id == Some(peer));
+        if let Some(link) = seen.links.get(&peer).filter(|_| !is_dialed) {
+            // The peer dialed us, from the port at which it listens.
+            let addr = link.remote();
+            let id = Some(peer);
+            self.begin(seen.now, Candidate { id, addr }, 0, true, out);
         }
     }
 
