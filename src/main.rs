@@ -13,10 +13,9 @@ use area_net::node::{self, NodeError};
 use area_net::settings::{Settings, SettingsError};
 use area_net::sim::command::{self, SimArgs, SimError};
 use clap::Parser as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The exit status of a program that Ctrl-C ended.
-const INTERRUPTED: i32 = 130;
-/// The time within which a second Ctrl-C counts as the first. A shell or script that forwards signals may deliver one twice.
+/// The time within which a second Ctrl-C or SIGTERM counts as the first. A shell or script that forwards signals may deliver one twice.
 const AGAIN: Duration = Duration::from_secs(1);
 
 #[global_allocator]
@@ -38,8 +37,16 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     }
 }
 
-/// Runs a simulation on a thread of its own. The first Ctrl-C ends it with a report, a second one at once.
+/// Runs a simulation on a thread of its own. The first Ctrl-C or SIGTERM ends it with a report, a second one at once.
 fn simulate(args: &SimArgs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("can't start the runtime")?;
+    let first = {
+        let _inside = runtime.enter();
+        Interrupts::listen()
+    };
     let stop = Arc::new(AtomicBool::new(false));
     let (args, told) = (args.clone(), stop.clone());
     let (over, mut ended) = tokio::sync::oneshot::channel();
@@ -49,15 +56,11 @@ fn simulate(args: &SimArgs) -> anyhow::Result<()> {
         let _ = over.send(());
         result
     });
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("can't start the runtime")?;
     runtime.block_on(async {
         tokio::select! {
             biased;
             _ = &mut ended => return,
-            _ = tokio::signal::ctrl_c() => stop.store(true, Ordering::Relaxed),
+            _ = first.next() => stop.store(true, Ordering::Relaxed),
         }
         // See `AGAIN`.
         if tokio::time::timeout(AGAIN, &mut ended).await.is_ok() {
@@ -71,7 +74,7 @@ fn simulate(args: &SimArgs) -> anyhow::Result<()> {
             biased;
             _ = &mut ended => {}
             // The simulation may not come to an end: it may block on an input.
-            () = second_ctrl_c() => std::process::exit(INTERRUPTED),
+            status = Interrupts::listen().next() => std::process::exit(status),
         }
     });
     run.join()
@@ -79,11 +82,35 @@ fn simulate(args: &SimArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits for Ctrl-C. An earlier one does not count.
-async fn second_ctrl_c() {
-    // If signals are not available, the simulation still ends by itself.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+/// Waits for Ctrl-C and SIGTERM. Signals from before it listens do not count.
+struct Interrupts([(Option<Signal>, i32); 2]);
+
+impl Interrupts {
+    fn listen() -> Self {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
+        // If signals are not available, the simulation still ends by itself.
+        Self(kinds.map(|kind| (signal(kind).ok(), 128 + kind.as_raw_value())))
+    }
+
+    /// The exit status of a program that the next signal ended.
+    async fn next(self) -> i32 {
+        let [int, term] = self.0;
+        tokio::select! {
+            biased;
+            status = one(int) => status,
+            status = one(term) => status,
+        }
+    }
+}
+
+async fn one((signal, status): (Option<Signal>, i32)) -> i32 {
+    let received = match signal {
+        Some(mut signal) => signal.recv().await,
+        None => None,
+    };
+    match received {
+        Some(()) => status,
+        None => std::future::pending().await,
     }
 }
 

@@ -1072,6 +1072,85 @@ mod reporting {
     }
 
     #[test]
+    fn two_reports_in_one_file_are_refused_however_it_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir(path("d")).unwrap();
+        std::fs::write(path("there"), "before").unwrap();
+        std::fs::hard_link(path("there"), path("hard")).unwrap();
+        let links = [
+            ("link", "there"),
+            ("future", "not yet"),
+            ("other", "d/../future"),
+            ("dir", "d"),
+        ];
+        for (link, to) in links {
+            std::os::unix::fs::symlink(to, path(link)).unwrap();
+        }
+        let run = |json: &str, html: &str| {
+            let mut run = sim(&["--nodes", "4", "--lasts", "1s", "--quiet"]);
+            run.current_dir(folder.path());
+            run.args(["--json", json, "--html", html]).output().unwrap()
+        };
+        for (json, html) in [
+            ("new", "./new"),
+            ("new", "d/../new"),
+            ("there", "link"),
+            ("there", "hard"),
+            ("not yet", "future"),
+            ("future", "./not yet"),
+            ("other", "future"),
+            ("dir/new", "d/new"),
+        ] {
+            let output = run(json, html);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{json}, {html}: {said}");
+            assert!(said.contains("--json writes the same file"), "{said}");
+        }
+        assert_eq!(std::fs::read_to_string(path("there")).unwrap(), "before");
+        // Different files are written, also through a link to one that did not exist.
+        assert!(run("future", "dir/new").status.success());
+        assert!(std::fs::read(path("not yet")).unwrap().starts_with(b"{"));
+        assert!(path("future").is_symlink());
+        assert!(std::fs::read(path("d/new")).unwrap().starts_with(b"<"));
+    }
+
+    /// Ctrl-C and SIGTERM end a run with a report.
+    #[test]
+    fn a_run_that_a_signal_ends_writes_its_report() {
+        use std::io::{BufRead as _, BufReader};
+
+        use rustix::process::{Pid, Signal, kill_process};
+        for signal in [Signal::INT, Signal::TERM] {
+            let args = [
+                "--nodes",
+                "4",
+                "--lasts",
+                "10h",
+                "--log-from",
+                "0s",
+                "--json",
+                "-",
+            ];
+            let mut run = sim(&args);
+            let mut run = run
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut log = BufReader::new(run.stderr.take().unwrap()).lines();
+            assert!(log.next().unwrap().is_ok(), "the run has begun");
+            kill_process(Pid::from_child(&run), signal).unwrap();
+            let reader = std::thread::spawn(move || log.count());
+            let output = run.wait_with_output().unwrap();
+            reader.join().unwrap();
+            assert_eq!(output.status.code(), Some(0), "{signal:?}");
+            let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(json["ended"], "interrupted", "{signal:?}");
+        }
+    }
+
+    #[test]
     fn random_scenarios_take_no_other_flags() {
         let (code, said) = said(&["--fuzz", "1", "--loss", "5%"]);
         assert_eq!(code, Some(2));

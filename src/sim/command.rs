@@ -19,6 +19,8 @@ use crate::membership::Time;
 /// How often progress is shown on a terminal, where one line is rewritten, and elsewhere, where each is a line of its own.
 const SHOW_EVERY: Duration = Duration::from_millis(500);
 const SAY_EVERY: Duration = Duration::from_secs(60);
+/// The most symbolic links in a row that are followed, as in Linux.
+const MOST_LINKS: usize = 40;
 
 /// The command line of `area-net sim`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -354,7 +356,7 @@ fn check_files(args: &SimArgs, scenario: &Scenario) -> Result<(), SimError> {
             let what = "only --json can write to standard output; give a file name";
             return refuse("--html", html, what);
         }
-        if json.is_some_and(|json| json == html || is_same(json, html)) {
+        if json.is_some_and(|json| target(json) == target(html) || is_same(json, html)) {
             return refuse("--html", html, "--json writes the same file");
         }
     }
@@ -387,13 +389,37 @@ fn try_to_write(file: &Path) -> io::Result<()> {
         Ok(it) if !it.is_file() => Ok(()),
         Ok(_) => fs::OpenOptions::new().append(true).open(file).map(|_| ()),
         Err(_) => {
+            let file = target(file);
             fs::OpenOptions::new()
                 .write(true)
                 .create_new(true)
-                .open(file)?;
+                .open(&file)?;
             fs::remove_file(file)
         }
     }
+}
+
+/// The one name of the file that a name leads to, whether that file exists or not.
+fn target(file: &Path) -> PathBuf {
+    let mut file = file.to_owned();
+    for _ in 0..MOST_LINKS {
+        if let Ok(file) = file.canonicalize() {
+            return file;
+        }
+        let name = file.file_name().map(ToOwned::to_owned);
+        let folder = file.parent().filter(|it| *it != Path::new(""));
+        let folder = folder.unwrap_or(Path::new(".")).canonicalize();
+        let (Ok(folder), Some(name)) = (folder, name) else {
+            break;
+        };
+        file = folder.join(name);
+        // A symbolic link to a file that does not exist yet.
+        match file.read_link() {
+            Ok(link) => file = folder.join(link),
+            Err(_) => break,
+        }
+    }
+    file
 }
 
 /// Whether two names lead to the same file.
