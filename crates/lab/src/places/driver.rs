@@ -17,7 +17,7 @@ use crate::lab::words::BadScenario;
 use crate::places::parse;
 use crate::places::run::{self, Found, Job};
 use crate::places::scenario::Scenario;
-use crate::places::{Options, plan};
+use crate::places::{Options, plan, tools};
 use crate::shared::kernel::now_ns;
 use crate::shared::place::{Machine, Place, WORK, Worker, end};
 use crate::shared::{BadInput, interrupted, project, scratch};
@@ -27,6 +27,12 @@ const MARGIN: Duration = Duration::from_secs(60);
 
 /// How often the driver looks at its workers.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Scenarios with up to this many nodes are played in parallel. Larger ones keep every processor busy while their nodes start.
+const SMALL: usize = 8;
+
+/// A scenario that waits: its number, its file, and its content.
+type Waiting = (usize, PathBuf, Scenario);
 
 /// The folder of the shipped scenarios.
 pub(crate) fn folder() -> PathBuf {
@@ -88,7 +94,7 @@ pub(crate) fn drive(options: &Options) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    if let Some(missing) = run::missing() {
+    if let Some(missing) = tools::missing() {
         return Err(BadInput(missing).into());
     }
     let machine = Machine::look();
@@ -168,16 +174,41 @@ impl<'a> Driver<'a> {
         }
         println!("\n{}", table::HEAD.trim_end());
         let count = scenarios.len();
-        let mut waiting = scenarios
+        let all = scenarios
             .into_iter()
             .cycle()
-            .take(count * self.options.repeat)
-            .enumerate();
+            .take(count * self.options.repeat);
+        let numbered = all
+            .enumerate()
+            .map(|(number, (file, scenario))| (number, file, scenario));
+        let (small, large): (Vec<Waiting>, Vec<Waiting>) =
+            numbered.partition(|(_, _, scenario)| plan::Plan::new(scenario).nodes.len() <= SMALL);
+        self.play(small, self.options.jobs.max(1))?;
+        self.play(large, 1)?;
+        println!("\n{}", table::sum(&self.rows));
+        println!("logs, timelines and commands: {}", self.out.display());
+        for name in ["lab", "area-net"] {
+            fs::remove_file(self.out.join(name)).context("can't remove a copy")?;
+        }
+        if self.interrupted.load(Ordering::Relaxed) {
+            eprintln!("interrupted");
+            return Ok(ExitCode::from(130));
+        }
+        let good = self.rows.iter().all(Row::good);
+        Ok(if good {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+
+    /// Plays these scenarios, so many in parallel.
+    fn play(&mut self, waiting: Vec<Waiting>, jobs: usize) -> Result<()> {
+        let mut waiting = waiting.into_iter();
         let mut running: Vec<Running> = Vec::new();
-        let jobs = self.options.jobs.max(1);
         while !self.interrupted.load(Ordering::Relaxed) {
             while running.len() < jobs
-                && let Some((number, (file, scenario))) = waiting.next()
+                && let Some((number, file, scenario)) = waiting.next()
             {
                 running.push(self.start(number, &file, &scenario)?);
             }
@@ -197,21 +228,7 @@ impl<'a> Driver<'a> {
         for one in &mut running {
             end(&mut one.worker)?;
         }
-        println!("\n{}", table::sum(&self.rows));
-        println!("logs, timelines and commands: {}", self.out.display());
-        for name in ["lab", "area-net"] {
-            fs::remove_file(self.out.join(name)).context("can't remove a copy")?;
-        }
-        if self.interrupted.load(Ordering::Relaxed) {
-            eprintln!("interrupted");
-            return Ok(ExitCode::from(130));
-        }
-        let good = self.rows.iter().all(Row::good);
-        Ok(if good {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
+        Ok(())
     }
 
     fn start(&self, number: usize, file: &Path, scenario: &Scenario) -> Result<Running> {

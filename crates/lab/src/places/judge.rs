@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use crate::lab::verdict::Verdict;
 use crate::places::plan::Plan;
+use crate::places::promise_words::words;
 use crate::places::scenario::{Promise, What, Who};
 use crate::places::views::{Shown, View};
 
@@ -35,6 +36,8 @@ pub(crate) struct Judge {
     exact: Vec<bool>,
     /// When the last of the initial starts was.
     last_start: Option<f64>,
+    /// When the next step is due. What begins then begins after it.
+    next_step: f64,
 }
 
 impl Judge {
@@ -62,12 +65,27 @@ impl Judge {
             up_since: vec![vec![None; count]; count],
             exact: vec![false; count],
             last_start: None,
+            next_step: 0.0,
         }
     }
 
     /// All initial starts have been made.
     pub(crate) fn all_started(&mut self, at_s: f64) {
         self.last_start = Some(at_s);
+    }
+
+    /// The next step is due at this time.
+    pub(crate) fn next_step(&mut self, at_s: f64) {
+        self.next_step = at_s;
+    }
+
+    /// Whether the time of a promise has begun.
+    fn begun(&self, promise: &Promise, at_s: f64) -> bool {
+        match (promise.after_s, self.last_start) {
+            (Some(after), Some(_)) => at_s >= after && after < self.next_step,
+            (None, Some(after)) => at_s >= after,
+            (_, None) => false,
+        }
     }
 
     /// A process was started, or it was ended.
@@ -156,14 +174,8 @@ impl Judge {
     pub(crate) fn judge(&mut self, at_s: f64, plan: &Plan) {
         for number in 0..self.tracked.len() {
             let tracked = &self.tracked[number];
-            let begun = tracked
-                .promise
-                .after_s
-                .or(self.last_start)
-                .is_some_and(|from| at_s >= from);
             if tracked.held_at.is_none()
-                && begun
-                && self.last_start.is_some()
+                && self.begun(&tracked.promise, at_s)
                 && self.holds(&tracked.promise.what, plan)
             {
                 self.tracked[number].held_at = Some(at_s);
@@ -186,12 +198,7 @@ impl Judge {
         let tracked = self.tracked.iter().enumerate();
         tracked
             .filter(|(_, one)| one.held_at.is_none() && one.figure.is_none())
-            .filter(|(_, one)| {
-                one.promise
-                    .after_s
-                    .or(self.last_start)
-                    .is_some_and(|from| at_s >= from)
-            })
+            .filter(|(_, one)| self.begun(&one.promise, at_s))
             .map(|(number, one)| (number, one.promise.clone()))
             .collect()
     }
@@ -220,25 +227,22 @@ impl Judge {
 
     fn holds(&self, what: &What, plan: &Plan) -> bool {
         match what {
-            What::Know { who, whom: None } => self.of(who).all(|viewer| self.exact[viewer]),
+            What::Know { who, whom: None } => self.every(who, |viewer| self.exact[viewer]),
             What::Know {
                 who,
                 whom: Some(whom),
-            } => self
-                .of(who)
-                .all(|viewer| self.of(whom).all(|node| self.shown(viewer, node).is_some())),
-            What::Linked(groups) => self
-                .pairs(groups)
-                .all(|(one, other)| self.linked(one, other) == [true; 2]),
-            What::Apart(groups) => self
-                .pairs(groups)
-                .all(|(one, other)| self.linked(one, other) == [false; 2]),
+            } => self.every(who, |viewer| {
+                self.every(whom, |node| self.shown(viewer, node).is_some())
+            }),
+            What::Linked(groups) => self.all_pairs(groups, true),
+            What::Apart(groups) => self.all_pairs(groups, false),
             What::Links { of, with, least } => {
-                self.of(of).all(|node| self.degree(node, with) >= *least)
+                self.every(of, |node| self.degree(node, with) >= *least)
             }
-            What::Address { of, by, is, never } => self.of(of).all(|node| {
-                self.of(by)
-                    .all(|viewer| self.wrong_address(viewer, node, is, never, plan).is_none())
+            What::Address { of, by, is, never } => self.every(of, |node| {
+                self.every(by, |viewer| {
+                    self.wrong_address(viewer, node, is, never, plan).is_none()
+                })
             }),
             What::NeverDown { .. }
             | What::Bytes { .. }
@@ -246,6 +250,18 @@ impl Judge {
             | What::Says { .. }
             | What::Writes { .. } => false,
         }
+    }
+
+    /// Whether it holds for every running node of these. It doesn't if none of them runs.
+    fn every(&self, who: &Who, holds: impl Fn(usize) -> bool) -> bool {
+        let mut nodes = self.of(who).peekable();
+        nodes.peek().is_some() && nodes.all(holds)
+    }
+
+    /// Whether both ends of each pair show its link, or neither of them does.
+    fn all_pairs(&self, groups: &[Who], linked: bool) -> bool {
+        let mut pairs = self.pairs(groups).peekable();
+        pairs.peek().is_some() && pairs.all(|(one, other)| self.linked(one, other) == [linked; 2])
     }
 
     /// Pairs of running nodes: of two groups, or of the only one.
@@ -304,11 +320,9 @@ impl Judge {
         };
         let said = || format!("{by} shows {of} at {}", shown.addresses.join(" "));
         for text in never {
-            if shown
-                .addresses
-                .iter()
-                .any(|address| address.contains(text.as_str()))
-            {
+            let text = plan.fill(text).unwrap_or_default();
+            let contains = |address: &String| address.contains(&text);
+            if shown.addresses.iter().any(contains) {
                 return Some(said());
             }
         }
@@ -462,62 +476,4 @@ fn ip(text: &str) -> Option<IpAddr> {
     let (host, _port) = text.rsplit_once(':')?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host.split('%').next()?.parse().ok()
-}
-
-/// A promise in words.
-fn words(promise: &Promise) -> String {
-    let list = |who: &Who| who.join(", ");
-    let what = match &promise.what {
-        What::Know { who, whom: None } => match list(who).as_str() {
-            "all" => "all know all".to_owned(),
-            who => format!("{who}: know all"),
-        },
-        What::Know {
-            who,
-            whom: Some(whom),
-        } => format!("{} know {}", list(who), list(whom)),
-        What::Linked(groups) => format!(
-            "linked directly: {}",
-            groups.iter().map(list).collect::<Vec<_>>().join(" with ")
-        ),
-        What::Apart(groups) => format!(
-            "not linked directly: {}",
-            groups.iter().map(list).collect::<Vec<_>>().join(" with ")
-        ),
-        What::Links { of, with, least } => {
-            format!("{}: {least} links or more with {}", list(of), list(with))
-        }
-        What::Address { of, by, is, .. } if is.is_empty() => {
-            format!(
-                "right addresses of {} in the views of {}",
-                list(of),
-                list(by)
-            )
-        }
-        What::Address { of, by, is, .. } => format!(
-            "{} at {} in the views of {}",
-            list(of),
-            is.join(" "),
-            list(by)
-        ),
-        What::NeverDown { who, whom } => {
-            format!("{} never shown as down by {}", list(whom), list(who))
-        }
-        What::Bytes { of, most } => format!("{}: at most {most} bytes a second each", list(of)),
-        What::Tried { by, to, count } => format!("{} tries {count} addresses of {to}", list(by)),
-        What::Says { by, text } => format!("{} says \"{text}\"", list(by)),
-        What::Writes { by, text } => format!("peers.json of {} contains {text}", list(by)),
-    };
-    let after = promise
-        .after_s
-        .map_or(String::new(), |after| format!(", from {after} s on"));
-    match &promise.what {
-        What::NeverDown { .. } | What::Bytes { .. } => {
-            let until = promise
-                .until_s
-                .map_or(String::new(), |until| format!(" until {until} s"));
-            format!("{what}{after}{until}")
-        }
-        _ => format!("{what} within {} s{after}", promise.within_s),
-    }
 }

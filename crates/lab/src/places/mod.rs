@@ -25,6 +25,7 @@ mod nat;
 mod net;
 mod parse;
 mod plan;
+mod promise_words;
 mod raw_must;
 mod raw_step;
 mod run;
@@ -33,6 +34,7 @@ mod selftest;
 mod space;
 #[cfg(test)]
 mod tests;
+mod tools;
 mod views;
 
 use std::path::PathBuf;
@@ -66,8 +68,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
 
-    /// Number of scenarios to play in parallel. Their times are about a machine that does nothing else
-    #[arg(long, default_value_t = 1)]
+    /// Number of small scenarios to play in parallel. Those with more than 8 nodes are played alone
+    #[arg(long, default_value_t = 4)]
     jobs: usize,
 
     /// Number of times to play each scenario

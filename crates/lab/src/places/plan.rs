@@ -392,7 +392,8 @@ impl Plan {
     }
 
     /// Replaces placeholders: `{c}` is the address of `c` on its first network (a router's first outside one), IPv4 if it has
-    /// one; `{c.6}` is the IPv6 address, `{c.1}` that on the second network, `{c.6.1}` both.
+    /// one; `{c.6}` is the IPv6 address, `{c.1}` that on the second network, `{c.6.1}` both. `{r.in}`
+    /// is the address of a router inside.
     pub(crate) fn fill(&self, text: &str) -> Result<String, String> {
         let mut filled = String::new();
         let mut rest = text;
@@ -401,6 +402,12 @@ impl Plan {
                 break;
             };
             filled.push_str(before);
+            // Other braces, as in rules for nft, are no placeholders.
+            if word.contains([' ', '{', '"']) {
+                filled.push('{');
+                rest = after;
+                continue;
+            }
             let unknown = || format!("`{{{word}}}` in `{text}` stands for no address");
             filled.push_str(&self.placeholder(word).ok_or_else(unknown)?.to_string());
             rest = further;
@@ -414,8 +421,9 @@ impl Plan {
         let place = &self.places[self.named(parts.next()?)?];
         let mut parts = parts.peekable();
         let wants_v6 = parts.next_if_eq(&"6").is_some();
+        let inside = parts.next_if_eq(&"in").is_some();
         let number: usize = parts.next().map_or(Some(0), |text| text.parse().ok())?;
-        let first = usize::from(matches!(place.role, Role::Router(_)));
+        let first = usize::from(matches!(place.role, Role::Router(_)) && !inside);
         let port = place.ports.get(number + first)?;
         match (wants_v6, port.v4) {
             (false, Some(v4)) => Some(IpAddr::V4(v4)),

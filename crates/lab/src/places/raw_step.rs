@@ -6,7 +6,7 @@ use area_net::sim::parse::words::Wrong;
 use serde::Deserialize;
 
 use crate::places::parse::{Known, Names, seconds};
-use crate::places::scenario::{Deed, Step};
+use crate::places::scenario::{Deed, Step, Who};
 
 /// The most repetitions of a step.
 const MAX_TIMES: u32 = 1000;
@@ -19,6 +19,7 @@ pub(super) struct RawStep {
     times: Option<u32>,
     every: Option<String>,
     start: Option<Names>,
+    forget: Option<Names>,
     kill: Option<Names>,
     leave: Option<Names>,
     address: Option<Names>,
@@ -82,14 +83,26 @@ impl RawStep {
                 .ok_or_else(|| wrong("`net` must say which network"))
         };
         let mut deeds = Vec::new();
+        type Make = fn(Who, Option<String>) -> Deed;
+        let simple: [(Option<Names>, Make); 7] = [
+            (self.forget, |who, _| Deed::Forget(who)),
+            (self.kill, |who, _| Deed::Kill(who)),
+            (self.leave, |who, _| Deed::Leave(who)),
+            (self.drop_address, Deed::DropAddress),
+            (self.restore_address, Deed::RestoreAddress),
+            (self.cut, Deed::Cut),
+            (self.mend, Deed::Mend),
+        ];
+        for (names, deed) in simple {
+            if let Some(names) = names {
+                deeds.push(deed(who(names)?, net.clone()));
+            }
+        }
         if let Some(names) = self.start {
-            deeds.push(Deed::Start(who(names)?));
-        }
-        if let Some(names) = self.kill {
-            deeds.push(Deed::Kill(who(names)?));
-        }
-        if let Some(names) = self.leave {
-            deeds.push(Deed::Leave(who(names)?));
+            deeds.push(Deed::Start {
+                who: who(names)?,
+                targets: self.to.as_ref().map(Names::list),
+            });
         }
         if let Some(names) = self.address {
             deeds.push(Deed::Address {
@@ -98,12 +111,6 @@ impl RawStep {
                 keep: self.keep.unwrap_or(false),
             });
         }
-        if let Some(names) = self.drop_address {
-            deeds.push(Deed::DropAddress(who(names)?, net.clone()));
-        }
-        if let Some(names) = self.restore_address {
-            deeds.push(Deed::RestoreAddress(who(names)?, net.clone()));
-        }
         if let Some(names) = self.unplug {
             deeds.push(Deed::Unplug(who(names)?, needed()?));
         }
@@ -111,13 +118,10 @@ impl RawStep {
             deeds.push(Deed::Plug(who(names)?, needed()?));
         }
         if let Some(names) = self.reboot {
-            let down_s = self
-                .down
-                .as_deref()
-                .map_or(Ok(0.0), |text| seconds(text, span))?;
+            let down = self.down.as_deref().unwrap_or("0s");
             deeds.push(Deed::Reboot {
                 who: who(names)?,
-                down_s,
+                down_s: seconds(down, span)?,
             });
         }
         if let Some(names) = self.renumber {
@@ -125,12 +129,6 @@ impl RawStep {
                 who: who(names)?,
                 flush: self.flush.unwrap_or(true),
             });
-        }
-        if let Some(names) = self.cut {
-            deeds.push(Deed::Cut(who(names)?, net.clone()));
-        }
-        if let Some(names) = self.mend {
-            deeds.push(Deed::Mend(who(names)?, net.clone()));
         }
         if let Some(name) = self.resolve {
             let to = self.to.ok_or_else(|| wrong("`to` must list addresses"))?;

@@ -164,7 +164,14 @@ pub(crate) type Who = Vec<String>;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Deed {
     /// Starts the processes.
-    Start(Who),
+    Start {
+        /// The nodes.
+        who: Who,
+        /// Their targets, if they are others than before.
+        targets: Option<Vec<String>>,
+    },
+    /// Deletes what nodes remember, while they don't run.
+    Forget(Who),
     /// Sends SIGKILL.
     Kill(Who),
     /// Sends SIGTERM.

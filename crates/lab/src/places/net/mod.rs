@@ -4,6 +4,9 @@
 //! end is a port of a bridge. A bridge's port that is disabled drops packets in both directions without a word, and the carrier
 //! stays: that is `cut`.
 
+mod changes;
+mod prober;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -16,6 +19,8 @@ use crate::places::nat::Nat;
 use crate::places::plan::{Plan, Role};
 use crate::places::space;
 use crate::shared::kernel::now_ns;
+
+pub(crate) use self::prober::PROBER;
 
 /// The namespace of the switches.
 const SWITCH: &str = "switch";
@@ -57,8 +62,8 @@ impl Net {
         }
         self.ip(None, &spaces)?;
         space::set(SWITCH, &[("ipv6/conf/default/disable_ipv6", "1".into())])?;
-        for place in 0..names.len() {
-            space::set(&names[place], &self.parameters(place))?;
+        for (place, name) in names.iter().enumerate() {
+            space::set(name, &self.parameters(place))?;
         }
         let mut bridges = String::new();
         for segment in 0..self.plan.segments.len() {
@@ -225,10 +230,8 @@ impl Net {
         let rules = nat.rules();
         let mut words = space::prefix(self.space(place));
         words.extend(["nft", "-f", "-"].map(String::from));
-        self.log(
-            &self.space(place).to_owned(),
-            &format!("nft -f - <<END\n{rules}END"),
-        )?;
+        let name = self.space(place).to_owned();
+        self.log(&name, &format!("nft -f - <<END\n{rules}END"))?;
         space::command(&words, &rules).with_context(|| format!("the rules are:\n{rules}"))?;
         Ok(())
     }
@@ -250,218 +253,6 @@ impl Net {
             hairpin: router.hairpin,
             timeout_s: router.timeout_s,
         })
-    }
-
-    /// Gives ports new addresses, and takes the old ones first unless `keep`.
-    pub(crate) fn renumber(&mut self, place: usize, ports: &[usize], keep: bool) -> Result<()> {
-        let mut lines = String::new();
-        for &port in ports {
-            let old = self.plan.renumber(place, port);
-            let name = self.plan.places[place].ports[port].name.clone();
-            for address in self.plan.places[place].ports[port].addresses() {
-                lines.push_str(&self.add_address(place, port, address));
-            }
-            for address in old.iter().filter(|_| !keep) {
-                let bits = if address.is_ipv4() { 32 } else { 128 };
-                lines.push_str(&self.del_address(place, port, *address, bits, &name));
-            }
-        }
-        lines.push_str(&self.routes(place));
-        let name = self.space(place).to_owned();
-        self.ip(Some(&name), &lines)?;
-        self.reroute(place)
-    }
-
-    fn del_address(
-        &self,
-        place: usize,
-        port: usize,
-        address: IpAddr,
-        full: u8,
-        name: &str,
-    ) -> String {
-        let it = &self.plan.places[place].ports[port];
-        let (v4, v6) = self.plan.segments[it.segment].prefixes;
-        let bits = match address {
-            IpAddr::V4(_) => v4.map_or(full, |prefix| prefix.bits),
-            IpAddr::V6(_) => v6.map_or(full, |prefix| prefix.bits),
-        };
-        format!("addr del {address}/{bits} dev {name}\n")
-    }
-
-    /// Adapts what depends on a place's addresses: the rules and routes of routers beside it.
-    fn reroute(&mut self, place: usize) -> Result<()> {
-        let mut dependent = Vec::new();
-        if self.plan.router(place).is_some() {
-            self.rules(place)?;
-            let segments: Vec<usize> = self.plan.places[place]
-                .ports
-                .iter()
-                .map(|port| port.segment)
-                .collect();
-            for (other, it) in self.plan.places.iter().enumerate() {
-                if other != place && it.ports.iter().any(|port| segments.contains(&port.segment)) {
-                    dependent.push(other);
-                }
-            }
-        } else {
-            let segments = self.plan.places[place]
-                .ports
-                .iter()
-                .map(|port| port.segment);
-            let routers: Vec<usize> = segments
-                .flat_map(|segment| self.plan.gateways(segment).collect::<Vec<_>>())
-                .collect();
-            for router in routers {
-                self.rules(router)?;
-            }
-        }
-        for other in dependent {
-            let (lines, name) = (self.routes(other), self.space(other).to_owned());
-            self.ip(Some(&name), &lines)?;
-        }
-        Ok(())
-    }
-
-    /// Takes the addresses of ports away, or restores them.
-    pub(crate) fn drop_addresses(
-        &mut self,
-        place: usize,
-        ports: &[usize],
-        dropped: bool,
-    ) -> Result<()> {
-        let mut lines = String::new();
-        for &port in ports {
-            self.plan.places[place].ports[port].dropped = dropped;
-            let it = self.plan.places[place].ports[port].clone();
-            for address in it.addresses() {
-                lines.push_str(&match dropped {
-                    true => self.del_address(place, port, address, 128, &it.name),
-                    false => self.add_address(place, port, address),
-                });
-            }
-        }
-        if !dropped {
-            lines.push_str(&self.routes(place));
-        }
-        let name = self.space(place).to_owned();
-        self.ip(Some(&name), &lines)
-    }
-
-    /// Removes the interface to a segment.
-    pub(crate) fn unplug(&mut self, place: usize, port: usize) -> Result<()> {
-        let it = &mut self.plan.places[place].ports[port];
-        it.plugged = false;
-        let line = format!("link del {}\n", it.name);
-        let name = self.space(place).to_owned();
-        self.ip(Some(&name), &line)
-    }
-
-    /// Adds an interface to a segment: the one that was unplugged, or a new one.
-    pub(crate) fn plug(&mut self, place: usize, segment: usize) -> Result<()> {
-        let ports = &self.plan.places[place].ports;
-        let old = ports
-            .iter()
-            .position(|port| port.segment == segment && !port.plugged);
-        let port = match old {
-            Some(port) => port,
-            None => self.plan.plug(place, segment),
-        };
-        self.plan.places[place].ports[port].plugged = true;
-        let name = self.space(place).to_owned();
-        self.ip(None, &self.pair(place, port))?;
-        self.ip(Some(SWITCH), &self.switch_port(place, port))?;
-        let lines = self.addresses(place, port) + &self.routes(place);
-        self.ip(Some(&name), &lines)?;
-        self.reroute(place)
-    }
-
-    /// The switch drops the packets of these ports, or passes them again.
-    pub(crate) fn cut(&mut self, place: usize, ports: &[usize], cut: bool) -> Result<()> {
-        let state = if cut { "0" } else { "3" };
-        let lines: String = ports
-            .iter()
-            .map(|port| {
-                format!(
-                    "link set {} type bridge_slave state {state}\n",
-                    far(place, *port)
-                )
-            })
-            .collect();
-        self.ip(Some(SWITCH), &lines)
-    }
-
-    /// A router forgets every flow.
-    pub(crate) fn flush(&mut self, place: usize) -> Result<()> {
-        let mut words = space::prefix(self.space(place));
-        words.extend(["conntrack", "-F"].map(String::from));
-        self.log(&self.space(place).to_owned(), "conntrack -F")?;
-        space::command(&words, "")?;
-        // Loading them again empties the sets.
-        self.rules(place)
-    }
-
-    /// Runs a shell command in the namespace of a place.
-    pub(crate) fn shell(&mut self, place: usize, command: &str) -> Result<String> {
-        let mut words = space::prefix(self.space(place));
-        words.extend(["sh".to_owned(), "-c".to_owned(), command.to_owned()]);
-        self.log(&self.space(place).to_owned(), command)?;
-        space::command(&words, "")
-    }
-
-    /// Adds a place for probes to a segment, with several addresses. It is in no plan.
-    pub(crate) fn add_prober(&mut self, segment: usize, count: usize) -> Result<Vec<IpAddr>> {
-        let name = PROBER;
-        self.ip(None, &format!("netns add {name}\n"))?;
-        space::set(
-            name,
-            &[
-                ("ipv6/conf/default/accept_dad", "0".into()),
-                ("ipv6/conf/all/accept_dad", "0".into()),
-            ],
-        )?;
-        self.ip(
-            None,
-            &format!("link add eth0 netns {name} type veth peer name {name} netns {SWITCH}\n"),
-        )?;
-        self.ip(
-            Some(SWITCH),
-            &format!("link set {name} master br{segment}\nlink set {name} up\n"),
-        )?;
-        let (v4, v6) = self.plan.segments[segment].prefixes;
-        let mut lines = "link set lo up\nlink set eth0 up\n".to_owned();
-        let mut addresses = Vec::new();
-        for _ in 0..count {
-            let (one, other) = self.plan.take(segment);
-            if let (Some(address), Some(prefix)) = (one, v4) {
-                let _ = writeln!(lines, "addr add {address}/{} dev eth0", prefix.bits);
-                addresses.push(IpAddr::V4(address));
-            }
-            if let (Some(address), Some(prefix)) = (other, v6) {
-                let _ = writeln!(lines, "addr add {address}/{} dev eth0 nodad", prefix.bits);
-                addresses.push(IpAddr::V6(address));
-            }
-        }
-        for (router, (v4, v6)) in self.plan.below(segment) {
-            let ports = &self.plan.places[router].ports[1..];
-            let Some(hop) = ports.iter().find(|hop| hop.segment == segment) else {
-                continue;
-            };
-            if let (Some(to), Some(via)) = (v4, hop.v4) {
-                let _ = writeln!(lines, "route replace {}/{} via {via}", to.base, to.bits);
-            }
-            if let (Some(to), Some(via)) = (v6, hop.v6) {
-                let _ = writeln!(lines, "route replace {}/{} via {via}", to.base, to.bits);
-            }
-        }
-        self.ip(Some(name), &lines)?;
-        Ok(addresses)
-    }
-
-    /// Removes it.
-    pub(crate) fn remove_prober(&mut self) -> Result<()> {
-        self.ip(Some(SWITCH), &format!("link del {PROBER}\n"))?;
-        self.ip(None, &format!("netns del {PROBER}\n"))
     }
 
     /// Runs a batch of `ip`, in a namespace or in the worker's own.
@@ -551,6 +342,3 @@ impl Net {
         by_net[&net]
     }
 }
-
-/// The name of the place for probes, and of its port at the switch.
-pub(crate) const PROBER: &str = "prober";
