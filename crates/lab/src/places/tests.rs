@@ -1,0 +1,1 @@
+//! Tests of the places without a kernel.
