@@ -82,9 +82,9 @@ mod golden {
             epoch: 1_700_000_000_000,
             seq: 7,
             count: 3,
-            every_s: 300,
-            rtts: vec![0, 58, 255],
-            losses: vec![0, 2, 250],
+            every_s: 10,
+            rtts: vec![58],
+            losses: vec![2],
         };
         LinkFigures::sign(body, NETWORK, &identity())
     }
@@ -174,8 +174,8 @@ mod golden {
         let [four, five, six, seven, eight, nine, ten] =
             ["04", "05", "06", "07", "08", "09", "0a"].map(|byte| byte.repeat(16));
         let golden = [
-            format!("000000df0009ac0201007f000001933f050001020304050607{RECORD}"),
-            format!("000001960102{RECORD}{RECORD}"),
+            format!("000000e00009ac0201007f000001933f050001020304050607{RECORD}"),
+            format!("000001980102{RECORD}{RECORD}"),
             "0000000e02010201ffffffffffffffffff01".to_owned(),
             format!("0000001e030202000301{four}{version}"),
             format!("000000120401{five}"),
@@ -185,6 +185,7 @@ mod golden {
             "0000000108".to_owned(),
             "000000080900c0000207bb03".to_owned(),
             format!("000000400a03{eight}{nine}{ten}00ac020101000000c0000207bb03"),
+            format!("000000630b01ac02{FIGURES}"),
         ];
         for (at, (body, golden)) in bodies.iter().zip(&golden).enumerate() {
             assert_eq!(body, golden, "message {at}");
@@ -215,13 +216,18 @@ mod golden {
 
     const ID: &str = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
     const RECORD: &str = concat!(
-        "87018a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f",
-        "6f5c047a6fc3ab888e98a8c0e080810180d095ffbc3107020100010000000000",
-        "00000000000000000000019a3f020100c0000207bb0302020202020202020202",
-        "02020202020202040500d60103000003030303030303030303030303030303ff",
-        "000100ffff03fa01004076fb2bed1dfab568e456b22ac34cfbec590a420aff5d",
-        "1c23d361e78e4db69eceddec7971437447a0fa802f7af46eac2cc046e80d54b9",
-        "39c6ff720f0157721b0f",
+        "88018a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f",
+        "6f5c047a6fc3ab888e98a8c0e080810180d095ffbc31073c0201000100000000",
+        "0000000000000000000000019a3f020100c0000207bb03020202020202020202",
+        "0202020202020202040500d60103000003030303030303030303030303030303",
+        "ff000100ffff03fa010040280333ee6a9f62f178e3335092f8653b92122ea1ef",
+        "6e4e80d7a12bd7e0bb7d98db1dd63f8e563a32e67a35e05affe60994f4ced579",
+        "9f1863cbd827009fc3990f",
+    );
+    const FIGURES: &str = concat!(
+        "1d8a88e3dd7409f195fd52db2d3cba5d7280d095ffbc3107030a013a0102409f",
+        "f4303e13fdbf7abfd68723a9fbfd68e3fb83e1169d36330d6fcf8c5c1d8a14ec",
+        "0be2b7bf145b0f91befe4c7b2ab28eb8ef97e0e067cbed3d680d0a512a6b07",
     );
 }
 

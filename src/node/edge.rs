@@ -175,8 +175,10 @@ mod tests {
     #[tokio::test]
     async fn own_addresses_are_reported_at_the_start() {
         let (_sender, interfaces) = watch::channel(Arc::new(Interfaces::read().unwrap()));
-        let mut settings = Settings::default();
-        settings.advertise = vec!["203.0.113.7:9000".parse().unwrap()];
+        let settings = Settings {
+            advertise: vec!["203.0.113.7:9000".parse().unwrap()],
+            ..Settings::default()
+        };
         let bound = "[::1]:8083".parse().unwrap();
         let mut edge = start(&settings, bound, &interfaces);
         assert!(edge.draws.is_none());

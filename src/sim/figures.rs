@@ -162,7 +162,9 @@ impl Sheet {
             tally.unmeasured += 1;
             return;
         };
-        tally.age_ms.add(u64::try_from(now_ms - link.rtt_at_ms).unwrap_or_default());
+        tally
+            .age_ms
+            .add(u64::try_from(now_ms - link.rtt_at_ms).unwrap_or_default());
         let place = |at: usize| views.place(&snapshot.nodes[at].id);
         let Some(pair) = place(link.dialer).zip(place(link.listener)) else {
             // A Byzantine node invented one of them.

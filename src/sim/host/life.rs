@@ -34,8 +34,6 @@ impl Node {
 
     /// Starts a core in the run that has begun.
     pub(in crate::sim) fn start_core(&mut self, scene: &Scene<'_>) {
-        // Its time zero is the world's, not its own start.
-        self.start.unix_ms = self.clock_ms;
         let core = Core::new(self.config(), self.key.clone());
         self.body = Some(Body::Core(Box::new(core)));
         self.tell(Told::Started);

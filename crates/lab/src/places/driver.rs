@@ -326,8 +326,7 @@ pub(crate) fn work(job: &Path) -> Result<ExitCode> {
     let result = serde_json::to_string_pretty(&found).context("a result is JSON")?;
     let path = run::result(&job.out);
     // By a rename, so that the driver never reads half of it.
-    let part = job.out.join("result.part");
-    atomic_file::write(&path, &part, result.as_bytes(), Care::default())
+    atomic_file::write(&path, result.as_bytes(), Care::default())
         .with_context(|| format!("can't write {}", path.display()))?;
     if let Some(failure) = found.failure {
         bail!("{failure}");
