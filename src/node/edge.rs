@@ -91,11 +91,12 @@ impl Own {
         let mut had = self.interfaces.borrow().addrs();
         loop {
             let now = Arc::clone(&self.interfaces.borrow_and_update());
-            let local = local_addrs(self.bound, &now);
+            let mut local = local_addrs(self.bound, &now);
             let mut advertised = self.advertised.borrow_and_update().clone();
             if !self.bound.ip().is_loopback() {
                 advertised.retain(|addr| !addr.ip().is_loopback());
             }
+            local.retain(|addr| !advertised.contains(addr));
             let has = now.addrs();
             let lost: BTreeSet<IpAddr> = had.difference(&has).copied().collect();
             had = has;
