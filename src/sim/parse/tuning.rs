@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn a_scenario_sets_constants_by_name() {
-        let text = "[tuning]\n\"links.parked\" = \"5s\"\n\"pace.small\" = 64\n\"figures.burst_s\" = 2.5";
+        let text =
+            "[tuning]\n\"links.parked\" = \"5s\"\n\"pace.small\" = 64\n\"figures.burst_s\" = 2.5";
         let scenario = read_text("x.toml", text).unwrap();
         assert_eq!(scenario.tuning.links.parked, Duration::from_secs(5));
         assert_eq!(scenario.tuning.pace.small, 64);

@@ -250,10 +250,16 @@ impl Figures {
             self.due = Some(now + Duration::from_secs_f64(wait.min(1e6)));
             return false;
         }
+        // All nodes tell their first ones at about the same time, and then in turn.
+        let wait = if self.first {
+            period.mul_f64(0.1 + 0.9 * rng.random::<f64>())
+        } else {
+            period
+        };
         self.first = false;
         self.moved = false;
         self.told_at = now;
-        self.due = Some(now + period);
+        self.due = Some(now + wait);
         let figures = self.sign(record, period, links);
         self.spend(now, figures.encoded_len());
         self.hold(now, me, figures, 0);
