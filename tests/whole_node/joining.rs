@@ -19,7 +19,10 @@ fn five_profiles_are_aware_within_a_second() {
             let snapshot = network.snapshot(name);
             for link in &snapshot.links {
                 let rtt_us = link.rtt_us.unwrap();
-                assert!((4000..=4100).contains(&rtt_us), "seed {seed}: {rtt_us}");
+                // Figures of others come on a scale whose codes are within three percent.
+                let is_own = [link.dialer, link.listener].contains(&snapshot.me);
+                let right = if is_own { 4000..=4100 } else { 3880..=4220 };
+                assert!(right.contains(&rtt_us), "seed {seed}: {rtt_us}");
                 assert_eq!((link.loss_permille, link.suspect), (0, false));
             }
             assert_eq!(snapshot.rejected.0, [], "seed {seed}");

@@ -360,11 +360,19 @@ impl OwnRecord {
         let before = self.foreign.filter(|(run_id, _)| *run_id == body.run_id);
         let count = before.map_or(0, |(_, count)| count).saturating_add(1);
         self.foreign = Some((body.run_id, count));
-        if count != self.tuning.own_record.twin_after {
+        let tuning = &self.tuning.own_record;
+        let is_settled = if count == tuning.twin_after {
+            let difference = i64::from(uptime_s(now)) - i64::from(body.uptime_s);
+            // What is heard was signed a moment ago, so a small difference says nothing, and both ends must come to the same answer.
+            (difference.unsigned_abs() > tuning.twin_tolerance.as_secs()).then_some(difference < 0)
+        } else if count == tuning.twin_after * 2 {
+            // Each end thought that the other one would fall silent.
+            None
+        } else {
             return None;
-        }
-        let ours = (uptime_s(now), self.config.run_id);
-        self.silenced = ours < (body.uptime_s, body.run_id) && !self.leaving;
+        };
+        let yields = is_settled.unwrap_or(self.config.run_id < body.run_id);
+        self.silenced = yields && !self.leaving;
         Some(Event::Twin {
             run_id: body.run_id,
             remote: None,

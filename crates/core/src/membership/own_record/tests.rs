@@ -232,14 +232,14 @@ fn of_two_nodes_with_one_key_the_one_that_started_first_goes_on() {
         })
     };
     let mut bench = run_5();
-    let (event, at) = hear_twin(&mut bench, 2, 99).expect("told");
+    let (event, at) = hear_twin(&mut bench, 9, 90).expect("told");
     assert!(at <= ms(100_500), "told after {at:?}");
     let is_silenced = |event: Event| matches!(event, Event::Twin { silenced: true, .. });
     assert!(!is_silenced(event), "the other run is younger");
     assert!(bench.own.publish(ms(1_000_000), &bench.links).is_some());
 
     let mut bench = run_5();
-    let (event, at) = hear_twin(&mut bench, 2, 101).expect("told");
+    let (event, at) = hear_twin(&mut bench, 2, 110).expect("told");
     assert!(at <= ms(100_500), "told after {at:?}");
     assert!(is_silenced(event), "the other run is older");
     let further = record(body(node(1), 2, bench.own.epoch() + 5));
@@ -252,7 +252,7 @@ fn of_two_nodes_with_one_key_the_one_that_started_first_goes_on() {
     assert!(bench.published(FEW()).is_some(), "the network is its own");
 
     for (run_id, silenced) in [(2, false), (9, true)] {
-        let (event, _) = hear_twin(&mut run_5(), run_id, 100).expect("told");
+        let (event, _) = hear_twin(&mut run_5(), run_id, 101).expect("told");
         assert_eq!(is_silenced(event), silenced, "of one age, the lower run");
     }
 }

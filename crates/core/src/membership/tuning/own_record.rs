@@ -52,5 +52,9 @@ tuning! {
         /// So many records of one foreign run, each above what this node had jumped to, and there is a second node with its key. With one, a
         /// record of a former run is taken for it. Doubled: a twin is noticed after 0.7 s of pauses in place of 0.1 s.
         twin_after: u32 = 2, 1 => 1000;
+        /// Two runs with one key whose ages differ by no more than this count as equally old, and the lower run id yields: the other's age is known as of
+        /// the record that was signed last, a jump ago. Halved: with slow paths both may think themselves older, for two more jumps. Doubled: of two
+        /// that start six seconds apart, the second one may stay.
+        twin_tolerance: Duration = S.saturating_mul(3), Duration::ZERO => HOUR;
     }
 }
