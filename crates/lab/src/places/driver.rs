@@ -23,13 +23,13 @@ use crate::shared::place::{Machine, Place, WORK, Worker, end};
 use crate::shared::{BadInput, interrupted, project, scratch};
 
 /// Time allowed beyond the scenario's own length: for building the places, and for judging.
-const MARGIN: Duration = Duration::from_secs(60);
+const MARGIN: Duration = Duration::from_secs(120);
 
 /// How often the driver looks at its workers.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Scenarios with up to this many nodes are played in parallel. Larger ones keep every processor busy while their nodes start.
-const SMALL: usize = 8;
+pub(crate) const SMALL: usize = 8;
 
 /// A scenario that waits: its number, its file, and its content.
 type Waiting = (usize, PathBuf, Scenario);

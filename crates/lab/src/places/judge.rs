@@ -19,6 +19,8 @@ struct Tracked {
     broken: (usize, Option<String>),
     /// What was measured instead of a time.
     figure: Option<(String, bool)>,
+    /// How far it is, in words, if it doesn't depend on views.
+    progress: String,
 }
 
 /// The state of the run, as far as promises depend on it.
@@ -55,6 +57,7 @@ impl Judge {
             held_at: None,
             broken: (0, None),
             figure: None,
+            progress: "it didn't come to that".to_owned(),
         });
         Self {
             tracked: tracked.collect(),
@@ -186,6 +189,11 @@ impl Judge {
     /// A promise that depends on something else than views holds.
     pub(crate) fn found(&mut self, number: usize, at_s: f64) {
         self.tracked[number].held_at.get_or_insert(at_s);
+    }
+
+    /// How far a promise is that depends on something else than views.
+    pub(crate) fn progress(&mut self, number: usize, words: String) {
+        self.tracked[number].progress = words;
     }
 
     /// A figure was measured for a promise.
@@ -382,14 +390,14 @@ impl Judge {
                 )
             }
             _ => {
-                let lacks = self.lacks(&tracked.promise.what, plan);
+                let lacks = self.lacks(tracked, plan);
                 Verdict::new(words, format!("never: {lacks}"), Some(false))
             }
         }
     }
 
     /// What a promise lacks at the end, in words.
-    fn lacks(&self, what: &What, plan: &Plan) -> String {
+    fn lacks(&self, tracked: &Tracked, plan: &Plan) -> String {
         let some = |mut lines: Vec<String>| {
             let more = lines.len().saturating_sub(3);
             lines.truncate(3);
@@ -400,7 +408,7 @@ impl Judge {
             };
             lines.join("; ") + &more
         };
-        match what {
+        match &tracked.promise.what {
             What::Know { who, whom } => {
                 let wanted: Vec<usize> = match whom {
                     Some(whom) => self.of(whom).collect(),
@@ -426,7 +434,7 @@ impl Judge {
                 format!("{} views are wrong: {}", lines.len(), some(lines))
             }
             What::Linked(groups) | What::Apart(groups) => {
-                let wanted = matches!(what, What::Linked(_));
+                let wanted = matches!(tracked.promise.what, What::Linked(_));
                 let pairs: Vec<(usize, usize)> = self.pairs(groups).collect();
                 let wrong: Vec<String> = pairs
                     .iter()
@@ -441,11 +449,11 @@ impl Judge {
                     some(wrong)
                 )
             }
-            What::Links { of, with, .. } => {
-                let lines = self
-                    .of(of)
-                    .map(|node| format!("{} has {}", self.names[node], self.degree(node, with)));
-                some(lines.collect())
+            What::Links { of, with, least } => {
+                let few = self.of(of).filter(|node| self.degree(*node, with) < *least);
+                let has = |node| format!("{} has {}", self.names[node], self.degree(node, with));
+                let lines: Vec<String> = few.map(has).collect();
+                format!("{} have fewer: {}", lines.len(), some(lines))
             }
             What::Address { of, by, is, never } => {
                 let nodes: Vec<usize> = self.of(of).collect();
@@ -457,7 +465,7 @@ impl Judge {
                 some(wrong.collect())
             }
             What::Tried { .. } | What::Says { .. } | What::Writes { .. } => {
-                "it didn't come to that".into()
+                tracked.progress.clone()
             }
             What::NeverDown { .. } | What::Bytes { .. } => "it wasn't measured".into(),
         }

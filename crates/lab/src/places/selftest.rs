@@ -24,6 +24,9 @@ const SILENCE: Duration = Duration::from_millis(100);
 /// The first port of the sockets outside.
 const PORT: u16 = 7001;
 
+/// A timeout up to this is checked as well. A longer one would cost every run that time.
+const SHORT_TIMEOUT_S: u32 = 3;
+
 /// The number of addresses outside: two to which the host sends, and one to which it never does.
 const OUTSIDE: usize = 3;
 
@@ -88,6 +91,11 @@ fn one(
         };
         let observed = observe(&host, inside.next().as_ref(), &probes)?;
         observed.compare(kind, v4 && hairpin)?;
+        if v4 && kind != Kind::Router && description.timeout_s <= SHORT_TIMEOUT_S {
+            let timeout = Duration::from_secs(u64::from(description.timeout_s));
+            forgets(&host, probes[0], timeout)?;
+            lines.push(format!("forgets a flow that was silent for {timeout:?}"));
+        }
         let family = if v4 { "IPv4" } else { "IPv6" };
         lines.push(format!("{family} {}", observed.words()));
     }
@@ -207,6 +215,24 @@ fn observe(host: &Inside, other: Option<&Inside>, outside: &[IpAddr]) -> Result<
         from_other_address,
         hairpin,
     })
+}
+
+/// Checks that a mapping ends once it was silent for the timeout.
+fn forgets(host: &Inside, outside: IpAddr, timeout: Duration) -> Result<()> {
+    let here = space::inside(&host.0, || bound(host.1))?;
+    let there = space::inside(PROBER, || bound(SocketAddr::new(outside, PORT)))?;
+    let address = there.local_addr().context("a socket has an address")?;
+    here.send_to(b"out", address)
+        .context("can't send a probe")?;
+    let mapped = arrives(&there, PATIENCE)?.context("a probe is lost on its way out")?;
+    std::thread::sleep(timeout + SILENCE);
+    there
+        .send_to(b"late", mapped)
+        .context("can't send a probe")?;
+    if arrives(&here, SILENCE)?.is_some() {
+        bail!("a flow is still known after {timeout:?} of silence");
+    }
+    Ok(())
 }
 
 fn bound(address: SocketAddr) -> Result<UdpSocket> {

@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use crate::places::tools;
+
 /// The folder in which `ip netns` keeps namespaces. The worker has a `/run` of its own.
 pub(crate) const FOLDER: &str = "/run/netns";
 
@@ -51,6 +53,7 @@ pub(crate) fn set(name: &str, values: &[(&str, String)]) -> Result<()> {
 pub(crate) fn command(words: &[String], input: &str) -> Result<String> {
     let mut child = Command::new(&words[0])
         .args(&words[1..])
+        .env("PATH", tools::path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -103,6 +103,8 @@ impl Net {
             values.push(("ipv6/conf/all/accept_dad", "0".to_owned()));
         }
         values.push(("ipv6/conf/default/accept_ra", "0".to_owned()));
+        // Else an old address takes the new one of the same prefix with it when it goes.
+        values.push(("ipv4/conf/all/promote_secondaries", "1".to_owned()));
         if self.plan.host(place).is_some_and(|host| !host.families.1) {
             values.push(("ipv6/conf/default/disable_ipv6", "1".to_owned()));
             values.push(("ipv6/conf/all/disable_ipv6", "1".to_owned()));

@@ -71,30 +71,21 @@ impl Run<'_> {
     }
 
     /// Whether each has sent packets to so many addresses.
-    fn tried(&self, number: usize, by: &Who, count: usize) -> Result<bool> {
+    fn tried(&mut self, number: usize, by: &Who, count: usize) -> Result<bool> {
+        let mut least = usize::MAX;
         for place in self.net.plan.who(by) {
             let mut words = space::prefix(self.net.space(place));
-            words.extend(
-                [
-                    "nft",
-                    "-j",
-                    "list",
-                    "set",
-                    "inet",
-                    &format!("tried{number}"),
-                    "seen",
-                ]
-                .map(String::from),
-            );
+            let table = format!("tried{number}");
+            words.extend(["nft", "-j", "list", "set", "inet", &table, "seen"].map(String::from));
             let text = space::command(&words, "")?;
             let json: serde_json::Value = serde_json::from_str(&text).context("nft writes JSON")?;
             let sets = json["nftables"].as_array().context("nft lists a set")?;
             let found = sets.iter().find_map(|one| one["set"]["elem"].as_array());
-            if found.map_or(0, Vec::len) < count {
-                return Ok(false);
-            }
+            least = least.min(found.map_or(0, Vec::len));
         }
-        Ok(true)
+        self.judge
+            .progress(number, format!("{least} of {count} were tried"));
+        Ok(least >= count)
     }
 
     /// Counts bytes for the promises about them. `last`: the run ends.
