@@ -291,6 +291,7 @@ impl Ledger {
             | Input::Probe(..)
             | Input::Answer(..)
             | Input::Unreachable(_)
+            | Input::Moved(..)
             | Input::OwnAddrs { .. }
             | Input::Leave => {}
         }

@@ -17,7 +17,7 @@ use crate::identity::certified_id;
 use crate::membership::{Closed, ConnId, Connected, DialError, DialId, Input};
 use crate::record::MAX_RECORD;
 use crate::wire::{
-    Answer, CloseCode, Datagram, Hello, MAX_ALTERNATIVES, MAX_FRAME, Message, NodeId,
+    Answer, CloseCode, Datagram, Hello, MAX_ALTERNATIVES, MAX_FRAME, Message, NodeId, plain,
 };
 
 /// The largest Hello in bytes: the largest record, and 128 bytes for the numbers beside it.
@@ -285,10 +285,15 @@ async fn read_hello(recv: &mut RecvStream) -> Result<Hello, FrameError> {
     }
 }
 
-/// The peer's address. A dual-stack socket's IPv4-mapped address is converted to IPv4.
+/// The peer's address. A dual-stack socket's IPv4-mapped address is converted to IPv4. A link-local address keeps its scope:
+/// without it, the peer can't be dialed.
 fn remote_of(connection: &Connection) -> SocketAddr {
-    let remote = connection.remote_address();
-    SocketAddr::new(remote.ip().to_canonical(), remote.port())
+    let mut remote = connection.remote_address();
+    match &mut remote {
+        SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() => v6.set_flowinfo(0),
+        SocketAddr::V4(_) | SocketAddr::V6(_) => remote = plain(&remote),
+    }
+    remote
 }
 
 fn peer_of(connection: &Connection) -> Option<NodeId> {
@@ -400,6 +405,7 @@ async fn write(
 /// Answers probes in this task, so that the event loop's delay does not count as path delay. Reports probes and answers.
 async fn answer(shared: &Shared, conn: ConnId, connection: &Connection, watch: &Watch) -> Closed {
     let began = shared.clock.now();
+    let mut remote = remote_of(connection);
     let mut limiter = Bucket::holding(Duration::ZERO, DATAGRAMS.burst);
     loop {
         let bytes = match connection.read_datagram().await {
@@ -412,6 +418,14 @@ async fn answer(shared: &Shared, conn: ConnId, connection: &Connection, watch: &
         // A datagram over the limit is dropped unread, which harms that peer alone.
         if !limiter.take_one(read.duration_since(began), DATAGRAMS) {
             continue;
+        }
+        let from = remote_of(connection);
+        if from != remote {
+            // A report that finds no room is made again with the next datagram.
+            let moved = TransportEvent::Input(Input::Moved(conn, from));
+            if shared.events.try_send(moved).is_ok() {
+                remote = from;
+            }
         }
         let event = match Datagram::from_bytes(&bytes) {
             Ok(Datagram::Probe(probe)) => {

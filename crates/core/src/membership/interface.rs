@@ -179,6 +179,8 @@ pub enum Input {
     Answer(ConnId, Answer, Option<u32>),
     /// The system at the peer's address says that nobody listens there.
     Unreachable(ConnId),
+    /// The peer's packets come from that address now.
+    Moved(ConnId, SocketAddr),
     /// The addresses to publish are these from now on; those at which peers see the node are known to the core.
     OwnAddrs {
         /// Where others are to dial, by the settings.

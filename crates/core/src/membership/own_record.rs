@@ -12,7 +12,8 @@
 //!   keeps the idle traffic of the whole network within a budget. Half of the bucket is kept for large moves, so that a link whose times
 //!   never rest can't use up the records for a new path. At the start a node may publish one such move, however large the network.
 
-use std::collections::BTreeMap;
+mod addrs;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +24,8 @@ use super::links::{Link, Links};
 use super::tuning::Tuning;
 use super::tuning::own_record::Tuning as OwnTuning;
 use crate::bucket::{Bucket, Rate};
-use crate::record::{AddrKind, Body, MAX_ADDRS, MAX_LINKS, PublishedAddr, Record, Signer};
-use crate::wire::dialable;
+use crate::record::{Body, MAX_LINKS, PublishedAddr, Record, Signer};
+use addrs::OwnAddrs;
 
 /// The waits must fit each other.
 const _: () = {
@@ -101,7 +102,7 @@ pub(super) struct OwnRecord {
     record: Arc<Record>,
     epoch: u64,
     seq: u32,
-    addrs: Vec<PublishedAddr>,
+    addrs: OwnAddrs,
     due: Option<Time>,
     /// When the pending changes of the shape alone began to wait, and until when they wait.
     shape: Option<(Time, Time)>,
@@ -132,14 +133,14 @@ pub(super) struct Around {
 
 impl OwnRecord {
     pub(super) fn new(config: Arc<Config>, signer: Arc<dyn Signer>) -> Self {
-        let addrs = publish_own(&[], &config.addrs);
+        let addrs = OwnAddrs::new(&config.addrs);
         let body = Body {
             id: signer.node_id(),
             label: config.label.clone(),
             run_id: config.run_id,
             epoch: config.epoch,
             seq: 1,
-            addrs: addrs.clone(),
+            addrs: addrs.published().to_vec(),
             links: Vec::new(),
             leaving: false,
         };
@@ -271,39 +272,26 @@ impl OwnRecord {
 
     /// The settings or the interfaces have other addresses.
     pub(super) fn set_addrs(&mut self, now: Time, advertised: &[SocketAddr], local: &[SocketAddr]) {
-        let addrs = publish_own(advertised, local);
-        if addrs != self.addrs {
-            self.addrs = addrs;
+        if self.addrs.set(advertised, local) {
             self.due_by(now + self.tuning.own_record.change_hold);
         }
     }
 
-    /// Learns our addresses as peers see them, if we listen on all of ours. Two neighbours must report the same address, so that
-    /// one Byzantine node can't move us. With one or two neighbours, one report is enough.
+    /// Links came or went, or a peer sees us at another address.
     pub(super) fn learn_addrs(&mut self, now: Time, links: &Links) {
-        let observed = |one: &PublishedAddr| one.kind == AddrKind::Observed;
-        if !self.addrs.iter().all(observed) {
-            return;
-        }
-        let mut votes: BTreeMap<SocketAddr, usize> = BTreeMap::new();
-        let observed = links.iter().map(Link::observed);
-        for addr in observed.filter(|addr| dialable(addr, true)) {
-            *votes.entry(addr).or_default() += 1;
-        }
-        let needed = if links.len() > 2 { 2 } else { 1 };
-        let enough = votes.into_iter().filter(|(_, count)| *count >= needed);
-        let mut addrs: Vec<(usize, SocketAddr)> =
-            enough.map(|(addr, count)| (count, addr)).collect();
-        addrs.sort_unstable_by(|a, b| b.cmp(a));
-        let addrs: Vec<PublishedAddr> = addrs
-            .into_iter()
-            .take(MAX_ADDRS)
-            .map(|(_, addr)| PublishedAddr::new(AddrKind::Observed, addr))
-            .collect();
-        if !addrs.is_empty() && addrs != self.addrs {
-            self.addrs = addrs;
+        if self.addrs.observe(links) {
             self.due_by(now + self.tuning.own_record.change_hold);
         }
+    }
+
+    /// A node to which nothing had been sent came in by this address.
+    pub(super) fn prove_addr(&mut self, addr: SocketAddr) {
+        self.addrs.prove(addr);
+    }
+
+    /// The addresses to publish, which the record may not contain yet.
+    pub(super) fn addrs(&self) -> &[PublishedAddr] {
+        self.addrs.published()
     }
 
     /// The next record is the last one.
@@ -369,7 +357,7 @@ impl OwnRecord {
             run_id: self.config.run_id,
             epoch: self.epoch,
             seq: self.seq,
-            addrs: self.addrs.clone(),
+            addrs: self.addrs.published().to_vec(),
             links: states,
             leaving: self.leaving,
         };
@@ -497,15 +485,6 @@ impl OwnRecord {
             }
         })
     }
-}
-
-/// The addresses to publish: the configured ones, then those of the interfaces.
-fn publish_own(advertised: &[SocketAddr], local: &[SocketAddr]) -> Vec<PublishedAddr> {
-    let advertised = advertised
-        .iter()
-        .map(|addr| PublishedAddr::new(AddrKind::Advertised, *addr));
-    let local = local.iter().map(|addr| PublishedAddr::local(*addr));
-    advertised.chain(local).take(MAX_ADDRS).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Connections come and go, and links with them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::Core;
@@ -7,7 +8,7 @@ use crate::membership::Time;
 use crate::membership::interface::{Action, Closed, ConnId, Connected, Event};
 use crate::membership::links::{Meeting, Remains};
 use crate::membership::overlay::LinkEnd;
-use crate::wire::{CloseCode, Hello, Message, NodeId};
+use crate::wire::{CloseCode, Hello, Message, NodeId, plain};
 
 /// A link that is no longer in use.
 #[derive(Debug)]
@@ -123,11 +124,11 @@ impl Core {
         self.overlay.hear_known(hello.known);
         self.gossip
             .peer_up(now, (peer, new.conn), &self.links, was_up, greeted);
-        if new.dial.is_none() && hello.record.body().addrs.is_empty() {
-            self.overlay.dialed_from(now, peer, new.remote);
-        }
         self.own.learn_addrs(now, &self.links);
         self.take_records(now, peer, [Arc::clone(&hello.record)]);
+        if new.dial.is_none() {
+            self.overlay.saw(now, peer, new.remote, &self.view);
+        }
         self.gossip
             .greet(now, hello, was_up, &self.view, &self.links);
         if adopted.confirmed {
@@ -138,6 +139,31 @@ impl Core {
             self.own_link_changed(now, adopted.new_run);
         } else if self.list_if_due(now, peer) {
             self.own_link_added(now, was_up);
+        }
+    }
+
+    /// A peer's packets come from another address than before: it moved, or its NAT chose another port. The peer is told.
+    pub(super) fn handle_moved(&mut self, now: Time, conn: ConnId, remote: SocketAddr) {
+        let Some(peer) = self.links.peer(conn) else {
+            return;
+        };
+        if self.links.moved(&peer, remote) {
+            self.gossip.tell_observed(&peer, plain(&remote));
+            self.overlay.saw(now, peer, remote, &self.view);
+        }
+    }
+
+    /// A peer sees this node at another address than before.
+    pub(super) fn handle_observed(
+        &mut self,
+        now: Time,
+        peer: NodeId,
+        conn: ConnId,
+        addr: SocketAddr,
+    ) {
+        // A connection that lost to another says nothing about the one in use.
+        if self.links.peer(conn) == Some(peer) && self.links.hear_observed(&peer, addr) {
+            self.own.learn_addrs(now, &self.links);
         }
     }
 
@@ -281,6 +307,7 @@ impl Core {
                 self.links.note_loss(now, peer, loss.run_id);
             }
         }
+        self.own.learn_addrs(now, &self.links);
         self.overlay.link_ended(now, peer, end, &self.view);
     }
 }

@@ -109,6 +109,7 @@ impl Core {
             Input::Probe(conn, probe) => self.handle_probe(now, conn, &probe),
             Input::Answer(conn, answer, rtt_us) => self.handle_answer(now, conn, &answer, rtt_us),
             Input::Unreachable(conn) => self.handle_unreachable(now, conn),
+            Input::Moved(conn, remote) => self.handle_moved(now, conn, remote),
             Input::OwnAddrs { advertised, local } => {
                 self.own.set_addrs(now, &advertised, &local);
             }

@@ -58,8 +58,8 @@ impl Core {
             Message::Have(entries) => self.gossip.handle_have(now, &peer, &entries, &self.view),
             Message::Graft(ids) => self.gossip.handle_graft(&peer, &ids, &self.view),
             Message::Prune => self.gossip.handle_prune(&peer),
-            // Nobody sends these yet.
-            Message::Observed(_) | Message::Meet(_) => {}
+            Message::Observed(addr) => self.handle_observed(now, peer, conn, addr),
+            Message::Meet(_) => {}
         }
     }
 

@@ -20,6 +20,7 @@ mod tree;
 mod waiting;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ struct Neighbor {
     outbox: VecDeque<Message>,
     /// The neighbour is to be told that this end could do without the link, or not any more.
     superfluous: Option<bool>,
+    /// The neighbour's address, which it has not been told yet.
+    observed: Option<SocketAddr>,
     /// It was told once that this end could do without the link. It may act on that even if it was taken back since.
     offered: bool,
     push: PushMode,
@@ -139,6 +142,7 @@ impl Gossip {
             in_flight: greeted.then_some(now),
             outbox: VecDeque::new(),
             superfluous: None,
+            observed: None,
             offered: false,
             push: self.new_push_mode(links, was_up),
             limits: Limits::new(now, &self.tuning.gossip),
@@ -177,6 +181,14 @@ impl Gossip {
     pub(super) fn tell_superfluous(&mut self, peer: &NodeId, superfluous: bool) {
         if let Some(neighbor) = self.neighbors.get_mut(peer) {
             neighbor.superfluous = Some(superfluous);
+        }
+    }
+
+    /// Tells a neighbour that its packets come from another address now.
+    pub(super) fn tell_observed(&mut self, peer: &NodeId, addr: SocketAddr) {
+        if let Some(neighbor) = self.neighbors.get_mut(peer) {
+            neighbor.observed = Some(addr);
+            self.to_send = true;
         }
     }
 
@@ -296,6 +308,9 @@ impl Neighbor {
         if let Some(superfluous) = self.superfluous.take() {
             self.offered |= superfluous;
             return Some(Message::Superfluous(superfluous));
+        }
+        if let Some(addr) = self.observed.take() {
+            return Some(Message::Observed(addr));
         }
         let posted = self.outbox.pop_front();
         posted

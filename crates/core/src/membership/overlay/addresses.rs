@@ -13,7 +13,7 @@ use crate::membership::Time;
 use crate::membership::interface::Remembered;
 use crate::membership::view::{Before, Entry, Index, View};
 use crate::record::{PublishedAddr, Record};
-use crate::wire::{NodeId, dialable};
+use crate::wire::{NodeId, Realm, dialable};
 
 /// The addresses in a record that may be dialed from here, as the candidates would keep them.
 fn published(record: &Record, over_loopback: bool) -> Vec<SocketAddr> {
@@ -161,10 +161,23 @@ impl Overlay {
         self.let_go(id, view);
     }
 
-    /// A peer that publishes no address yet dialed us from `remote`. A node dials from the port that it listens on.
-    pub(in crate::membership) fn dialed_from(&mut self, now: Time, id: NodeId, remote: SocketAddr) {
-        let at = self.config.unix_ms(now);
-        self.candidates.learn(id, &[remote], at, false);
+    /// A peer's packets come from `remote`, and a node dials from the port that it listens on. Its record says so where it
+    /// can; a link-local address is never in a record.
+    pub(in crate::membership) fn saw(
+        &mut self,
+        now: Time,
+        id: NodeId,
+        remote: SocketAddr,
+        view: &View,
+    ) {
+        let publishes = view
+            .record(&id)
+            .is_some_and(|record| !record.body().addrs.is_empty());
+        if !publishes || Realm::of(remote.ip()) == Realm::LinkLocal {
+            self.keep(id, view);
+            let at = self.config.unix_ms(now);
+            self.candidates.learn(id, &[remote], at, false);
+        }
     }
 
     /// The address at which that node was last reached.
