@@ -258,6 +258,7 @@ fn cause(why: &DialError) -> String {
     match why {
         DialError::Timeout => "no answer".to_owned(),
         DialError::Unreachable => "nothing listens on this port".to_owned(),
+        DialError::NoRoute => "no route to this address".to_owned(),
         DialError::OtherKey => "another node answered".to_owned(),
         DialError::Myself => "this node itself answered".to_owned(),
         DialError::Refused(Some(code), _) => format!("refused ({code:?})"),

@@ -225,6 +225,9 @@ impl AsyncUdpSocket for KernelSocket {
         }
         // QUIC treats the packet as lost and repeats what it must.
         if let Some(error) = last {
+            if is_no_route(&error) {
+                self.bound.tap.failed(transmit.destination);
+            }
             self.warn(&error, transmit);
         }
         Ok(())
@@ -333,6 +336,18 @@ fn address(from: &SockaddrStorage) -> Option<SocketAddr> {
         from.as_sockaddr_in()
             .map(|addr| std::net::SocketAddrV4::from(*addr).into())
     })
+}
+
+/// Whether the machine can't send to that address: it has no route, or lost the address to send from. A network stack says the
+/// latter in several ways.
+fn is_no_route(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::AddrNotAvailable
+            | io::ErrorKind::InvalidInput
+    )
 }
 
 /// RFC 4443, section 3.1, and RFC 792: destination unreachable, because of its port.

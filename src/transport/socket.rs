@@ -14,6 +14,7 @@ use std::time::Instant;
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
+use super::opener::is_opener;
 use super::tap::Tap;
 use crate::clock::Clock;
 
@@ -46,7 +47,14 @@ impl ObservedSocket {
         }
     }
 
-    fn look_at(&self, bytes: &[u8], meta: &RecvMeta, now: Option<Instant>) {
+    /// Looks at what was received in one buffer. Packets that open a NAT end here.
+    fn look_at(&self, bytes: &[u8], meta: &mut RecvMeta, now: Option<Instant>) {
+        let mut packets = bytes[..meta.len].chunks(meta.stride.max(1));
+        if meta.len > 0 && packets.all(is_opener) {
+            // quinn takes no packet out of an empty buffer.
+            meta.len = 0;
+            return;
+        }
         for packet in bytes[..meta.len].chunks(meta.stride.max(1)) {
             if packet.len() < SHORTEST_PACKET || packet[0] & FIXED_BIT == 0 {
                 self.not_quic.fetch_add(1, Ordering::Relaxed);
@@ -88,7 +96,7 @@ impl AsyncUdpSocket for ObservedSocket {
         let received = self.inner.poll_recv(cx, bufs, meta);
         if let Poll::Ready(Ok(count)) = &received {
             let now = (!self.tap.is_by_kernel()).then(|| self.clock.now());
-            for (buf, meta) in bufs.iter().zip(meta.iter()).take(*count) {
+            for (buf, meta) in bufs.iter().zip(meta.iter_mut()).take(*count) {
                 self.look_at(buf, meta, now);
             }
         }

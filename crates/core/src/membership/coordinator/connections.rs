@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Core;
 use crate::membership::Time;
 use crate::membership::interface::{Action, Closed, ConnId, Connected, Event};
-use crate::membership::links::{Meeting, Remains};
+use crate::membership::links::{Link, Meeting, Remains};
 use crate::membership::overlay::LinkEnd;
 use crate::wire::{CloseCode, Hello, Message, NodeId, plain};
 
@@ -28,7 +28,9 @@ pub(super) struct Loss {
 impl Core {
     /// A connection is through both Hellos.
     pub(super) fn handle_connected(&mut self, now: Time, new: Connected) {
-        let dialed = new.dial.and_then(|dial| self.overlay.dial_succeeded(dial));
+        let dialed = new
+            .dial
+            .and_then(|dial| self.overlay.dial_succeeded(dial, new.remote));
         if new.peer == self.own.record().id() {
             self.refuse_own_key(&new);
             return;
@@ -126,6 +128,10 @@ impl Core {
             .peer_up(now, (peer, new.conn), &self.links, was_up, greeted);
         self.own.learn_addrs(now, &self.links);
         self.take_records(now, peer, [Arc::clone(&hello.record)]);
+        if self.overlay.meets_stranger(now, &new.remote) && new.dial.is_none() {
+            // It came in though nothing was sent there: the address that it dialed can be dialed.
+            self.own.prove_addr(hello.observed);
+        }
         if new.dial.is_none() {
             self.overlay.saw(now, peer, new.remote, &self.view);
         }
@@ -150,6 +156,40 @@ impl Core {
         if self.links.moved(&peer, remote) {
             self.gossip.tell_observed(&peer, plain(&remote));
             self.overlay.saw(now, peer, remote, &self.view);
+        }
+    }
+
+    /// Packets to a peer can't leave any more. An accepted connection is bound to the address at which it was accepted: when that
+    /// address is gone, only a new connection helps. A dialed one follows the node by itself.
+    pub(super) fn handle_no_route(&mut self, now: Time, conn: ConnId) {
+        if let Some(peer) = self.links.peer(conn) {
+            self.redial(now, peer);
+        }
+    }
+
+    /// An address of an interface is gone, and these are left. Accepted connections may be bound to the one that is gone: those
+    /// of which the peer does not say that it sees this node at one of the others.
+    pub(super) fn redial_stranded(&mut self, now: Time, left: &[SocketAddr]) {
+        let left: Vec<SocketAddr> = left.iter().map(plain).collect();
+        let is_left = |link: &Link| left.iter().any(|addr| addr.ip() == link.observed().ip());
+        let accepted = self.links.iter().filter(|link| !link.is_dialed());
+        let accepted = accepted.filter(|link| !is_left(link));
+        let peers: Vec<NodeId> = accepted.map(Link::peer).collect();
+        for peer in peers {
+            self.redial(now, peer);
+        }
+    }
+
+    fn redial(&mut self, now: Time, peer: NodeId) {
+        // A young connection was made at the present address, or is about to be replaced.
+        let lived = |link: &Link| now.saturating_sub(link.adopted());
+        let settled = self.config.tuning.links.crossing;
+        if self
+            .links
+            .get(&peer)
+            .is_some_and(|link| link.is_live() && lived(link) >= settled)
+        {
+            self.overlay.move_link(now, peer, &self.view);
         }
     }
 
@@ -308,6 +348,7 @@ impl Core {
             }
         }
         self.own.learn_addrs(now, &self.links);
+        self.meet.link_ended(&peer);
         self.overlay.link_ended(now, peer, end, &self.view);
     }
 }

@@ -15,6 +15,7 @@ macro_rules! seen {
 
 mod connections;
 mod links;
+mod meetings;
 mod picture;
 mod records;
 
@@ -29,6 +30,7 @@ use super::Time;
 use super::gossip::Gossip;
 use super::interface::{Action, Config, Event, Input, Remembered, Tables};
 use super::links::{Link, Links};
+use super::meet::Rendezvous;
 use super::out::Out;
 use super::overlay::{Overlay, Seen};
 use super::own_record::{Around, OwnRecord};
@@ -46,6 +48,7 @@ pub struct Core {
     gossip: Gossip,
     overlay: Overlay,
     own: OwnRecord,
+    meet: Rendezvous,
     out: Out,
     /// What `poll_timeout` said last: being called much later means that we were away.
     promised: Option<Time>,
@@ -68,8 +71,13 @@ impl Core {
             view: View::with_ids(own.record().clone(), ids, tuning.clone()),
             links: Links::new(me, config.probe_interval, tuning.clone()),
             gossip: Gossip::new(me, config.network.clone(), tuning),
-            overlay: Overlay::new(me, config.clone()),
+            overlay: {
+                let mut overlay = Overlay::new(me, config.clone());
+                overlay.hear_own_addrs(own.addrs());
+                overlay
+            },
             own,
+            meet: Rendezvous::new(me),
             out: Out::new(),
             promised: None,
             config,
@@ -95,6 +103,9 @@ impl Core {
                 self.overlay
                     .handle_dial_failed(&seen, dial, &why, &mut self.out);
             }
+            Input::AddrFailed(dial, addr, why) => {
+                self.overlay.handle_addr_failed(now, dial, addr, &why);
+            }
             Input::Closed(conn, why) => {
                 // A leave message comes just before the end, and counts.
                 self.open_inbox(now);
@@ -109,9 +120,12 @@ impl Core {
             Input::Probe(conn, probe) => self.handle_probe(now, conn, &probe),
             Input::Answer(conn, answer, rtt_us) => self.handle_answer(now, conn, &answer, rtt_us),
             Input::Unreachable(conn) => self.handle_unreachable(now, conn),
+            Input::NoRoute(conn) => self.handle_no_route(now, conn),
             Input::Moved(conn, remote) => self.handle_moved(now, conn, remote),
             Input::OwnAddrs { advertised, local } => {
-                self.own.set_addrs(now, &advertised, &local);
+                if self.own.set_addrs(now, &advertised, &local) {
+                    self.redial_stranded(now, &local);
+                }
             }
             Input::Leave => self.leave(now),
         }
@@ -137,6 +151,7 @@ impl Core {
         let others = [
             overlay,
             self.own.deadline(),
+            self.meet.deadline(),
             self.links.collision_deadline(),
         ];
         let next = others
@@ -298,8 +313,12 @@ impl Core {
         if let Some((peer, conn)) = given_up.map(|link| (link.peer(), link.conn())) {
             self.close(now, peer, conn, CloseCode::Superfluous);
         }
+        self.hold_meetings(now);
         let seen = seen!(self, now);
         self.overlay.dial(&seen, &mut self.rng, &mut self.out);
+        for peer in self.overlay.take_unanswered(now) {
+            self.ask_to_meet(now, peer);
+        }
     }
 
     /// Nodes came into view, or went.
@@ -344,6 +363,7 @@ impl Core {
     /// The next version of our own record is signed.
     fn handle_published(&mut self, now: Time, record: Arc<Record>) {
         self.out.shape_changed();
+        self.overlay.hear_own_addrs(&record.body().addrs);
         self.gossip.publish(now, record, &mut self.view);
         self.view.derive_soon(now, false);
     }

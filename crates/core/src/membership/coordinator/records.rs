@@ -59,7 +59,7 @@ impl Core {
             Message::Graft(ids) => self.gossip.handle_graft(&peer, &ids, &self.view),
             Message::Prune => self.gossip.handle_prune(&peer),
             Message::Observed(addr) => self.handle_observed(now, peer, conn, addr),
-            Message::Meet(_) => {}
+            Message::Meet(meet) => self.handle_meet(now, peer, meet),
         }
     }
 

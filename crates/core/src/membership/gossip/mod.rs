@@ -31,7 +31,7 @@ use super::out::Out;
 use super::peers::Peers;
 use super::tuning::Tuning;
 use super::view::{Index, View};
-use crate::wire::{BATCH_BYTES, Message, NodeId};
+use crate::wire::{BATCH_BYTES, Meet, Message, NodeId};
 use anti_entropy::{AntiEntropy, Outvoted};
 use backlog::{Backlog, Slot};
 use flood::Flood;
@@ -190,6 +190,11 @@ impl Gossip {
             neighbor.observed = Some(addr);
             self.to_send = true;
         }
+    }
+
+    /// Passes a message of a rendezvous to a neighbour, if there is room for it.
+    pub(super) fn carry_meet(&mut self, peer: &NodeId, meet: Meet) {
+        self.post(peer, Message::Meet(meet));
     }
 
     /// The transport took the last message to this neighbour.

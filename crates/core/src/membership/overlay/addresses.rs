@@ -9,27 +9,12 @@ use std::net::SocketAddr;
 
 use super::Overlay;
 use super::candidates::{MAX_ADDRS_REMEMBERED, MAX_REMEMBERED};
+use super::ways::ways;
 use crate::membership::Time;
 use crate::membership::interface::Remembered;
 use crate::membership::view::{Before, Entry, Index, View};
 use crate::record::{PublishedAddr, Record};
-use crate::wire::{NodeId, Realm, dialable};
-
-/// The addresses in a record that may be dialed from here, as the candidates would keep them.
-fn published(record: &Record, over_loopback: bool) -> Vec<SocketAddr> {
-    let mut addrs: Vec<SocketAddr> = Vec::new();
-    for PublishedAddr { addr, .. } in &record.body().addrs {
-        if dialable(addr, over_loopback) && !addrs.contains(addr) {
-            addrs.push(*addr);
-        }
-    }
-    addrs.truncate(MAX_ADDRS_REMEMBERED);
-    addrs
-}
-
-fn published_in(entry: Entry<'_>) -> Vec<SocketAddr> {
-    published(entry.record, entry.over_loopback)
-}
+use crate::wire::{NodeId, Realm};
 
 impl Overlay {
     /// The remembered nodes, to be kept on disk. If there are too many, those seen last.
@@ -39,7 +24,7 @@ impl Overlay {
             if index != view.me() {
                 all.entry(entry.record.id()).or_insert_with(|| {
                     Remembered::new(
-                        published_in(entry),
+                        self.published_in(entry),
                         self.config.unix_ms(entry.received),
                         false,
                     )
@@ -59,13 +44,55 @@ impl Overlay {
         all
     }
 
-    /// The address at which to dial a node that is up or remembered.
-    pub(in crate::membership) fn address(&self, id: &NodeId, view: &View) -> Option<SocketAddr> {
-        if let Some(node) = self.candidates.nodes().get(id) {
-            return node.addrs.first().copied();
+    /// The addresses in a record that may be dialed from here, as the candidates would keep them.
+    fn published(&self, record: &Record, over_loopback: bool) -> Vec<SocketAddr> {
+        let mut addrs = ways(&record.body().addrs, over_loopback, &self.own_addrs);
+        addrs.truncate(MAX_ADDRS_REMEMBERED);
+        addrs
+    }
+
+    fn published_in(&self, entry: Entry<'_>) -> Vec<SocketAddr> {
+        self.published(entry.record, entry.over_loopback)
+    }
+
+    /// This node publishes those addresses of itself.
+    pub(in crate::membership) fn hear_own_addrs(&mut self, own: &[PublishedAddr]) {
+        if self.own_addrs != own {
+            self.own_addrs = own.to_vec();
         }
-        let entry = view.up_entry(id)?;
-        published_in(entry).first().copied()
+    }
+
+    /// There is a connection with that address. Returns whether nothing was sent there before.
+    pub(in crate::membership) fn meets_stranger(&mut self, now: Time, addr: &SocketAddr) -> bool {
+        self.contacts.note(now, addr)
+    }
+
+    /// The addresses at which to dial a node that is up or remembered: the one that worked last, then those that it publishes in
+    /// their order, then older ones.
+    pub(super) fn addresses(&self, id: &NodeId, view: &View) -> Vec<SocketAddr> {
+        let known = self.candidates.nodes().get(id);
+        let known = known.map_or(&[][..], |node| &node.addrs);
+        let published = view.up_entry(id).map(|entry| self.published_in(entry));
+        let published = published.unwrap_or_default();
+        // What worked before and is published no longer is the past: the node moved.
+        let (first, rest) = known.split_at(known.len().min(1));
+        let is_current = |addr: &&SocketAddr| {
+            published.is_empty()
+                || published.contains(addr)
+                || Realm::of(addr.ip()) == Realm::LinkLocal
+        };
+        let mut all: Vec<SocketAddr> = first.iter().filter(is_current).copied().collect();
+        for addr in published.iter().chain(first).chain(rest) {
+            if !all.contains(addr) {
+                all.push(*addr);
+            }
+        }
+        all
+    }
+
+    /// The best address at which to dial a node that is up or remembered.
+    pub(in crate::membership) fn address(&self, id: &NodeId, view: &View) -> Option<SocketAddr> {
+        self.addresses(id, view).first().copied()
     }
 
     /// Makes the candidates remember a node that is up, before something is noted that its record does not contain.
@@ -74,7 +101,10 @@ impl Overlay {
             return;
         }
         if let Some(entry) = view.up_entry(&id) {
-            let (addrs, at) = (published_in(entry), self.config.unix_ms(entry.received));
+            let (addrs, at) = (
+                self.published_in(entry),
+                self.config.unix_ms(entry.received),
+            );
             self.candidates.learn(id, &addrs, at, false);
         }
     }
@@ -82,7 +112,7 @@ impl Overlay {
     /// Lets the candidates forget a node that is up, if they know no more than its record.
     pub(in crate::membership) fn let_go(&mut self, id: NodeId, view: &View) {
         if let Some(entry) = view.up_entry(&id) {
-            let addrs = published_in(entry);
+            let addrs = self.published_in(entry);
             self.candidates.let_go(&id, &addrs);
         }
     }
@@ -110,9 +140,9 @@ impl Overlay {
             if !known && moved.is_none() {
                 return;
             }
-            let (addrs, at) = (published_in(entry), self.config.unix_ms(now));
+            let (addrs, at) = (self.published_in(entry), self.config.unix_ms(now));
             if let Some(before) = moved.filter(|_| !known) {
-                let old = published(&before.record, before.over_loopback);
+                let old = self.published(&before.record, before.over_loopback);
                 self.candidates.learn(id, &old, at, false);
             }
             self.candidates.learn(id, &addrs, at, false);
@@ -126,26 +156,16 @@ impl Overlay {
         let id = entry.record.id();
         let known = self.candidates.nodes().contains_key(&id);
         if entry.up && known {
-            let (addrs, at) = (published_in(entry), self.config.unix_ms(now));
+            let (addrs, at) = (self.published_in(entry), self.config.unix_ms(now));
             self.candidates.learn(id, &addrs, at, false);
             self.candidates.let_go(&id, &addrs);
         } else if !entry.up && !known && !entry.record.body().leaving {
-            let (addrs, at) = (published_in(entry), self.config.unix_ms(entry.received));
+            let (addrs, at) = (
+                self.published_in(entry),
+                self.config.unix_ms(entry.received),
+            );
             self.candidates.learn(id, &addrs, at, false);
         }
-    }
-
-    /// An address turned out to be our own, so no other node has it. Returns whether it was a target.
-    pub(in crate::membership) fn unlearn_own(&mut self, addr: SocketAddr, view: &View) -> bool {
-        let claimed: Vec<NodeId> = view
-            .records_up()
-            .filter(|record| record.publishes(addr))
-            .map(|record| record.id())
-            .collect();
-        for id in claimed {
-            self.keep(id, view);
-        }
-        self.candidates.is_own(addr)
     }
 
     /// A dial to this address reached that node: it comes first from now on.
