@@ -162,7 +162,9 @@ impl Core {
     /// Packets to a peer can't leave any more. An accepted connection is bound to the address at which it was accepted: when that
     /// address is gone, only a new connection helps. A dialed one follows the node by itself.
     pub(super) fn handle_no_route(&mut self, now: Time, conn: ConnId) {
-        if let Some(peer) = self.links.peer(conn) {
+        let peer = self.links.peer(conn);
+        let link = peer.and_then(|peer| self.links.get(&peer));
+        if let Some(peer) = link.filter(|link| !link.is_dialed()).map(Link::peer) {
             self.redial(now, peer);
         }
     }

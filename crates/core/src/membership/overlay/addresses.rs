@@ -57,8 +57,11 @@ impl Overlay {
 
     /// This node publishes those addresses of itself.
     pub(in crate::membership) fn hear_own_addrs(&mut self, own: &[PublishedAddr]) {
-        if self.own_addrs != own {
+        let plain = |one: &PublishedAddr| (one.kind, one.addr);
+        if !self.own_addrs.iter().map(plain).eq(own.iter().map(plain)) {
             self.own_addrs = own.to_vec();
+            // Dials that failed from the old addresses say nothing about the new ones.
+            self.dials.forgive_all();
         }
     }
 
@@ -141,6 +144,9 @@ impl Overlay {
                 return;
             }
             let (addrs, at) = (self.published_in(entry), self.config.unix_ms(now));
+            if moved.is_some() {
+                self.dials.forgive(&id);
+            }
             if let Some(before) = moved.filter(|_| !known) {
                 let old = self.published(&before.record, before.over_loopback);
                 self.candidates.learn(id, &old, at, false);

@@ -140,6 +140,11 @@ impl Dials {
         self.retries.remove(id);
     }
 
+    /// The same for all nodes: this one is elsewhere now.
+    pub(super) fn forgive_all(&mut self) {
+        self.retries.clear();
+    }
+
     pub(super) fn enqueue(&mut self, candidate: Candidate, hops: u32) {
         if self.queue.len() < MAX_QUEUE {
             self.queue.push_back((candidate, hops));
@@ -387,7 +392,10 @@ impl Overlay {
         out: &mut Out,
     ) {
         let Some(Dialing {
-            candidate, hops, ..
+            candidate,
+            others,
+            hops,
+            ..
         }) = self.dials.under_way.remove(&dial)
         else {
             return;
@@ -396,7 +404,7 @@ impl Overlay {
         self.plan_soon(now, view.up_count());
         match why {
             DialError::Myself => {
-                self.rests.led_astray(now, candidate.addr);
+                self.led_astray(now, &candidate, &others);
                 if self.candidates.is_own(candidate.addr) {
                     out.tell(Event::OwnTarget(candidate.addr));
                 }
@@ -414,7 +422,7 @@ impl Overlay {
                 remote: Some(candidate.addr),
                 silenced: false,
             }),
-            DialError::OtherKey => self.rests.led_astray(now, candidate.addr),
+            DialError::OtherKey => self.led_astray(now, &candidate, &others),
             DialError::Refused(..)
             | DialError::Timeout
             | DialError::Unreachable
@@ -423,6 +431,13 @@ impl Overlay {
         }
         self.note_failure(now, candidate, *why == DialError::OtherKey, view);
         out.tell(Event::DialFailed(candidate, why.clone()));
+    }
+
+    /// A dial led to the wrong node. Where it had several addresses, it was told of each.
+    fn led_astray(&mut self, now: Time, candidate: &Candidate, others: &[SocketAddr]) {
+        if others.is_empty() {
+            self.rests.led_astray(now, candidate.addr);
+        }
     }
 
     fn note_failure(&mut self, now: Time, candidate: Candidate, other_key: bool, view: &View) {
