@@ -311,11 +311,14 @@ impl Ledger {
             Input::Closed(_, why) => self.turn.news.push(Told::Closed(why.clone())),
             Input::Timeout
             | Input::DialFailed(..)
+            | Input::AddrFailed(..)
             | Input::Message(..)
             | Input::Flushed(_)
             | Input::Probe(..)
             | Input::Answer(..)
             | Input::Unreachable(_)
+            | Input::NoRoute(_)
+            | Input::Moved(..)
             | Input::OwnAddrs { .. }
             | Input::Targets(_)
             | Input::Found(..)
@@ -337,6 +340,7 @@ impl Ledger {
                 traffic.messages += 1;
                 traffic.record_bytes += size::records(message) as u64;
             }
+            Action::Open { .. } => {}
             Action::Probe(..) => traffic.probes += 1,
             Action::Close(..) => {}
         }

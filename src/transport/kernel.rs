@@ -264,6 +264,9 @@ impl AsyncUdpSocket for KernelSocket {
             if let Some(why) = obstacle(&error) {
                 self.bound.tap.not_sent(transmit.destination, why);
             }
+            if is_no_route(&error) {
+                self.bound.tap.failed(transmit.destination);
+            }
             self.warn(&error, transmit);
         }
         Ok(())
@@ -372,6 +375,18 @@ fn address(from: &SockaddrStorage) -> Option<SocketAddr> {
         from.as_sockaddr_in()
             .map(|addr| std::net::SocketAddrV4::from(*addr).into())
     })
+}
+
+/// Whether the machine can't send to that address: it has no route, or lost the address to send from. A network stack says the
+/// latter in several ways.
+fn is_no_route(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::AddrNotAvailable
+            | io::ErrorKind::InvalidInput
+    )
 }
 
 /// What an ICMP error says (RFC 4443, section 3.1; RFC 792 and RFC 1812, section 5.2.7): `None` for nothing of interest, `Some(None)`

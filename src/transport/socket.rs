@@ -15,6 +15,7 @@ use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
 use super::ecn::Marks;
+use super::opener::is_opener;
 use super::tap::Tap;
 use crate::clock::Clock;
 
@@ -53,7 +54,14 @@ impl ObservedSocket {
         self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn look_at(&self, bytes: &[u8], meta: &RecvMeta, now: Instant) {
+    /// Looks at what was received in one buffer. Packets that open a NAT end here.
+    fn look_at(&self, bytes: &[u8], meta: &mut RecvMeta, now: Instant) {
+        let mut packets = bytes[..meta.len].chunks(meta.stride.max(1));
+        if meta.len > 0 && packets.all(is_opener) {
+            // quinn takes no packet out of an empty buffer.
+            meta.len = 0;
+            return;
+        }
         self.marks()
             .arrived(meta.addr, &bytes[..meta.len], meta.ecn.is_some(), now);
         for packet in bytes[..meta.len].chunks(meta.stride.max(1)) {
@@ -108,7 +116,7 @@ impl AsyncUdpSocket for ObservedSocket {
         let received = self.inner.poll_recv(cx, bufs, meta);
         if let Poll::Ready(Ok(count)) = &received {
             let now = self.clock.now();
-            for (buf, meta) in bufs.iter().zip(meta.iter()).take(*count) {
+            for (buf, meta) in bufs.iter().zip(meta.iter_mut()).take(*count) {
                 self.look_at(buf, meta, now);
             }
         }

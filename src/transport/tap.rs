@@ -47,6 +47,8 @@ pub struct Tap {
 struct Observed {
     seen: Mutex<Seen>,
     unreachable: watch::Sender<u32>,
+    /// Counts packets that could not be sent.
+    failed: watch::Sender<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -103,6 +105,7 @@ impl Tap {
         let observed = Arc::new(Observed {
             seen: Mutex::default(),
             unreachable: watch::Sender::new(0),
+            failed: watch::Sender::new(0),
         });
         let peer = canonical(peer);
         self.connections()
@@ -193,6 +196,15 @@ impl Tap {
         }
     }
 
+    /// Records that a packet to `peer` can't leave: there is no route, or no address to send from.
+    pub(super) fn failed(&self, peer: SocketAddr) {
+        if let Some(connections) = self.connections().get(&canonical(peer)) {
+            for connection in connections {
+                connection.failed.send_modify(|count| *count += 1);
+            }
+        }
+    }
+
     fn connections(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Vec<Arc<Observed>>>> {
         self.connections
             .lock()
@@ -271,6 +283,14 @@ impl Watch {
     pub(super) async fn unreachable(&self, heard: &mut u32) {
         let mut receiver = self.observed.unreachable.subscribe();
         // `wait_for` can't fail: the sender lives as long as `self`.
+        if let Ok(count) = receiver.wait_for(|count| *count != *heard).await {
+            *heard = *count;
+        }
+    }
+
+    /// Waits for the next packet that could not be sent. `heard` is the number of earlier ones, and is updated.
+    pub(super) async fn failed(&self, heard: &mut u32) {
+        let mut receiver = self.observed.failed.subscribe();
         if let Ok(count) = receiver.wait_for(|count| *count != *heard).await {
             *heard = *count;
         }

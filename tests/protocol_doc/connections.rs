@@ -150,7 +150,7 @@ impl Scene {
                     let closed = Done::Closed(conn, code, alternatives.len());
                     self.done.push((self.now, closed));
                 }
-                Action::Probe(..) | Action::Dial { .. } => {}
+                Action::Probe(..) | Action::Dial { .. } | Action::Open { .. } => {}
             }
         }
         while self.core.poll_event().is_some() {}

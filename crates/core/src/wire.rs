@@ -387,6 +387,48 @@ pub fn dialable(addr: &SocketAddr, over_loopback: bool) -> bool {
         && (!ip.is_loopback() || over_loopback)
 }
 
+/// How far an address reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Realm {
+    /// The machine itself.
+    Loopback,
+    /// One link.
+    LinkLocal,
+    /// Networks that share no addresses with others: RFC 1918, RFC 4193, and RFC 6598 between a provider and its customers.
+    Private,
+    /// Everywhere.
+    Global,
+}
+
+impl Realm {
+    /// The realm of an address.
+    #[must_use]
+    pub fn of(ip: IpAddr) -> Self {
+        let (link_local, private) = match canonical(ip) {
+            IpAddr::V4(v4) => {
+                let shared = v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64;
+                (v4.is_link_local(), v4.is_private() || shared)
+            }
+            IpAddr::V6(v6) => (v6.is_unicast_link_local(), v6.is_unique_local()),
+        };
+        if canonical(ip).is_loopback() {
+            Self::Loopback
+        } else if link_local {
+            Self::LinkLocal
+        } else if private {
+            Self::Private
+        } else {
+            Self::Global
+        }
+    }
+}
+
+/// The address without what only the own machine understands: an IPv4-mapped address as IPv4, without scope and flow label.
+#[must_use]
+pub fn plain(addr: &SocketAddr) -> SocketAddr {
+    SocketAddr::new(canonical(addr.ip()), addr.port())
+}
+
 /// The IPv4 address in an IPv4-mapped IPv6 address; any other address as it is.
 #[must_use]
 pub fn canonical(ip: IpAddr) -> IpAddr {

@@ -154,6 +154,8 @@ pub enum DialError {
     Unreachable,
     /// No answer, and the system says what keeps the packets from there.
     Blocked(Obstacle),
+    /// This machine has no route to that address, or no address to send from.
+    NoRoute,
     /// Somebody else's key answered there.
     OtherKey,
     /// This very node answered.
@@ -190,6 +192,8 @@ pub enum Input {
     Connected(Box<Connected>),
     /// A dial failed.
     DialFailed(DialId, DialError),
+    /// One address of a dial failed, and the dial goes on with others.
+    AddrFailed(DialId, SocketAddr, DialError),
     /// A connection ended.
     Closed(ConnId, Closed),
     /// A message on the control stream.
@@ -202,6 +206,10 @@ pub enum Input {
     Answer(ConnId, Answer, Option<u32>),
     /// The system at the peer's address says that nobody listens there.
     Unreachable(ConnId),
+    /// Packets of that connection can't leave this machine: there is no route, or the address to send from is gone.
+    NoRoute(ConnId),
+    /// The peer's packets come from that address now.
+    Moved(ConnId, SocketAddr),
     /// The addresses to publish are these from now on; those at which peers see the node are known to the core.
     OwnAddrs {
         /// Where others are to dial, by the settings.
@@ -228,12 +236,21 @@ pub enum Action {
         dial: DialId,
         /// Where.
         addr: SocketAddr,
+        /// Other addresses of the same node, to be tried as well, one after the other and a little later each.
+        others: Vec<SocketAddr>,
         /// Who must answer.
         expect: Option<NodeId>,
         /// To say in the Hello: this replaces a connection we take for dead.
         replaces: bool,
         /// The other side may be starting up this very moment: repeat lost packets quickly.
         eager: bool,
+    },
+    /// Send small packets from the socket, so that the NAT of this machine expects those of a peer.
+    Open {
+        /// Where to: at most three addresses.
+        addrs: Vec<SocketAddr>,
+        /// Goes into the packets.
+        nonce: u64,
     },
     /// Send a message on the control stream.
     Send(ConnId, Message),

@@ -19,6 +19,7 @@
 //! - `overlay`: whom to link with, where nodes might be, dials under way. It reads view and links, and returns a plan.
 //! - `own_record`: what this node says of itself, and when. It reads the links.
 //! - `figures`: what is measured on the links of all nodes, how old it is, and when to tell our own. It reads view and links.
+//! - `meet`: rendezvous of nodes that no dial connects. It reads view and links.
 //!
 //! Beside them are `pace` (every wait that depends on the network's size), `peers` (a small table), `tuning` (all tuned constants), `out` (what comes
 //! out) and `interface` (the types of what goes in and comes out).
@@ -29,6 +30,7 @@ mod figures;
 mod gossip;
 mod interface;
 mod links;
+mod meet;
 mod out;
 mod overlay;
 mod own_record;

@@ -9,7 +9,8 @@
 //!   a network of more than 32), and links given up because neither end needs them. Links that replace lost ones wait two seconds at most.
 //! - Measurements are told in messages of their own (`figures`). A record tells those of the moment when it is signed.
 
-use std::collections::BTreeMap;
+mod addrs;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +19,8 @@ use super::Time;
 use super::interface::{Config, Event};
 use super::links::{Link, Links};
 use super::tuning::Tuning;
-use crate::record::{AddrKind, Body, MAX_ADDRS, MAX_LINKS, PublishedAddr, Record, Signer};
-use crate::wire::dialable;
+use crate::record::{Body, MAX_LINKS, PublishedAddr, Record, Signer};
+use addrs::OwnAddrs;
 
 /// The waits must fit each other.
 const _: () = {
@@ -53,7 +54,7 @@ pub(super) struct OwnRecord {
     record: Arc<Record>,
     epoch: u64,
     seq: u32,
-    addrs: Vec<PublishedAddr>,
+    addrs: OwnAddrs,
     due: Option<Time>,
     /// When the pending changes of the shape alone began to wait, and until when they wait.
     shape: Option<(Time, Time)>,
@@ -81,7 +82,7 @@ pub(super) struct Around {
 
 impl OwnRecord {
     pub(super) fn new(config: Arc<Config>, signer: Arc<dyn Signer>) -> Self {
-        let addrs = publish_own(&[], &config.addrs);
+        let addrs = OwnAddrs::new(&config.addrs);
         let body = Body {
             id: signer.node_id(),
             label: config.label.clone(),
@@ -89,7 +90,7 @@ impl OwnRecord {
             epoch: config.epoch,
             seq: 1,
             uptime_s: 0,
-            addrs: addrs.clone(),
+            addrs: addrs.published().to_vec(),
             links: Vec::new(),
             leaving: false,
         };
@@ -217,41 +218,35 @@ impl OwnRecord {
         }
     }
 
-    /// The settings or the interfaces have other addresses.
-    pub(super) fn set_addrs(&mut self, now: Time, advertised: &[SocketAddr], local: &[SocketAddr]) {
-        let addrs = publish_own(advertised, local);
-        if addrs != self.addrs {
-            self.addrs = addrs;
+    /// The settings or the interfaces have other addresses. Returns whether one of an interface is gone.
+    pub(super) fn set_addrs(
+        &mut self,
+        now: Time,
+        advertised: &[SocketAddr],
+        local: &[SocketAddr],
+    ) -> bool {
+        let lost = self.addrs.lacks_one(local);
+        if self.addrs.set(advertised, local) {
+            self.due_by(now + self.tuning.own_record.change_hold);
+        }
+        lost
+    }
+
+    /// Links came or went, or a peer sees us at another address.
+    pub(super) fn learn_addrs(&mut self, now: Time, links: &Links) {
+        if self.addrs.observe(links) {
             self.due_by(now + self.tuning.own_record.change_hold);
         }
     }
 
-    /// Learns our addresses as peers see them, if we listen on all of ours. Two neighbours must report the same address, so that
-    /// one Byzantine node can't move us. With one or two neighbours, one report is enough.
-    pub(super) fn learn_addrs(&mut self, now: Time, links: &Links) {
-        let observed = |one: &PublishedAddr| one.kind == AddrKind::Observed;
-        if !self.addrs.iter().all(observed) {
-            return;
-        }
-        let mut votes: BTreeMap<SocketAddr, usize> = BTreeMap::new();
-        let observed = links.iter().map(Link::observed);
-        for addr in observed.filter(|addr| dialable(addr, true)) {
-            *votes.entry(addr).or_default() += 1;
-        }
-        let needed = if links.len() > 2 { 2 } else { 1 };
-        let enough = votes.into_iter().filter(|(_, count)| *count >= needed);
-        let mut addrs: Vec<(usize, SocketAddr)> =
-            enough.map(|(addr, count)| (count, addr)).collect();
-        addrs.sort_unstable_by(|a, b| b.cmp(a));
-        let addrs: Vec<PublishedAddr> = addrs
-            .into_iter()
-            .take(MAX_ADDRS)
-            .map(|(_, addr)| PublishedAddr::new(AddrKind::Observed, addr))
-            .collect();
-        if !addrs.is_empty() && addrs != self.addrs {
-            self.addrs = addrs;
-            self.due_by(now + self.tuning.own_record.change_hold);
-        }
+    /// A node to which nothing had been sent came in by this address.
+    pub(super) fn prove_addr(&mut self, addr: SocketAddr) {
+        self.addrs.prove(addr);
+    }
+
+    /// The addresses to publish, which the record may not contain yet.
+    pub(super) fn addrs(&self) -> &[PublishedAddr] {
+        self.addrs.published()
     }
 
     /// The next record is the last one.
@@ -312,7 +307,7 @@ impl OwnRecord {
             epoch: self.epoch,
             seq: self.seq,
             uptime_s: uptime_s(now),
-            addrs: self.addrs.clone(),
+            addrs: self.addrs.published().to_vec(),
             links: states,
             leaving: self.leaving,
         };
@@ -399,15 +394,6 @@ impl OwnRecord {
 /// The age of this run in whole seconds.
 fn uptime_s(now: Time) -> u32 {
     u32::try_from(now.as_secs()).unwrap_or(u32::MAX)
-}
-
-/// The addresses to publish: the configured ones, then those of the interfaces.
-fn publish_own(advertised: &[SocketAddr], local: &[SocketAddr]) -> Vec<PublishedAddr> {
-    let advertised = advertised
-        .iter()
-        .map(|addr| PublishedAddr::new(AddrKind::Advertised, *addr));
-    let local = local.iter().map(|addr| PublishedAddr::local(*addr));
-    advertised.chain(local).take(MAX_ADDRS).collect()
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 //! # Data flow
 //!
 //! ```text
-//! places/*.toml ─ parse (raw_step, raw_must) ─ scenario      as written, checked before anything starts
-//!                                                 │
+//! places/*.toml ─ parse (names, raw_step, raw_must) ─ scenario      as written, checked before anything starts
+//!                          ┌──────────────────────────────┘
 //!                        plan        every copy of every place with its addresses; follows the steps; no I/O
 //!                          │
 //!   net (space, nat) ─ selftest      namespaces, veth pairs, bridges, nftables; probes that each NAT is of its kind
@@ -21,6 +21,7 @@
 
 mod driver;
 mod judge;
+mod names;
 mod nat;
 mod net;
 mod parse;

@@ -5,7 +5,7 @@ use std::ops::Range as Span;
 use area_net::sim::parse::words::Wrong;
 use serde::Deserialize;
 
-use crate::places::parse::{Known, Names, seconds};
+use crate::places::names::{Known, Names, seconds};
 use crate::places::scenario::{Promise, What, Who};
 
 /// A promise as written.

@@ -15,6 +15,7 @@ macro_rules! seen {
 
 mod connections;
 mod links;
+mod meetings;
 mod picture;
 mod records;
 
@@ -30,6 +31,7 @@ use super::figures::Figures;
 use super::gossip::Gossip;
 use super::interface::{Action, Config, Event, Input, Remembered, Tables};
 use super::links::{Link, Links};
+use super::meet::Rendezvous;
 use super::out::Out;
 use super::overlay::{Overlay, Seen};
 use super::own_record::{Around, OwnRecord};
@@ -48,6 +50,7 @@ pub struct Core {
     overlay: Overlay,
     own: OwnRecord,
     figures: Figures,
+    meet: Rendezvous,
     out: Out,
     /// What `poll_timeout` said last: being called much later means that we were away.
     promised: Option<Time>,
@@ -71,9 +74,14 @@ impl Core {
             view: View::with_ids(own.record().clone(), ids, tuning.clone()),
             links: Links::new(me, config.probe_interval, tuning.clone()),
             gossip: Gossip::new(me, config.network.clone(), tuning),
-            overlay: Overlay::new(me, config.clone()),
+            overlay: {
+                let mut overlay = Overlay::new(me, config.clone());
+                overlay.hear_own_addrs(own.addrs());
+                overlay
+            },
             own,
             figures,
+            meet: Rendezvous::new(me),
             out: Out::new(),
             promised: None,
             config,
@@ -99,6 +107,9 @@ impl Core {
                 self.overlay
                     .handle_dial_failed(&seen, dial, &why, &mut self.out);
             }
+            Input::AddrFailed(dial, addr, why) => {
+                self.overlay.handle_addr_failed(now, dial, addr, &why);
+            }
             Input::Closed(conn, why) => {
                 // A leave message comes just before the end, and counts.
                 self.open_inbox(now);
@@ -113,8 +124,12 @@ impl Core {
             Input::Probe(conn, probe) => self.handle_probe(now, conn, &probe),
             Input::Answer(conn, answer, rtt_us) => self.handle_answer(now, conn, &answer, rtt_us),
             Input::Unreachable(conn) => self.handle_unreachable(now, conn),
+            Input::NoRoute(conn) => self.handle_no_route(now, conn),
+            Input::Moved(conn, remote) => self.handle_moved(now, conn, remote),
             Input::OwnAddrs { advertised, local } => {
-                self.own.set_addrs(now, &advertised, &local);
+                if self.own.set_addrs(now, &advertised, &local) {
+                    self.redial_stranded(now, &local);
+                }
             }
             Input::Targets(addrs) => {
                 let seen = seen!(self, now);
@@ -150,6 +165,7 @@ impl Core {
             overlay,
             self.own.deadline(),
             self.figures.deadline(),
+            self.meet.deadline(),
             self.links.collision_deadline(),
         ];
         let next = others
@@ -323,8 +339,12 @@ impl Core {
         if let Some((peer, conn)) = given_up.map(|link| (link.peer(), link.conn())) {
             self.close(now, peer, conn, CloseCode::Superfluous);
         }
+        self.hold_meetings(now);
         let seen = seen!(self, now);
         self.overlay.dial(&seen, &mut self.rng, &mut self.out);
+        for peer in self.overlay.take_unanswered(now) {
+            self.ask_to_meet(now, peer);
+        }
     }
 
     /// Nodes came into view, or went.
@@ -394,6 +414,7 @@ impl Core {
         let up = self.view.up_count();
         let around = (up, self.overlay.shaped(up));
         self.figures.published(now, &record, around, &mut self.rng);
+        self.overlay.hear_own_addrs(&record.body().addrs);
         self.gossip.publish(now, record, &mut self.view);
         self.view.derive_soon(now, false);
     }

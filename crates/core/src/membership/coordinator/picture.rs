@@ -10,7 +10,7 @@ use crate::membership::figures::Figure;
 use crate::membership::view::{Entry, Index};
 use crate::record::{Direction, LinkState};
 use crate::snapshot::{LinkView, NodeState, NodeView, Snapshot};
-use crate::wire::dialable;
+use crate::wire::{Realm, dialable};
 
 impl Core {
     /// Builds the picture; its cost grows with the number of links, so it is made only when somebody asks.
@@ -72,8 +72,11 @@ impl Core {
             && let Some(worked) = self
                 .overlay
                 .best_address(&body.id)
-                // One that it publishes no longer is the past.
-                .filter(|worked| addrs.is_empty() || addrs.contains(worked))
+                // One that it publishes no longer is the past. A link-local one is never published.
+                .filter(|worked| {
+                    let is_link_local = Realm::of(worked.ip()) == Realm::LinkLocal;
+                    addrs.is_empty() || is_link_local || addrs.contains(worked)
+                })
         {
             addrs.retain(|addr| *addr != worked);
             addrs.insert(0, worked);

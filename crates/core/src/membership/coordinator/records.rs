@@ -61,8 +61,8 @@ impl Core {
             Message::Graft(ids) => self.gossip.handle_graft(&peer, &ids, &self.view),
             Message::Prune => self.gossip.handle_prune(&peer),
             Message::Figures(entries) => self.handle_figures(now, peer, entries),
-            // Nobody sends these yet.
-            Message::Observed(_) | Message::Meet(_) => {}
+            Message::Observed(addr) => self.handle_observed(now, peer, conn, addr),
+            Message::Meet(meet) => self.handle_meet(now, peer, meet),
         }
     }
 

@@ -20,6 +20,7 @@ mod tree;
 mod waiting;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ use super::out::Out;
 use super::peers::Peers;
 use super::tuning::Tuning;
 use super::view::{Index, View};
-use crate::wire::{BATCH_BYTES, Message, NodeId};
+use crate::wire::{BATCH_BYTES, Meet, Message, NodeId};
 use anti_entropy::{AntiEntropy, Outvoted};
 use backlog::{Backlog, Slot};
 use flood::Flood;
@@ -53,6 +54,8 @@ struct Neighbor {
     outbox: VecDeque<Message>,
     /// The neighbour is to be told that this end could do without the link, or not any more.
     superfluous: Option<bool>,
+    /// The neighbour's address, which it has not been told yet.
+    observed: Option<SocketAddr>,
     /// It was told once that this end could do without the link. It may act on that even if it was taken back since.
     offered: bool,
     push: PushMode,
@@ -142,6 +145,7 @@ impl Gossip {
             in_flight: greeted.then_some(now),
             outbox: VecDeque::new(),
             superfluous: None,
+            observed: None,
             offered: false,
             push: self.new_push_mode(links, was_up),
             figures: BTreeSet::new(),
@@ -185,6 +189,19 @@ impl Gossip {
         if let Some(neighbor) = self.neighbors.get_mut(peer) {
             neighbor.superfluous = Some(superfluous);
         }
+    }
+
+    /// Tells a neighbour that its packets come from another address now.
+    pub(super) fn tell_observed(&mut self, peer: &NodeId, addr: SocketAddr) {
+        if let Some(neighbor) = self.neighbors.get_mut(peer) {
+            neighbor.observed = Some(addr);
+            self.to_send = true;
+        }
+    }
+
+    /// Passes a message of a rendezvous to a neighbour, if there is room for it.
+    pub(super) fn carry_meet(&mut self, peer: &NodeId, meet: Meet) {
+        self.post(peer, Message::Meet(meet));
     }
 
     /// The transport took the last message to this neighbour.
@@ -309,6 +326,9 @@ impl Neighbor {
         if let Some(superfluous) = self.superfluous.take() {
             self.offered |= superfluous;
             return Some(Message::Superfluous(superfluous));
+        }
+        if let Some(addr) = self.observed.take() {
+            return Some(Message::Observed(addr));
         }
         let posted = self.outbox.pop_front();
         posted

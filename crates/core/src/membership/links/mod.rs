@@ -12,6 +12,7 @@ mod loss;
 mod probing;
 pub(crate) mod rtt;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
@@ -330,6 +331,18 @@ impl Links {
         }
         let link = self.edit(peer);
         link.is_some_and(|mut link| !std::mem::replace(&mut link.confirmed, true))
+    }
+
+    /// A peer sees this node at that address. Returns whether that is new.
+    pub(super) fn hear_observed(&mut self, peer: &NodeId, addr: SocketAddr) -> bool {
+        let link = self.edit(peer);
+        link.is_some_and(|mut link| std::mem::replace(&mut link.observed, addr) != addr)
+    }
+
+    /// A peer's packets come from that address now. Returns whether that is new.
+    pub(super) fn moved(&mut self, peer: &NodeId, remote: SocketAddr) -> bool {
+        let link = self.edit(peer);
+        link.is_some_and(|mut link| std::mem::replace(&mut link.remote, remote) != remote)
     }
 
     /// Removes a link whose connection is gone.

@@ -26,7 +26,7 @@ use crate::wire::NodeId;
 /// The most nodes remembered. It bounds memory: each takes a few hundred bytes.
 pub const MAX_REMEMBERED: usize = 32_768;
 /// The most addresses remembered for a node.
-pub(super) const MAX_ADDRS_REMEMBERED: usize = 4;
+pub(super) const MAX_ADDRS_REMEMBERED: usize = 6;
 
 #[derive(Debug)]
 struct Target {
@@ -177,6 +177,15 @@ impl Candidates {
         candidates
     }
 
+    /// The targets that were never tried, in the order of the settings.
+    pub(super) fn untried(&self) -> impl Iterator<Item = Candidate> {
+        let untried = self.targets.iter().filter(|target| target.tries == 0);
+        untried.map(|target| Candidate {
+            id: target.id,
+            addr: target.addr,
+        })
+    }
+
     /// Notes the addresses of a node that is, or was, up.
     pub(super) fn learn(&mut self, id: NodeId, addrs: &[SocketAddr], now_ms: i64, left: bool) {
         if !self.nodes.contains_key(&id) && self.nodes.len() >= MAX_REMEMBERED {
@@ -233,13 +242,11 @@ impl Candidates {
         }
     }
 
-    /// A dial failed. `other_key`: another node answered there, so the address is removed from the id it was dialed for.
+    /// A dial failed. `other_key`: another node answered there.
     pub(super) fn failed(&mut self, candidate: Candidate, now: Time, other_key: bool) {
         if let Some(node) = candidate.id.and_then(|id| self.nodes.get_mut(&id)) {
             node.failures = node.failures.saturating_add(1);
-            if other_key {
-                node.addrs.retain(|addr| *addr != candidate.addr);
-            } else if node.addrs.first() == Some(&candidate.addr) {
+            if node.addrs.first() == Some(&candidate.addr) {
                 // The next attempt goes to another address, if there is one.
                 node.addrs.rotate_left(1);
             }
@@ -257,19 +264,12 @@ impl Candidates {
         }
     }
 
-    /// The address turned out to be our own, so it is no target. Returns whether it was one.
+    /// The address turned out to be our own, for the time being. Returns whether it is a target of which that was not known.
     pub(super) fn is_own(&mut self, addr: SocketAddr) -> bool {
         let mut was = false;
-        for target in self
-            .targets
-            .iter_mut()
-            .filter(|target| target.addr == addr && !target.own)
-        {
-            target.own = true;
-            was = true;
-        }
-        for node in self.nodes.values_mut() {
-            node.addrs.retain(|other| *other != addr);
+        for target in self.targets.iter_mut().filter(|target| target.addr == addr) {
+            target.tries = target.tries.saturating_add(1);
+            was |= !std::mem::replace(&mut target.own, true);
         }
         was
     }
@@ -382,8 +382,13 @@ impl Candidates {
     ) -> Vec<Weighed> {
         let tuning = &self.tuning.overlay;
         let targets = self.targets.iter();
-        let absent = targets.filter(|target| !target.own && missing(target.id, target.addr));
-        let weighed = absent.map(|target| {
+        let absent = targets.filter(|target| missing(target.id, target.addr));
+        let mut absent: Vec<&Target> = absent.collect();
+        // Those that were never tried come before those that failed.
+        if absent.iter().any(|target| target.tries == 0) {
+            absent.retain(|target| target.tries == 0);
+        }
+        let weighed = absent.into_iter().map(|target| {
             let failing = target.failing_since;
             let given_up =
                 failing.is_some_and(|since| now.saturating_sub(since) >= tuning.target_given_up);

@@ -1,1 +1,0 @@
-//! Tests of the places without a kernel.
