@@ -12,6 +12,7 @@ use area_net::events::EventName;
 use processes::{Desk, Process, until};
 use rustix::process::Signal;
 
+#[cfg(test)]
 #[expect(dead_code, reason = "these tests need no free ports on loopback")]
 mod processes;
 

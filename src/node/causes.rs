@@ -17,7 +17,6 @@ pub(super) fn explain(listen: SocketAddr, addr: SocketAddr, why: &DialError) -> 
     let by = |by: &Option<IpAddr>| by.map_or(String::new(), |by| format!(" (ICMP from {by})"));
     let (cause, action) = match why {
         DialError::Timeout => ("no answer".to_owned(), String::new()),
-        DialError::NoRoute => ("no route to this address".to_owned(), String::new()),
         DialError::Unreachable => ("nothing listens on this port".to_owned(), String::new()),
         DialError::OtherKey => ("another node answered".to_owned(), String::new()),
         DialError::Myself => ("this node itself answered".to_owned(), String::new()),

@@ -93,7 +93,7 @@ impl Dialer {
                 next = clock.now() + STAGGER;
             }
             if running.is_empty() {
-                return Err(cause.unwrap_or(DialError::NoRoute));
+                return Err(cause.unwrap_or(DialError::Blocked(Obstacle::NoRoute)));
             }
             let ended = tokio::select! {
                 biased;
@@ -138,7 +138,7 @@ impl Dialer {
             biased;
             shaken = self.shake_in_time(connecting, &watch) => shaken,
             () = nobody_there(&watch, request.eager) => Err(DialError::Unreachable),
-            () = no_route(&watch) => Err(DialError::NoRoute),
+            () = no_route(&watch) => Err(unanswered(&watch)),
         };
         match shaken {
             Ok(connection) => Ok(Won {
@@ -197,7 +197,7 @@ impl Dialer {
             error,
             DialError::Timeout
                 | DialError::Unreachable
-                | DialError::NoRoute
+                | DialError::Blocked(_)
                 | DialError::Refused(Some(CloseCode::IdentityInUse), _)
         ) {
             return error;
@@ -232,11 +232,11 @@ fn more_telling(before: Option<DialError>, after: DialError) -> DialError {
         DialError::Refused(..) => 0,
         DialError::Failed(_) => 1,
         DialError::Unreachable => 2,
+        DialError::Blocked(Obstacle::NoRoute | Obstacle::Source | Obstacle::Family) => 7,
         DialError::Blocked(_) => 3,
         DialError::Timeout => 4,
         DialError::OtherKey => 5,
         DialError::Myself => 6,
-        DialError::NoRoute => 7,
     };
     match before {
         Some(before) if rank(&before) <= rank(&after) => before,

@@ -152,10 +152,8 @@ pub enum DialError {
     Timeout,
     /// The system there says that nobody listens at that port.
     Unreachable,
-    /// No answer, and the system says what keeps the packets from there.
+    /// No packet got there, and the system says why.
     Blocked(Obstacle),
-    /// This machine has no route to that address, or no address to send from.
-    NoRoute,
     /// Somebody else's key answered there.
     OtherKey,
     /// This very node answered.

@@ -482,7 +482,6 @@ impl Overlay {
             | DialError::Timeout
             | DialError::Unreachable
             | DialError::Blocked(_)
-            | DialError::NoRoute
             | DialError::Failed(_) => {}
         }
         self.note_failure(now, candidate, *why == DialError::OtherKey, view);
