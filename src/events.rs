@@ -80,6 +80,8 @@ event_names! {
     /// this node has lost its last link. Fields: `action`.
     CutOff = "cut off",
 
+    /// a beacon of a node that can't be reached yet came from a link of this machine. Fields: `id`, `addr`, `action`, `suppressed`.
+    NodeFound = "node found",
     /// a node came into view. Fields: `node`, `id`, `nodes`.
     NodeUp = "node up",
     /// no path of live links leads to a node any more. Fields: `node`, `id`, `nodes`.

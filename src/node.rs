@@ -6,6 +6,7 @@
 
 mod edge;
 mod error;
+mod finder;
 mod listen;
 mod resolver;
 mod saver;
@@ -14,6 +15,7 @@ mod story;
 
 pub use edge::{Edge, News};
 pub use error::NodeError;
+pub use finder::Finder;
 pub use start::run;
 
 use std::collections::BTreeMap;
@@ -29,6 +31,7 @@ use quinn::{AsyncTimer, AsyncUdpSocket, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
+use crate::discovery::sockets::Report;
 use crate::identity::{Allow, Identity};
 use crate::impair::{ImpairedSocket, Rules};
 use crate::membership::{Action, Core, Event, Input, Time, Tuning};
@@ -73,6 +76,8 @@ pub struct Assembly {
     pub published: Vec<SocketAddr>,
     /// What the node hears of the machine around it. `None`: nothing of it changes.
     pub edge: Option<Edge>,
+    /// Finds nodes on the links of this machine. `None`: discovery is off.
+    pub finder: Option<Finder>,
     /// The file of the memory; `None` to write none.
     pub state: Option<PathBuf>,
     /// The memory of an earlier run.
@@ -119,6 +124,7 @@ pub struct Node {
     impaired: Option<Impaired>,
     saver: Option<Saver>,
     edge: Option<Edge>,
+    finder: Option<Finder>,
     witness: Option<Witness>,
 }
 
@@ -200,6 +206,7 @@ impl Node {
             impaired,
             saver: assembly.state.map(|path| Saver::new(path, start)),
             edge: assembly.edge,
+            finder: assembly.finder,
             witness: assembly.witness,
         })
     }
@@ -241,6 +248,8 @@ impl Node {
             let wake = self.start + self.core.poll_timeout();
             let save = self.saver.as_ref().and_then(|it| it.due(&self.core));
             let wake = save.map_or(wake, |save| wake.min(save));
+            let find = self.finder.as_ref().map(|it| self.start + it.due());
+            let wake = find.map_or(wake, |find| wake.min(find));
             self.timer.as_mut().reset(wake);
             if let Poll::Ready(Some(request)) = self.requests.poll_recv(cx) {
                 self.answer(request);
@@ -248,8 +257,14 @@ impl Node {
                 self.take(event);
             } else if let Some(news) = self.poll_news(cx) {
                 self.hear(news);
+            } else if let Some(report) = self.poll_report(cx) {
+                let now = self.now();
+                if let Some(finder) = &mut self.finder {
+                    finder.hear(now, &report, &self.core);
+                }
             } else if self.timer.as_mut().poll(cx).is_ready() {
                 self.step(Input::Timeout);
+                self.find();
             } else {
                 return;
             }
@@ -316,6 +331,25 @@ impl Node {
         match self.edge.as_mut()?.news.poll_recv(cx) {
             Poll::Ready(news) => news,
             Poll::Pending => None,
+        }
+    }
+
+    fn poll_report(&mut self, cx: &mut Context<'_>) -> Option<Report> {
+        match self.finder.as_mut()?.reports().poll_recv(cx) {
+            Poll::Ready(report) => report,
+            Poll::Pending => None,
+        }
+    }
+
+    /// Looks for nodes on the links of this machine, if that is due.
+    fn find(&mut self) {
+        let now = self.now();
+        let Some(finder) = self.finder.as_mut().filter(|it| it.due() <= now) else {
+            return;
+        };
+        for (id, addr) in finder.advance(now, &self.core) {
+            self.story.found(self.clock.now(), &id, addr);
+            self.step(Input::Found(id, addr));
         }
     }
 

@@ -10,12 +10,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::error::NodeError;
 use super::listen::{listen, local_addrs};
-use super::{Assembly, Node, edge, story};
+use super::{Assembly, Finder, Node, edge, story};
 use crate::export::{Exporter, Files};
 use crate::identity::Identity;
 use crate::memory::Memory;
 use crate::record::Signer as _;
-use crate::settings::Settings;
+use crate::settings::{Discovery, Settings};
 #[cfg(target_os = "linux")]
 use crate::transport::{KernelSocket, TimerRuntime};
 use crate::transport::{Tap, interfaces};
@@ -44,6 +44,15 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
     let (remembered, warning) = Memory::load(&state, unix_ms, settings.addresses_for);
     story::started(&settings, &identity.node_id(), bound, warning.as_deref());
 
+    let finder = match settings.discovery {
+        Discovery::Off => None,
+        Discovery::Lan => {
+            let both = takes_both(&socket);
+            let (at, seed) = ((bound, both), entropy()?);
+            let started = Finder::start(&settings, &*identity, at, seed, interfaces.clone());
+            Some(started)
+        }
+    };
     let (runtime, socket, tap) = open(socket).map_err(system("can't use the socket"))?;
     let assembly = Assembly {
         run_id: u64::from_be_bytes(entropy()?),
@@ -51,6 +60,7 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
         quinn_seed: None,
         start_unix_ms: unix_ms,
         published: local_addrs(bound, &interfaces.borrow()),
+        finder,
         edge: Some(edge::start(&settings, bound, &interfaces)),
         state: Some(state),
         memory: remembered,
@@ -73,6 +83,13 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
     node.run(leave.asked()).await;
     exporter.finish(None).await;
     Ok(())
+}
+
+/// Whether a socket takes packets of IPv4 as well as of IPv6.
+fn takes_both(socket: &UdpSocket) -> bool {
+    socket2::SockRef::from(socket)
+        .only_v6()
+        .is_ok_and(|only| !only)
 }
 
 /// Opens the socket and the timers for this system.

@@ -173,6 +173,13 @@ impl Story {
         }
     }
 
+    /// Logs that a beacon made this node dial another one.
+    pub(super) fn found(&mut self, now: Instant, id: &NodeId, addr: SocketAddr) {
+        if let Some(suppressed) = self.pass(now, "found") {
+            tracing::info!(id = %id.short(), %addr, suppressed, action = "dialing", "{}", EventName::NodeFound);
+        }
+    }
+
     /// Logs one event of the core.
     pub(super) fn tell(&mut self, now: Instant, core: &Core, event: &Event) {
         match event {

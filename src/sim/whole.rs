@@ -146,6 +146,7 @@ impl Whole {
             start_unix_ms: start.unix_ms,
             published: start.published.clone(),
             edge: None,
+            finder: None,
             state: None,
             memory: Memory {
                 // The memory holds the last used epoch, and the core takes the next one.
