@@ -25,21 +25,24 @@ pub const PORT: u16 = 38_083;
 pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff12, 0, 0, 0, 0, 0, 0x6172, 0x6561);
 /// The IPv4 group, of those that a site may use as it likes (RFC 2365, section 6.1).
 pub const GROUP_V4: Ipv4Addr = Ipv4Addr::new(239, 255, 97, 110);
-/// The most interfaces with beacons. Linux lets a socket join 20 IPv4 groups; a machine with more interfaces has container networks.
+/// The most interfaces with beacons: Linux lets a socket join 20 IPv4 groups. A machine with more interfaces has container networks;
+/// with half as many, its own may be left out.
 const INTERFACES: usize = 16;
-/// The beacons that are read, of all networks together. More are dropped: beacons are repeated. A hundred nodes that start at
-/// once send as many in the first second.
+/// The beacons of the network that are considered. More are dropped: beacons are repeated. A hundred nodes that start at once
+/// send as many in the first second; with half as much, they find each other more slowly; twice as much costs a node under a flood
+/// twice the time.
 const READ: Rate = Rate {
     burst: 400.0,
     per_s: 100.0,
 };
-/// The signatures that are verified: 20 a second take about 1 ms of processor time.
+/// The signatures that are verified: 20 a second take about 1 ms of processor time. With half as much, a hundred nodes that start at
+/// once find each other more slowly.
 const VERIFIED: Rate = Rate {
     burst: 100.0,
     per_s: 20.0,
 };
-/// The most nodes whose last beacon is remembered, so that a repeated beacon costs no signature. The memory is cleared at the
-/// limit.
+/// The most nodes whose last beacon is remembered, so that a repeated beacon costs no signature. The memory, 200 kB at the most, is
+/// cleared at the limit: then every beacon is verified once more.
 const REMEMBERED: usize = 1024;
 
 /// What the sockets report.
@@ -220,11 +223,11 @@ impl Sockets {
 
     /// Reads a packet. Returns what it says, if it is a beacon of another node of this network on a link of this machine.
     fn hear(&mut self, bytes: &[u8], from: SocketAddr, interfaces: &Interfaces) -> Option<Report> {
+        let heard = Heard::read(bytes, self.tag)?;
         let now = self.start.elapsed();
         if !self.read.take_one(now, READ) {
             return None;
         }
-        let heard = Heard::read(bytes, self.tag)?;
         let welcome = self.plan.allow.is_empty() || self.plan.allow.contains(&heard.id);
         if heard.id == self.plan.me || !welcome || !interfaces.is_on_link(from) {
             return None;

@@ -91,11 +91,12 @@ impl Own {
         let mut had = self.interfaces.borrow().addrs();
         loop {
             let now = Arc::clone(&self.interfaces.borrow_and_update());
-            let local = local_addrs(self.bound, &now);
+            let mut local = local_addrs(self.bound, &now);
             let mut advertised = self.advertised.borrow_and_update().clone();
             if !self.bound.ip().is_loopback() {
                 advertised.retain(|addr| !addr.ip().is_loopback());
             }
+            local.retain(|addr| !advertised.contains(addr));
             let has = now.addrs();
             let lost: BTreeSet<IpAddr> = had.difference(&has).copied().collect();
             had = has;
@@ -175,8 +176,10 @@ mod tests {
     #[tokio::test]
     async fn own_addresses_are_reported_at_the_start() {
         let (_sender, interfaces) = watch::channel(Arc::new(Interfaces::read().unwrap()));
-        let mut settings = Settings::default();
-        settings.advertise = vec!["203.0.113.7:9000".parse().unwrap()];
+        let settings = Settings {
+            advertise: vec!["203.0.113.7:9000".parse().unwrap()],
+            ..Settings::default()
+        };
         let bound = "[::1]:8083".parse().unwrap();
         let mut edge = start(&settings, bound, &interfaces);
         assert!(edge.draws.is_none());

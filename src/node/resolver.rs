@@ -50,13 +50,16 @@ pub(super) enum Again {
     WhenDrawn(mpsc::Receiver<SocketAddr>),
 }
 
-/// Resolves the names from now on, as long as somebody holds the receiver of their addresses.
+/// Resolves the names from now on, as long as somebody holds the receiver of their addresses. Without names, these never change.
 pub(super) fn follow(
     wanted: Vec<Wanted>,
     again: Again,
     interfaces: watch::Receiver<Arc<Interfaces>>,
 ) -> watch::Receiver<Vec<SocketAddr>> {
     let (sender, receiver) = watch::channel(Vec::new());
+    if wanted.is_empty() {
+        return receiver;
+    }
     let now = Instant::now();
     let names = wanted.into_iter().map(|wanted| Name {
         wanted,

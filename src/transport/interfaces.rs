@@ -184,14 +184,14 @@ impl Interfaces {
     }
 
     /// The addresses that other machines may reach, the likeliest first: neither loopback nor link-local ones, and at most
-    /// [`MAX_LOCAL`].
+    /// [`MAX_LOCAL`]. A machine may have a routed address on its loopback interface.
     ///
     /// Bridges of containers come last. Before them, the first address of each interface and family precedes any second one, so
     /// that the limit leaves out no network before it leaves out doubles.
     #[must_use]
     pub fn reachable(&self) -> Vec<IpAddr> {
         let mut ranked = Vec::new();
-        for interface in self.0.iter().filter(|one| !one.is_loopback) {
+        for interface in &self.0 {
             let mut addrs: Vec<(State, bool, IpAddr)> = interface
                 .addrs
                 .iter()
