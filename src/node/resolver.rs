@@ -124,6 +124,8 @@ impl Resolver {
                 Some(addr) = drawn(&mut self.again) => self.refresh(|name| name.addrs.contains(&addr)),
                 Ok(()) = self.interfaces.changed() => self.refresh(|_| true),
                 () = sleep, if next.is_some() => {}
+                // Nothing can change any more.
+                else => return,
             }
         }
     }
