@@ -105,23 +105,14 @@ impl Pace {
         is_up: bool,
         alone: bool,
     ) {
-<<<<<<< HEAD
-=======
         // Also one that is up in this node's view: it was restarted, and that view is old.
         if sender_alone {
             self.reset(now);
         }
->>>>>>> net
         if is_up {
             self.heard += u32::from(!sender_alone);
             return;
         }
-<<<<<<< HEAD
-        if sender_alone {
-            self.reset(now);
-        }
-=======
->>>>>>> net
         if let Some(waiting) = self.waiting.get_mut(&id) {
             // It has several addresses here. If the one that is dialed leads nowhere, the other one has its turn later.
             if self.rng.random_bool(0.5) {

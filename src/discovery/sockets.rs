@@ -170,11 +170,7 @@ impl Sockets {
     fn follow(&mut self, interfaces: &Interfaces) -> bool {
         let bound = self.plan.bound.ip();
         let with_v6 = bound.is_ipv6();
-<<<<<<< HEAD
-        let with_v4 = bound.is_ipv4() || self.plan.both;
-=======
         let with_v4 = bound.is_ipv4() || self.plan.both && bound.is_unspecified();
->>>>>>> net
         let mut joined = false;
         for (wanted, family, any) in [
             (

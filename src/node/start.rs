@@ -9,21 +9,14 @@ use rand::TryRng as _;
 
 use super::error::NodeError;
 use super::listen::{listen, local_addrs};
-<<<<<<< HEAD
 use super::{Assembly, Finder, Node, edge, story, wall};
 use crate::atomic_file;
-=======
-use super::{Assembly, Finder, Node, edge, story};
->>>>>>> net
 use crate::export::{Exporter, Files};
 use crate::identity::Identity;
 use crate::memory::Memory;
 use crate::record::Signer as _;
 use crate::settings::{Discovery, Settings};
-<<<<<<< HEAD
 use crate::signals::Stopping;
-=======
->>>>>>> net
 #[cfg(target_os = "linux")]
 use crate::transport::{KernelSocket, TimerRuntime};
 use crate::transport::{Tap, interfaces};
@@ -95,7 +88,6 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
     Ok(())
 }
 
-<<<<<<< HEAD
 /// Refuses files that would overwrite each other. The target file is among them: the node only reads it.
 fn check_files(settings: &Settings, dir: &Path, certs: &Path) -> Result<(), NodeError> {
     let mut files: Vec<PathBuf> = OUTPUTS.iter().map(|name| dir.join(name)).collect();
@@ -115,8 +107,6 @@ fn check_files(settings: &Settings, dir: &Path, certs: &Path) -> Result<(), Node
     }
 }
 
-=======
->>>>>>> net
 /// Whether a socket takes packets of IPv4 as well as of IPv6.
 fn takes_both(socket: &UdpSocket) -> bool {
     socket2::SockRef::from(socket)
