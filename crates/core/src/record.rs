@@ -22,10 +22,11 @@ use crate::id::{NodeId, ShortId};
 pub const MAX_LABEL: usize = 128;
 /// The largest number of addresses in a record.
 pub const MAX_ADDRS: usize = 4;
-/// The largest number of links in a record: the highest cap on the degree that a setting allows.
-pub const MAX_LINKS: usize = 64;
+/// The largest number of links in a record: the highest cap on the degree that a setting allows, and the highest number of
+/// guests beyond it.
+pub const MAX_LINKS: usize = 64 + 256;
 /// The largest record in bytes, with its signature: the sum of the limits above, rounded up.
-pub const MAX_RECORD: usize = 2432;
+pub const MAX_RECORD: usize = 10_240;
 
 /// The smallest batch of signatures that is cheaper to verify together than one by one.
 const LEAST_BATCH: usize = 3;

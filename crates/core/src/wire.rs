@@ -14,7 +14,7 @@ pub use crate::id::{NodeId, NotANodeId, ShortId};
 use crate::record::{Record, RecordError, Version};
 
 /// The protocol's version. It is part of the ALPN, so nodes of two versions never get past the TLS handshake.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 
 /// The largest body of a control frame, in bytes. It bounds what a peer can make a node buffer for a connection. Half as
 /// much would not hold a batch of [`BATCH_BYTES`] and one more record.

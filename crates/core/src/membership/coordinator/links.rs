@@ -7,7 +7,7 @@ use super::connections::Loss;
 use crate::membership::Time;
 use crate::membership::interface::{Closed, ConnId, Event};
 use crate::membership::links::{Link, LinkEvent};
-use crate::membership::overlay::LinkEnd;
+use crate::membership::overlay::{LinkEnd, Seen};
 use crate::wire::{Answer, CloseCode, NodeId, Probe};
 
 impl Core {
@@ -117,7 +117,7 @@ impl Core {
 
     /// A link that was judged down answers. It is restored, unless others have taken its slot, or are being dialed for it.
     fn revive(&mut self, now: Time, peer: NodeId) {
-        if !self.overlay.has_slot_for(&peer, &self.links) {
+        if !self.overlay.has_slot_for(&peer, &seen!(self, now)) {
             if let Some(conn) = self.links.get(&peer).map(Link::conn) {
                 self.close(now, peer, conn, CloseCode::Full);
             }

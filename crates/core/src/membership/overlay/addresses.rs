@@ -68,6 +68,14 @@ impl Overlay {
         published_in(entry).first().copied()
     }
 
+    /// The addresses at which a node that is up or remembered may be dialed, the best one first.
+    pub(in crate::membership) fn addresses(&self, id: &NodeId, view: &View) -> Vec<SocketAddr> {
+        if let Some(node) = self.candidates.nodes().get(id) {
+            return node.addrs.clone();
+        }
+        view.up_entry(id).map(published_in).unwrap_or_default()
+    }
+
     /// Makes the candidates remember a node that is up, before something is noted that its record does not contain.
     pub(in crate::membership) fn keep(&mut self, id: NodeId, view: &View) {
         if self.candidates.nodes().contains_key(&id) || id == self.me {

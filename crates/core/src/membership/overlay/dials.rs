@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 
@@ -15,8 +16,14 @@ use crate::membership::tuning::Tuning;
 use crate::membership::view::{MAX_NODES, View};
 use crate::wire::{CloseCode, MAX_ALTERNATIVES, NodeId, dialable};
 
-/// The most alternatives to a full node that are followed at a time.
+/// The most alternatives to full nodes that wait to be followed.
 const MAX_FOLLOWED: usize = 8;
+/// The most refusals in a row that are followed. A full node names others that have room, so the second is rare.
+const MAX_HOPS: u32 = 4;
+/// The most addresses that are visited in such a search. It bounds what hostile nodes can make a newcomer dial.
+const MAX_VISITED: usize = 32;
+/// An address that was visited in such a search is not visited again within this time, so that no search goes in a circle.
+const FOLLOWED_FOR: Duration = Duration::from_secs(30);
 /// The most dials in the queue.
 pub const MAX_QUEUE: usize = 256;
 /// A dial under way.
@@ -37,6 +44,8 @@ pub(super) struct Dials {
     counter: u64,
     /// When a node may be dialed again as a neighbour, and how many dials failed in a row.
     retries: BTreeMap<NodeId, (Time, u32)>,
+    /// The addresses visited in the search for a node with room, and when.
+    followed: BTreeMap<SocketAddr, Time>,
 }
 
 impl Dials {
@@ -47,6 +56,7 @@ impl Dials {
             queue: first.into_iter().map(|candidate| (candidate, 0)).collect(),
             counter: 0,
             retries: BTreeMap::new(),
+            followed: BTreeMap::new(),
         }
     }
 
@@ -63,12 +73,21 @@ impl Dials {
         self.under_way.values().map(|dialing| dialing.candidate)
     }
 
-    /// How many neighbours are being dialed or are queued. Slow dials count only if the node is `patient`.
-    pub(super) fn pending(&self, now: Time, patient: bool) -> usize {
+    /// How many neighbours are being dialed or are queued, of those that may be there. Slow dials count only if the node is
+    /// `patient`.
+    pub(super) fn pending(
+        &self,
+        now: Time,
+        patient: bool,
+        may_be_there: impl Fn(&NodeId) -> bool,
+    ) -> usize {
         let named = self.under_way.values();
-        let named = named.filter(|dialing| dialing.candidate.id.is_some());
+        let named =
+            named.filter(|dialing| dialing.candidate.id.as_ref().is_some_and(&may_be_there));
         let counted = named.filter(|dialing| patient || now < self.slow_at(dialing));
-        counted.count() + self.queue.len()
+        let queued = self.queue.iter();
+        let queued = queued.filter(|(one, _)| one.id.as_ref().is_none_or(&may_be_there));
+        counted.count() + queued.count()
     }
 
     /// Whether that node is being dialed, or is queued.
@@ -135,13 +154,25 @@ impl Dials {
         }
     }
 
-    /// Queues the nodes that a full one named instead of itself.
-    fn follow(&mut self, alternatives: &[SocketAddr], over_loopback: bool) {
+    /// Queues the nodes that a full one named instead of itself: each of them once, in a search of a few hops.
+    fn follow(&mut self, now: Time, from: &Dialing, alternatives: &[SocketAddr]) {
+        let hops = from.hops + 1;
+        if hops > MAX_HOPS {
+            return;
+        }
+        let over_loopback = from.candidate.addr.ip().is_loopback();
+        self.followed.retain(|_, at| now < *at + FOLLOWED_FOR);
+        self.followed.insert(from.candidate.addr, now);
         for &addr in alternatives.iter().take(MAX_ALTERNATIVES) {
-            let followed = self.queue.iter().filter(|(_, hops)| *hops > 0).count();
-            let queued = self.queue.iter().any(|(one, _)| one.addr == addr);
-            if followed < MAX_FOLLOWED && !queued && dialable(&addr, over_loopback) {
-                self.enqueue(Candidate { id: None, addr }, 1);
+            let waiting = self.queue.iter().filter(|(_, hops)| *hops > 0).count();
+            if waiting < MAX_FOLLOWED
+                && self.followed.len() < MAX_VISITED
+                && !self.followed.contains_key(&addr)
+                && !self.includes_addr(addr)
+                && dialable(&addr, over_loopback)
+            {
+                self.followed.insert(addr, now);
+                self.enqueue(Candidate { id: None, addr }, hops);
             }
         }
     }
@@ -175,21 +206,24 @@ impl Overlay {
             !linked && !dials.includes_addr(addr) && !up()
         };
         let up = view.up_count();
+        self.candidates
+            .sweep(self.growth.sweep_turn(seen.now, up, &self.tuning.overlay));
         for candidate in self.candidates.poll(seen.now, up, rng, missing) {
             self.dials.enqueue(candidate, 0);
         }
     }
 
-    /// Starts the queued dials. At the cap, they wait for a slot.
+    /// Starts the queued dials. At the cap, only those begin that may connect what is not connected; the plan will ask for the
+    /// others again.
     pub(super) fn start_dials(&mut self, seen: &Seen<'_>, out: &mut Out) {
         let now = seen.now;
-        while self.dials.queued() > 0
-            && self.dials.under_way() < self.config.dials_at_once
-            && self.slots_taken(seen.links, None) < self.config.degree_cap
-        {
+        while self.dials.under_way() < self.config.dials_at_once {
             let Some((candidate, hops)) = self.dials.queue.pop_front() else {
                 return;
             };
+            if !self.may_dial(candidate.id.as_ref(), seen) {
+                continue;
+            }
             let linked = candidate.id.and_then(|id| seen.links.get(&id));
             if linked.is_some_and(|link| !link.is_parked())
                 || self
@@ -228,12 +262,10 @@ impl Overlay {
         why: &DialError,
         out: &mut Out,
     ) {
-        let Some(Dialing {
-            candidate, hops, ..
-        }) = self.dials.under_way.remove(&dial)
-        else {
+        let Some(dialing) = self.dials.under_way.remove(&dial) else {
             return;
         };
+        let candidate = dialing.candidate;
         let (now, view) = (seen.now, seen.view);
         self.plan_soon(now, view.up_count());
         match why {
@@ -244,10 +276,9 @@ impl Overlay {
                 return;
             }
             DialError::Refused(Some(CloseCode::Full), alternatives) => {
-                // Only the first refusal is followed. Otherwise a chain of refusals could send a newcomer around for ever.
-                if hops == 0 && seen.links.degree() == 0 {
-                    let over_loopback = candidate.addr.ip().is_loopback();
-                    self.dials.follow(alternatives, over_loopback);
+                // A node with a link has the whole network to choose from.
+                if seen.links.degree() == 0 {
+                    self.dials.follow(now, &dialing, alternatives);
                 }
             }
             DialError::Refused(Some(CloseCode::IdentityInUse), _) => out.tell(Event::Twin {
