@@ -112,6 +112,8 @@ pub(super) struct OwnRecord {
     gain_hold: Duration,
     /// The budget for measurements, in records. `None` until it is first counted.
     budget: Option<Bucket>,
+    /// The budget for records that tell of lost links, in bytes. `None` until it is first counted.
+    losses: Option<Bucket>,
     leaving: bool,
     silenced: bool,
     jump_hold: Duration,
@@ -156,6 +158,7 @@ impl OwnRecord {
             moved: None,
             gain_hold: config.tuning.pace.first_gain,
             budget: None,
+            losses: None,
             leaving: false,
             silenced: false,
             jump_hold: config.tuning.own_record.first_jump,
@@ -245,11 +248,30 @@ impl OwnRecord {
             Some(_) if links.listed().next().is_none() => now,
             // A publication is planned already, and this loss goes with it.
             Some(at) if at > now => at,
-            Some(at) => (at + self.tuning.own_record.loss_spacing).max(now),
+            Some(at) => (at + self.loss_spacing(now)).max(now),
             None => now,
         };
         self.due_by(at);
         self.last_loss = Some(at);
+    }
+
+    /// The least time between two records that tell of lost links. The record of a node with hundreds of guests is large, and all
+    /// nodes receive it: where guests come and go all the time, it is published less often.
+    fn loss_spacing(&mut self, now: Time) -> Duration {
+        let (tuning, bytes) = (&self.tuning.own_record, self.record.encoded_len());
+        let rate = Rate {
+            burst: tuning.loss_burst,
+            per_s: tuning.loss_bytes_per_s,
+        };
+        let losses = self
+            .losses
+            .get_or_insert_with(|| Bucket::holding(now, rate.burst));
+        if losses.take(now, rate, bytes) {
+            tuning.loss_spacing
+        } else {
+            let pause = Duration::from_secs_f64(bytes as f64 / rate.per_s);
+            pause.max(tuning.loss_spacing)
+        }
     }
 
     /// A link was gained or given up, and other nodes need not know soon: several such changes often come together.

@@ -252,6 +252,8 @@ impl Core {
             || (offered && link.is_superfluous_to_peer() && *why == Closed::Reset)
         {
             LinkEnd::GivenUp
+        } else if *why == Closed::ByPeer(Some(CloseCode::Full)) && self.links.listed().count() > 0 {
+            LinkEnd::Evicted
         } else {
             let lived = now.saturating_sub(link.adopted());
             LinkEnd::Broken {
@@ -262,7 +264,7 @@ impl Core {
         // A leave message may overtake the record that says so; the log believes it, the rest waits for the signature.
         let calm = match end {
             LinkEnd::GivenUp | LinkEnd::PeerLeft => true,
-            LinkEnd::Broken { .. } | LinkEnd::Parked => {
+            LinkEnd::Broken { .. } | LinkEnd::Parked | LinkEnd::Evicted => {
                 *why == Closed::ByPeer(Some(CloseCode::Leaving))
             }
         };

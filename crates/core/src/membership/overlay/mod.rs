@@ -65,6 +65,8 @@ pub(super) enum LinkEnd {
     Broken { was_listed: bool, short_lived: bool },
     /// Neither end needed it.
     GivenUp,
+    /// The peer gave its slot to another node; there are other links.
+    Evicted,
     /// The peer left.
     PeerLeft,
 }
@@ -195,12 +197,13 @@ impl Overlay {
                 }
             }
             LinkEnd::GivenUp => {}
+            LinkEnd::Evicted => self.dials.back_off(now, peer),
             LinkEnd::PeerLeft => self.candidates.left(&peer),
         }
         let is_lost = match end {
             LinkEnd::Parked => true,
             LinkEnd::Broken { was_listed, .. } => was_listed,
-            LinkEnd::GivenUp | LinkEnd::PeerLeft => false,
+            LinkEnd::GivenUp | LinkEnd::Evicted | LinkEnd::PeerLeft => false,
         };
         if is_lost {
             self.keep(peer, view);
