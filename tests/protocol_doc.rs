@@ -382,7 +382,7 @@ mod tests {
             format!("`label` has at most {MAX_LABEL} bytes"),
             format!("`addrs` at most {MAX_ADDRS} elements"),
             format!("`links` at most {MAX_LINKS}"),
-            format!("`signed` has at most 2,{}", MAX_RECORD - 64 - 2000),
+            format!("`signed` has at most 10,{}", MAX_RECORD - 64 - 10_000),
             format!("`log2` is at most {MAX_BUCKETS_LOG2}"),
             format!("{MAX_LABEL} bytes |"),
             format!("names up to {MAX_ALTERNATIVES} addresses"),

@@ -849,6 +849,7 @@ mod watching {
         let mut world = world();
         let (views, mut watch) = (Views::new(&world), Watch::new(3, BOUNDS));
         world.nodes[1].settings.degree_cap = 1;
+        world.nodes[1].settings.guests = 0;
         let own = world.nodes[1].own().unwrap().clone();
         let news = News {
             at: world.now(),

@@ -185,14 +185,22 @@ settings! {
         /// links survive more failures at once and spread news sooner, but each link costs probes.
         "network.controller.degree.target" => degree_target: usize = "8", Kind::number(4, 32), simulated();
 
-        /// Largest number of links of this node
+        /// Largest number of links that this node chooses
         ///
-        /// A node that is full refuses dials and names other nodes to try instead. A higher cap lets more nodes join
-        /// through this node at once, but each link costs memory and probes.
+        /// A node that is full refuses further links and names other nodes to try instead, but it still takes guests
+        /// (`degree.guests`). A higher cap lets a node keep more links, but each link costs memory and probes.
         "network.controller.degree.cap" => degree_cap: usize = "16",
             Kind::number(6, 64),
             simulated(),
             at_least(&[("network.controller.degree.target", 0), ("network.controller.degree.full_mesh", -1)]);
+
+        /// Largest number of guests beyond `degree.cap`
+        ///
+        /// A guest is a node that depends on its link with this node: it has at most one other link, or no path to the
+        /// network at all. Where most nodes are behind firewalls, those that accept connections have many guests.
+        /// Each guest costs memory, probes and 25 bytes in this node's record, which every node receives. A node
+        /// gives up the link with a guest once the guest has enough other links.
+        "network.controller.degree.guests" => guests: usize = "256", Kind::number(16, 256), simulated();
 
         /// Largest number of simultaneous dials
         ///
@@ -220,7 +228,7 @@ settings! {
 
         /// Time for which the record of a node that is not up is kept in memory
         ///
-        /// With a longer time, a node that returns is recognised for longer. Each record takes up to about 2 KiB.
+        /// With a longer time, a node that returns is recognised for longer. Each record takes 25 bytes a link, up to 10 KiB.
         "network.controller.memory.forget_after_s" => forget_after: Duration = "600",
             Kind::measured(10, 86_400, Unit::Seconds),
             simulated();

@@ -43,6 +43,7 @@ impl Settings {
             full_mesh: self.full_mesh,
             degree_target: self.degree_target,
             degree_cap: self.degree_cap,
+            guests: self.guests,
             dials_at_once: self.dials_at_once,
             refresh_bytes_per_s: self.refresh_bytes_per_s,
             forget_after: self.forget_after,

@@ -66,6 +66,7 @@ fn a_node_without_a_word_of_settings_runs_on_the_defaults() {
         full_mesh: 16,
         degree_target: 8,
         degree_cap: 16,
+        guests: 256,
         dials_at_once: 8,
         dial_timeout: Duration::from_millis(2900),
         refresh_bytes_per_s: 512,

@@ -213,7 +213,7 @@ impl Watch {
         let (at, place) = (news.at, news.place);
         let (links, cap) = (
             own.body().links.len(),
-            world.nodes[place].settings.degree_cap,
+            world.nodes[place].settings.degree_cap + world.nodes[place].settings.guests,
         );
         if links > cap.min(MAX_LINKS) {
             let what = format!("node {place} lists {links} links, and may have {cap}");

@@ -86,7 +86,7 @@ impl Net {
         own.verify(NETWORK).expect("only genuine records travel");
         let degree = own.body().links.len();
         assert!(
-            degree <= self.nodes[place].settings.degree_cap,
+            degree <= self.nodes[place].settings.degree_cap + self.nodes[place].settings.guests,
             "node {place} lists {degree} links at {now:?}"
         );
     }

@@ -26,4 +26,6 @@ mod repeat;
 #[cfg(test)]
 mod ringside;
 #[cfg(test)]
+mod room;
+#[cfg(test)]
 mod silence;

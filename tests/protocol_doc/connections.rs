@@ -383,6 +383,7 @@ fn a_connection_that_is_not_accepted_is_closed_with_the_specified_code() {
     let scene = || Scene::with_ids(true);
     let full = Config {
         degree_cap: 0,
+        guests: 0,
         ..default_config(0, &[])
     };
     let own_key = |scene: &mut Scene, it: &mut Connected| it.peer = scene.me.node_id();

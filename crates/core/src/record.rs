@@ -23,10 +23,11 @@ pub const MAX_LABEL: usize = 128;
 /// The largest number of addresses in a record: two advertised ones, and three interfaces or mappings of each family. With
 /// half as many, a node with a foot in two networks could not name both. Twice as many would let one record have 16 dials.
 pub const MAX_ADDRS: usize = 8;
-/// The largest number of links in a record: the highest cap on the degree that a setting allows.
-pub const MAX_LINKS: usize = 64;
+/// The largest number of links in a record: the highest cap on the degree that a setting allows, and the highest number of
+/// guests beyond it.
+pub const MAX_LINKS: usize = 64 + 256;
 /// The largest record in bytes, with its signature: the sum of the limits above, rounded up.
-pub const MAX_RECORD: usize = 2560;
+pub const MAX_RECORD: usize = 10_240;
 
 /// What is signed besides a record: it keeps the signature from being used for anything else.
 const CONTEXT: &[u8] = b"area-net record v2";

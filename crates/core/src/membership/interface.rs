@@ -95,8 +95,10 @@ pub struct Config {
     pub full_mesh: usize,
     /// Above that, about so many links, counted both ways.
     pub degree_target: usize,
-    /// Never more links than this.
+    /// Never more links than this that are chosen.
     pub degree_cap: usize,
+    /// So many more links with guests: peers that depend on the link.
+    pub guests: usize,
     /// So many dials at a time.
     pub dials_at_once: usize,
     /// What news of round-trip times alone may cost this node, in bytes a second.

@@ -19,6 +19,7 @@ use super::Time;
 use super::interface::{Config, Event};
 use super::links::{Link, Links};
 use super::tuning::Tuning;
+use crate::bucket::{Bucket, Rate};
 use crate::record::{Body, MAX_LINKS, PublishedAddr, Record, Signer};
 use addrs::OwnAddrs;
 
@@ -61,6 +62,8 @@ pub(super) struct OwnRecord {
     last: Time,
     last_loss: Option<Time>,
     gain_hold: Duration,
+    /// The budget for records that tell of lost links, in bytes. `None` until it is first counted.
+    losses: Option<Bucket>,
     leaving: bool,
     silenced: bool,
     jump_hold: Duration,
@@ -104,6 +107,7 @@ impl OwnRecord {
             last: Time::ZERO,
             last_loss: None,
             gain_hold: config.tuning.pace.first_gain,
+            losses: None,
             leaving: false,
             silenced: false,
             jump_hold: config.tuning.own_record.first_jump,
@@ -193,11 +197,30 @@ impl OwnRecord {
             Some(_) if links.listed().next().is_none() => now,
             // A publication is planned already, and this loss goes with it.
             Some(at) if at > now => at,
-            Some(at) => (at + self.tuning.own_record.loss_spacing).max(now),
+            Some(at) => (at + self.loss_spacing(now)).max(now),
             None => now,
         };
         self.due_by(at);
         self.last_loss = Some(at);
+    }
+
+    /// The least time between two records that tell of lost links. The record of a node with hundreds of guests is large, and all
+    /// nodes receive it: where guests come and go all the time, it is published less often.
+    fn loss_spacing(&mut self, now: Time) -> Duration {
+        let (tuning, bytes) = (&self.tuning.own_record, self.record.encoded_len());
+        let rate = Rate {
+            burst: tuning.loss_burst,
+            per_s: tuning.loss_bytes_per_s,
+        };
+        let losses = self
+            .losses
+            .get_or_insert_with(|| Bucket::holding(now, rate.burst));
+        if losses.take(now, rate, bytes) {
+            tuning.loss_spacing
+        } else {
+            let pause = Duration::from_secs_f64(bytes as f64 / rate.per_s);
+            pause.max(tuning.loss_spacing)
+        }
     }
 
     /// A link was gained or given up, and other nodes need not know soon: several such changes often come together.

@@ -51,6 +51,7 @@ pub(super) fn config() -> Config {
         full_mesh: 16,
         degree_target: 8,
         degree_cap: 16,
+        guests: 256,
         dials_at_once: 8,
         refresh_bytes_per_s: 1000,
         forget_after: ms(600_000),

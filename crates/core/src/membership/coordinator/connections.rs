@@ -7,7 +7,7 @@ use super::Core;
 use crate::membership::Time;
 use crate::membership::interface::{Action, Closed, ConnId, Connected, Event};
 use crate::membership::links::{Link, Meeting, Remains};
-use crate::membership::overlay::LinkEnd;
+use crate::membership::overlay::{Admission, LinkEnd, Seen};
 use crate::wire::{CloseCode, Hello, Message, NodeId, plain};
 
 /// A link that is no longer in use.
@@ -48,11 +48,7 @@ impl Core {
             return;
         }
         match self.links.meet(now, &new) {
-            Meeting::Vacancy if new.dial.is_none() && !self.has_room_for(&new.peer) => {
-                let alternatives = self.overlay.alternatives(&new.peer, &self.view);
-                let refusal = Action::Close(new.conn, CloseCode::Full, alternatives);
-                self.out.act(refusal);
-            }
+            Meeting::Vacancy if new.dial.is_none() => self.admit(now, &new),
             Meeting::Vacancy | Meeting::Weaker => self.adopt(now, &new),
             Meeting::OtherRun => {
                 if let Some(earlier) = self.links.open_challenge(now, new) {
@@ -66,8 +62,31 @@ impl Core {
         }
     }
 
-    fn has_room_for(&self, peer: &NodeId) -> bool {
-        self.overlay.has_room_for(peer, &self.links)
+    /// A peer without a link dialed: it gets one, where there is room.
+    fn admit(&mut self, now: Time, new: &Connected) {
+        match self.overlay.admit(&seen!(self, now), new) {
+            Admission::Admitted => self.adopt(now, new),
+            Admission::InPlaceOf(other) => {
+                if let Some((conn, remote)) = self
+                    .links
+                    .get(&other)
+                    .map(|link| (link.conn(), link.remote()))
+                {
+                    self.refuse(conn, &other, remote);
+                    self.links.close(&other, conn);
+                    self.drop_link(now, other, &Closed::Local);
+                }
+                self.adopt(now, new);
+            }
+            Admission::Refused => self.refuse(new.conn, &new.peer, new.remote),
+        }
+    }
+
+    /// Closes a connection for want of room, and names other nodes to try instead.
+    fn refuse(&mut self, conn: ConnId, peer: &NodeId, remote: SocketAddr) {
+        let alternatives = self.overlay.alternatives(peer, remote, &self.view);
+        self.out
+            .act(Action::Close(conn, CloseCode::Full, alternatives));
     }
 
     /// Our own key is at the other end: this very node, which dialed one of its own addresses, or a second one. Only the run id tells.
@@ -303,6 +322,8 @@ impl Core {
             || (offered && link.is_superfluous_to_peer() && *why == Closed::Reset)
         {
             LinkEnd::GivenUp
+        } else if *why == Closed::ByPeer(Some(CloseCode::Full)) && self.links.listed().count() > 0 {
+            LinkEnd::Evicted
         } else {
             let lived = now.saturating_sub(link.adopted());
             LinkEnd::Broken {
@@ -313,7 +334,7 @@ impl Core {
         // A leave message may overtake the record that says so; the log believes it, the rest waits for the signature.
         let calm = match end {
             LinkEnd::GivenUp | LinkEnd::PeerLeft => true,
-            LinkEnd::Broken { .. } | LinkEnd::Parked => {
+            LinkEnd::Broken { .. } | LinkEnd::Parked | LinkEnd::Evicted => {
                 *why == Closed::ByPeer(Some(CloseCode::Leaving))
             }
         };

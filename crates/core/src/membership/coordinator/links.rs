@@ -125,7 +125,7 @@ impl Core {
 
     /// A link that was judged down answers. It is restored, unless others have taken its slot, or are being dialed for it.
     fn revive(&mut self, now: Time, peer: NodeId) {
-        if !self.overlay.has_slot_for(&peer, &self.links) {
+        if !self.overlay.has_slot_for(&peer, &seen!(self, now)) {
             if let Some(conn) = self.links.get(&peer).map(Link::conn) {
                 self.close(now, peer, conn, CloseCode::Full);
             }

@@ -6,6 +6,7 @@ use super::Core;
 use crate::membership::Time;
 use crate::membership::interface::Action;
 use crate::membership::meet::{Deed, Scene, Step};
+use crate::membership::overlay::Seen;
 use crate::wire::{Meet, NodeId};
 
 /// What a rendezvous is decided from. It borrows no other owner.
@@ -45,7 +46,8 @@ impl Core {
         for deed in self.meet.due(now) {
             match deed {
                 Deed::Dial(peer, addrs) => {
-                    if self.overlay.has_slot_for(&peer, &self.links) {
+                    let seen = seen!(self, now);
+                    if self.overlay.has_slot_for(&peer, &seen) {
                         self.overlay.dial_met(peer, addrs);
                     }
                 }

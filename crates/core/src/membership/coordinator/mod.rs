@@ -335,9 +335,10 @@ impl Core {
                 self.gossip.tell_superfluous(&peer, mark);
             }
         }
-        let given_up = plan.give_up.and_then(|peer| self.links.get(&peer));
-        if let Some((peer, conn)) = given_up.map(|link| (link.peer(), link.conn())) {
-            self.close(now, peer, conn, CloseCode::Superfluous);
+        for peer in plan.give_up {
+            if let Some(conn) = self.links.get(&peer).map(Link::conn) {
+                self.close(now, peer, conn, CloseCode::Superfluous);
+            }
         }
         self.hold_meetings(now);
         let seen = seen!(self, now);

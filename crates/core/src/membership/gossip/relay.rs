@@ -17,6 +17,9 @@ use crate::membership::view::{Before, Change, Index, Outcome, View};
 use crate::record::Record;
 use crate::wire::{Message, NodeId};
 
+/// A record of more bytes counts as two or more: more than sixty links are those of a node with guests.
+const ORDINARY: usize = 2048;
+
 /// The neighbour that brought a record.
 #[derive(Debug)]
 pub(in crate::membership) struct Bringer {
@@ -61,7 +64,14 @@ impl Gossip {
     ) -> Option<(Vec<Arc<Record>>, bool)> {
         let is_news = records.iter().map(|record| view.would_be_news(record));
         let is_news: Vec<bool> = is_news.collect();
-        let news = is_news.iter().filter(|is_news| **is_news).count();
+        let new = records
+            .iter()
+            .zip(&is_news)
+            .filter(|(_, is_news)| **is_news);
+        // What a record costs to verify and to pass on grows with its size.
+        let news = new
+            .map(|(record, _)| 1 + record.encoded_len() / ORDINARY)
+            .sum();
         let tuning = &self.tuning.gossip;
         let neighbor = self.neighbors.get_mut(peer);
         if neighbor.is_some_and(|one| !one.limits.admit_news(now, news, tuning)) {

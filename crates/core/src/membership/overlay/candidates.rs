@@ -8,6 +8,9 @@
 //! the next draw is counted in turns. A node makes `1/N` turns a second while it reaches N nodes, and begins at a random place of
 //! its first turn.
 //!
+//! Where most of the network is lost at once, a part may be small, and most of what it knows is dead. Then it makes attempts as if to try
+//! all that is lost within a few seconds, each node no more than a few a second.
+//!
 //! Nothing is remembered of a node that is up if its record says the same (`addresses`).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,6 +67,9 @@ pub(super) struct Candidates {
     redials: BTreeMap<NodeId, (u32, Time)>,
     wheel: Wheel,
     draws: u32,
+    /// While most of the network is missing: the length of a turn, in seconds. Then all missing nodes are tried as soon as that
+    /// can be, whoever was seen last.
+    sweep: Option<f64>,
 }
 
 /// When the next draw is due.
@@ -77,10 +83,12 @@ struct Wheel {
 }
 
 impl Wheel {
-    /// Advances by the time that passed, then continues at the pace of `up` nodes.
-    fn go_on(&mut self, now: Time, up: usize, rng: &mut ChaCha8Rng) -> f64 {
-        let turn_s = up.max(1) as f64;
-        let turned = now.saturating_sub(self.since).as_secs_f64() / self.turn_s.max(1.0);
+    /// Advances by the time that passed, then continues with turns of that length.
+    fn go_on(&mut self, now: Time, turn_s: f64, rng: &mut ChaCha8Rng) -> f64 {
+        let turned = match self.left {
+            Some(_) => now.saturating_sub(self.since).as_secs_f64() / self.turn_s,
+            None => 0.0,
+        };
         let left = match self.left {
             Some(left) => left - turned,
             None => rng.random_range(0.0..1.0),
@@ -121,6 +129,7 @@ impl Candidates {
             redials: BTreeMap::new(),
             wheel: Wheel::default(),
             draws: 0,
+            sweep: None,
         }
     }
 
@@ -294,7 +303,22 @@ impl Candidates {
     /// The number of nodes that can be reached changed, and with it the pace of the draws. A node that was just cut off must not
     /// wait at the pace of the large network.
     pub(super) fn reach_changed(&mut self, now: Time, up: usize, rng: &mut ChaCha8Rng) {
-        self.wheel.go_on(now, up, rng);
+        self.wheel.go_on(now, self.turn_s(up), rng);
+    }
+
+    /// Most of the network is missing, and a turn takes so many seconds; or that is over.
+    pub(super) fn sweep(&mut self, turn_s: Option<f64>) {
+        self.sweep = turn_s;
+    }
+
+    /// Whether most of the network is missing.
+    pub(super) fn sweeps(&self) -> bool {
+        self.sweep.is_some()
+    }
+
+    /// The time between two draws while so many nodes can be reached.
+    fn turn_s(&self, up: usize) -> f64 {
+        self.sweep.unwrap_or(up.max(1) as f64)
     }
 
     /// When [`Self::poll`] has something to do.
@@ -313,9 +337,13 @@ impl Candidates {
         missing: impl Fn(Option<NodeId>, SocketAddr) -> bool,
     ) -> Vec<Candidate> {
         let mut candidates = self.due_redials(now, rng, &missing);
-        if self.wheel.due() <= now && self.wheel.go_on(now, up, rng) <= 0.0 {
+        if self.wheel.due() <= now && self.wheel.go_on(now, self.turn_s(up), rng) <= 0.0 {
             self.wheel.turn();
-            candidates.extend(self.draw(now, up, rng, &missing));
+            let drawn = match self.sweep {
+                Some(_) => self.draw_any(now, rng, &missing),
+                None => self.draw(now, up, rng, &missing),
+            };
+            candidates.extend(drawn);
         }
         candidates
     }
@@ -328,6 +356,12 @@ impl Candidates {
     ) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         let (nodes, tuning) = (&self.nodes, &self.tuning.overlay);
+        // Neighbours are no likelier to live than others then, and have been tried once.
+        let redials = if self.sweep.is_some() {
+            1
+        } else {
+            tuning.redials
+        };
         self.redials.retain(|id, (attempt, due)| {
             if *due > now {
                 return true;
@@ -343,7 +377,7 @@ impl Candidates {
                 });
             }
             *attempt += 1;
-            if *attempt == tuning.redials {
+            if *attempt >= redials {
                 return false;
             }
             let pause = doubled(tuning.first_redial, *attempt - 1);
@@ -372,6 +406,30 @@ impl Candidates {
         };
         // A list with a small total weight is usually skipped: candidates that failed for long are tried at a tenth of the pace.
         weighted(&first, rng).or_else(|| weighted(&second, rng))
+    }
+
+    /// Draws one of all candidates that are missing: those that failed least are the likeliest.
+    fn draw_any(
+        &self,
+        now: Time,
+        rng: &mut ChaCha8Rng,
+        missing: impl Fn(Option<NodeId>, SocketAddr) -> bool,
+    ) -> Option<Candidate> {
+        let mut all = self.weigh_targets(now, &missing);
+        for (id, node) in self.nodes.iter().filter(|(_, node)| !node.left) {
+            let Some(&addr) = node.addrs.first() else {
+                continue;
+            };
+            if missing(Some(*id), addr) {
+                let weight = 0.25_f64.powi(node.failures.min(16).cast_signed());
+                let candidate = Candidate {
+                    id: Some(*id),
+                    addr,
+                };
+                all.push((candidate, weight));
+            }
+        }
+        weighted(&all, rng)
     }
 
     /// The missing targets, with their weights.

@@ -16,7 +16,7 @@ use crate::membership::tuning::Tuning;
 use crate::membership::view::{MAX_NODES, View};
 use crate::wire::{CloseCode, MAX_ALTERNATIVES, NodeId, dialable};
 
-/// The most alternatives to a full node that are followed at a time.
+/// The most alternatives to full nodes that wait to be followed.
 const MAX_FOLLOWED: usize = 8;
 /// The least time between two dials that replace a connection which does not get through. A dial to an address that is gone as
 /// well takes as long to fail.
@@ -24,6 +24,12 @@ const MOVE_AGAIN: Duration = Duration::from_secs(3);
 /// The most addresses of a node that one dial tries. The last one starts after a second and a quarter, before a dial to a dead
 /// address ends.
 const MAX_RACED: usize = 6;
+/// The most refusals in a row that are followed. A full node names others that have room, so the second is rare.
+const MAX_HOPS: u32 = 4;
+/// The most addresses that are visited in such a search. It bounds what hostile nodes can make a newcomer dial.
+const MAX_VISITED: usize = 32;
+/// An address that was visited in such a search is not visited again within this time, so that no search goes in a circle.
+const FOLLOWED_FOR: Duration = Duration::from_secs(30);
 /// The most dials in the queue.
 pub const MAX_QUEUE: usize = 256;
 /// A dial under way.
@@ -48,6 +54,8 @@ pub(super) struct Dials {
     counter: u64,
     /// When a node may be dialed again as a neighbour, and how many dials failed in a row.
     retries: BTreeMap<NodeId, (Time, u32)>,
+    /// The addresses visited in the search for a node with room, and when.
+    followed: BTreeMap<SocketAddr, Time>,
 }
 
 impl Dials {
@@ -58,6 +66,7 @@ impl Dials {
             queue: first.into_iter().map(|candidate| (candidate, 0)).collect(),
             counter: 0,
             retries: BTreeMap::new(),
+            followed: BTreeMap::new(),
         }
     }
 
@@ -74,12 +83,21 @@ impl Dials {
         self.under_way.values().map(|dialing| dialing.candidate)
     }
 
-    /// How many neighbours are being dialed or are queued. Slow dials count only if the node is `patient`.
-    pub(super) fn pending(&self, now: Time, patient: bool) -> usize {
+    /// How many neighbours are being dialed or are queued, of those that may be there. Slow dials count only if the node is
+    /// `patient`.
+    pub(super) fn pending(
+        &self,
+        now: Time,
+        patient: bool,
+        may_be_there: impl Fn(&NodeId) -> bool,
+    ) -> usize {
         let named = self.under_way.values();
-        let named = named.filter(|dialing| dialing.candidate.id.is_some());
+        let named =
+            named.filter(|dialing| dialing.candidate.id.as_ref().is_some_and(&may_be_there));
         let counted = named.filter(|dialing| patient || now < self.slow_at(dialing));
-        counted.count() + self.queue.len()
+        let queued = self.queue.iter();
+        let queued = queued.filter(|(one, _)| one.id.as_ref().is_none_or(&may_be_there));
+        counted.count() + queued.count()
     }
 
     /// Whether that node is being dialed, or is queued.
@@ -182,13 +200,25 @@ impl Dials {
         self.queue.truncate(MAX_QUEUE);
     }
 
-    /// Queues the nodes that a full one named instead of itself.
-    fn follow(&mut self, alternatives: &[SocketAddr], over_loopback: bool) {
+    /// Queues the nodes that a full one named instead of itself: each of them once, in a search of a few hops.
+    fn follow(&mut self, now: Time, from: &Dialing, alternatives: &[SocketAddr]) {
+        let hops = from.hops + 1;
+        if hops > MAX_HOPS {
+            return;
+        }
+        let over_loopback = from.candidate.addr.ip().is_loopback();
+        self.followed.retain(|_, at| now < *at + FOLLOWED_FOR);
+        self.followed.insert(from.candidate.addr, now);
         for &addr in alternatives.iter().take(MAX_ALTERNATIVES) {
-            let followed = self.queue.iter().filter(|(_, hops)| *hops > 0).count();
-            let queued = self.queue.iter().any(|(one, _)| one.addr == addr);
-            if followed < MAX_FOLLOWED && !queued && dialable(&addr, over_loopback) {
-                self.enqueue(Candidate { id: None, addr }, 1);
+            let waiting = self.queue.iter().filter(|(_, hops)| *hops > 0).count();
+            if waiting < MAX_FOLLOWED
+                && self.followed.len() < MAX_VISITED
+                && !self.followed.contains_key(&addr)
+                && !self.includes_addr(addr)
+                && dialable(&addr, over_loopback)
+            {
+                self.followed.insert(addr, now);
+                self.enqueue(Candidate { id: None, addr }, hops);
             }
         }
     }
@@ -270,6 +300,8 @@ impl Overlay {
             !dials.includes_addr(addr) && !rests && !is_found(seen, id, addr)
         };
         let up = seen.view.up_count();
+        self.candidates
+            .sweep(self.growth.sweep_turn(seen.now, up, &self.tuning.overlay));
         for candidate in self.candidates.poll(seen.now, up, rng, missing) {
             self.dials.enqueue(candidate, 0);
         }
@@ -356,17 +388,18 @@ impl Overlay {
         Some((first, all))
     }
 
-    /// Starts the queued dials. At the cap, they wait for a slot.
+    /// Starts the queued dials. At the cap, only those begin that may connect what is not connected; the plan will ask for the
+    /// others again.
     pub(super) fn start_dials(&mut self, seen: &Seen<'_>, out: &mut Out) {
         let now = seen.now;
         self.hurry(seen);
-        while self.dials.queued() > 0
-            && self.dials.under_way() < self.config.dials_at_once
-            && self.slots_taken(seen.links, None) < self.config.degree_cap
-        {
+        while self.dials.under_way() < self.config.dials_at_once {
             let Some((candidate, hops)) = self.dials.queue.pop_front() else {
                 return;
             };
+            if !self.may_dial(candidate.id.as_ref(), seen) {
+                continue;
+            }
             let linked = candidate.id.and_then(|id| seen.links.get(&id));
             let moves = candidate.id.is_some_and(|id| self.moving.remove(&id));
             let met = candidate.id.is_some_and(|id| self.met.contains_key(&id));
@@ -446,30 +479,24 @@ impl Overlay {
         why: &DialError,
         out: &mut Out,
     ) {
-        let Some(Dialing {
-            candidate,
-            others,
-            hops,
-            ..
-        }) = self.dials.under_way.remove(&dial)
-        else {
+        let Some(dialing) = self.dials.under_way.remove(&dial) else {
             return;
         };
+        let candidate = dialing.candidate;
         let (now, view) = (seen.now, seen.view);
         self.plan_soon(now, view.up_count());
         match why {
             DialError::Myself => {
-                self.led_astray(now, &candidate, &others);
+                self.led_astray(now, &candidate, &dialing.others);
                 if self.candidates.is_own(candidate.addr) {
                     out.tell(Event::OwnTarget(candidate.addr));
                 }
                 return;
             }
             DialError::Refused(Some(CloseCode::Full), alternatives) => {
-                // Only the first refusal is followed. Otherwise a chain of refusals could send a newcomer around for ever.
-                if hops == 0 && seen.links.degree() == 0 {
-                    let over_loopback = candidate.addr.ip().is_loopback();
-                    self.dials.follow(alternatives, over_loopback);
+                // A node with a link has the whole network to choose from.
+                if seen.links.degree() == 0 {
+                    self.dials.follow(now, &dialing, alternatives);
                 }
             }
             DialError::Refused(Some(CloseCode::IdentityInUse), _) => out.tell(Event::Twin {
@@ -477,7 +504,7 @@ impl Overlay {
                 remote: Some(candidate.addr),
                 silenced: false,
             }),
-            DialError::OtherKey => self.led_astray(now, &candidate, &others),
+            DialError::OtherKey => self.led_astray(now, &candidate, &dialing.others),
             DialError::Refused(..)
             | DialError::Timeout
             | DialError::Unreachable

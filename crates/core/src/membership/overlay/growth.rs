@@ -17,6 +17,8 @@ pub(super) struct Growth {
     grows_since: Time,
     /// When a good part of the network last went out of view.
     collapsed: Option<Time>,
+    /// When nodes last began to die after a quiet time, and how many have died since.
+    deaths: (Time, usize),
 }
 
 impl Growth {
@@ -61,6 +63,29 @@ impl Growth {
         let tuning = &all.overlay;
         let calm = (all.pace.growing(up) + tuning.shaped_after).max(tuning.shaped);
         self.grown(calm, tuning)
+    }
+
+    /// Notes that so many nodes became unreachable.
+    pub(super) fn note_deaths(&mut self, now: Time, count: usize, tuning: &Tuning) {
+        if count > 0 {
+            let (since, before) = self.deaths;
+            self.deaths = if now < since + tuning.sweep_for {
+                (since, before + count)
+            } else {
+                (now, count)
+            };
+        }
+    }
+
+    /// The length of a turn in seconds, while nearly all of the network is missing. `up` nodes are left.
+    pub(super) fn sweep_turn(&self, now: Time, up: usize, tuning: &Tuning) -> Option<f64> {
+        let (since, lost) = self.deaths;
+        let is_torn = lost >= up * tuning.torn && now < since + tuning.sweep_for;
+        is_torn.then(|| {
+            let turn_s = tuning.sweep.as_secs_f64() * up as f64 / lost as f64;
+            let shortest = tuning.shortest_turn.as_secs_f64();
+            turn_s.max(shortest).min(up.max(1) as f64)
+        })
     }
 
     /// Until when no link is given up, after a good part of the network went out of view.

@@ -13,6 +13,7 @@ pub(super) mod candidates;
 mod contacts;
 mod dials;
 mod growth;
+mod guests;
 mod plan;
 mod rests;
 mod ring;
@@ -36,6 +37,7 @@ use contacts::Contacts;
 use dials::Dials;
 pub use dials::MAX_QUEUE;
 use growth::Growth;
+pub(super) use guests::Admission;
 use rests::Rests;
 use ring::{Ring, SUCCESSORS};
 pub(super) use ways::ways;
@@ -58,8 +60,8 @@ pub(super) struct Seen<'a> {
 pub(super) struct Plan {
     /// The links that this node could do without, if that was checked.
     pub(super) superfluous: Option<BTreeSet<NodeId>>,
-    /// A link to give up now, since both ends could do without it.
-    pub(super) give_up: Option<NodeId>,
+    /// The links to give up now, since both ends could do without them.
+    pub(super) give_up: Vec<NodeId>,
 }
 
 /// How a link ended, as far as the next one depends on it.
@@ -71,6 +73,8 @@ pub(super) enum LinkEnd {
     Broken { was_listed: bool, short_lived: bool },
     /// Neither end needed it.
     GivenUp,
+    /// The peer gave its slot to another node; there are other links.
+    Evicted,
     /// The peer left.
     PeerLeft,
 }
@@ -101,6 +105,8 @@ pub(super) struct Overlay {
     plan_due: Option<Time>,
     /// No link is given up before.
     prune_due: Time,
+    /// The peers that were refused lately, and may come back.
+    refused: BTreeMap<NodeId, Time>,
 }
 
 impl Overlay {
@@ -124,6 +130,7 @@ impl Overlay {
             full_mesh: true,
             plan_due: None,
             prune_due: Time::ZERO,
+            refused: BTreeMap::new(),
             tuning,
             config,
         }
@@ -180,6 +187,10 @@ impl Overlay {
     ) {
         let up = view.up_count();
         self.ring.follow(view, flips);
+        let died = |flip: &&Flip| !flip.up && !view.record_at(flip.index).body().leaving;
+        let deaths = flips.iter().filter(died).count();
+        self.growth.note_deaths(now, deaths, &self.tuning.overlay);
+        self.look_for_lost(now, up);
         self.candidates.reach_changed(now, up, rng);
         self.plan_soon(now, up);
         self.growth.note(now, flips, up, &self.tuning);
@@ -190,6 +201,12 @@ impl Overlay {
                 self.dials.forgive(&view.record_at(flip.index).id());
             }
         }
+    }
+
+    /// Where nearly all of the network is missing, it is looked for more often.
+    fn look_for_lost(&mut self, now: Time, up: usize) {
+        let turn_s = self.growth.sweep_turn(now, up, &self.tuning.overlay);
+        self.candidates.sweep(turn_s);
     }
 
     /// A link ended.
@@ -205,12 +222,13 @@ impl Overlay {
                 }
             }
             LinkEnd::GivenUp => {}
+            LinkEnd::Evicted => self.dials.back_off(now, peer),
             LinkEnd::PeerLeft => self.candidates.left(&peer),
         }
         let is_lost = match end {
             LinkEnd::Parked => true,
             LinkEnd::Broken { was_listed, .. } => was_listed,
-            LinkEnd::GivenUp | LinkEnd::PeerLeft => false,
+            LinkEnd::GivenUp | LinkEnd::Evicted | LinkEnd::PeerLeft => false,
         };
         if is_lost {
             self.keep(peer, view);
@@ -230,42 +248,12 @@ impl Overlay {
         links.degree() + new.count()
     }
 
-    /// Whether one more link fits under the cap, in addition to the dials under way.
-    pub(super) fn has_slot_for(&self, peer: &NodeId, links: &Links) -> bool {
-        self.slots_taken(links, Some(peer)) < self.config.degree_cap
-    }
-
-    /// Whether one more link, dialed by this peer, fits under the cap. Some slots are kept for ring links.
-    pub(super) fn has_room_for(&self, peer: &NodeId, links: &Links) -> bool {
-        let degree = self.slots_taken(links, Some(peer));
-        if degree >= self.config.degree_cap {
-            return false;
-        }
-        if self.full_mesh || degree + RING_SLOTS < self.config.degree_cap {
-            return true;
-        }
-        let ring = self.ring.neighbors();
-        let held = ring.iter().filter(|id| links.get(id).is_some()).count();
-        let reserved = RING_SLOTS.saturating_sub(held);
-        ring.contains(peer) || degree + reserved < self.config.degree_cap
-    }
-
     /// Draws from the candidates, if that is due, and starts the dials that wait for their turn.
     pub(super) fn dial(&mut self, seen: &Seen<'_>, rng: &mut ChaCha8Rng, out: &mut Out) {
         if self.candidates.deadline() <= seen.now {
             self.draw(seen, rng);
         }
         self.start_dials(seen, out);
-    }
-
-    /// The addresses of nodes with few links, which a refused peer may try instead. The order of the ring is as good as random,
-    /// and the same for every peer that asks. Each peer begins at its own position, which spreads the load.
-    pub(super) fn alternatives(&self, peer: &NodeId, view: &View) -> Vec<SocketAddr> {
-        plan::alternatives(self.me, peer, view)
-            .into_iter()
-            .filter_map(|id| self.address(&id, view))
-            .take(crate::wire::MAX_ALTERNATIVES)
-            .collect()
     }
 }
 

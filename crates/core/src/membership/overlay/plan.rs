@@ -1,15 +1,19 @@
 //! The plan: the nodes to link with, and the links to give up.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use rand::RngExt as _;
+use rand::seq::IteratorRandom as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::ring::SUCCESSORS;
 use super::{Overlay, Plan, Seen};
+use crate::membership::Time;
 use crate::membership::interface::Candidate;
 use crate::membership::links::Link;
 use crate::membership::view::{View, ring_position};
+use crate::record::{Direction, Record};
 use crate::wire::NodeId;
 
 impl Overlay {
@@ -32,22 +36,21 @@ impl Overlay {
             self.mesh(seen);
         } else {
             self.link_ring(seen);
-            let content = self
-                .config
-                .degree_target
-                .saturating_sub(tuned.content_below_target);
-            self.fill(
-                seen,
-                content.max(tuned.least_links),
-                tuned.least_dialed,
-                rng,
-            );
+            self.fill(seen, self.content(), tuned.least_dialed, rng);
             self.prune(seen, &mut plan);
             if let Some(at) = self.dials.next_slow(seen.now) {
                 self.plan_by(at);
             }
         }
         plan
+    }
+
+    /// With this many links, a node looks for no more.
+    fn content(&self) -> usize {
+        let tuned = &self.tuning.overlay;
+        let few = tuned.content_below_target;
+        let content = self.config.degree_target.saturating_sub(few);
+        content.max(tuned.least_links)
     }
 
     fn choose_shape(&mut self, up: usize) {
@@ -114,14 +117,19 @@ impl Overlay {
     /// Adds links with random and near nodes until there are `least`, of which we dialed `dialed`.
     fn fill(&mut self, seen: &Seen<'_>, least: usize, dialed: usize, rng: &mut ChaCha8Rng) {
         let patient = !self.tuning.pace.is_after_loss(seen.now, seen.last_loss);
-        let (degree, pending) = (seen.links.degree(), self.dials.pending(seen.now, patient));
+        // Where most of the network is looked for, hardly any of these dials becomes a link.
+        let sweeps = self.candidates.sweeps();
+        let may_be_there = |id: &NodeId| !sweeps || seen.view.is_up(id);
+        let pending = self.dials.pending(seen.now, patient, may_be_there);
+        let degree = seen.links.degree() - self.asked_back(seen).count();
         // Links that other nodes dialed do not count towards `dialed`.
         let own = dialed.saturating_sub(seen.links.dialed() + pending);
         let missing = least.saturating_sub(degree + pending).max(own);
         for nth in 0..missing {
             let near = (degree + nth) % 2 == 1;
             let pick = if near { self.nearest(seen) } else { None };
-            let Some(id) = pick.or_else(|| self.random_with_room(seen, rng)) else {
+            let pick = pick.or_else(|| self.random_with_room(seen, rng));
+            let Some(id) = pick.or_else(|| self.host_of_guests(seen, rng)) else {
                 break;
             };
             self.request_dial(seen, id);
@@ -132,11 +140,14 @@ impl Overlay {
     }
 
     fn is_pickable(&self, seen: &Seen<'_>, id: &NodeId) -> bool {
+        self.is_dialable(seen, id) && published_degree(seen.view, id) < self.config.degree_target
+    }
+
+    fn is_dialable(&self, seen: &Seen<'_>, id: &NodeId) -> bool {
         *id != self.me
             && seen.links.get(id).is_none()
             && self.dials.rests_until(seen.now, id).is_none()
             && !self.dials.includes(id)
-            && published_degree(seen.view, id) < self.config.degree_target
     }
 
     /// Of a few random nodes, the one with the fewest links.
@@ -152,11 +163,24 @@ impl Overlay {
             .min_by_key(|id| (self.is_doubtful(seen, id), published_degree(seen.view, id)))
     }
 
+    /// While this node has fewer than two links, others take it as a guest: a random one of those that others reached.
+    fn host_of_guests(&self, seen: &Seen<'_>, rng: &mut ChaCha8Rng) -> Option<NodeId> {
+        if !self.is_thin(seen.links) {
+            return None;
+        }
+        let reached = seen.view.records_up().filter(|record| is_reached(record));
+        let ids = reached.map(|record| record.id());
+        ids.filter(|id| self.is_dialable(seen, id)).choose(rng)
+    }
+
     /// Of our neighbours' neighbours, the one with the shortest path through a neighbour: that path bounds its unknown distance.
     fn nearest(&self, seen: &Seen<'_>) -> Option<NodeId> {
         let view = seen.view;
         let mut best: Option<(u32, NodeId)> = None;
-        for link in seen.links.listed() {
+        // All guests of one host would find the same one.
+        let degree = |link: &Link| published_degree(view, &link.peer());
+        let hosts = |link: &&Link| !self.is_host(degree(link));
+        for link in seen.links.listed().filter(hosts) {
             let Some(record) = view.record(&link.peer()) else {
                 continue;
             };
@@ -191,8 +215,9 @@ impl Overlay {
         }
     }
 
-    /// Chooses the links that this node could do without, and one of them to give up, if the other end could do without it as
-    /// well. The lower id closes the link, so the two ends never give up two links when one is enough.
+    /// Chooses the links that this node could do without, and those of them to give up, if the other end could do without them as
+    /// well: one at a time, or all that are beyond the cap. The lower id closes the link, so the two ends never give up two links
+    /// when one is enough.
     fn prune(&mut self, seen: &Seen<'_>, plan: &mut Plan) {
         let now = seen.now;
         let settled = self
@@ -201,15 +226,22 @@ impl Overlay {
             .loss_settles(now, seen.last_loss)
             .max(self.growth.settles(now, &self.tuning.overlay));
         let degree = seen.links.degree();
+        let over_cap = degree.saturating_sub(self.config.degree_cap);
         let excess = match degree.saturating_sub(self.config.degree_target) {
-            few if few < self.tuning.overlay.too_many => 0,
+            few if few < self.tuning.overlay.too_many && over_cap == 0 => 0,
             _ if settled > now => {
                 self.plan_by(settled);
                 0
             }
             many => many,
         };
-        let superfluous = self.excess_links(seen, excess);
+        let settled = if self.is_host(degree) {
+            Time::ZERO
+        } else {
+            self.tuning.overlay.settled
+        };
+        let mut superfluous = self.excess_links(seen, excess, settled);
+        superfluous.extend(self.spared(seen));
         if excess > 0 {
             self.plan_by(
                 now + self
@@ -218,28 +250,64 @@ impl Overlay {
                     .settled
                     .max(self.tuning.overlay.prune_every),
             );
+        }
+        if !superfluous.is_empty() {
             if self.prune_due > now {
                 self.plan_by(self.prune_due);
             } else {
-                let marked = seen
-                    .links
-                    .iter()
-                    .filter(|link| superfluous.contains(&link.peer()));
-                let mut agreed = marked.filter(|link| link.is_superfluous_to_peer());
-                let agreed = agreed.find(|link| self.me < link.peer()).map(Link::peer);
-                if agreed.is_some() {
+                plan.give_up = self.agreed(seen, &superfluous, over_cap.max(1));
+                if !plan.give_up.is_empty() {
                     self.prune_due = now + self.tuning.overlay.prune_every;
                     self.plan_by(self.prune_due);
                 }
-                plan.give_up = agreed;
             }
         }
         plan.superfluous = Some(superfluous);
     }
 
+    /// The links that both ends could do without and that this end closes, up to `most` of them. None of these peers loses its only
+    /// path to our other neighbours.
+    fn agreed(&self, seen: &Seen<'_>, superfluous: &BTreeSet<NodeId>, most: usize) -> Vec<NodeId> {
+        let mut gone = Vec::new();
+        let is_host = self.is_host(seen.links.degree());
+        let marked = superfluous.iter().filter_map(|id| seen.links.get(id));
+        for link in marked.filter(|link| link.is_superfluous_to_peer()) {
+            let peer = link.peer();
+            let closes = match (is_host, self.is_host(published_degree(seen.view, &peer))) {
+                // The host knows which of its guests it has let go, and so which paths are left.
+                (true, false) => true,
+                (false, true) => false,
+                (true, true) | (false, false) => self.me < peer,
+            };
+            if gone.len() < most && closes && self.is_joined_without(seen, &peer, &gone) {
+                gone.push(peer);
+            }
+        }
+        gone
+    }
+
+    /// The links that hosts of this node asked it to give up: others may need these slots.
+    fn asked_back<'a>(&'a self, seen: &Seen<'a>) -> impl Iterator<Item = &'a Link> {
+        let ring = self.ring.neighbors();
+        let seen = *seen;
+        seen.links.iter().filter(move |link| {
+            link.is_live()
+                && link.is_superfluous_to_peer()
+                && !ring.contains(&link.peer())
+                && self.is_host(published_degree(seen.view, &link.peer()))
+        })
+    }
+
+    /// The links that hosts asked back, as long as there are enough others.
+    fn spared(&self, seen: &Seen<'_>) -> BTreeSet<NodeId> {
+        let live = seen.links.iter().filter(|link| link.is_live()).count();
+        let most = live.saturating_sub(self.content());
+        self.asked_back(seen).map(Link::peer).take(most).collect()
+    }
+
     /// The links to give up first: to peers with many links, then the long ones. Ring links and young ones stay. Lengths are
     /// compared by powers of two, so that the noise of measurements does not change the choice.
-    fn excess_links(&self, seen: &Seen<'_>, excess: usize) -> BTreeSet<NodeId> {
+    fn excess_links(&self, seen: &Seen<'_>, excess: usize, settled: Duration) -> BTreeSet<NodeId> {
         if excess == 0 {
             return BTreeSet::new();
         }
@@ -250,7 +318,7 @@ impl Overlay {
             .listed()
             .filter(|link| !ring.contains(&link.peer()))
             .filter(|link| !link.is_dialed() || spares_dialed)
-            .filter(|link| seen.now.saturating_sub(link.since()) >= self.tuning.overlay.settled)
+            .filter(|link| seen.now.saturating_sub(link.since()) >= settled)
             .map(|link| {
                 let length = link.rtt_us().unwrap_or(u32::MAX).max(1).ilog2();
                 (
@@ -271,7 +339,7 @@ fn is_linked(seen: &Seen<'_>, id: &NodeId) -> bool {
     seen.links.get(id).is_some_and(|link| !link.is_parked())
 }
 
-fn published_degree(view: &View, id: &NodeId) -> usize {
+pub(super) fn published_degree(view: &View, id: &NodeId) -> usize {
     let record = view.record(id);
     record.map_or(0, |record| record.body().links.len())
 }
@@ -293,16 +361,30 @@ fn is_disowned(view: &View, id: &NodeId) -> bool {
     })
 }
 
-/// The nodes that are up, those with few links first, in the order in which node `from` sends them to `peer`.
-pub(super) fn alternatives(from: NodeId, peer: &NodeId, view: &View) -> Vec<NodeId> {
+/// Whether somebody dialed that node, by its own record: it may be out of reach of others, but it isn't out of reach of all.
+fn is_reached(record: &Record) -> bool {
+    let mut links = record.body().links.iter();
+    links.any(|link| link.direction == Direction::Listener)
+}
+
+/// The nodes that are up: those with fewer than `most` links first, of these those that others reached, in the order in which node
+/// `from` sends them to `peer`.
+pub(super) fn alternatives(from: NodeId, peer: &NodeId, most: usize, view: &View) -> Vec<NodeId> {
+    let position = ring_position(peer);
     let all = view.nodes_up();
     let all = all.map(|(index, entry)| {
         let degree = entry.record.body().links.len();
-        (degree, view.ring(index), entry.record.id())
+        let distance = view.ring(index).wrapping_sub(position);
+        let id = entry.record.id();
+        (
+            degree >= most,
+            !is_reached(entry.record),
+            degree,
+            distance,
+            id,
+        )
     });
-    let others = all.filter(|(_, _, id)| id != peer && *id != from);
-    let mut others: Vec<(usize, u64, NodeId)> = others.collect();
-    let position = ring_position(peer);
-    others.sort_unstable_by_key(|(degree, ring, _)| (*degree, ring.wrapping_sub(position)));
-    others.into_iter().map(|(_, _, id)| id).collect()
+    let mut others: Vec<_> = all.filter(|(.., id)| id != peer && *id != from).collect();
+    others.sort_unstable();
+    others.into_iter().map(|(.., id)| id).collect()
 }

@@ -17,6 +17,13 @@ tuning! {
         /// the most. Halved: a node that loses many links in turn signs twice as many records, each of which every node verifies.
         /// `third-dies`: gone after 2.67 s in place of 2.72 s with half of it; with double, views are exact for good after 8.1 s in place of 6.7 s.
         loss_spacing: Duration = MS.saturating_mul(100), Duration::ZERO => S.saturating_mul(60);
+        /// Records that tell of lost links keep to `loss_spacing` while they are no more than this many bytes at once. Halved: a node with 256
+        /// guests, whose record takes 6.5 kB, spaces these records wider after 20 losses in a row in place of 40. Doubled: after 80.
+        loss_burst: f64 = 262_144.0, 1.0 => 1e9;
+        /// And this many bytes a second; beyond, they are spaced by their size. A record of 16 links takes 500 bytes, so a node without guests
+        /// never gets there. Halved: a node whose guests come and go all the time publishes every 0.4 s. Doubled: every 0.1 s, and each node
+        /// receives 64 kB a second from it.
+        loss_bytes_per_s: f64 = 32_768.0, 1.0 => 1e9;
         /// A change that is neither a gain nor a lost link waits this long for company. Halved: a new connection, the end of a
         /// suspicion and a new address make more records. Doubled: they are shown 50 ms later.
         change_hold: Duration = MS.saturating_mul(50), Duration::ZERO => HOUR;

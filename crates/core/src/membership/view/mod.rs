@@ -34,6 +34,11 @@ use store::{Bringers, Notes, Stamp};
 /// nodes.
 pub(crate) const MAX_DOWN_PER_NEIGHBOUR: u32 = 2048;
 
+/// The most bytes of records in a view, 80 MB: records of 2.4 kB, or a hundred links, of all nodes. It bounds memory, which a hostile
+/// neighbour could use up with records of hundreds of links. Halved: records of all nodes at the highest cap just fit. Doubled: a
+/// view takes up to 160 MB.
+pub(crate) const MAX_BYTES: usize = MAX_NODES * 2432;
+
 /// The view's entry of a node.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Entry<'a> {
@@ -99,6 +104,8 @@ pub(crate) struct View {
     notes: Vec<Notes>,
     up: FixedBitSet,
     count: usize,
+    /// The size of all records.
+    bytes: usize,
     up_count: usize,
     /// The number of nodes that were up and are not: they are unreachable, or have left.
     unreachable_count: usize,
@@ -143,6 +150,7 @@ impl View {
             notes: Vec::new(),
             up: FixedBitSet::new(),
             count: 0,
+            bytes: 0,
             up_count: 0,
             unreachable_count: 0,
             sum: 0,

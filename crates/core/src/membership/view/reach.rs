@@ -11,12 +11,15 @@
 //! behind it looks for another predecessor among its own neighbours, whose path does not lead through the node itself. If there
 //! is none, the node and its subtree are taken down and look for predecessors; those that find none are down.
 
+use fixedbitset::FixedBitSet;
+
 use super::change::Difference;
 use super::ids::{Index, Places};
 use super::store::NOBODY;
 use super::{Flip, View};
 use crate::membership::Time;
 use crate::record::Record;
+use crate::wire::NodeId;
 
 /// The changes since reachability was last derived.
 #[derive(Debug, Default)]
@@ -250,6 +253,39 @@ impl View {
         both.is_some_and(|(first, second)| {
             first.lists_at(second, other.0) && second.lists_at(first, one.0)
         })
+    }
+
+    /// Whether a node reaches one of these others by a path that does not lead over this node, nor over one with more than `most`
+    /// links.
+    pub(crate) fn is_joined(
+        &self,
+        id: &NodeId,
+        most: usize,
+        others: impl Iterator<Item = NodeId>,
+    ) -> bool {
+        let mut wanted = FixedBitSet::with_capacity(self.records.len());
+        wanted.extend(others.filter_map(|id| Some(self.index(&id.abbreviated())?.at())));
+        let Some(start) = self.index(&id.abbreviated()) else {
+            return false;
+        };
+        let mut seen = FixedBitSet::with_capacity(self.records.len());
+        seen.insert(self.me.at());
+        seen.insert(start.at());
+        let (mut found, mut next) = (vec![start], 0);
+        while let Some(&index) = found.get(next) {
+            next += 1;
+            for peer in self.mutual_links(index) {
+                let is_passable = self.record_at(peer).body().links.len() <= most;
+                if seen.put(peer.at()) || !is_passable {
+                    continue;
+                }
+                if wanted.contains(peer.at()) {
+                    return true;
+                }
+                found.push(peer);
+            }
+        }
+        false
     }
 
     /// The nodes to which a link is listed by both ends, none of them leaving.

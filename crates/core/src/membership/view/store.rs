@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::change::{Change, Difference, compare, is_newer};
-use super::{Before, Index, MAX_DOWN_PER_NEIGHBOUR, MAX_NODES, Outcome, View};
+use super::{Before, Index, MAX_BYTES, MAX_DOWN_PER_NEIGHBOUR, MAX_NODES, Outcome, View};
 use crate::membership::Time;
 use crate::record::Record;
 use crate::wire::NodeId;
@@ -119,7 +119,7 @@ impl View {
         over_loopback: bool,
     ) -> Outcome {
         let Some(index) = self.find(&record) else {
-            if !self.make_room(from) {
+            if !self.make_room(from, record.encoded_len()) {
                 return Outcome::Full;
             }
             let index = self.insert(record, now, from, over_loopback);
@@ -134,6 +134,10 @@ impl View {
             Ordering::Equal => return Outcome::Same(index),
             Ordering::Less | Ordering::Greater => return Outcome::Older(index),
         }
+        let bytes = self.bytes - have.encoded_len() + record.encoded_len();
+        if bytes > MAX_BYTES && bytes > self.bytes && from.is_some() {
+            return Outcome::Full;
+        }
         let difference = Difference::between(have, &record);
         let change = difference.change(&record);
         let leaving_changed = have.body().leaving != record.body().leaving;
@@ -145,6 +149,7 @@ impl View {
         if difference.withdrawn || difference.gained || difference.renewed || leaving_changed {
             self.note_links(index, &record, difference);
         }
+        self.bytes = bytes;
         let notes = &mut self.notes[index.at()];
         if leaving_changed {
             if !up {
@@ -186,6 +191,7 @@ impl View {
             relayed: Stamp::NEVER,
             over_loopback,
         };
+        self.bytes += record.encoded_len();
         self.records[index.at()] = Some(record);
         self.unreachable_count += usize::from(from.is_none());
         self.count += 1;
@@ -221,16 +227,18 @@ impl View {
 
     /// Whether one more unknown node from this neighbour fits. A full view makes room by forgetting the node that has been down
     /// longest.
-    fn make_room(&mut self, from: Option<NodeId>) -> bool {
+    fn make_room(&mut self, from: Option<NodeId>, bytes: usize) -> bool {
         if from.is_some_and(|from| self.bringers.count(&from) >= MAX_DOWN_PER_NEIGHBOUR) {
             // Its earlier nodes are forgotten in their own time. A search for the oldest would let the neighbour keep us busy.
             return false;
         }
-        if self.count < MAX_NODES {
-            return true;
+        if self.count >= MAX_NODES || self.bytes + bytes > MAX_BYTES {
+            let oldest = self.down().min_by_key(|(_, since)| *since);
+            if !oldest.is_some_and(|(index, _)| self.forget(index)) {
+                return false;
+            }
         }
-        let oldest = self.down().min_by_key(|(_, since)| *since);
-        oldest.is_some_and(|(index, _)| self.forget(index))
+        self.bytes + bytes <= MAX_BYTES
     }
 
     /// The nodes that are not up, and since when.
@@ -279,9 +287,10 @@ impl View {
     }
 
     fn forget(&mut self, index: Index) -> bool {
-        if self.records[index.at()].take().is_none() {
+        let Some(record) = self.records[index.at()].take() else {
             return false;
-        }
+        };
+        self.bytes -= record.encoded_len();
         self.unreachable_count -= usize::from(self.notes[index.at()].predecessor == NOBODY);
         self.take_bringer(index);
         self.down_since.remove(&index);
