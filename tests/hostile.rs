@@ -217,7 +217,7 @@ mod tests {
         );
         assert_eq!(stranger.says(victim, &frame(b"")).await, protocol);
         assert_eq!(stranger.says(victim, &u32::MAX.to_be_bytes()).await, limit);
-        assert_eq!(stranger.says(victim, &frame(&[0; 4000])).await, limit);
+        assert_eq!(stranger.says(victim, &frame(&[0; 12_000])).await, limit);
         let mut longer = Message::Hello(honest.clone()).to_frame()[4..].to_vec();
         longer.push(0);
         assert_eq!(stranger.says(victim, &frame(&longer)).await, protocol);

@@ -246,9 +246,11 @@ mod bytes {
 
     use super::golden::{NETWORK, body, datagrams, identity, messages, record};
 
-    fn link(peer: u8) -> LinkState {
+    fn link(peer: u16) -> LinkState {
+        let mut id = [0; 16];
+        id[..2].copy_from_slice(&peer.to_be_bytes());
         LinkState {
-            peer: ShortId([peer; 16]),
+            peer: ShortId(id),
             run: ShortRun([255; 2]),
             direction: Direction::Dialer,
             rtt_us: u32::MAX,
@@ -285,7 +287,7 @@ mod bytes {
         let addrs = vec![PublishedAddr::local("[::1]:1".parse().unwrap()); MAX_ADDRS + 1];
         over("addresses", arrives(Body { addrs, ..body() }));
         let links = (0..=MAX_LINKS)
-            .map(|peer| link(u8::try_from(peer).unwrap()))
+            .map(|peer| link(u16::try_from(peer).unwrap()))
             .collect();
         over("links", arrives(Body { links, ..body() }));
         for links in [vec![link(2), link(1)], vec![link(2), link(2)]] {
@@ -326,7 +328,7 @@ mod bytes {
             uptime_s: 0,
             addrs: vec![PublishedAddr::local(addr); MAX_ADDRS],
             links: (0..MAX_LINKS)
-                .map(|peer| link(u8::try_from(peer).unwrap()))
+                .map(|peer| link(u16::try_from(peer).unwrap()))
                 .collect(),
             leaving: true,
             ..body()

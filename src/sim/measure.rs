@@ -225,8 +225,9 @@ impl Measure {
                     }
                     let there = counts(node) && counts(&world.nodes[place]);
                     let reached = views.component(*other) == views.component(place);
-                    // A node that was started a moment ago was rightly shown as down.
-                    let old = at > node.started() + Duration::from_secs(5);
+                    // A node that was started a moment ago was rightly shown as down. One that lied a moment ago has lost links for it.
+                    let since = node.started().max(node.turned());
+                    let old = at > since + Duration::from_secs(5);
                     self.false_downs += u64::from(there && reached && old);
                 }
             }

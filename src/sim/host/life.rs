@@ -85,6 +85,7 @@ impl Node {
     /// The node becomes Byzantine, or honest again.
     pub(in crate::sim) fn lie(&mut self, lies: bool) {
         self.liar = lies.then(|| Box::new(Liar::by_lot(&mut self.rng)));
+        self.turned = self.now;
     }
 
     /// The message that is sent in place of this one.

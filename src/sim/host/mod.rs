@@ -82,6 +82,7 @@ pub struct Node {
     went_on: Time,
     leaving: bool,
     liar: Option<Box<Liar>>,
+    turned: Duration,
     /// The time of the current or last event.
     pub(super) now: Time,
     pub(super) queue: Queue<What>,
@@ -146,6 +147,7 @@ impl Node {
             went_on: Duration::ZERO,
             leaving: false,
             liar: None,
+            turned: Duration::ZERO,
             now: Duration::ZERO,
             queue: Queue::default(),
             count: 0,
@@ -229,6 +231,12 @@ impl Node {
     #[must_use]
     pub fn life(&self) -> u32 {
         self.life
+    }
+
+    /// When it last became Byzantine, or honest again.
+    #[must_use]
+    pub fn turned(&self) -> Time {
+        self.turned
     }
 
     /// When it was last started.

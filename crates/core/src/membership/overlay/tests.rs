@@ -45,6 +45,10 @@ fn addr(number: u8) -> SocketAddr {
 }
 
 fn record(number: u8, peers: &[u8]) -> Arc<Record> {
+    record_of(number, 1, peers)
+}
+
+fn record_of(number: u8, seq: u32, peers: &[u8]) -> Arc<Record> {
     let mut links: Vec<LinkState> = peers
         .iter()
         .map(|&peer| LinkState {
@@ -63,7 +67,7 @@ fn record(number: u8, peers: &[u8]) -> Arc<Record> {
         label: "".into(),
         run_id: 1,
         epoch: 1,
-        seq: 1,
+        seq,
         uptime_s: 0,
         addrs: vec![PublishedAddr::local(addr(number))],
         links,
@@ -280,6 +284,11 @@ fn crowded(me: u8) -> (Scene, Vec<u8>) {
     for &other in &others[..13] {
         scene.link(other, true);
     }
+    // Each of them has other paths: links to the one before and the one behind it.
+    for three in others[..14].windows(3) {
+        let joined = record_of(three[1], 2, &[HUB, three[0], three[2]]);
+        scene.view.accept(joined, scene.now, None, false);
+    }
     (scene, others)
 }
 
@@ -379,7 +388,9 @@ fn a_node_that_can_not_be_dialed_rests_longer_each_time() {
     let mut scene = Scene::among(0, 1..=2);
     let tuning = scene.overlay.tuning.clone();
     let mut pause = Duration::ZERO;
-    for next in [1, 2, 4, 8, 16, 32, 60, 60] {
+    for next in [
+        1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600,
+    ] {
         let pause_before = std::mem::replace(&mut pause, Duration::from_secs(next));
         if !pause_before.is_zero() {
             assert!(scene.dialed_after(pause_before - MS).is_empty());

@@ -228,12 +228,13 @@ fn a_start_dials_all_targets_and_the_eight_seen_last() {
 }
 
 #[test]
-fn the_node_s_own_address_is_no_target() {
+fn the_node_s_own_address_is_told_once_and_tried_again() {
     let mut candidates = candidates_of(&[addr(1)], Vec::new());
     candidates.learn(id(2), &[addr(1)], 1, false);
     assert!(candidates.is_own(addr(1)));
     assert!(!candidates.is_own(addr(1)), "told once");
-    assert!(draw(&mut candidates, s(0), s(60), 1, 1).is_empty());
+    // It may be another node's one day. How long it rests is decided where all addresses rest.
+    assert!(!draw(&mut candidates, s(0), s(60), 1, 1).is_empty());
 }
 
 #[test]
