@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::figures::Figures;
-use super::scenario::Scenario;
+use super::scenario::{Bounds, Scenario};
 use super::views::{Standing, Views, counts};
 use super::world::{News, Told, Traffic, World};
 use crate::membership::{Event, Time};
@@ -118,6 +118,7 @@ pub struct Measure {
     pub wanted_copies: u64,
     /// Links lost; planned closes do not count.
     pub links_lost: u64,
+    bounds: Bounds,
     disturbed: Time,
     calm_before: bool,
     before: (Time, u64),
@@ -150,6 +151,7 @@ impl Measure {
             false_downs: 0,
             wanted_copies: 0,
             links_lost: 0,
+            bounds: scenario.bounds,
             disturbed: Duration::ZERO,
             calm_before: false,
             before: (Duration::ZERO, 0),
@@ -224,9 +226,13 @@ impl Measure {
                         self.gone_after_single.push(at - *since);
                     }
                     let there = counts(node) && counts(&world.nodes[place]);
-                    let reached = views.component(*other) == views.component(place);
-                    // A node that was started a moment ago was rightly shown as down.
-                    let old = at > node.started() + Duration::from_secs(5);
+                    let reach = views.reach();
+                    let reached = reach.component(*other) == reach.component(place);
+                    // A node that was started a moment ago was rightly shown as down. Where paths opened a moment ago, the verdict may be about
+                    // what was before.
+                    let since = reach.since(*other, place);
+                    let is_new = since > Duration::ZERO && at <= since + self.bounds.gone;
+                    let old = at > node.started() + Duration::from_secs(5) && !is_new;
                     self.false_downs += u64::from(there && reached && old);
                 }
             }

@@ -23,7 +23,7 @@ use crate::wire::{
 /// The largest Hello in bytes: the largest record, and 128 bytes for the numbers beside it.
 const MAX_HELLO: usize = MAX_RECORD + 128;
 /// The extension of a dial, in dial timeouts, once the other side has answered anything.
-const MORE_FOR_SLOW: u32 = 2;
+pub(crate) const MORE_FOR_SLOW: u32 = 2;
 /// The datagrams that are accepted from a peer: in the long run four times what the fastest probing takes, and at once those of two
 /// seconds.
 const DATAGRAMS: Rate = Rate {

@@ -19,6 +19,7 @@ mod tap;
 #[cfg(target_os = "linux")]
 mod timers;
 
+pub(crate) use connection::MORE_FOR_SLOW;
 #[cfg(target_os = "linux")]
 pub use kernel::KernelSocket;
 pub use tap::Tap;

@@ -8,6 +8,7 @@ use crate::membership::{Closed, ConnId, Connected, DialError, Input};
 use crate::sim::path::{ACK_BYTES, Caller, End, EndRef, Live, Opening, Packet, Side, Wanted};
 use crate::sim::size;
 use crate::sim::window::Scene;
+use crate::transport::MORE_FOR_SLOW;
 use crate::wire::{Answer, CloseCode, Hello, MAX_ALTERNATIVES, MAX_FRAME, Message, NodeId, Probe};
 
 /// QUIC's idle timeout.
@@ -46,7 +47,18 @@ impl Node {
     }
 
     pub(super) fn dial_timeout(&mut self, scene: &Scene<'_>, end: EndRef) {
-        if let Some(dial) = self.live(end).and_then(Live::dial) {
+        let timeout = self.settings.dial_timeout;
+        let Some(live) = self.live_mut(end) else {
+            return;
+        };
+        if let Some(opening) = &mut live.opening
+            && opening.peer.is_some()
+            && !std::mem::replace(&mut opening.extended, true)
+        {
+            // An answer has come: the path is only slow.
+            return self.at(timeout * MORE_FOR_SLOW, What::DialTimeout(end));
+        }
+        if let Some(dial) = live.dial() {
             self.close(scene, end, CloseCode::HelloTimeout, Vec::new());
             self.dial_failed(scene, dial, DialError::Timeout);
         }

@@ -75,6 +75,8 @@ pub(in crate::sim) struct Opening {
     /// The dial of the dialer's core.
     pub(in crate::sim) wanted: Option<Wanted>,
     pub(in crate::sim) eager: bool,
+    /// The dial got more time, as it was answered.
+    pub(in crate::sim) extended: bool,
     /// The key that the peer presented.
     pub(in crate::sim) peer: Option<NodeId>,
     /// The address of the peer.
@@ -90,6 +92,7 @@ impl Opening {
         Box::new(Self {
             wanted: Some(wanted),
             eager: wanted.eager,
+            extended: false,
             peer: None,
             remote: wanted.addr,
             begun: now,
@@ -101,6 +104,7 @@ impl Opening {
         Box::new(Self {
             wanted: None,
             eager: caller.eager,
+            extended: false,
             peer: Some(caller.id),
             remote: caller.addr,
             begun: now,
