@@ -11,7 +11,7 @@ use std::time::Duration;
 use area_net::export::{d2, json};
 use area_net::membership::bench_support::BenchView;
 use area_net::membership::{Config, ConnId, Connected, Core, Input, Time};
-use area_net::record::{Body, Direction, LinkState, Record, ShortRun, Signer};
+use area_net::record::{Body, Direction, LinkState, PublishedAddr, Record, ShortRun, Signer};
 use area_net::sim::world::default_config;
 use area_net::sim::{self, parse};
 use area_net::wire::{Hello, Message, NodeId, ViewDigest};
@@ -102,7 +102,8 @@ impl Network {
             run_id: Self::run_id(node),
             epoch: 1,
             seq,
-            addrs: vec![Self::addr(node)],
+            uptime_s: 0,
+            addrs: vec![PublishedAddr::local(Self::addr(node))],
             links,
             leaving: false,
         };

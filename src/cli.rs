@@ -79,7 +79,8 @@ Files that the node writes, relative to the working directory; without -p, <PROF
   certs/<PROFILE>/cert.pem         self-signed certificate
 The node creates its key and certificate at the first start and keeps them.
 
-Signals: on SIGINT (Ctrl-C), SIGTERM or SIGHUP the node tells the other nodes that it leaves, and exits with status 0.
+Signals: on SIGINT (Ctrl-C), SIGTERM or SIGHUP the node tells the other nodes that it leaves, and exits with status 0. \
+A signal that was ignored when the node started stays ignored, so a node started with nohup outlives its terminal.
 
 Exit status:
   0  the node was asked to stop

@@ -43,6 +43,15 @@ macro_rules! event_names {
 event_names! {
     /// this node has bound its address and loaded its identity. Fields: `label`, `id`, `listen`, `network`, `targets`.
     NodeStarted = "node started",
+    /// this machine doesn't have the address to listen on, and the node waits for it. Fields: `listen`, `cause`, `interfaces`, `action`.
+    WaitingForAddress = "waiting for address",
+    /// the addresses of this node's interfaces changed. Fields: `lost`, `new`, `addrs`.
+    OwnAddressesChanged = "own addresses changed",
+    /// a name in the settings or in the target file has no address at present. Fields: `name`, `place`, `cause`, `action`. The level
+    /// is debug while the cause stays the same.
+    NameUnresolved = "name unresolved",
+    /// such a name has addresses after failures. Fields: `name`, `place`, `addrs`.
+    NameResolved = "name resolved",
     /// this node was asked to leave, and sends its leave message. No fields.
     NodeStopping = "node stopping",
     /// this node has closed its connections. No fields.
@@ -71,6 +80,8 @@ event_names! {
     /// this node has lost its last link. Fields: `action`.
     CutOff = "cut off",
 
+    /// a beacon of a node that can't be reached yet came from a link of this machine. Fields: `id`, `addr`, `action`, `suppressed`.
+    NodeFound = "node found",
     /// a node came into view. Fields: `node`, `id`, `nodes`.
     NodeUp = "node up",
     /// no path of live links leads to a node any more. Fields: `node`, `id`, `nodes`.

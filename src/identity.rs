@@ -331,9 +331,8 @@ fn self_signed(pair: &rcgen::KeyPair, id: &NodeId, path: &Path) -> Result<String
 
 /// Writes a new file by rename, so that a kill at any instant leaves the whole file or none.
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), IdentityError> {
-    let temporary = path.with_extension("pem.new");
     let care = Care { mode, synced: true };
-    let written = atomic_file::write(path, &temporary, bytes, care);
+    let written = atomic_file::write(path, bytes, care);
     written.map_err(|source| io_error(path, "can't write", source))
 }
 

@@ -8,6 +8,7 @@
 pub mod atomic_file;
 pub mod cli;
 pub mod clock;
+pub mod discovery;
 pub mod events;
 pub mod export;
 pub mod identity;
@@ -17,8 +18,9 @@ pub mod memory;
 pub mod nearest;
 pub mod node;
 pub mod settings;
+pub mod signals;
 pub mod sim;
 pub mod snapshot;
 pub mod transport;
 
-pub use area_net_core::{bucket, membership, record, wire};
+pub use area_net_core::{bucket, figures, membership, record, wire};

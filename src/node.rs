@@ -4,11 +4,22 @@
 //! actions, logs its events and announces changes. Readers request snapshots over a second channel, so only this loop touches
 //! the core.
 
+mod causes;
+mod edge;
+mod error;
+mod finder;
+mod listen;
+mod resolver;
 mod saver;
 mod start;
 mod story;
+mod wall;
 
-pub use start::{NodeError, run};
+pub use edge::{Edge, News};
+pub use error::NodeError;
+pub use finder::Finder;
+pub use start::run;
+pub use wall::WallClock;
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
@@ -23,16 +34,18 @@ use quinn::{AsyncTimer, AsyncUdpSocket, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
+use crate::discovery::sockets::Report;
 use crate::identity::{Allow, Identity};
 use crate::impair::{ImpairedSocket, Rules};
 use crate::membership::{Action, Core, Event, Input, Time, Tuning};
-use crate::memory::Memory;
+use crate::memory::{Memory, Moment};
 use crate::record::Record;
 use crate::settings::{CoreStart, Settings};
 use crate::snapshot::{Changes, Snapshot, SnapshotReader, SnapshotRequests};
 use crate::transport::{Greeting, Parts, Tap, Transport, TransportEvent};
 use saver::Saver;
 use story::Story;
+use wall::Wall;
 
 /// The most transport events that are handled before timers and requests get their turn.
 const EVENTS_AT_ONCE: usize = 256;
@@ -61,10 +74,14 @@ pub struct Assembly {
     pub core_seed: [u8; 32],
     /// Seeds quinn; `None` for entropy.
     pub quinn_seed: Option<[u8; 32]>,
-    /// Unix time in ms at the start.
-    pub start_unix_ms: u64,
+    /// The wall clock.
+    pub wall: WallClock,
     /// The addresses to publish; empty if they are to be learned.
     pub published: Vec<SocketAddr>,
+    /// What the node hears of the machine around it. `None`: nothing of it changes.
+    pub edge: Option<Edge>,
+    /// Finds nodes on the links of this machine. `None`: discovery is off.
+    pub finder: Option<Finder>,
     /// The file of the memory; `None` to write none.
     pub state: Option<PathBuf>,
     /// The memory of an earlier run.
@@ -110,6 +127,9 @@ pub struct Node {
     rejected: BTreeMap<&'static str, u64>,
     impaired: Option<Impaired>,
     saver: Option<Saver>,
+    wall: Wall,
+    edge: Option<Edge>,
+    finder: Option<Finder>,
     witness: Option<Witness>,
 }
 
@@ -152,14 +172,14 @@ impl Node {
             published: assembly.published,
             remembered: memory.nodes,
             run_id: assembly.run_id,
-            epoch: assembly.start_unix_ms.max(memory.epoch.saturating_add(1)),
+            epoch: (assembly.wall)().max(memory.epoch.saturating_add(1)),
             seed: assembly.core_seed,
-            unix_ms: assembly.start_unix_ms,
             tuning: assembly.tuning,
             ids: None,
         });
         let core = Core::new(config, assembly.identity.clone());
         let socket = assembly.socket;
+        let listen = socket.local_addr()?;
         let clock = Clock::new(assembly.runtime);
         let impaired = Impaired::new(socket.clone(), &clock, &settings.impair, assembly.core_seed);
         let (transport, events) = Transport::open(Parts {
@@ -186,10 +206,15 @@ impl Node {
             asker,
             clock,
             start,
-            story: Story::default(),
+            story: Story::new(listen),
             rejected: BTreeMap::new(),
             impaired,
-            saver: assembly.state.map(|path| Saver::new(path, start)),
+            saver: assembly
+                .state
+                .map(|path| Saver::new(path, memory.stamps, start)),
+            wall: Wall::new(assembly.wall),
+            edge: assembly.edge,
+            finder: assembly.finder,
             witness: assembly.witness,
         })
     }
@@ -231,13 +256,23 @@ impl Node {
             let wake = self.start + self.core.poll_timeout();
             let save = self.saver.as_ref().and_then(|it| it.due(&self.core));
             let wake = save.map_or(wake, |save| wake.min(save));
+            let find = self.finder.as_ref().map(|it| self.start + it.due());
+            let wake = find.map_or(wake, |find| wake.min(find));
             self.timer.as_mut().reset(wake);
             if let Poll::Ready(Some(request)) = self.requests.poll_recv(cx) {
                 self.answer(request);
             } else if let Poll::Ready(Some(event)) = self.events.poll_recv(cx) {
                 self.take(event);
+            } else if let Some(news) = self.poll_news(cx) {
+                self.hear(news);
+            } else if let Some(report) = self.poll_report(cx) {
+                let now = self.now();
+                if let Some(finder) = &mut self.finder {
+                    finder.hear(now, &report, &self.core);
+                }
             } else if self.timer.as_mut().poll(cx).is_ready() {
                 self.step(Input::Timeout);
+                self.find();
             } else {
                 return;
             }
@@ -300,6 +335,49 @@ impl Node {
         self.publish();
     }
 
+    fn poll_news(&mut self, cx: &mut Context<'_>) -> Option<News> {
+        match self.edge.as_mut()?.news.poll_recv(cx) {
+            Poll::Ready(news) => news,
+            Poll::Pending => None,
+        }
+    }
+
+    fn poll_report(&mut self, cx: &mut Context<'_>) -> Option<Report> {
+        match self.finder.as_mut()?.reports().poll_recv(cx) {
+            Poll::Ready(report) => report,
+            Poll::Pending => None,
+        }
+    }
+
+    /// Looks for nodes on the links of this machine, if that is due.
+    fn find(&mut self) {
+        let now = self.now();
+        let Some(finder) = self.finder.as_mut().filter(|it| it.due() <= now) else {
+            return;
+        };
+        for (id, addr) in finder.advance(now, &self.core) {
+            self.story.found(self.clock.now(), &id, addr);
+            self.step(Input::Found(id, addr));
+        }
+    }
+
+    /// Handles news of the machine around the node.
+    fn hear(&mut self, news: News) {
+        match news {
+            News::OwnAddrs { advertised, local } => {
+                self.handle(Input::OwnAddrs { advertised, local });
+            }
+            News::Targets(targets) => self.handle(Input::Targets(targets)),
+            News::Lost(addrs) => {
+                for conn in self.transport.conns_from(&addrs) {
+                    self.handle(Input::PathLost(conn));
+                }
+            }
+        }
+        self.act();
+        self.publish();
+    }
+
     fn step(&mut self, input: Input) {
         self.handle(input);
         self.act();
@@ -321,11 +399,21 @@ impl Node {
     fn act(&mut self) {
         while let Some(action) = self.core.poll_action() {
             self.show(Word::Action(&action));
+            self.note_draw(&action);
             self.transport.perform(action);
         }
         while let Some(event) = self.core.poll_event() {
             self.show(Word::Event(&event));
             self.story.tell(self.clock.now(), &self.core, &event);
+        }
+    }
+
+    /// Tells the resolver of a dial, in case the address stands behind a name.
+    fn note_draw(&self, action: &Action) {
+        let draws = self.edge.as_ref().and_then(|edge| edge.draws.as_ref());
+        if let (Some(draws), Action::Dial { addr, .. }) = (draws, action) {
+            // Full: many dials wait already.
+            draws.try_send(*addr).ok();
         }
     }
 
@@ -346,7 +434,9 @@ impl Node {
     }
 
     fn answer(&mut self, request: oneshot::Sender<Arc<Snapshot>>) {
-        let mut snapshot = self.core.snapshot(self.now());
+        let now = self.now();
+        let mut snapshot = self.core.snapshot(now);
+        snapshot.origin_ms = self.wall.origin_ms(now);
         snapshot.impaired = self.impaired.as_ref().map(|it| it.words.clone());
         // The core and the transport share some counters' names; each name must appear once in `network.json`.
         let mut rejected: BTreeMap<&'static str, u64> = snapshot.rejected.0.into_iter().collect();
@@ -361,8 +451,12 @@ impl Node {
     }
 
     fn save(&mut self, now: bool) {
-        if let Some(saver) = &mut self.saver {
-            saver.consider(&self.core, self.clock.now(), now);
+        let (at, time) = (self.clock.now(), self.now());
+        if let Some(saver) = &mut self.saver
+            && (now || saver.is_due(&self.core, at))
+        {
+            let origin_ms = self.wall.origin_ms(time);
+            saver.write(&self.core, at, Moment { time, origin_ms });
         }
     }
 }

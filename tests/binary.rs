@@ -11,7 +11,7 @@ mod tests {
     use std::net::{SocketAddr, UdpSocket};
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
-    use std::process::Output;
+    use std::process::{Command, Output};
     use std::time::Duration;
 
     use area_net::events::EventName;
@@ -138,6 +138,40 @@ mod tests {
         }
     }
 
+    /// The same command, run by another one, which replaces itself by it.
+    fn by(words: &[&str], command: &Command) -> Command {
+        let mut outer = Command::new(words[0]);
+        outer
+            .args(&words[1..])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .current_dir(command.get_current_dir().unwrap())
+            .env_remove("RUST_LOG");
+        outer
+    }
+
+    #[tokio::test]
+    async fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
+        let desk = Desk::new();
+        let addrs = ports(2);
+        let ignoring = ["sh", "-c", "trap '' HUP INT; exec \"$@\"", "sh"];
+        let mut command = by(&ignoring, &desk.command("alice", addrs[0], &[]));
+        let mut alice = desk.start_by("alice", addrs[0], &mut command);
+        until("it has started", || {
+            !alice.events(EventName::NodeStarted).is_empty()
+        })
+        .await;
+        for signal in [Signal::HUP, Signal::INT] {
+            alice.signal(signal);
+        }
+        let targets = desk.targets("bob", &addrs[..1]);
+        let bob = desk.start("bob", addrs[1], &[&targets]);
+        until_exact(&[&alice, &bob], &["alice", "bob"]).await;
+        assert_eq!(alice.events(EventName::NodeStopping).len(), 0);
+        alice.signal(Signal::TERM);
+        assert_eq!(alice.ended().await.code(), Some(0), "{}", alice.log());
+    }
+
     #[tokio::test]
     async fn a_node_that_is_asked_to_stop_says_farewell() {
         let desk = Desk::new();
@@ -146,7 +180,10 @@ mod tests {
         let carol = desk.start("carol", addrs[1], &[]);
         let targets = desk.targets("alice", &addrs[..2]);
         for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
-            let mut alice = desk.start("alice", addrs[2], &[&targets]);
+            // The tests themselves may run under nohup, or in the background of a script.
+            let default = ["env", "--default-signal=HUP,INT,TERM"];
+            let mut command = by(&default, &desk.command("alice", addrs[2], &[&targets]));
+            let mut alice = desk.start_by("alice", addrs[2], &mut command);
             until_exact(&[&alice, &bob, &carol], &["alice", "bob", "carol"]).await;
             alice.signal(signal);
             let since = Instant::now();
@@ -213,6 +250,83 @@ mod tests {
         desk.command("alice", addr, &[]);
         refuses(&desk, addr, &said);
         assert!(!desk.path("certs").exists() && !desk.path("profiles").exists());
+    }
+
+    #[test]
+    fn files_that_would_overwrite_each_other_are_refused() {
+        let desk = Desk::new();
+        let addr = ports(1)[0];
+        // The profile has no files yet: the desk has only its configuration.
+        desk.command("alice", addr, &[]);
+        let dir = desk.path("profiles/alice");
+        fs::create_dir_all(&dir).unwrap();
+        for (name, to) in [("peers.json", "network.json"), ("state.json", "peers.json")] {
+            let (link, file) = (dir.join(name), dir.join(to));
+            fs::write(&file, "[]").unwrap();
+            std::os::unix::fs::symlink(to, &link).unwrap();
+            refuses(&desk, addr, &[name, to, "are one file"]);
+            fs::remove_file(link).unwrap();
+            fs::remove_file(file).unwrap();
+        }
+        fs::write(dir.join("peers.json"), "[]").unwrap();
+        let path = "network.controller.target.path=profiles/alice/peers.json";
+        let output = desk.command("alice", addr, &[path]).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains("are one file"), "{stderr}");
+        assert_eq!(fs::read(dir.join("peers.json")).unwrap(), b"[]");
+    }
+
+    #[tokio::test]
+    async fn files_that_are_links_are_written_through_and_stay_links() {
+        let desk = Desk::new();
+        let addrs = ports(2);
+        let [dir, certs, there] =
+            ["profiles/alice", "certs/alice", "there"].map(|name| desk.path(name));
+        for folder in [&dir, &certs, &there] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        let names = ["peers.json", "network.json", "state.json", "peers.d2"];
+        let links: Vec<_> = names
+            .iter()
+            .map(|name| (dir.join(name), there.join(name)))
+            .chain(["key.pem", "cert.pem"].map(|name| (certs.join(name), there.join(name))))
+            .collect();
+        for (link, file) in &links {
+            std::os::unix::fs::symlink(file, link).unwrap();
+        }
+        let mut alice = desk.start("alice", addrs[0], &["network.controller.d2=true"]);
+        let targets = desk.targets("bob", &addrs[..1]);
+        let bob = desk.start("bob", addrs[1], &[&targets]);
+        until_exact(&[&alice, &bob], &["alice", "bob"]).await;
+        alice.signal(Signal::TERM);
+        assert_eq!(alice.ended().await.code(), Some(0), "{}", alice.log());
+        for (link, file) in &links {
+            assert!(link.is_symlink(), "{}", link.display());
+            assert!(!fs::read(file).unwrap().is_empty(), "{}", file.display());
+        }
+        let mode = fs::metadata(there.join("key.pem"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[tokio::test]
+    async fn a_node_that_listens_on_loopback_says_why_it_reaches_no_other_machine() {
+        let desk = Desk::new();
+        let addrs = ports(1);
+        // An address for documentation (RFC 5737): no machine has it.
+        let targets = desk.targets("alice", &["192.0.2.1:8083".parse().unwrap()]);
+        let alice = desk.start("alice", addrs[0], &[&targets]);
+        until("alice says so", || {
+            let failed = alice.events(EventName::DialFailed);
+            failed.iter().any(|line| {
+                let says = |key: &str, part| line[key].as_str().is_some_and(|it| it.contains(part));
+                says("cause", "no way from ::1") && says("action", "network.controller.listen.addr")
+            })
+        })
+        .await;
     }
 
     /// Makes a key and a certificate by a short run of the program.
@@ -377,12 +491,11 @@ mod tests {
             fs::read(state.with_extension("json.broken")).unwrap(),
             b"{\"format\":1,"
         );
-        assert_eq!(
-            alice.events(EventName::MemoryReset).len(),
-            1,
-            "{}",
-            alice.log()
-        );
+        // A thread of its own writes the log.
+        until("alice says so once", || {
+            alice.events(EventName::MemoryReset).len() == 1
+        })
+        .await;
     }
 
     #[tokio::test]

@@ -311,6 +311,7 @@ fn network(labels: &[String]) -> Snapshot {
     });
     Snapshot {
         me: 0,
+        origin_ms: 0,
         network: Arc::from("area"),
         cut_off: false,
         impaired: None,

@@ -22,12 +22,13 @@ mod tests {
 
     use area_net::identity::{Allow, Identity, certified_id};
     use area_net::record::{
-        Body, Direction, LinkState, MAX_ADDRS, MAX_LABEL, MAX_LINKS, MAX_RECORD, Record, ShortRun,
-        Signer as _, Version,
+        AddrKind, Body, Direction, LinkState, MAX_ADDRS, MAX_LABEL, MAX_LINKS, MAX_RECORD, Record,
+        ShortRun, Signer as _, Version,
     };
     use area_net::wire::{
         Answer, BATCH_BYTES, CloseCode, Datagram, MAX_ALTERNATIVES, MAX_BUCKETS_LOG2, MAX_FRAME,
-        MAX_SYNC_ENTRIES, Message, NodeId, PROTOCOL_VERSION, Probe, ShortId, ViewDigest, dialable,
+        MAX_SYNC_ENTRIES, MAX_WAY, Message, NodeId, PROTOCOL_VERSION, Probe, ShortId, ViewDigest,
+        dialable,
     };
     use ring::digest::{SHA256, digest};
     use rustls_pki_types::CertificateDer;
@@ -37,7 +38,7 @@ mod tests {
 
     use crate::document::{Document, bare, number, to_varint};
     use crate::samples::{
-        ID, datagram_name, datagrams, direction_name, message_name, messages, record,
+        ID, datagram_name, datagrams, direction_name, kind_name, message_name, messages, record,
     };
 
     const NETWORK: &str = "golden";
@@ -212,6 +213,9 @@ mod tests {
             "Direction",
             [Direction::Dialer, Direction::Listener].map(each).to_vec(),
         );
+        let each = |kind| (postcard::to_stdvec(&kind).unwrap()[0], kind_name(kind));
+        let kinds = [AddrKind::Advertised, AddrKind::Local, AddrKind::Observed];
+        is("AddrKind", kinds.map(each).to_vec());
         let first = |addr: &str| postcard::to_stdvec(&addr.parse::<SocketAddr>().unwrap()).unwrap();
         is(
             "Address",
@@ -296,8 +300,10 @@ mod tests {
             assert_eq!(documented, fields, "{name}");
         };
         for message in messages() {
-            if let Message::Hello(hello) = &message {
-                is("Hello", fields_of(hello));
+            match &message {
+                Message::Hello(hello) => is("Hello", fields_of(hello)),
+                Message::Meet(meet) => is("Meet", fields_of(meet)),
+                _ => {}
             }
         }
         for datagram in datagrams() {
@@ -311,6 +317,7 @@ mod tests {
         is("Body", fields_of(record().body()));
         let link: LinkState = record().body().links[0];
         is("Link", fields_of(&link));
+        is("PublishedAddr", fields_of(&record().body().addrs[0]));
     }
 
     #[test]
@@ -337,6 +344,7 @@ mod tests {
             ("MAX_BUCKETS_LOG2", MAX_BUCKETS_LOG2.into()),
             ("MAX_SYNC_ENTRIES", MAX_SYNC_ENTRIES),
             ("MAX_ALTERNATIVES", MAX_ALTERNATIVES),
+            ("MAX_WAY", MAX_WAY),
             ("MAX_LABEL", MAX_LABEL),
             ("MAX_ADDRS", MAX_ADDRS),
             ("MAX_LINKS", MAX_LINKS),
@@ -378,6 +386,8 @@ mod tests {
             format!("`log2` is at most {MAX_BUCKETS_LOG2}"),
             format!("{MAX_LABEL} bytes |"),
             format!("names up to {MAX_ALTERNATIVES} addresses"),
+            format!("`way` has 3 to {MAX_WAY} elements"),
+            format!("`addrs` has at most {MAX_ADDRS}"),
         ] {
             assert!(text.contains(&said), "{said}");
         }

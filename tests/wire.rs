@@ -5,9 +5,14 @@ mod golden {
     use std::net::SocketAddr;
     use std::sync::Arc;
 
+    use area_net::figures::{FiguresBody, LinkFigures};
     use area_net::identity::Identity;
-    use area_net::record::{Body, Direction, LinkState, Record, ShortRun, Signer as _, Version};
-    use area_net::wire::{Answer, Datagram, Hello, Message, NodeId, Probe, ShortId, ViewDigest};
+    use area_net::record::{
+        AddrKind, Body, Direction, LinkState, PublishedAddr, Record, ShortRun, Signer as _, Version,
+    };
+    use area_net::wire::{
+        Answer, Datagram, Hello, Meet, Message, NodeId, Probe, ShortId, ViewDigest,
+    };
 
     pub(crate) const NETWORK: &str = "golden";
 
@@ -22,9 +27,14 @@ mod golden {
             run_id: 0x0102_0304_0506_0708,
             epoch: 1_700_000_000_000,
             seq: 7,
+            uptime_s: 60,
             addrs: vec![
-                SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 8090)),
-                SocketAddr::from(([192, 0, 2, 7], 443)),
+                PublishedAddr::local(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 8090))),
+                PublishedAddr {
+                    kind: AddrKind::Observed,
+                    dialable: true,
+                    addr: SocketAddr::from(([192, 0, 2, 7], 443)),
+                },
             ],
             links: vec![
                 LinkState {
@@ -66,6 +76,19 @@ mod golden {
         }
     }
 
+    pub(crate) fn figures() -> Arc<LinkFigures> {
+        let body = FiguresBody {
+            id: identity().node_id().abbreviated(),
+            epoch: 1_700_000_000_000,
+            seq: 7,
+            count: 3,
+            every_s: 10,
+            rtts: vec![58],
+            losses: vec![2],
+        };
+        LinkFigures::sign(body, NETWORK, &identity())
+    }
+
     pub(crate) fn messages() -> Vec<Message> {
         let version = Version {
             epoch: 300,
@@ -89,6 +112,18 @@ mod golden {
             Message::Have(vec![(ShortId([6; 16]), version)]),
             Message::Graft(vec![ShortId([7; 16])]),
             Message::Prune,
+            Message::Observed(SocketAddr::from(([192, 0, 2, 7], 443))),
+            Message::Meet(Meet {
+                way: vec![ShortId([8; 16]), ShortId([9; 16]), ShortId([10; 16])],
+                is_answer: false,
+                nonce: 300,
+                asker_dials: true,
+                addrs: vec![PublishedAddr::new(
+                    AddrKind::Advertised,
+                    SocketAddr::from(([192, 0, 2, 7], 443)),
+                )],
+            }),
+            Message::Figures(vec![(300, figures())]),
         ]
     }
 
@@ -136,10 +171,11 @@ mod golden {
             .map(|message| hex(&message.to_frame()))
             .collect();
         let version = "ac0202ffffffff0f";
-        let [four, five, six, seven] = ["04", "05", "06", "07"].map(|byte| byte.repeat(16));
+        let [four, five, six, seven, eight, nine, ten] =
+            ["04", "05", "06", "07", "08", "09", "0a"].map(|byte| byte.repeat(16));
         let golden = [
-            format!("000000db0009ac0201007f000001933f050001020304050607{RECORD}"),
-            format!("0000018e0102{RECORD}{RECORD}"),
+            format!("000000e00009ac0201007f000001933f050001020304050607{RECORD}"),
+            format!("000001980102{RECORD}{RECORD}"),
             "0000000e02010201ffffffffffffffffff01".to_owned(),
             format!("0000001e030202000301{four}{version}"),
             format!("000000120401{five}"),
@@ -147,6 +183,9 @@ mod golden {
             format!("0000001a0601{six}{version}"),
             format!("000000120701{seven}"),
             "0000000108".to_owned(),
+            "000000080900c0000207bb03".to_owned(),
+            format!("000000400a03{eight}{nine}{ten}00ac020101000000c0000207bb03"),
+            format!("000000630b01ac02{FIGURES}"),
         ];
         for (at, (body, golden)) in bodies.iter().zip(&golden).enumerate() {
             assert_eq!(body, golden, "message {at}");
@@ -177,13 +216,18 @@ mod golden {
 
     const ID: &str = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
     const RECORD: &str = concat!(
-        "83018a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f",
-        "6f5c047a6fc3ab888e98a8c0e080810180d095ffbc3107020100000000000000",
-        "0000000000000000019a3f00c0000207bb030202020202020202020202020202",
-        "020202040500d60103000003030303030303030303030303030303ff000100ff",
-        "ff03fa010040848b816c7d16fae25dc304fddcfcafe3051777e301c597d490b5",
-        "04fb3baa8ab70cfb649299c8cdfdcc965a61a5f3882271e8dcaf19bb7572df2e",
-        "104447476600",
+        "88018a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f",
+        "6f5c047a6fc3ab888e98a8c0e080810180d095ffbc31073c0201000100000000",
+        "0000000000000000000000019a3f020100c0000207bb03020202020202020202",
+        "0202020202020202040500d60103000003030303030303030303030303030303",
+        "ff000100ffff03fa010040280333ee6a9f62f178e3335092f8653b92122ea1ef",
+        "6e4e80d7a12bd7e0bb7d98db1dd63f8e563a32e67a35e05affe60994f4ced579",
+        "9f1863cbd827009fc3990f",
+    );
+    const FIGURES: &str = concat!(
+        "1d8a88e3dd7409f195fd52db2d3cba5d7280d095ffbc3107030a013a0102409f",
+        "f4303e13fdbf7abfd68723a9fbfd68e3fb83e1169d36330d6fcf8c5c1d8a14ec",
+        "0be2b7bf145b0f91befe4c7b2ab28eb8ef97e0e067cbed3d680d0a512a6b07",
     );
 }
 
@@ -191,7 +235,7 @@ mod golden {
 mod bytes {
     use area_net::identity::Identity;
     use area_net::record::{Body, LinkState, MAX_ADDRS, MAX_LABEL, MAX_LINKS, MAX_RECORD};
-    use area_net::record::{Direction, Record, RecordError, ShortRun, Signer as _};
+    use area_net::record::{Direction, PublishedAddr, Record, RecordError, ShortRun, Signer as _};
     use area_net::wire::{
         BATCH_BYTES, CloseCode, Datagram, MAX_BUCKETS_LOG2, MAX_FRAME, MAX_SYNC_ENTRIES, Message,
         NodeId, ShortId, WireError, dialable,
@@ -238,7 +282,7 @@ mod bytes {
                 ..body()
             }),
         );
-        let addrs = vec!["[::1]:1".parse().unwrap(); MAX_ADDRS + 1];
+        let addrs = vec![PublishedAddr::local("[::1]:1".parse().unwrap()); MAX_ADDRS + 1];
         over("addresses", arrives(Body { addrs, ..body() }));
         let links = (0..=MAX_LINKS)
             .map(|peer| link(u8::try_from(peer).unwrap()))
@@ -279,7 +323,8 @@ mod bytes {
             run_id: u64::MAX,
             epoch: u64::MAX,
             seq: u32::MAX,
-            addrs: vec![addr; MAX_ADDRS],
+            uptime_s: 0,
+            addrs: vec![PublishedAddr::local(addr); MAX_ADDRS],
             links: (0..MAX_LINKS)
                 .map(|peer| link(u8::try_from(peer).unwrap()))
                 .collect(),

@@ -36,6 +36,7 @@ pub(super) fn three() -> Snapshot {
     carol.state = NodeState::Unreachable;
     Snapshot {
         me: 1,
+        origin_ms: 0,
         network: Arc::from("area"),
         cut_off: false,
         impaired: None,
@@ -49,6 +50,7 @@ pub(super) fn three() -> Snapshot {
 pub(super) fn alone() -> Snapshot {
     Snapshot {
         me: 0,
+        origin_ms: 0,
         network: Arc::from("area"),
         cut_off: false,
         impaired: None,

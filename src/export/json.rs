@@ -79,10 +79,16 @@ pub fn network(snapshot: &Snapshot) -> Vec<u8> {
     put(&mut out, &snapshot.impaired);
     out.extend_from_slice(b",\n\"nodes\":");
     let nodes = snapshot.nodes.iter().zip(&ids);
-    put_list(&mut out, nodes.map(|(node, id)| NodeLine::new(node, id)));
+    put_list(
+        &mut out,
+        nodes.map(|(node, id)| NodeLine::new(snapshot, node, id)),
+    );
     out.extend_from_slice(b",\n\"links\":");
     let links = snapshot.links.iter();
-    put_list(&mut out, links.map(|link| LinkLine::new(link, &ids)));
+    put_list(
+        &mut out,
+        links.map(|link| LinkLine::new(snapshot, link, &ids)),
+    );
     out.extend_from_slice(b",\n\"rejected\":");
     put(&mut out, &Counts(&snapshot.rejected));
     out.extend_from_slice(b"}\n");
@@ -99,7 +105,7 @@ struct NodeLine<'a> {
 }
 
 impl<'a> NodeLine<'a> {
-    fn new(node: &'a NodeView, id: &'a str) -> Self {
+    fn new(snapshot: &Snapshot, node: &'a NodeView, id: &'a str) -> Self {
         Self {
             id,
             label: &node.label,
@@ -109,7 +115,7 @@ impl<'a> NodeLine<'a> {
                 NodeState::Unreachable => "unreachable",
                 NodeState::Left => "left",
             },
-            changed_ms: node.since_ms,
+            changed_ms: snapshot.unix_ms(node.since_ms),
         }
     }
 }
@@ -126,12 +132,12 @@ struct LinkLine<'a> {
 }
 
 impl<'a> LinkLine<'a> {
-    fn new(link: &LinkView, ids: &'a [String]) -> Self {
+    fn new(snapshot: &Snapshot, link: &LinkView, ids: &'a [String]) -> Self {
         Self {
             dialer: &ids[link.dialer],
             listener: &ids[link.listener],
             rtt_us: link.rtt_us,
-            rtt_measured_ms: link.rtt_at_ms,
+            rtt_measured_ms: snapshot.unix_ms(link.rtt_at_ms),
             rtt_stale: link.rtt_stale,
             loss_percent: f64::from(link.loss_permille) / 10.0,
             suspect: link.suspect,

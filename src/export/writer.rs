@@ -166,7 +166,6 @@ fn fingerprint(bytes: &[u8]) -> u64 {
 #[derive(Debug)]
 struct Target {
     path: PathBuf,
-    temporary: PathBuf,
     /// The fingerprint of what was last written.
     content: Option<u64>,
     trouble: Trouble,
@@ -176,7 +175,6 @@ impl Target {
     fn new(dir: &Path, name: &str) -> Self {
         Self {
             path: dir.join(name),
-            temporary: dir.join(format!(".{name}.new")),
             content: None,
             trouble: Trouble::default(),
         }
@@ -214,7 +212,7 @@ impl Target {
 
     /// Replaces the file, which is complete at every instant. Nothing is synced, since the contents are soon replaced.
     fn put(&self, bytes: &[u8]) -> io::Result<()> {
-        let write = || atomic_file::write(&self.path, &self.temporary, bytes, Care::default());
+        let write = || atomic_file::write(&self.path, bytes, Care::default());
         match write() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if let Some(dir) = self.path.parent() {

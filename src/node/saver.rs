@@ -1,5 +1,6 @@
 //! Writes the memory (`state.json`) off the event loop.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,8 @@ use tokio::task::JoinHandle;
 
 use crate::events::EventName;
 use crate::membership::Core;
-use crate::memory::{self, Memory};
+use crate::memory::{self, Memory, Moment};
+use crate::wire::NodeId;
 
 /// The pause after the first write. It triples with each write, up to [`SAVE_EVERY`]. A node learns most addresses right after
 /// its start, and may be killed before it is a second old; a longer first pause would lose them.
@@ -22,6 +24,8 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// Writes the memory, one write at a time.
 pub(super) struct Saver {
     path: PathBuf,
+    /// When nodes of earlier runs were last up, in Unix ms as it was stored then.
+    stamps: BTreeMap<NodeId, u64>,
     /// The epoch and the count of changes that the last write contained.
     saved: Option<(u64, u64)>,
     /// When the last write began.
@@ -31,9 +35,10 @@ pub(super) struct Saver {
 }
 
 impl Saver {
-    pub(super) fn new(path: PathBuf, now: Instant) -> Self {
+    pub(super) fn new(path: PathBuf, stamps: BTreeMap<NodeId, u64>, now: Instant) -> Self {
         Self {
             path,
+            stamps,
             saved: None,
             at: now,
             pause: SAVE_FIRST,
@@ -56,16 +61,17 @@ impl Saver {
         (core.epoch(), core.changes().shape)
     }
 
-    /// Begins a write if one is due, or if `at_once` is set.
-    pub(super) fn consider(&mut self, core: &Core, now: Instant, at_once: bool) {
-        let due = self.due(core).is_some_and(|due| due <= now);
-        if !at_once && !due {
-            return;
-        }
+    /// Whether a write is due.
+    pub(super) fn is_due(&self, core: &Core, now: Instant) -> bool {
+        self.due(core).is_some_and(|due| due <= now)
+    }
+
+    /// Begins a write.
+    pub(super) fn write(&mut self, core: &Core, now: Instant, moment: Moment) {
         self.saved = Some(Self::state(core));
         self.at = now;
         self.pause = (self.pause * 3).min(SAVE_EVERY);
-        let bytes = Memory::encode(core.epoch(), &core.remembered());
+        let bytes = Memory::encode(core.epoch(), &core.remembered(), &self.stamps, moment);
         let path = self.path.clone();
         let before = self.under_way.take();
         self.under_way = Some(tokio::spawn(async move {

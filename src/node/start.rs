@@ -1,92 +1,70 @@
 //! Starts a node on this machine: its address, identity, memory, socket and signals.
 
-use std::net::{SocketAddr, UdpSocket};
-use std::path::Path;
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quinn::{AsyncUdpSocket, Runtime};
 use rand::TryRng as _;
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Assembly, Node, story};
+use super::error::NodeError;
+use super::listen::{listen, local_addrs};
+use super::{Assembly, Finder, Node, edge, story, wall};
+use crate::atomic_file;
 use crate::export::{Exporter, Files};
-use crate::identity::{Identity, IdentityError};
+use crate::identity::Identity;
 use crate::memory::Memory;
 use crate::record::Signer as _;
-use crate::settings::Settings;
-use crate::transport::Tap;
+use crate::settings::{Discovery, Settings};
+use crate::signals::Stopping;
 #[cfg(target_os = "linux")]
 use crate::transport::{KernelSocket, TimerRuntime};
+use crate::transport::{Tap, interfaces};
 
-/// Why a node could not run.
-#[derive(Debug, thiserror::Error)]
-pub enum NodeError {
-    /// The key or certificate can't be used.
-    #[error("can't use this node's identity")]
-    Identity(#[from] IdentityError),
-    /// The address can't be listened on.
-    #[error(
-        "can't listen on {addr} (network.controller.listen.addr and .port of profile {profile})"
-    )]
-    Listen {
-        /// The address.
-        addr: SocketAddr,
-        /// The profile whose settings name the address.
-        profile: String,
-        /// The system's error.
-        source: std::io::Error,
-    },
-    /// Signals, entropy or the socket failed.
-    #[error("{doing}")]
-    System {
-        /// What failed.
-        doing: &'static str,
-        /// The system's error.
-        source: std::io::Error,
-    },
-}
+/// The files that every node writes to its profile's folder.
+const OUTPUTS: [&str; 3] = ["peers.json", "network.json", "state.json"];
 
-impl NodeError {
-    /// Whether the user's input is at fault.
-    #[must_use]
-    pub fn is_bad_input(&self) -> bool {
-        match self {
-            Self::Identity(_) | Self::Listen { .. } => true,
-            Self::System { .. } => false,
-        }
-    }
-}
-
-/// Runs a node until SIGINT, SIGTERM or SIGHUP asks it to leave.
+/// Runs a node until SIGINT, SIGTERM or SIGHUP asks it to leave. A signal that was ignored at the start does not.
 ///
 /// # Errors
 /// When the node can't start.
 pub async fn run(settings: Settings) -> Result<(), NodeError> {
     let system = |doing| move |source| NodeError::System { doing, source };
     // The handlers come first: a signal right after "node started" must make the node leave, not kill it.
-    let mut leave = Leave::new()?;
-    // The node binds its address before it writes: a second start of a profile must not touch the files of the first.
-    let (socket, bound) = listen(&settings)?;
-    let identity = Arc::new(Identity::load_or_create(
-        &Path::new("certs").join(&settings.profile),
-    )?);
+    let mut leave = Stopping::listen().map_err(system("can't listen for signals"))?;
     let dir = Path::new("profiles").join(&settings.profile);
-    let unix_ms = unix_ms();
+    let certs = Path::new("certs").join(&settings.profile);
     let state = dir.join("state.json");
-    let (remembered, warning) = Memory::load(&state, unix_ms, settings.addresses_for);
+    check_files(&settings, &dir, &certs)?;
+    // The node binds its address before it writes: a second start of a profile must not touch the files of the first.
+    let mut interfaces = interfaces::follow();
+    let (socket, bound) = tokio::select! {
+        biased;
+        () = leave.asked() => return Ok(()),
+        bound = listen(&settings, &mut interfaces) => bound?,
+    };
+    let identity = Arc::new(Identity::load_or_create(&certs)?);
+    let (remembered, warning) = Memory::load(&state, settings.addresses_for);
     story::started(&settings, &identity.node_id(), bound, warning.as_deref());
 
+    let finder = match settings.discovery {
+        Discovery::Off => None,
+        Discovery::Lan => {
+            let both = takes_both(&socket);
+            let (at, seed) = ((bound, both), entropy()?);
+            let started = Finder::start(&settings, &*identity, at, seed, interfaces.clone());
+            Some(started)
+        }
+    };
     let (runtime, socket, tap) = open(socket).map_err(system("can't use the socket"))?;
     let assembly = Assembly {
         run_id: u64::from_be_bytes(entropy()?),
         core_seed: entropy()?,
         quinn_seed: None,
-        start_unix_ms: unix_ms,
-        published: if bound.ip().is_unspecified() {
-            Vec::new()
-        } else {
-            vec![bound]
-        },
+        wall: wall::of_this_machine(),
+        published: local_addrs(bound, &interfaces.borrow()),
+        finder,
+        edge: Some(edge::start(&settings, bound, &interfaces)),
         state: Some(state),
         memory: remembered,
         settings: settings.clone(),
@@ -110,18 +88,30 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
     Ok(())
 }
 
-fn listen(settings: &Settings) -> Result<(UdpSocket, SocketAddr), NodeError> {
-    let addr = SocketAddr::new(settings.listen_addr, settings.listen_port);
-    UdpSocket::bind(addr)
-        .and_then(|socket| {
-            let bound = socket.local_addr()?;
-            Ok((socket, bound))
-        })
-        .map_err(|source| NodeError::Listen {
-            addr,
-            profile: settings.profile.clone(),
-            source,
-        })
+/// Refuses files that would overwrite each other. The target file is among them: the node only reads it.
+fn check_files(settings: &Settings, dir: &Path, certs: &Path) -> Result<(), NodeError> {
+    let mut files: Vec<PathBuf> = OUTPUTS.iter().map(|name| dir.join(name)).collect();
+    files.extend(["key.pem", "cert.pem"].map(|name| certs.join(name)));
+    if settings.d2 {
+        files.push(dir.join("peers.d2"));
+    }
+    if !settings.target_path.is_empty() {
+        files.push(PathBuf::from(&settings.target_path));
+    }
+    match atomic_file::two_that_are_one(&files) {
+        Some((first, second)) => Err(NodeError::OneFile {
+            first: files[first].display().to_string(),
+            second: files[second].display().to_string(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Whether a socket takes packets of IPv4 as well as of IPv6.
+fn takes_both(socket: &UdpSocket) -> bool {
+    socket2::SockRef::from(socket)
+        .only_v6()
+        .is_ok_and(|only| !only)
 }
 
 /// Opens the socket and the timers for this system.
@@ -142,18 +132,6 @@ fn open(socket: UdpSocket) -> std::io::Result<Edge> {
 
 type Edge = (Arc<dyn Runtime>, Arc<dyn AsyncUdpSocket>, Arc<Tap>);
 
-/// Reads the wall clock, once a run. Later times add the monotonic clock to it, so a clock that jumps changes nothing.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place that reads the wall clock"
-)]
-fn unix_ms() -> u64 {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).expect("Unix time in ms fits 64 bits for 500 million years")
-}
-
 fn entropy<const N: usize>() -> Result<[u8; N], NodeError> {
     let mut bytes = [0; N];
     rand::rngs::SysRng
@@ -163,32 +141,4 @@ fn entropy<const N: usize>() -> Result<[u8; N], NodeError> {
             source: std::io::Error::other(error.to_string()),
         })?;
     Ok(bytes)
-}
-
-/// The signals that ask a node to leave.
-struct Leave([tokio::signal::unix::Signal; 3]);
-
-impl Leave {
-    fn new() -> Result<Self, NodeError> {
-        let listen = |kind| {
-            signal(kind).map_err(|source| NodeError::System {
-                doing: "can't listen for signals",
-                source,
-            })
-        };
-        Ok(Self([
-            listen(SignalKind::interrupt())?,
-            listen(SignalKind::terminate())?,
-            listen(SignalKind::hangup())?,
-        ]))
-    }
-
-    async fn asked(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    }
 }

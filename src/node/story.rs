@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::causes::explain;
 use crate::events::EventName;
 use crate::membership::{Core, DialError, Event};
 use crate::record::Direction;
-use crate::settings::Settings;
+use crate::settings::{HostPort, Settings};
 use crate::transport::Rejected;
+use crate::transport::interfaces::Interfaces;
 use crate::wire::NodeId;
 
 /// The least time between two lines of one kind about the faults of others. Without it, a peer could make this node write a
@@ -20,8 +22,10 @@ const LINE_INTERVAL: Duration = Duration::from_secs(10);
 const MAX_UNREACHED: usize = 1024;
 
 /// Writes the log, and remembers what it has written recently.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Story {
+    /// The address that this node's socket is bound to.
+    listen: SocketAddr,
     gates: BTreeMap<&'static str, Gate>,
     /// The last failure of each address that can't be reached. The same failure is logged once.
     unreached: BTreeMap<SocketAddr, DialError>,
@@ -59,7 +63,7 @@ pub(super) fn started(settings: &Settings, id: &NodeId, bound: SocketAddr, warni
         id = %id.short(),
         listen = %bound,
         network = settings.network.as_str(),
-        targets = settings.targets.len(),
+        targets = settings.targets.len() + settings.named_targets.len(),
         "{}",
         EventName::NodeStarted
     );
@@ -73,6 +77,49 @@ pub(super) fn stopping() {
 /// Logs the last line of a run.
 pub(super) fn stopped() {
     tracing::info!("{}", EventName::NodeStopped);
+}
+
+/// Logs that the node waits for the address to listen on.
+pub(super) fn waiting(listen: SocketAddr, interfaces: &Interfaces) {
+    let action = "the node starts as soon as the address is there";
+    let name = EventName::WaitingForAddress;
+    if let Some(on) = interfaces.tentative_on(listen.ip()) {
+        let cause = format!("duplicate address detection on {on} is under way");
+        tracing::info!(%listen, cause, action, "{name}");
+    } else {
+        let cause = "no interface of this machine has the address";
+        let action = format!("{action}; if it is wrong, change network.controller.listen.addr");
+        tracing::warn!(%listen, cause, %interfaces, action, "{name}");
+    }
+}
+
+/// Logs a change of the addresses of this node's interfaces.
+pub(super) fn own_addrs(before: &[SocketAddr], now: &[SocketAddr]) {
+    let words = |these: &[SocketAddr], others: &[SocketAddr]| {
+        let missing = these.iter().filter(|addr| !others.contains(addr));
+        let missing: Vec<_> = missing.map(ToString::to_string).collect();
+        (!missing.is_empty()).then(|| missing.join(" "))
+    };
+    let (lost, new) = (words(before, now), words(now, before));
+    if lost.is_some() || new.is_some() {
+        let name = EventName::OwnAddressesChanged;
+        tracing::info!(lost, new, addrs = now.len(), "{name}");
+    }
+}
+
+/// Logs that a name has no address at present. `first`: the cause is another one than before.
+pub(super) fn name_unresolved(at: &HostPort, place: &str, cause: &str, first: bool) {
+    let name = EventName::NameUnresolved;
+    if first {
+        tracing::warn!(name = %at, place, cause, action = "retrying", "{name}");
+    } else {
+        tracing::debug!(name = %at, place, cause, "{name}");
+    }
+}
+
+/// Logs that a name has addresses, after failures.
+pub(super) fn name_resolved(at: &HostPort, place: &str, addrs: usize) {
+    tracing::info!(name = %at, place, addrs, "{}", EventName::NameResolved);
 }
 
 fn target_skipped(target: SocketAddr) {
@@ -97,6 +144,14 @@ impl Named {
 }
 
 impl Story {
+    pub(super) fn new(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            gates: BTreeMap::new(),
+            unreached: BTreeMap::new(),
+        }
+    }
+
     /// Decides whether a line of this kind may be written now. Returns the number of lines suppressed since the last one.
     fn pass(&mut self, now: Instant, what: &'static str) -> Option<u64> {
         let Some(gate) = self.gates.get_mut(what) else {
@@ -126,6 +181,13 @@ impl Story {
         } = rejected;
         if let Some(suppressed) = self.pass(now, counter) {
             tracing::warn!(addr = %remote, counter, cause, suppressed, "{}", EventName::ConnectionRejected);
+        }
+    }
+
+    /// Logs that a beacon made this node dial another one.
+    pub(super) fn found(&mut self, now: Instant, id: &NodeId, addr: SocketAddr) {
+        if let Some(suppressed) = self.pass(now, "found") {
+            tracing::info!(id = %id.short(), %addr, suppressed, action = "dialing", "{}", EventName::NodeFound);
         }
     }
 
@@ -195,7 +257,8 @@ impl Story {
     }
 
     fn dial_failed(&mut self, core: &Core, id: Option<NodeId>, addr: SocketAddr, why: &DialError) {
-        let (cause, name) = (cause(why), EventName::DialFailed);
+        let name = EventName::DialFailed;
+        let (cause, action) = explain(self.listen, addr, why);
         let peer = id.map(|id| Named::of(core, &id).label);
         if self.unreached.get(&addr) == Some(why) {
             tracing::debug!(%addr, peer, cause, "{name}");
@@ -205,7 +268,7 @@ impl Story {
             self.unreached.clear();
         }
         self.unreached.insert(addr, why.clone());
-        tracing::info!(%addr, peer, cause, action = "retrying", "{name}");
+        tracing::info!(%addr, peer, cause, action, "{name}");
     }
 }
 
@@ -252,16 +315,4 @@ fn own_identity_duplicated(
         "{}",
         EventName::OwnIdentityDuplicated
     );
-}
-
-fn cause(why: &DialError) -> String {
-    match why {
-        DialError::Timeout => "no answer".to_owned(),
-        DialError::Unreachable => "nothing listens on this port".to_owned(),
-        DialError::OtherKey => "another node answered".to_owned(),
-        DialError::Myself => "this node itself answered".to_owned(),
-        DialError::Refused(Some(code), _) => format!("refused ({code:?})"),
-        DialError::Refused(None, _) => "refused".to_owned(),
-        DialError::Failed(why) => why.clone(),
-    }
 }

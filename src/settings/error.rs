@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::host_port::HostPortError;
 use super::shown::shown;
 use super::targets::TargetsError;
 use crate::impair::ParseError;
@@ -150,6 +152,20 @@ pub enum SettingsError {
         /// The faulty word, its column and the reason.
         source: Box<ParseError>,
     },
+    /// An entry of a list is not `HOST:PORT`.
+    #[error("{place}: `{key}`, entry {number}: {value} {why}")]
+    HostPort {
+        /// The key.
+        key: String,
+        /// The entry's number, counted from 1.
+        number: usize,
+        /// The entry, as it was written.
+        value: String,
+        /// Where it was set.
+        place: Place,
+        /// The reason.
+        why: HostPortError,
+    },
     /// One layer sets a key twice, in two spellings.
     #[error("{place}: `{key}` is set twice, the second time to {value}; remove one of the two")]
     SetTwice {
@@ -195,6 +211,19 @@ pub enum SettingsError {
         other: i64,
         /// Where it was set.
         other_place: Place,
+    },
+    /// Discovery is on, and nobody on the LAN could dial the node.
+    #[error(
+        "`network.controller.discovery` = \"lan\" ({place}) needs an address that other machines reach, \
+         but `network.controller.listen.addr` = \"{listen}\" ({listen_place}) is loopback; set it to \"::\""
+    )]
+    HiddenFromLan {
+        /// The address to listen on.
+        listen: IpAddr,
+        /// Where it was set.
+        listen_place: Place,
+        /// Where discovery was turned on.
+        place: Place,
     },
     /// The target file is unusable.
     #[error(

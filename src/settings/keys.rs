@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use tracing::Level;
 
+use super::host_port::HostPort;
 use super::key::Key;
 use super::kind::{Field, Kind, Unit};
-use super::{LogFormat, Values};
+use super::{Discovery, LogFormat, NamedTarget, Values};
 use crate::impair::Rules;
 use crate::wire::NodeId;
 
@@ -66,6 +67,9 @@ settings! {
         /// The addresses in the target file, without those of this node itself.
         targets: Vec<SocketAddr>;
         #[derived]
+        /// The targets in the target file whose addresses are found out anew each time they are dialed.
+        named_targets: Vec<NamedTarget>;
+        #[derived]
         /// The addresses in the target file that lead to this node itself. The log mentions them.
         skipped_own: Vec<SocketAddr>;
 
@@ -103,7 +107,8 @@ settings! {
         /// IP address to listen on
         ///
         /// `::1` can be reached only from this machine. `::` stands for every address of the machine, so everybody
-        /// who can reach the machine can reach the node. The address has no port and no brackets.
+        /// who can reach the machine can reach the node. The address has no port and no brackets. A node waits for an
+        /// address that the machine doesn't have yet, except for a loopback address, and says so in its log.
         "network.controller.listen.addr" => listen_addr: IpAddr = r#""::1""#, Kind::ListenAddr;
 
         /// UDP port to listen on; 0 lets the system choose one
@@ -114,14 +119,33 @@ settings! {
 
         /// File with the addresses to dial; empty for none
         ///
-        /// The file is a JSON array of socket addresses, such as `["[::1]:8090", "192.0.2.7:8083"]`, with at most
-        /// 65,536 entries in 8 MiB. A relative path is relative to the working directory. The node dials these
+        /// The file is a JSON array of strings, such as `["[::1]:8090", "192.0.2.7:8083", "seed.example:8083"]`, with
+        /// at most 65,536 entries in 8 MiB, in UTF-8. A link-local address names its interface: `"[fe80::1%eth0]:8083"`. A DNS
+        /// name stands for all of its addresses. It is resolved anew each time one of them is dialed, and tried again
+        /// if it can't be resolved. A relative path is relative to the working directory. The node dials these
         /// targets at its start and never forgets them. One target that is up is enough, because the node learns
         /// about all other nodes from it. A `peers.json` that a node wrote can be used as a target file. A node
         /// without targets waits until another node dials it.
         "network.controller.target.path" => target_path: String = r#""""#,
             Kind::Path,
             older_name("network.controller.target.file");
+
+        /// Addresses at which other machines reach this node, if they are not its own; empty for none
+        ///
+        /// At most 8 strings `"HOST:PORT"`, such as `["203.0.113.7:9000", "node.example:8083"]`: for example the
+        /// address of a router that forwards a port to this node. A node publishes the addresses of its interfaces
+        /// and those at which its peers see it without this setting. Other nodes try advertised addresses before
+        /// observed ones, so a wrong entry makes them lose time. The node resolves a DNS name itself, every minute
+        /// and when its own addresses change, and publishes the addresses.
+        "network.controller.advertise" => advertise: Vec<HostPort> = "[]", Kind::Advertised;
+
+        /// Whether nodes on one LAN find each other without targets: `off` or `lan`
+        ///
+        /// With `lan`, the node sends a small signed beacon to a multicast group on each of its links, every few
+        /// seconds, and dials nodes of the same network whose beacons it hears. `network.controller.listen.addr` must
+        /// be an address that other machines reach, such as `::`. The beacon tells everybody on the link this node's
+        /// id, its port, and a hash of the network's name. See docs/discovery.md.
+        "network.controller.discovery" => discovery: Discovery = r#""off""#, Kind::Choice(&["off", "lan"]);
 
         /// Write `peers.d2`, the picture of the network for d2
         ///
@@ -184,11 +208,13 @@ settings! {
             Kind::measured(500, 10_000, Unit::Milliseconds),
             simulated();
 
-        /// Traffic budget of this node for updates of round-trip times alone
+        /// Budget for the round-trip times of others' links: what a node receives of them, with all headers
         ///
-        /// A larger budget keeps the round-trip times in every node's picture fresher. With 0, a changed round-trip
-        /// time is published only together with a changed link. The budget never delays changes of nodes or links.
-        "network.controller.refresh.bytes_per_s" => refresh_bytes_per_s: u32 = "64",
+        /// Every node receives the figures of every link, in turn: with 512 bytes a second, each 20 s in a network of
+        /// 25 nodes and each 50 s among 100, in proportion beyond. A larger budget keeps them fresher; all nodes of a
+        /// network should have the same. With 0, a changed round-trip time is published only together with a changed
+        /// link. The budget never delays changes of nodes or links.
+        "network.controller.refresh.bytes_per_s" => refresh_bytes_per_s: u32 = "512",
             Kind::measured(0, 1_000_000, Unit::BytesPerSecond),
             simulated();
 
@@ -201,9 +227,10 @@ settings! {
 
         /// Time for which addresses that worked are kept on disk
         ///
-        /// With these addresses the node finds the network again after a long absence. A longer time makes that more
-        /// reliable, but causes dials to addresses that were abandoned long ago. With 0, none are kept. Targets are
-        /// never forgotten.
+        /// With these addresses the node finds the network again after a long absence. Only the time counts for which
+        /// this node runs, so an absence costs no address, and neither does a wrong clock. A longer time makes the
+        /// return more reliable, but causes dials to addresses that were abandoned long ago. With 0, none are kept.
+        /// Targets are never forgotten.
         "network.controller.memory.addresses_for_days" => addresses_for: Duration = "30",
             Kind::measured(0, 3650, Unit::Days);
     }

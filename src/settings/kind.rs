@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::LogFormat;
+use super::host_port::{HostPort, HostPortError};
+use super::{Discovery, LogFormat};
 use crate::impair::{self, Rules};
 use crate::record::MAX_LABEL;
 use crate::wire::NodeId;
 
 /// The longest network name, in bytes. The name is part of the ALPN, which is at most 255 bytes long.
 const MAX_NETWORK_NAME: usize = 64;
+
+/// The most advertised addresses: as many as a node's record holds.
+const MAX_ADVERTISED: usize = 8;
 
 /// The type and the bounds of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// A list of node ids.
     NodeIds,
+    /// A list of at most [`MAX_ADVERTISED`] addresses or names with ports, at which other machines reach this node.
+    Advertised,
     /// An IP address that a socket can be bound to, as a string.
     ListenAddr,
     /// The path of a file; empty for none.
@@ -68,6 +74,7 @@ pub(super) enum Value {
     Time(Duration),
     Addr(IpAddr),
     Nodes(Vec<NodeId>),
+    HostPorts(Vec<HostPort>),
     Impairment(Rules),
 }
 
@@ -80,6 +87,8 @@ pub(super) enum Refusal {
     OutOfRange,
     /// The element at this index of the array is not allowed.
     Element(usize),
+    /// The element at this index of the array is not `HOST:PORT`.
+    HostPort(usize, HostPortError),
     /// It is not a valid impairment.
     Impairment(Box<impair::ParseError>),
 }
@@ -104,7 +113,7 @@ impl Kind {
             | Self::ListenAddr
             | Self::Path
             | Self::Impairment => true,
-            Self::NodeIds | Self::Flag | Self::Number { .. } => false,
+            Self::NodeIds | Self::Advertised | Self::Flag | Self::Number { .. } => false,
         }
     }
 
@@ -118,6 +127,7 @@ impl Kind {
             | Self::Path
             | Self::Impairment => self.check_text(value.as_str().ok_or(Refusal::WrongType)?),
             Self::NodeIds => node_ids(value),
+            Self::Advertised => advertised(value),
             Self::Flag => {
                 let flag = value.as_bool().ok_or(Refusal::WrongType)?;
                 Ok(Value::Flag(flag))
@@ -152,7 +162,7 @@ impl Kind {
                 let rules = text.parse().map(Value::Impairment);
                 return rules.map_err(|fault| Refusal::Impairment(Box::new(fault)));
             }
-            Self::NodeIds | Self::Flag | Self::Number { .. } => false,
+            Self::NodeIds | Self::Advertised | Self::Flag | Self::Number { .. } => false,
         };
         if is_allowed {
             Ok(Value::Text(text.to_owned()))
@@ -175,6 +185,22 @@ fn node_ids(value: &DeValue<'_>) -> Result<Value, Refusal> {
     Ok(Value::Nodes(ids.collect::<Result<Vec<_>, _>>()?))
 }
 
+fn advertised(value: &DeValue<'_>) -> Result<Value, Refusal> {
+    let list = value.as_array().ok_or(Refusal::WrongType)?;
+    if list.len() > MAX_ADVERTISED {
+        return Err(Refusal::OutOfRange);
+    }
+    let parsed = list.iter().enumerate().map(|(index, entry)| {
+        let text = entry.get_ref().as_str().ok_or(Refusal::Element(index))?;
+        let at: HostPort = text.parse().map_err(|why| Refusal::HostPort(index, why))?;
+        if at.is_link_local() {
+            return Err(Refusal::HostPort(index, HostPortError::LinkLocal));
+        }
+        Ok(at)
+    });
+    Ok(Value::HostPorts(parsed.collect::<Result<Vec<_>, _>>()?))
+}
+
 impl Kind {
     /// The TOML type of the value.
     #[must_use]
@@ -186,7 +212,7 @@ impl Kind {
             | Self::ListenAddr
             | Self::Path
             | Self::Impairment => "string",
-            Self::NodeIds => "array of strings",
+            Self::NodeIds | Self::Advertised => "array of strings",
             Self::Flag => "boolean",
             Self::Number { .. } => "integer",
         }
@@ -202,6 +228,7 @@ impl Kind {
             }
             Self::Choice(words) => words.join(", "),
             Self::NodeIds => "node ids of 64 hex digits".to_owned(),
+            Self::Advertised => format!("up to {MAX_ADVERTISED} times HOST:PORT"),
             Self::ListenAddr => "an IPv6 or IPv4 address, not multicast".to_owned(),
             Self::Path => "a path".to_owned(),
             Self::Impairment => "rules as for tc netem".to_owned(),
@@ -257,6 +284,7 @@ fields! {
     String: Value::Text(text) => Some(text.clone());
     tracing::Level: Value::Text(word) => word.parse().ok();
     LogFormat: Value::Text(word) => LogFormat::from_word(word);
+    Discovery: Value::Text(word) => Discovery::from_word(word);
     bool: Value::Flag(flag) => Some(*flag);
     u16: Value::Number(number) => Self::try_from(*number).ok();
     u32: Value::Number(number) => Self::try_from(*number).ok();
@@ -264,6 +292,7 @@ fields! {
     Duration: Value::Time(time) => Some(*time);
     IpAddr: Value::Addr(addr) => Some(*addr);
     Vec<NodeId>: Value::Nodes(ids) => Some(ids.clone());
+    Vec<HostPort>: Value::HostPorts(list) => Some(list.clone());
     Rules: Value::Impairment(rules) => Some(rules.clone());
 }
 
@@ -281,6 +310,10 @@ impl fmt::Display for Kind {
                 write!(f, "{} or \"{last}\"", quoted.join(", "))
             }
             Self::NodeIds => f.write_str("an array of node ids, each a string of 64 hexadecimal digits"),
+            Self::Advertised => write!(
+                f,
+                "an array of at most {MAX_ADVERTISED} strings HOST:PORT, each with an address or a DNS name"
+            ),
             Self::ListenAddr => f.write_str(
                 "an IPv6 or IPv4 address such as \"::1\", not multicast, without a port or brackets",
             ),

@@ -18,6 +18,7 @@ use super::keys::KEYS;
 use super::kind::Refusal;
 use super::lookup;
 use super::shown::shown;
+use super::text::decode;
 
 /// The largest settings file, in bytes. People write far smaller ones; without a limit, a device as path would fill the memory.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -103,16 +104,16 @@ impl Layer {
 
 /// Reads a text file of limited size.
 fn read_limited(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     File::open(path)?
         .take(MAX_FILE_BYTES + 1)
-        .read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(io::Error::other(format!(
             "it has more than {MAX_FILE_BYTES} bytes"
         )));
     }
-    Ok(text)
+    decode(&bytes).map(str::to_owned).map_err(io::Error::other)
 }
 
 /// Splits at the first `=` outside of quotes.
@@ -286,6 +287,16 @@ impl<'a> Walk<'a> {
                     value: format!("{} (entry {})", self.written(&list[index]), index + 1),
                     expected,
                     place: self.place(&list[index].span()),
+                }
+            }
+            Refusal::HostPort(index, why) => {
+                let list = value.get_ref().as_array().expect("an element is of a list");
+                SettingsError::HostPort {
+                    key: name.to_owned(),
+                    number: index + 1,
+                    value: self.written(&list[index]),
+                    place: self.place(&list[index].span()),
+                    why,
                 }
             }
         }

@@ -11,6 +11,7 @@ mod error;
 #[cfg(test)]
 mod files;
 mod folder;
+mod host_port;
 mod key;
 mod keys;
 mod kind;
@@ -19,12 +20,14 @@ mod lookup;
 mod shown;
 mod start;
 mod targets;
+mod text;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
 pub use self::error::{Place, SettingsError};
+pub use self::host_port::{HostPort, HostPortError};
 pub use self::key::Key;
 pub use self::keys::{KEYS, Settings};
 use self::kind::Value;
@@ -32,7 +35,9 @@ pub use self::kind::{Kind, Unit};
 pub use self::layer::Layer;
 pub use self::start::CoreStart;
 use self::targets::Targets;
-pub use self::targets::{MAX_TARGET_BYTES, MAX_TARGETS, TargetsError};
+pub(crate) use self::targets::leads_to;
+pub use self::targets::{MAX_TARGET_BYTES, MAX_TARGETS, NamedTarget, TargetsError};
+pub use self::text::EncodingError;
 
 /// The profile of a node that was started without `-p`.
 pub const DEFAULT_PROFILE: &str = "default";
@@ -51,6 +56,25 @@ impl LogFormat {
         match word {
             "text" => Some(Self::Text),
             "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
+/// Where a node looks for others besides its targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discovery {
+    /// Nowhere.
+    Off,
+    /// On its links, by beacons.
+    Lan,
+}
+
+impl Discovery {
+    fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "off" => Some(Self::Off),
+            "lan" => Some(Self::Lan),
             _ => None,
         }
     }
@@ -118,9 +142,17 @@ impl Values {
         if settings.label.is_empty() {
             profile.clone_into(&mut settings.label);
         }
+        if settings.discovery == Discovery::Lan && settings.listen_addr.is_loopback() {
+            return Err(SettingsError::HiddenFromLan {
+                listen: settings.listen_addr,
+                listen_place: self.set(LISTEN_ADDR).place.clone(),
+                place: self.set(DISCOVERY).place.clone(),
+            });
+        }
         let listen = SocketAddr::new(settings.listen_addr, settings.listen_port);
         let targets = self.targets(&settings.target_path, listen)?;
         settings.targets = targets.others;
+        settings.named_targets = targets.named;
         settings.skipped_own = targets.own;
         Ok(settings)
     }
@@ -176,6 +208,9 @@ impl Values {
 
 /// The key whose place an error in a target file names.
 const TARGET_PATH: &str = "network.controller.target.path";
+/// The keys whose places the error of discovery on loopback names.
+const DISCOVERY: &str = "network.controller.discovery";
+const LISTEN_ADDR: &str = "network.controller.listen.addr";
 
 #[cfg(test)]
 mod tests;

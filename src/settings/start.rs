@@ -20,8 +20,6 @@ pub struct CoreStart {
     pub epoch: u64,
     /// Seeds the core's random generator.
     pub seed: [u8; 32],
-    /// Unix time at the start, in ms.
-    pub unix_ms: u64,
     /// The core's tuned constants: the defaults, except in a simulation that varies them.
     pub tuning: Arc<Tuning>,
     /// A table of ids that is shared with other cores. `None`: the core makes its own.
@@ -41,7 +39,6 @@ impl Settings {
             run_id: start.run_id,
             epoch: start.epoch,
             seed: start.seed,
-            start_unix_ms: start.unix_ms,
             probe_interval: self.probe_interval,
             full_mesh: self.full_mesh,
             degree_target: self.degree_target,

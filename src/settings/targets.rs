@@ -1,12 +1,14 @@
-//! The target file: a JSON array of socket addresses.
+//! The target file: a JSON array of socket addresses and DNS names, each with a port.
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
+use super::host_port::{HostPort, HostPortError};
 use super::shown::shown;
+use super::text::{EncodingError, decode};
 use crate::wire::canonical;
 
 /// The largest number of targets. One target that is up is enough to join, but the peers.json of a network of ten thousand nodes
@@ -25,35 +27,50 @@ pub enum TargetsError {
     /// It is larger than [`MAX_TARGET_BYTES`].
     #[error("it has more than {MAX_TARGET_BYTES} bytes")]
     TooLarge,
+    /// It is not in UTF-8.
+    #[error(transparent)]
+    Encoding(#[from] EncodingError),
     /// It is not JSON; the source names the line and column.
     #[error("it is not valid JSON")]
     NotJson(#[source] serde_json::Error),
+    /// It is not JSON, because a comment begins there.
+    #[error("it is not valid JSON, which has no comments; remove the one in line {0}")]
+    Comment(usize),
     /// It is JSON, but not an array.
     #[error("it must be a JSON array such as [\"[::1]:8090\"], but is {0}")]
     NotAnArray(&'static str),
     /// It has more than [`MAX_TARGETS`] entries.
     #[error("it has {0} entries; at most {MAX_TARGETS} are allowed")]
     TooMany(usize),
-    /// An entry is not a socket address.
+    /// An entry is not a string.
     #[error(
         "entry {number}: {value} is not an address with a port; write for example \"[::1]:8090\""
     )]
-    NotAnAddress {
+    NotAString {
         /// The entry's number, counted from 1.
         number: usize,
         /// The entry, as JSON.
         value: String,
     },
-    /// No node can be dialed at an entry's address.
-    #[error("entry {number}: {addr} can't be dialed: {why}")]
-    Undialable {
+    /// An entry is not `HOST:PORT`, or no node can be dialed there.
+    #[error("entry {number}: {value} {why}")]
+    BadEntry {
         /// The entry's number, counted from 1.
         number: usize,
-        /// The entry.
-        addr: SocketAddr,
+        /// The entry, as JSON.
+        value: String,
         /// The reason.
-        why: &'static str,
+        why: HostPortError,
     },
+}
+
+/// A target whose addresses are found out anew each time it is dialed: a DNS name, or an address on an interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedTarget {
+    /// The entry's number in the target file, counted from 1.
+    pub entry: usize,
+    /// The entry.
+    pub at: HostPort,
 }
 
 /// The entries of a target file, from the view of one node.
@@ -61,6 +78,8 @@ pub enum TargetsError {
 pub(super) struct Targets {
     /// The addresses to dial, in the order of the file, without duplicates.
     pub(super) others: Vec<SocketAddr>,
+    /// The targets to resolve, in the order of the file, without duplicates.
+    pub(super) named: Vec<NamedTarget>,
     /// The addresses that lead to the node itself.
     pub(super) own: Vec<SocketAddr>,
 }
@@ -81,7 +100,8 @@ impl Targets {
     fn from_json(json: &[u8], listen: SocketAddr) -> Result<Self, TargetsError> {
         use serde_json::Value;
 
-        let entries = match serde_json::from_slice(json).map_err(TargetsError::NotJson)? {
+        let json = decode(json)?;
+        let entries = match serde_json::from_str(json).map_err(|error| not_json(json, error))? {
             Value::Array(entries) => entries,
             Value::Null => return Err(TargetsError::NotAnArray("null")),
             Value::Bool(_) => return Err(TargetsError::NotAnArray("a boolean")),
@@ -95,39 +115,48 @@ impl Targets {
         let mut targets = Self::default();
         let mut seen = BTreeSet::new();
         for (number, entry) in (1..).zip(&entries) {
-            let addr = target(number, entry)?;
-            if !seen.insert(as_dialed(addr)) {
+            let at = target(number, entry)?;
+            let at = match at {
+                HostPort::Addr(addr) => HostPort::Addr(as_dialed(addr)),
+                at @ (HostPort::Scoped { .. } | HostPort::Name { .. }) => at,
+            };
+            if !seen.insert(at.clone()) {
                 continue;
             }
-            if leads_to(listen, addr) {
-                targets.own.push(addr);
-            } else {
-                targets.others.push(addr);
+            match at {
+                HostPort::Addr(addr) if leads_to(listen, addr) => targets.own.push(addr),
+                HostPort::Addr(addr) => targets.others.push(addr),
+                HostPort::Scoped { .. } | HostPort::Name { .. } => {
+                    targets.named.push(NamedTarget { entry: number, at });
+                }
             }
         }
         Ok(targets)
     }
 }
 
-fn target(number: usize, entry: &serde_json::Value) -> Result<SocketAddr, TargetsError> {
-    let addr: SocketAddr = entry
-        .as_str()
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| TargetsError::NotAnAddress {
-            number,
-            value: shown(&entry.to_string()),
-        })?;
-    let ip = canonical(addr.ip());
-    let why = if addr.port() == 0 {
-        "port 0 is not a port that a node can listen on"
-    } else if ip.is_unspecified() {
-        "the address is unspecified"
-    } else if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
-        "it is a multicast or broadcast address"
-    } else {
-        return Ok(addr);
-    };
-    Err(TargetsError::Undialable { number, addr, why })
+/// An error of syntax, which may be a comment.
+fn not_json(json: &str, error: serde_json::Error) -> TargetsError {
+    let line = json.split('\n').nth(error.line().saturating_sub(1));
+    let from = error.column().saturating_sub(1);
+    let at = line.and_then(|line| line.as_bytes().get(from..));
+    match at {
+        Some([b'#', ..] | [b'/', b'/' | b'*', ..]) => TargetsError::Comment(error.line()),
+        Some(_) | None => TargetsError::NotJson(error),
+    }
+}
+
+fn target(number: usize, entry: &serde_json::Value) -> Result<HostPort, TargetsError> {
+    let value = || shown(&entry.to_string());
+    let text = entry.as_str().ok_or_else(|| TargetsError::NotAString {
+        number,
+        value: value(),
+    })?;
+    text.parse().map_err(|why| TargetsError::BadEntry {
+        number,
+        value: value(),
+        why,
+    })
 }
 
 /// The address in a form that is equal for equal destinations.
@@ -140,7 +169,7 @@ fn as_dialed(addr: SocketAddr) -> SocketAddr {
 }
 
 /// Whether a node that listens on `listen` would dial itself at `addr`, judged by the two addresses alone.
-fn leads_to(listen: SocketAddr, addr: SocketAddr) -> bool {
+pub(crate) fn leads_to(listen: SocketAddr, addr: SocketAddr) -> bool {
     let (listen, addr) = (as_dialed(listen), as_dialed(addr));
     let listens_everywhere = listen.ip().is_unspecified()
         && addr.ip().is_loopback()
@@ -170,6 +199,24 @@ mod tests {
     }
 
     #[test]
+    fn names_and_addresses_on_interfaces_keep_their_place_in_the_file() {
+        let file = r#"["[fe80::1%eth0]:8083", "[::1]:8090", "seed.example:8083", "[fe80::1%7]:8083", "seed.example:8083"]"#;
+        let targets = read(file).unwrap();
+        assert_eq!(targets.others, addrs(&["[::1]:8090", "[fe80::1%7]:8083"]));
+        let named = |entry, at: &str| NamedTarget {
+            entry,
+            at: at.parse().unwrap(),
+        };
+        assert_eq!(
+            targets.named,
+            [
+                named(1, "[fe80::1%eth0]:8083"),
+                named(3, "seed.example:8083")
+            ]
+        );
+    }
+
+    #[test]
     fn a_node_that_listens_everywhere_knows_its_own_loopback() {
         let own =
             |listen: &str, target: &str| leads_to(listen.parse().unwrap(), target.parse().unwrap());
@@ -187,22 +234,39 @@ mod tests {
         for (json, said) in [
             ("", "it is not valid JSON"),
             ("[\"[::1]:8090\",\n]", "it is not valid JSON"),
+            (
+                "// seeds\n[]",
+                "it is not valid JSON, which has no comments; remove the one in line 1",
+            ),
+            ("[\n\"[::1]:80\", # one\n]", "remove the one in line 2"),
+            ("[] /* none */", "remove the one in line 1"),
+            ("[\"[::1]:80\" / 2]", "it is not valid JSON"),
             ("{\"a\": 1}", "but is an object"),
             ("\"[::1]:8090\"", "but is a string"),
             ("null", "but is null"),
             (
-                "[\"[::1]:8090\", \"zoe:8090\"]",
-                "entry 2: \"zoe:8090\" is not an address with a port; write for example \"[::1]:8090\"",
+                "[\"[::1]:8090\", \"zoe\"]",
+                "entry 2: \"zoe\" has no port; write \"HOST:PORT\"",
+            ),
+            (
+                "[\"zoë:8090\"]",
+                "entry 1: \"zoë:8090\" has a host that is neither an IPv4 address nor a DNS name",
             ),
             (
                 "[8090]",
                 "entry 1: 8090 is not an address with a port; write for example \"[::1]:8090\"",
             ),
-            ("[\"::1\"]", "entry 1: \"::1\" is not"),
-            ("[\"[::1]:0\"]", "entry 1: [::1]:0 can't be dialed: port 0"),
+            (
+                "[\"::1\"]",
+                "entry 1: \"::1\" is an IPv6 address without brackets",
+            ),
+            (
+                "[\"[::1]:0\"]",
+                "entry 1: \"[::1]:0\" can't be dialed: port 0",
+            ),
             (
                 "[\"[::]:80\"]",
-                "entry 1: [::]:80 can't be dialed: the address is unspecified",
+                "entry 1: \"[::]:80\" can't be dialed: the address is unspecified",
             ),
             (
                 "[\"[::ffff:0.0.0.0]:80\"]",
@@ -224,6 +288,15 @@ mod tests {
             let error = read(json).unwrap_err().to_string();
             assert!(error.contains(said), "{json:.40}: {error}");
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_accepted_and_another_encoding_is_named() {
+        let targets = read("\u{feff}[\"[::1]:8090\"]\r\n").unwrap();
+        assert_eq!(targets.others, addrs(&["[::1]:8090"]));
+        let wide: Vec<u8> = "[]".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let error = Targets::from_json(&wide, "[::1]:8083".parse().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("UTF-16LE"), "{error}");
     }
 
     #[test]

@@ -54,9 +54,12 @@ fn a_node_without_a_word_of_settings_runs_on_the_defaults() {
         allow: vec![],
         listen_addr: "::1".parse().unwrap(),
         listen_port: 8083,
+        advertise: vec![],
         target_path: String::new(),
         targets: vec![],
+        named_targets: vec![],
         skipped_own: vec![],
+        discovery: Discovery::Off,
         d2: false,
         impair: Rules::default(),
         probe_interval: Duration::from_millis(1500),
@@ -65,7 +68,7 @@ fn a_node_without_a_word_of_settings_runs_on_the_defaults() {
         degree_cap: 16,
         dials_at_once: 8,
         dial_timeout: Duration::from_millis(2900),
-        refresh_bytes_per_s: 64,
+        refresh_bytes_per_s: 512,
         forget_after: Duration::from_secs(600),
         addresses_for: Duration::from_secs(30 * 24 * 3600),
     };
@@ -225,7 +228,28 @@ fn a_value_of_the_wrong_type_is_not_converted() {
 }
 
 #[test]
+fn discovery_on_the_lan_needs_an_address_there() {
+    let lan = "network.controller.discovery=lan";
+    let found = with(&[lan, "network.controller.listen.addr=::"]).unwrap();
+    assert_eq!(found.discovery, Discovery::Lan);
+    let refused = refusal(&[lan]);
+    for part in [
+        "`network.controller.discovery` = \"lan\" (-s network.controller.discovery=lan)",
+        "`network.controller.listen.addr` = \"::1\" (the built-in defaults) is loopback",
+        "set it to \"::\"",
+    ] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    refuses(&[(
+        "network.controller.discovery",
+        "wan",
+        "must be \"off\" or \"lan\", not `wan`",
+    )]);
+}
+
+#[test]
 fn a_value_out_of_range_is_told_with_the_range() {
+    const ADVERTISE: &str = "network.controller.advertise";
     let port = "network.controller.listen.port";
     let huge = "99999999999999999999";
     refuses(&[
@@ -244,7 +268,28 @@ fn a_value_out_of_range_is_told_with_the_range() {
         ("network.name", "two words", "not `two words`"),
         ("network.allow", "['abc']", "not 'abc' (entry 1)"),
         ("network.allow", "[1]", "not 1 (entry 1)"),
+        (ADVERTISE, "[1]", "not 1 (entry 1)"),
+        (ADVERTISE, "node.example:8083", "is a string"),
+        (
+            ADVERTISE,
+            "['a:1','b:1','c:1','d:1','e:1','f:1','g:1','h:1','i:1']",
+            "an array of at most 8 strings HOST:PORT",
+        ),
+        (
+            ADVERTISE,
+            "['node.example']",
+            "entry 1: 'node.example' has no port; write \"HOST:PORT\"",
+        ),
+        (
+            ADVERTISE,
+            "['node.example:1', '[fe80::1%eth0]:8083']",
+            "entry 2: '[fe80::1%eth0]:8083' is a link-local address",
+        ),
     ]);
+    let advertised = with(&["network.controller.advertise=['node.example:9', '[fd00::7]:9']"]);
+    let advertised = advertised.unwrap().advertise;
+    let texts: Vec<_> = advertised.iter().map(ToString::to_string).collect();
+    assert_eq!(texts, ["node.example:9", "[fd00::7]:9"]);
     let long = format!("label={}", "x".repeat(129));
     assert!(refusal(&[&long]).contains("a string of at most 128 bytes"));
 }

@@ -333,19 +333,11 @@ fn write(args: &SimArgs, report: &Report) -> Result<(), SimError> {
 
 /// Replaces a file by rename, so that Ctrl-C leaves either the old or the new one, complete. Pipes and devices are written directly.
 fn write_file(file: &Path, text: &str) -> Result<(), SimError> {
-    let is_there = file.metadata();
-    let written = if is_there.is_ok_and(|it| !it.is_file()) {
-        fs::write(file, text)
-    } else {
-        // Replaces the target of a symbolic link, not the link.
-        let file = target(file);
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let beside = file.with_file_name(format!(".{name}.{}", std::process::id()));
-        atomic_file::write(&file, &beside, text.as_bytes(), Care::default())
-    };
-    written.map_err(|source| SimError::Unwritable {
-        file: file.to_owned(),
-        source,
+    atomic_file::write(file, text.as_bytes(), Care::default()).map_err(|source| {
+        SimError::Unwritable {
+            file: file.to_owned(),
+            source,
+        }
     })
 }
 

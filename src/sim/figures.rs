@@ -128,12 +128,12 @@ impl Figures {
         while taken < viewers.len() && (taken == 0 || seen < most) {
             let viewer = viewers[(self.turn + taken) % viewers.len()];
             taken += 1;
-            let Some((snapshot, unix_ms)) = world.nodes[viewer].snapshot(world.now()) else {
+            let Some((snapshot, now_ms)) = world.nodes[viewer].snapshot(world.now()) else {
                 continue;
             };
             seen += snapshot.links.len();
             for link in &snapshot.links {
-                sheet.add(world, views, &snapshot, link, unix_ms);
+                sheet.add(world, views, &snapshot, link, now_ms);
             }
         }
         // The next sample goes on where this one ended, so all views have their turn.
@@ -148,7 +148,7 @@ impl Sheet {
         views: &Views,
         snapshot: &Snapshot,
         link: &LinkView,
-        unix_ms: u64,
+        now_ms: i64,
     ) {
         let is_own = [link.dialer, link.listener].contains(&snapshot.me);
         let tally = if is_own {
@@ -162,7 +162,9 @@ impl Sheet {
             tally.unmeasured += 1;
             return;
         };
-        tally.age_ms.add(unix_ms.saturating_sub(link.rtt_at_ms));
+        tally
+            .age_ms
+            .add(u64::try_from(now_ms - link.rtt_at_ms).unwrap_or_default());
         let place = |at: usize| views.place(&snapshot.nodes[at].id);
         let Some(pair) = place(link.dialer).zip(place(link.listener)) else {
             // A Byzantine node invented one of them.

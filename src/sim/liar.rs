@@ -75,7 +75,10 @@ impl Liar {
                 | Message::Request(_)
                 | Message::Superfluous(_)
                 | Message::Graft(_)
-                | Message::Prune => {}
+                | Message::Prune
+                | Message::Figures(_)
+                | Message::Observed(_)
+                | Message::Meet(_) => {}
             }
         }
         message

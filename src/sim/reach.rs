@@ -30,10 +30,9 @@ const LONGEST_BURST: f64 = 30.0;
 const LEAST_RATE: f64 = 1500.0;
 /// Shorter queues, in packets, drop packets of one message because of each other.
 const LEAST_QUEUE: u32 = 50;
-/// The bytes that each end sends in a handshake until the first answer, and with both Hellos, and the factors by which it may need less or
-/// more.
-const FIRST: f64 = 1248.0;
-const HANDSHAKE: f64 = 1248.0 + 848.0 + 350.0;
+/// The bytes that each end sends until both have the other's key, and then for its Hello, and the factors by which it may need less or more.
+const KEYS: f64 = 1248.0;
+const HELLO: f64 = 848.0 + 350.0;
 const LIGHT: f64 = 0.7;
 const HEAVY: f64 = 1.3;
 /// The share of the dial timeout within which every handshake must be done.
@@ -95,19 +94,19 @@ impl Passage {
         if exchanges <= 0.0 {
             return Linkable::Not;
         }
-        let takes = |trips: f64, bytes: f64, delay: usize| -> f64 {
+        let takes = |bytes: f64, factor: f64, delay: usize| -> f64 {
             let one_way =
-                |way: &Self| trips * way.delay[delay].as_secs_f64() + bytes / way.bytes_per_s;
+                |way: &Self| way.delay[delay].as_secs_f64() + bytes * factor / way.bytes_per_s;
             ways.iter().map(one_way).sum()
         };
-        // Keys and Hellos take two round trips, and the first answer one. If that comes too late, the dial may still go on: where both dial
-        // at once, the dial of the other counts as a sign of life.
-        let (first, all) = (timeout.as_secs_f64(), timeout * (1 + MORE_FOR_SLOW));
-        if takes(2.0, LIGHT * HANDSHAKE, 0) >= all.as_secs_f64() {
+        // Keys take one round trip, and then Hellos another one. If the keys come too late, the dial may still go on: where both dial at once,
+        // the dial of the other counts as a sign of life.
+        let (first, more) = (timeout.as_secs_f64(), f64::from(MORE_FOR_SLOW));
+        if takes(KEYS, LIGHT, 0) >= (1.0 + more) * first || takes(HELLO, LIGHT, 0) >= more * first {
             return Linkable::Not;
         }
-        let is_steady = takes(1.0, HEAVY * FIRST, 1) <= IN_TIME * first
-            && takes(2.0, HEAVY * HANDSHAKE, 1) <= IN_TIME * all.as_secs_f64()
+        let is_steady = takes(KEYS, HEAVY, 1) <= IN_TIME * first
+            && takes(HELLO, HEAVY, 1) <= IN_TIME * more * first
             && 1.0 - exchanges <= MOST_LOSS
             && ways.iter().all(Self::carries_a_link);
         if is_steady {
@@ -467,9 +466,9 @@ mod tests {
             // The first answer takes a round trip.
             ("delay 200ms", "delay 200ms", 500, Linkable::Must),
             ("delay 249ms", "delay 249ms", 500, Linkable::May),
-            ("delay 374ms", "delay 374ms", 500, Linkable::May),
-            ("delay 375ms", "delay 375ms", 500, Linkable::Not),
-            ("delay 4350ms", "delay 1us", 2900, Linkable::Not),
+            ("delay 499ms", "delay 499ms", 500, Linkable::May),
+            ("delay 500ms", "delay 500ms", 500, Linkable::Not),
+            ("delay 5800ms", "delay 1us", 2900, Linkable::Not),
             // Jitter lets some packets arrive earlier, and others later.
             ("delay 250ms 50ms", "delay 250ms 50ms", 500, Linkable::May),
             ("rate 64kbit", "rate 64kbit", 2900, Linkable::Must),

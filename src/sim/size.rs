@@ -37,7 +37,10 @@ pub(super) fn records(message: &Message) -> usize {
         | Message::Superfluous(_)
         | Message::Have(_)
         | Message::Graft(_)
-        | Message::Prune => 0,
+        | Message::Prune
+        | Message::Figures(_)
+        | Message::Observed(_)
+        | Message::Meet(_) => 0,
     }
 }
 
@@ -61,7 +64,20 @@ fn body(message: &Message) -> usize {
         Message::Have(entries) => versions(entries),
         Message::Request(ids) | Message::Graft(ids) => length(ids.len()) + 16 * ids.len(),
         Message::Prune => 0,
+        Message::Figures(entries) => {
+            let all = entries.iter();
+            length(entries.len())
+                + all
+                    .map(|(age_ds, one)| varint((*age_ds).into()) + one.encoded_len())
+                    .sum::<usize>()
+        }
         Message::Superfluous(_) => 1,
+        Message::Observed(observed) => addr(observed),
+        Message::Meet(meet) => {
+            let addrs: usize = meet.addrs.iter().map(|one| 2 + addr(&one.addr)).sum();
+            let way = length(meet.way.len()) + 16 * meet.way.len();
+            way + 1 + varint(meet.nonce) + 1 + length(meet.addrs.len()) + addrs
+        }
     }
 }
 
@@ -97,9 +113,10 @@ fn varint(number: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Body, Signer as _};
+    use crate::figures::{FiguresBody, LinkFigures};
+    use crate::record::{Body, PublishedAddr, Signer as _};
     use crate::sim::key::Key;
-    use crate::wire::{Datagram, Hello, ViewDigest};
+    use crate::wire::{Datagram, Hello, Meet, ViewDigest};
 
     #[test]
     fn sizes_are_those_of_the_real_encoding() {
@@ -110,12 +127,23 @@ mod tests {
             run_id: u64::MAX / 3,
             epoch: 1_700_000_000_000,
             seq: 200,
-            addrs: vec!["[::1]:8300".parse().unwrap()],
+            uptime_s: 0,
+            addrs: vec![PublishedAddr::local("[::1]:8300".parse().unwrap())],
             links: Vec::new(),
             leaving: false,
         };
         let record = Record::sign(body_of, "a", &key);
         let version = record.version();
+        let figures = FiguresBody {
+            id: key.node_id().abbreviated(),
+            epoch: 1_700_000_000_000,
+            seq: 200,
+            count: 300,
+            every_s: 20,
+            rtts: vec![200; 130],
+            losses: vec![0; 130],
+        };
+        let figures = LinkFigures::sign(figures, "a", &key);
         let messages = [
             Message::Hello(Hello {
                 run_id: 5,
@@ -141,6 +169,18 @@ mod tests {
             Message::Have(vec![(ShortId([3; 16]), version); 5]),
             Message::Graft(vec![ShortId([3; 16]); 3]),
             Message::Prune,
+            Message::Figures(vec![(300, figures)]),
+            Message::Observed("192.0.2.7:443".parse().unwrap()),
+            Message::Meet(Meet {
+                way: vec![ShortId([1; 16]), ShortId([2; 16]), ShortId([3; 16])],
+                is_answer: true,
+                nonce: 300,
+                asker_dials: false,
+                addrs: vec![
+                    PublishedAddr::local("[::1]:8300".parse().unwrap()),
+                    PublishedAddr::local("192.0.2.7:443".parse().unwrap()),
+                ],
+            }),
         ];
         for message in messages {
             assert_eq!(body(&message), message.to_frame().len() - 4, "{message:?}");

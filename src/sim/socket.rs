@@ -24,6 +24,8 @@ pub(super) struct Sent {
     pub(super) from: u32,
     pub(super) to: SocketAddr,
     pub(super) bytes: Vec<u8>,
+    /// It carries the mark of ECN.
+    pub(super) marked: bool,
 }
 
 /// What all nodes have sent, in order.
@@ -106,6 +108,7 @@ impl AsyncUdpSocket for SimSocket {
             from: self.place,
             to: transmit.destination,
             bytes: bytes.to_vec(),
+            marked: transmit.ecn.is_some(),
         }));
         Ok(())
     }

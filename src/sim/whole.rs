@@ -14,6 +14,7 @@ use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Deref;
 use std::pin::pin;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quinn::Runtime as _;
@@ -28,7 +29,7 @@ use super::socket::{Outbox, Sent, SimSocket};
 use crate::identity::Identity;
 use crate::membership::{Action, Core, Input, Time};
 use crate::memory::Memory;
-use crate::node::{Assembly, Node, Witness, Word};
+use crate::node::{Assembly, Node, WallClock, Witness, Word};
 use crate::record::Record;
 use crate::settings::{CoreStart, Settings};
 use crate::wire::{Message, NodeId};
@@ -79,6 +80,8 @@ pub(super) struct Running {
     socket: Arc<SimSocket>,
     /// `None` once it leaves.
     pub(super) node: Shared<Option<Node>>,
+    /// How far its wall clock was set since its start, in ms.
+    clock_shift: Arc<AtomicI64>,
     leave: Option<oneshot::Sender<()>>,
 }
 
@@ -124,6 +127,7 @@ impl Whole {
         identity: Identity,
         settings: Settings,
         start: &CoreStart,
+        unix_ms: u64,
     ) -> Running {
         let (host, runtime) = self.executor.add_host();
         self.places.insert(host, place);
@@ -134,6 +138,7 @@ impl Whole {
         };
         let outbox = self.outbox.clone();
         let socket = Arc::new(SimSocket::new(small(place), addr, local, outbox));
+        let clock_shift = Arc::new(AtomicI64::new(0));
         let assembly = Assembly {
             settings,
             identity: Arc::new(identity),
@@ -143,13 +148,16 @@ impl Whole {
             run_id: start.run_id,
             core_seed: start.seed,
             quinn_seed: Some(start.seed),
-            start_unix_ms: start.unix_ms,
+            wall: wall(runtime.clone(), unix_ms, clock_shift.clone()),
             published: start.published.clone(),
+            edge: None,
+            finder: None,
             state: None,
             memory: Memory {
                 // The memory holds the last used epoch, and the core takes the next one.
                 epoch: start.epoch - 1,
                 nodes: start.remembered.clone(),
+                ..Memory::default()
             },
             tuning: start.tuning.clone(),
             witness: Some(witness(self.ledger.clone())),
@@ -167,6 +175,7 @@ impl Whole {
             runtime,
             socket,
             node,
+            clock_shift,
             leave: Some(leave),
         }
     }
@@ -212,10 +221,26 @@ impl Running {
         }
     }
 
+    /// Sets the wall clock forward, or back.
+    pub(super) fn set_clock(&self, by_ms: i64) {
+        self.clock_shift.fetch_add(by_ms, Ordering::Relaxed);
+    }
+
     /// Delivers a datagram.
     pub(super) fn deliver(&self, from: SocketAddr, bytes: Vec<u8>) {
         self.socket.deliver(from, bytes);
     }
+}
+
+/// A wall clock that says `unix_ms` now, and goes on in virtual time.
+fn wall(runtime: Arc<HostRuntime>, unix_ms: u64, shift: Arc<AtomicI64>) -> WallClock {
+    let since = runtime.now();
+    Arc::new(move || {
+        let passed = runtime.now().saturating_duration_since(since);
+        let passed_ms = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+        let now_ms = unix_ms.saturating_add(passed_ms);
+        now_ms.saturating_add_signed(shift.load(Ordering::Relaxed))
+    })
 }
 
 fn unspecified(ip: IpAddr) -> IpAddr {
@@ -286,11 +311,18 @@ impl Ledger {
             Input::Closed(_, why) => self.turn.news.push(Told::Closed(why.clone())),
             Input::Timeout
             | Input::DialFailed(..)
+            | Input::AddrFailed(..)
             | Input::Message(..)
             | Input::Flushed(_)
             | Input::Probe(..)
             | Input::Answer(..)
             | Input::Unreachable(_)
+            | Input::NoRoute(_)
+            | Input::Moved(..)
+            | Input::OwnAddrs { .. }
+            | Input::Targets(_)
+            | Input::Found(..)
+            | Input::PathLost(_)
             | Input::Leave => {}
         }
     }
@@ -308,6 +340,7 @@ impl Ledger {
                 traffic.messages += 1;
                 traffic.record_bytes += size::records(message) as u64;
             }
+            Action::Open { .. } => {}
             Action::Probe(..) => traffic.probes += 1,
             Action::Close(..) => {}
         }

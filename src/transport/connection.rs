@@ -1,7 +1,7 @@
 //! One connection: the Hellos, then one task that reads messages, writes messages, answers probes and listens for ICMP.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
@@ -14,16 +14,12 @@ use super::tap::Watch;
 use super::{HELLO_TIMEOUT, Handle, Rejected, Shared, TransportEvent, closed, report_rejected};
 use crate::bucket::{Bucket, Rate};
 use crate::identity::certified_id;
-use crate::membership::{Closed, ConnId, Connected, DialError, DialId, Input};
+use crate::membership::{Closed, ConnId, Connected, DialId, Input};
 use crate::record::MAX_RECORD;
-use crate::wire::{
-    Answer, CloseCode, Datagram, Hello, MAX_ALTERNATIVES, MAX_FRAME, Message, NodeId,
-};
+use crate::wire::{Answer, CloseCode, Datagram, Hello, MAX_FRAME, Message, NodeId, plain};
 
 /// The largest Hello in bytes: the largest record, and 128 bytes for the numbers beside it.
 const MAX_HELLO: usize = MAX_RECORD + 128;
-/// The extension of a dial, in dial timeouts, once the other side has answered anything.
-pub(crate) const MORE_FOR_SLOW: u32 = 2;
 /// The datagrams that are accepted from a peer: in the long run four times what the fastest probing takes, and at once those of two
 /// seconds.
 const DATAGRAMS: Rate = Rate {
@@ -38,149 +34,23 @@ pub(super) enum Command {
     Send(Vec<u8>),
 }
 
-/// A dial as the core requested it.
-pub(super) struct DialRequest {
-    pub(super) dial: DialId,
-    pub(super) addr: SocketAddr,
-    pub(super) expect: Option<NodeId>,
-    pub(super) replaces: bool,
-    /// The other side may be starting at this moment, so ICMP "port unreachable" does not end the dial.
-    pub(super) eager: bool,
-    /// Observes the packets, from the first one on.
-    pub(super) watch: Watch,
-}
-
-/// The node id that answered, and our own.
-pub(super) struct Seen {
-    pub(super) me: NodeId,
-    pub(super) seen: Arc<OnceLock<NodeId>>,
-}
-
 /// A connection with its control stream.
-struct Established {
-    connection: Connection,
-    send: SendStream,
-    recv: RecvStream,
-    peer: NodeId,
-}
-
-/// Dials, exchanges Hellos, and then serves the connection until it ends.
-pub(super) async fn dial(
-    shared: Arc<Shared>,
-    connecting: quinn::Connecting,
-    request: DialRequest,
-    seen: Seen,
-) {
-    let reached = tokio::select! {
-        biased;
-        reached = reach_in_time(&shared, connecting, &request) => reached,
-        () = nobody_there(&request) => Err(DialError::Unreachable),
-    };
-    let (established, hello) = match reached {
-        Ok(reached) => reached,
-        Err(error) => {
-            let failed = Input::DialFailed(request.dial, refine(error, &request, &seen));
-            shared.events.send(TransportEvent::Input(failed)).await.ok();
-            return;
-        }
-    };
-    let dialed = (request.dial, request.replaces);
-    drop(request);
-    serve(shared, established, hello, Some(dialed)).await;
-}
-
-/// Dials within the timeout. If any packet has come back by then, the path is only slow, and the dial gets more time.
-async fn reach_in_time(
-    shared: &Shared,
-    connecting: quinn::Connecting,
-    request: &DialRequest,
-) -> Result<(Established, Hello), DialError> {
-    let mut reached = std::pin::pin!(reach(shared, connecting, request));
-    let clock = &shared.clock;
-    if let Some(reached) = clock.timeout(shared.dial_timeout, &mut reached).await {
-        return reached;
-    }
-    if !request.watch.has_heard() {
-        return Err(DialError::Timeout);
-    }
-    let more = shared.dial_timeout * MORE_FOR_SLOW;
-    let reached = clock.timeout(more, reached).await;
-    reached.unwrap_or(Err(DialError::Timeout))
-}
-
-/// Waits for ICMP "port unreachable". The dial ends then: each further Initial would cost a full packet and an ICMP answer.
-async fn nobody_there(request: &DialRequest) {
-    if request.eager {
-        std::future::pending::<()>().await;
-    }
-    request.watch.unreachable(&mut 0).await;
-}
-
-/// Replaces a TLS error by what it means, if another key than the expected one answered.
-fn refine(error: DialError, request: &DialRequest, seen: &Seen) -> DialError {
-    // Our own key alone does not prove that we reached ourselves: a second node may run with it. The refusal tells which.
-    if matches!(
-        error,
-        DialError::Timeout
-            | DialError::Unreachable
-            | DialError::Refused(Some(CloseCode::IdentityInUse), _)
-    ) {
-        return error;
-    }
-    match (seen.seen.get(), request.expect) {
-        (Some(id), _) if *id == seen.me => DialError::Myself,
-        (Some(id), Some(expected)) if *id != expected => DialError::OtherKey,
-        _ => error,
-    }
-}
-
-async fn reach(
-    shared: &Shared,
-    connecting: quinn::Connecting,
-    request: &DialRequest,
-) -> Result<(Established, Hello), DialError> {
-    let connection = connecting.await.map_err(refused)?;
-    let guard = CloseOnDrop(Some(connection.clone()));
-    let peer = peer_of(&connection).ok_or_else(|| {
-        DialError::Failed("the peer's certificate contains no node id".to_owned())
-    })?;
-    let (mut send, mut recv) = connection.open_bi().await.map_err(refused)?;
-    let greeting = shared.greeting.borrow().clone();
-    let hello = Hello {
-        run_id: greeting.run_id,
-        dial_counter: request.dial.0,
-        replaces: request.replaces,
-        observed: remote_of(&connection),
-        known: greeting.known,
-        digest: greeting.digest,
-        record: greeting.record,
-    };
-    let written = send.write_all(&Message::Hello(hello).to_frame()).await;
-    let hello = read_hello(&mut recv).await;
-    // If the connection was closed, the read error contains the reason and the write error does not.
-    let hello = match (hello, written) {
-        (Ok(hello), Ok(())) => hello,
-        (Err(FrameError::Closed(error)), _) => return Err(refused(error)),
-        (Err(FrameError::Violation(why, _)), _) => return Err(DialError::Failed(why)),
-        (Ok(_), Err(error)) => return Err(DialError::Failed(error.to_string())),
-    };
-    guard.keep();
-    Ok((
-        Established {
-            connection,
-            send,
-            recv,
-            peer,
-        },
-        hello,
-    ))
+pub(super) struct Established {
+    pub(super) connection: Connection,
+    pub(super) send: SendStream,
+    pub(super) recv: RecvStream,
+    pub(super) peer: NodeId,
 }
 
 /// Closes the connection if its dial is cancelled before both Hellos.
-struct CloseOnDrop(Option<Connection>);
+pub(super) struct CloseOnDrop(Option<Connection>);
 
 impl CloseOnDrop {
-    fn keep(mut self) {
+    pub(super) fn new(connection: &Connection) -> Self {
+        Self(Some(connection.clone()))
+    }
+
+    pub(super) fn keep(mut self) {
         self.0 = None;
     }
 }
@@ -193,22 +63,6 @@ impl Drop for CloseOnDrop {
     }
 }
 
-fn refused(error: ConnectionError) -> DialError {
-    match error {
-        ConnectionError::ApplicationClosed(close) => {
-            let code = CloseCode::from_number(close.error_code.into_inner());
-            let alternatives: Vec<SocketAddr> =
-                postcard::from_bytes(&close.reason).unwrap_or_default();
-            DialError::Refused(
-                code,
-                alternatives.into_iter().take(MAX_ALTERNATIVES).collect(),
-            )
-        }
-        ConnectionError::TimedOut => DialError::Timeout,
-        other => DialError::Failed(other.to_string()),
-    }
-}
-
 /// Accepts an incoming connection, waits for its Hello, and then serves it. The slot is held until the Hello.
 pub(super) async fn accept(shared: Arc<Shared>, incoming: quinn::Incoming, slot: HandshakeSlot) {
     let remote = incoming.remote_address();
@@ -216,7 +70,9 @@ pub(super) async fn accept(shared: Arc<Shared>, incoming: quinn::Incoming, slot:
     drop(slot);
     match arrived {
         Some(Ok((established, hello))) => serve(shared, established, hello, None).await,
-        Some(Err((counter, cause))) => {
+        // Another address of this node was faster, or the dialer gave up: nothing to report.
+        Some(Err(None)) => {}
+        Some(Err(Some((counter, cause)))) => {
             let rejected = Rejected {
                 remote,
                 counter,
@@ -235,23 +91,28 @@ pub(super) async fn accept(shared: Arc<Shared>, incoming: quinn::Incoming, slot:
     }
 }
 
-async fn arrive(incoming: quinn::Incoming) -> Result<(Established, Hello), (&'static str, String)> {
-    let failed = |error: ConnectionError| ("handshake_failed", error.to_string());
+/// Waits for the Hello. If the dialer ended the connection before, there is no cause to report.
+async fn arrive(
+    incoming: quinn::Incoming,
+) -> Result<(Established, Hello), Option<(&'static str, String)>> {
+    let failed = |error: ConnectionError| {
+        (!is_abandoned(&error)).then(|| ("handshake_failed", error.to_string()))
+    };
+    let missing = |error: ConnectionError| {
+        (!is_abandoned(&error)).then(|| ("hello_missing", error.to_string()))
+    };
     let connection = incoming.accept().map_err(failed)?.await.map_err(failed)?;
-    let guard = CloseOnDrop(Some(connection.clone()));
-    let peer = peer_of(&connection).ok_or((
+    let guard = CloseOnDrop::new(&connection);
+    let peer = peer_of(&connection).ok_or(Some((
         "handshake_failed",
         "the peer's certificate contains no node id".to_owned(),
-    ))?;
-    let (send, mut recv) = connection
-        .accept_bi()
-        .await
-        .map_err(|error| ("hello_missing", error.to_string()))?;
+    )))?;
+    let (send, mut recv) = connection.accept_bi().await.map_err(missing)?;
     let hello = read_hello(&mut recv).await.map_err(|error| match error {
-        FrameError::Closed(error) => ("hello_missing", error.to_string()),
+        FrameError::Closed(error) => missing(error),
         FrameError::Violation(why, code) => {
             connection.close(VarInt::from_u32(code.number()), &[]);
-            ("bad_hello", why)
+            Some(("bad_hello", why))
         }
     })?;
     guard.keep();
@@ -266,7 +127,19 @@ async fn arrive(incoming: quinn::Incoming) -> Result<(Established, Hello), (&'st
     ))
 }
 
-async fn read_hello(recv: &mut RecvStream) -> Result<Hello, FrameError> {
+/// Whether the dialer dropped the connection in an orderly way, before it said anything.
+fn is_abandoned(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::ApplicationClosed(close) => close.error_code == VarInt::from_u32(0),
+        // During the handshake, that is how an application's close arrives (RFC 9000, section 10.2.3).
+        ConnectionError::ConnectionClosed(close) => {
+            close.error_code == quinn::TransportErrorCode::APPLICATION_ERROR
+        }
+        _ => false,
+    }
+}
+
+pub(super) async fn read_hello(recv: &mut RecvStream) -> Result<Hello, FrameError> {
     match read_frame(recv, MAX_HELLO).await? {
         Message::Hello(hello) => Ok(hello),
         Message::Records(_)
@@ -276,27 +149,35 @@ async fn read_hello(recv: &mut RecvStream) -> Result<Hello, FrameError> {
         | Message::Superfluous(_)
         | Message::Have(_)
         | Message::Graft(_)
-        | Message::Prune => Err(FrameError::Violation(
+        | Message::Prune
+        | Message::Figures(_)
+        | Message::Observed(_)
+        | Message::Meet(_) => Err(FrameError::Violation(
             "the peer's first message was not a Hello".to_owned(),
             CloseCode::Protocol,
         )),
     }
 }
 
-/// The peer's address. A dual-stack socket's IPv4-mapped address is converted to IPv4.
-fn remote_of(connection: &Connection) -> SocketAddr {
-    let remote = connection.remote_address();
-    SocketAddr::new(remote.ip().to_canonical(), remote.port())
+/// The peer's address. A dual-stack socket's IPv4-mapped address is converted to IPv4. A link-local address keeps its scope:
+/// without it, the peer can't be dialed.
+pub(super) fn remote_of(connection: &Connection) -> SocketAddr {
+    let mut remote = connection.remote_address();
+    match &mut remote {
+        SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() => v6.set_flowinfo(0),
+        SocketAddr::V4(_) | SocketAddr::V6(_) => remote = plain(&remote),
+    }
+    remote
 }
 
-fn peer_of(connection: &Connection) -> Option<NodeId> {
+pub(super) fn peer_of(connection: &Connection) -> Option<NodeId> {
     let identity = connection.peer_identity()?;
     let chain = identity.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     certified_id(chain.first()?)
 }
 
 /// Reports the connection and serves it until it ends.
-async fn serve(
+pub(super) async fn serve(
     shared: Arc<Shared>,
     established: Established,
     hello: Hello,
@@ -341,6 +222,7 @@ async fn serve(
         why = write(&shared, conn, send, receiver) => why,
         why = answer(&shared, conn, &connection, &watch) => why,
         why = hear_icmp(&shared, conn, &watch) => why,
+        why = hear_failures(&shared, conn, &watch) => why,
     };
     if let Closed::Violation(code, _) = &why {
         connection.close(VarInt::from_u32(code.number()), &[]);
@@ -398,6 +280,7 @@ async fn write(
 /// Answers probes in this task, so that the event loop's delay does not count as path delay. Reports probes and answers.
 async fn answer(shared: &Shared, conn: ConnId, connection: &Connection, watch: &Watch) -> Closed {
     let began = shared.clock.now();
+    let mut remote = remote_of(connection);
     let mut limiter = Bucket::holding(Duration::ZERO, DATAGRAMS.burst);
     loop {
         let bytes = match connection.read_datagram().await {
@@ -410,6 +293,14 @@ async fn answer(shared: &Shared, conn: ConnId, connection: &Connection, watch: &
         // A datagram over the limit is dropped unread, which harms that peer alone.
         if !limiter.take_one(read.duration_since(began), DATAGRAMS) {
             continue;
+        }
+        let from = remote_of(connection);
+        if from != remote {
+            // A report that finds no room is made again with the next datagram.
+            let moved = TransportEvent::Input(Input::Moved(conn, from));
+            if shared.events.try_send(moved).is_ok() {
+                remote = from;
+            }
         }
         let event = match Datagram::from_bytes(&bytes) {
             Ok(Datagram::Probe(probe)) => {
@@ -440,6 +331,17 @@ async fn hear_icmp(shared: &Shared, conn: ConnId, watch: &Watch) -> Closed {
         watch.unreachable(&mut heard).await;
         // `try_send`: a dropped hint costs little, since the next probe draws another.
         let hint = TransportEvent::Input(Input::Unreachable(conn));
+        shared.events.try_send(hint).ok();
+    }
+}
+
+/// Reports that packets to the peer can't leave this machine: there is no route, or the address to send from is gone.
+async fn hear_failures(shared: &Shared, conn: ConnId, watch: &Watch) -> Closed {
+    let mut heard = 0;
+    loop {
+        watch.failed(&mut heard).await;
+        // `try_send`: the next packet fails as well, and is reported.
+        let hint = TransportEvent::Input(Input::NoRoute(conn));
         shared.events.try_send(hint).ok();
     }
 }

@@ -10,7 +10,7 @@
 //!   unless a send found the buffer full; then a second descriptor of the same socket waits.
 
 use std::io::{self, IoSliceMut};
-use std::net::{SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +22,8 @@ use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, SockaddrLike as _, SockaddrStorage, recvmsg,
+    ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrLike as _, SockaddrStorage,
+    recvmsg,
 };
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
@@ -34,6 +35,7 @@ use tokio::time::Instant;
 
 use super::tap::Tap;
 use crate::events::EventName;
+use crate::membership::Obstacle;
 
 /// The most attempts at one send. Each queued ICMP error fails one call, and further errors may arrive in between.
 const ATTEMPTS: usize = 4;
@@ -159,7 +161,13 @@ impl Bound {
             guard.clear_ready();
             for _ in 0..ERRORS_AT_ONCE {
                 match self.read_error() {
-                    Ok(Some((peer, quoted, bytes))) => self.tap.unreachable(peer, &quoted[..bytes]),
+                    Ok(Some(error)) => {
+                        let Icmp { peer, meaning, .. } = error;
+                        match meaning {
+                            None => self.tap.unreachable(peer, error.quoted()),
+                            Some(why) => self.tap.stopped(peer, error.quoted(), why),
+                        }
+                    }
                     Ok(None) => {}
                     Err(_) => break,
                 }
@@ -167,8 +175,8 @@ impl Bound {
         }
     }
 
-    /// Reads one ICMP error. For "port unreachable" it returns the packet's destination, its first bytes and their number.
-    fn read_error(&self) -> nix::Result<Option<(SocketAddr, [u8; QUOTE], usize)>> {
+    /// Reads one ICMP error. `None`: it says nothing of interest.
+    fn read_error(&self) -> nix::Result<Option<Icmp>> {
         let mut quoted = [0; QUOTE];
         let mut control = cmsg_space!([u8; CONTROL]);
         let mut parts = [IoSliceMut::new(&mut quoted)];
@@ -179,13 +187,41 @@ impl Bound {
             MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT,
         )?;
         let peer = message.address.as_ref().and_then(address);
-        let nobody = message.cmsgs()?.any(|part| match part {
-            ControlMessageOwned::Ipv6RecvErr(error, _)
-            | ControlMessageOwned::Ipv4RecvErr(error, _) => is_port_unreachable(&error),
-            _ => false,
+        let meaning = message.cmsgs()?.find_map(|part| match part {
+            ControlMessageOwned::Ipv6RecvErr(error, by) => {
+                let by = by.map(|by| SocketAddrV6::from(SockaddrIn6::from(by)));
+                meaning(&error, by.map(|by| by.ip().to_canonical()))
+            }
+            ControlMessageOwned::Ipv4RecvErr(error, by) => {
+                let by = by.map(|by| SocketAddrV4::from(SockaddrIn::from(by)));
+                meaning(&error, by.map(|by| IpAddr::V4(*by.ip())))
+            }
+            _ => None,
         });
         let bytes = message.bytes.min(QUOTE);
-        Ok(peer.filter(|_| nobody).map(|peer| (peer, quoted, bytes)))
+        Ok(peer.zip(meaning).map(|(peer, meaning)| Icmp {
+            peer,
+            meaning,
+            quote: quoted,
+            bytes,
+        }))
+    }
+}
+
+/// An ICMP error about one of our packets.
+struct Icmp {
+    /// The packet's destination.
+    peer: SocketAddr,
+    /// What stopped the packet; `None` for "port unreachable".
+    meaning: Option<Obstacle>,
+    /// The packet's first bytes, and their number.
+    quote: [u8; QUOTE],
+    bytes: usize,
+}
+
+impl Icmp {
+    fn quoted(&self) -> &[u8] {
+        &self.quote[..self.bytes]
     }
 }
 
@@ -225,6 +261,12 @@ impl AsyncUdpSocket for KernelSocket {
         }
         // QUIC treats the packet as lost and repeats what it must.
         if let Some(error) = last {
+            if let Some(why) = obstacle(&error) {
+                self.bound.tap.not_sent(transmit.destination, why);
+            }
+            if is_no_route(&error) {
+                self.bound.tap.failed(transmit.destination);
+            }
             self.warn(&error, transmit);
         }
         Ok(())
@@ -335,12 +377,44 @@ fn address(from: &SockaddrStorage) -> Option<SocketAddr> {
     })
 }
 
-/// RFC 4443, section 3.1, and RFC 792: destination unreachable, because of its port.
-fn is_port_unreachable(error: &libc::sock_extended_err) -> bool {
+/// Whether the machine can't send to that address: it has no route, or lost the address to send from. A network stack says the
+/// latter in several ways.
+fn is_no_route(error: &io::Error) -> bool {
     matches!(
-        (error.ee_origin, error.ee_type, error.ee_code),
-        (libc::SO_EE_ORIGIN_ICMP6, 1, 4) | (libc::SO_EE_ORIGIN_ICMP, 3, 3)
-    ) && error.ee_errno == Errno::ECONNREFUSED as u32
+        error.kind(),
+        io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::AddrNotAvailable
+            | io::ErrorKind::InvalidInput
+    )
+}
+
+/// What an ICMP error says (RFC 4443, section 3.1; RFC 792 and RFC 1812, section 5.2.7): `None` for nothing of interest, `Some(None)`
+/// for "port unreachable", otherwise what stopped the packet. `by` sent the error.
+fn meaning(error: &libc::sock_extended_err, by: Option<IpAddr>) -> Option<Option<Obstacle>> {
+    const V6: u8 = libc::SO_EE_ORIGIN_ICMP6;
+    const V4: u8 = libc::SO_EE_ORIGIN_ICMP;
+    let by = by.filter(|by| !by.is_unspecified());
+    match (error.ee_origin, error.ee_type, error.ee_code) {
+        (V6, 1, 4) | (V4, 3, 3) if error.ee_errno == Errno::ECONNREFUSED as u32 => Some(None),
+        (V6, 1, 1 | 5 | 6) | (V4, 3, 9 | 10 | 13) => Some(Some(Obstacle::Prohibited(by))),
+        (V6, 1, 0 | 2 | 3) | (V4, 3, 0 | 1 | 6 | 7 | 11 | 12) => Some(Some(Obstacle::NoWay(by))),
+        _ => None,
+    }
+}
+
+/// What a failed send says of its destination (send(2), ip(7), ipv6(7)).
+fn obstacle(error: &io::Error) -> Option<Obstacle> {
+    match Errno::from_raw(error.raw_os_error()?) {
+        Errno::EPERM | Errno::EACCES => Some(Obstacle::ProhibitedHere),
+        Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::EADDRNOTAVAIL | Errno::ENETDOWN => {
+            Some(Obstacle::NoRoute)
+        }
+        // The address that the socket is bound to can't be the source of a packet to there.
+        Errno::EINVAL => Some(Obstacle::Source),
+        Errno::EAFNOSUPPORT => Some(Obstacle::Family),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -11,39 +11,44 @@ mod admission;
 mod config;
 mod congestion;
 mod connection;
+mod dial;
+mod ecn;
 mod frames;
+pub mod interfaces;
 #[cfg(target_os = "linux")]
 mod kernel;
+mod opener;
 mod socket;
 mod tap;
 #[cfg(target_os = "linux")]
 mod timers;
 
-pub(crate) use connection::MORE_FOR_SLOW;
+pub(crate) use dial::MORE_FOR_SLOW;
 #[cfg(target_os = "linux")]
 pub use kernel::KernelSocket;
 pub use tap::Tap;
 #[cfg(target_os = "linux")]
 pub use timers::TimerRuntime;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{AsyncUdpSocket, Endpoint, TransportConfig, VarInt};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::clock::Clock;
 use crate::identity::{Allow, Identity};
-use crate::membership::{Action, Closed, ConnId, Connected, DialError, Input};
+use crate::membership::{Action, Closed, ConnId, Connected, Input};
 use crate::record::Record;
 use crate::wire::{Answer, CloseCode, Datagram, Probe, ViewDigest};
 use admission::{HandshakeSlot, MAX_HANDSHAKES};
 use config::{endpoint_config, transport_config};
-use connection::{Command, DialRequest};
+use connection::Command;
+use dial::{DialRequest, Dialer};
 use tap::Watch;
 
 /// The initial RTT of an ordinary dial: a lost Initial is repeated after three times this, then after twice as long each time.
@@ -145,6 +150,8 @@ pub struct Parts {
 /// See the module's documentation.
 pub struct Transport {
     endpoint: Endpoint,
+    /// The endpoint's socket, for packets that are not QUIC.
+    socket: Arc<dyn AsyncUdpSocket>,
     identity: Arc<Identity>,
     allow: Allow,
     /// For ordinary dials, and for those during a start.
@@ -179,10 +186,11 @@ impl Transport {
             parts.tap.clone(),
             parts.clock.clone(),
         );
-        let socket = Arc::new(socket);
+        let socket: Arc<dyn AsyncUdpSocket> = Arc::new(socket);
         let config = endpoint_config(&parts.identity, parts.seed);
         let runtime = parts.clock.runtime().clone();
-        let endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime)?;
+        let endpoint =
+            Endpoint::new_with_abstract_socket(config, Some(server), socket.clone(), runtime)?;
         let shared = Arc::new(Shared {
             network: parts.network,
             greeting: watch::Sender::new(parts.greeting),
@@ -198,6 +206,7 @@ impl Transport {
         shared.clock.spawn(accepts);
         let transport = Self {
             endpoint,
+            socket,
             identity: parts.identity,
             allow: parts.allow,
             transport_configs,
@@ -212,6 +221,19 @@ impl Transport {
     #[must_use]
     pub fn not_quic(&self) -> u64 {
         self.not_quic.load(Ordering::Relaxed)
+    }
+
+    /// The connections whose packets leave from one of these addresses. A connection that the peer dialed is bound to the
+    /// address that the peer dialed, and ends with it; one that this node dialed goes on from another address, if there is one.
+    #[must_use]
+    pub fn conns_from(&self, addrs: &BTreeSet<IpAddr>) -> Vec<ConnId> {
+        let bound = self.endpoint.local_addr().ok().map(|bound| bound.ip());
+        let bound = bound.filter(|ip| !ip.is_unspecified());
+        let conns = self.conns.iter().filter(|(_, handle)| {
+            let from = handle.connection.local_ip().or(bound);
+            from.is_some_and(|ip| addrs.contains(&ip.to_canonical()))
+        });
+        conns.map(|(conn, _)| *conn).collect()
     }
 
     /// Sets the contents of the Hellos from now on.
@@ -252,19 +274,24 @@ impl Transport {
             Action::Dial {
                 dial,
                 addr,
+                mut others,
                 expect,
                 replaces,
                 eager,
             } => {
-                let request = connection::DialRequest {
+                others.insert(0, addr);
+                self.dial(DialRequest {
                     dial,
-                    addr,
+                    addrs: others,
                     expect,
                     replaces,
                     eager,
-                    watch: self.shared.tap.watch(addr),
-                };
-                self.dial(request);
+                });
+            }
+            Action::Open { addrs, nonce } => {
+                let shared = self.shared.clone();
+                let open = opener::open(shared, self.socket.clone(), addrs, nonce);
+                self.shared.clock.spawn(open);
             }
             Action::Send(conn, message) => {
                 if let Some(handle) = self.conns.get(&conn) {
@@ -300,32 +327,14 @@ impl Transport {
     }
 
     fn dial(&self, request: DialRequest) {
-        let (tls, seen) =
-            self.identity
-                .client_config(&self.shared.network, &self.allow, request.expect);
-        let crypto = QuicClientConfig::try_from(tls)
-            .expect("TLS 1.3 with ring has the initial cipher suite");
-        let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        config.transport_config(self.transport_configs[usize::from(request.eager)].clone());
-        let connecting =
-            self.endpoint
-                .connect_with(config, request.addr, crate::identity::SERVER_NAME);
-        let shared = self.shared.clone();
-        match connecting {
-            Ok(connecting) => {
-                let me = crate::record::Signer::node_id(&*self.identity);
-                let seen = connection::Seen { me, seen };
-                let dial = connection::dial(shared.clone(), connecting, request, seen);
-                shared.clock.spawn(dial);
-            }
-            Err(error) => {
-                let failed = Input::DialFailed(request.dial, DialError::Failed(error.to_string()));
-                let events = shared.events.clone();
-                shared.clock.spawn(async move {
-                    events.send(TransportEvent::Input(failed)).await.ok();
-                });
-            }
-        }
+        let dialer = Dialer {
+            endpoint: self.endpoint.clone(),
+            identity: self.identity.clone(),
+            allow: self.allow.clone(),
+            transport_config: self.transport_configs[usize::from(request.eager)].clone(),
+            shared: self.shared.clone(),
+        };
+        self.shared.clock.spawn(dial::dial(dialer, request));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The socket right under quinn. It observes packets and passes them on unchanged.
+//! The socket right under quinn. It observes packets and passes them on, with the mark of ECN or without it ([`Marks`]).
 //!
 //! It counts datagrams that are not QUIC, and reports to the [`Tap`] when packets leave. It also reports when they arrive, if the
 //! kernel does not.
@@ -6,14 +6,16 @@
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
+use super::ecn::Marks;
+use super::opener::is_opener;
 use super::tap::Tap;
 use crate::clock::Clock;
 
@@ -29,6 +31,7 @@ pub(super) struct ObservedSocket {
     not_quic: Arc<AtomicU64>,
     tap: Arc<Tap>,
     clock: Clock,
+    marks: Mutex<Marks>,
 }
 
 impl ObservedSocket {
@@ -43,15 +46,29 @@ impl ObservedSocket {
             not_quic,
             tap,
             clock,
+            marks: Mutex::default(),
         }
     }
 
-    fn look_at(&self, bytes: &[u8], meta: &RecvMeta, now: Option<Instant>) {
+    fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at what was received in one buffer. Packets that open a NAT end here.
+    fn look_at(&self, bytes: &[u8], meta: &mut RecvMeta, now: Instant) {
+        let mut packets = bytes[..meta.len].chunks(meta.stride.max(1));
+        if meta.len > 0 && packets.all(is_opener) {
+            // quinn takes no packet out of an empty buffer.
+            meta.len = 0;
+            return;
+        }
+        self.marks()
+            .arrived(meta.addr, &bytes[..meta.len], meta.ecn.is_some(), now);
         for packet in bytes[..meta.len].chunks(meta.stride.max(1)) {
             if packet.len() < SHORTEST_PACKET || packet[0] & FIXED_BIT == 0 {
                 self.not_quic.fetch_add(1, Ordering::Relaxed);
             }
-            if let Some(now) = now {
+            if !self.tap.is_by_kernel() {
                 self.tap.arrives(meta.addr, packet.len(), now, now);
             }
         }
@@ -67,12 +84,23 @@ impl AsyncUdpSocket for ObservedSocket {
         // Stamped before the send, as ping does: on loopback the packet has arrived by the time the send returns.
         let first = transmit.segment_size.unwrap_or(transmit.contents.len());
         let first = first.min(transmit.contents.len());
-        self.tap.leaves(
+        let (to, first, now) = (
             transmit.destination,
             &transmit.contents[..first],
             self.clock.now(),
         );
-        let sent = self.inner.try_send(transmit);
+        self.tap.leaves(to, first, now);
+        let sent = if transmit.ecn.is_some() && !self.marks().keeps(to, first, now) {
+            self.inner.try_send(&Transmit {
+                ecn: None,
+                destination: to,
+                contents: transmit.contents,
+                segment_size: transmit.segment_size,
+                src_ip: transmit.src_ip,
+            })
+        } else {
+            self.inner.try_send(transmit)
+        };
         if sent.is_err() {
             self.tap.held_up(transmit.destination);
         }
@@ -87,8 +115,8 @@ impl AsyncUdpSocket for ObservedSocket {
     ) -> Poll<io::Result<usize>> {
         let received = self.inner.poll_recv(cx, bufs, meta);
         if let Poll::Ready(Ok(count)) = &received {
-            let now = (!self.tap.is_by_kernel()).then(|| self.clock.now());
-            for (buf, meta) in bufs.iter().zip(meta.iter()).take(*count) {
+            let now = self.clock.now();
+            for (buf, meta) in bufs.iter().zip(meta.iter_mut()).take(*count) {
                 self.look_at(buf, meta, now);
             }
         }

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::membership::Obstacle;
+
 /// The least overhead of a short-header packet with one datagram: flags, connection id, packet number, frame type and
 /// authentication tag (RFC 9000, section 17.3.1; RFC 9221, section 4).
 const LEAST_OVERHEAD: usize = 1 + CID_BYTES + 1 + 1 + 16;
@@ -45,6 +47,8 @@ pub struct Tap {
 struct Observed {
     seen: Mutex<Seen>,
     unreachable: watch::Sender<u32>,
+    /// Counts packets that could not be sent.
+    failed: watch::Sender<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +63,10 @@ struct Seen {
     lag: Option<Duration>,
     /// The destination connection ids of the last packets.
     cids: VecDeque<Cid>,
+    /// Why the last packet did not leave this machine.
+    stopped_here: Option<Obstacle>,
+    /// Why a packet got no further on the way.
+    stopped_there: Option<Obstacle>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -97,6 +105,7 @@ impl Tap {
         let observed = Arc::new(Observed {
             seen: Mutex::default(),
             unreachable: watch::Sender::new(0),
+            failed: watch::Sender::new(0),
         });
         let peer = canonical(peer);
         self.connections()
@@ -149,16 +158,49 @@ impl Tap {
         }
     }
 
+    /// Records that the system did not send a packet.
+    pub(super) fn not_sent(&self, peer: SocketAddr, why: Obstacle) {
+        if let Some(connections) = self.connections().get(&canonical(peer)) {
+            for connection in connections {
+                connection.seen().stopped_here = Some(why);
+            }
+        }
+    }
+
     /// Records ICMP "port unreachable" about a packet to `peer` that began with the bytes `quoted`.
     pub(super) fn unreachable(&self, peer: SocketAddr, quoted: &[u8]) {
+        self.quoted(peer, quoted, |connection| {
+            connection.unreachable.send_modify(|count| *count += 1);
+        });
+    }
+
+    /// Records any other ICMP error about a packet to `peer` that began with the bytes `quoted`.
+    pub(super) fn stopped(&self, peer: SocketAddr, quoted: &[u8], why: Obstacle) {
+        self.quoted(peer, quoted, |connection| {
+            connection.seen().stopped_there = Some(why);
+        });
+    }
+
+    /// Finds the connections whose packet is quoted.
+    fn quoted(&self, peer: SocketAddr, quoted: &[u8], found: impl Fn(&Observed)) {
         let Some(cid) = destination_cid(quoted) else {
             return;
         };
         if let Some(connections) = self.connections().get(&canonical(peer)) {
             for connection in connections {
-                if connection.seen().cids.contains(&cid) {
-                    connection.unreachable.send_modify(|count| *count += 1);
+                let is_ours = connection.seen().cids.contains(&cid);
+                if is_ours {
+                    found(connection);
                 }
+            }
+        }
+    }
+
+    /// Records that a packet to `peer` can't leave: there is no route, or no address to send from.
+    pub(super) fn failed(&self, peer: SocketAddr) {
+        if let Some(connections) = self.connections().get(&canonical(peer)) {
+            for connection in connections {
+                connection.failed.send_modify(|count| *count += 1);
             }
         }
     }
@@ -216,6 +258,12 @@ impl Watch {
         self.observed.seen().arrived(bytes, now)
     }
 
+    /// What keeps packets from the peer, as far as the system says.
+    pub(super) fn obstacle(&self) -> Option<Obstacle> {
+        let seen = self.observed.seen();
+        seen.stopped_here.or(seen.stopped_there)
+    }
+
     /// Whether a packet has arrived since the last call of [`Self::arrived`].
     pub(super) fn has_heard(&self) -> bool {
         !self.observed.seen().arrivals.is_empty()
@@ -226,10 +274,23 @@ impl Watch {
         self.observed.seen().lag.unwrap_or_default()
     }
 
+    /// Whether ICMP said "port unreachable" at any time.
+    pub(super) fn was_unreachable(&self) -> bool {
+        *self.observed.unreachable.borrow() > 0
+    }
+
     /// Waits for the next ICMP "port unreachable". `heard` is the number of earlier ones, and is updated.
     pub(super) async fn unreachable(&self, heard: &mut u32) {
         let mut receiver = self.observed.unreachable.subscribe();
         // `wait_for` can't fail: the sender lives as long as `self`.
+        if let Ok(count) = receiver.wait_for(|count| *count != *heard).await {
+            *heard = *count;
+        }
+    }
+
+    /// Waits for the next packet that could not be sent. `heard` is the number of earlier ones, and is updated.
+    pub(super) async fn failed(&self, heard: &mut u32) {
+        let mut receiver = self.observed.failed.subscribe();
         if let Ok(count) = receiver.wait_for(|count| *count != *heard).await {
             *heard = *count;
         }
@@ -265,6 +326,7 @@ impl Observed {
 
 impl Seen {
     fn leaves(&mut self, packet: &[u8], now: Instant, alone: bool) {
+        self.stopped_here = None;
         if let Some(cid) = destination_cid(packet)
             && !self.cids.contains(&cid)
         {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use area_net::identity::Identity;
 use area_net::membership::{Action, Config, ConnId, Connected, Core, Event, Input, Time};
-use area_net::record::{Body, Direction, LinkState, Record, ShortRun, Signer as _};
+use area_net::record::{Body, Direction, LinkState, PublishedAddr, Record, ShortRun, Signer as _};
 use area_net::wire::{Answer, Hello, Message, Probe, ViewDigest};
 
 use crate::net::{NETWORK, Net, ms};
@@ -20,7 +20,8 @@ pub(crate) fn body(of: &Identity) -> Body {
         run_id: 1,
         epoch: 1000,
         seq: 1,
-        addrs: vec!["[::1]:7000".parse().unwrap()],
+        uptime_s: 0,
+        addrs: vec![PublishedAddr::local("[::1]:7000".parse().unwrap())],
         links: Vec::new(),
         leaving: false,
     }

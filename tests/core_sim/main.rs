@@ -8,6 +8,8 @@ mod contests;
 #[cfg(test)]
 mod desk;
 #[cfg(test)]
+mod edge;
+#[cfg(test)]
 mod failures;
 #[cfg(test)]
 mod grafts;

@@ -2,7 +2,7 @@
 
 use area_net::identity::Identity;
 use area_net::membership::{Action, Closed, ConnId, Input, ring_position};
-use area_net::record::{LinkState, Record, ShortRun, Signer as _};
+use area_net::record::{LinkState, PublishedAddr, Record, ShortRun, Signer as _};
 use area_net::wire::Message;
 
 use crate::desk::{Desk, arrived, body, identity, link_to};
@@ -127,7 +127,8 @@ fn after_a_loss_a_slow_dial_is_not_waited_for() {
         let near = Record::sign(told, NETWORK, &honest);
         let leaf = |(port, one): (u16, &Identity)| {
             let mut body = body(one);
-            body.addrs = vec![format!("[::1]:{port}").parse().unwrap()];
+            let addr = format!("[::1]:{port}").parse().unwrap();
+            body.addrs = vec![PublishedAddr::local(addr)];
             body.links = vec![link_to(&honest)];
             arrived(&Record::sign(body, NETWORK, one))
         };

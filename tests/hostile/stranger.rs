@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use area_net::identity::{Allow, Identity, SERVER_NAME, certified_id};
-use area_net::record::{Body, LinkState, Record, Signer as _};
+use area_net::record::{Body, LinkState, PublishedAddr, Record, Signer as _};
 use area_net::wire::{Answer, CloseCode, Datagram, Hello, Message, NodeId, ViewDigest};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{Connection, ConnectionError, Endpoint, RecvStream, SendStream, TransportConfig};
@@ -76,7 +76,8 @@ impl Stranger {
             run_id: self.run_id,
             epoch,
             seq: 1,
-            addrs,
+            uptime_s: 0,
+            addrs: addrs.into_iter().map(PublishedAddr::local).collect(),
             links,
             leaving: false,
         }

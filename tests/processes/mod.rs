@@ -74,8 +74,17 @@ impl Desk {
 
     /// Starts a profile, which logs to `<profile>.log`.
     pub(crate) fn start(&self, profile: &str, addr: SocketAddr, settings: &[&str]) -> Process {
+        self.start_by(profile, addr, &mut self.command(profile, addr, settings))
+    }
+
+    /// Starts a profile by such a command; it logs to `<profile>.log`.
+    pub(crate) fn start_by(
+        &self,
+        profile: &str,
+        addr: SocketAddr,
+        command: &mut Command,
+    ) -> Process {
         let log = fs::File::create(self.log_of(profile)).unwrap();
-        let mut command = self.command(profile, addr, settings);
         self.spawn(profile, addr, command.stderr(log))
     }
 

@@ -76,6 +76,7 @@ impl Scene {
             run_id: opening.run_id,
             epoch: opening.run_id,
             seq: 1,
+            uptime_s: 0,
             addrs: Vec::new(),
             links: Vec::new(),
             leaving: false,
@@ -149,7 +150,7 @@ impl Scene {
                     let closed = Done::Closed(conn, code, alternatives.len());
                     self.done.push((self.now, closed));
                 }
-                Action::Probe(..) | Action::Dial { .. } => {}
+                Action::Probe(..) | Action::Dial { .. } | Action::Open { .. } => {}
             }
         }
         while self.core.poll_event().is_some() {}
@@ -342,6 +343,7 @@ fn messages_over_a_rate_close_the_connection_as_specified() {
                 "Have" => Message::Have(Vec::new()),
                 "Graft" => Message::Graft(Vec::new()),
                 "Prune" => Message::Prune,
+                "Observed" => Message::Observed(SocketAddr::from(([192, 0, 2, 7], 8083))),
                 other => panic!("{other}"),
             };
             for _ in 0..number(&row[1]) {

@@ -4,9 +4,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use area_net::figures::{FiguresBody, LinkFigures};
 use area_net::identity::Identity;
-use area_net::record::{Body, Direction, LinkState, Record, ShortRun, Signer as _, Version};
-use area_net::wire::{Answer, Datagram, Hello, Message, Probe, ShortId, ViewDigest};
+use area_net::record::{
+    AddrKind, Body, Direction, LinkState, PublishedAddr, Record, ShortRun, Signer as _, Version,
+};
+use area_net::wire::{Answer, Datagram, Hello, Meet, Message, Probe, ShortId, ViewDigest};
 
 /// The id of the node in the document's examples.
 pub(crate) const ID: [u8; 32] = [
@@ -25,6 +28,9 @@ pub(crate) fn message_name(message: &Message) -> &'static str {
         Message::Have(_) => "Have",
         Message::Graft(_) => "Graft",
         Message::Prune => "Prune",
+        Message::Figures(_) => "Figures",
+        Message::Observed(_) => "Observed",
+        Message::Meet(_) => "Meet",
     }
 }
 
@@ -39,6 +45,14 @@ pub(crate) fn direction_name(direction: Direction) -> &'static str {
     match direction {
         Direction::Dialer => "Dialer",
         Direction::Listener => "Listener",
+    }
+}
+
+pub(crate) fn kind_name(kind: AddrKind) -> &'static str {
+    match kind {
+        AddrKind::Advertised => "Advertised",
+        AddrKind::Local => "Local",
+        AddrKind::Observed => "Observed",
     }
 }
 
@@ -67,14 +81,33 @@ pub(crate) fn record() -> Arc<Record> {
         run_id: 0x0102_0304_0506_0708,
         epoch: 1_700_000_000_000,
         seq: 7,
+        uptime_s: 60,
         addrs: vec![
-            SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 8090)),
-            SocketAddr::from(([192, 0, 2, 7], 443)),
+            PublishedAddr::local(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 8090))),
+            PublishedAddr {
+                kind: AddrKind::Observed,
+                dialable: true,
+                addr: SocketAddr::from(([192, 0, 2, 7], 443)),
+            },
         ],
         links: vec![first, link(3, [255, 0], Direction::Listener)],
         leaving: false,
     };
     Record::sign(body, "golden", &identity)
+}
+
+/// The figures of the document's example: of the link that the example's record lists as dialed.
+pub(crate) fn figures() -> Arc<LinkFigures> {
+    let body = FiguresBody {
+        id: record().id().abbreviated(),
+        epoch: 1_700_000_000_000,
+        seq: 7,
+        count: 3,
+        every_s: 10,
+        rtts: vec![58],
+        losses: vec![2],
+    };
+    LinkFigures::sign(body, "golden", &Identity::from_seed(&[1; 32]))
 }
 
 pub(crate) fn messages() -> Vec<Message> {
@@ -112,6 +145,15 @@ pub(crate) fn messages() -> Vec<Message> {
         Message::Have(entries),
         Message::Graft(Vec::new()),
         Message::Prune,
+        Message::Observed(SocketAddr::from(([192, 0, 2, 7], 128))),
+        Message::Meet(Meet {
+            way: (1..=5).map(|byte| ShortId([byte; 16])).collect(),
+            is_answer: true,
+            nonce: u64::MAX,
+            asker_dials: true,
+            addrs: record().body().addrs.clone(),
+        }),
+        Message::Figures(vec![(u16::MAX, figures()), (0, figures())]),
     ]
 }
 

@@ -72,6 +72,7 @@ fn record(network: &str, number: u8, peers: &[u8]) -> Arc<Record> {
         run_id: run_id(number),
         epoch: 1,
         seq: 1,
+        uptime_s: 0,
         addrs: Vec::new(),
         links,
         leaving: false,

@@ -225,6 +225,22 @@ impl Network {
             .change_terrain(|terrain| terrain.default = Ground::Same(impairment));
     }
 
+    /// Drops all datagrams that carry the mark of ECN from now on.
+    pub(crate) fn drop_marked(&mut self) {
+        self.world.drops_marked = true;
+    }
+
+    /// Sets a node's wall clock right.
+    pub(crate) fn set_clock_right(&mut self, name: &'static str) {
+        let place = self.place(name);
+        self.world.set_clock(place, GENESIS_MS);
+    }
+
+    /// What a right clock says now, in Unix ms.
+    pub(crate) fn unix_ms(&self) -> u64 {
+        GENESIS_MS + u64::try_from(self.now().as_millis()).unwrap()
+    }
+
     /// Drops all datagrams from `from` to `to` from now on.
     pub(crate) fn cut_direction(&mut self, from: &'static str, to: &'static str) {
         let direction = (self.place(from), self.place(to));

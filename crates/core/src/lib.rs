@@ -1,7 +1,7 @@
 //! The core of area-net: what a node knows, decides and sends, without I/O.
 //!
 //! - [`membership`]: the core itself. Inputs go in, actions come out, and the time is an argument.
-//! - [`record`]: the record that each node signs about itself.
+//! - [`record`]: the record that each node signs about itself; [`figures`]: what it measures on its links.
 //! - [`wire`]: messages, datagrams, close codes, limits; [`id`]: the id of a node.
 //! - [`snapshot`]: the picture of the overlay, as data.
 //! - [`bucket`]: a token bucket, the one rate limiter.
@@ -11,6 +11,7 @@
 //! `docs/architecture.md` has the map of all the code, `docs/protocol.md` the protocol.
 
 pub mod bucket;
+pub mod figures;
 pub mod id;
 pub mod membership;
 pub mod record;

@@ -20,12 +20,16 @@ use crate::id::{NodeId, ShortId};
 
 /// The longest label, in bytes of UTF-8. Every node keeps every label.
 pub const MAX_LABEL: usize = 128;
-/// The largest number of addresses in a record.
-pub const MAX_ADDRS: usize = 4;
+/// The largest number of addresses in a record: two advertised ones, and three interfaces or mappings of each family. With
+/// half as many, a node with a foot in two networks could not name both. Twice as many would let one record have 16 dials.
+pub const MAX_ADDRS: usize = 8;
 /// The largest number of links in a record: the highest cap on the degree that a setting allows.
 pub const MAX_LINKS: usize = 64;
 /// The largest record in bytes, with its signature: the sum of the limits above, rounded up.
-pub const MAX_RECORD: usize = 2432;
+pub const MAX_RECORD: usize = 2560;
+
+/// What is signed besides a record: it keeps the signature from being used for anything else.
+const CONTEXT: &[u8] = b"area-net record v2";
 
 /// The smallest batch of signatures that is cheaper to verify together than one by one.
 const LEAST_BATCH: usize = 3;
@@ -75,6 +79,46 @@ impl ShortRun {
     }
 }
 
+/// How a node came to publish an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum AddrKind {
+    /// It was configured: the address at which others are to dial, whatever stands between.
+    Advertised,
+    /// An interface of the node has it.
+    Local,
+    /// Peers see the node's packets come from it.
+    Observed,
+}
+
+/// An address in a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PublishedAddr {
+    /// How the node came to publish it.
+    pub kind: AddrKind,
+    /// It was proven: a node to which nothing had been sent came in by this address.
+    pub dialable: bool,
+    /// The address and port.
+    pub addr: SocketAddr,
+}
+
+impl PublishedAddr {
+    /// An address of that kind, of which nothing is proven.
+    #[must_use]
+    pub fn new(kind: AddrKind, addr: SocketAddr) -> Self {
+        Self {
+            kind,
+            dialable: false,
+            addr,
+        }
+    }
+
+    /// An address of an interface, of which nothing is proven.
+    #[must_use]
+    pub fn local(addr: SocketAddr) -> Self {
+        Self::new(AddrKind::Local, addr)
+    }
+}
+
 /// A link in a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkState {
@@ -107,8 +151,10 @@ pub struct Body {
     pub epoch: u64,
     /// See [`Version::seq`].
     pub seq: u32,
-    /// The addresses at which the node can be dialed.
-    pub addrs: Vec<SocketAddr>,
+    /// The age of this run when the record was signed, in s. Of two nodes with one key, the one that started first goes on.
+    pub uptime_s: u32,
+    /// The addresses at which the node may be dialed, those first that it prefers.
+    pub addrs: Vec<PublishedAddr>,
     /// The links that the node holds, in ascending order of the peers.
     pub links: Vec<LinkState>,
     /// The node leaves: this is its last record of the run.
@@ -194,7 +240,7 @@ impl Record {
     #[must_use]
     pub fn sign(body: Body, network: &str, signer: &dyn Signer) -> Arc<Self> {
         let signed = postcard::to_stdvec(&body).expect("our own body encodes");
-        let signature = signer.sign(&message(network, &signed));
+        let signature = signer.sign(&message(CONTEXT, network, &signed));
         let verdict = OnceLock::from(true);
         Arc::new(Self {
             hash: OnceLock::new(),
@@ -276,6 +322,12 @@ impl Record {
         links.zip(&self.peer_places)
     }
 
+    /// Whether the record publishes that address.
+    #[must_use]
+    pub fn publishes(&self, addr: SocketAddr) -> bool {
+        self.body.addrs.iter().any(|one| one.addr == addr)
+    }
+
     /// The link to `peer`, if the record lists one.
     #[must_use]
     pub fn link_to(&self, peer: &ShortId) -> Option<&LinkState> {
@@ -335,7 +387,7 @@ impl Record {
         let good = *self.verdict.get_or_init(|| {
             let signature = Signature::from(self.signature);
             VerificationKey::try_from(self.body.id.0)
-                .and_then(|key| key.verify(&signature, &message(network, &self.signed)))
+                .and_then(|key| key.verify(&signature, &message(CONTEXT, network, &self.signed)))
                 .is_ok()
         });
         if good {
@@ -363,7 +415,7 @@ impl Record {
         for record in &fresh {
             let signature = Signature::from(record.signature);
             let key = VerificationKeyBytes::from(record.body.id.0);
-            batch.queue((key, signature, &message(network, &record.signed)));
+            batch.queue((key, signature, &message(CONTEXT, network, &record.signed)));
         }
         if batch.verify(Weights(rng)).is_ok() {
             for record in fresh {
@@ -440,10 +492,9 @@ impl<R: CryptoRng> rand_core::RngCore for Weights<R> {
 impl<R: CryptoRng> rand_core::CryptoRng for Weights<R> {}
 
 /// The message that is signed. Its context keeps a signature from being used for another purpose or network.
-fn message(network: &str, signed: &[u8]) -> Vec<u8> {
-    const CONTEXT: &[u8] = b"area-net record v1";
-    let mut message = Vec::with_capacity(CONTEXT.len() + 2 + network.len() + signed.len());
-    message.extend_from_slice(CONTEXT);
+pub(crate) fn message(context: &[u8], network: &str, signed: &[u8]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(context.len() + 2 + network.len() + signed.len());
+    message.extend_from_slice(context);
     message.push(0);
     message.extend_from_slice(network.as_bytes());
     message.push(0);

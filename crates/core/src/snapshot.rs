@@ -27,8 +27,8 @@ pub struct NodeView {
     pub addrs: Vec<SocketAddr>,
     /// Its state.
     pub state: NodeState,
-    /// When `state` last changed, in Unix ms: this node's wall clock at its start plus the monotonic time since.
-    pub since_ms: u64,
+    /// When `state` last changed, in ms since this node's start; see [`Snapshot::unix_ms`].
+    pub since_ms: i64,
 }
 
 /// A link in the snapshot, directed from the dialer to the listener.
@@ -40,8 +40,8 @@ pub struct LinkView {
     pub listener: usize,
     /// The dialer's smoothed round-trip time in µs; `None` before the first measurement.
     pub rtt_us: Option<u32>,
-    /// When it was measured, in Unix ms like [`NodeView::since_ms`].
-    pub rtt_at_ms: u64,
+    /// When it was measured, in ms since this node's start; less than 0 if it was before; see [`Snapshot::unix_ms`].
+    pub rtt_at_ms: i64,
     /// The measurement is older than measurements of this network should be.
     pub rtt_stale: bool,
     /// The fraction of unanswered probes, in 1/1000. It is an underestimate while there are few probes, since the loss may be chance.
@@ -59,6 +59,9 @@ pub struct Rejected(pub Vec<(&'static str, u64)>);
 pub struct Snapshot {
     /// Index in `nodes` of the node whose view this is.
     pub me: usize,
+    /// This node's start in Unix ms, by the wall clock as it was when the snapshot was requested. The clock may have been corrected
+    /// since the start.
+    pub origin_ms: i64,
     /// The network's name.
     pub network: Arc<str>,
     /// This node has lost all its links, so its view of the others may be out of date.
@@ -71,6 +74,14 @@ pub struct Snapshot {
     pub links: Vec<LinkView>,
     /// What this node has rejected.
     pub rejected: Rejected,
+}
+
+impl Snapshot {
+    /// The Unix time in ms of a time in ms since this node's start; 0 if the clock says that it was before 1970.
+    #[must_use]
+    pub fn unix_ms(&self, at_ms: i64) -> u64 {
+        u64::try_from(self.origin_ms.saturating_add(at_ms)).unwrap_or_default()
+    }
 }
 
 /// Two counters of changes since the start. Readers compare them with the values that they saw last.

@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::figures::{FiguresError, LinkFigures};
 pub use crate::id::{NodeId, NotANodeId, ShortId};
-use crate::record::{Record, RecordError, Version};
+use crate::record::{MAX_ADDRS, PublishedAddr, Record, RecordError, Version};
 
 /// The protocol's version. It is part of the ALPN, so nodes of two versions never get past the TLS handshake.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 
 /// The largest body of a control frame, in bytes. It bounds what a peer can make a node buffer for a connection. Half as
 /// much would not hold a batch of [`BATCH_BYTES`] and one more record.
@@ -31,6 +32,11 @@ pub const MAX_SYNC_ENTRIES: usize = 1024;
 
 /// The largest number of alternative addresses in a refusal.
 pub const MAX_ALTERNATIVES: usize = 4;
+
+/// The largest number of nodes on the way of a [`Meet`]: its two ends and three relays. In a network of 10,000 nodes with eight
+/// links each, almost all pairs have a way of four hops. With one relay, only nodes with a common neighbour could meet. Six
+/// relays would let one message travel through most of a network.
+pub const MAX_WAY: usize = 5;
 
 /// The first message of each end on the control stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -85,6 +91,59 @@ pub enum Message {
     Graft(Vec<ShortId>),
     /// Prune: the link is lazy from now on, at both ends.
     Prune,
+    /// The address from which the receiver's packets come now; the sender last said another one, or in its Hello.
+    Observed(SocketAddr),
+    /// Two nodes arrange to connect to each other, over relays that have links to both.
+    Meet(Meet),
+    /// Figures of links, each with the time since they were signed, as far as the sender knows, in tenths of a second.
+    Figures(Vec<(u16, Arc<LinkFigures>)>),
+}
+
+/// A rendezvous of two nodes that could not connect: a request, or its answer on the same way back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meet {
+    /// The way of the request: the node that asks, one to three relays, and the node that is asked.
+    pub way: Vec<ShortId>,
+    /// It is the answer, which travels from the last node of the way to the first.
+    pub is_answer: bool,
+    /// Random, chosen by the node that asks; the answer repeats it.
+    pub nonce: u64,
+    /// The node that asks will dial, and the other one opens its NAT for it. Otherwise the other way round.
+    pub asker_dials: bool,
+    /// Where the author of this message may be reached, the addresses first that it prefers.
+    pub addrs: Vec<PublishedAddr>,
+}
+
+impl Meet {
+    /// The node that wrote this message, and the one that it is for.
+    #[must_use]
+    pub fn ends(&self) -> (ShortId, ShortId) {
+        let (first, last) = (self.way[0], self.way[self.way.len() - 1]);
+        if self.is_answer {
+            (last, first)
+        } else {
+            (first, last)
+        }
+    }
+
+    fn check(&self) -> Result<(), WireError> {
+        let over = |value| WireError::OverLimit {
+            what: "nodes on the way of a rendezvous",
+            value,
+            limit: MAX_WAY,
+        };
+        within("addresses in a rendezvous", self.addrs.len(), MAX_ADDRS)?;
+        if !(3..=MAX_WAY).contains(&self.way.len()) {
+            return Err(over(self.way.len()));
+        }
+        let mut sorted = self.way.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        if sorted.len() < self.way.len() {
+            return Err(over(self.way.len()));
+        }
+        Ok(())
+    }
 }
 
 /// An 8-byte digest of a view. Equal digests mean equal sets of (node, version), but for chance.
@@ -148,6 +207,9 @@ pub enum WireError {
     /// A record inside the message is not acceptable.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// Figures inside the message are not acceptable.
+    #[error(transparent)]
+    Figures(#[from] FiguresError),
 }
 
 impl Message {
@@ -176,7 +238,13 @@ impl Message {
 
     fn check(&self) -> Result<(), WireError> {
         match self {
-            Self::Hello(_) | Self::Records(_) | Self::Superfluous(_) | Self::Prune => Ok(()),
+            Self::Hello(_)
+            | Self::Figures(_)
+            | Self::Records(_)
+            | Self::Superfluous(_)
+            | Self::Prune
+            | Self::Observed(_) => Ok(()),
+            Self::Meet(meet) => meet.check(),
             Self::Digests { log2, sums } => {
                 within(
                     "log2 of digest buckets",
@@ -317,6 +385,48 @@ pub fn dialable(addr: &SocketAddr, over_loopback: bool) -> bool {
         && !ip.is_multicast()
         && !link_local
         && (!ip.is_loopback() || over_loopback)
+}
+
+/// How far an address reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Realm {
+    /// The machine itself.
+    Loopback,
+    /// One link.
+    LinkLocal,
+    /// Networks that share no addresses with others: RFC 1918, RFC 4193, and RFC 6598 between a provider and its customers.
+    Private,
+    /// Everywhere.
+    Global,
+}
+
+impl Realm {
+    /// The realm of an address.
+    #[must_use]
+    pub fn of(ip: IpAddr) -> Self {
+        let (link_local, private) = match canonical(ip) {
+            IpAddr::V4(v4) => {
+                let shared = v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64;
+                (v4.is_link_local(), v4.is_private() || shared)
+            }
+            IpAddr::V6(v6) => (v6.is_unicast_link_local(), v6.is_unique_local()),
+        };
+        if canonical(ip).is_loopback() {
+            Self::Loopback
+        } else if link_local {
+            Self::LinkLocal
+        } else if private {
+            Self::Private
+        } else {
+            Self::Global
+        }
+    }
+}
+
+/// The address without what only the own machine understands: an IPv4-mapped address as IPv4, without scope and flow label.
+#[must_use]
+pub fn plain(addr: &SocketAddr) -> SocketAddr {
+    SocketAddr::new(canonical(addr.ip()), addr.port())
 }
 
 /// The IPv4 address in an IPv4-mapped IPv6 address; any other address as it is.

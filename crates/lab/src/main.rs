@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run -p area-net-lab --release -- lab      scenarios under the kernel's `tc netem`, with the promises that must hold
+//!                                        places   scenarios behind routers, NATs and firewalls
 //!                                        network  start, death and idle cost of 5 to 100 processes
 //!                                        netem    the built-in impairment against the kernel's
 //!                                        same     two builds side by side: does a change keep behaviour?
@@ -21,6 +22,7 @@ mod binary;
 mod lab;
 mod netem;
 mod network;
+mod places;
 mod same;
 mod shared;
 
@@ -41,6 +43,7 @@ enum What {
     Lab(lab::Options),
     Network(network::Options),
     Netem(netem::Options),
+    Places(places::Options),
     Same(same::Options),
 }
 
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         What::Lab(options) => ("lab", lab::run(&options)),
         What::Network(options) => ("network", network::run(options)),
         What::Netem(options) => ("netem", netem::run(&options)),
+        What::Places(options) => ("places", places::run(&options)),
         What::Same(options) => ("same", same::run(&options)),
     };
     end.unwrap_or_else(|error| {

@@ -16,11 +16,9 @@ impl Node {
     /// Begins a new run of the node, with this run id and this seed of its core.
     pub(in crate::sim) fn begin(&mut self, run_id: u64, seed: [u8; 32]) {
         assert!(self.body.is_none(), "node {} runs already", self.place);
-        let since = u64::try_from(self.now.as_millis()).expect("a run is shorter than the world");
-        let unix_ms = self.clock_ms + since;
+        let unix_ms = self.unix_ms();
         self.start.run_id = run_id;
         self.start.seed = seed;
-        self.start.unix_ms = unix_ms;
         self.start.epoch = unix_ms.max(self.start.epoch + 1);
         self.life += 1;
         self.started = self.now;
@@ -28,10 +26,14 @@ impl Node {
         self.own = None;
     }
 
+    /// What the node's wall clock says now.
+    pub(in crate::sim) fn unix_ms(&self) -> u64 {
+        let since = u64::try_from(self.now.as_millis()).expect("a run is shorter than the world");
+        self.clock_ms + since
+    }
+
     /// Starts a core in the run that has begun.
     pub(in crate::sim) fn start_core(&mut self, scene: &Scene<'_>) {
-        // Its time zero is the world's, not its own start.
-        self.start.unix_ms = self.clock_ms;
         let core = Core::new(self.config(), self.key.clone());
         self.body = Some(Body::Core(Box::new(core)));
         self.tell(Told::Started);
@@ -61,10 +63,12 @@ impl Node {
             return;
         }
         let Some(core) = self.core() else { return };
-        let (epoch, remembered) = (core.epoch(), core.remembered().into_iter().collect());
+        let (epoch, remembered) = (core.epoch(), core.remembered());
         drop(core);
         self.start.epoch = epoch;
-        self.start.remembered = remembered;
+        let ran = self.now - self.started;
+        let remembered = remembered.into_iter();
+        self.start.remembered = remembered.map(|(id, node)| (id, node.after(ran))).collect();
     }
 
     /// The node leaves gracefully, and ends when its last messages have left.

@@ -188,15 +188,15 @@ impl Node {
 
     /// What it would show now, and the Unix time in ms at its clock.
     #[must_use]
-    pub fn snapshot(&self, now: Time) -> Option<(Snapshot, u64)> {
+    pub fn snapshot(&self, now: Time) -> Option<(Snapshot, i64)> {
         // The time of a bare core begins with the world, that of a whole node with its start.
         let since = match self.body.as_ref()? {
             Body::Core(_) => now,
             Body::Whole(_) => now - self.started,
         };
         let snapshot = self.core()?.snapshot(since);
-        let since_ms = u64::try_from(since.as_millis()).expect("a run is shorter than the world");
-        Some((snapshot, self.start.unix_ms + since_ms))
+        let since_ms = i64::try_from(since.as_millis()).expect("a run is shorter than the world");
+        Some((snapshot, since_ms))
     }
 
     /// The core, if it runs by itself.

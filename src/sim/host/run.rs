@@ -153,6 +153,8 @@ impl Node {
             Action::Dial {
                 dial,
                 addr,
+                // A simulated node has one address.
+                others: _,
                 expect,
                 replaces,
                 eager,
@@ -168,6 +170,8 @@ impl Node {
                 };
                 self.dial(scene, wanted);
             }
+            // Simulated paths have no NATs.
+            Action::Open { .. } => {}
             Action::Send(conn, message) => {
                 let message = self.twisted(message);
                 self.send(scene, conn, message);

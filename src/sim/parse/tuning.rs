@@ -109,12 +109,13 @@ mod tests {
 
     #[test]
     fn a_scenario_sets_constants_by_name() {
-        let text = "[tuning]\n\"links.parked\" = \"5s\"\n\"pace.small\" = 64\n\"pace.budget_records\" = 2.5";
+        let text =
+            "[tuning]\n\"links.parked\" = \"5s\"\n\"pace.small\" = 64\n\"figures.burst_s\" = 2.5";
         let scenario = read_text("x.toml", text).unwrap();
         assert_eq!(scenario.tuning.links.parked, Duration::from_secs(5));
         assert_eq!(scenario.tuning.pace.small, 64);
         let names: Vec<_> = scenario.tuned.keys().collect();
-        assert_eq!(names, ["links.parked", "pace.budget_records", "pace.small"]);
+        assert_eq!(names, ["figures.burst_s", "links.parked", "pace.small"]);
         let again = read_text("x.toml", &toml_of_tuned(&scenario.tuned)).unwrap();
         assert_eq!(again.tuning, scenario.tuning);
         let plain = read_text("x.toml", "").unwrap();

@@ -98,6 +98,8 @@ pub struct World {
     pub tap: Option<Tap>,
     /// Receives every datagram that a whole node sends, also those that are lost on the way.
     pub wiretap: Option<Wiretap>,
+    /// The network drops every datagram of a whole node that carries the mark of ECN.
+    pub drops_marked: bool,
 }
 
 /// Unread reports of one node at one time.
@@ -139,6 +141,7 @@ impl World {
             restarts: true,
             tap: None,
             wiretap: None,
+            drops_marked: false,
         }
     }
 
@@ -256,6 +259,16 @@ impl World {
         self.deed(place, |node, scene| body = Some(node.stop(scene)));
         if let (Some(Body::Whole(running)), Some(whole)) = (body, &mut self.whole) {
             whole.kill(running);
+        }
+    }
+
+    /// Sets a node's wall clock. `clock_ms` is what it would have said at the beginning of the world, in Unix ms.
+    pub fn set_clock(&mut self, place: usize, clock_ms: u64) {
+        let node = &mut self.nodes[place];
+        let by_ms = clock_ms.wrapping_sub(node.clock_ms).cast_signed();
+        node.clock_ms = clock_ms;
+        if let Some(Body::Whole(running)) = &node.body {
+            running.set_clock(by_ms);
         }
     }
 

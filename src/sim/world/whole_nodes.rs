@@ -21,7 +21,14 @@ impl World {
         let node = &mut self.nodes[place];
         let addr = node.listens.expect("a whole node listens somewhere");
         let settings = node.settings.clone();
-        let running = whole.start(place, addr, node.key.identity(), settings, &node.start);
+        let running = whole.start(
+            place,
+            addr,
+            node.key.identity(),
+            settings,
+            &node.start,
+            node.unix_ms(),
+        );
         self.deed(place, |node, _| {
             node.body = Some(Body::Whole(running));
             node.tell(Told::Started);
@@ -47,7 +54,9 @@ impl World {
         }
         while let Some(packet) = whole.packets.pop_by(self.now) {
             self.steps += 1;
-            let Sent { from, to, bytes } = packet.what;
+            let Sent {
+                from, to, bytes, ..
+            } = packet.what;
             // A datagram that nobody receives is lost: a host without a node is silent.
             let there = self.listeners.get(&to).map(|&there| there as usize);
             let there = there.and_then(|there| self.nodes[there].body.as_ref());
@@ -109,6 +118,9 @@ impl World {
         let Some(&to) = self.listeners.get(&packet.to) else {
             return;
         };
+        if self.drops_marked && packet.marked {
+            return;
+        }
         let (lines, rng) = (&mut node.lines, &mut node.rng);
         for delivery in lines.toss_whole(&self.land, to, self.now, bytes, rng) {
             let mut bytes = packet.bytes.clone();

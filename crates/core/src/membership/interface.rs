@@ -1,6 +1,6 @@
 //! What goes into a core and comes out of it: settings, inputs, actions, and events for the log.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +23,9 @@ pub struct DialId(pub u64);
 pub struct Remembered {
     /// Where it could be dialed, the address that worked last in front.
     pub addrs: Vec<SocketAddr>,
-    /// When it was last up, in Unix ms.
-    pub last_seen_ms: u64,
+    /// When it was last up, in ms of this node's running time: since its start, or before it if negative. The time between two
+    /// runs does not count, since only the wall clock knows it, which may be wrong.
+    pub seen_ms: i64,
     /// It left of its own will: not dialed unless configured.
     pub left: bool,
     /// Dials that failed since it was last reached.
@@ -36,15 +37,27 @@ pub struct Remembered {
 impl Remembered {
     /// A node that could be dialed at those addresses, the best one first.
     #[must_use]
-    pub fn new(addrs: Vec<SocketAddr>, last_seen_ms: u64, left: bool) -> Self {
+    pub fn new(addrs: Vec<SocketAddr>, seen_ms: i64, left: bool) -> Self {
         Self {
             addrs,
-            last_seen_ms,
+            seen_ms,
             left,
             failures: 0,
             lost_at: None,
         }
     }
+
+    /// The same node for the next run, after a run of this length.
+    #[must_use]
+    pub fn after(mut self, run: Time) -> Self {
+        self.seen_ms = self.seen_ms.saturating_sub(running_ms(run));
+        self
+    }
+}
+
+/// The core's time in ms, as [`Remembered::seen_ms`] counts it.
+pub(super) fn running_ms(now: Time) -> i64 {
+    i64::try_from(now.as_millis()).expect("fits for an age of the earth")
 }
 
 /// Whom to dial, and where.
@@ -63,7 +76,7 @@ pub struct Config {
     pub network: Arc<str>,
     /// The node's label.
     pub label: Arc<str>,
-    /// The addresses to publish; empty if they must be learned from peers.
+    /// The addresses of the node's interfaces at the start; see [`Input::OwnAddrs`].
     pub addrs: Vec<SocketAddr>,
     /// Configured targets.
     pub targets: Vec<SocketAddr>,
@@ -75,8 +88,6 @@ pub struct Config {
     pub epoch: u64,
     /// Seeds the core's random generator.
     pub seed: [u8; 32],
-    /// Unix time in ms at time zero.
-    pub start_unix_ms: u64,
     /// The pause between two probes on a healthy link, of a node that has no more than six; longer by as much as it has more,
     /// up to twice as long.
     pub probe_interval: Duration,
@@ -98,13 +109,6 @@ pub struct Config {
     pub ids: Option<Arc<Ids>>,
 }
 
-impl Config {
-    /// The Unix time in ms at that time.
-    pub(super) fn unix_ms(&self, now: Time) -> u64 {
-        self.start_unix_ms + u64::try_from(now.as_millis()).expect("fits for an age of the earth")
-    }
-}
-
 /// A connection after both Hellos.
 #[derive(Debug, Clone)]
 pub struct Connected {
@@ -124,6 +128,23 @@ pub struct Connected {
     pub replaces: bool,
 }
 
+/// What keeps packets from an address, as the system says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// This machine has no route to there.
+    NoRoute,
+    /// The socket's own address can't be the source of packets to there.
+    Source,
+    /// The socket's own address is of the other family, IPv4 or IPv6.
+    Family,
+    /// This machine forbids it: its firewall.
+    ProhibitedHere,
+    /// A firewall on the way forbids it, and says so by ICMP; its address.
+    Prohibited(Option<IpAddr>),
+    /// A router has no route to there, or nobody there has that address; its address.
+    NoWay(Option<IpAddr>),
+}
+
 /// Why a dial failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DialError {
@@ -131,6 +152,8 @@ pub enum DialError {
     Timeout,
     /// The system there says that nobody listens at that port.
     Unreachable,
+    /// No packet got there, and the system says why.
+    Blocked(Obstacle),
     /// Somebody else's key answered there.
     OtherKey,
     /// This very node answered.
@@ -167,6 +190,8 @@ pub enum Input {
     Connected(Box<Connected>),
     /// A dial failed.
     DialFailed(DialId, DialError),
+    /// One address of a dial failed, and the dial goes on with others.
+    AddrFailed(DialId, SocketAddr, DialError),
     /// A connection ended.
     Closed(ConnId, Closed),
     /// A message on the control stream.
@@ -179,6 +204,23 @@ pub enum Input {
     Answer(ConnId, Answer, Option<u32>),
     /// The system at the peer's address says that nobody listens there.
     Unreachable(ConnId),
+    /// Packets of that connection can't leave this machine: there is no route, or the address to send from is gone.
+    NoRoute(ConnId),
+    /// The peer's packets come from that address now.
+    Moved(ConnId, SocketAddr),
+    /// The addresses to publish are these from now on; those at which peers see the node are known to the core.
+    OwnAddrs {
+        /// Where others are to dial, by the settings.
+        advertised: Vec<SocketAddr>,
+        /// The addresses of the interfaces at which the node listens, with its port.
+        local: Vec<SocketAddr>,
+    },
+    /// The addresses behind those targets that the settings give by name, all of them; beside [`Config::targets`].
+    Targets(Vec<SocketAddr>),
+    /// That node is said to be at that address, by itself: a beacon came from there.
+    Found(NodeId, SocketAddr),
+    /// This machine lost the address to which a connection is bound.
+    PathLost(ConnId),
     /// Leave: publish a last record that says so.
     Leave,
 }
@@ -192,12 +234,21 @@ pub enum Action {
         dial: DialId,
         /// Where.
         addr: SocketAddr,
+        /// Other addresses of the same node, to be tried as well, one after the other and a little later each.
+        others: Vec<SocketAddr>,
         /// Who must answer.
         expect: Option<NodeId>,
         /// To say in the Hello: this replaces a connection we take for dead.
         replaces: bool,
         /// The other side may be starting up this very moment: repeat lost packets quickly.
         eager: bool,
+    },
+    /// Send small packets from the socket, so that the NAT of this machine expects those of a peer.
+    Open {
+        /// Where to: at most three addresses.
+        addrs: Vec<SocketAddr>,
+        /// Goes into the packets.
+        nonce: u64,
     },
     /// Send a message on the control stream.
     Send(ConnId, Message),

@@ -7,10 +7,10 @@
 //!
 //! Use it in one way: mutate, then drain to empty.
 //!
-//! # Five owners and a coordinator
+//! # Six owners and a coordinator
 //!
 //! Each part of the state has one owner, with private fields, a narrow interface and a deadline of its own. Owners never call each
-//! other: an owner returns what happened, an event or a plan, and the `coordinator`, which is [`Core`] and alone knows all five,
+//! other: an owner returns what happened, an event or a plan, and the `coordinator`, which is [`Core`] and alone knows all six,
 //! tells the others.
 //!
 //! - `view`: the newest record of every node, who is up, digests. It knows no other owner; all of them read it.
@@ -18,15 +18,19 @@
 //! - `gossip`: what each neighbour may lack and is to be sent. It reads the links, and alone puts records into the view.
 //! - `overlay`: whom to link with, where nodes might be, dials under way. It reads view and links, and returns a plan.
 //! - `own_record`: what this node says of itself, and when. It reads the links.
+//! - `figures`: what is measured on the links of all nodes, how old it is, and when to tell our own. It reads view and links.
+//! - `meet`: rendezvous of nodes that no dial connects. It reads view and links.
 //!
 //! Beside them are `pace` (every wait that depends on the network's size), `peers` (a small table), `tuning` (all tuned constants), `out` (what comes
 //! out) and `interface` (the types of what goes in and comes out).
 
 pub mod bench_support;
 mod coordinator;
+mod figures;
 mod gossip;
 mod interface;
 mod links;
+mod meet;
 mod out;
 mod overlay;
 mod own_record;
@@ -42,7 +46,7 @@ use std::time::Duration;
 pub use coordinator::Core;
 pub use interface::{
     Action, Candidate, Closed, Config, ConnId, Connected, DialError, DialId, Event, Input,
-    Remembered, Tables,
+    Obstacle, Remembered, Tables,
 };
 pub use links::detector::{LONGEST_INTERVAL, SLOWEST_VERDICT};
 pub use overlay::MAX_QUEUE as MAX_DIAL_QUEUE;

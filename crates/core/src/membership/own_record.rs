@@ -7,12 +7,10 @@
 //!   400 ms for those that were dialed at the same time.
 //! - Links that change only the shape of the network wait until no more of them come. These are links to nodes that are in view already (in
 //!   a network of more than 32), and links given up because neither end needs them. Links that replace lost ones wait two seconds at most.
-//! - A change of measurements alone is published when a round-trip time moved by half and 1 ms, or a loss by a fifth of all; when nothing was
-//!   published for ten seconds, by 1 % and 50 µs, or by 1.6 points; and after a minute in any case. It comes out of a token bucket that
-//!   keeps the idle traffic of the whole network within a budget. Half of the bucket is kept for large moves, so that a link whose times
-//!   never rest can't use up the records for a new path. At the start a node may publish one such move, however large the network.
+//! - Measurements are told in messages of their own (`figures`). A record tells those of the moment when it is signed.
 
-use std::collections::BTreeMap;
+mod addrs;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +19,8 @@ use super::Time;
 use super::interface::{Config, Event};
 use super::links::{Link, Links};
 use super::tuning::Tuning;
-use super::tuning::own_record::Tuning as OwnTuning;
-use crate::bucket::{Bucket, Rate};
-use crate::record::{Body, MAX_ADDRS, MAX_LINKS, Record, Signer};
-use crate::wire::dialable;
+use crate::record::{Body, MAX_LINKS, PublishedAddr, Record, Signer};
+use addrs::OwnAddrs;
 
 /// The waits must fit each other.
 const _: () = {
@@ -45,53 +41,10 @@ const _: () = {
         "a change of the shape waits for one more, less long after a loss"
     );
     assert!(
-        tuning.fine_us <= tuning.gross_us
-            && tuning.fine_part >= tuning.gross_part
-            && tuning.fine_loss_250 <= tuning.gross_loss_250,
-        "a gross move is a fine one as well"
-    );
-    assert!(
-        tuning.fine_spacing.as_nanos() <= tuning.refresh.as_nanos(),
-        "fine moves are told between two refreshes"
-    );
-    assert!(
         tuning.first_jump.as_nanos() <= tuning.longest_jump.as_nanos(),
         "the pause between jumps grows"
     );
 };
-
-/// A threshold for publishing measurements. A round-trip time must move by more than so many µs and more than that part of it, or
-/// the loss by more than so many 250ths. `for_certain` also excludes random variation.
-#[derive(Debug, Clone, Copy)]
-struct Worth {
-    us: u32,
-    part: u32,
-    loss_250: u32,
-    for_certain: bool,
-}
-
-impl OwnTuning {
-    /// The threshold that applies as soon as the budget holds a record.
-    fn gross(&self) -> Worth {
-        Worth {
-            us: self.gross_us,
-            part: self.gross_part,
-            loss_250: self.gross_loss_250,
-            for_certain: true,
-        }
-    }
-
-    /// The threshold that applies now and then, while the budget is at least half full. So links that are never at rest leave
-    /// enough for a link whose path changes.
-    fn fine(&self) -> Worth {
-        Worth {
-            us: self.fine_us,
-            part: self.fine_part,
-            loss_250: self.fine_loss_250,
-            for_certain: false,
-        }
-    }
-}
 
 /// See the module's documentation.
 pub(super) struct OwnRecord {
@@ -101,22 +54,19 @@ pub(super) struct OwnRecord {
     record: Arc<Record>,
     epoch: u64,
     seq: u32,
-    addrs: Vec<SocketAddr>,
+    addrs: OwnAddrs,
     due: Option<Time>,
     /// When the pending changes of the shape alone began to wait, and until when they wait.
     shape: Option<(Time, Time)>,
     last: Time,
     last_loss: Option<Time>,
-    /// Since when a round-trip time differs from our record.
-    moved: Option<Time>,
     gain_hold: Duration,
-    /// The budget for measurements, in records. `None` until it is first counted.
-    budget: Option<Bucket>,
     leaving: bool,
     silenced: bool,
     jump_hold: Duration,
     jumped: Option<Time>,
-    foreign: u32,
+    /// Another run that wrote a record of ours, and how many of its records came.
+    foreign: Option<(u64, u32)>,
 }
 
 /// The network around this node, as far as it decides when a record is due.
@@ -132,15 +82,15 @@ pub(super) struct Around {
 
 impl OwnRecord {
     pub(super) fn new(config: Arc<Config>, signer: Arc<dyn Signer>) -> Self {
-        let mut addrs = config.addrs.clone();
-        addrs.truncate(MAX_ADDRS);
+        let addrs = OwnAddrs::new(&config.addrs);
         let body = Body {
             id: signer.node_id(),
             label: config.label.clone(),
             run_id: config.run_id,
             epoch: config.epoch,
             seq: 1,
-            addrs: addrs.clone(),
+            uptime_s: 0,
+            addrs: addrs.published().to_vec(),
             links: Vec::new(),
             leaving: false,
         };
@@ -153,14 +103,12 @@ impl OwnRecord {
             shape: None,
             last: Time::ZERO,
             last_loss: None,
-            moved: None,
             gain_hold: config.tuning.pace.first_gain,
-            budget: None,
             leaving: false,
             silenced: false,
             jump_hold: config.tuning.own_record.first_jump,
             jumped: None,
-            foreign: 0,
+            foreign: None,
             tuning: config.tuning.clone(),
             config,
             signer,
@@ -270,31 +218,35 @@ impl OwnRecord {
         }
     }
 
-    /// Learns our addresses as peers see them, if we listen on all of ours. Two neighbours must report the same address, so that
-    /// one Byzantine node can't move us. With one or two neighbours, one report is enough.
-    pub(super) fn learn_addrs(&mut self, now: Time, links: &Links) {
-        if !self.config.addrs.is_empty() {
-            return;
-        }
-        let mut votes: BTreeMap<SocketAddr, usize> = BTreeMap::new();
-        let observed = links.iter().map(Link::observed);
-        for addr in observed.filter(|addr| dialable(addr, true)) {
-            *votes.entry(addr).or_default() += 1;
-        }
-        let needed = if links.len() > 2 { 2 } else { 1 };
-        let enough = votes.into_iter().filter(|(_, count)| *count >= needed);
-        let mut addrs: Vec<(usize, SocketAddr)> =
-            enough.map(|(addr, count)| (count, addr)).collect();
-        addrs.sort_unstable_by(|a, b| b.cmp(a));
-        let addrs: Vec<SocketAddr> = addrs
-            .into_iter()
-            .take(MAX_ADDRS)
-            .map(|(_, addr)| addr)
-            .collect();
-        if !addrs.is_empty() && addrs != self.addrs {
-            self.addrs = addrs;
+    /// The settings or the interfaces have other addresses. Returns whether one of an interface is gone.
+    pub(super) fn set_addrs(
+        &mut self,
+        now: Time,
+        advertised: &[SocketAddr],
+        local: &[SocketAddr],
+    ) -> bool {
+        let lost = self.addrs.lacks_one(local);
+        if self.addrs.set(advertised, local) {
             self.due_by(now + self.tuning.own_record.change_hold);
         }
+        lost
+    }
+
+    /// Links came or went, or a peer sees us at another address.
+    pub(super) fn learn_addrs(&mut self, now: Time, links: &Links) {
+        if self.addrs.observe(links) {
+            self.due_by(now + self.tuning.own_record.change_hold);
+        }
+    }
+
+    /// A node to which nothing had been sent came in by this address.
+    pub(super) fn prove_addr(&mut self, addr: SocketAddr) {
+        self.addrs.prove(addr);
+    }
+
+    /// The addresses to publish, which the record may not contain yet.
+    pub(super) fn addrs(&self) -> &[PublishedAddr] {
+        self.addrs.published()
     }
 
     /// The next record is the last one.
@@ -305,11 +257,6 @@ impl OwnRecord {
     /// Whether something is due.
     pub(super) fn is_due(&self, now: Time) -> bool {
         self.deadline().is_some_and(|due| due <= now)
-    }
-
-    /// Whether a change of measurements alone could be published: while another change waits, it goes with that.
-    pub(super) fn may_tell_figures(&self) -> bool {
-        self.due.is_none() && !self.leaving
     }
 
     /// Signs the record anew, if that is due.
@@ -344,7 +291,6 @@ impl OwnRecord {
     pub(super) fn publish(&mut self, now: Time, links: &Links) -> Option<Arc<Record>> {
         self.due = None;
         self.shape = None;
-        self.moved = None;
         if self.silenced {
             return None;
         }
@@ -360,7 +306,8 @@ impl OwnRecord {
             run_id: self.config.run_id,
             epoch: self.epoch,
             seq: self.seq,
-            addrs: self.addrs.clone(),
+            uptime_s: uptime_s(now),
+            addrs: self.addrs.published().to_vec(),
             links: states,
             leaving: self.leaving,
         };
@@ -368,126 +315,85 @@ impl OwnRecord {
         Some(self.record.clone())
     }
 
-    /// New measurements came in: publishes them if they pass the threshold and the budget allows.
-    pub(super) fn consider_figures(&mut self, now: Time, around: Around, links: &Links) {
-        // While a network starts up, records change anyway.
-        if !self.may_tell_figures() || now < around.shaped {
-            return;
-        }
-        let records = self.fill_budget(now, around.up);
-        if records < 1.0 {
-            return;
-        }
-        let age = now.saturating_sub(self.last);
-        let is_calm = records >= self.tuning.pace.budget_records(around.up) / 2.0
-            && age >= self.tuning.own_record.fine_spacing;
-        if is_calm
-            && (age >= self.tuning.own_record.refresh
-                || self.figures_moved(self.tuning.own_record.fine(), links))
-        {
-            self.tell_figures(now);
-            return;
-        }
-        if !self.figures_moved(self.tuning.own_record.gross(), links) {
-            self.moved = None;
-            return;
-        }
-        let moved = *self.moved.get_or_insert(now);
-        let round = self.config.probe_interval * self.tuning.own_record.probe_rounds;
-        if records >= 2.0 || now >= moved + round {
-            self.tell_figures(now);
-        }
-    }
-
-    /// Fills the budget and tells how many records of ours it holds. One record of each of `up` nodes costs every node its copies, so a node's
-    /// own share of the budget shrinks with the network.
-    fn fill_budget(&mut self, now: Time, up: usize) -> f64 {
-        let bytes_per_s =
-            f64::from(self.config.refresh_bytes_per_s) / self.tuning.own_record.copies / up as f64;
-        let rate = Rate {
-            burst: self.tuning.pace.budget_records(up),
-            per_s: bytes_per_s / self.record.encoded_len() as f64,
-        };
-        let first = || Bucket::holding(Time::ZERO, self.tuning.pace.first_budget_records(up));
-        self.budget.get_or_insert_with(first).fill(now, rate)
-    }
-
-    fn tell_figures(&mut self, now: Time) {
-        if let Some(budget) = &mut self.budget {
-            budget.spend(1.0);
-        }
-        self.due_by(now);
-    }
-
-    /// Whether a published figure moved. The round-trip time and the loss of a link are those that its dialer measures.
-    fn figures_moved(&self, worth: Worth, links: &Links) -> bool {
-        let tuning = &self.tuning.links;
-        let mut dialed = links.listed().filter(|link| link.is_dialed());
-        dialed.any(|link| {
-            let listed = self.record.link_to(&link.peer().abbreviated());
-            let Some((listed, rtt)) = listed.zip(link.rtt()) else {
-                return false;
-            };
-            if rtt.provisional {
-                return false;
-            }
-            let moved = rtt.smoothed_us.abs_diff(listed.rtt_us);
-            let loss_moved = if worth.for_certain {
-                link.loss_moved(tuning, listed.loss, worth.loss_250)
-            } else {
-                let known = link.known_loss_250(tuning);
-                u32::from(known.abs_diff(listed.loss)) > worth.loss_250
-            };
-            moved > worth.us.max(listed.rtt_us / worth.part) || loss_moved
-        })
-    }
-
-    /// The seconds in which the budget lets each of `up` nodes publish its measurements once.
-    pub(super) fn refresh_round_s(&self, up: usize) -> f64 {
-        let record = self.record.encoded_len() as f64;
-        let budget = f64::from(self.config.refresh_bytes_per_s.max(1));
-        record * self.tuning.own_record.copies * up as f64 / budget
-    }
-
     /// Handles a record of our own, newer than ours, that this run did not write: jumps above its epoch. Returns the event to
     /// report.
+    ///
+    /// A record of a former run comes once, and nobody answers the jump. A second one of the same run, above what we had jumped to, was signed in
+    /// answer to us: two nodes run with one key. Then the one that started first goes on, and the other one falls silent.
     pub(super) fn heard_own(&mut self, now: Time, record: &Record) -> Option<Event> {
         let body = record.body();
         // A peer can't forge our signature, so this epoch was ours once. The saturation only guards the addition.
         self.epoch = self.epoch.max(body.epoch.saturating_add(1));
-        if self.silenced && body.leaving {
-            // The other node with our identity has gone: we publish again.
-            self.silenced = false;
-            self.foreign = 0;
-        }
-        if let Some(at) = self.jumped {
-            if now < at + self.jump_hold {
-                self.due_by(at + self.jump_hold);
-                return None;
-            }
-            let calm = now.saturating_sub(at) > self.tuning.own_record.longest_jump * 2;
-            self.foreign = if calm { 0 } else { self.foreign };
-            self.jump_hold = if calm {
-                self.tuning.own_record.first_jump
-            } else {
-                (self.jump_hold * 2).min(self.tuning.own_record.longest_jump)
-            };
-        }
-        self.jumped = Some(now);
-        self.due_by(now);
-        if body.run_id == self.config.run_id {
+        if self.silenced && !body.leaving {
             return None;
         }
-        self.foreign += 1;
-        (self.foreign == self.tuning.own_record.twin_after).then(|| {
-            self.silenced = self.config.run_id < body.run_id && !self.leaving;
-            Event::Twin {
-                run_id: body.run_id,
-                remote: None,
-                silenced: self.silenced,
-            }
+        if std::mem::take(&mut self.silenced) {
+            // The other node with our identity has gone: we publish again.
+            self.foreign = None;
+        }
+        let tuning = &self.tuning.own_record;
+        if self
+            .jumped
+            .is_some_and(|at| now.saturating_sub(at) > tuning.longest_jump * 2)
+        {
+            self.jumped = None;
+            self.jump_hold = tuning.first_jump;
+            self.foreign = None;
+        }
+        let twin = self.note_foreign(now, body);
+        if !self.silenced {
+            self.jump(now);
+        }
+        twin
+    }
+
+    /// Notes a record of our own that another run wrote. Returns the event to report if that run is alive.
+    fn note_foreign(&mut self, now: Time, body: &Body) -> Option<Event> {
+        if body.run_id == self.config.run_id || body.leaving {
+            return None;
+        }
+        let before = self.foreign.filter(|(run_id, _)| *run_id == body.run_id);
+        let count = before.map_or(0, |(_, count)| count).saturating_add(1);
+        self.foreign = Some((body.run_id, count));
+        let tuning = &self.tuning.own_record;
+        let is_settled = if count == tuning.twin_after {
+            let difference = i64::from(uptime_s(now)) - i64::from(body.uptime_s);
+            // What is heard was signed a moment ago, so a small difference says nothing, and both ends must come to the same answer.
+            (difference.unsigned_abs() > tuning.twin_tolerance.as_secs()).then_some(difference < 0)
+        } else if count == tuning.twin_after * 2 {
+            // Each end thought that the other one would fall silent.
+            None
+        } else {
+            return None;
+        };
+        let yields = is_settled.unwrap_or(self.config.run_id < body.run_id);
+        self.silenced = yields && !self.leaving;
+        Some(Event::Twin {
+            run_id: body.run_id,
+            remote: None,
+            silenced: self.silenced,
         })
     }
+
+    /// The next record is signed at once, or after the pause between two jumps, which grows.
+    fn jump(&mut self, now: Time) {
+        let due = match self.jumped {
+            Some(at) if now <= at && self.due.is_some() => return,
+            Some(at) => {
+                let due = now.max(at + self.jump_hold);
+                self.jump_hold = (self.jump_hold * 2).min(self.tuning.own_record.longest_jump);
+                due
+            }
+            None => now,
+        };
+        self.jumped = Some(due);
+        self.due_by(due);
+    }
+}
+
+/// The age of this run in whole seconds.
+fn uptime_s(now: Time) -> u32 {
+    u32::try_from(now.as_secs()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

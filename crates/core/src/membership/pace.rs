@@ -101,25 +101,6 @@ impl Tuning {
         }
     }
 
-    /// How many records the budget for figures holds.
-    pub(super) fn budget_records(&self, up: usize) -> f64 {
-        if up <= self.few {
-            self.budget_records_few
-        } else {
-            self.budget_records
-        }
-    }
-
-    /// How many records the budget for figures holds at the start. A handful of nodes tells its first measurements at once; in a crowd that
-    /// would be a storm, and the one record is for a path that becomes another one.
-    pub(super) fn first_budget_records(&self, up: usize) -> f64 {
-        if up <= self.few {
-            self.budget_records(up)
-        } else {
-            1.0
-        }
-    }
-
     /// The pause between two probes on a healthy link. A node with many links probes each of them less often: its own effort stays the
     /// same, and the more neighbours a node has, the sooner one of them finds out what became of it.
     pub(super) fn probe_interval(&self, configured: Duration, links: usize) -> Duration {

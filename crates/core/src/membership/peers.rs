@@ -68,6 +68,10 @@ impl<T> Peers<T> {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&NodeId, &T)> {
         self.ids.iter().zip(&self.values)
     }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&NodeId, &mut T)> {
+        self.ids.iter().zip(&mut self.values)
+    }
 }
 
 #[cfg(test)]

@@ -411,8 +411,7 @@ pub(crate) fn work(job: &Path) -> Result<ExitCode> {
     let result = serde_json::to_string_pretty(&found).context("a result is JSON")?;
     let path = job.out.join("result.json");
     // The rename is atomic, so the driver never reads half a result.
-    let part = job.out.join("result.part");
-    atomic_file::write(&path, &part, result.as_bytes(), Care::default())
+    atomic_file::write(&path, result.as_bytes(), Care::default())
         .with_context(|| format!("can't write {}", path.display()))?;
     if found.failure.is_some() {
         bail!("{}", found.failure.unwrap_or_default());

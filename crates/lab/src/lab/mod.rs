@@ -32,7 +32,7 @@ mod measures;
 mod net;
 mod netem;
 mod options;
-mod parse;
+pub(crate) mod parse;
 mod promises;
 mod record;
 mod rules;
@@ -40,13 +40,13 @@ mod run;
 mod scenario;
 mod state;
 mod steps;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 mod timeline;
 mod truth;
-mod verdict;
-mod words;
+pub(crate) mod verdict;
+pub(crate) mod words;
 
 use std::process::ExitCode;
 

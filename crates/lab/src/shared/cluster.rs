@@ -88,6 +88,8 @@ pub(crate) struct Cluster {
     logs: PathBuf,
     /// The words before each node's command, such as those that enter its network namespace.
     prefixes: Vec<Vec<String>>,
+    /// Settings of each node alone, after those of all.
+    own: Vec<Vec<String>>,
     children: Vec<Option<Child>>,
     guarded: bool,
 }
@@ -134,6 +136,7 @@ impl Cluster {
             config,
             logs,
             prefixes,
+            own: vec![Vec::new(); names.len()],
             children: names.iter().map(|_| None).collect(),
             names,
             guarded: guard_works(),
@@ -158,6 +161,11 @@ impl Cluster {
         &self.names[place]
     }
 
+    /// Sets the settings of the node at `place` alone, from its next start on.
+    pub(crate) fn set_own(&mut self, place: usize, settings: Vec<String>) {
+        self.own[place] = settings;
+    }
+
     /// Starts the node at `place`. Returns the time just before, in Unix ns.
     pub(crate) fn start(&mut self, place: usize) -> Result<u64> {
         let log = self.log(place);
@@ -178,7 +186,7 @@ impl Cluster {
             .arg(&self.config)
             .arg("-p")
             .arg(&self.names[place]);
-        for setting in &self.settings {
+        for setting in self.settings.iter().chain(&self.own[place]) {
             command.arg("-s").arg(setting);
         }
         command

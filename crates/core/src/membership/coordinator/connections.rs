@@ -1,13 +1,14 @@
 //! Connections come and go, and links with them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::Core;
 use crate::membership::Time;
 use crate::membership::interface::{Action, Closed, ConnId, Connected, Event};
-use crate::membership::links::{Meeting, Remains};
+use crate::membership::links::{Link, Meeting, Remains};
 use crate::membership::overlay::LinkEnd;
-use crate::wire::{CloseCode, Hello, Message, NodeId};
+use crate::wire::{CloseCode, Hello, Message, NodeId, plain};
 
 /// A link that is no longer in use.
 #[derive(Debug)]
@@ -27,7 +28,9 @@ pub(super) struct Loss {
 impl Core {
     /// A connection is through both Hellos.
     pub(super) fn handle_connected(&mut self, now: Time, new: Connected) {
-        let dialed = new.dial.and_then(|dial| self.overlay.dial_succeeded(dial));
+        let dialed = new
+            .dial
+            .and_then(|dial| self.overlay.dial_succeeded(dial, new.remote));
         if new.peer == self.own.record().id() {
             self.refuse_own_key(&new);
             return;
@@ -119,15 +122,22 @@ impl Core {
         let was_up = self.view.is_up(&peer);
         self.gossip.peer_down(&peer);
         let adopted = self.links.adopt(now, new);
+        if !was_up {
+            self.links.end_hold(now, &peer);
+        }
         let greeted = self.welcome(new);
         self.overlay.hear_known(hello.known);
         self.gossip
             .peer_up(now, (peer, new.conn), &self.links, was_up, greeted);
-        if new.dial.is_none() && hello.record.body().addrs.is_empty() {
-            self.overlay.dialed_from(now, peer, new.remote);
-        }
         self.own.learn_addrs(now, &self.links);
         self.take_records(now, peer, [Arc::clone(&hello.record)]);
+        if self.overlay.meets_stranger(now, &new.remote) && new.dial.is_none() {
+            // It came in though nothing was sent there: the address that it dialed can be dialed.
+            self.own.prove_addr(hello.observed);
+        }
+        if new.dial.is_none() {
+            self.overlay.saw(now, peer, new.remote, &self.view);
+        }
         self.gossip
             .greet(now, hello, was_up, &self.view, &self.links);
         if adopted.confirmed {
@@ -138,6 +148,67 @@ impl Core {
             self.own_link_changed(now, adopted.new_run);
         } else if self.list_if_due(now, peer) {
             self.own_link_added(now, was_up);
+        }
+    }
+
+    /// A peer's packets come from another address than before: it moved, or its NAT chose another port. The peer is told.
+    pub(super) fn handle_moved(&mut self, now: Time, conn: ConnId, remote: SocketAddr) {
+        let Some(peer) = self.links.peer(conn) else {
+            return;
+        };
+        if self.links.moved(&peer, remote) {
+            self.gossip.tell_observed(&peer, plain(&remote));
+            self.overlay.saw(now, peer, remote, &self.view);
+        }
+    }
+
+    /// Packets to a peer can't leave any more. An accepted connection is bound to the address at which it was accepted: when that
+    /// address is gone, only a new connection helps. A dialed one follows the node by itself.
+    pub(super) fn handle_no_route(&mut self, now: Time, conn: ConnId) {
+        let peer = self.links.peer(conn);
+        let link = peer.and_then(|peer| self.links.get(&peer));
+        if let Some(peer) = link.filter(|link| !link.is_dialed()).map(Link::peer) {
+            self.redial(now, peer);
+        }
+    }
+
+    /// An address of an interface is gone, and these are left. Accepted connections may be bound to the one that is gone: those
+    /// of which the peer does not say that it sees this node at one of the others.
+    pub(super) fn redial_stranded(&mut self, now: Time, left: &[SocketAddr]) {
+        let left: Vec<SocketAddr> = left.iter().map(plain).collect();
+        let is_left = |link: &Link| left.iter().any(|addr| addr.ip() == link.observed().ip());
+        let accepted = self.links.iter().filter(|link| !link.is_dialed());
+        let accepted = accepted.filter(|link| !is_left(link));
+        let peers: Vec<NodeId> = accepted.map(Link::peer).collect();
+        for peer in peers {
+            self.redial(now, peer);
+        }
+    }
+
+    fn redial(&mut self, now: Time, peer: NodeId) {
+        // A young connection was made at the present address, or is about to be replaced.
+        let lived = |link: &Link| now.saturating_sub(link.adopted());
+        let settled = self.config.tuning.links.crossing;
+        if self
+            .links
+            .get(&peer)
+            .is_some_and(|link| link.is_live() && lived(link) >= settled)
+        {
+            self.overlay.move_link(now, peer, &self.view);
+        }
+    }
+
+    /// A peer sees this node at another address than before.
+    pub(super) fn handle_observed(
+        &mut self,
+        now: Time,
+        peer: NodeId,
+        conn: ConnId,
+        addr: SocketAddr,
+    ) {
+        // A connection that lost to another says nothing about the one in use.
+        if self.links.peer(conn) == Some(peer) && self.links.hear_observed(&peer, addr) {
+            self.own.learn_addrs(now, &self.links);
         }
     }
 
@@ -281,6 +352,8 @@ impl Core {
                 self.links.note_loss(now, peer, loss.run_id);
             }
         }
+        self.own.learn_addrs(now, &self.links);
+        self.meet.link_ended(&peer);
         self.overlay.link_ended(now, peer, end, &self.view);
     }
 }

@@ -7,7 +7,7 @@ use super::connections::Loss;
 use crate::membership::Time;
 use crate::membership::interface::{Closed, ConnId, Event};
 use crate::membership::links::{Link, LinkEvent};
-use crate::membership::overlay::LinkEnd;
+use crate::membership::overlay::{LinkEnd, Seen};
 use crate::wire::{Answer, CloseCode, NodeId, Probe};
 
 impl Core {
@@ -18,7 +18,7 @@ impl Core {
         };
         self.confirm(now, peer);
         let event = self.links.handle_probe(now, &peer, probe);
-        self.consider_figures(now);
+        self.link_measured(now);
         self.handle_link_event(now, peer, event);
         self.gossip
             .hear_digest(now, &peer, probe.digest, &self.view);
@@ -43,7 +43,7 @@ impl Core {
             self.out.tell(Event::PeerTwin(peer, challenger.remote));
             self.out.close(challenger.conn, CloseCode::IdentityInUse);
         }
-        self.consider_figures(now);
+        self.link_measured(now);
     }
 
     /// The system at the peer's address says that nobody listens there.
@@ -54,11 +54,19 @@ impl Core {
         }
     }
 
-    fn consider_figures(&mut self, now: Time) {
-        if self.own.may_tell_figures() {
-            let around = self.around();
-            self.own.consider_figures(now, around, &self.links);
-        }
+    /// This machine lost the address of a connection: another one replaces it, while the link stays listed.
+    pub(super) fn handle_path_lost(&mut self, now: Time, conn: ConnId) {
+        let Some(peer) = self.links.lose_path(conn) else {
+            return;
+        };
+        let seen = seen!(self, now);
+        self.overlay.replace(&seen, peer, &mut self.out);
+    }
+
+    /// A link was measured: our own picture shows that, and others may have to be told.
+    fn link_measured(&mut self, now: Time) {
+        self.out.figures_changed();
+        self.figures.consider(now, &self.links);
     }
 
     /// Probes, verdicts, and the ends of phases, for every link.
@@ -126,6 +134,7 @@ impl Core {
         self.links.restore(now, &peer);
         self.out.tell(Event::Restored(peer));
         if !self.view.is_up(&peer) {
+            self.links.end_hold(now, &peer);
             self.gossip.hold_for_round(now, &peer, &self.view);
         }
         self.gossip.offer_all(&peer, &self.view);

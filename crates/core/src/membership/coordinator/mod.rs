@@ -15,6 +15,7 @@ macro_rules! seen {
 
 mod connections;
 mod links;
+mod meetings;
 mod picture;
 mod records;
 
@@ -26,9 +27,11 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::Time;
+use super::figures::Figures;
 use super::gossip::Gossip;
 use super::interface::{Action, Config, Event, Input, Remembered, Tables};
 use super::links::{Link, Links};
+use super::meet::Rendezvous;
 use super::out::Out;
 use super::overlay::{Overlay, Seen};
 use super::own_record::{Around, OwnRecord};
@@ -46,6 +49,8 @@ pub struct Core {
     gossip: Gossip,
     overlay: Overlay,
     own: OwnRecord,
+    figures: Figures,
+    meet: Rendezvous,
     out: Out,
     /// What `poll_timeout` said last: being called much later means that we were away.
     promised: Option<Time>,
@@ -61,15 +66,22 @@ impl Core {
             Arc::new(Ids::new(u64::from_le_bytes(*secret)))
         });
         let config = Arc::new(config);
-        let own = OwnRecord::new(config.clone(), signer);
+        let own = OwnRecord::new(config.clone(), signer.clone());
+        let figures = Figures::new(config.clone(), signer);
         let tuning = config.tuning.clone();
         Self {
             rng: ChaCha8Rng::from_seed(config.seed),
             view: View::with_ids(own.record().clone(), ids, tuning.clone()),
             links: Links::new(me, config.probe_interval, tuning.clone()),
             gossip: Gossip::new(me, config.network.clone(), tuning),
-            overlay: Overlay::new(me, config.clone()),
+            overlay: {
+                let mut overlay = Overlay::new(me, config.clone());
+                overlay.hear_own_addrs(own.addrs());
+                overlay
+            },
             own,
+            figures,
+            meet: Rendezvous::new(me),
             out: Out::new(),
             promised: None,
             config,
@@ -95,6 +107,9 @@ impl Core {
                 self.overlay
                     .handle_dial_failed(&seen, dial, &why, &mut self.out);
             }
+            Input::AddrFailed(dial, addr, why) => {
+                self.overlay.handle_addr_failed(now, dial, addr, &why);
+            }
             Input::Closed(conn, why) => {
                 // A leave message comes just before the end, and counts.
                 self.open_inbox(now);
@@ -109,6 +124,22 @@ impl Core {
             Input::Probe(conn, probe) => self.handle_probe(now, conn, &probe),
             Input::Answer(conn, answer, rtt_us) => self.handle_answer(now, conn, &answer, rtt_us),
             Input::Unreachable(conn) => self.handle_unreachable(now, conn),
+            Input::NoRoute(conn) => self.handle_no_route(now, conn),
+            Input::Moved(conn, remote) => self.handle_moved(now, conn, remote),
+            Input::OwnAddrs { advertised, local } => {
+                if self.own.set_addrs(now, &advertised, &local) {
+                    self.redial_stranded(now, &local);
+                }
+            }
+            Input::Targets(addrs) => {
+                let seen = seen!(self, now);
+                self.overlay.set_targets(&seen, &addrs);
+            }
+            Input::Found(id, addr) => {
+                let seen = seen!(self, now);
+                self.overlay.found(&seen, id, addr);
+            }
+            Input::PathLost(conn) => self.handle_path_lost(now, conn),
             Input::Leave => self.leave(now),
         }
         self.advance(now);
@@ -133,6 +164,8 @@ impl Core {
         let others = [
             overlay,
             self.own.deadline(),
+            self.figures.deadline(),
+            self.meet.deadline(),
             self.links.collision_deadline(),
         ];
         let next = others
@@ -172,6 +205,12 @@ impl Core {
     #[must_use]
     pub fn up_count(&self) -> usize {
         self.view.up_count()
+    }
+
+    /// Whether that node is up in this node's view.
+    #[must_use]
+    pub fn is_up(&self, id: &NodeId) -> bool {
+        self.view.is_up(id)
     }
 
     /// The records of all nodes that are up in this node's view, its own among them, in no order that means anything.
@@ -272,12 +311,18 @@ impl Core {
         {
             self.handle_published(now, record);
         }
+        self.tell_figures(now);
         self.forget(now);
         self.gossip.release(now, &self.view);
         self.gossip.request_again(now, &self.view, &self.links);
         let looked = self.links.end_look();
-        self.gossip
-            .flush(now, looked, &self.view, &self.links, &mut self.out);
+        self.gossip.flush(
+            now,
+            looked,
+            (&self.view, &self.figures),
+            &self.links,
+            &mut self.out,
+        );
     }
 
     /// Looks at the neighbour set, and dials.
@@ -294,8 +339,12 @@ impl Core {
         if let Some((peer, conn)) = given_up.map(|link| (link.peer(), link.conn())) {
             self.close(now, peer, conn, CloseCode::Superfluous);
         }
+        self.hold_meetings(now);
         let seen = seen!(self, now);
         self.overlay.dial(&seen, &mut self.rng, &mut self.out);
+        for peer in self.overlay.take_unanswered(now) {
+            self.ask_to_meet(now, peer);
+        }
     }
 
     /// Nodes came into view, or went.
@@ -310,6 +359,10 @@ impl Core {
         for flip in flips {
             let record = self.view.record_at(flip.index);
             let (id, left) = (record.id(), record.body().leaving);
+            if !flip.up {
+                // A link that was held while there were other ways is the only one now.
+                self.links.end_hold(now, &id);
+            }
             if flip.up {
                 self.gossip.came_up(now, flip.index, &self.view);
                 self.out.tell(Event::Up(id));
@@ -321,12 +374,30 @@ impl Core {
         }
     }
 
+    /// Tells the figures of our own links, if that is due.
+    fn tell_figures(&mut self, now: Time) {
+        let (record, place) = (self.own.record(), (self.view.me(), self.view.up_count()));
+        let told = self
+            .figures
+            .tell_if_due(now, record, place, &self.links, &mut self.rng);
+        if told {
+            self.spread_figures(self.view.me(), None);
+        }
+    }
+
+    /// Passes on a node's newest figures.
+    fn spread_figures(&mut self, index: Index, from: Option<NodeId>) {
+        let tree = self.figures.tree(self.out.changes().shape, &self.view);
+        self.gossip.spread_figures(index, from, tree, &self.view);
+    }
+
     fn forget(&mut self, now: Time) {
         let gone = self.view.forget_if_due(now, self.config.forget_after);
         if !gone.is_empty() {
             self.out.shape_changed();
             let gone: BTreeSet<Index> = gone.into_iter().collect();
             self.gossip.forget(&gone);
+            self.figures.forget(&gone);
         }
     }
 
@@ -340,6 +411,10 @@ impl Core {
     /// The next version of our own record is signed.
     fn handle_published(&mut self, now: Time, record: Arc<Record>) {
         self.out.shape_changed();
+        let up = self.view.up_count();
+        let around = (up, self.overlay.shaped(up));
+        self.figures.published(now, &record, around, &mut self.rng);
+        self.overlay.hear_own_addrs(&record.body().addrs);
         self.gossip.publish(now, record, &mut self.view);
         self.view.derive_soon(now, false);
     }

@@ -1,17 +1,16 @@
 //! The snapshot: the whole overlay as this node sees it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Core;
 use crate::membership::Time;
+use crate::membership::figures::Figure;
 use crate::membership::view::{Entry, Index};
 use crate::record::{Direction, LinkState};
 use crate::snapshot::{LinkView, NodeState, NodeView, Snapshot};
-use crate::wire::dialable;
-
-/// A measurement older than this is stale even in the smallest network.
-const STALE_AFTER: Duration = Duration::from_secs(180);
+use crate::wire::{Realm, dialable};
 
 impl Core {
     /// Builds the picture; its cost grows with the number of links, so it is made only when somebody asks.
@@ -45,6 +44,8 @@ impl Core {
         links.sort_by_key(|link: &LinkView| (link.dialer, link.listener));
         Snapshot {
             me: places[&self.view.me()],
+            // The core knows no wall clock; the node adds it.
+            origin_ms: 0,
             network: self.config.network.clone(),
             cut_off: self.view.up_count() == 1 && shown.len() > 1,
             // The core knows nothing of sockets; the node adds it.
@@ -62,7 +63,7 @@ impl Core {
             (false, true) => NodeState::Left,
             (false, false) => NodeState::Unreachable,
         };
-        let mut addrs = body.addrs.clone();
+        let mut addrs: Vec<SocketAddr> = body.addrs.iter().map(|one| one.addr).collect();
         if index != self.view.me() {
             // Any address can stand in a record; one that nobody can dial would make a bad target file of peers.json.
             addrs.retain(|addr| dialable(addr, entry.over_loopback));
@@ -71,8 +72,11 @@ impl Core {
             && let Some(worked) = self
                 .overlay
                 .best_address(&body.id)
-                // One that it publishes no longer is the past.
-                .filter(|worked| addrs.is_empty() || addrs.contains(worked))
+                // One that it publishes no longer is the past. A link-local one is never published.
+                .filter(|worked| {
+                    let is_link_local = Realm::of(worked.ip()) == Realm::LinkLocal;
+                    addrs.is_empty() || is_link_local || addrs.contains(worked)
+                })
         {
             addrs.retain(|addr| *addr != worked);
             addrs.insert(0, worked);
@@ -82,7 +86,7 @@ impl Core {
             label: body.label.clone(),
             addrs,
             state,
-            since_ms: self.config.unix_ms(entry.since),
+            since_ms: as_ms(entry.since),
         }
     }
 
@@ -106,25 +110,45 @@ impl Core {
         } else {
             (high, low, from_high)
         };
-        let published = dialer
-            .1
-            .received
-            .saturating_sub(Duration::from_secs(measured.rtt_age_s.into()));
+        let figure = self.figure(now, dialer.1, listener.1);
+        let rtt_us = figure.map_or(measured.rtt_us, |figure| figure.rtt_us);
+        let loss = figure.map_or(measured.loss, |figure| figure.loss);
         LinkView {
             dialer: dialer.0,
             listener: listener.0,
-            rtt_us: (measured.rtt_us > 0).then_some(measured.rtt_us),
-            rtt_at_ms: self.config.unix_ms(published),
-            rtt_stale: now.saturating_sub(published) > self.stale_after(),
+            rtt_us: (rtt_us > 0).then_some(rtt_us),
+            rtt_at_ms: as_ms(now) - figure.map_or(0, |figure| as_ms(figure.age)),
+            rtt_stale: figure.is_some_and(|figure| figure.is_stale),
             // The worse of two estimates would be too bad on average.
-            loss_permille: u16::from(measured.loss) * 4,
+            loss_permille: u16::from(loss) * 4,
             suspect: from_low.suspect || from_high.suspect,
         }
     }
 
-    /// Twenty times the time in which the budget lets every node tell its measurements anew.
-    fn stale_after(&self) -> Duration {
-        let round_s = self.own.refresh_round_s(self.view.up_count());
-        STALE_AFTER.max(Duration::from_secs_f64((round_s * 10.0 * 2.0).min(1e6)))
+    /// What is measured on a link. Of our own links we know it ourselves, and now; of others, by what their dialers told.
+    fn figure(&self, now: Time, dialer: &Entry<'_>, listener: &Entry<'_>) -> Option<Figure> {
+        let (me, ids) = (
+            self.own.record().id(),
+            (dialer.record.id(), listener.record.id()),
+        );
+        let own = if ids.0 == me {
+            self.links.get(&ids.1)
+        } else if ids.1 == me {
+            self.links.get(&ids.0)
+        } else {
+            None
+        };
+        let up = self.view.up_count();
+        let live = own.and_then(|link| self.figures.live(now, link));
+        live.or_else(|| {
+            let index = self.view.index(&ids.0.abbreviated())?;
+            let told = (index, &**dialer.record, dialer.received);
+            self.figures.figure(now, told, &ids.1.abbreviated(), up)
+        })
     }
+}
+
+fn as_ms(time: Duration) -> i64 {
+    // The difference of two such times fits.
+    i64::try_from(time.as_millis()).map_or(i64::MAX / 2, |ms| ms.min(i64::MAX / 2))
 }

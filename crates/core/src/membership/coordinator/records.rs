@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::Core;
+use crate::figures::LinkFigures;
 use crate::membership::Time;
+use crate::membership::figures;
 use crate::membership::gossip::Heard;
 use crate::membership::interface::ConnId;
 use crate::membership::links::Link;
@@ -58,6 +60,9 @@ impl Core {
             Message::Have(entries) => self.gossip.handle_have(now, &peer, &entries, &self.view),
             Message::Graft(ids) => self.gossip.handle_graft(&peer, &ids, &self.view),
             Message::Prune => self.gossip.handle_prune(&peer),
+            Message::Figures(entries) => self.handle_figures(now, peer, entries),
+            Message::Observed(addr) => self.handle_observed(now, peer, conn, addr),
+            Message::Meet(meet) => self.handle_meet(now, peer, meet),
         }
     }
 
@@ -148,6 +153,31 @@ impl Core {
             }
         }
         self.gossip.note_brought(&bringer);
+    }
+
+    /// Takes figures from a neighbour.
+    fn handle_figures(&mut self, now: Time, peer: NodeId, entries: Vec<(u16, Arc<LinkFigures>)>) {
+        let is_news = |figures| self.figures.would_be_news(figures, &self.view);
+        let news = entries.iter().filter(|(_, figures)| is_news(figures));
+        if !self.gossip.admit_figures(now, &peer, news.count()) {
+            self.drop_over_limit(now, peer, "new figures");
+            return;
+        }
+        for (age_ds, figures) in entries {
+            match self.figures.take(now, figures, age_ds, &self.view) {
+                figures::Heard::Nothing => {}
+                figures::Heard::Taken(index, is_fresh) => {
+                    self.out.figures_changed();
+                    if is_fresh {
+                        self.spread_figures(index, Some(peer));
+                    }
+                }
+                figures::Heard::Forged(why) => {
+                    self.drop_forger(now, peer, why);
+                    return;
+                }
+            }
+        }
     }
 
     fn drop_forger(&mut self, now: Time, peer: NodeId, why: String) {

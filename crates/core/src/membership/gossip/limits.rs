@@ -23,8 +23,8 @@ impl Limits {
         }
     }
 
-    /// Whether a message is within its limit; else the kind of which the neighbour sent too many. Records are counted once it is known which
-    /// are news.
+    /// Whether a message is within its limit; else the kind of which the neighbour sent too many. Records and figures are counted once it is
+    /// known which are news.
     pub(super) fn admit(
         &mut self,
         now: Time,
@@ -32,8 +32,14 @@ impl Limits {
         tuning: &Tuning,
     ) -> Result<(), &'static str> {
         match message {
-            Message::Records(_) | Message::Hello(_) => Ok(()),
-            Message::Digests { .. } | Message::Versions { .. } | Message::Superfluous(_) => {
+            // A rendezvous has a limit of its own: what exceeds it is not passed on.
+            Message::Records(_) | Message::Figures(_) | Message::Hello(_) | Message::Meet(_) => {
+                Ok(())
+            }
+            Message::Digests { .. }
+            | Message::Versions { .. }
+            | Message::Superfluous(_)
+            | Message::Observed(_) => {
                 let within = self.rounds.take(now, tuning.rounds(), 1);
                 within
                     .then_some(())
@@ -46,7 +52,7 @@ impl Limits {
         }
     }
 
-    /// Whether so many new records are within the limit.
+    /// Whether so many new records or figures, each with a signature to verify, are within the limit.
     pub(super) fn admit_news(&mut self, now: Time, news: usize, tuning: &Tuning) -> bool {
         news == 0 || self.records.take(now, tuning.new_records(), news)
     }

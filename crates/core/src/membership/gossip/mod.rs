@@ -20,17 +20,19 @@ mod tree;
 mod waiting;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Time;
+use super::figures::Figures;
 use super::interface::ConnId;
 use super::links::{Link, Links};
 use super::out::Out;
 use super::peers::Peers;
 use super::tuning::Tuning;
 use super::view::{Index, View};
-use crate::wire::{BATCH_BYTES, Message, NodeId};
+use crate::wire::{BATCH_BYTES, Meet, Message, NodeId};
 use anti_entropy::{AntiEntropy, Outvoted};
 use backlog::{Backlog, Slot};
 use flood::Flood;
@@ -52,9 +54,13 @@ struct Neighbor {
     outbox: VecDeque<Message>,
     /// The neighbour is to be told that this end could do without the link, or not any more.
     superfluous: Option<bool>,
+    /// The neighbour's address, which it has not been told yet.
+    observed: Option<SocketAddr>,
     /// It was told once that this end could do without the link. It may act on that even if it was taken back since.
     offered: bool,
     push: PushMode,
+    /// The nodes whose newest figures are to be sent.
+    figures: BTreeSet<Index>,
     limits: Limits,
     anti_entropy: AntiEntropy,
 }
@@ -139,8 +145,10 @@ impl Gossip {
             in_flight: greeted.then_some(now),
             outbox: VecDeque::new(),
             superfluous: None,
+            observed: None,
             offered: false,
             push: self.new_push_mode(links, was_up),
+            figures: BTreeSet::new(),
             limits: Limits::new(now, &self.tuning.gossip),
             anti_entropy: AntiEntropy::new(now, &self.tuning.gossip),
         };
@@ -171,6 +179,9 @@ impl Gossip {
     /// Those nodes are forgotten.
     pub(super) fn forget(&mut self, gone: &BTreeSet<Index>) {
         self.backlog.forget(gone);
+        for neighbor in self.neighbors.values_mut() {
+            neighbor.figures.retain(|index| !gone.contains(index));
+        }
     }
 
     /// Tells a neighbour that this end could do without the link, or not any more.
@@ -178,6 +189,19 @@ impl Gossip {
         if let Some(neighbor) = self.neighbors.get_mut(peer) {
             neighbor.superfluous = Some(superfluous);
         }
+    }
+
+    /// Tells a neighbour that its packets come from another address now.
+    pub(super) fn tell_observed(&mut self, peer: &NodeId, addr: SocketAddr) {
+        if let Some(neighbor) = self.neighbors.get_mut(peer) {
+            neighbor.observed = Some(addr);
+            self.to_send = true;
+        }
+    }
+
+    /// Passes a message of a rendezvous to a neighbour, if there is room for it.
+    pub(super) fn carry_meet(&mut self, peer: &NodeId, meet: Meet) {
+        self.post(peer, Message::Meet(meet));
     }
 
     /// The transport took the last message to this neighbour.
@@ -260,7 +284,7 @@ impl Gossip {
         &mut self,
         now: Time,
         all: bool,
-        view: &View,
+        (view, figures): (&View, &Figures),
         links: &Links,
         out: &mut Out,
     ) {
@@ -272,7 +296,7 @@ impl Gossip {
         for (neighbor, link) in self.neighbors.values_mut().zip(links.iter()) {
             if neighbor.in_flight.is_none()
                 && link.is_live()
-                && let Some(message) = neighbor.next_message(now, &mut self.backlog, view)
+                && let Some(message) = neighbor.next_message(now, &mut self.backlog, view, figures)
             {
                 neighbor.in_flight = Some(now);
                 out.send(neighbor.conn, message);
@@ -291,20 +315,38 @@ impl Gossip {
 }
 
 impl Neighbor {
-    /// What to send next: first what was posted, then records, then the names of others.
-    fn next_message(&mut self, now: Time, backlog: &mut Backlog, view: &View) -> Option<Message> {
+    /// What to send next: first what was posted, then records, then the names of others, then figures.
+    fn next_message(
+        &mut self,
+        now: Time,
+        backlog: &mut Backlog,
+        view: &View,
+        figures: &Figures,
+    ) -> Option<Message> {
         if let Some(superfluous) = self.superfluous.take() {
             self.offered |= superfluous;
             return Some(Message::Superfluous(superfluous));
         }
+        if let Some(addr) = self.observed.take() {
+            return Some(Message::Observed(addr));
+        }
         let posted = self.outbox.pop_front();
         posted
-            .or_else(|| self.next_batch(backlog, view))
+            .or_else(|| self.next_batch(now, backlog, view, figures))
             .or_else(|| tree::next_names(self.slot, now, backlog, view))
+            .or_else(|| self.next_figures(now, view, figures))
     }
 
-    fn next_batch(&self, backlog: &mut Backlog, view: &View) -> Option<Message> {
+    /// A batch of records. Where figures are newer than what a record tells, they follow it.
+    fn next_batch(
+        &mut self,
+        now: Time,
+        backlog: &mut Backlog,
+        view: &View,
+        figures: &Figures,
+    ) -> Option<Message> {
         let (mut bytes, mut batch) = (0, Vec::new());
+        let follow = &mut self.figures;
         backlog.take_due(self.slot, |index| {
             if bytes >= BATCH_BYTES {
                 return false;
@@ -312,9 +354,33 @@ impl Neighbor {
             let record = view.record_at(index);
             bytes += record.encoded_len();
             batch.push(record.clone());
+            if figures.of_record(now, index, record).is_some() {
+                follow.insert(index);
+            }
             true
         });
         (!batch.is_empty()).then_some(Message::Records(batch))
+    }
+
+    /// The newest figures of nodes whose figures are to be sent.
+    fn next_figures(&mut self, now: Time, view: &View, figures: &Figures) -> Option<Message> {
+        let (mut bytes, mut batch) = (0, Vec::new());
+        while let Some(index) = self
+            .figures
+            .first()
+            .copied()
+            .filter(|_| bytes < BATCH_BYTES)
+        {
+            self.figures.remove(&index);
+            let record = view.get(index).map(|entry| entry.record);
+            // A newer record, or none, makes them void.
+            let newest = record.and_then(|record| figures.of_record(now, index, record));
+            if let Some((age_ds, figures)) = newest {
+                bytes += figures.encoded_len();
+                batch.push((age_ds, figures));
+            }
+        }
+        (!batch.is_empty()).then_some(Message::Figures(batch))
     }
 }
 

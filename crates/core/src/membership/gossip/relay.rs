@@ -105,6 +105,18 @@ impl Gossip {
         neighbor.map_or(Ok(()), |one| one.limits.admit(now, message, tuning))
     }
 
+    /// Whether so many new figures are within the neighbour's limit.
+    pub(in crate::membership) fn admit_figures(
+        &mut self,
+        now: Time,
+        peer: &NodeId,
+        news: usize,
+    ) -> bool {
+        let tuning = &self.tuning.gossip;
+        let neighbor = self.neighbors.get_mut(peer);
+        neighbor.is_none_or(|one| one.limits.admit_news(now, news, tuning))
+    }
+
     /// A neighbour that brings records, as long as there is a link to it.
     pub(in crate::membership) fn bringer(&self, peer: &NodeId, links: &Links) -> Option<Bringer> {
         let neighbor = self.neighbors.get(peer)?;

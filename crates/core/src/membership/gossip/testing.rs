@@ -9,29 +9,18 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{Gossip, Heard};
 use crate::membership::Time;
+use crate::membership::figures::Figures;
 use crate::membership::interface::{Action, ConnId, Connected, DialId};
 use crate::membership::links::Links;
 use crate::membership::out::Out;
+use crate::membership::testing::{Unsigned, config};
 use crate::membership::tuning::Tuning;
 use crate::membership::view::{Ids, View};
-use crate::record::{Body, Direction, LinkState, Record, ShortRun, Signer, Version};
+use crate::record::{Body, Direction, LinkState, Record, ShortRun, Version};
 use crate::wire::{Hello, Message, NodeId, ViewDigest};
 
 /// The delay of the wire.
 pub(super) const DELAY: Duration = Duration::from_millis(1);
-
-/// A signer that signs nothing: what it signs counts as verified all the same.
-struct Unsigned(NodeId);
-
-impl Signer for Unsigned {
-    fn node_id(&self) -> NodeId {
-        self.0
-    }
-
-    fn sign(&self, _message: &[u8]) -> [u8; 64] {
-        [0; 64]
-    }
-}
 
 pub(super) fn id(number: usize) -> NodeId {
     NodeId([u8::try_from(number).unwrap() + 1; 32])
@@ -57,6 +46,7 @@ pub(super) fn body(number: usize, seq: u32, peers: &[usize]) -> Body {
         run_id: 1,
         epoch: 1,
         seq,
+        uptime_s: 0,
         addrs: Vec::new(),
         links,
         leaving: false,
@@ -79,6 +69,7 @@ pub(super) struct Node {
     pub(super) view: View,
     pub(super) links: Links,
     pub(super) gossip: Gossip,
+    figures: Figures,
     pub(super) out: Out,
     rng: ChaCha8Rng,
     /// The transport takes what it is handed at once.
@@ -93,6 +84,7 @@ impl Node {
             view: View::with_ids(own, Arc::new(Ids::new(0)), tuning.clone()),
             links: Links::new(id(me), interval, tuning.clone()),
             gossip: Gossip::new(id(me), "tests".into(), tuning.clone()),
+            figures: Figures::new(Arc::new(config()), Arc::new(Unsigned(id(me)))),
             out: Out::new(),
             rng: ChaCha8Rng::from_seed([1; 32]),
             reads: true,
@@ -182,7 +174,11 @@ impl Node {
             Message::Have(entries) => self.gossip.handle_have(now, &peer, &entries, view),
             Message::Graft(ids) => self.gossip.handle_graft(&peer, &ids, view),
             Message::Prune => self.gossip.handle_prune(&peer),
-            Message::Hello(_) | Message::Superfluous(_) => {}
+            Message::Hello(_)
+            | Message::Superfluous(_)
+            | Message::Figures(_)
+            | Message::Observed(_)
+            | Message::Meet(_) => {}
         }
     }
 
@@ -206,8 +202,13 @@ impl Node {
         self.gossip.release(now, &self.view);
         self.gossip.request_again(now, &self.view, &self.links);
         loop {
-            self.gossip
-                .flush(now, true, &self.view, &self.links, &mut self.out);
+            self.gossip.flush(
+                now,
+                true,
+                (&self.view, &self.figures),
+                &self.links,
+                &mut self.out,
+            );
             let before = sent.len();
             while let Some(action) = self.out.poll_action() {
                 if let Action::Send(ConnId(peer), message) = action {

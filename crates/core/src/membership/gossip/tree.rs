@@ -98,6 +98,31 @@ pub(super) fn next_names(
 }
 
 impl Gossip {
+    /// Has a node's newest figures sent to neighbours, all but the one that brought them: along `tree`, or in a full mesh to those that won't hear them
+    /// from the node itself. What gets lost on the way is not asked for: the next figures come soon.
+    pub(in crate::membership) fn spread_figures(
+        &mut self,
+        index: Index,
+        from: Option<NodeId>,
+        tree: &[NodeId],
+        view: &View,
+    ) {
+        let record = view.record_at(index);
+        let is_own = index == view.me();
+        for (peer, neighbor) in self.neighbors.iter_mut() {
+            let has = from == Some(*peer) || record.id() == *peer;
+            let is_sent = if self.has_tree {
+                tree.contains(peer)
+            } else {
+                is_own || record.link_to(&peer.abbreviated()).is_none()
+            };
+            if is_sent && !has {
+                neighbor.figures.insert(index);
+                self.to_send = true;
+            }
+        }
+    }
+
     pub(super) fn fan_out(&self, view: &View) -> FanOut {
         let all = || self.neighbors.iter();
         let some = |lazy| {

@@ -46,6 +46,8 @@ pub(in crate::membership) struct Link {
     pub(super) superfluous: bool,
     /// The peer could also do without the link.
     pub(super) superfluous_to_peer: bool,
+    /// This machine lost the address that the connection is bound to: nothing arrives over it any more.
+    pub(super) path_lost: bool,
     /// Published as suspect.
     pub(super) suspect: bool,
     pub(super) last_suspected: Option<Time>,

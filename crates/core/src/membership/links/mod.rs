@@ -12,6 +12,7 @@ mod loss;
 mod probing;
 pub(crate) mod rtt;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
@@ -284,6 +285,7 @@ impl Links {
             detector: self.watch(now, new, old.map(|old| old.detector)),
             superfluous: false,
             superfluous_to_peer: false,
+            path_lost: false,
             suspect: false,
             last_suspected: None,
             last_reported: None,
@@ -314,6 +316,13 @@ impl Links {
         detector
     }
 
+    /// This machine lost the address of a connection. Returns the peer, if that is new.
+    pub(super) fn lose_path(&mut self, conn: ConnId) -> Option<NodeId> {
+        let peer = self.peer(conn)?;
+        let edit = self.edit(&peer)?;
+        (!std::mem::replace(&mut edit.link.path_lost, true)).then_some(peer)
+    }
+
     /// The peer sent something on a connection that it dialed, so it has our Hello: the link exists at both ends. Returns whether
     /// that is new.
     pub(super) fn confirm(&mut self, peer: &NodeId) -> bool {
@@ -322,6 +331,18 @@ impl Links {
         }
         let link = self.edit(peer);
         link.is_some_and(|mut link| !std::mem::replace(&mut link.confirmed, true))
+    }
+
+    /// A peer sees this node at that address. Returns whether that is new.
+    pub(super) fn hear_observed(&mut self, peer: &NodeId, addr: SocketAddr) -> bool {
+        let link = self.edit(peer);
+        link.is_some_and(|mut link| std::mem::replace(&mut link.observed, addr) != addr)
+    }
+
+    /// A peer's packets come from that address now. Returns whether that is new.
+    pub(super) fn moved(&mut self, peer: &NodeId, remote: SocketAddr) -> bool {
+        let link = self.edit(peer);
+        link.is_some_and(|mut link| std::mem::replace(&mut link.remote, remote) != remote)
     }
 
     /// Removes a link whose connection is gone.
@@ -362,6 +383,17 @@ impl Links {
                 listed_from: now + hold,
             };
             link.since = now;
+        }
+    }
+
+    /// Lists a link without a further hold: it is the only way to its peer. Flap damping bounds traffic, and must not hide a node.
+    pub(super) fn end_hold(&mut self, now: Time, peer: &NodeId) {
+        let held =
+            |link: &Link| matches!(link.phase, Phase::Live { listed_from } if listed_from > now);
+        if self.get(peer).is_some_and(held)
+            && let Some(mut link) = self.edit(peer)
+        {
+            link.phase = Phase::Live { listed_from: now };
         }
     }
 

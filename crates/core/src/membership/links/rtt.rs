@@ -1,7 +1,13 @@
 //! How long is the path of a connection?
 //!
 //! The round-trip time is smoothed as in RFC 6298, section 2, but with a gain that falls from 1/8 to 1/32 as samples come in.
-//! People read it, so the jitter of a path should not move it. A change of the path is detected separately.
+//! People read it, so the jitter of a path should not move it. A change of the path is detected separately:
+//!
+//! - A large one by samples far off the smoothed time. They are held back until three in a row agree, the last two of them requested at once.
+//! - Any other one by five samples in a row on one side of the time that there was before them, if their median differs from it by more
+//!   than the path's jitter explains.
+
+use std::collections::VecDeque;
 
 use crate::membership::Time;
 use crate::membership::tuning::links::Tuning;
@@ -16,6 +22,11 @@ const _: () = {
     assert!(
         tuning.stray_deviations >= tuning.timeout_deviations,
         "a sample that is no stray is within the timeout"
+    );
+    assert!(
+        tuning.shift_deviations <= tuning.stray_deviations
+            && tuning.shift_part >= tuning.stray_part,
+        "samples that are no strays, but on one side, still show a change"
     );
 };
 
@@ -53,7 +64,18 @@ pub(super) struct Path {
     rtt: Option<Rtt>,
     /// Samples far off the smoothed time, held back until it is clear whether the path has changed.
     strays: Vec<u32>,
+    side: Option<Side>,
     samples: u32,
+}
+
+/// Samples in a row on one side of the smoothed time.
+#[derive(Debug)]
+struct Side {
+    /// The round-trip time before the first of them.
+    before: Rtt,
+    above: bool,
+    /// The last few of them.
+    last: VecDeque<u32>,
 }
 
 impl Path {
@@ -70,6 +92,7 @@ impl Path {
         Self {
             rtt,
             strays: Vec::new(),
+            side: None,
             samples: 0,
         }
     }
@@ -110,15 +133,62 @@ impl Path {
             provisional: false,
         });
         self.samples = tuning.first_samples;
+        self.side = None;
         // The other end learns the new time from the next probe.
         true
+    }
+
+    /// Takes a sample that is not far off into account for a smaller change of the path: its samples are all on one side.
+    fn follow(&mut self, tuning: &Tuning, before: Rtt, us: u32) {
+        let side = self.side.get_or_insert_with(|| Side {
+            before,
+            above: us > before.smoothed_us,
+            last: VecDeque::new(),
+        });
+        if (us > side.before.smoothed_us) != side.above || us == side.before.smoothed_us {
+            self.side = None;
+            return;
+        }
+        side.last.push_back(us);
+        if side.last.len() < tuning.shift_samples {
+            return;
+        }
+        let mut sorted: Vec<u32> = side.last.iter().copied().collect();
+        side.last.pop_front();
+        sorted.sort_unstable();
+        let median = sorted[sorted.len() / 2];
+        let Rtt {
+            smoothed_us,
+            jitter_us,
+            ..
+        } = side.before;
+        // At first the mean deviation is a guess. Samples that agree with each other show how much there is.
+        let spread = sorted[sorted.len() - 1] - sorted[0];
+        let explained = jitter_us
+            .saturating_mul(tuning.shift_deviations)
+            .min(spread.saturating_mul(tuning.shift_spreads))
+            .max(smoothed_us / tuning.shift_part)
+            .max(tuning.shift_us);
+        if median.abs_diff(smoothed_us) <= explained {
+            return;
+        }
+        let deviations = sorted
+            .iter()
+            .map(|us| us.abs_diff(median) / sorted.len() as u32);
+        if let Some(rtt) = &mut self.rtt {
+            rtt.smoothed_us = median;
+            rtt.jitter_us = deviations.sum();
+        }
+        self.samples = tuning.first_samples;
+        self.side = None;
     }
 
     fn smooth(&mut self, tuning: &Tuning, now: Time, us: u32) {
         self.samples = self.samples.saturating_add(1);
         let parts = self.samples.min(tuning.last_gain).max(tuning.first_gain);
         let first = |old: Rtt| self.samples <= tuning.first_samples && us < old.smoothed_us;
-        self.rtt = Some(match self.rtt {
+        let before = self.rtt;
+        self.rtt = Some(match before {
             Some(old) if !old.provisional && !first(old) => {
                 let deviation = old.smoothed_us.abs_diff(us);
                 Rtt {
@@ -139,6 +209,9 @@ impl Path {
                 provisional: false,
             },
         });
+        if let Some(before) = before.filter(|_| self.samples > tuning.first_samples) {
+            self.follow(tuning, before, us);
+        }
     }
 
     /// Adopts the round-trip time that the other end measured.
@@ -213,5 +286,49 @@ mod tests {
         path.sample(TUNING, NOW, 90_000);
         assert!(!path.sample(TUNING, NOW, 20_000), "it was a stray");
         assert!(shown(&path) < 23_000, "one part in 32: {}", shown(&path));
+    }
+
+    #[test]
+    fn a_step_of_any_size_is_followed_within_five_samples() {
+        for (from, to) in [
+            (40_500, 35_600),
+            (35_600, 40_500),
+            (40_000, 41_000),
+            (60, 90),
+            (200, 5000),
+        ] {
+            let mut path = after(&[from; 40]);
+            for sample in 0..5 {
+                path.sample(TUNING, NOW, to + sample % 2);
+            }
+            let off = shown(&path).abs_diff(to);
+            assert!(
+                off * 100 <= to * 3,
+                "{from} to {to}: {} shown",
+                shown(&path)
+            );
+        }
+    }
+
+    #[test]
+    fn noise_is_smoothed() {
+        // A path of 20 ms with up to 4 ms of jitter, evenly spread, from a fixed sequence.
+        let mut seed = 1_u32;
+        let mut noisy = || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            18_000 + (seed >> 16) % 4000
+        };
+        let mut path = after(&[20_000; 3]);
+        let mut off = Vec::new();
+        for sample in 0..2000 {
+            path.sample(TUNING, NOW, noisy());
+            if sample > 50 {
+                off.push(shown(&path).abs_diff(20_000));
+            }
+        }
+        off.sort_unstable();
+        let (median, p99) = (off[off.len() / 2], off[off.len() * 99 / 100]);
+        assert!(median < 200, "{median} µs off at the median");
+        assert!(p99 < 1000, "{p99} µs off at the 99th percentile");
     }
 }

@@ -9,27 +9,12 @@ use std::net::SocketAddr;
 
 use super::Overlay;
 use super::candidates::{MAX_ADDRS_REMEMBERED, MAX_REMEMBERED};
+use super::ways::ways;
 use crate::membership::Time;
-use crate::membership::interface::Remembered;
+use crate::membership::interface::{Remembered, running_ms};
 use crate::membership::view::{Before, Entry, Index, View};
-use crate::record::Record;
-use crate::wire::{NodeId, dialable};
-
-/// The addresses in a record that may be dialed from here, as the candidates would keep them.
-fn published(record: &Record, over_loopback: bool) -> Vec<SocketAddr> {
-    let mut addrs: Vec<SocketAddr> = Vec::new();
-    for addr in &record.body().addrs {
-        if dialable(addr, over_loopback) && !addrs.contains(addr) {
-            addrs.push(*addr);
-        }
-    }
-    addrs.truncate(MAX_ADDRS_REMEMBERED);
-    addrs
-}
-
-fn published_in(entry: Entry<'_>) -> Vec<SocketAddr> {
-    published(entry.record, entry.over_loopback)
-}
+use crate::record::{PublishedAddr, Record};
+use crate::wire::{NodeId, Realm};
 
 impl Overlay {
     /// The remembered nodes, to be kept on disk. If there are too many, those seen last.
@@ -37,20 +22,15 @@ impl Overlay {
         let mut all = self.candidates.nodes().clone();
         for (index, entry) in view.nodes_up() {
             if index != view.me() {
-                all.entry(entry.record.id()).or_insert_with(|| {
-                    Remembered::new(
-                        published_in(entry),
-                        self.config.unix_ms(entry.received),
-                        false,
-                    )
-                });
+                let seen_ms = running_ms(entry.received);
+                all.entry(entry.record.id())
+                    .and_modify(|node| node.seen_ms = node.seen_ms.max(seen_ms))
+                    .or_insert_with(|| Remembered::new(self.published_in(entry), seen_ms, false));
             }
         }
         if all.len() > MAX_REMEMBERED {
-            let mut seen: Vec<(u64, NodeId)> = all
-                .iter()
-                .map(|(id, node)| (node.last_seen_ms, *id))
-                .collect();
+            let mut seen: Vec<(i64, NodeId)> =
+                all.iter().map(|(id, node)| (node.seen_ms, *id)).collect();
             seen.sort_unstable();
             for (_, id) in &seen[..all.len() - MAX_REMEMBERED] {
                 all.remove(id);
@@ -59,13 +39,58 @@ impl Overlay {
         all
     }
 
-    /// The address at which to dial a node that is up or remembered.
-    pub(in crate::membership) fn address(&self, id: &NodeId, view: &View) -> Option<SocketAddr> {
-        if let Some(node) = self.candidates.nodes().get(id) {
-            return node.addrs.first().copied();
+    /// The addresses in a record that may be dialed from here, as the candidates would keep them.
+    fn published(&self, record: &Record, over_loopback: bool) -> Vec<SocketAddr> {
+        let mut addrs = ways(&record.body().addrs, over_loopback, &self.own_addrs);
+        addrs.truncate(MAX_ADDRS_REMEMBERED);
+        addrs
+    }
+
+    fn published_in(&self, entry: Entry<'_>) -> Vec<SocketAddr> {
+        self.published(entry.record, entry.over_loopback)
+    }
+
+    /// This node publishes those addresses of itself.
+    pub(in crate::membership) fn hear_own_addrs(&mut self, own: &[PublishedAddr]) {
+        let plain = |one: &PublishedAddr| (one.kind, one.addr);
+        if !self.own_addrs.iter().map(plain).eq(own.iter().map(plain)) {
+            self.own_addrs = own.to_vec();
+            // Dials that failed from the old addresses say nothing about the new ones.
+            self.dials.forgive_all();
         }
-        let entry = view.up_entry(id)?;
-        published_in(entry).first().copied()
+    }
+
+    /// There is a connection with that address. Returns whether nothing was sent there before.
+    pub(in crate::membership) fn meets_stranger(&mut self, now: Time, addr: &SocketAddr) -> bool {
+        self.contacts.note(now, addr)
+    }
+
+    /// The addresses at which to dial a node that is up or remembered: the one that worked last, then those that it publishes in
+    /// their order, then older ones.
+    pub(super) fn addresses(&self, id: &NodeId, view: &View) -> Vec<SocketAddr> {
+        let known = self.candidates.nodes().get(id);
+        let known = known.map_or(&[][..], |node| &node.addrs);
+        let published = view.up_entry(id).map(|entry| self.published_in(entry));
+        let published = published.unwrap_or_default();
+        // What worked before and is published no longer is the past: the node moved.
+        let (first, rest) = known.split_at(known.len().min(1));
+        let is_current = |addr: &&SocketAddr| {
+            published.is_empty()
+                || published.contains(addr)
+                || Realm::of(addr.ip()) == Realm::LinkLocal
+        };
+        let mut all: Vec<SocketAddr> = first.iter().filter(is_current).copied().collect();
+        for addr in published.iter().chain(first).chain(rest) {
+            if !all.contains(addr) {
+                all.push(*addr);
+            }
+        }
+        all
+    }
+
+    /// The best address at which to dial a node that is up or remembered.
+    pub(in crate::membership) fn address(&self, id: &NodeId, view: &View) -> Option<SocketAddr> {
+        self.addresses(id, view).first().copied()
     }
 
     /// Makes the candidates remember a node that is up, before something is noted that its record does not contain.
@@ -74,7 +99,7 @@ impl Overlay {
             return;
         }
         if let Some(entry) = view.up_entry(&id) {
-            let (addrs, at) = (published_in(entry), self.config.unix_ms(entry.received));
+            let (addrs, at) = (self.published_in(entry), running_ms(entry.received));
             self.candidates.learn(id, &addrs, at, false);
         }
     }
@@ -82,7 +107,7 @@ impl Overlay {
     /// Lets the candidates forget a node that is up, if they know no more than its record.
     pub(in crate::membership) fn let_go(&mut self, id: NodeId, view: &View) {
         if let Some(entry) = view.up_entry(&id) {
-            let addrs = published_in(entry);
+            let addrs = self.published_in(entry);
             self.candidates.let_go(&id, &addrs);
         }
     }
@@ -110,9 +135,12 @@ impl Overlay {
             if !known && moved.is_none() {
                 return;
             }
-            let (addrs, at) = (published_in(entry), self.config.unix_ms(now));
+            let (addrs, at) = (self.published_in(entry), running_ms(now));
+            if moved.is_some() {
+                self.dials.forgive(&id);
+            }
             if let Some(before) = moved.filter(|_| !known) {
-                let old = published(&before.record, before.over_loopback);
+                let old = self.published(&before.record, before.over_loopback);
                 self.candidates.learn(id, &old, at, false);
             }
             self.candidates.learn(id, &addrs, at, false);
@@ -126,26 +154,13 @@ impl Overlay {
         let id = entry.record.id();
         let known = self.candidates.nodes().contains_key(&id);
         if entry.up && known {
-            let (addrs, at) = (published_in(entry), self.config.unix_ms(now));
+            let (addrs, at) = (self.published_in(entry), running_ms(now));
             self.candidates.learn(id, &addrs, at, false);
             self.candidates.let_go(&id, &addrs);
         } else if !entry.up && !known && !entry.record.body().leaving {
-            let (addrs, at) = (published_in(entry), self.config.unix_ms(entry.received));
+            let (addrs, at) = (self.published_in(entry), running_ms(entry.received));
             self.candidates.learn(id, &addrs, at, false);
         }
-    }
-
-    /// An address turned out to be our own, so no other node has it. Returns whether it was a target.
-    pub(in crate::membership) fn unlearn_own(&mut self, addr: SocketAddr, view: &View) -> bool {
-        let claimed: Vec<NodeId> = view
-            .records_up()
-            .filter(|record| record.body().addrs.contains(&addr))
-            .map(|record| record.id())
-            .collect();
-        for id in claimed {
-            self.keep(id, view);
-        }
-        self.candidates.is_own(addr)
     }
 
     /// A dial to this address reached that node: it comes first from now on.
@@ -157,14 +172,27 @@ impl Overlay {
         view: &View,
     ) {
         self.keep(id, view);
-        self.candidates.worked(id, addr, self.config.unix_ms(now));
+        self.candidates.worked(id, addr, running_ms(now));
         self.let_go(id, view);
     }
 
-    /// A peer that publishes no address yet dialed us from `remote`. A node dials from the port that it listens on.
-    pub(in crate::membership) fn dialed_from(&mut self, now: Time, id: NodeId, remote: SocketAddr) {
-        let at = self.config.unix_ms(now);
-        self.candidates.learn(id, &[remote], at, false);
+    /// A peer's packets come from `remote`, and a node dials from the port that it listens on. Its record says so where it
+    /// can; a link-local address is never in a record.
+    pub(in crate::membership) fn saw(
+        &mut self,
+        now: Time,
+        id: NodeId,
+        remote: SocketAddr,
+        view: &View,
+    ) {
+        let publishes = view
+            .record(&id)
+            .is_some_and(|record| !record.body().addrs.is_empty());
+        if !publishes || Realm::of(remote.ip()) == Realm::LinkLocal {
+            self.keep(id, view);
+            let at = running_ms(now);
+            self.candidates.learn(id, &[remote], at, false);
+        }
     }
 
     /// The address at which that node was last reached.

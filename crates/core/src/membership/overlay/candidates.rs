@@ -10,7 +10,7 @@
 //!
 //! Nothing is remembered of a node that is up if its record says the same (`addresses`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::wire::NodeId;
 /// The most nodes remembered. It bounds memory: each takes a few hundred bytes.
 pub const MAX_REMEMBERED: usize = 32_768;
 /// The most addresses remembered for a node.
-pub(super) const MAX_ADDRS_REMEMBERED: usize = 4;
+pub(super) const MAX_ADDRS_REMEMBERED: usize = 6;
 
 #[derive(Debug)]
 struct Target {
@@ -37,6 +37,21 @@ struct Target {
     tries: u32,
     /// The address is our own.
     own: bool,
+    /// It stands behind a name, and is a target for as long as it does.
+    named: bool,
+}
+
+impl Target {
+    fn new(addr: SocketAddr, named: bool) -> Self {
+        Self {
+            addr,
+            id: None,
+            failing_since: None,
+            tries: 0,
+            own: false,
+            named,
+        }
+    }
 }
 
 /// See the module's documentation.
@@ -96,13 +111,7 @@ impl Candidates {
     ) -> Self {
         let targets = targets
             .iter()
-            .map(|&addr| Target {
-                addr,
-                id: None,
-                failing_since: None,
-                tries: 0,
-                own: false,
-            })
+            .map(|&addr| Target::new(addr, false))
             .collect();
         let nodes = remembered.into_iter().take(MAX_REMEMBERED).collect();
         Self {
@@ -115,6 +124,24 @@ impl Candidates {
         }
     }
 
+    /// The addresses behind the targets that are names are these now. What is known of those that stay is kept. Returns the
+    /// new ones.
+    pub(super) fn set_named(&mut self, addrs: &[SocketAddr]) -> Vec<SocketAddr> {
+        let wanted: BTreeSet<SocketAddr> = addrs.iter().copied().collect();
+        self.targets
+            .retain(|target| !target.named || wanted.contains(&target.addr));
+        let had: BTreeSet<SocketAddr> = self.targets.iter().map(|target| target.addr).collect();
+        let mut new: Vec<SocketAddr> = Vec::new();
+        for &addr in addrs {
+            if !had.contains(&addr) && !new.contains(&addr) {
+                new.push(addr);
+            }
+        }
+        let targets = new.iter().map(|&addr| Target::new(addr, true));
+        self.targets.extend(targets);
+        new
+    }
+
     /// Everything remembered, in the order of the ids.
     pub(super) fn nodes(&self) -> &BTreeMap<NodeId, Remembered> {
         &self.nodes
@@ -123,7 +150,7 @@ impl Candidates {
     /// The candidates that a start dials at once: configured targets and the nodes seen last, up to a limit each.
     pub(super) fn first_dials(&self) -> Vec<Candidate> {
         let mut known: Vec<_> = self.nodes.iter().filter(|(_, node)| !node.left).collect();
-        known.sort_by_key(|(id, node)| (std::cmp::Reverse(node.last_seen_ms), **id));
+        known.sort_by_key(|(id, node)| (std::cmp::Reverse(node.seen_ms), **id));
         let remembered = known
             .into_iter()
             .take(self.tuning.overlay.first_remembered)
@@ -150,13 +177,22 @@ impl Candidates {
         candidates
     }
 
+    /// The targets that were never tried, in the order of the settings.
+    pub(super) fn untried(&self) -> impl Iterator<Item = Candidate> {
+        let untried = self.targets.iter().filter(|target| target.tries == 0);
+        untried.map(|target| Candidate {
+            id: target.id,
+            addr: target.addr,
+        })
+    }
+
     /// Notes the addresses of a node that is, or was, up.
-    pub(super) fn learn(&mut self, id: NodeId, addrs: &[SocketAddr], now_ms: u64, left: bool) {
+    pub(super) fn learn(&mut self, id: NodeId, addrs: &[SocketAddr], now_ms: i64, left: bool) {
         if !self.nodes.contains_key(&id) && self.nodes.len() >= MAX_REMEMBERED {
             let oldest = self
                 .nodes
                 .iter()
-                .min_by_key(|(_, node)| node.last_seen_ms)
+                .min_by_key(|(_, node)| node.seen_ms)
                 .map(|(id, _)| *id);
             oldest.map(|oldest| self.nodes.remove(&oldest));
         }
@@ -164,14 +200,14 @@ impl Candidates {
             .nodes
             .entry(id)
             .or_insert_with(|| Remembered::new(Vec::new(), now_ms, left));
-        node.last_seen_ms = node.last_seen_ms.max(now_ms);
+        node.seen_ms = node.seen_ms.max(now_ms);
         node.left = left;
         node.failures = 0;
         // Published addresses come after the one that worked, and only as many are kept as fit.
         let kept = node.addrs.iter().take(1).copied();
         let mut all: Vec<SocketAddr> = kept.chain(addrs.iter().copied()).collect();
         all.extend(node.addrs.iter().skip(1).copied());
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         all.retain(|addr| seen.insert(*addr));
         all.truncate(MAX_ADDRS_REMEMBERED);
         // Half of a large network may be remembered for ten minutes, mostly with one address each.
@@ -190,7 +226,7 @@ impl Candidates {
     }
 
     /// An address worked for this node: it comes first from now on.
-    pub(super) fn worked(&mut self, id: NodeId, addr: SocketAddr, now_ms: u64) {
+    pub(super) fn worked(&mut self, id: NodeId, addr: SocketAddr, now_ms: i64) {
         self.learn(id, &[], now_ms, false);
         let node = self.nodes.get_mut(&id).expect("just learned");
         node.addrs.retain(|other| *other != addr);
@@ -200,22 +236,17 @@ impl Candidates {
         self.redials.remove(&id);
         for target in self.targets.iter_mut().filter(|target| target.addr == addr) {
             *target = Target {
-                addr,
                 id: Some(id),
-                failing_since: None,
-                tries: 0,
-                own: false,
+                ..Target::new(addr, target.named)
             };
         }
     }
 
-    /// A dial failed. `other_key`: another node answered there, so the address is removed from the id it was dialed for.
+    /// A dial failed. `other_key`: another node answered there.
     pub(super) fn failed(&mut self, candidate: Candidate, now: Time, other_key: bool) {
         if let Some(node) = candidate.id.and_then(|id| self.nodes.get_mut(&id)) {
             node.failures = node.failures.saturating_add(1);
-            if other_key {
-                node.addrs.retain(|addr| *addr != candidate.addr);
-            } else if node.addrs.first() == Some(&candidate.addr) {
+            if node.addrs.first() == Some(&candidate.addr) {
                 // The next attempt goes to another address, if there is one.
                 node.addrs.rotate_left(1);
             }
@@ -233,19 +264,12 @@ impl Candidates {
         }
     }
 
-    /// The address turned out to be our own, so it is no target. Returns whether it was one.
+    /// The address turned out to be our own, for the time being. Returns whether it is a target of which that was not known.
     pub(super) fn is_own(&mut self, addr: SocketAddr) -> bool {
         let mut was = false;
-        for target in self
-            .targets
-            .iter_mut()
-            .filter(|target| target.addr == addr && !target.own)
-        {
-            target.own = true;
-            was = true;
-        }
-        for node in self.nodes.values_mut() {
-            node.addrs.retain(|other| *other != addr);
+        for target in self.targets.iter_mut().filter(|target| target.addr == addr) {
+            target.tries = target.tries.saturating_add(1);
+            was |= !std::mem::replace(&mut target.own, true);
         }
         was
     }
@@ -358,8 +382,13 @@ impl Candidates {
     ) -> Vec<Weighed> {
         let tuning = &self.tuning.overlay;
         let targets = self.targets.iter();
-        let absent = targets.filter(|target| !target.own && missing(target.id, target.addr));
-        let weighed = absent.map(|target| {
+        let absent = targets.filter(|target| missing(target.id, target.addr));
+        let mut absent: Vec<&Target> = absent.collect();
+        // Those that were never tried come before those that failed.
+        if absent.iter().any(|target| target.tries == 0) {
+            absent.retain(|target| target.tries == 0);
+        }
+        let weighed = absent.into_iter().map(|target| {
             let failing = target.failing_since;
             let given_up =
                 failing.is_some_and(|since| now.saturating_sub(since) >= tuning.target_given_up);
@@ -418,7 +447,7 @@ impl Candidates {
 
     fn by_recency(&self) -> Vec<(&NodeId, &Remembered)> {
         let mut nodes: Vec<_> = self.nodes.iter().collect();
-        nodes.sort_by_key(|(id, node)| (std::cmp::Reverse(node.last_seen_ms), **id));
+        nodes.sort_by_key(|(id, node)| (std::cmp::Reverse(node.seen_ms), **id));
         nodes
     }
 }

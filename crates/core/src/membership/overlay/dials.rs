@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 
@@ -17,15 +18,25 @@ use crate::wire::{CloseCode, MAX_ALTERNATIVES, NodeId, dialable};
 
 /// The most alternatives to a full node that are followed at a time.
 const MAX_FOLLOWED: usize = 8;
+/// The least time between two dials that replace a connection which does not get through. A dial to an address that is gone as
+/// well takes as long to fail.
+const MOVE_AGAIN: Duration = Duration::from_secs(3);
+/// The most addresses of a node that one dial tries. The last one starts after a second and a quarter, before a dial to a dead
+/// address ends.
+const MAX_RACED: usize = 6;
 /// The most dials in the queue.
 pub const MAX_QUEUE: usize = 256;
 /// A dial under way.
 #[derive(Debug)]
 struct Dialing {
     candidate: Candidate,
+    /// The other addresses, which are tried as well.
+    others: Vec<SocketAddr>,
     /// How many refusals led to this dial.
     hops: u32,
     since: Time,
+    /// The node was asked for a rendezvous, or it is on this machine.
+    asked: bool,
 }
 
 /// See the module's documentation.
@@ -129,10 +140,46 @@ impl Dials {
         self.retries.remove(id);
     }
 
+    /// The same for all nodes: this one is elsewhere now.
+    pub(super) fn forgive_all(&mut self) {
+        self.retries.clear();
+    }
+
     pub(super) fn enqueue(&mut self, candidate: Candidate, hops: u32) {
         if self.queue.len() < MAX_QUEUE {
             self.queue.push_back((candidate, hops));
         }
+    }
+
+    /// When a dial counts as unanswered.
+    fn unanswered_at(&self, dialing: &Dialing) -> Option<Time> {
+        let asks = !dialing.asked && dialing.candidate.id.is_some();
+        asks.then(|| dialing.since + self.tuning.overlay.meet_after)
+    }
+
+    pub(super) fn next_unanswered(&self) -> Option<Time> {
+        let all = self.under_way.values();
+        all.filter_map(|dialing| self.unanswered_at(dialing)).min()
+    }
+
+    fn take_unanswered(&mut self, now: Time) -> Vec<NodeId> {
+        let due = |dialing: &Dialing| self.unanswered_at(dialing).is_some_and(|at| at <= now);
+        let due = self.under_way.iter().filter(|(_, dialing)| due(dialing));
+        let due: Vec<DialId> = due.map(|(dial, _)| *dial).collect();
+        let mut nodes = Vec::new();
+        for dial in due {
+            if let Some(dialing) = self.under_way.get_mut(&dial) {
+                dialing.asked = true;
+                nodes.extend(dialing.candidate.id);
+            }
+        }
+        nodes
+    }
+
+    /// Queues a dial in front of the others.
+    fn enqueue_first(&mut self, candidate: Candidate) {
+        self.queue.push_front((candidate, 0));
+        self.queue.truncate(MAX_QUEUE);
     }
 
     /// Queues the nodes that a full one named instead of itself.
@@ -146,43 +193,173 @@ impl Dials {
         }
     }
 
-    /// A dial became a connection. Returns the address dialed.
-    pub(super) fn succeeded(&mut self, dial: DialId) -> Option<SocketAddr> {
+    /// A dial became a connection to `remote`. Returns the address dialed.
+    pub(super) fn succeeded(&mut self, dial: DialId, remote: SocketAddr) -> Option<SocketAddr> {
         let dialing = self.under_way.remove(&dial)?;
-        Some(dialing.candidate.addr)
+        let raced = dialing.others.into_iter().find(|addr| *addr == remote);
+        Some(raced.unwrap_or(dialing.candidate.addr))
     }
 }
 
+/// Whether a node is linked or up, and need not be looked for. Whether to link with a node that is up is the plan's decision.
+fn is_found(seen: &Seen<'_>, id: Option<NodeId>, addr: SocketAddr) -> bool {
+    let mut live = seen.links.iter().filter(|link| link.is_live());
+    let linked = live.any(|link| link.remote() == addr || Some(link.peer()) == id);
+    let up = || match id {
+        Some(id) => seen.view.is_up(&id),
+        None => seen.view.records_up().any(|one| one.publishes(addr)),
+    };
+    linked || up()
+}
+
 impl Overlay {
-    /// A dial became a connection. Returns the address dialed.
-    pub(in crate::membership) fn dial_succeeded(&mut self, dial: DialId) -> Option<SocketAddr> {
-        self.dials.succeeded(dial)
+    /// The targets that the settings give by name have these addresses now. New ones are dialed soon, as at a start: a node
+    /// that has names alone has waited for them.
+    pub(in crate::membership) fn set_targets(&mut self, seen: &Seen<'_>, addrs: &[SocketAddr]) {
+        let new = self.candidates.set_named(addrs);
+        for addr in new.into_iter().take(self.tuning.overlay.first_targets) {
+            if !self.dials.includes_addr(addr) && !is_found(seen, None, addr) {
+                self.dials.enqueue(Candidate { id: None, addr }, 0);
+            }
+        }
+    }
+
+    /// A node was found at this address. It is dialed if nobody else found it, and unless a dial failed recently.
+    pub(in crate::membership) fn found(&mut self, seen: &Seen<'_>, id: NodeId, addr: SocketAddr) {
+        let is_sought = id != self.me
+            && !is_found(seen, Some(id), addr)
+            && !self.dials.includes(&id)
+            && self.dials.rests_until(seen.now, &id).is_none();
+        if is_sought {
+            let id = Some(id);
+            self.dials.enqueue(Candidate { id, addr }, 0);
+        }
+    }
+
+    /// A dial became a connection to `remote`. Returns the address dialed.
+    pub(in crate::membership) fn dial_succeeded(
+        &mut self,
+        dial: DialId,
+        remote: SocketAddr,
+    ) -> Option<SocketAddr> {
+        let addr = self.dials.succeeded(dial, remote)?;
+        self.rests.worked(&addr);
+        Some(addr)
+    }
+
+    /// One of the addresses of a dial failed, and the dial goes on with others.
+    pub(in crate::membership) fn handle_addr_failed(
+        &mut self,
+        now: Time,
+        dial: DialId,
+        addr: SocketAddr,
+        why: &DialError,
+    ) {
+        let dialing = self.dials.under_way.get(&dial);
+        let is_ours =
+            dialing.is_some_and(|one| one.candidate.addr == addr || one.others.contains(&addr));
+        if is_ours && matches!(why, DialError::Myself | DialError::OtherKey) {
+            self.rests.led_astray(now, addr);
+        }
     }
 
     pub(super) fn draw(&mut self, seen: &Seen<'_>, rng: &mut ChaCha8Rng) {
-        let Seen { view, links, .. } = *seen;
         let dials = &self.dials;
         let missing = |id: Option<NodeId>, addr: SocketAddr| {
-            let mut live = links.iter().filter(|link| link.is_live());
-            let linked = live.any(|link| link.remote() == addr || Some(link.peer()) == id);
-            // A node that is up need not be found; the plan decides whether to link with it.
-            let up = || match id {
-                Some(id) => view.is_up(&id),
-                None => view
-                    .records_up()
-                    .any(|one| one.body().addrs.contains(&addr)),
-            };
-            !linked && !dials.includes_addr(addr) && !up()
+            let rests = self.rests.until(seen.now, &addr).is_some();
+            !dials.includes_addr(addr) && !rests && !is_found(seen, id, addr)
         };
-        let up = view.up_count();
+        let up = seen.view.up_count();
         for candidate in self.candidates.poll(seen.now, up, rng, missing) {
             self.dials.enqueue(candidate, 0);
         }
     }
 
+    /// The connection to a linked peer does not get through any more: dials it anew while the link stays listed.
+    pub(in crate::membership) fn move_link(&mut self, now: Time, peer: NodeId, view: &View) {
+        let again = self
+            .moved
+            .get(&peer)
+            .is_none_or(|at| now >= *at + MOVE_AGAIN);
+        if again
+            && !self.dials.includes(&peer)
+            && let Some(addr) = self.address(&peer, view)
+        {
+            self.moved.retain(|_, at| now < *at + MOVE_AGAIN);
+            self.moved.insert(peer, now);
+            self.moving.insert(peer);
+            let candidate = Candidate {
+                id: Some(peer),
+                addr,
+            };
+            self.dials.enqueue_first(candidate);
+        }
+    }
+
+    /// A rendezvous said where a node is, and that it expects us: dials it there. A dial under way gets through as well.
+    pub(in crate::membership) fn dial_met(&mut self, id: NodeId, addrs: Vec<SocketAddr>) {
+        let Some(&addr) = addrs.first() else { return };
+        if !self.dials.includes(&id) {
+            self.met.insert(id, addrs);
+            let candidate = Candidate { id: Some(id), addr };
+            self.dials.enqueue_first(candidate);
+        }
+    }
+
+    /// This node sends packets there, though they are no dial.
+    pub(in crate::membership) fn note_sent(&mut self, now: Time, addrs: &[SocketAddr]) {
+        for addr in addrs {
+            self.contacts.note(now, addr);
+        }
+    }
+
+    /// The nodes that have not answered a dial in time, each of them once a dial. A rendezvous may reach them.
+    pub(in crate::membership) fn take_unanswered(&mut self, now: Time) -> Vec<NodeId> {
+        self.dials.take_unanswered(now)
+    }
+
+    /// A node that is alone fills its slots with targets that were never tried: one of them may be the network.
+    fn hurry(&mut self, seen: &Seen<'_>) {
+        if seen.links.len() > 0 || seen.view.up_count() > 1 {
+            return;
+        }
+        let busy = self.dials.under_way() + self.dials.queued();
+        let free = self.config.dials_at_once.saturating_sub(busy);
+        let fresh = |one: &Candidate| {
+            let rests = self.rests.until(seen.now, &one.addr).is_some();
+            !rests && !self.dials.includes_addr(one.addr)
+        };
+        let next: Vec<Candidate> = self.candidates.untried().filter(fresh).take(free).collect();
+        for candidate in next {
+            self.dials.enqueue(candidate, 0);
+        }
+    }
+
+    /// Where to dial a candidate: the best address, and others to try as well. `None` while all of them rest.
+    fn ways_of(
+        &mut self,
+        candidate: &Candidate,
+        seen: &Seen<'_>,
+    ) -> Option<(SocketAddr, Vec<SocketAddr>)> {
+        let met = candidate.id.and_then(|id| self.met.remove(&id));
+        let mut all = match (candidate.id, met) {
+            (_, Some(met)) => met,
+            (Some(id), None) => self.addresses(&id, seen.view),
+            (None, None) => Vec::new(),
+        };
+        if !all.contains(&candidate.addr) {
+            all.insert(0, candidate.addr);
+        }
+        all.retain(|addr| self.rests.until(seen.now, addr).is_none());
+        all.truncate(MAX_RACED);
+        let first = (!all.is_empty()).then(|| all.remove(0))?;
+        Some((first, all))
+    }
+
     /// Starts the queued dials. At the cap, they wait for a slot.
     pub(super) fn start_dials(&mut self, seen: &Seen<'_>, out: &mut Out) {
         let now = seen.now;
+        self.hurry(seen);
         while self.dials.queued() > 0
             && self.dials.under_way() < self.config.dials_at_once
             && self.slots_taken(seen.links, None) < self.config.degree_cap
@@ -191,7 +368,13 @@ impl Overlay {
                 return;
             };
             let linked = candidate.id.and_then(|id| seen.links.get(&id));
-            if linked.is_some_and(|link| !link.is_parked())
+            let moves = candidate.id.is_some_and(|id| self.moving.remove(&id));
+            let met = candidate.id.is_some_and(|id| self.met.contains_key(&id));
+            let Some((addr, others)) = self.ways_of(&candidate, seen) else {
+                continue;
+            };
+            let candidate = Candidate { addr, ..candidate };
+            if linked.is_some_and(|link| !link.is_parked() && !moves)
                 || self
                     .dials
                     .candidates()
@@ -199,24 +382,59 @@ impl Overlay {
             {
                 continue;
             }
-            self.dials.counter += 1;
-            let dial = DialId(self.dials.counter);
-            let dialing = Dialing {
-                candidate,
-                hops,
-                since: now,
+            let eager = met || now < self.tuning.overlay.starting;
+            let replaces = linked.is_some();
+            self.begin(now, (candidate, others), hops, (replaces, eager), out);
+        }
+    }
+
+    fn begin(
+        &mut self,
+        now: Time,
+        (candidate, others): (Candidate, Vec<SocketAddr>),
+        hops: u32,
+        (replaces, eager): (bool, bool),
+        out: &mut Out,
+    ) {
+        self.dials.counter += 1;
+        let dial = DialId(self.dials.counter);
+        for addr in others.iter().chain([&candidate.addr]) {
+            self.contacts.note(now, addr);
+        }
+        let dialing = Dialing {
+            candidate,
+            others: others.clone(),
+            hops,
+            since: now,
+            asked: candidate.addr.ip().is_loopback(),
+        };
+        if candidate.id.is_some() {
+            self.plan_by(self.dials.slow_at(&dialing));
+        }
+        self.dials.under_way.insert(dial, dialing);
+        out.act(Action::Dial {
+            dial,
+            addr: candidate.addr,
+            others,
+            expect: candidate.id,
+            replaces,
+            eager,
+        });
+    }
+
+    /// Dials a neighbour at once, to replace the connection of its link. That takes no slot, and there are no more such dials
+    /// than links.
+    pub(in crate::membership) fn replace(&mut self, seen: &Seen<'_>, peer: NodeId, out: &mut Out) {
+        let is_dialed = self.dials.candidates().any(|one| one.id == Some(peer));
+        if let Some(link) = seen.links.get(&peer).filter(|_| !is_dialed) {
+            // The peer dialed us, from the port at which it listens.
+            let addr = link.remote();
+            let candidate = Candidate {
+                id: Some(peer),
+                addr,
             };
-            if candidate.id.is_some() {
-                self.plan_by(self.dials.slow_at(&dialing));
-            }
-            self.dials.under_way.insert(dial, dialing);
-            out.act(Action::Dial {
-                dial,
-                addr: candidate.addr,
-                expect: candidate.id,
-                replaces: linked.is_some(),
-                eager: now < self.tuning.overlay.starting,
-            });
+            let eager = seen.now < self.tuning.overlay.starting;
+            self.begin(seen.now, (candidate, Vec::new()), 0, (true, eager), out);
         }
     }
 
@@ -229,7 +447,10 @@ impl Overlay {
         out: &mut Out,
     ) {
         let Some(Dialing {
-            candidate, hops, ..
+            candidate,
+            others,
+            hops,
+            ..
         }) = self.dials.under_way.remove(&dial)
         else {
             return;
@@ -238,7 +459,8 @@ impl Overlay {
         self.plan_soon(now, view.up_count());
         match why {
             DialError::Myself => {
-                if self.unlearn_own(candidate.addr, view) {
+                self.led_astray(now, &candidate, &others);
+                if self.candidates.is_own(candidate.addr) {
                     out.tell(Event::OwnTarget(candidate.addr));
                 }
                 return;
@@ -255,14 +477,22 @@ impl Overlay {
                 remote: Some(candidate.addr),
                 silenced: false,
             }),
+            DialError::OtherKey => self.led_astray(now, &candidate, &others),
             DialError::Refused(..)
             | DialError::Timeout
             | DialError::Unreachable
-            | DialError::OtherKey
+            | DialError::Blocked(_)
             | DialError::Failed(_) => {}
         }
         self.note_failure(now, candidate, *why == DialError::OtherKey, view);
         out.tell(Event::DialFailed(candidate, why.clone()));
+    }
+
+    /// A dial led to the wrong node. Where it had several addresses, it was told of each.
+    fn led_astray(&mut self, now: Time, candidate: &Candidate, others: &[SocketAddr]) {
+        if others.is_empty() {
+            self.rests.led_astray(now, candidate.addr);
+        }
     }
 
     fn note_failure(&mut self, now: Time, candidate: Candidate, other_key: bool, view: &View) {

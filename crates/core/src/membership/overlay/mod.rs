@@ -10,11 +10,14 @@
 
 mod addresses;
 pub(super) mod candidates;
+mod contacts;
 mod dials;
 mod growth;
 mod plan;
+mod rests;
 mod ring;
-use std::collections::BTreeSet;
+mod ways;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -26,12 +29,16 @@ use super::links::Links;
 use super::out::Out;
 use super::tuning::Tuning;
 use super::view::{Flip, View};
+use crate::record::PublishedAddr;
 use crate::wire::NodeId;
 use candidates::Candidates;
+use contacts::Contacts;
 use dials::Dials;
 pub use dials::MAX_QUEUE;
 use growth::Growth;
+use rests::Rests;
 use ring::{Ring, SUCCESSORS};
+pub(super) use ways::ways;
 
 /// Slots below the cap that are kept for ring links.
 const RING_SLOTS: usize = 2 * SUCCESSORS;
@@ -78,6 +85,16 @@ pub(super) struct Overlay {
     dials: Dials,
     ring: Ring,
     growth: Growth,
+    rests: Rests,
+    contacts: Contacts,
+    /// What this node publishes of itself: it tells which addresses of others are near.
+    own_addrs: Vec<PublishedAddr>,
+    /// Where a rendezvous said that nodes are, for the next dial of each.
+    met: BTreeMap<NodeId, Vec<SocketAddr>>,
+    /// Peers to dial though there is a link: its connection does not get through any more, and is to be replaced.
+    moving: BTreeSet<NodeId>,
+    /// When that was begun for each of them.
+    moved: BTreeMap<NodeId, Time>,
     /// Every node links with every other at present.
     full_mesh: bool,
     /// When the neighbour set must be looked at.
@@ -98,6 +115,12 @@ impl Overlay {
             candidates,
             ring: Ring::new(&me),
             growth: Growth::default(),
+            rests: Rests::new(tuning.clone()),
+            contacts: Contacts::default(),
+            own_addrs: Vec::new(),
+            met: BTreeMap::new(),
+            moving: BTreeSet::new(),
+            moved: BTreeMap::new(),
             full_mesh: true,
             plan_due: None,
             prune_due: Time::ZERO,
@@ -109,7 +132,8 @@ impl Overlay {
     /// When there is something to do.
     pub(super) fn deadline(&self) -> Time {
         let draw = self.candidates.deadline();
-        self.plan_due.map_or(draw, |plan| plan.min(draw))
+        let due = self.plan_due.map_or(draw, |plan| plan.min(draw));
+        self.dials.next_unanswered().map_or(due, |at| at.min(due))
     }
 
     pub(super) fn is_full_mesh(&self) -> bool {

@@ -14,7 +14,7 @@ use crate::membership::interface::{Action, Config, ConnId, Connected, DialError,
 use crate::membership::links::Links;
 use crate::membership::out::Out;
 use crate::membership::view::View;
-use crate::record::{Body, Direction, LinkState, Record, ShortRun, Signer};
+use crate::record::{Body, Direction, LinkState, PublishedAddr, Record, ShortRun, Signer};
 use crate::wire::{Hello, MAX_ALTERNATIVES, NodeId, ViewDigest};
 
 const MS: Duration = Duration::from_millis(1);
@@ -64,7 +64,8 @@ fn record(number: u8, peers: &[u8]) -> Arc<Record> {
         run_id: 1,
         epoch: 1,
         seq: 1,
-        addrs: vec![addr(number)],
+        uptime_s: 0,
+        addrs: vec![PublishedAddr::local(addr(number))],
         links,
         leaving: false,
     };
@@ -81,7 +82,6 @@ fn config() -> Config {
         run_id: 1,
         epoch: 1,
         seed: [1; 32],
-        start_unix_ms: 0,
         probe_interval: 1500 * MS,
         full_mesh: 16,
         degree_target: 8,

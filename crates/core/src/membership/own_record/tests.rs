@@ -1,10 +1,7 @@
 //! The owner of this node's record by itself, through its own interface.
 
 use super::*;
-use crate::membership::interface::Action;
-use crate::membership::out::Out;
 use crate::membership::testing::{Unsigned, addr, body, config, connected, ms, node, record};
-use crate::wire::{Answer, NodeId, ViewDigest};
 
 /// A network of so many nodes, whose links are made.
 fn around(up: usize) -> Around {
@@ -58,20 +55,6 @@ impl Bench {
                 return None;
             }
         }
-    }
-
-    /// A probe of the link to a peer is answered after so many µs.
-    fn measure(&mut self, now: Time, peer: &NodeId, us: u32) {
-        let mut out = Out::new();
-        self.links.probe(now, peer, ViewDigest([0; 8]), 0, &mut out);
-        let Some(Action::Probe(_, probe)) = out.poll_action() else {
-            panic!("no probe is due at {now:?}");
-        };
-        let answer = Answer {
-            seq: probe.seq,
-            hold_us: 0,
-        };
-        self.links.handle_answer(now, peer, &answer, Some(us));
     }
 }
 
@@ -207,78 +190,8 @@ fn a_link_to_a_node_in_view_waits_only_in_a_large_network_and_beyond_the_second(
     }
 }
 
-/// A node with one measured link, in a network of so many nodes, whose budget never grows.
-fn measured(up: usize) -> (Bench, Around) {
-    let mut bench = Bench::with(Config {
-        refresh_bytes_per_s: 0,
-        ..config()
-    });
-    bench.link(ms(0), 2);
-    bench.measure(ms(0), &node(2), 1000);
-    bench.own.publish(ms(0), &bench.links);
-    (bench, around(up))
-}
-
 #[test]
-fn old_measurements_are_told_anew_from_the_upper_half_of_the_budget() {
-    let (mut bench, around) = measured(3);
-    let mut told = Vec::new();
-    for s in 1..600 {
-        bench
-            .own
-            .consider_figures(ms(s * 1000), around, &bench.links);
-        if let Some(at) = bench.published(around) {
-            told.push(at.as_secs());
-        }
-    }
-    // It holds eight records; those below four are kept for gross moves.
-    assert_eq!(told, [60, 120, 180, 240, 300]);
-}
-
-#[test]
-fn a_gross_move_is_told_at_once_and_with_the_last_record_after_two_rounds_of_probes() {
-    let (mut bench, few) = measured(3);
-    let peer = node(2);
-    for at in [1500, 1600, 1700] {
-        bench.own.consider_figures(ms(at), few, &bench.links);
-        assert_eq!(bench.own.deadline(), None, "no move yet at {at} ms");
-        bench.measure(ms(at), &peer, 50_000);
-    }
-    bench.own.consider_figures(ms(1700), few, &bench.links);
-    assert_eq!(bench.published(few), Some(ms(1700)), "another path");
-    let link = bench.own.record().body().links[0];
-    assert_eq!(link.rtt_us, 50_000);
-
-    let (mut bench, crowd) = measured(100);
-    for at in [1500, 1600, 1700] {
-        bench.measure(ms(at), &peer, 50_000);
-    }
-    for at in [1700, 2000, 4699] {
-        bench.own.consider_figures(ms(at), crowd, &bench.links);
-        assert_eq!(bench.own.deadline(), None, "others may have moved too");
-    }
-    bench.own.consider_figures(ms(4700), crowd, &bench.links);
-    assert_eq!(bench.published(crowd), Some(ms(4700)));
-}
-
-#[test]
-fn figures_are_not_told_while_a_network_starts_or_by_who_leaves() {
-    let (mut bench, few) = measured(3);
-    let starts = Around {
-        shaped: ms(100_000),
-        ..few
-    };
-    bench.own.consider_figures(ms(90_000), starts, &bench.links);
-    assert_eq!(bench.own.deadline(), None);
-    bench.own.leave();
-    bench.own.consider_figures(ms(90_000), few, &bench.links);
-    assert_eq!(bench.own.deadline(), None);
-    let last = bench.own.publish(ms(90_000), &bench.links);
-    assert!(last.is_some_and(|record| record.body().leaving));
-}
-
-#[test]
-fn a_record_of_a_former_run_is_jumped_over_at_most_once_a_second_and_ever_less_often() {
+fn a_record_of_a_former_run_is_jumped_over_at_once_and_then_ever_less_often() {
     let mut bench = Bench::new();
     let own_run = config().run_id;
     let mut jumps = Vec::new();
@@ -286,68 +199,73 @@ fn a_record_of_a_former_run_is_jumped_over_at_most_once_a_second_and_ever_less_o
     for epoch in 5..10 {
         let foreign = record(body(node(1), own_run, epoch));
         assert_eq!(bench.own.heard_own(now, &foreign), None);
+        assert_eq!(bench.own.heard_own(now, &foreign), None, "planned already");
         let told = bench.published(FEW()).expect("it jumps");
         assert_eq!(bench.own.record().body().epoch, epoch + 1);
         jumps.push((told - now).as_millis());
-        if told > now {
-            // The pause is over, and the next one begins.
-            assert_eq!(bench.own.heard_own(told, &foreign), None);
-            bench.published(FEW());
-        }
-        now = told + ms(1);
+        now = told;
     }
-    assert_eq!(jumps, [0, 999, 1999, 3999, 7999]);
+    assert_eq!(jumps, [0, 100, 200, 400, 800]);
 }
 
-/// Hears a second node with its key, until that is told.
-fn hear_twin(bench: &mut Bench, run_id: u64) -> Option<Event> {
-    let mut now = ms(1000);
-    (0..10).find_map(|_| {
-        let epoch = bench.own.epoch() + 1;
-        let event = bench
-            .own
-            .heard_own(now, &record(body(node(1), run_id, epoch)));
-        bench.published(FEW());
-        now += ms(70_000);
-        event
+/// Node 1, 100 s old, hears a second run with its key, which answers each jump within 50 ms. Returns what it is told, and when.
+fn hear_twin(bench: &mut Bench, run_id: u64, uptime_s: u32) -> Option<(Event, Time)> {
+    let mut now = ms(100_000);
+    (0..3).find_map(|_| {
+        let mut foreign = body(node(1), run_id, bench.own.epoch() + 1);
+        foreign.uptime_s = uptime_s;
+        let event = bench.own.heard_own(now, &record(foreign));
+        let told = event.map(|event| (event, now));
+        if let Some(at) = bench.published(FEW()) {
+            now = at.max(now) + ms(50);
+        }
+        told
     })
 }
 
 #[test]
-fn of_two_nodes_with_one_key_the_lower_run_falls_silent_until_the_other_leaves() {
-    let mut bench = Bench::with(Config {
-        run_id: 5,
-        ..config()
-    });
-    let higher = hear_twin(&mut bench, 9);
-    assert!(matches!(
-        higher,
-        Some(Event::Twin {
-            run_id: 9,
-            silenced: true,
-            ..
+fn of_two_nodes_with_one_key_the_one_that_started_first_goes_on() {
+    let run_5 = || {
+        Bench::with(Config {
+            run_id: 5,
+            ..config()
         })
-    ));
+    };
+    let mut bench = run_5();
+    let (event, at) = hear_twin(&mut bench, 9, 90).expect("told");
+    assert!(at <= ms(100_500), "told after {at:?}");
+    let is_silenced = |event: Event| matches!(event, Event::Twin { silenced: true, .. });
+    assert!(!is_silenced(event), "the other run is younger");
+    assert!(bench.own.publish(ms(1_000_000), &bench.links).is_some());
+
+    let mut bench = run_5();
+    let (event, at) = hear_twin(&mut bench, 2, 110).expect("told");
+    assert!(at <= ms(100_500), "told after {at:?}");
+    assert!(is_silenced(event), "the other run is older");
+    let further = record(body(node(1), 2, bench.own.epoch() + 5));
+    assert_eq!(bench.own.heard_own(ms(200_000), &further), None);
+    assert_eq!(bench.own.deadline(), None, "who is silent does not jump");
     assert_eq!(bench.own.publish(ms(1_000_000), &bench.links), None);
-    let mut last = body(node(1), 9, bench.own.epoch() + 1);
+    let mut last = body(node(1), 2, bench.own.epoch() + 1);
     last.leaving = true;
     bench.own.heard_own(ms(1_100_000), &record(last));
     assert!(bench.published(FEW()).is_some(), "the network is its own");
 
-    let mut bench = Bench::with(Config {
-        run_id: 5,
-        ..config()
-    });
-    let lower = hear_twin(&mut bench, 2);
-    assert!(matches!(
-        lower,
-        Some(Event::Twin {
-            run_id: 2,
-            silenced: false,
-            ..
-        })
-    ));
-    assert!(bench.own.publish(ms(1_000_000), &bench.links).is_some());
+    for (run_id, silenced) in [(2, false), (9, true)] {
+        let (event, _) = hear_twin(&mut run_5(), run_id, 101).expect("told");
+        assert_eq!(is_silenced(event), silenced, "of one age, the lower run");
+    }
+}
+
+#[test]
+fn records_of_two_former_runs_are_no_twin() {
+    let mut bench = Bench::new();
+    let mut now = ms(1000);
+    for (run_id, epoch) in [(2, 5), (3, 9), (4, 20)] {
+        let former = record(body(node(1), run_id, epoch));
+        assert_eq!(bench.own.heard_own(now, &former), None);
+        now = bench.published(FEW()).expect("it jumps");
+    }
 }
 
 #[test]
@@ -367,7 +285,8 @@ fn two_neighbours_must_agree_on_an_address_where_there_are_more_than_two() {
         }
         bench.own.learn_addrs(ms(0), &bench.links);
         bench.published(FEW());
-        bench.own.record().body().addrs.clone()
+        let published = bench.own.record().body().addrs.iter();
+        published.map(|one| one.addr).collect::<Vec<_>>()
     };
     assert_eq!(with(0), []);
     assert_eq!(with(1), [addr(1001)]);

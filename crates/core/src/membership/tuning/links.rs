@@ -152,11 +152,24 @@ tuning! {
         /// A sample is far off if it differs from the smoothed time by more than so many mean deviations, as much as the timeout takes. It must
         /// also exceed `stray_part` and `stray_us`. Halved: jitter asks for more probes. Doubled: a new path hides in the jitter of the old one.
         stray_deviations: u32 = 4, 0 => 1_000_000;
-        /// And by more than one part in so many of the smoothed time: smaller changes are smoothed, which takes them in within some thirty
-        /// samples.
+        /// And by more than one part in so many of the smoothed time: smaller changes are found by `shift_samples`.
         stray_part: u32 = 5, 1 => 1_000_000;
         /// And by more than so many µs: on loopback the scheduler alone makes differences of that size.
         stray_us: u32 = 300, 0 => 1_000_000_000;
+        /// So many samples in a row on one side of the smoothed time show a smaller change of the path, if their median is far enough away. Halved:
+        /// three do, and jitter makes steps. Doubled: such a change is shown fifteen seconds later.
+        shift_samples: usize = 5, 1 => 1000;
+        /// Far enough is more than so many mean deviations. With jitter that is evenly spread or normal, one sample in some thousand makes a step by
+        /// chance. Halved: one in fifty. Doubled: a step of three mean deviations is only smoothed.
+        shift_deviations: u32 = 2, 0 => 1_000_000;
+        /// Or more than so many times what lies between the least and the greatest of these samples: the mean deviation is a guess at first. Halved: one
+        /// sample in five hundred makes a step by chance. Doubled: values of the start stand for longer.
+        shift_spreads: u32 = 3, 0 => 1_000_000;
+        /// And more than one part in so many of the smoothed time. Halved: a step of 1.5 % is only smoothed. Doubled: a path without jitter is followed
+        /// in steps that nobody sees.
+        shift_part: u32 = 100, 1 => 1_000_000;
+        /// And more than so many µs. Halved or doubled: matters on loopback alone, where the scheduler makes such steps.
+        shift_us: u32 = 5, 0 => 1_000_000_000;
         /// How long a connection judged down is kept and probed: an answer restores the link without a handshake. Its end must come before
         /// QUIC's idle timeout. Halved: outages of more than 5 s cost a handshake. Doubled: a dead peer is probed ten times more.
         /// In `one-direction`, 940 dials with the default and with half of it, 1033 with double.
@@ -187,10 +200,10 @@ tuning! {
         /// how often. Halved: one more loss until holds are as long. Doubled: one fewer.
         /// In `flapping` with 12 nodes: lost 14 times in place of 12.3 with half of it, 10.7 times with double.
         first_hold: Duration = S.saturating_mul(2), Duration::ZERO => HOUR;
-        /// The longest hold, and so the longest time for which a live link may be hidden. Doubled: two minutes of that. Halved: a link that
-        /// flaps for good costs the network two records a minute more.
-        /// `flapping` shows no difference, as its ten outages come to no hold of a minute.
-        longest_hold: Duration = S.saturating_mul(60), Duration::ZERO => HOUR;
+        /// The longest hold, and so the longest time for which a live link may be hidden: damping bounds traffic, and must not hide the truth for
+        /// long. A link that is the only way to its peer is never held. Halved: a link that flaps for good costs the network twice as many records.
+        /// Doubled: a live link may be hidden for ten seconds.
+        longest_hold: Duration = S.saturating_mul(5), Duration::ZERO => HOUR;
         /// A restarted peer starts with a clean slate, unless its link was lost this short a time ago: a new run id costs nothing, so a link
         /// that flaps must not escape its hold with one. Doubled: a peer that restarts within four seconds is held for what its last run did.
         clean_slate: Duration = S.saturating_mul(2), Duration::ZERO => HOUR;

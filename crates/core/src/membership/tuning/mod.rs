@@ -6,6 +6,7 @@
 //! depend on each other are coupled at compile time, at the end of this file.
 
 pub(super) mod coordinator;
+pub(super) mod figures;
 pub(super) mod gossip;
 pub(super) mod links;
 pub(super) mod overlay;
@@ -27,6 +28,8 @@ pub struct Tuning {
     pub overlay: overlay::Tuning,
     /// When a node's own record is due.
     pub own_record: own_record::Tuning,
+    /// What is measured on links, and when it is told.
+    pub figures: figures::Tuning,
     /// What depends on the size of the network.
     pub pace: pace::Tuning,
     /// The records of all nodes.
@@ -48,6 +51,7 @@ impl Tuning {
         gossip: gossip::Tuning::DEFAULT,
         overlay: overlay::Tuning::DEFAULT,
         own_record: own_record::Tuning::DEFAULT,
+        figures: figures::Tuning::DEFAULT,
         pace: pace::Tuning::DEFAULT,
         view: view::Tuning::DEFAULT,
         coordinator: coordinator::Tuning::DEFAULT,
@@ -65,6 +69,7 @@ impl Tuning {
             "gossip" => self.gossip.set(field, value),
             "overlay" => self.overlay.set(field, value),
             "own_record" => self.own_record.set(field, value),
+            "figures" => self.figures.set(field, value),
             "pace" => self.pace.set(field, value),
             "view" => self.view.set(field, value),
             "coordinator" => self.coordinator.set(field, value),
@@ -77,11 +82,12 @@ impl Tuning {
     /// All constants, owner by owner.
     #[must_use]
     pub fn all() -> Vec<Constant> {
-        let owners: [(&'static str, &[Field]); 7] = [
+        let owners: [(&'static str, &[Field]); 8] = [
             ("links", links::Tuning::FIELDS),
             ("gossip", gossip::Tuning::FIELDS),
             ("overlay", overlay::Tuning::FIELDS),
             ("own_record", own_record::Tuning::FIELDS),
+            ("figures", figures::Tuning::FIELDS),
             ("pace", pace::Tuning::FIELDS),
             ("view", view::Tuning::FIELDS),
             ("coordinator", coordinator::Tuning::FIELDS),

@@ -97,9 +97,20 @@ tuning! {
         /// until views stay exact instead of 417 kB. Doubled: views stay exact after 9.1 s instead of 4.1 s (third-dies, 100
         /// nodes).
         first_retry: Duration = S, MS => MINUTE;
-        /// The longest pause after such failures. Halved or doubled: the same times, bytes and dials (40 nodes, split in halves for
-        /// 60 s).
-        longest_retry: Duration = MINUTE, MS => DAY;
+        /// The longest pause after such failures. A pair that no dial can connect costs three packets of 1200 bytes an attempt: in
+        /// a full mesh of 16 nodes behind NATs, pauses of a minute cost each node 1.8 kB a second. Halved: 60 bytes a second
+        /// instead of 30. Doubled: a path that opens after a day may stay unused for two hours. A pause also has to become longer
+        /// than the 180 s for which a NAT keeps a dead entry alive that our own dials refresh.
+        longest_retry: Duration = MINUTE.saturating_mul(60), MS => DAY;
+        /// How long an address rests that led to this very node, or to another than expected; it doubles each time. Halved: a node
+        /// that is its own target dials itself twice as often. Doubled: a service address that moved is tried a minute later.
+        first_rest: Duration = S.saturating_mul(30), MS => DAY;
+        /// The longest rest of such an address. Halved or doubled: the bytes of a wrong address change in proportion, one handshake
+        /// a rest.
+        longest_rest: Duration = MINUTE.saturating_mul(60), MS => DAY;
+        /// A node that has not answered a dial for this long is asked for a rendezvous, over a neighbour. Halved: paths with a round
+        /// trip over 250 ms cost a request of some 150 bytes for each dial. Doubled: nodes behind NATs are linked half a second later.
+        meet_after: Duration = MS.saturating_mul(500), MS => MINUTE;
         /// A dial that takes longer than this may be one to a dead node: where a link was lost lately, the node no longer waits for
         /// it. Halved: a kill of 30 % stays exact after 3.9 s instead of 4.1 s. Doubled: after 4.3 s (third-dies, 100 nodes). Paths
         /// with a round trip of half of it or more would have healthy dials taken for slow ones.
@@ -116,6 +127,7 @@ const _: () = {
     // What a node dialed itself is part of what it keeps at least.
     assert!(tuning.least_dialed_while_growing <= tuning.least_while_growing);
     assert!(tuning.least_dialed <= tuning.least_links);
-    // A target is given up later than the pauses after failures end to grow.
-    assert!(tuning.longest_retry.as_nanos() < tuning.target_given_up.as_nanos());
+    assert!(tuning.first_rest.as_nanos() <= tuning.longest_rest.as_nanos());
+    // A dead entry of a NAT that our own dials keep alive lasts 180 s (RFC 4787, REQ-5, and Linux for an assured flow).
+    assert!(tuning.longest_retry.as_secs() > 180);
 };

@@ -43,49 +43,18 @@ tuning! {
         /// A quiet time after which gains are first ones again, and wait as little. It must exceed `longest_gain_hold`; else gains that keep
         /// coming would never wait long. Doubled: the first gain after a start waits up to a second for two seconds more.
         quiet: Duration = S.saturating_mul(2), Duration::ZERO => HOUR;
-        /// A gross move of a round-trip time is more than this many µs. It keeps the scheduler's noise on short paths from costing the budget.
-        /// Halved: paths of less than a millisecond, on a busy machine, make gross moves. Doubled: a path that rises from 1 to 2.5 ms is told
-        /// only by a fine move.
-        gross_us: u32 = 1000, 0 => 1_000_000_000;
-        /// And more than one part in so many of it, one half: what makes a person look at the map again. Halved: the time must double. Doubled:
-        /// a quarter is a gross move, and paths with jitter use up the budget.
-        gross_part: u32 = 2, 1 => 1_000_000;
-        /// A gross move of the loss is more than so many 250ths (a fifth), if chance does not explain it. Halved: a tenth, which chance explains
-        /// for most samples of two hundred. Doubled: two fifths; less is told only by a fine move.
-        gross_loss_250: u32 = 50, 0 => 250;
-        /// A fine move of a round-trip time is more than this many µs: below, an RTT on one machine is noise. Halved or doubled: paths of less
-        /// than 5 ms, where this bound exceeds `fine_part`, are told sooner or later.
-        fine_us: u32 = 50, 0 => 1_000_000_000;
-        /// And more than one part in so many of it, one percent: below, nobody sees a difference. Jitter moves most RTTs by more than that, so
-        /// the budget and `fine_spacing` decide then.
-        fine_part: u32 = 100, 1 => 1_000_000;
-        /// A fine move of the loss is more than so many 250ths (1.6 points): four packets of two hundred. Halved: two of them. Doubled:
-        /// a link's loss of 3 % is never told by itself.
-        fine_loss_250: u32 = 4, 0 => 250;
-        /// The last record in the budget waits for so many probe intervals, until all links were probed: what changed the path of one may have
-        /// changed others'. The slowest pace is half of the configured one, hence two. Halved: a move of all links takes two records, the second
-        /// of which must wait for the budget. Doubled: one move is shown three seconds later.
-        probe_rounds: u32 = 2, 0 => 1000;
-        /// This long after the last record, fine moves may be told. It bounds what figures cost in a small network, where the budget is never
-        /// used up.
-        /// Among 20 nodes half and double make no difference, as the budget decides.
-        fine_spacing: Duration = S.saturating_mul(10), Duration::ZERO => HOUR;
-        /// A record whose measurements are older than this is told anew when the budget is at least half full, so that a person can tell a
-        /// measured link from a forgotten one.
-        /// Among five nodes, a node at rest sends 412 bytes a second in place of 371 with 5 s, 347 with 10 minutes. Among 20, half and double
-        /// make no difference, as the budget decides.
-        refresh: Duration = S.saturating_mul(60), Duration::ZERO => HOUR;
-        /// How many copies of a record a node receives, for the reckoning of the budget: 1.0 to 2.4 were measured (docs/measurements.md, and
-        /// `traffic.copies` of any run).
-        /// Among 40 nodes, a node at rest sends 861 bytes a second in place of 529 with half of it, for five minutes; with double, no fewer.
-        copies: f64 = 2.0, 0.01 => 1000.0;
         /// The first pause between two jumps above a record of this node that it did not write in this run. One jump is enough after a restart
-        /// with a lost epoch. Halved: two nodes with one key raise each other's epoch twice as often, at first.
-        first_jump: Duration = S, Duration::ZERO => HOUR;
+        /// with a lost epoch. Of two nodes with one key, the second jump shows each that the other is alive, and both tell that within a second. Halved:
+        /// they raise each other's epoch twice as often, at first. Doubled: they are told a tenth of a second later.
+        first_jump: Duration = MS.saturating_mul(100), Duration::ZERO => HOUR;
         /// The longest such pause, to which it doubles. It bounds what two nodes with one key cost a network: one record a minute each.
         longest_jump: Duration = S.saturating_mul(64), Duration::ZERO => HOUR;
-        /// So many foreign records, each above what this node had jumped to, and there is a second node with its key. Halved: an old record of
-        /// this node that arrives late is taken for one. Doubled: a twin is noticed after 31 s of pauses in place of 3 s.
-        twin_after: u32 = 3, 1 => 1000;
+        /// So many records of one foreign run, each above what this node had jumped to, and there is a second node with its key. With one, a
+        /// record of a former run is taken for it. Doubled: a twin is noticed after 0.7 s of pauses in place of 0.1 s.
+        twin_after: u32 = 2, 1 => 1000;
+        /// Two runs with one key whose ages differ by no more than this count as equally old, and the lower run id yields: the other's age is known as of
+        /// the record that was signed last, a jump ago. Halved: with slow paths both may think themselves older, for two more jumps. Doubled: of two
+        /// that start six seconds apart, the second one may stay.
+        twin_tolerance: Duration = S.saturating_mul(3), Duration::ZERO => HOUR;
     }
 }

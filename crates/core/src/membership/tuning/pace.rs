@@ -85,16 +85,6 @@ tuning! {
         /// The same in a network that is not small.
         /// Halved: no difference beyond chance. Doubled: views are exact 2.2 and 2.3 s after the start.
         gain_factor: u32 = 4, 1 => 100;
-        /// The budget for figures holds this many records: what a sudden change may cost.
-        /// Halved: no more than two changes at once are told without a wait. Doubled: a storm of moves costs twice as much.
-        budget_records: f64 = 4.0, 1.0 => 1000.0;
-        /// The same among a handful of nodes, which may spend more.
-        /// Halved: as in a larger network. Doubled: nine nodes that all see new paths send twice as much at once.
-        budget_records_few: f64 = 8.0, 1.0 => 1000.0;
-        /// Up to this many nodes are a handful, and start with a full budget for figures; larger networks start with one record. That one
-        /// is for a path that becomes another one: in a crowd, telling all first measurements at once would be a storm.
-        /// Halved: five to eight nodes tell their first measurements one by one, as the budget allows. Doubled: 16 nodes tell all of them at once.
-        few: usize = 8, 0 => 100_000;
         /// Up to this many links are probed at the configured pace, more of them more slowly, down to half of it.
         /// Halved: a dead node is gone after 4.0 and 4.3 s. Doubled: after 2.8 and 3.1 s, for up to a third more probes on a node of eight links.
         links_at_full_pace: u32 = 6, 1 => 1000;

@@ -3,12 +3,13 @@
 //! Nodes stand at dense places ([`ids`]), and a core in a large network spends less than thirty bytes on each: its record, which all
 //! cores of a simulator share, in one table, what is looked at less often in a second one, and a bit that says whether the node is up.
 //! The parts: `store` takes and forgets records, [`change`] tells what a newer record changes, `reach` derives who is up,
-//! `digest` sums the view over ranges of ids.
+//! `digest` sums the view over ranges of ids, `spanning` finds a tree that all nodes compute alike.
 
 pub(crate) mod change;
 mod digest;
 pub(crate) mod ids;
 mod reach;
+mod spanning;
 mod store;
 use std::cell::Cell;
 use std::collections::BTreeMap;

@@ -55,6 +55,7 @@ fn record(number: u32, seq: u32, links: &[u32]) -> Arc<Record> {
         run_id: 1,
         epoch: 1,
         seq,
+        uptime_s: 0,
         addrs: Vec::new(),
         links,
         leaving: false,

@@ -44,6 +44,7 @@ fn record(number: u8, run: u8, seq: u32, links: &Links, leaving: bool) -> Arc<Re
         run_id: run_id(run),
         epoch: 1,
         seq,
+        uptime_s: 0,
         addrs: Vec::new(),
         links,
         leaving,

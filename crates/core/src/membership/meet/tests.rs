@@ -1,0 +1,282 @@
+//! The rendezvous of nodes 1 and 9, and of others, from the view of one of them.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::membership::testing::{connected, ms, node, record};
+use crate::membership::tuning::Tuning;
+use crate::record::{AddrKind, Body, Direction, LinkState, ShortRun};
+use crate::wire::Message;
+
+const NOW: Time = Time::from_secs(100);
+
+fn short(number: u8) -> ShortId {
+    node(number).abbreviated()
+}
+
+fn host(number: u8) -> PublishedAddr {
+    let addr = SocketAddr::from(([203, 0, 113, number], 8083));
+    PublishedAddr::new(AddrKind::Observed, addr)
+}
+
+/// A node with a view of the whole graph, and its links.
+struct Bench {
+    view: View,
+    links: Links,
+    meet: Rendezvous,
+    own: Vec<PublishedAddr>,
+}
+
+impl Bench {
+    /// Node `me` in a graph with these links, each of 10 ms.
+    fn new(me: u8, graph: &[(u8, u8)]) -> Self {
+        let peers_of = |number: u8| -> Vec<u8> {
+            let ends = graph.iter().map(|&(a, b)| (a, b));
+            let both = ends.clone().chain(ends.map(|(a, b)| (b, a)));
+            let mut peers: Vec<u8> = both.filter(|(a, _)| *a == number).map(|(_, b)| b).collect();
+            peers.sort_unstable();
+            peers
+        };
+        let of = |number: u8| {
+            let link = |peer: &u8| LinkState {
+                peer: short(*peer),
+                run: ShortRun::of(7),
+                direction: Direction::Dialer,
+                rtt_us: 10_000,
+                rtt_age_s: 0,
+                loss: 0,
+                suspect: false,
+            };
+            record(Body {
+                addrs: vec![host(number)],
+                links: peers_of(number).iter().map(link).collect(),
+                ..crate::membership::testing::body(node(number), 7, 1)
+            })
+        };
+        let mut view = View::new(of(me));
+        let mut links = Links::new(node(me), ms(1500), Arc::new(Tuning::DEFAULT));
+        let mut live = Vec::new();
+        let mut numbers: Vec<u8> = graph.iter().flat_map(|&(a, b)| [a, b]).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        for number in numbers.into_iter().filter(|number| *number != me) {
+            view.accept(of(number), NOW, None, false);
+        }
+        for peer in peers_of(me) {
+            let mut new = connected(peer.into(), node(peer), 7, true);
+            new.hello.observed = SocketAddr::from(([203, 0, 113, me], 4000 + u16::from(peer)));
+            links.adopt(NOW, &new);
+            assert!(links.list_if_due(NOW, &node(peer), None));
+            live.extend(view.index(&short(peer)));
+        }
+        view.derive_up(NOW, &live);
+        Self {
+            view,
+            links,
+            meet: Rendezvous::new(node(me)),
+            own: vec![host(me)],
+        }
+    }
+
+    fn ask(&mut self, peer: u8, nonce: u64) -> Option<(NodeId, Meet)> {
+        let Self {
+            view,
+            links,
+            meet,
+            own,
+        } = self;
+        let scene = Scene {
+            now: NOW,
+            view,
+            links,
+            own,
+        };
+        meet.ask(&scene, node(peer), nonce)
+    }
+
+    fn handle_at(&mut self, now: Time, from: u8, message: Meet) -> Step {
+        let Self {
+            view,
+            links,
+            meet,
+            own,
+        } = self;
+        let scene = Scene {
+            now,
+            view,
+            links,
+            own,
+        };
+        meet.handle(&scene, &node(from), message)
+    }
+
+    fn handle(&mut self, from: u8, message: Meet) -> Step {
+        self.handle_at(NOW, from, message)
+    }
+}
+
+fn passed(step: Step, to: u8) -> Meet {
+    match step {
+        Step::Pass(next, meet) if next == node(to) => meet,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn way(meet: &Meet) -> Vec<u8> {
+    meet.way.iter().map(|id| id.0[0]).collect()
+}
+
+/// The addresses in the order in which the node is tried: those of `number` behind the mapping that its neighbour sees.
+fn addrs(number: u8, neighbor: u8) -> Vec<SocketAddr> {
+    let ip = [203, 0, 113, number];
+    vec![(ip, 4000 + u16::from(neighbor)).into(), (ip, 8083).into()]
+}
+
+#[test]
+fn two_nodes_meet_over_a_common_neighbour() {
+    const GRAPH: [(u8, u8); 2] = [(1, 5), (5, 9)];
+    let (mut a, mut relay, mut b) = (
+        Bench::new(1, &GRAPH),
+        Bench::new(5, &GRAPH),
+        Bench::new(9, &GRAPH),
+    );
+    let (first, request) = a.ask(9, 77).expect("there is a way");
+    assert_eq!((first, way(&request)), (node(5), vec![1, 5, 9]));
+    assert!(request.asker_dials, "node 1 is the lower one");
+    assert!(Message::Meet(request.clone()).to_frame().len() < 200);
+    let request = passed(relay.handle(1, request), 9);
+    let answer = passed(b.handle(5, request), 5);
+    assert!(answer.is_answer && answer.nonce == 77);
+    // The answer takes half a round trip of the way.
+    assert!(b.meet.due(NOW).is_empty());
+    let at = b.meet.deadline().unwrap();
+    assert_eq!(at, NOW + ms(10));
+    assert_eq!(b.meet.due(at), [Deed::Open(addrs(1, 5), 77)]);
+    let answer = passed(relay.handle(9, answer), 1);
+    assert_eq!(a.handle(5, answer.clone()), Step::Nothing);
+    assert_eq!(a.meet.due(NOW), [Deed::Dial(node(9), addrs(9, 5))]);
+    assert!(matches!(a.handle(5, answer), Step::Refused(_)), "once");
+    assert_eq!((a.meet.deadline(), b.meet.deadline()), (None, None));
+}
+
+#[test]
+fn with_each_attempt_the_other_one_dials_and_another_relay_helps() {
+    let graph = [(9, 5), (5, 1), (9, 6), (6, 1)];
+    let mut asker = Bench::new(9, &graph);
+    let requests: Vec<Meet> = (0..4).map(|nonce| asker.ask(1, nonce).unwrap().1).collect();
+    let ways: Vec<Vec<u8>> = requests.iter().map(way).collect();
+    assert_eq!(ways, [[9, 5, 1], [9, 6, 1], [9, 5, 1], [9, 6, 1]]);
+    let dials: Vec<bool> = requests.iter().map(|one| one.asker_dials).collect();
+    assert_eq!(dials, [false, true, false, true]);
+}
+
+#[test]
+fn the_way_leads_over_three_relays_at_most() {
+    let line = |length: u8| (1..length).map(|at| (at, at + 1)).collect::<Vec<_>>();
+    for length in 3..=5 {
+        let mut bench = Bench::new(1, &line(length));
+        let (_, meet) = bench.ask(length, 1).unwrap();
+        assert_eq!(way(&meet), (1..=length).collect::<Vec<_>>());
+        assert!(Message::from_body(&Message::Meet(meet).to_frame()[4..]).is_ok());
+    }
+    assert_eq!(Bench::new(1, &line(6)).ask(6, 1), None);
+    assert_eq!(Bench::new(1, &line(3)).ask(2, 1), None, "no way around");
+    assert_eq!(Bench::new(1, &line(3)).ask(77, 1), None, "unknown");
+}
+
+#[test]
+fn a_relay_passes_on_only_what_stays_on_its_way() {
+    let graph = [(1, 5), (5, 9), (5, 6)];
+    let mut relay = Bench::new(5, &graph);
+    let (_, request) = Bench::new(1, &graph).ask(9, 1).unwrap();
+    assert!(matches!(relay.handle(6, request.clone()), Step::Refused(_)));
+    let stranger = Meet {
+        way: vec![short(1), short(7), short(9)],
+        ..request.clone()
+    };
+    assert!(matches!(relay.handle(1, stranger), Step::Refused(_)));
+    let nowhere = Meet {
+        way: vec![short(1), short(5), short(77)],
+        ..request.clone()
+    };
+    assert_eq!(relay.handle(1, nowhere), Step::Nothing);
+    // An answer that nobody asked for has no effect.
+    let answer = Meet {
+        way: vec![short(5), short(6), short(1)],
+        is_answer: true,
+        ..request
+    };
+    assert!(matches!(relay.handle(6, answer), Step::Refused(_)));
+    assert_eq!(relay.meet.deadline(), None);
+}
+
+#[test]
+fn a_neighbour_can_bring_no_more_than_its_share() {
+    let graph = [(1, 5), (5, 9)];
+    let mut relay = Bench::new(5, &graph);
+    let (_, request) = Bench::new(1, &graph).ask(9, 1).unwrap();
+    let passes = |relay: &mut Bench, now| {
+        let all = (0..1000).map(|_| relay.handle_at(now, 1, request.clone()));
+        all.filter(|step| matches!(step, Step::Pass(..))).count()
+    };
+    assert_eq!(passes(&mut relay, NOW), 64);
+    assert_eq!(passes(&mut relay, NOW + ms(10_000)), 64);
+    assert_eq!(passes(&mut relay, NOW + ms(11_000)), 8);
+}
+
+#[test]
+fn nobody_is_made_to_send_much_to_a_victim() {
+    let graph = [(1, 5), (5, 9)];
+    let mut target = Bench::new(9, &graph);
+    let (_, request) = Bench::new(1, &graph).ask(9, 1).unwrap();
+    let mut packets = 0;
+    for second in 0..600_u16 {
+        for port in 1..=16 {
+            let victim = SocketAddr::from(([198, 51, 100, 1], 1024 + second * 16 + port));
+            let request = Meet {
+                nonce: u64::from(second),
+                asker_dials: true,
+                addrs: vec![PublishedAddr::new(AddrKind::Observed, victim)],
+                ..request.clone()
+            };
+            target.handle_at(NOW + ms(u64::from(second) * 1000), 5, request);
+        }
+        for deed in target.meet.due(NOW + ms(u64::from(second) * 1000 + 999)) {
+            match deed {
+                Deed::Open(addrs, _) => packets += 3 * addrs.len(),
+                Deed::Dial(..) => panic!("the asker dials"),
+            }
+        }
+    }
+    // 16 at once, and four a minute.
+    assert!(
+        (3 * 50..=3 * 56).contains(&packets),
+        "{packets} in ten minutes"
+    );
+}
+
+#[test]
+fn the_table_of_hosts_is_bounded() {
+    let mut meet = Rendezvous::new(node(1));
+    let sent = (0..5000_u32)
+        .filter(|host| meet.may_send(NOW, IpAddr::V4((0x0b00_0000 + host).into())))
+        .count();
+    assert_eq!((sent, meet.hosts.len()), (MAX_HOSTS, MAX_HOSTS));
+    let later = NOW + ms(60_000);
+    assert!(meet.may_send(later, IpAddr::V4(0x0c00_0000.into())));
+}
+
+#[test]
+fn an_address_that_nobody_may_dial_is_not_opened() {
+    let graph = [(1, 5), (5, 9)];
+    let mut target = Bench::new(9, &graph);
+    let (_, request) = Bench::new(1, &graph).ask(9, 1).unwrap();
+    let bad = ["127.0.0.1:1", "[ff02::1]:1", "[fe80::1]:1", "0.0.0.0:1"];
+    let bad = bad.map(|addr| PublishedAddr::new(AddrKind::Observed, addr.parse().unwrap()));
+    let request = Meet {
+        addrs: bad.to_vec(),
+        ..request
+    };
+    assert!(matches!(target.handle(5, request), Step::Pass(..)));
+    assert_eq!(target.meet.deadline(), None);
+}

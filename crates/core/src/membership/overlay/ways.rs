@@ -1,0 +1,137 @@
+//! The order in which the addresses of a node are tried, and those that are not tried at all.
+//!
+//! First comes the same LAN, then what was configured, then what peers observe, then the addresses of interfaces. A private
+//! address of an interface is tried by the nodes that share its network, or the address that others observe: they are behind the
+//! same NAT. Others try it only if the record names nothing else of its family.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::record::{AddrKind, PublishedAddr};
+use crate::wire::{Realm, dialable};
+
+/// The addresses that may be dialed from a node that publishes `own`, the best first.
+pub(in crate::membership) fn ways(
+    published: &[PublishedAddr],
+    over_loopback: bool,
+    own: &[PublishedAddr],
+) -> Vec<SocketAddr> {
+    let shares_nat = shares_nat(published, own);
+    let mut ranked: Vec<(u8, SocketAddr)> = Vec::new();
+    for one in published {
+        let rank = match one.kind {
+            _ if is_near(one, own) => 0,
+            AddrKind::Local if is_private(one) && shares_nat => 0,
+            AddrKind::Advertised => 1,
+            AddrKind::Observed => 2,
+            AddrKind::Local if is_private(one) && has_another(published, one) => continue,
+            AddrKind::Local => 3,
+        };
+        let is_new = ranked.iter().all(|(_, addr)| *addr != one.addr);
+        if dialable(&one.addr, over_loopback) && is_new {
+            ranked.push((rank, one.addr));
+        }
+    }
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.into_iter().map(|(_, addr)| addr).collect()
+}
+
+fn is_private(one: &PublishedAddr) -> bool {
+    Realm::of(one.addr.ip()) == Realm::Private
+}
+
+/// Whether an interface of ours is in the same network: /24, or /64 in IPv6.
+fn is_near(one: &PublishedAddr, own: &[PublishedAddr]) -> bool {
+    let network = |addr: &SocketAddr| match addr.ip() {
+        IpAddr::V4(v4) => u64::from(v4.to_bits() >> 8),
+        IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64,
+    };
+    let is_local = |mine: &&PublishedAddr| mine.kind == AddrKind::Local;
+    own.iter().filter(is_local).any(|mine| {
+        mine.addr.is_ipv6() == one.addr.is_ipv6() && network(&mine.addr) == network(&one.addr)
+    })
+}
+
+/// Whether others see both nodes at one address: it is that of a NAT.
+fn shares_nat(published: &[PublishedAddr], own: &[PublishedAddr]) -> bool {
+    let observed = |one: &&PublishedAddr| one.kind == AddrKind::Observed;
+    let mut theirs = published.iter().filter(observed);
+    theirs.any(|one| {
+        let mut mine = own.iter().filter(observed);
+        mine.any(|mine| mine.addr.ip() == one.addr.ip())
+    })
+}
+
+/// Whether the record names an address of that family which is no private one of an interface.
+fn has_another(published: &[PublishedAddr], one: &PublishedAddr) -> bool {
+    let same_family = |other: &&PublishedAddr| other.addr.is_ipv6() == one.addr.is_ipv6();
+    let mut others = published.iter().filter(same_family);
+    others.any(|other| other.kind != AddrKind::Local || !is_private(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addrs(list: &[(AddrKind, &str)]) -> Vec<PublishedAddr> {
+        let new =
+            |(kind, addr): &(AddrKind, &str)| PublishedAddr::new(*kind, addr.parse().unwrap());
+        list.iter().map(new).collect()
+    }
+
+    fn tried(published: &[(AddrKind, &str)], own: &[(AddrKind, &str)]) -> Vec<String> {
+        let all = ways(&addrs(published), false, &addrs(own));
+        all.iter().map(ToString::to_string).collect()
+    }
+
+    use AddrKind::{Advertised, Local, Observed};
+
+    #[test]
+    fn the_same_lan_comes_first_then_what_is_configured_then_what_is_observed() {
+        let published = [
+            (Observed, "203.0.113.5:8083"),
+            (Advertised, "198.51.100.1:9000"),
+            (Local, "192.168.1.5:8083"),
+            (Local, "[2001:db8::5]:8083"),
+        ];
+        let outside = [
+            "198.51.100.1:9000",
+            "203.0.113.5:8083",
+            "[2001:db8::5]:8083",
+        ];
+        assert_eq!(tried(&published, &[(Local, "192.168.7.5:8083")]), outside);
+        let inside = tried(&published, &[(Local, "192.168.1.9:8083")]);
+        assert_eq!(inside[0], "192.168.1.5:8083");
+        assert_eq!(inside[1..], outside);
+        let six = tried(&published, &[(Local, "[2001:db8::9]:8083")]);
+        assert_eq!(six[0], "[2001:db8::5]:8083");
+    }
+
+    #[test]
+    fn behind_one_nat_private_addresses_are_tried_from_another_network_of_it() {
+        let published = [(Observed, "203.0.113.5:1"), (Local, "192.168.1.5:8083")];
+        let own = [(Observed, "203.0.113.5:2"), (Local, "192.168.2.5:8083")];
+        assert_eq!(
+            tried(&published, &own),
+            ["192.168.1.5:8083", "203.0.113.5:1"]
+        );
+        let own = [(Observed, "203.0.113.6:2"), (Local, "192.168.2.5:8083")];
+        assert_eq!(tried(&published, &own), ["203.0.113.5:1"]);
+    }
+
+    #[test]
+    fn a_private_address_is_tried_where_the_record_names_no_other() {
+        let published = [(Local, "10.1.2.3:8083"), (Local, "[2001:db8::5]:8083")];
+        let all = ["10.1.2.3:8083", "[2001:db8::5]:8083"];
+        assert_eq!(tried(&published, &[(Local, "10.2.0.1:8083")]), all);
+    }
+
+    #[test]
+    fn what_nobody_may_dial_is_left_out() {
+        let published = [
+            (Local, "[::1]:1"),
+            (Observed, "[fe80::1]:1"),
+            (Local, "192.0.2.1:0"),
+        ];
+        assert!(tried(&published, &[]).is_empty());
+    }
+}

@@ -1,0 +1,147 @@
+//! The addresses that this node publishes: those of the settings, those of its interfaces, and those at which peers see it.
+//!
+//! Each link carries one vote, the address at which its peer sees this node. A peer changes its vote when it sees another address, and
+//! the vote ends with the link. Votes are counted separately for each family, and for loopback, private and global addresses. So
+//! many votes for an IPv6 address don't hide the only one for an IPv4 address. Two votes are needed, so that one Byzantine peer
+//! can't add an address. One is enough where no more than two votes were cast, and for an address of an own interface.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use crate::membership::links::{Link, Links};
+use crate::record::{AddrKind, MAX_ADDRS, PublishedAddr};
+use crate::wire::{Realm, dialable, plain};
+
+/// The most observed addresses that are published. Half as many could not name one of each family and one behind a mapping. Twice as
+/// many would leave no room for local addresses.
+const MAX_OBSERVED: usize = 4;
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(super) struct OwnAddrs {
+    advertised: Vec<SocketAddr>,
+    local: Vec<SocketAddr>,
+    observed: Vec<SocketAddr>,
+    /// Where nodes came in to which nothing had been sent.
+    proven: BTreeSet<SocketAddr>,
+    published: Vec<PublishedAddr>,
+}
+
+impl OwnAddrs {
+    /// The addresses of the interfaces at the start.
+    pub(super) fn new(local: &[SocketAddr]) -> Self {
+        let mut addrs = Self::default();
+        addrs.set(&[], local);
+        addrs
+    }
+
+    /// Those to publish, in the order in which others should try them.
+    pub(super) fn published(&self) -> &[PublishedAddr] {
+        &self.published
+    }
+
+    /// The settings or the interfaces have other addresses. Returns whether other addresses are published.
+    pub(super) fn set(&mut self, advertised: &[SocketAddr], local: &[SocketAddr]) -> bool {
+        self.advertised = unique(advertised);
+        self.local = unique(local);
+        self.compose()
+    }
+
+    /// Whether an address of an interface is not among these.
+    pub(super) fn lacks_one(&self, local: &[SocketAddr]) -> bool {
+        let left = unique(local);
+        self.local.iter().any(|addr| !left.contains(addr))
+    }
+
+    /// Counts the votes anew. Returns whether other addresses are published. Without any vote the last result stands: the node
+    /// may still be there.
+    pub(super) fn observe(&mut self, links: &Links) -> bool {
+        let votes: Vec<SocketAddr> = links
+            .iter()
+            .filter(|link| link.is_live())
+            .map(Link::observed)
+            .map(|addr| plain(&addr))
+            .filter(|addr| is_publishable(addr) && Realm::of(addr.ip()) != Realm::LinkLocal)
+            .collect();
+        if votes.is_empty() {
+            return false;
+        }
+        let mut cast: BTreeMap<(bool, Realm), usize> = BTreeMap::new();
+        let mut counts: BTreeMap<SocketAddr, usize> = BTreeMap::new();
+        for vote in &votes {
+            *cast.entry(class(vote)).or_default() += 1;
+            *counts.entry(*vote).or_default() += 1;
+        }
+        let wins = |(addr, count): &(SocketAddr, usize)| {
+            let own = self.local.iter().any(|local| local.ip() == addr.ip());
+            *count >= 2 || own || cast[&class(addr)] <= 2
+        };
+        let mut winners: Vec<(SocketAddr, usize)> = counts.into_iter().filter(wins).collect();
+        winners.sort_by_key(|(addr, count)| (std::cmp::Reverse(*count), *addr));
+        self.observed = winners.into_iter().map(|(addr, _)| addr).collect();
+        self.observed.truncate(MAX_OBSERVED);
+        self.compose()
+    }
+
+    /// A node to which nothing had been sent came in by this address. It is published with the next record: nobody waits for it.
+    pub(super) fn prove(&mut self, addr: SocketAddr) {
+        let addr = plain(&addr);
+        if self.published.iter().any(|one| one.addr == addr) {
+            self.proven.insert(addr);
+            self.compose();
+        }
+    }
+
+    fn compose(&mut self) -> bool {
+        let kind = |kind, addrs: &[SocketAddr]| -> Vec<PublishedAddr> {
+            let new = |addr: &SocketAddr| PublishedAddr::new(kind, *addr);
+            addrs.iter().map(new).collect()
+        };
+        // An address that an interface has stays local, whoever confirms it: the record does not change for that.
+        let elsewhere = |addr: &SocketAddr| !self.local.contains(addr);
+        let elsewhere = self.observed.iter().copied().filter(elsewhere);
+        let elsewhere: Vec<SocketAddr> = elsewhere.collect();
+        let mut all = kind(AddrKind::Advertised, &self.advertised);
+        all.extend(kind(AddrKind::Observed, &elsewhere));
+        all.extend(kind(AddrKind::Local, &self.local));
+        let is_loopback = |one: &PublishedAddr| one.addr.ip().is_loopback();
+        let only_loopback = all.iter().all(is_loopback);
+        let listens = !self.local.is_empty();
+        all.retain(|one| {
+            !is_loopback(one) || only_loopback && (one.kind != AddrKind::Observed || !listens)
+        });
+        let mut seen = BTreeSet::new();
+        all.retain(|one| is_publishable(&one.addr) && seen.insert(one.addr));
+        all.truncate(MAX_ADDRS);
+        self.proven
+            .retain(|addr| all.iter().any(|one| one.addr == *addr));
+        for one in &mut all {
+            one.dialable = self.proven.contains(&one.addr);
+        }
+        let is_same = |before: &[PublishedAddr]| {
+            let plain = |one: &PublishedAddr| (one.kind, one.addr);
+            before.iter().map(plain).eq(all.iter().map(plain))
+        };
+        let changed = !is_same(&self.published);
+        self.published = all;
+        changed
+    }
+}
+
+fn unique(addrs: &[SocketAddr]) -> Vec<SocketAddr> {
+    let mut seen = BTreeSet::new();
+    let plain = addrs.iter().map(plain);
+    plain.filter(|addr| seen.insert(*addr)).collect()
+}
+
+/// Link-local addresses never leave their link: elsewhere they name nobody, or somebody else.
+fn is_publishable(addr: &SocketAddr) -> bool {
+    dialable(addr, true)
+}
+
+fn class(addr: &SocketAddr) -> (bool, Realm) {
+    (addr.is_ipv6(), Realm::of(addr.ip()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,56 @@
+//! Why a node could not run.
+
+use std::net::SocketAddr;
+
+use crate::identity::IdentityError;
+
+/// Why a node could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The key or certificate can't be used.
+    #[error("can't use this node's identity")]
+    Identity(#[from] IdentityError),
+    /// The address can't be listened on.
+    #[error(
+        "can't listen on {addr} (network.controller.listen.addr and .port of profile {profile}{hint})"
+    )]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// The profile whose settings name the address.
+        profile: String,
+        /// What to set, if that is clear.
+        hint: &'static str,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// Two of the files that the node reads and writes are one, so one would overwrite the other.
+    #[error(
+        "{first} and {second} are one file; give each a file of its own (remove the link or the mount, or change network.controller.target.path)"
+    )]
+    OneFile {
+        /// One of the two paths.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// Signals, entropy or the socket failed.
+    #[error("{doing}")]
+    System {
+        /// What failed.
+        doing: &'static str,
+        /// The system's error.
+        source: std::io::Error,
+    },
+}
+
+impl NodeError {
+    /// Whether the user's input is at fault.
+    #[must_use]
+    pub fn is_bad_input(&self) -> bool {
+        match self {
+            Self::Identity(_) | Self::Listen { .. } | Self::OneFile { .. } => true,
+            Self::System { .. } => false,
+        }
+    }
+}

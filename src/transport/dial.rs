@@ -1,0 +1,322 @@
+//! Dials. The addresses of a node are raced: each is tried a little after the one before, or at once when that failed (RFC 8305).
+//! The first that completes the handshake gets the Hello, and the other attempts end.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+use std::time::Duration;
+
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{ConnectError, Connection, ConnectionError, Endpoint, TransportConfig};
+
+use super::connection::{CloseOnDrop, Established, peer_of, read_hello, remote_of, serve};
+use super::frames::FrameError;
+use super::tap::Watch;
+use super::{Shared, TransportEvent};
+use crate::identity::{Allow, Identity, SERVER_NAME};
+use crate::membership::{DialError, DialId, Input, Obstacle};
+use crate::record::Signer as _;
+use crate::wire::{CloseCode, Hello, MAX_ALTERNATIVES, Message, NodeId};
+
+/// The pause between the starts of two attempts: the Connection Attempt Delay that RFC 8305, section 5, recommends. Halved: a
+/// path with a round trip over 125 ms costs a second handshake. Doubled: a broken family delays each dial by half a second.
+const STAGGER: Duration = Duration::from_millis(250);
+/// The extension of a dial, in dial timeouts, once the other side has answered anything.
+pub(crate) const MORE_FOR_SLOW: u32 = 2;
+
+/// A dial as the core requested it.
+pub(super) struct DialRequest {
+    pub(super) dial: DialId,
+    /// Where, the best address first.
+    pub(super) addrs: Vec<SocketAddr>,
+    pub(super) expect: Option<NodeId>,
+    pub(super) replaces: bool,
+    /// The other side may be starting at this moment, so ICMP "port unreachable" does not end the dial.
+    pub(super) eager: bool,
+}
+
+/// What every attempt needs.
+pub(super) struct Dialer {
+    pub(super) endpoint: Endpoint,
+    pub(super) identity: Arc<Identity>,
+    pub(super) allow: Allow,
+    pub(super) transport_config: Arc<TransportConfig>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// An attempt that completed its handshake.
+struct Won {
+    connection: Connection,
+    /// The node id that answered.
+    seen: Arc<OnceLock<NodeId>>,
+    _watch: Watch,
+}
+
+type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Won, DialError>> + Send + 'a>>;
+
+/// Dials, exchanges Hellos, and then serves the connection until it ends.
+pub(super) async fn dial(dialer: Dialer, request: DialRequest) {
+    let shared = dialer.shared.clone();
+    let reached = match dialer.race(&request).await {
+        Ok(won) => dialer.greet(won, &request).await,
+        Err(error) => Err(error),
+    };
+    let (established, hello) = match reached {
+        Ok(reached) => reached,
+        Err(error) => {
+            let failed = Input::DialFailed(request.dial, error);
+            shared.events.send(TransportEvent::Input(failed)).await.ok();
+            return;
+        }
+    };
+    let dialed = (request.dial, request.replaces);
+    drop((dialer, request));
+    serve(shared, established, hello, Some(dialed)).await;
+}
+
+impl Dialer {
+    /// Tries the addresses until one completes a handshake with the right node.
+    async fn race(&self, request: &DialRequest) -> Result<Won, DialError> {
+        let clock = &self.shared.clock;
+        let mut waiting: VecDeque<SocketAddr> = request.addrs.iter().copied().collect();
+        let mut running: Vec<(SocketAddr, Attempt<'_>)> = Vec::new();
+        let mut next = clock.now();
+        let mut cause = None;
+        loop {
+            if clock.now() >= next
+                && let Some(addr) = waiting.pop_front()
+            {
+                running.push((addr, Box::pin(self.attempt(addr, request))));
+                next = clock.now() + STAGGER;
+            }
+            if running.is_empty() {
+                return Err(cause.unwrap_or(DialError::Blocked(Obstacle::NoRoute)));
+            }
+            let ended = tokio::select! {
+                biased;
+                ended = first_of(&mut running) => Some(ended),
+                () = clock.sleep_until(next), if !waiting.is_empty() => None,
+            };
+            match ended {
+                None => {}
+                Some((_, Ok(won))) => return Ok(won),
+                Some((addr, Err(error))) => {
+                    next = clock.now();
+                    if request.addrs.len() > 1 {
+                        let failed = Input::AddrFailed(request.dial, addr, error.clone());
+                        let failed = TransportEvent::Input(failed);
+                        self.shared.events.send(failed).await.ok();
+                    }
+                    cause = Some(more_telling(cause, error));
+                }
+            }
+        }
+    }
+
+    /// Makes one handshake.
+    async fn attempt(&self, addr: SocketAddr, request: &DialRequest) -> Result<Won, DialError> {
+        let (tls, seen) =
+            self.identity
+                .client_config(&self.shared.network, &self.allow, request.expect);
+        let crypto = QuicClientConfig::try_from(tls)
+            .expect("TLS 1.3 with ring has the initial cipher suite");
+        let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+        config.transport_config(self.transport_config.clone());
+        // It observes the packets from the first one on.
+        let watch = self.shared.tap.watch(addr);
+        let connecting = self
+            .endpoint
+            .connect_with(config, addr, SERVER_NAME)
+            .map_err(|error| match error {
+                ConnectError::InvalidRemoteAddress(_) => DialError::Blocked(Obstacle::Family),
+                other => DialError::Failed(other.to_string()),
+            })?;
+        let shaken = tokio::select! {
+            biased;
+            shaken = self.shake_in_time(connecting, &watch) => shaken,
+            () = nobody_there(&watch, request.eager) => Err(DialError::Unreachable),
+            () = no_route(&watch) => Err(unanswered(&watch)),
+        };
+        match shaken {
+            Ok(connection) => Ok(Won {
+                connection,
+                seen,
+                _watch: watch,
+            }),
+            Err(DialError::Timeout) => Err(unanswered(&watch)),
+            Err(error) => Err(self.refine(error, request, &seen)),
+        }
+    }
+
+    /// Waits for the handshake until the timeout. If any packet has come back by then, the path is only slow, and the dial gets
+    /// more time.
+    async fn shake_in_time(
+        &self,
+        connecting: quinn::Connecting,
+        watch: &Watch,
+    ) -> Result<Connection, DialError> {
+        let Shared {
+            clock,
+            dial_timeout,
+            ..
+        } = &*self.shared;
+        let mut shaken = std::pin::pin!(connecting);
+        let mut in_time = clock.timeout(*dial_timeout, &mut shaken).await;
+        if in_time.is_none() && watch.has_heard() {
+            in_time = clock.timeout(*dial_timeout * MORE_FOR_SLOW, shaken).await;
+        }
+        in_time.map_or(Err(DialError::Timeout), |shaken| shaken.map_err(refused))
+    }
+
+    /// Exchanges Hellos. The other side is there, so it gets the time of a slow path.
+    async fn greet(
+        &self,
+        won: Won,
+        request: &DialRequest,
+    ) -> Result<(Established, Hello), DialError> {
+        let limit = self.shared.dial_timeout * MORE_FOR_SLOW;
+        let greeted = greet(&self.shared, won.connection, request);
+        let greeted = self.shared.clock.timeout(limit, greeted).await;
+        greeted
+            .unwrap_or(Err(DialError::Timeout))
+            .map_err(|error| self.refine(error, request, &won.seen))
+    }
+
+    /// Replaces a TLS error by what it means, if another key than the expected one answered.
+    fn refine(
+        &self,
+        error: DialError,
+        request: &DialRequest,
+        seen: &OnceLock<NodeId>,
+    ) -> DialError {
+        // Our own key alone does not prove that we reached ourselves: a second node may run with it. The refusal tells which.
+        if matches!(
+            error,
+            DialError::Timeout
+                | DialError::Unreachable
+                | DialError::Blocked(_)
+                | DialError::Refused(Some(CloseCode::IdentityInUse), _)
+        ) {
+            return error;
+        }
+        match (seen.get(), request.expect) {
+            (Some(id), _) if *id == self.identity.node_id() => DialError::Myself,
+            (Some(id), Some(expected)) if *id != expected => DialError::OtherKey,
+            _ => error,
+        }
+    }
+}
+
+/// Waits for the first attempt to end, and removes it.
+async fn first_of(
+    running: &mut Vec<(SocketAddr, Attempt<'_>)>,
+) -> (SocketAddr, Result<Won, DialError>) {
+    poll_fn(|cx| {
+        for at in 0..running.len() {
+            if let Poll::Ready(result) = running[at].1.as_mut().poll(cx) {
+                let (addr, _) = running.remove(at);
+                return Poll::Ready((addr, result));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Of the causes of two attempts, the one that says more of the node: a path without it says nothing.
+fn more_telling(before: Option<DialError>, after: DialError) -> DialError {
+    let rank = |error: &DialError| match error {
+        DialError::Refused(..) => 0,
+        DialError::Failed(_) => 1,
+        DialError::Unreachable => 2,
+        DialError::Blocked(Obstacle::NoRoute | Obstacle::Source | Obstacle::Family) => 7,
+        DialError::Blocked(_) => 3,
+        DialError::Timeout => 4,
+        DialError::OtherKey => 5,
+        DialError::Myself => 6,
+    };
+    match before {
+        Some(before) if rank(&before) <= rank(&after) => before,
+        Some(_) | None => after,
+    }
+}
+
+/// Waits for ICMP "port unreachable". The attempt ends then: each further Initial would cost a full packet and an ICMP answer.
+async fn nobody_there(watch: &Watch, eager: bool) {
+    if eager {
+        std::future::pending::<()>().await;
+    }
+    watch.unreachable(&mut 0).await;
+}
+
+async fn no_route(watch: &Watch) {
+    watch.failed(&mut 0).await;
+}
+
+async fn greet(
+    shared: &Shared,
+    connection: Connection,
+    request: &DialRequest,
+) -> Result<(Established, Hello), DialError> {
+    let guard = CloseOnDrop::new(&connection);
+    let peer = peer_of(&connection).ok_or_else(|| {
+        DialError::Failed("the peer's certificate contains no node id".to_owned())
+    })?;
+    let (mut send, mut recv) = connection.open_bi().await.map_err(refused)?;
+    let greeting = shared.greeting.borrow().clone();
+    let hello = Hello {
+        run_id: greeting.run_id,
+        dial_counter: request.dial.0,
+        replaces: request.replaces,
+        observed: remote_of(&connection),
+        known: greeting.known,
+        digest: greeting.digest,
+        record: greeting.record,
+    };
+    let written = send.write_all(&Message::Hello(hello).to_frame()).await;
+    let hello = read_hello(&mut recv).await;
+    // If the connection was closed, the read error contains the reason and the write error does not.
+    let hello = match (hello, written) {
+        (Ok(hello), Ok(())) => hello,
+        (Err(FrameError::Closed(error)), _) => return Err(refused(error)),
+        (Err(FrameError::Violation(why, _)), _) => return Err(DialError::Failed(why)),
+        (Ok(_), Err(error)) => return Err(DialError::Failed(error.to_string())),
+    };
+    guard.keep();
+    Ok((
+        Established {
+            connection,
+            send,
+            recv,
+            peer,
+        },
+        hello,
+    ))
+}
+
+fn refused(error: ConnectionError) -> DialError {
+    match error {
+        ConnectionError::ApplicationClosed(close) => {
+            let code = CloseCode::from_number(close.error_code.into_inner());
+            let alternatives: Vec<SocketAddr> =
+                postcard::from_bytes(&close.reason).unwrap_or_default();
+            DialError::Refused(
+                code,
+                alternatives.into_iter().take(MAX_ALTERNATIVES).collect(),
+            )
+        }
+        ConnectionError::TimedOut => DialError::Timeout,
+        other => DialError::Failed(other.to_string()),
+    }
+}
+/// What the system says of a dial without an answer. One during a start goes on in spite of ICMP.
+fn unanswered(watch: &Watch) -> DialError {
+    match watch.obstacle() {
+        _ if watch.was_unreachable() => DialError::Unreachable,
+        Some(obstacle) => DialError::Blocked(obstacle),
+        None => DialError::Timeout,
+    }
+}
