@@ -915,6 +915,53 @@ mod reporting {
         }
     }
 
+    /// Four nodes of which two are killed after 20 of 60 seconds run for 160 seconds together; four that start 10 s apart, for 180.
+    #[test]
+    fn traffic_is_divided_by_the_time_that_nodes_ran() {
+        for (text, node_s) in [
+            ("[[step]]\nat = \"20s\"\nkill = \"2..4\"", 160.0),
+            ("start_over = \"40s\"", 180.0),
+        ] {
+            let traffic = play(&format!("nodes = 4\nlasts = \"60s\"\n{text}")).traffic;
+            let expected = traffic.bytes as f64 / node_s;
+            assert!(
+                (traffic.bytes_per_s - expected).abs() <= 0.05,
+                "{text}: {traffic:?}"
+            );
+            // The four do the same, for as long as they run.
+            assert!(traffic.busiest_over_median < 1.5, "{text}: {traffic:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_is_reported_like_the_rest_before_it() {
+        let report = play("nodes = 4\nlasts = \"90s\"");
+        let idle = report.traffic.idle_bytes_per_s.expect("nothing happens");
+        let end = report.at_end.bytes_per_s;
+        assert!(
+            (end / idle - 1.0).abs() < 0.25,
+            "{end} at the end, {idle} at rest"
+        );
+        // All that was sent is in the curve, each part with its time.
+        let mut sent = 0.0;
+        let mut before = 0.0;
+        for point in &report.awareness {
+            sent += point.bytes_per_s * 4.0 * (point.at_ms - before) / 1000.0;
+            before = point.at_ms;
+        }
+        let bytes = report.traffic.bytes as f64;
+        assert!((sent / bytes - 1.0).abs() < 0.001, "{sent} of {bytes}");
+    }
+
+    #[test]
+    fn a_started_node_is_known_when_all_that_can_show_it() {
+        let report = play(
+            "nodes = 5\nlasts = \"60s\"\n[[step]]\nat = \"10s\"\nstop = \"0\"\n\
+             [[step]]\nat = \"20s\"\nrestart = \"3\"",
+        );
+        assert_eq!(report.known.count, 6, "{:?}", report.known);
+    }
+
     /// Two nodes have one link, which each of them shows. The network is at rest from 20 s on, and a sample is taken every five seconds.
     #[test]
     fn round_trip_times_in_views_are_compared_with_the_path() {

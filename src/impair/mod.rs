@@ -161,7 +161,7 @@ impl Impairment {
     /// The fraction of packets lost in the long run. Correlation is ignored.
     #[must_use]
     pub fn mean_loss(&self) -> f64 {
-        let part = |share: Share| f64::from(share.parts()) / f64::from(Share::ALL.parts());
+        let part = Share::fraction;
         match self.loss {
             Loss::Random(chance) => part(chance.share),
             // The fraction of time in bursts, plus the single losses.
@@ -176,6 +176,49 @@ impl Impairment {
                 in_bad * part(bad) + (1.0 - in_bad) * part(good)
             }
         }
+    }
+}
+
+/// What a path lets through, in figures that a judge of networks needs.
+impl Impairment {
+    /// The fraction of packets lost or damaged in the long run.
+    #[must_use]
+    pub fn share_lost(&self) -> f64 {
+        1.0 - (1.0 - self.mean_loss()) * (1.0 - self.corrupt.share.fraction())
+    }
+
+    /// How many packets are lost in a row, on average, once one is.
+    #[must_use]
+    pub fn mean_burst(&self) -> f64 {
+        let until = |chance: f64| {
+            if chance > 0.0 {
+                1.0 / chance
+            } else {
+                f64::INFINITY
+            }
+        };
+        match self.loss {
+            Loss::Random(Chance { share, .. }) if share == Share::NONE => 1.0,
+            Loss::Random(Chance { share, correlation }) => {
+                until((1.0 - share.fraction()) * (1.0 - correlation.fraction()))
+            }
+            Loss::State { p13, .. } if p13 == Share::NONE => 1.0,
+            Loss::State { p31, .. } => until(p31.fraction()),
+            Loss::Gemodel { p, bad, .. } if p == Share::NONE || bad == Share::NONE => 1.0,
+            Loss::Gemodel { r, bad, .. } => until(r.fraction()).min(until(1.0 - bad.fraction())),
+        }
+    }
+
+    /// The rate limit, in bytes a second.
+    #[must_use]
+    pub fn bytes_per_s(&self) -> Option<f64> {
+        self.rate.map(|rate| rate.bytes_per_s as f64)
+    }
+
+    /// How many packets wait at most.
+    #[must_use]
+    pub fn queue(&self) -> u32 {
+        self.limit
     }
 }
 

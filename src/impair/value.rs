@@ -66,6 +66,12 @@ impl Share {
         self.0
     }
 
+    /// As a fraction of 1.
+    #[must_use]
+    pub fn fraction(self) -> f64 {
+        f64::from(self.0) / f64::from(u32::MAX)
+    }
+
     /// The complement: 100 % minus this.
     #[must_use]
     pub fn rest(self) -> Self {

@@ -92,7 +92,8 @@ impl Delays {
                 place(shown.dialer).zip(place(shown.listener)) == Some(*link)
                     && rtt.is_some_and(|rtt| is_within(rtt, *delay))
             };
-            views.component(viewer) != views.component(link.0) || snapshot.links.iter().any(shows)
+            views.reach().component(viewer) != views.reach().component(link.0)
+                || snapshot.links.iter().any(shows)
         })
     }
 }

@@ -1,8 +1,8 @@
 //! Generates random scenarios, and minimises one that fails.
 //!
-//! A seed determines a scenario as text: its introduction, its links, and up to eight faults of a dozen kinds. So a failure is a file
-//! that anybody can run. It is minimised by removing one part after the other, as long as the same rule is
-//! violated.
+//! A seed determines a scenario as text: its introduction, its links or a matrix of delays between sites, settings, start
+//! times, churn, and up to eight faults of a dozen kinds. So a failure is a file that anybody can run. It is minimised by
+//! removing one part after the other, as long as the same rule is violated.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -30,11 +30,25 @@ pub struct Draft {
     nodes: usize,
     introduction: &'static str,
     links: String,
+    /// The delays between sites, which nodes are divided among.
+    sites: Sites,
+    /// Settings of all nodes.
+    settings: Vec<String>,
+    start_over: &'static str,
+    /// Nodes that die and come back, a minute, and how long each is down.
+    churn: Option<(u32, u32)>,
     clocks: bool,
     /// Constants that are set in all scenarios, as a table. It is never removed.
     tuning: String,
     /// Each fault has a time in ms, a step, and perhaps the step that ends it.
     troubles: Vec<(u64, Trouble)>,
+}
+
+/// A matrix of delays: the first nodes of each site, and the delay in ms between each two of them. Empty: there are no sites.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Sites {
+    first: Vec<usize>,
+    delays: Vec<(usize, usize, u32)>,
 }
 
 /// A fault, and, so many ms later, its repair.
@@ -113,16 +127,29 @@ impl Draft {
             troubles.push((at, Trouble::by_lot(nodes, rng)));
             at += rng.random_range(200..40_000);
         }
-        Self {
+        let introduction = one_of(&["chain", "star", "random 1", "random 2", "random 4"], rng);
+        let (links, clocks) = (links(rng), rng.random_bool(0.3));
+        let mut draft = Self {
             fidelity: Fidelity::Core,
             seed,
             nodes,
-            introduction: one_of(&["chain", "star", "random 1", "random 2", "random 4"], rng),
-            links: links(rng),
-            clocks: rng.random_bool(0.3),
+            introduction,
+            links,
+            sites: Sites::by_lot(nodes, rng),
+            settings: settings(rng),
+            start_over: one_of(&["", "", "2s", "15s", "50s"], rng),
+            churn: rng
+                .random_bool(0.2)
+                .then(|| (rng.random_range(1..=30), rng.random_range(1..=30))),
+            clocks,
             tuning: String::new(),
             troubles,
+        };
+        if read_text("a made-up scenario", &draft.to_toml()).is_err() {
+            // These settings contradict each other, and a node would refuse them.
+            draft.settings.clear();
         }
+        draft
     }
 
     /// The same at another fidelity: whole nodes can't be Byzantine.
@@ -159,9 +186,21 @@ impl Draft {
         } else {
             ""
         };
+        let mut head = clocks.to_owned();
+        if !self.settings.is_empty() {
+            let all: Vec<String> = self
+                .settings
+                .iter()
+                .map(|one| format!("\"{one}\""))
+                .collect();
+            head.push_str(&format!("settings = [{}]\n", all.join(", ")));
+        }
+        if !self.start_over.is_empty() {
+            head.push_str(&format!("start_over = \"{}\"\n", self.start_over));
+        }
         let mut text = format!(
             "title = \"Found by trying, seed {seed}\"\nseed = {seed}\nfidelity = \"{}\"\nnodes = {}\nintroduction = \"{}\"\n\
-             links = \"{}\"\n{clocks}lasts = \"{}ms\"\n",
+             links = \"{}\"\n{head}lasts = \"{}ms\"\n",
             self.fidelity.word(),
             self.nodes,
             self.introduction,
@@ -169,6 +208,14 @@ impl Draft {
             last + 240_000,
             seed = self.seed,
         );
+        text.push_str(&self.sites.to_toml(self.nodes, &self.links));
+        if let Some((per_min, down)) = self.churn {
+            write!(
+                text,
+                "\n[churn]\nper_min = {per_min}.0\ndown = \"{down}s\"\nuntil = \"{last}ms\"\n"
+            )
+            .expect("a String takes all");
+        }
         for (at, words) in steps {
             write!(text, "\n[[step]]\nat = \"{at}ms\"\n{words}\n").expect("a String takes all");
         }
@@ -216,11 +263,100 @@ impl Draft {
                 clocks: false,
                 ..self.clone()
             },
+            Self {
+                sites: Sites::default(),
+                ..self.clone()
+            },
+            Self {
+                settings: Vec::new(),
+                ..self.clone()
+            },
+            Self {
+                start_over: "",
+                ..self.clone()
+            },
+            Self {
+                churn: None,
+                ..self.clone()
+            },
         ];
         all.extend(plain);
         all.retain(|smaller| smaller != self);
         all
     }
+}
+
+impl Sites {
+    /// Two to five sites, in a third of all cases.
+    fn by_lot(nodes: usize, rng: &mut ChaCha8Rng) -> Self {
+        let count = rng.random_range(2..=5).min(nodes / 2);
+        if !rng.random_bool(0.33) || count < 2 {
+            return Self::default();
+        }
+        let pairs = (0..count).flat_map(|from| (from + 1..count).map(move |to| (from, to)));
+        Self {
+            first: (0..count).map(|site| nodes * site / count).collect(),
+            delays: pairs
+                .map(|(from, to)| (from, to, rng.random_range(1..=250)))
+                .collect(),
+        }
+    }
+
+    /// The table of links, for so many nodes; `links` says what else happens to packets.
+    fn to_toml(&self, nodes: usize, links: &str) -> String {
+        let range = |site: usize| {
+            let end = self.first.get(site + 1).copied().unwrap_or(nodes);
+            (self.first[site], end.min(nodes))
+        };
+        // Jitter belongs to the delay, and goes with it.
+        let more = links
+            .split(' ')
+            .skip_while(|word| !["loss", "duplicate"].contains(word));
+        let more: Vec<&str> = more.collect();
+        let mut text = String::new();
+        for (from, to, ms) in &self.delays {
+            let ((a, b), (c, d)) = (range(*from), range(*to));
+            // A smaller scenario has fewer nodes.
+            if a < b && c < d {
+                let netem = format!("delay {ms}ms {}", more.join(" "));
+                let netem = netem.trim_end();
+                write!(
+                    text,
+                    "\n[[link]]\non = [\"{a}..{b}-{c}..{d}\"]\nnetem = \"{netem}\"\n"
+                )
+                .expect("a String takes all");
+            }
+        }
+        text
+    }
+}
+
+/// Settings other than the defaults, in two thirds of all cases.
+fn settings(rng: &mut ChaCha8Rng) -> Vec<String> {
+    let mut all = Vec::new();
+    if rng.random_bool(0.33) {
+        return all;
+    }
+    let mut set = |key: &str, value: u32| all.push(format!("network.controller.{key}={value}"));
+    if rng.random_bool(0.5) {
+        let target = rng.random_range(4..=12);
+        set("degree.target", target);
+        set("degree.cap", target + rng.random_range(0..=8));
+        set("degree.full_mesh", rng.random_range(2..=16));
+    }
+    let others: [(&str, [u32; 3]); 5] = [
+        ("probe.interval_ms", [500, 1000, 3000]),
+        ("dial.timeout_ms", [1000, 2000, 6000]),
+        ("dial.at_once", [2, 8, 32]),
+        ("refresh.bytes_per_s", [0, 16, 1000]),
+        ("memory.forget_after_s", [60, 120, 3600]),
+    ];
+    for (key, values) in others {
+        if rng.random_bool(0.3) {
+            set(key, *values.choose(rng).expect("there are three"));
+        }
+    }
+    all
 }
 
 impl Trouble {

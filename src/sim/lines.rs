@@ -126,6 +126,12 @@ impl Terrain {
             || self.part(from) != self.part(to)
     }
 
+    /// Whether any direction is cut.
+    #[must_use]
+    pub fn has_cuts(&self) -> bool {
+        !self.cuts.is_empty() || !self.cut.is_empty() || !self.parts.is_empty()
+    }
+
     /// The impairment of a direction, whether it is cut or not.
     #[must_use]
     pub fn impairment(&self, direction: Direction) -> &Arc<Impairment> {

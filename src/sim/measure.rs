@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::figures::Figures;
-use super::scenario::Scenario;
+use super::scenario::{Bounds, Scenario};
 use super::views::{Standing, Views, counts};
 use super::world::{News, Told, Traffic, World};
 use crate::membership::{Event, Time};
@@ -27,6 +27,8 @@ pub struct Sample {
     pub standing: Standing,
     /// Bytes that all nodes had sent by then.
     pub bytes: u64,
+    /// How long all nodes together had run by then, in ns.
+    pub node_ns: u128,
 }
 
 /// A step, and how views followed.
@@ -71,21 +73,26 @@ impl Mark {
 /// Traffic of a period, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sent {
-    /// Of all nodes together.
+    /// Of all nodes together that were up at its end.
     pub all: u64,
     /// Of the node that sent most.
     pub most: u64,
-    /// How many nodes were up at its end.
+    /// How many these are.
     pub nodes: usize,
 }
 
 impl Sent {
-    /// Traffic since each node had sent `before`, divided among the nodes that are up.
-    fn since(before: &[u64], world: &World, nodes: usize) -> Self {
+    /// Traffic of the nodes that run, since each had sent `before`.
+    fn since(before: &[u64], world: &World) -> Self {
         let each = world.nodes.iter().zip(before);
-        let each = each.map(|(node, before)| node.traffic.bytes - before);
-        let (all, most) = each.fold((0, 0), |(all, most), bytes| (all + bytes, most.max(bytes)));
-        Self { all, most, nodes }
+        let each = each.filter(|(node, _)| node.is_running());
+        let mut sent = Self::default();
+        for bytes in each.map(|(node, before)| node.traffic.bytes - before) {
+            sent.all += bytes;
+            sent.most = sent.most.max(bytes);
+            sent.nodes += 1;
+        }
+        sent
     }
 }
 
@@ -118,13 +125,19 @@ pub struct Measure {
     pub wanted_copies: u64,
     /// Links lost; planned closes do not count.
     pub links_lost: u64,
+    bounds: Bounds,
     disturbed: Time,
     calm_before: bool,
-    before: (Time, u64),
+    /// Bytes and time of all nodes at the last look.
+    before: (u64, u128),
     idle_bytes: u64,
     idle_node_ns: u128,
+    /// How long all nodes together have run, until `counted`.
     node_ns: u128,
+    counted: Time,
     up: usize,
+    /// How long each node has run, without its present run.
+    pub lived: Vec<Duration>,
     /// The views at the end.
     pub last: Standing,
     /// Ages and errors of the round-trip times that views show.
@@ -150,13 +163,16 @@ impl Measure {
             false_downs: 0,
             wanted_copies: 0,
             links_lost: 0,
+            bounds: scenario.bounds,
             disturbed: Duration::ZERO,
             calm_before: false,
-            before: (Duration::ZERO, 0),
+            before: (0, 0),
             idle_bytes: 0,
             idle_node_ns: 0,
             node_ns: 0,
+            counted: Duration::ZERO,
             up: 0,
+            lived: vec![Duration::ZERO; scenario.nodes],
             last: Standing::default(),
             figures: Figures::default(),
         };
@@ -199,11 +215,14 @@ impl Measure {
         let (at, place) = (news.at, news.place);
         match &news.what {
             Told::Started => {
+                self.count_time(at);
                 self.up += 1;
                 self.dying.remove(&place);
                 self.coming.insert(place, at);
             }
             Told::Stopped => {
+                self.count_time(at);
+                self.lived[place] += at - world.nodes[place].started();
                 self.up -= 1;
                 self.coming.remove(&place);
                 self.dying.insert(place, at);
@@ -224,10 +243,14 @@ impl Measure {
                         self.gone_after_single.push(at - *since);
                     }
                     let there = counts(node) && counts(&world.nodes[place]);
-                    let reached = views.component(*other) == views.component(place);
-                    // A node that was started a moment ago was rightly shown as down. One that lied a moment ago has lost links for it.
-                    let since = node.started().max(node.turned());
-                    let old = at > since + Duration::from_secs(5);
+                    let reach = views.reach();
+                    let reached = reach.component(*other) == reach.component(place);
+                    // A node that was started a moment ago was rightly shown as down, and one that lied a moment ago has lost links for it. Where paths opened a moment ago, the verdict may be about
+                    // what was before.
+                    let since = reach.since(*other, place);
+                    let is_new = since > Duration::ZERO && at <= since + self.bounds.gone;
+                    let began = node.started().max(node.turned());
+                    let old = at > began + Duration::from_secs(5) && !is_new;
                     self.false_downs += u64::from(there && reached && old);
                 }
             }
@@ -246,22 +269,52 @@ impl Measure {
         }
     }
 
+    /// Counts the time that nodes have run, before their number changes.
+    fn count_time(&mut self, now: Time) {
+        self.node_ns += (now - self.counted).as_nanos() * self.up as u128;
+        self.counted = now;
+    }
+
+    /// Finds started nodes that all show who can reach them, where some nodes can't.
+    fn look_for_known(&mut self, world: &World, views: &Views) {
+        let reach = views.reach();
+        let must_show = |place: usize, viewer: usize| {
+            viewer != place
+                && counts(&world.nodes[viewer])
+                && reach.component(viewer) == reach.component(place)
+        };
+        let now = world.now();
+        let known_after = &mut self.known_after;
+        self.coming.retain(|place, since| {
+            let mut viewers = world
+                .running()
+                .filter(|viewer| must_show(*place, *viewer))
+                .peekable();
+            let is_known =
+                viewers.peek().is_some() && viewers.all(|viewer| views.shows(viewer, *place));
+            if is_known {
+                known_after.push(now - *since);
+            }
+            !is_known
+        });
+    }
+
     /// Processes the result of judging the views.
     pub fn look(&mut self, world: &World, views: &Views, standing: &Standing) {
         let now = world.now();
         let bytes = total(world).bytes;
         let calm = standing.all_exact() && now > self.disturbed + CALM;
-        let node_ns = (now - self.before.0).as_nanos() * self.up as u128;
-        self.node_ns += node_ns;
+        self.count_time(now);
+        self.look_for_known(world, views);
         if calm && self.calm_before {
-            self.idle_bytes += bytes - self.before.1;
-            self.idle_node_ns += node_ns;
+            self.idle_bytes += bytes - self.before.0;
+            self.idle_node_ns += self.node_ns - self.before.1;
         }
         if calm {
             self.figures.rest(world, views);
         }
         self.calm_before = calm;
-        self.before = (now, bytes);
+        self.before = (bytes, self.node_ns);
         // Only for the last step: a later one resets what an earlier one waited for.
         if let Some(mark) = self.marks.last_mut()
             && mark.at <= now
@@ -274,19 +327,24 @@ impl Measure {
                 mark.stays_exact = None;
                 mark.sent_until_it_stays = None;
             } else if mark.stays_exact.is_none() {
-                let sent = Sent::since(&self.sent_before, world, standing.up);
+                let sent = Sent::since(&self.sent_before, world);
                 mark.stays_exact = Some(now);
                 mark.sent_until_it_stays = Some(sent);
                 mark.all_exact.get_or_insert(now);
                 mark.sent_until_exact.get_or_insert(sent);
             }
         }
-        if self.looks.is_multiple_of(self.every) {
-            self.samples.push(Sample {
-                at: now,
-                standing: *standing,
-                bytes,
-            });
+        let sample = Sample {
+            at: now,
+            standing: *standing,
+            bytes,
+            node_ns: self.node_ns,
+        };
+        match self.samples.last_mut().filter(|last| last.at == now) {
+            // The end comes at the time of a look.
+            Some(last) => *last = sample,
+            None if self.looks.is_multiple_of(self.every) => self.samples.push(sample),
+            None => {}
         }
         self.looks += 1;
         if self.samples.len() >= MAX_SAMPLES {
@@ -302,7 +360,12 @@ impl Measure {
     /// Ends the measurement.
     pub fn finish(&mut self, world: &World, views: &Views, standing: &Standing) {
         self.last = *standing;
+        // The last sample is that of the end.
+        self.looks = 0;
         self.look(world, views, standing);
+        for place in world.running() {
+            self.lived[place] += world.now() - world.nodes[place].started();
+        }
         self.figures.finish(world, views);
     }
 
@@ -325,7 +388,7 @@ impl Measure {
     pub fn bytes_per_s(&self) -> (f64, Option<f64>) {
         let rate = |bytes: u64, ns: u128| bytes as f64 * 1e9 / ns.max(1) as f64;
         let idle = (self.idle_node_ns > 0).then(|| rate(self.idle_bytes, self.idle_node_ns));
-        (rate(self.before.1, self.node_ns), idle)
+        (rate(self.before.0, self.node_ns), idle)
     }
 }
 

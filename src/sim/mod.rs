@@ -15,6 +15,7 @@
 //! - `host`: one node with everything that belongs to it, and the code of its connections; it may be Byzantine (`liar`);
 //! - [`world`]: all nodes and virtual time; several threads run a window where that pays;
 //! - [`scenario`]: a checked scenario; [`parse`] reads it from files and flags;
+//! - [`reach`]: which nodes can be linked, so who must, may and must not show whom;
 //! - [`views`]: the true state of the network, and each node's view compared with it; [`watch`]: invariants; [`measure`]: figures of the run; [`figures`]: ages and
 //!   errors of the round-trip times that views show;
 //! - [`play`]: runs a scenario under `watch` and `measure`;
@@ -40,6 +41,7 @@ pub mod path;
 pub mod places;
 pub mod play;
 mod queue;
+pub mod reach;
 pub mod report;
 mod room;
 pub mod scenario;

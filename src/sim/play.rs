@@ -9,7 +9,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::delays::Delays;
-use super::lines::{Terrain, Way};
+use super::lines::Way;
 use super::measure::Measure;
 use super::places::{Places, Who};
 use super::scenario::{Action, Fidelity, Introduction, Scenario};
@@ -207,10 +207,17 @@ impl<'a> Play<'a> {
         while let Some(news) = self.world.poll_news() {
             let place = news.place;
             let gone = match &news.what {
-                Told::Started | Told::Stopped => self.views.clear(place),
+                Told::Started | Told::Stopped => {
+                    self.views.nodes_changed();
+                    self.views.clear(place)
+                }
                 Told::Event(event) => self.views.hear(place, event),
                 Told::Published(..) | Told::Dialed(_) | Told::Closed(_) => Vec::new(),
             };
+            if !gone.is_empty() {
+                // Whether that is right depends on who can reach whom now.
+                self.views.update_reach(&self.world);
+            }
             self.measure.hear(&self.world, &self.views, &news, &gone);
             self.watch.hear(&self.world, &self.views, &news)?;
         }
@@ -241,11 +248,13 @@ impl<'a> Play<'a> {
 
     /// The network was disturbed other than by deaths and starts.
     fn hinder(&mut self) {
+        self.views.terrain_changed();
         self.watch.hindered(self.world.now());
         self.disturb();
     }
 
     fn disturb(&mut self) {
+        self.views.nodes_changed();
         self.disturbed = self.world.now();
         self.watch.disturbed(self.disturbed);
         self.measure.disturbed(self.disturbed);
@@ -342,12 +351,12 @@ impl<'a> Play<'a> {
                 }
             }
             Action::Partition(parts) => self.partition(parts),
-            Action::Heal => self.change_terrain(|terrain| {
+            Action::Heal => self.world.change_terrain(|terrain| {
                 terrain.parts.clear();
                 terrain.cuts.clear();
             }),
             Action::Netem(ways, impairment) => self.netem(ways, impairment.as_ref()),
-            Action::Link(ways, up) => self.change_terrain(|terrain| {
+            Action::Link(ways, up) => self.world.change_terrain(|terrain| {
                 for way in ways {
                     // An earlier entry for the same directions no longer applies.
                     terrain.cuts.retain(|(other, _)| other != way);
@@ -408,12 +417,7 @@ impl<'a> Play<'a> {
             let places = self.pick(who, free);
             part_of.extend(places.into_iter().map(|place| (place, part)));
         }
-        self.change_terrain(|terrain| terrain.parts = part_of);
-    }
-
-    fn change_terrain(&mut self, change: impl FnOnce(&mut Terrain)) {
-        self.world.change_terrain(change);
-        self.views.terrain_changed(self.world.terrain());
+        self.world.change_terrain(|terrain| terrain.parts = part_of);
     }
 
     /// Selects the nodes that are meant, among those that the step can apply to, in the order of their places.

@@ -7,8 +7,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::lines::Terrain;
-use super::world::{Node, World};
+use super::reach::Reach;
+use super::world::World;
+
+pub use super::reach::counts;
 use crate::membership::Event;
 use crate::record::{Direction, Record};
 use crate::wire::{NodeId, ShortId};
@@ -23,11 +25,13 @@ pub struct Views {
     places: HashMap<ShortId, usize, PassThrough>,
     /// How many running viewers show each node as up.
     shown_by: Vec<u32>,
-    /// Nodes of different components can't reach each other.
-    component: Vec<u32>,
+    /// Who can reach whom.
+    reach: Reach,
     shapes: Shapes,
     /// For each viewer, the last key that was judged, and whether the view was right.
     judged: Vec<Option<(Judged, bool)>>,
+    /// Whether each view shows the right nodes, and whether it is exact.
+    right: Vec<bool>,
     exact: Vec<bool>,
 }
 
@@ -77,9 +81,10 @@ impl Views {
                 .map(|(place, node)| (node.id().abbreviated(), place))
                 .collect(),
             shown_by: vec![0; nodes],
-            component: vec![0; nodes],
+            reach: Reach::new(world),
             shapes: Shapes::default(),
             judged: vec![None; nodes],
+            right: vec![false; nodes],
             exact: vec![false; nodes],
         }
     }
@@ -108,16 +113,37 @@ impl Views {
         self.shown_by[place]
     }
 
-    /// The component of a node. Nodes of one component reach each other, at least through others.
+    /// Who can reach whom, as it was when views were last judged.
     #[must_use]
-    pub fn component(&self, place: usize) -> u32 {
-        self.component[place]
+    pub fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
+    /// Nodes started or ended.
+    pub fn nodes_changed(&mut self) {
+        self.reach.nodes_changed();
+    }
+
+    /// Paths changed.
+    pub fn terrain_changed(&mut self) {
+        self.reach.terrain_changed();
+    }
+
+    /// Finds out again who can reach whom, if anything changed.
+    pub fn update_reach(&mut self, world: &World) {
+        self.reach.update(world);
     }
 
     /// Whether a node's view was exact when it was last judged.
     #[must_use]
     pub fn is_exact(&self, viewer: usize) -> bool {
         self.exact[viewer]
+    }
+
+    /// Whether it showed the right nodes.
+    #[must_use]
+    pub fn has_right_nodes(&self, viewer: usize) -> bool {
+        self.right[viewer]
     }
 
     /// Clears a viewer's row, as it ended or was cut off. Returns the nodes that it showed.
@@ -144,6 +170,7 @@ impl Views {
                 {
                     self.shown[viewer * self.row + place / 64] |= 1 << (place % 64);
                     self.shown_by[place] += 1;
+                    self.reach.learn(viewer, place);
                 }
                 Vec::new()
             }
@@ -168,53 +195,23 @@ impl Views {
         }
     }
 
-    /// Recomputes the components.
-    pub fn terrain_changed(&mut self, terrain: &Terrain) {
-        let nodes = self.component.len();
-        if terrain.cut.is_empty() && terrain.cuts.is_empty() {
-            for place in 0..nodes {
-                self.component[place] = terrain.part(place);
-            }
-            return;
-        }
-        // A search over the links that are open in both directions.
-        self.component.fill(u32::MAX);
-        let mut next = 0;
-        for first in 0..nodes {
-            if self.component[first] != u32::MAX {
-                continue;
-            }
-            self.component[first] = next;
-            let mut queue = vec![first];
-            while let Some(one) = queue.pop() {
-                for other in 0..nodes {
-                    let open = self.component[other] == u32::MAX
-                        && !terrain.is_cut((one, other))
-                        && !terrain.is_cut((other, one));
-                    if open {
-                        self.component[other] = next;
-                        queue.push(other);
-                    }
-                }
-            }
-            next += 1;
-        }
-    }
-
     /// Compares all views with the true state.
     pub fn judge(&mut self, world: &World) -> Standing {
         let there: Vec<usize> = (0..world.nodes.len())
             .filter(|&place| counts(&world.nodes[place]))
             .collect();
-        let mut truth: BTreeMap<u32, Truth> = BTreeMap::new();
+        self.reach.update(world);
+        // The nodes that a view must contain, and those that it may.
+        let mut must: BTreeMap<u32, Truth> = BTreeMap::new();
+        let mut may: BTreeMap<u32, Truth> = BTreeMap::new();
         for &place in &there {
-            let part = truth
-                .entry(self.component[place])
-                .or_insert_with(|| Truth::new(self.row));
-            part.nodes[place / 64] |= 1 << (place % 64);
-            part.count += 1;
+            let part = must.entry(self.reach.component(place));
+            part.or_insert_with(|| Truth::new(self.row)).add(place);
+            let part = may.entry(self.reach.wide_component(place));
+            let part = part.or_insert_with(|| Truth::new(self.row));
+            part.add(place);
             if let Some(own) = world.nodes[place].own() {
-                part.add(self.shapes.of(own));
+                part.add_shape(self.shapes.of(own));
             }
         }
         let liars = Liars::of(world, self.row);
@@ -224,19 +221,23 @@ impl Views {
         };
         let mut seen = HashMap::new();
         self.exact.fill(false);
+        self.right.fill(false);
         for &viewer in &there {
-            let truth = &truth[&self.component[viewer]];
+            let must = &must[&self.reach.component(viewer)];
+            let may = &may[&self.reach.wide_component(viewer)];
             let row = &self.shown[viewer * self.row..(viewer + 1) * self.row];
-            let (mut known, mut shown) = (0, 0);
-            for ((bits, mask), liars) in row.iter().zip(&truth.nodes).zip(&liars.mask) {
-                known += u64::from((bits & mask).count_ones());
-                shown += u64::from((bits & !liars).count_ones());
+            let (mut known, mut wrong) = (0, 0);
+            let masks = must.nodes.iter().zip(&may.nodes).zip(&liars.mask);
+            for (bits, ((must, may), liars)) in row.iter().zip(masks) {
+                known += u64::from((bits & must).count_ones());
+                wrong += u64::from((bits & !may & !liars).count_ones());
             }
-            standing.pairs += truth.count - 1;
+            standing.pairs += must.count - 1;
             standing.known += known;
-            standing.wrong += shown - known;
-            if known == truth.count - 1 && shown == known {
-                self.exact[viewer] = self.is_right(world, viewer, truth, &liars, &mut seen);
+            standing.wrong += wrong;
+            if known == must.count - 1 && wrong == 0 {
+                self.right[viewer] = true;
+                self.exact[viewer] = self.is_right(world, viewer, may, &liars, &mut seen);
                 standing.exact += usize::from(self.exact[viewer]);
             }
         }
@@ -293,7 +294,7 @@ impl Liars {
     }
 }
 
-/// What the views of one component should be.
+/// The nodes of one component, and what views should say of them.
 struct Truth {
     /// One bit for each node.
     nodes: Vec<u64>,
@@ -314,16 +315,15 @@ impl Truth {
         }
     }
 
-    fn add(&mut self, shape: u128) {
+    fn add(&mut self, place: usize) {
+        self.nodes[place / 64] |= 1 << (place % 64);
+        self.count += 1;
+    }
+
+    fn add_shape(&mut self, shape: u128) {
         self.shapes.insert(shape);
         self.sum = self.sum.wrapping_add(shape);
     }
-}
-
-/// Whether a node must be in the views of others: it runs, and is not paused, leaving or Byzantine.
-#[must_use]
-pub fn counts(node: &Node) -> bool {
-    node.is_running() && !node.is_paused() && !node.is_leaving() && !node.is_lying()
 }
 
 /// The shapes of records, computed once for each record.

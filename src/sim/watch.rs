@@ -305,12 +305,20 @@ impl Watch {
             return Ok(());
         }
         for place in world.running() {
-            if !counts(&world.nodes[place]) || views.is_exact(place) {
+            let reach = views.reach();
+            // Where links come and go for ever, no list of links stays right.
+            let is_right = if reach.is_unsteady(place) {
+                views.has_right_nodes(place)
+            } else {
+                views.is_exact(place)
+            };
+            if !counts(&world.nodes[place]) || is_right {
                 self.wrong_since[place] = None;
                 continue;
             }
             let since = *self.wrong_since[place].get_or_insert(now);
-            if now > since.max(self.disturbed) + self.bounds.exact {
+            let bound = self.bounds.exact + reach.patience(place);
+            if now > since.max(self.disturbed) + bound {
                 let what = format!("the view of node {place} is wrong since {since:?}");
                 return violation(now, Rule::WrongView, what);
             }

@@ -25,7 +25,7 @@ use crate::wire::{CloseCode, Hello, MAX_ALTERNATIVES, Message, NodeId};
 /// path with a round trip over 125 ms costs a second handshake. Doubled: a broken family delays each dial by half a second.
 const STAGGER: Duration = Duration::from_millis(250);
 /// The extension of a dial, in dial timeouts, once the other side has answered anything.
-const MORE_FOR_SLOW: u32 = 2;
+pub(crate) const MORE_FOR_SLOW: u32 = 2;
 
 /// A dial as the core requested it.
 pub(super) struct DialRequest {

@@ -23,6 +23,7 @@ mod tap;
 #[cfg(target_os = "linux")]
 mod timers;
 
+pub(crate) use dial::MORE_FOR_SLOW;
 #[cfg(target_os = "linux")]
 pub use kernel::KernelSocket;
 pub use tap::Tap;

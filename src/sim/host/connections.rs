@@ -8,6 +8,7 @@ use crate::membership::{Closed, ConnId, Connected, DialError, Input};
 use crate::sim::path::{ACK_BYTES, Caller, End, EndRef, Live, Opening, Packet, Side, Wanted};
 use crate::sim::size;
 use crate::sim::window::Scene;
+use crate::transport::MORE_FOR_SLOW;
 use crate::wire::{Answer, CloseCode, Hello, MAX_ALTERNATIVES, MAX_FRAME, Message, NodeId, Probe};
 
 /// QUIC's idle timeout.
@@ -46,7 +47,14 @@ impl Node {
     }
 
     pub(super) fn dial_timeout(&mut self, scene: &Scene<'_>, end: EndRef) {
-        if let Some(dial) = self.live(end).and_then(Live::dial) {
+        let now = self.now;
+        let Some(live) = self.live(end) else { return };
+        // Once the keys are known, the Hellos have a time of their own.
+        let is_over = |opening: &Opening| opening.greets_until.is_none_or(|until| now >= until);
+        if !live.opening.as_deref().is_some_and(is_over) {
+            return;
+        }
+        if let Some(dial) = live.dial() {
             self.close(scene, end, CloseCode::HelloTimeout, Vec::new());
             self.dial_failed(scene, dial, DialError::Timeout);
         }
@@ -65,6 +73,7 @@ impl Node {
     /// The listener presented its key.
     fn key_shown(&mut self, scene: &Scene<'_>, end: EndRef, id: NodeId) {
         let (now, me) = (self.now, self.id());
+        let to_greet = self.settings.dial_timeout * MORE_FOR_SLOW;
         let Some(live) = self.live_mut(end) else {
             return;
         };
@@ -73,6 +82,7 @@ impl Node {
         };
         let Some(wanted) = opening.wanted else { return };
         opening.peer = Some(id);
+        opening.greets_until = Some(now + to_greet);
         live.rtt = Some(now - opening.begun);
         self.traffic.bytes += CERTIFICATE_BYTES as u64;
         if id == me {
@@ -94,6 +104,7 @@ impl Node {
             record: core.own_record(),
         };
         drop(core);
+        self.at(to_greet, What::DialTimeout(end));
         self.stream(scene, end, Message::Hello(hello));
     }
 

@@ -12,6 +12,7 @@ use super::super::scenario::{Action, Bounds, Group, Step};
 use super::words::{can_be_named, duration, read_file};
 use super::{Builder, DEFAULT_LINKS, File, Layer, ScenarioError};
 use crate::impair::{Impairment, ParseError};
+use crate::settings::Settings;
 
 /// The number of delays that represent a range.
 const DELAYS: u32 = 64;
@@ -28,6 +29,13 @@ const PARTS: [&str; 7] = [
     "rate",
     "limit",
 ];
+
+/// Longer delays connect nobody, so nothing is expected of them.
+const LONGEST_DELAY: Duration = Duration::from_secs(10);
+/// The lowest rate, in bytes a second, over which nodes are expected to know each other: 12 kbit/s.
+const LEAST_RATE: f64 = 1500.0;
+/// A record with its share of a message, in bytes.
+const RECORD: f64 = 600.0;
 
 /// The impairments of all directions, and the sites of a matrix as groups.
 pub(super) struct Grounds {
@@ -409,14 +417,22 @@ impl Matrix {
     }
 }
 
-/// The default bounds, from the worst loss and the longest delay of the scenario.
-pub(super) fn usual_bounds(nodes: usize, terrain: &Terrain, steps: &[Step]) -> Bounds {
-    let (mut loss, mut delay) = (0.0_f64, Duration::ZERO);
+/// The default bounds, from the worst loss, the longest delay, the lowest rate and the settings of the scenario.
+pub(super) fn usual_bounds(
+    nodes: usize,
+    terrain: &Terrain,
+    steps: &[Step],
+    settings: &Settings,
+) -> Bounds {
+    let (mut loss, mut delay, mut queue) = (0.0_f64, Duration::ZERO, 0.0_f64);
     let mut see = |impairment: &Impairment| {
         // A link that loses everything is not expected to show anything; the others are.
-        let lost = impairment.mean_loss();
+        let lost = impairment.share_lost();
         loss = loss.max(if lost < 0.9 { lost } else { 0.0 });
-        delay = delay.max(impairment.most_delay());
+        delay = delay.max(impairment.most_delay().min(LONGEST_DELAY));
+        // Nor is one that no record gets over in time.
+        let rate = impairment.bytes_per_s().filter(|rate| *rate >= LEAST_RATE);
+        queue = queue.max(rate.map_or(0.0, |rate| nodes as f64 * RECORD / rate));
     };
     terrain.for_each(&mut see);
     for step in steps {
@@ -425,8 +441,19 @@ pub(super) fn usual_bounds(nodes: usize, terrain: &Terrain, steps: &[Step]) -> B
         }
     }
     let exchanges = 1.0 - (1.0 - loss) * (1.0 - loss);
-    let gone = 8.0 + 60.0 * exchanges + 20.0 * delay.as_secs_f64();
-    let exact = 60.0 + 120.0 * exchanges + 40.0 * delay.as_secs_f64() + nodes as f64 / 20.0;
+    // What takes longer with these settings than with the defaults: until a probe, and until a dial has failed.
+    let longer = |time: Duration, usual: Duration| time.saturating_sub(usual).as_secs_f64();
+    let usual = Settings::default();
+    let probe = longer(settings.probe_interval, usual.probe_interval);
+    let dial = longer(settings.dial_timeout, usual.dial_timeout);
+    let gone = 8.0 + 60.0 * exchanges + 20.0 * delay.as_secs_f64() + 3.0 * probe + 2.0 * queue;
+    let exact = 60.0
+        + 120.0 * exchanges
+        + 40.0 * delay.as_secs_f64()
+        + nodes as f64 / 20.0
+        + 6.0 * probe
+        + 10.0 * dial
+        + 10.0 * queue;
     Bounds {
         gone: Duration::from_secs_f64(gone),
         exact: Duration::from_secs_f64(exact),

@@ -278,7 +278,8 @@ impl Builder {
         let lasts = lasts.unwrap_or(all.min(LONGEST));
         let introduction = self.introduction(&names, seed)?;
         let churn = self.churn(lasts)?;
-        let bounds = self.bounds(nodes, &terrain, &steps)?;
+        let settings = self.settings()?;
+        let bounds = self.bounds(nodes, &terrain, &steps, &settings)?;
         let tuned = self.tuned()?;
         Ok(Scenario {
             title: self.title(nodes),
@@ -291,7 +292,7 @@ impl Builder {
             terrain,
             steps,
             churn,
-            settings: self.settings()?,
+            settings,
             tuning: Arc::new(tuned.all),
             tuned: tuned.set,
             clocks: self.time(|file| file.clocks.as_ref())?.unwrap_or_default(),
@@ -400,8 +401,9 @@ impl Builder {
         nodes: usize,
         terrain: &Terrain,
         steps: &[super::scenario::Step],
+        settings: &Settings,
     ) -> Result<Bounds, ScenarioError> {
-        let usual = ground::usual_bounds(nodes, terrain, steps);
+        let usual = ground::usual_bounds(nodes, terrain, steps, settings);
         let gone = self.time(|file| file.bounds.as_ref()?.gone.as_ref())?;
         let exact = self.time(|file| file.bounds.as_ref()?.exact.as_ref())?;
         Ok(Bounds {

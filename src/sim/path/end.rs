@@ -75,6 +75,8 @@ pub(in crate::sim) struct Opening {
     /// The dial of the dialer's core.
     pub(in crate::sim) wanted: Option<Wanted>,
     pub(in crate::sim) eager: bool,
+    /// When the dial ends without the peer's Hello, once it has its key.
+    pub(in crate::sim) greets_until: Option<Time>,
     /// The key that the peer presented.
     pub(in crate::sim) peer: Option<NodeId>,
     /// The address of the peer.
@@ -90,6 +92,7 @@ impl Opening {
         Box::new(Self {
             wanted: Some(wanted),
             eager: wanted.eager,
+            greets_until: None,
             peer: None,
             remote: wanted.addr,
             begun: now,
@@ -101,6 +104,7 @@ impl Opening {
         Box::new(Self {
             wanted: None,
             eager: caller.eager,
+            greets_until: None,
             peer: Some(caller.id),
             remote: caller.addr,
             begun: now,

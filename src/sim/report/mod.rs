@@ -9,6 +9,7 @@ pub mod json;
 pub mod summary;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -24,6 +25,8 @@ use crate::record::Direction;
 pub const FORMAT: u32 = 1;
 /// The most points of a curve.
 const POINTS: usize = 400;
+/// The traffic at the end is that of so much time. Half of it holds few probes of a node; twice as much is less of the end.
+const LAST: Duration = Duration::from_secs(10);
 
 /// The result of a run. The names of the fields are those of the JSON, and stable; new ones may be added.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -150,7 +153,7 @@ pub struct Awareness {
     pub wrong: u64,
     /// The share of exact views.
     pub exact: f64,
-    /// Bytes per node and second since the previous point.
+    /// Bytes per node and second since the previous point; at the end, of the last ten seconds.
     pub bytes_per_s: f64,
 }
 
@@ -173,9 +176,9 @@ pub struct TrafficReport {
     pub probes: u64,
     /// Dials.
     pub dials: u64,
-    /// The 99th percentile of bytes sent per node, divided by the median.
+    /// The 99th percentile of bytes per node and second, divided by the median, of nodes that ran for at least half as long as any other.
     pub p99_over_median: f64,
-    /// The maximum of bytes sent per node, divided by the median.
+    /// The maximum, divided by the median.
     pub busiest_over_median: f64,
 }
 
@@ -260,7 +263,7 @@ impl Report {
             Ended::Violated(violation) => ("violated", Some(violation)),
         };
         let awareness = awareness(measure);
-        let at_end = awareness.last().copied().unwrap_or_default();
+        let at_end = at_end(measure, &awareness);
         Self {
             format: FORMAT,
             title: scenario.title.clone(),
@@ -365,19 +368,30 @@ fn events(measure: &Measure) -> Vec<EventReport> {
 }
 
 fn times(all: &[Time]) -> Times {
-    let mut sorted = all.to_vec();
-    sorted.sort_unstable();
-    let at = |share: f64| {
-        let last = sorted.len().saturating_sub(1);
-        let at = (last as f64 * share).ceil() as usize;
-        sorted.get(at).map_or(0.0, |time| ms(*time))
-    };
+    let mut sorted: Vec<f64> = all.iter().map(|time| ms(*time)).collect();
+    sorted.sort_by(f64::total_cmp);
     Times {
         count: sorted.len(),
-        median_ms: at(0.5),
-        p99_ms: at(0.99),
-        max_ms: at(1.0),
+        median_ms: median(&sorted),
+        p99_ms: sorted
+            .get(rank(sorted.len(), 0.99))
+            .copied()
+            .unwrap_or_default(),
+        max_ms: sorted.last().copied().unwrap_or_default(),
     }
+}
+
+/// The middle of sorted values, or the mean of the two in the middle; 0 if there are none.
+fn median(sorted: &[f64]) -> f64 {
+    let (low, high) = (sorted.len().saturating_sub(1) / 2, sorted.len() / 2);
+    sorted
+        .get(high)
+        .map_or(0.0, |value| f64::midpoint(sorted[low], *value))
+}
+
+/// The place, among so many sorted values, of the least one that this share of them does not exceed.
+fn rank(count: usize, share: f64) -> usize {
+    ((count as f64 * share).ceil() as usize).saturating_sub(1)
 }
 
 /// The samples, reduced to what a curve can show: the worst of neighbouring samples is kept, and the last one always.
@@ -397,28 +411,44 @@ fn awareness(measure: &Measure) -> Vec<Awareness> {
             .filter(|last| Some(*last) != kept.last())
             .copied(),
     );
-    let mut before = (0.0, 0);
+    let mut before = (0, 0);
     kept.iter()
         .map(|sample| {
-            let at_ms = ms(sample.at);
             let standing = &sample.standing;
-            let node_s = (at_ms - before.0) / 1000.0 * standing.up as f64;
-            let sent = (sample.bytes - before.1) as f64;
-            before = (at_ms, sample.bytes);
+            let since = std::mem::replace(&mut before, (sample.bytes, sample.node_ns));
             Awareness {
-                at_ms,
+                at_ms: ms(sample.at),
                 up: standing.up,
                 known: round(share(standing.known as f64, standing.pairs as f64), 1e6),
                 wrong: standing.wrong,
                 exact: round(exact(sample), 1e6),
-                bytes_per_s: if node_s > 0.0 {
-                    round(sent / node_s, 10.0)
-                } else {
-                    0.0
-                },
+                bytes_per_s: rate(since, before),
             }
         })
         .collect()
+}
+
+/// Bytes per node and second between two samples of bytes and ns.
+fn rate(from: (u64, u128), to: (u64, u128)) -> f64 {
+    let ns = (to.1 - from.1).max(1);
+    round((to.0 - from.0) as f64 * 1e9 / ns as f64, 10.0)
+}
+
+/// The views at the end, and the traffic of the last seconds.
+fn at_end(measure: &Measure, awareness: &[Awareness]) -> Awareness {
+    let Some((last, end)) = measure.samples.last().zip(awareness.last()) else {
+        return Awareness::default();
+    };
+    let before = measure
+        .samples
+        .iter()
+        .rev()
+        .find(|one| one.at + LAST <= last.at);
+    let since = before.map_or((0, 0), |one| (one.bytes, one.node_ns));
+    Awareness {
+        bytes_per_s: rate(since, (last.bytes, last.node_ns)),
+        ..*end
+    }
 }
 
 fn round(number: f64, parts: f64) -> f64 {
@@ -428,9 +458,12 @@ fn round(number: f64, parts: f64) -> f64 {
 fn traffic(measure: &Measure, world: &World) -> TrafficReport {
     let sum = total(world);
     let (all, idle) = measure.bytes_per_s();
-    let mut each: Vec<u64> = world.nodes.iter().map(|node| node.traffic.bytes).collect();
-    each.sort_unstable();
-    let over_median = |bytes: u64| round(bytes as f64 / each[each.len() / 2].max(1) as f64, 100.0);
+    let each = each(measure, world);
+    let over_median = |rate: Option<&f64>| {
+        rate.map_or(1.0, |rate| {
+            round(rate / median(&each).max(f64::MIN_POSITIVE), 100.0)
+        })
+    };
     TrafficReport {
         bytes_per_s: round(all, 10.0),
         idle_bytes_per_s: idle.map(|idle| round(idle, 10.0)),
@@ -443,9 +476,21 @@ fn traffic(measure: &Measure, world: &World) -> TrafficReport {
         messages: sum.messages,
         probes: sum.probes,
         dials: sum.dials,
-        p99_over_median: over_median(each[p99(each.len())]),
-        busiest_over_median: over_median(each[each.len() - 1]),
+        p99_over_median: over_median(each.get(rank(each.len(), 0.99))),
+        busiest_over_median: over_median(each.last()),
     }
+}
+
+/// What each node sent in each second that it ran, in order. Nodes that ran for less than half as long as others are left out: a start costs much.
+fn each(measure: &Measure, world: &World) -> Vec<f64> {
+    let longest = measure.lived.iter().max().copied().unwrap_or_default();
+    let nodes = world.nodes.iter().zip(&measure.lived);
+    let nodes = nodes.filter(|(_, lived)| !lived.is_zero() && **lived * 2 >= longest);
+    let mut each: Vec<f64> = nodes
+        .map(|(node, lived)| node.traffic.bytes as f64 / lived.as_secs_f64())
+        .collect();
+    each.sort_by(f64::total_cmp);
+    each
 }
 
 /// Links that both ends list in their own newest records.
@@ -475,11 +520,6 @@ fn graph(world: &World) -> Graph {
     Graph { up, links }
 }
 
-/// The index of the 99th percentile in a sorted list.
-fn p99(count: usize) -> usize {
-    ((count - 1) as f64 * 0.99).ceil() as usize
-}
-
 fn degree(graph: &Graph, nodes: usize) -> DegreeReport {
     let mut count = vec![0_usize; nodes];
     for (a, b, _) in &graph.links {
@@ -497,9 +537,34 @@ fn degree(graph: &Graph, nodes: usize) -> DegreeReport {
     }
     DegreeReport {
         min,
-        median: of[of.len() / 2],
-        p99: of[p99(of.len())],
+        median: of[rank(of.len(), 0.5)],
+        p99: of[rank(of.len(), 0.99)],
         max,
         histogram,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_and_percentiles_are_those_of_small_lists() {
+        let seconds = |all: &[u64]| {
+            let all: Vec<Time> = all.iter().map(|s| Time::from_secs(*s)).collect();
+            let Times {
+                count,
+                median_ms,
+                p99_ms,
+                max_ms,
+            } = times(&all);
+            (count, median_ms / 1000.0, p99_ms / 1000.0, max_ms / 1000.0)
+        };
+        assert_eq!(seconds(&[]), (0, 0.0, 0.0, 0.0));
+        assert_eq!(seconds(&[7]), (1, 7.0, 7.0, 7.0));
+        assert_eq!(seconds(&[4, 2]), (2, 3.0, 4.0, 4.0));
+        assert_eq!(seconds(&[9, 1, 2]), (3, 2.0, 9.0, 9.0));
+        let hundred: Vec<u64> = (1..=100).collect();
+        assert_eq!(seconds(&hundred), (100, 50.5, 99.0, 100.0));
     }
 }
