@@ -545,6 +545,19 @@ fn a_third_dies_and_the_others_know_within_seconds() {
     assert!(report.degree.max <= 16);
 }
 
+/// They know where all others were, and nine tenths of these are dead.
+#[test]
+fn the_few_that_survive_find_each_other() {
+    for seed in 1..=2 {
+        let report = play(&format!(
+            "nodes = 150\nseed = {seed}\nlasts = \"60s\"\n[[step]]\nat = \"25s\"\nkill = \"90%\""
+        ));
+        let killed = &report.events[1];
+        let after = killed.all_known_after_ms.expect("they find each other");
+        assert!(after < 25_000.0, "seed {seed}: {after} ms");
+    }
+}
+
 #[test]
 fn on_lossy_links_none_is_lost_and_little_is_said_of_them() {
     for seed in 1..=2 {

@@ -138,27 +138,3 @@ fn every_legal_setting_forms_one_network_and_heals() {
         });
     }
 }
-
-#[test]
-fn the_few_that_survive_find_each_other() {
-    with_seeds(0..3, |seed| {
-        let mut net = Net::new(seed);
-        for place in 0..300_usize {
-            net.add(if place == 0 {
-                &[]
-            } else {
-                std::slice::from_ref(&0)
-            });
-        }
-        net.start_all();
-        until_all_know_all(&mut net, secs(3));
-        net.run(secs(20));
-        net.strict = false;
-        net.bound = secs(12);
-        for place in (0..300).filter(|place| place % 10 != 3) {
-            net.kill(place);
-        }
-        let took = until_all_know_all(&mut net, secs(60));
-        println!("TOOK {took:?}");
-    });
-}
