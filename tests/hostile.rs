@@ -191,7 +191,7 @@ mod tests {
 
     /// A record over the limit of a label. Only a well-behaved sender refuses to make one.
     fn oversized(stranger: &Stranger) -> Arc<Record> {
-        let label = "x".repeat(3000).as_str().into();
+        let label = "x".repeat(12_000).as_str().into();
         stranger.sign(Body {
             label,
             ..stranger.body(10, Vec::new(), Vec::new())
