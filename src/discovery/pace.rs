@@ -1,7 +1,7 @@
 //! When to send beacons, and whom to dial.
 //!
-//! Beacons follow the Trickle algorithm (RFC 6206): a node sends once in an interval that doubles from [`SHORTEST`] to [`LONGEST`],
-//! unless it heard [`ENOUGH`] others of its own part of the network in that interval, which said the same. So the beacons on
+//! Beacons follow the Trickle algorithm (RFC 6206): a node sends once in an interval that doubles from `SHORTEST` to `LONGEST`,
+//! unless it heard `ENOUGH` others of its own part of the network in that interval, which said the same. So the beacons on
 //! a link don't grow with the number of nodes. Who hears a node that is alone begins with the shortest interval again, so that
 //! the newcomer hears somebody soon, also if it can't be dialed.
 //!

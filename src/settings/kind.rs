@@ -29,7 +29,7 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// A list of node ids.
     NodeIds,
-    /// A list of at most [`MAX_ADVERTISED`] addresses or names with ports, at which other machines reach this node.
+    /// A list of at most `MAX_ADVERTISED` addresses or names with ports, at which other machines reach this node.
     Advertised,
     /// An IP address that a socket can be bound to, as a string.
     ListenAddr,

@@ -7,10 +7,10 @@
 //!
 //! Use it in one way: mutate, then drain to empty.
 //!
-//! # Six owners and a coordinator
+//! # Seven owners and a coordinator
 //!
 //! Each part of the state has one owner, with private fields, a narrow interface and a deadline of its own. Owners never call each
-//! other: an owner returns what happened, an event or a plan, and the `coordinator`, which is [`Core`] and alone knows all six,
+//! other: an owner returns what happened, an event or a plan, and the `coordinator`, which is [`Core`] and alone knows all seven,
 //! tells the others.
 //!
 //! - `view`: the newest record of every node, who is up, digests. It knows no other owner; all of them read it.
