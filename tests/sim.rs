@@ -554,7 +554,7 @@ fn the_few_that_survive_find_each_other() {
         ));
         let killed = &report.events[1];
         let after = killed.all_known_after_ms.expect("they find each other");
-        assert!(after < 25_000.0, "seed {seed}: {after} ms");
+        assert!(after < 15_000.0, "seed {seed}: {after} ms");
     }
 }
 

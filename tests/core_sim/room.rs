@@ -138,3 +138,22 @@ fn every_legal_setting_forms_one_network_and_heals() {
         });
     }
 }
+
+#[test]
+fn the_survivors_of_nine_in_ten_find_each_other() {
+    with_seeds(0..3, |seed| {
+        let mut net = Net::new(seed);
+        for place in 0..200 {
+            // All were told of one, and it dies as well.
+            net.add(if place == 0 { &[] } else { &[0] });
+        }
+        net.start_all();
+        until_all_know_all(&mut net, secs(10));
+        net.run(secs(30));
+        net.strict = false;
+        for place in (0..200).filter(|place| place % 10 != 7) {
+            net.kill(place);
+        }
+        until_all_know_all(&mut net, secs(15));
+    });
+}

@@ -8,8 +8,8 @@
 //! the next draw is counted in turns. A node makes `1/N` turns a second while it reaches N nodes, and begins at a random place of
 //! its first turn.
 //!
-//! Where most of the network is lost at once, a part may be small, and most of what it knows is dead. Then it makes attempts as if to try
-//! all that is lost within a few seconds, each node no more than a few a second.
+//! Where most of the network is lost at once, a part may be small, and most of what it knows is dead. Then it tries all that is lost
+//! within a few seconds, each node no more than a few a second. So does a node that is alone (`sweep`).
 //!
 //! Nothing is remembered of a node that is up if its record says the same (`addresses`).
 
@@ -67,9 +67,10 @@ pub(super) struct Candidates {
     redials: BTreeMap<NodeId, (u32, Time)>,
     wheel: Wheel,
     draws: u32,
-    /// While most of the network is missing: the length of a turn, in seconds. Then all missing nodes are tried as soon as that
-    /// can be, whoever was seen last.
+    /// The length of a turn during a sweep, in seconds.
     sweep: Option<f64>,
+    /// Most of the network is missing.
+    torn: bool,
 }
 
 /// When the next draw is due.
@@ -130,6 +131,7 @@ impl Candidates {
             wheel: Wheel::default(),
             draws: 0,
             sweep: None,
+            torn: false,
         }
     }
 
@@ -184,15 +186,6 @@ impl Candidates {
             }
         }
         candidates
-    }
-
-    /// The targets that were never tried, in the order of the settings.
-    pub(super) fn untried(&self) -> impl Iterator<Item = Candidate> {
-        let untried = self.targets.iter().filter(|target| target.tries == 0);
-        untried.map(|target| Candidate {
-            id: target.id,
-            addr: target.addr,
-        })
     }
 
     /// Notes the addresses of a node that is, or was, up.
@@ -306,14 +299,14 @@ impl Candidates {
         self.wheel.go_on(now, self.turn_s(up), rng);
     }
 
-    /// Most of the network is missing, and a turn takes so many seconds; or that is over.
-    pub(super) fn sweep(&mut self, turn_s: Option<f64>) {
-        self.sweep = turn_s;
+    /// A sweep goes on, where a turn takes so many seconds; or there is none. `torn`: most of the network is missing.
+    pub(super) fn sweep(&mut self, turn_s: Option<f64>, torn: bool) {
+        (self.sweep, self.torn) = (turn_s, torn);
     }
 
     /// Whether most of the network is missing.
-    pub(super) fn sweeps(&self) -> bool {
-        self.sweep.is_some()
+    pub(super) fn is_torn(&self) -> bool {
+        self.torn
     }
 
     /// The time between two draws while so many nodes can be reached.
@@ -328,19 +321,21 @@ impl Candidates {
         redial.map_or(draw, |redial| redial.min(draw))
     }
 
-    /// The candidates to dial now. `up` is the number of nodes that can be reached. `missing` tells whether to look for a node.
+    /// The candidates to dial now. `up` is the number of nodes that can be reached. `share`: what this node does of a sweep, during
+    /// one. `missing` tells whether to look for a node.
     pub(super) fn poll(
         &mut self,
         now: Time,
         up: usize,
         rng: &mut ChaCha8Rng,
+        share: Option<Share>,
         missing: impl Fn(Option<NodeId>, SocketAddr) -> bool,
     ) -> Vec<Candidate> {
         let mut candidates = self.due_redials(now, rng, &missing);
         if self.wheel.due() <= now && self.wheel.go_on(now, self.turn_s(up), rng) <= 0.0 {
             self.wheel.turn();
-            let drawn = match self.sweep {
-                Some(_) => self.draw_any(now, rng, &missing),
+            let drawn = match share {
+                Some(share) => self.next_missing(share, &missing),
                 None => self.draw(now, up, rng, &missing),
             };
             candidates.extend(drawn);
@@ -357,11 +352,7 @@ impl Candidates {
         let mut candidates = Vec::new();
         let (nodes, tuning) = (&self.nodes, &self.tuning.overlay);
         // Neighbours are no likelier to live than others then, and have been tried once.
-        let redials = if self.sweep.is_some() {
-            1
-        } else {
-            tuning.redials
-        };
+        let redials = if self.torn { 1 } else { tuning.redials };
         self.redials.retain(|id, (attempt, due)| {
             if *due > now {
                 return true;
@@ -406,30 +397,6 @@ impl Candidates {
         };
         // A list with a small total weight is usually skipped: candidates that failed for long are tried at a tenth of the pace.
         weighted(&first, rng).or_else(|| weighted(&second, rng))
-    }
-
-    /// Draws one of all candidates that are missing: those that failed least are the likeliest.
-    fn draw_any(
-        &self,
-        now: Time,
-        rng: &mut ChaCha8Rng,
-        missing: impl Fn(Option<NodeId>, SocketAddr) -> bool,
-    ) -> Option<Candidate> {
-        let mut all = self.weigh_targets(now, &missing);
-        for (id, node) in self.nodes.iter().filter(|(_, node)| !node.left) {
-            let Some(&addr) = node.addrs.first() else {
-                continue;
-            };
-            if missing(Some(*id), addr) {
-                let weight = 0.25_f64.powi(node.failures.min(16).cast_signed());
-                let candidate = Candidate {
-                    id: Some(*id),
-                    addr,
-                };
-                all.push((candidate, weight));
-            }
-        }
-        weighted(&all, rng)
     }
 
     /// The missing targets, with their weights.
@@ -530,6 +497,10 @@ fn weighted(candidates: &[Weighed], rng: &mut ChaCha8Rng) -> Option<Candidate> {
     }
     None
 }
+
+mod sweep;
+
+pub(super) use sweep::Share;
 
 #[cfg(test)]
 mod tests;

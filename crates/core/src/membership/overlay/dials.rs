@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 
-use super::candidates::doubled;
+use super::candidates::{Share, doubled};
 use super::{Overlay, Seen};
 use crate::membership::Time;
 use crate::membership::interface::{Action, Candidate, DialError, DialId, Event};
@@ -300,9 +300,17 @@ impl Overlay {
             !dials.includes_addr(addr) && !rests && !is_found(seen, id, addr)
         };
         let up = seen.view.up_count();
-        self.candidates
-            .sweep(self.growth.sweep_turn(seen.now, up, &self.tuning.overlay));
-        for candidate in self.candidates.poll(seen.now, up, rng, missing) {
+        let torn = self.growth.sweep_turn(seen.now, up, &self.tuning.overlay);
+        // A node that is alone has nothing better to do: one of these may be the network.
+        let alone = torn.is_none() && up <= 1 && self.candidates.has_fresh(missing);
+        let alone = alone.then(|| self.tuning.overlay.shortest_turn.as_secs_f64());
+        let turn_s = torn.or(alone);
+        self.candidates.sweep(turn_s, torn.is_some());
+        let share = turn_s.map(|_| {
+            let up = seen.view.records_up();
+            Share::of(self.me, up.map(|record| record.id()))
+        });
+        for candidate in self.candidates.poll(seen.now, up, rng, share, missing) {
             self.dials.enqueue(candidate, 0);
         }
     }
@@ -350,23 +358,6 @@ impl Overlay {
         self.dials.take_unanswered(now)
     }
 
-    /// A node that is alone fills its slots with targets that were never tried: one of them may be the network.
-    fn hurry(&mut self, seen: &Seen<'_>) {
-        if seen.links.len() > 0 || seen.view.up_count() > 1 {
-            return;
-        }
-        let busy = self.dials.under_way() + self.dials.queued();
-        let free = self.config.dials_at_once.saturating_sub(busy);
-        let fresh = |one: &Candidate| {
-            let rests = self.rests.until(seen.now, &one.addr).is_some();
-            !rests && !self.dials.includes_addr(one.addr)
-        };
-        let next: Vec<Candidate> = self.candidates.untried().filter(fresh).take(free).collect();
-        for candidate in next {
-            self.dials.enqueue(candidate, 0);
-        }
-    }
-
     /// Where to dial a candidate: the best address, and others to try as well. `None` while all of them rest.
     fn ways_of(
         &mut self,
@@ -392,7 +383,6 @@ impl Overlay {
     /// others again.
     pub(super) fn start_dials(&mut self, seen: &Seen<'_>, out: &mut Out) {
         let now = seen.now;
-        self.hurry(seen);
         while self.dials.under_way() < self.config.dials_at_once {
             let Some((candidate, hops)) = self.dials.queue.pop_front() else {
                 return;

@@ -18,7 +18,7 @@ pub(super) struct Growth {
     /// When a good part of the network last went out of view.
     collapsed: Option<Time>,
     /// When nodes last began to die after a quiet time, and how many have died since.
-    deaths: (Time, usize),
+    deaths: Option<(Time, usize)>,
 }
 
 impl Growth {
@@ -68,18 +68,17 @@ impl Growth {
     /// Notes that so many nodes became unreachable.
     pub(super) fn note_deaths(&mut self, now: Time, count: usize, tuning: &Tuning) {
         if count > 0 {
-            let (since, before) = self.deaths;
-            self.deaths = if now < since + tuning.sweep_for {
-                (since, before + count)
-            } else {
-                (now, count)
-            };
+            let deaths = self
+                .deaths
+                .filter(|(since, _)| now < *since + tuning.sweep_for);
+            let (since, before) = deaths.unwrap_or((now, 0));
+            self.deaths = Some((since, before + count));
         }
     }
 
     /// The length of a turn in seconds, while nearly all of the network is missing. `up` nodes are left.
     pub(super) fn sweep_turn(&self, now: Time, up: usize, tuning: &Tuning) -> Option<f64> {
-        let (since, lost) = self.deaths;
+        let (since, lost) = self.deaths?;
         let is_torn = lost >= up * tuning.torn && now < since + tuning.sweep_for;
         is_torn.then(|| {
             let turn_s = tuning.sweep.as_secs_f64() * up as f64 / lost as f64;
@@ -91,5 +90,31 @@ impl Growth {
     /// Until when no link is given up, after a good part of the network went out of view.
     pub(super) fn settles(&self, now: Time, tuning: &Tuning) -> Time {
         self.collapsed.map_or(now, |at| at + tuning.after_collapse)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_begins_with_the_first_death_and_lasts_its_time_whenever_that_is() {
+        let tuning = Tuning::DEFAULT;
+        for begin in [1, 29, 31, 1000].map(Duration::from_secs) {
+            let mut growth = Growth::default();
+            assert_eq!(growth.sweep_turn(begin, 10, &tuning), None);
+            growth.note_deaths(begin, 60, &tuning);
+            growth.note_deaths(begin + Duration::from_secs(3), 30, &tuning);
+            let end = begin + tuning.sweep_for;
+            let last = end - Duration::from_millis(1);
+            assert!(growth.sweep_turn(begin, 10, &tuning).is_some());
+            assert!(growth.sweep_turn(last, 10, &tuning).is_some());
+            assert_eq!(growth.sweep_turn(end, 10, &tuning), None);
+            assert_eq!(
+                growth.sweep_turn(last, 31, &tuning),
+                None,
+                "most are left or found"
+            );
+        }
     }
 }

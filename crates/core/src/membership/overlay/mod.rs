@@ -206,7 +206,7 @@ impl Overlay {
     /// Where nearly all of the network is missing, it is looked for more often.
     fn look_for_lost(&mut self, now: Time, up: usize) {
         let turn_s = self.growth.sweep_turn(now, up, &self.tuning.overlay);
-        self.candidates.sweep(turn_s);
+        self.candidates.sweep(turn_s, turn_s.is_some());
     }
 
     /// A link ended.

@@ -118,8 +118,8 @@ impl Overlay {
     fn fill(&mut self, seen: &Seen<'_>, least: usize, dialed: usize, rng: &mut ChaCha8Rng) {
         let patient = !self.tuning.pace.is_after_loss(seen.now, seen.last_loss);
         // Where most of the network is looked for, hardly any of these dials becomes a link.
-        let sweeps = self.candidates.sweeps();
-        let may_be_there = |id: &NodeId| !sweeps || seen.view.is_up(id);
+        let is_torn = self.candidates.is_torn();
+        let may_be_there = |id: &NodeId| !is_torn || seen.view.is_up(id);
         let pending = self.dials.pending(seen.now, patient, may_be_there);
         let degree = seen.links.degree() - self.asked_back(seen).count();
         // Links that other nodes dialed do not count towards `dialed`.

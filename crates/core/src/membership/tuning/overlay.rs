@@ -96,7 +96,7 @@ tuning! {
         sweep: Duration = MS.saturating_mul(5_000), MS => MINUTE;
         /// For so long after the first of these deaths. It bounds what the search costs where nobody is left.
         sweep_for: Duration = MS.saturating_mul(30_000), Duration::ZERO => MINUTE;
-        /// The least time between two draws of a node in such a search: eight dials at once that take 2.9 s each make one in 0.36 s.
+        /// The least time between two draws of a node in such a search, and of one that is alone: eight dials at once that take 2.9 s each make one in 0.36 s.
         shortest_turn: Duration = MS.saturating_mul(350), MS => MINUTE;
         /// A target that failed for this long is drawn less often.
         target_given_up: Duration = MINUTE.saturating_mul(10), Duration::ZERO => DAY;

@@ -42,7 +42,7 @@ fn draw(
         if now >= from + span {
             return drawn;
         }
-        for candidate in candidates.poll(now, up, &mut rng, |_, _| true) {
+        for candidate in candidates.poll(now, up, &mut rng, None, |_, _| true) {
             candidates.failed(candidate, now, false);
             drawn.push((now, candidate));
         }
@@ -255,7 +255,7 @@ fn who_fails_more_is_drawn_less() {
     let mut now = s(0);
     for _ in 0..1000 {
         now = candidates.deadline().max(now);
-        for candidate in candidates.poll(now, 1, &mut rng, |_, _| true) {
+        for candidate in candidates.poll(now, 1, &mut rng, None, |_, _| true) {
             *counts.entry(candidate.id).or_default() += 1;
         }
     }
