@@ -81,6 +81,7 @@ struct RawHost {
     #[serde(default)]
     targets: Vec<String>,
     targets_from: Option<String>,
+    key_of: Option<String>,
     #[serde(default)]
     settings: Vec<String>,
     start: Option<String>,
@@ -325,8 +326,12 @@ fn host(raw: Spanned<RawHost>, known: &Known, lasts_s: f64) -> Result<Host, Wron
         let name = target.trim_end_matches('%');
         known.who(Names::One(name.to_owned()), &span)?;
     }
-    if let Some(from) = &raw.targets_from {
-        known.who(Names::One(from.clone()), &span)?;
+    for other in [&raw.targets_from, &raw.key_of].into_iter().flatten() {
+        known.who(Names::One(other.clone()), &span)?;
+    }
+    if raw.key_of.is_some() && start_s == Some(0.0) {
+        let what = "it starts when the node has made the key that it copies, so it needs a `start`";
+        return Err(Wrong::new(span, what));
     }
     Ok(Host {
         name: raw.name,
@@ -336,6 +341,7 @@ fn host(raw: Spanned<RawHost>, known: &Known, lasts_s: f64) -> Result<Host, Wron
         listen: raw.listen.unwrap_or_else(|| "::".to_owned()),
         targets: raw.targets,
         targets_from: raw.targets_from,
+        key_of: raw.key_of,
         settings: raw.settings,
         start_s,
         families: match raw.families.unwrap_or(Families::Both) {

@@ -134,6 +134,8 @@ pub(crate) struct Host {
     pub(crate) targets: Vec<String>,
     /// The name of a host whose `peers.json` is the target file.
     pub(crate) targets_from: Option<String>,
+    /// The name of a node whose key this one copies at its first start.
+    pub(crate) key_of: Option<String>,
     /// Settings of this node, as arguments of `-s`.
     pub(crate) settings: Vec<String>,
     /// Seconds from the beginning to the start of its node. `None`: a step starts it.

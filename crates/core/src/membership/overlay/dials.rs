@@ -300,10 +300,10 @@ impl Overlay {
             !dials.includes_addr(addr) && !rests && !is_found(seen, id, addr)
         };
         let up = seen.view.up_count();
-        let torn = self.growth.sweep_turn(seen.now, up, &self.tuning.overlay);
+        let torn = self.torn_turn(seen.now, up);
         // A node that is alone has nothing better to do: one of these may be the network.
         let alone = torn.is_none() && up <= 1 && self.candidates.has_fresh(missing);
-        let alone = alone.then(|| self.tuning.overlay.shortest_turn.as_secs_f64());
+        let alone = alone.then(|| self.shortest_turn());
         let turn_s = torn.or(alone);
         self.candidates.sweep(turn_s, torn.is_some());
         let share = turn_s.map(|_| {

@@ -76,14 +76,20 @@ impl Growth {
         }
     }
 
-    /// The length of a turn in seconds, while nearly all of the network is missing. `up` nodes are left.
-    pub(super) fn sweep_turn(&self, now: Time, up: usize, tuning: &Tuning) -> Option<f64> {
+    /// The length of a turn in seconds, while nearly all of the network is missing. `up` nodes are left, and none of them takes more
+    /// than one turn in `shortest_s`.
+    pub(super) fn sweep_turn(
+        &self,
+        now: Time,
+        up: usize,
+        shortest_s: f64,
+        tuning: &Tuning,
+    ) -> Option<f64> {
         let (since, lost) = self.deaths?;
         let is_torn = lost >= up * tuning.torn && now < since + tuning.sweep_for;
         is_torn.then(|| {
             let turn_s = tuning.sweep.as_secs_f64() * up as f64 / lost as f64;
-            let shortest = tuning.shortest_turn.as_secs_f64();
-            turn_s.max(shortest).min(up.max(1) as f64)
+            turn_s.max(shortest_s).min(up.max(1) as f64)
         })
     }
 
@@ -102,16 +108,16 @@ mod tests {
         let tuning = Tuning::DEFAULT;
         for begin in [1, 29, 31, 1000].map(Duration::from_secs) {
             let mut growth = Growth::default();
-            assert_eq!(growth.sweep_turn(begin, 10, &tuning), None);
+            assert_eq!(growth.sweep_turn(begin, 10, 0.35, &tuning), None);
             growth.note_deaths(begin, 60, &tuning);
             growth.note_deaths(begin + Duration::from_secs(3), 30, &tuning);
             let end = begin + tuning.sweep_for;
             let last = end - Duration::from_millis(1);
-            assert!(growth.sweep_turn(begin, 10, &tuning).is_some());
-            assert!(growth.sweep_turn(last, 10, &tuning).is_some());
-            assert_eq!(growth.sweep_turn(end, 10, &tuning), None);
+            assert!(growth.sweep_turn(begin, 10, 0.35, &tuning).is_some());
+            assert!(growth.sweep_turn(last, 10, 0.35, &tuning).is_some());
+            assert_eq!(growth.sweep_turn(end, 10, 0.35, &tuning), None);
             assert_eq!(
-                growth.sweep_turn(last, 31, &tuning),
+                growth.sweep_turn(last, 31, 0.35, &tuning),
                 None,
                 "most are left or found"
             );

@@ -205,8 +205,19 @@ impl Overlay {
 
     /// Where nearly all of the network is missing, it is looked for more often.
     fn look_for_lost(&mut self, now: Time, up: usize) {
-        let turn_s = self.growth.sweep_turn(now, up, &self.tuning.overlay);
+        let turn_s = self.torn_turn(now, up);
         self.candidates.sweep(turn_s, turn_s.is_some());
+    }
+
+    fn torn_turn(&self, now: Time, up: usize) -> Option<f64> {
+        let shortest_s = self.shortest_turn();
+        self.growth
+            .sweep_turn(now, up, shortest_s, &self.tuning.overlay)
+    }
+
+    /// The time between two dials to dead addresses that the slots allow, in seconds.
+    fn shortest_turn(&self) -> f64 {
+        self.tuning.overlay.dead_dial.as_secs_f64() / self.config.dials_at_once.max(1) as f64
     }
 
     /// A link ended.

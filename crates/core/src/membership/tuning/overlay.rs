@@ -89,15 +89,18 @@ tuning! {
         /// How many remembered nodes, those seen last, are dialed at once at a start. One that answers brings the rest of the
         /// network.
         first_remembered: usize = 8, 0 => 256;
-        /// Nearly all of the network is missing while so many nodes have died for each one that is left. The parts that are left may be small then, and know
-        /// mostly nodes that are dead. Halved or doubled: the same where 90 % die; with double, the survivors of 80 % find each other at the ordinary pace.
+        /// Nearly all of the network is missing while so many nodes have died for each one that is left. The parts that are left may
+        /// be small then, and know mostly nodes that are dead. Halved or doubled: the same where 90 % die; with double, the survivors
+        /// of 80 % find each other at the ordinary pace.
         torn: usize = 3, 1 => 100_000;
-        /// Then all that a part of the network lost is tried within this time, as far as `shortest_turn` and the dials at once allow.
+        /// Then all that a part of the network lost is tried within this time, as far as the dials at once allow.
         sweep: Duration = MS.saturating_mul(5_000), MS => MINUTE;
         /// For so long after the first of these deaths. It bounds what the search costs where nobody is left.
         sweep_for: Duration = MS.saturating_mul(30_000), Duration::ZERO => MINUTE;
-        /// The least time between two draws of a node in such a search, and of one that is alone: eight dials at once that take 2.9 s each make one in 0.36 s.
-        shortest_turn: Duration = MS.saturating_mul(350), MS => MINUTE;
+        /// How long a dial to a dead address holds its slot. In such a search, and while it is alone, a node begins as many dials
+        /// as its slots allow: with eight, one in 0.35 s. Halved: dials wait in the queue, and what they are for may be over.
+        /// Doubled: half of the slots stay empty.
+        dead_dial: Duration = MS.saturating_mul(2_800), MS => MINUTE;
         /// A target that failed for this long is drawn less often.
         target_given_up: Duration = MINUTE.saturating_mul(10), Duration::ZERO => DAY;
         /// The weight in a draw of a target that failed for so long; others have a weight of one.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 
@@ -36,6 +37,9 @@ impl Run<'_> {
                 .context("targets are JSON")?,
         };
         cluster::write(&folder.join(format!("targets/{name}.json")), &text)?;
+        if let Some(from) = &host.key_of {
+            copy_key(&folder, from, &name)?;
+        }
         self.judge.runs(node, true);
         self.ended[node] = false;
         self.cluster.set_own(node, settings);
@@ -81,4 +85,20 @@ impl Run<'_> {
         }
         Ok(found)
     }
+}
+
+/// Gives a node the key of another, unless it has one.
+fn copy_key(folder: &Path, from: &str, to: &str) -> Result<()> {
+    let (from, to) = (
+        folder.join("certs").join(from),
+        folder.join("certs").join(to),
+    );
+    if to.exists() {
+        return Ok(());
+    }
+    cluster::make_dir(&to)?;
+    let key = |of: &Path| of.join("key.pem");
+    fs::copy(key(&from), key(&to))
+        .with_context(|| format!("can't copy {}", key(&from).display()))?;
+    Ok(())
 }

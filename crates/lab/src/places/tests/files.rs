@@ -140,6 +140,15 @@ fn mistakes_are_named_with_their_line() {
             "did you mean `home`",
         ),
         (
+            "[[host]]\nname = \"x\"\non = \"home\"\nkey_of = \"pub\"\n[[must]]\nknow = \"all\"\nwithin = \"1s\"\n",
+            "it needs a `start`",
+        ),
+        (
+            "[[host]]\nname = \"x\"\non = \"home\"\nkey_of = \"pup\"\nstart = \"2s\"\n\
+             [[must]]\nknow = \"all\"\nwithin = \"1s\"\n",
+            "did you mean `pub`",
+        ),
+        (
             "[[router]]\nname = \"x\"\ninside = \"home\"\noutside = \"internet\"\nkind = \"symmetric\"\n\
              hairpin = true\n[[must]]\nknow = \"all\"\nwithin = \"1s\"\n",
             "no hairpin",
