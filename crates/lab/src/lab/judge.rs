@@ -9,7 +9,8 @@ use crate::lab::record::{Event, What};
 use crate::lab::rules;
 use crate::lab::scenario::Scenario;
 use crate::lab::state::{State, started};
-use crate::lab::verdict::{Times, Verdict};
+use crate::lab::verdict::Times;
+use crate::shared::table::Verdict;
 
 /// Whether a measured time begins with that action.
 type Begins = fn(&Action) -> bool;

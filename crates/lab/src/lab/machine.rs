@@ -1,15 +1,7 @@
-//! Chooses the machine for a scenario and starts the worker there.
+//! Chooses the machine for a scenario.
 
-use std::ffi::OsString;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Child;
-
-use anyhow::{Context, Result};
-
-use crate::lab::run::Job;
 use crate::lab::scenario::{Scenario, Topology};
-use crate::shared::place::{Machine, Place, Worker};
+use crate::shared::place::{Machine, Place};
 
 /// The kind of machine that the user asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,26 +36,4 @@ pub(crate) fn place(machine: &Machine, scenario: &Scenario, wish: Wish) -> Resul
         (false, Wish::Kernel) => Err("this kernel has no sch_netem, or gives no namespaces".into()),
         (false, Wish::Any | Wish::Interface | Wish::Uml) => machine.uml(),
     }
-}
-
-/// Starts a worker for the job at that place.
-pub(crate) fn start(machine: &Machine, place: Place, job: &Job, lab: &Path) -> Result<Child> {
-    let file = job.out.join("job.json");
-    let text = serde_json::to_string(job).context("a job is JSON")?;
-    fs::write(&file, text).with_context(|| format!("can't write {}", file.display()))?;
-    let command: [OsString; 4] = [lab.into(), "lab".into(), "--worker".into(), file.into()];
-    machine.start(
-        place,
-        &Worker {
-            command: &command,
-            out: &job.out,
-            reads: &[&job.binary, &job.file],
-        },
-    )
-}
-
-/// The folder's canonical path.
-pub(crate) fn canonical(path: &Path) -> Result<PathBuf> {
-    path.canonicalize()
-        .with_context(|| format!("there is no {}", path.display()))
 }

@@ -5,7 +5,8 @@ use crate::lab::promises::{BesidePing, NearPing};
 use crate::lab::record::{Event, What};
 use crate::lab::scenario::Scenario;
 use crate::lab::state::{State, started};
-use crate::lab::verdict::{Times, Verdict, median};
+use crate::lab::verdict::{Times, median};
+use crate::shared::table::Verdict;
 
 /// Tolerance for a shown RTT, as a share of the true one …
 const RTT_SHARE: f64 = 0.1;

@@ -15,7 +15,7 @@
 //!                  │
 //!                judge (rules, measures) ─ truth         truth follows from the actions; the judge compares views with it
 //!                  │
-//!                result.json ─ driver ─ table
+//!                result.json ─ shared::crew ─ table
 //! ```
 //!
 //! A node counts as up as long as its process runs and some path to it passes packets both ways. So a view that shows it as
@@ -32,7 +32,7 @@ mod measures;
 mod net;
 mod netem;
 mod options;
-pub(crate) mod parse;
+mod parse;
 mod promises;
 mod record;
 mod rules;
@@ -40,19 +40,19 @@ mod run;
 mod scenario;
 mod state;
 mod steps;
-pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 mod timeline;
 mod truth;
-pub(crate) mod verdict;
-pub(crate) mod words;
+mod verdict;
+mod words;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 
 pub(crate) use self::options::Options;
+use crate::shared::scenarios::BadScenario;
 
 /// Runs the lab with these options.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
@@ -64,5 +64,5 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 
 /// Whether the error is a mistake in a scenario, found before anything was played.
 pub(crate) fn is_bad_input(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<words::BadScenario>().is_some()
+    error.downcast_ref::<BadScenario>().is_some()
 }

@@ -1,11 +1,9 @@
 //! Parses a TOML file into a [`Scenario`]. Every mistake is found here, before anything starts.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use area_net::nearest::did_you_mean;
 use area_net::sim::parse::steps::RawStep;
 use area_net::sim::parse::words::{Wrong, add_groups, duration};
 use serde::Deserialize;
@@ -15,7 +13,8 @@ use crate::lab::action::NAMES;
 use crate::lab::promises::Must;
 use crate::lab::scenario::{Listen, Scenario, Topology};
 use crate::lab::steps::Place;
-use crate::lab::words::{BadScenario, explain};
+use crate::lab::words::explain;
+use crate::shared::scenarios::{self, BadScenario};
 
 /// Longest scenario. A longer one is taken for a mistake.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -60,11 +59,7 @@ fn own() -> Listen {
 
 /// Reads a file, in its short form if `short` is set and the file has one.
 pub(crate) fn file(path: &Path, short: bool) -> Result<Scenario, BadScenario> {
-    let text = fs::read_to_string(path).map_err(|source| BadScenario::Unreadable {
-        file: path.to_owned(),
-        source,
-    })?;
-    scenario(path, &text, short)
+    scenario(path, &scenarios::read(path)?, short)
 }
 
 /// Whether the scenario has a short form.
@@ -74,63 +69,16 @@ pub(crate) fn has_short(text: &str) -> bool {
 
 /// Parses `text`, the contents of the file at `path`.
 pub(crate) fn scenario(path: &Path, text: &str, short: bool) -> Result<Scenario, BadScenario> {
-    let wrong = |wrong: Wrong| BadScenario::Wrong {
-        file: path.to_owned(),
-        line: wrong.line(text),
-        what: wrong.what,
-    };
-    let file: File = toml::from_str(text)
-        .map_err(|error| Wrong::new(error.span().unwrap_or(0..0), explain(error.message())))
-        .map_err(wrong)?;
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    // The long form is validated even if only the short one is wanted, so that its mistakes show at once.
-    let long = build(&name, &file, None).map_err(wrong)?;
-    match &file.short {
-        None => Ok(long),
-        Some(form) => {
-            let built = build(&name, &file, Some(form)).map_err(wrong)?;
-            Ok(if short { built } else { long })
+    scenarios::parse(path, text, explain, |name, file: File| {
+        // The long form is validated even if only the short one is wanted, so that its mistakes show at once.
+        let long = build(name, &file, None)?;
+        match &file.short {
+            None => Ok(long),
+            Some(form) => {
+                let built = build(name, &file, Some(form))?;
+                Ok(if short { built } else { long })
+            }
         }
-    }
-}
-
-/// The scenario files in a folder, sorted by name.
-pub(crate) fn shipped(folder: &Path) -> Result<Vec<PathBuf>, BadScenario> {
-    let unreadable = |source| BadScenario::Unreadable {
-        file: folder.to_owned(),
-        source,
-    };
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|end| end == "toml") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-/// Finds the file of a scenario from the command line, which gives a shipped name or a path.
-pub(crate) fn find(folder: &Path, name: &str) -> Result<PathBuf, BadScenario> {
-    let files = shipped(folder)?;
-    let stem = |path: &PathBuf| {
-        path.file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned()
-    };
-    if let Some(path) = files.iter().find(|path| stem(path) == name) {
-        return Ok(path.clone());
-    }
-    let path = PathBuf::from(name);
-    if path.is_file() {
-        return Ok(path);
-    }
-    let names: Vec<String> = files.iter().map(stem).collect();
-    Err(BadScenario::Unknown {
-        name: name.to_owned(),
-        hint: did_you_mean(name, names.iter().map(String::as_str)),
     })
 }
 

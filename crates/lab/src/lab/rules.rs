@@ -7,7 +7,7 @@ use crate::lab::action::NAMES;
 use crate::lab::record::{Event, View, What};
 use crate::lab::scenario::Scenario;
 use crate::lab::state::State;
-use crate::lab::verdict::Verdict;
+use crate::shared::table::Verdict;
 
 /// Problems beyond this number are counted but not described.
 const MAX_TOLD: usize = 3;

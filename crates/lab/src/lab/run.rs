@@ -19,8 +19,8 @@ use crate::lab::parse;
 use crate::lab::record::{Event, What};
 use crate::lab::scenario::{Listen, Scenario, Topology};
 use crate::lab::timeline::Timeline;
-use crate::lab::verdict::Verdict;
 use crate::shared::cluster::{self, Cluster};
+use crate::shared::crew::Found;
 use crate::shared::isolate;
 use crate::shared::kernel::now_ns;
 use crate::shared::project;
@@ -51,15 +51,6 @@ pub(crate) struct Job {
     pub(crate) guest: bool,
     /// The interface for loopback scenarios. `None` is the loopback interface of our own namespace.
     pub(crate) interface: Option<String>,
-}
-
-/// The result of a worker.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Found {
-    /// One verdict per promise.
-    pub(crate) verdicts: Vec<Verdict>,
-    /// The reason why the scenario did not run to its end, if it didn't.
-    pub(crate) failure: Option<String>,
 }
 
 /// Plays the scenario and judges it. An error during the run is part of the result.

@@ -1,41 +1,14 @@
-//! The verdict on a promise, and the times that it is about.
-
-use serde::{Deserialize, Serialize};
+//! The times that a promise is about, and the verdict on them.
 
 use crate::lab::action::Action;
 use crate::lab::promises::Bound;
 use crate::lab::record::{Event, What};
 use crate::lab::scenario::Scenario;
 use crate::lab::state::{State, started};
+use crate::shared::table::Verdict;
 
 /// Actions of one kind within this time count as one. The time is measured from the first of them.
 const AT_ONCE_S: f64 = 1.0;
-
-/// The verdict on one promise.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Verdict {
-    /// The promise with its bound.
-    pub(crate) promised: String,
-    /// A description of the measurement.
-    pub(crate) measured: String,
-    /// Whether the promise was held. `None` if it can't be judged on this machine.
-    pub(crate) held: Option<bool>,
-}
-
-impl Verdict {
-    /// A verdict.
-    pub(crate) fn new(
-        promised: impl Into<String>,
-        measured: impl Into<String>,
-        held: Option<bool>,
-    ) -> Self {
-        Self {
-            promised: promised.into(),
-            measured: measured.into(),
-            held,
-        }
-    }
-}
 
 /// The times from each matching action until a condition held.
 pub(crate) struct Times {

@@ -1,41 +1,6 @@
-//! Errors in a scenario's file. Each names the file, the line, the mistake, and the nearest valid word.
-
-use std::path::PathBuf;
+//! Words of scenarios that are written in another way now.
 
 use area_net::sim::parse::words;
-
-/// An error that keeps a scenario from running.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum BadScenario {
-    /// The file can't be read.
-    #[error("can't read {}: {source}", file.display())]
-    Unreadable {
-        /// The file's path.
-        file: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
-    /// No shipped scenario has that name, and no file has that path.
-    #[error(
-        "there is no scenario `{name}`{hint}; --list shows them, and a path names a file of your own"
-    )]
-    Unknown {
-        /// The name from the command line.
-        name: String,
-        /// A suggestion: the nearest valid name.
-        hint: String,
-    },
-    /// The file contains a mistake.
-    #[error("{}, line {line}: {what}", file.display())]
-    Wrong {
-        /// The file's path.
-        file: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
-        /// A description of the mistake.
-        what: String,
-    },
-}
 
 /// Keys that scenarios used before they adopted the simulator's language, each with its replacement.
 const OLD: [(&str, &str); 16] = [

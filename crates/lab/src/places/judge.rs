@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::lab::verdict::Verdict;
 use crate::places::plan::Plan;
 use crate::places::promise_words::words;
 use crate::places::scenario::{Promise, What, Who};
 use crate::places::views::{Shown, View};
+use crate::shared::table::Verdict;
 
 /// A promise and what was found so far.
 struct Tracked {

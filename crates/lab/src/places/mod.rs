@@ -13,7 +13,7 @@
 //!                          │
 //!   run (cluster, views) ─ judge     processes, steps, every network.json; promises are judged as views come in
 //!                          │
-//!                     result.json ─ driver ─ table
+//!                     result.json ─ shared::crew ─ table
 //! ```
 //!
 //! Each scenario has a worker in network, mount and process namespaces of its own, so the kernel removes everything when the

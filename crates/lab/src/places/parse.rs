@@ -1,7 +1,6 @@
 //! Reads a TOML file into a [`Scenario`]. Every mistake is found here, before anything starts.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::ops::Range as Span;
 use std::path::Path;
 
@@ -9,11 +8,11 @@ use area_net::sim::parse::words::{Wrong, explain};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::lab::words::BadScenario;
 use crate::places::names::{Known, Names, seconds};
 use crate::places::raw_must::RawMust;
 use crate::places::raw_step::RawStep;
 use crate::places::scenario::{Host, Kind, Net, Router, Scenario};
+use crate::shared::scenarios::{self, BadScenario};
 
 /// The longest scenario, in seconds. A longer one is taken for a mistake.
 const LONGEST_S: f64 = 1800.0;
@@ -103,25 +102,12 @@ enum Families {
 
 /// Reads a file.
 pub(crate) fn file(path: &Path) -> Result<Scenario, BadScenario> {
-    let text = fs::read_to_string(path).map_err(|source| BadScenario::Unreadable {
-        file: path.to_owned(),
-        source,
-    })?;
-    scenario(path, &text)
+    scenario(path, &scenarios::read(path)?)
 }
 
 /// Parses `text`, the contents of the file at `path`.
 pub(crate) fn scenario(path: &Path, text: &str) -> Result<Scenario, BadScenario> {
-    let wrong = |wrong: Wrong| BadScenario::Wrong {
-        file: path.to_owned(),
-        line: wrong.line(text),
-        what: wrong.what,
-    };
-    let file: File = toml::from_str(text)
-        .map_err(|error| Wrong::new(error.span().unwrap_or(0..0), explain(error.message())))
-        .map_err(wrong)?;
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    build(&name, file).map_err(wrong)
+    scenarios::parse(path, text, explain, build)
 }
 
 fn build(name: &str, file: File) -> Result<Scenario, Wrong> {

@@ -1,10 +1,14 @@
-//! Code that several subcommands share: the project's folder, processes in a scratch folder, places to run them, and their files.
+//! Code that several subcommands share: the project's folder, processes in a scratch folder, places to run them, their files,
+//! and the workers that play scenarios and are judged by promises.
 
 pub(crate) mod cluster;
+pub(crate) mod crew;
 pub(crate) mod isolate;
 pub(crate) mod kernel;
 pub(crate) mod picture;
 pub(crate) mod place;
+pub(crate) mod scenarios;
+pub(crate) mod table;
 pub(crate) mod watcher;
 
 use std::path::{Path, PathBuf};

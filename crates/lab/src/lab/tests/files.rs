@@ -5,15 +5,15 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::super::action::{Action, Step};
-use super::super::driver::scenarios;
+use super::super::driver::folder;
 use super::super::scenario::Topology;
 use super::super::{netem, parse};
 use super::{HEAD, bad, good};
-use crate::shared::project;
+use crate::shared::{project, scenarios};
 
 #[test]
 fn every_shipped_scenario_is_sound_in_both_forms() {
-    let files = parse::shipped(&scenarios()).unwrap();
+    let files = scenarios::shipped(&folder()).unwrap();
     assert!(files.len() >= 20);
     for file in &files {
         for short in [false, true] {
@@ -37,7 +37,7 @@ fn the_documents_name_every_shipped_scenario() {
             documents.push_str(&std::fs::read_to_string(page).unwrap());
         }
     }
-    for file in parse::shipped(&scenarios()).unwrap() {
+    for file in scenarios::shipped(&folder()).unwrap() {
         let name = file.file_stem().unwrap().to_str().unwrap();
         assert!(
             documents.contains(&format!("`{name}`")),
@@ -58,7 +58,7 @@ fn the_scenario_in_the_documents_is_sound() {
 #[test]
 fn the_short_set_ends_within_minutes() {
     let mut total = 0.0;
-    for file in parse::shipped(&scenarios()).unwrap() {
+    for file in scenarios::shipped(&folder()).unwrap() {
         if parse::has_short(&std::fs::read_to_string(&file).unwrap()) {
             total += parse::file(&file, true).unwrap().lasts_s;
         }
@@ -389,7 +389,7 @@ fn a_qdisc_is_changed_in_place_unless_an_option_goes() {
 
 #[test]
 fn an_unknown_scenario_is_refused_with_the_nearest_name() {
-    let said = parse::find(&scenarios(), "outage-6")
+    let said = scenarios::find(&folder(), "outage-6")
         .unwrap_err()
         .to_string();
     assert!(

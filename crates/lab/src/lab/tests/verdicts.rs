@@ -5,9 +5,9 @@ use std::path::Path;
 use super::super::action::Action;
 use super::super::judge::judge;
 use super::super::record::{Event, Link, Node, View, What};
-use super::super::verdict::Verdict;
 use super::super::{netem, parse, truth};
 use super::{HEAD, good};
+use crate::shared::table::Verdict;
 
 /// Builds the record of a run with three nodes.
 struct Story {

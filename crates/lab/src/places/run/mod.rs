@@ -6,13 +6,12 @@ mod start;
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::lab::verdict::Verdict;
 use crate::places::judge::Judge;
 use crate::places::net::Net;
 use crate::places::parse;
@@ -21,6 +20,7 @@ use crate::places::scenario::{Deed, Scenario, What};
 use crate::places::views::Views;
 use crate::places::{selftest, space};
 use crate::shared::cluster::{self, Cluster};
+use crate::shared::crew::Found;
 use crate::shared::kernel::{now_ns, seconds_between};
 
 /// How often files and counters are looked at that no event announces.
@@ -40,15 +40,6 @@ pub(crate) struct Job {
     pub(crate) out: PathBuf,
     /// A folder in memory that no other run uses.
     pub(crate) work: PathBuf,
-}
-
-/// The result of a worker.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Found {
-    /// One verdict a promise.
-    pub(crate) verdicts: Vec<Verdict>,
-    /// Why the scenario did not run to its end, if it didn't.
-    pub(crate) failure: Option<String>,
 }
 
 /// Plays the scenario and judges it.
@@ -288,9 +279,4 @@ impl<'a> Run<'a> {
         }
         Ok(())
     }
-}
-
-/// The path of a worker's result.
-pub(crate) fn result(out: &Path) -> PathBuf {
-    out.join("result.json")
 }

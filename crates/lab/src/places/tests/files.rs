@@ -4,14 +4,14 @@ use super::super::plan::Plan;
 use super::super::{driver, parse};
 use super::{bad, good};
 use crate::places::scenario::{Deed, What};
-use crate::shared::project;
+use crate::shared::{project, scenarios};
 
 /// A promise, for tests that are about something else.
 const MUST: &str = "[[must]]\nknow = \"all\"\nwithin = \"1s\"\n";
 
 #[test]
 fn every_shipped_scenario_is_sound() {
-    let files = driver::shipped().unwrap();
+    let files = scenarios::shipped(&driver::folder()).unwrap();
     assert!(files.len() >= 40);
     for file in &files {
         let scenario = parse::file(file).unwrap();
@@ -29,7 +29,7 @@ fn every_shipped_scenario_is_sound() {
 #[test]
 fn the_short_set_takes_a_minute_and_a_half() {
     let (mut small, mut large): (f64, f64) = (0.0, 0.0);
-    for file in driver::shipped().unwrap() {
+    for file in scenarios::shipped(&driver::folder()).unwrap() {
         let scenario = parse::file(&file).unwrap();
         if scenario.short {
             match Plan::new(&scenario).nodes.len() <= driver::SMALL {
@@ -46,7 +46,7 @@ fn the_short_set_takes_a_minute_and_a_half() {
 #[test]
 fn the_page_names_every_shipped_scenario() {
     let page = std::fs::read_to_string(project().join("docs/lab.md")).unwrap();
-    for file in driver::shipped().unwrap() {
+    for file in scenarios::shipped(&driver::folder()).unwrap() {
         let name = file.file_stem().unwrap().to_str().unwrap();
         assert!(
             page.contains(&format!("`{name}`")),

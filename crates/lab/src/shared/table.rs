@@ -1,6 +1,32 @@
 //! Prints promises and verdicts as a table.
 
-use crate::lab::verdict::Verdict;
+use serde::{Deserialize, Serialize};
+
+/// The verdict on one promise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Verdict {
+    /// The promise with its bound.
+    pub(crate) promised: String,
+    /// A description of the measurement.
+    pub(crate) measured: String,
+    /// Whether the promise was held. `None` if it can't be judged on this machine.
+    pub(crate) held: Option<bool>,
+}
+
+impl Verdict {
+    /// A verdict.
+    pub(crate) fn new(
+        promised: impl Into<String>,
+        measured: impl Into<String>,
+        held: Option<bool>,
+    ) -> Self {
+        Self {
+            promised: promised.into(),
+            measured: measured.into(),
+            held,
+        }
+    }
+}
 
 /// The result of one scenario.
 pub(crate) struct Row {
