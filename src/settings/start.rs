@@ -45,6 +45,7 @@ impl Settings {
             degree_cap: self.degree_cap,
             guests: self.guests,
             dials_at_once: self.dials_at_once,
+            dial_timeout: self.dial_timeout,
             refresh_bytes_per_s: self.refresh_bytes_per_s,
             forget_after: self.forget_after,
             tuning: start.tuning,

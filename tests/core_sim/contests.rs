@@ -1,6 +1,7 @@
 //! Connection collisions, and identities that run twice.
 
 use area_net::membership::Event;
+use area_net::wire::NodeId;
 use rand::RngExt as _;
 
 use crate::net::{Net, Path, ms, secs, with_seeds};
@@ -149,5 +150,45 @@ fn a_target_that_is_the_node_itself() {
             assert_eq!(dials.count(), 1, "it dials itself once");
         }
         assert_eq!(net.told(|event| matches!(event, Event::OwnTarget(_))), 2);
+    });
+}
+
+/// The copy may be told of a neighbour of the node whose key it has, which takes no second node under that name, or of another one.
+#[test]
+fn both_runs_of_one_key_are_told_within_a_second_and_the_first_one_goes_on() {
+    with_seeds(0..6, |seed| {
+        for (nodes, near) in [(5, true), (30, true), (30, false)] {
+            let mut net = Net::new(seed);
+            for place in 0..nodes {
+                net.add(if place == 0 { &[] } else { &[0] });
+            }
+            net.start_all();
+            net.run(secs(20));
+            let ids: Vec<NodeId> = net.nodes.iter().map(|node| node.id()).collect();
+            let pairs = net.linked_pairs(|id| ids.iter().position(|one| one == id));
+            let first = 3;
+            let is_near =
+                |place: &usize| pairs.contains_key(&(first.min(*place), first.max(*place)));
+            let mut others = (0..nodes).filter(|place| *place != first);
+            let target = others.find(|place| is_near(place) == near).unwrap();
+            net.strict = false;
+            let copy = net.add_with_key(first as u16, &[target]);
+            net.start(copy);
+            let began = net.now();
+            net.run(secs(10));
+            for place in [first, copy] {
+                let mut told = net.events.iter().filter(|(_, at, _)| *at == place);
+                let twin = told.find(|(_, _, event)| matches!(event, Event::Twin { .. }));
+                let after = twin.expect("it is told").0 - began;
+                assert!(after < secs(1), "{nodes} {near}: {place} after {after:?}");
+            }
+            let fell_silent = net.events.iter().any(|(_, place, event)| {
+                *place == first && matches!(event, Event::Twin { silenced: true, .. })
+            });
+            assert!(!fell_silent, "{nodes} {near}: the first one goes on");
+            // The others show it, under the address that it has.
+            let up = (0..nodes).all(|place| net.view(place).0.len() == nodes);
+            assert!(up, "{nodes} {near}");
+        }
     });
 }

@@ -85,11 +85,8 @@ impl Node {
         opening.greets_until = Some(now + to_greet);
         live.rtt = Some(now - opening.begun);
         self.traffic.bytes += CERTIFICATE_BYTES as u64;
-        if id == me {
-            self.close(scene, end, CloseCode::Myself, Vec::new());
-            return self.dial_failed(scene, wanted.dial, DialError::Myself);
-        }
-        if wanted.expect.is_some_and(|expect| expect != id) {
+        // Our own key alone does not prove that we reached ourselves: a second node may run with it. Its answer to our Hello tells.
+        if id != me && wanted.expect.is_some_and(|expect| expect != id) {
             self.part(end, None);
             return self.dial_failed(scene, wanted.dial, DialError::OtherKey);
         }
@@ -183,7 +180,10 @@ impl Node {
                     scene,
                     end,
                     why,
-                    DialError::Refused(Some(code), alternatives),
+                    match code {
+                        CloseCode::Myself => DialError::Myself,
+                        code => DialError::Refused(Some(code), alternatives),
+                    },
                 );
             }
             Packet::Reset => {

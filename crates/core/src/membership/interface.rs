@@ -101,6 +101,8 @@ pub struct Config {
     pub guests: usize,
     /// So many dials at a time.
     pub dials_at_once: usize,
+    /// How long a dial that nobody answers takes.
+    pub dial_timeout: Duration,
     /// What news of round-trip times alone may cost this node, in bytes a second.
     pub refresh_bytes_per_s: u32,
     /// How long the record of a node that is not up is kept.

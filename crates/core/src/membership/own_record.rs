@@ -383,8 +383,8 @@ impl OwnRecord {
             let difference = i64::from(uptime_s(now)) - i64::from(body.uptime_s);
             // What is heard was signed a moment ago, so a small difference says nothing, and both ends must come to the same answer.
             (difference.unsigned_abs() > tuning.twin_tolerance.as_secs()).then_some(difference < 0)
-        } else if count == tuning.twin_after * 2 {
-            // Each end thought that the other one would fall silent.
+        } else if count == tuning.twin_after * tuning.twin_stalemate {
+            // Each end thinks that the other one will fall silent.
             None
         } else {
             return None;

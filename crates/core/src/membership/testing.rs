@@ -53,6 +53,7 @@ pub(super) fn config() -> Config {
         degree_cap: 16,
         guests: 256,
         dials_at_once: 8,
+        dial_timeout: ms(2900),
         refresh_bytes_per_s: 1000,
         forget_after: ms(600_000),
         tuning: Arc::default(),

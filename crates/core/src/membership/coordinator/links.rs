@@ -5,10 +5,10 @@ use rand::RngExt as _;
 use super::Core;
 use super::connections::Loss;
 use crate::membership::Time;
-use crate::membership::interface::{Closed, ConnId, Event};
+use crate::membership::interface::{Action, Closed, ConnId, Event};
 use crate::membership::links::{Link, LinkEvent};
 use crate::membership::overlay::{LinkEnd, Seen};
-use crate::wire::{Answer, CloseCode, NodeId, Probe};
+use crate::wire::{Answer, CloseCode, MAX_ALTERNATIVES, NodeId, Probe};
 
 impl Core {
     /// A probe came, and the transport has answered it.
@@ -41,7 +41,11 @@ impl Core {
         if let Some(challenger) = self.links.end_challenge(&peer) {
             // The old connection lives: two nodes run under one id.
             self.out.tell(Event::PeerTwin(peer, challenger.remote));
-            self.out.close(challenger.conn, CloseCode::IdentityInUse);
+            // The challenger may ask the other run itself, which is told in that way.
+            let mut addrs = self.overlay.addresses(&peer, &self.view);
+            addrs.truncate(MAX_ALTERNATIVES);
+            let code = CloseCode::IdentityInUse;
+            self.out.act(Action::Close(challenger.conn, code, addrs));
         }
         self.link_measured(now);
     }

@@ -47,6 +47,8 @@ use waiting::Waiting;
 #[derive(Debug)]
 struct Neighbor {
     conn: ConnId,
+    /// The run of the node that said Hello.
+    run_id: u64,
     /// Its place in the backlog, which knows what records it may lack.
     slot: Slot,
     /// The last message is not with the transport yet, since then.
@@ -141,6 +143,7 @@ impl Gossip {
     ) {
         let neighbor = Neighbor {
             conn,
+            run_id: links.get(&peer).map_or(0, Link::run_id),
             slot: self.backlog.join(),
             in_flight: greeted.then_some(now),
             outbox: VecDeque::new(),

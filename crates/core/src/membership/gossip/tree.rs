@@ -43,6 +43,7 @@ struct Neighbor {
     short: ShortId,
     /// Its own place, looked up once: to ask each record for its id would be to read all of them.
     index: Option<Index>,
+    run_id: u64,
     comes_after_us: bool,
     lazy: bool,
 }
@@ -58,7 +59,10 @@ impl FanOut {
         route: Route,
         by: Time,
     ) {
-        let is_own = |neighbor: &&Neighbor| neighbor.index == Some(index);
+        // A node has its own records, but not those of another run with its key.
+        let is_own = |neighbor: &&Neighbor| {
+            neighbor.index == Some(index) && view.record_at(index).body().run_id == neighbor.run_id
+        };
         if route == Route::Tree && !self.neighbors.iter().any(|neighbor| is_own(&neighbor)) {
             backlog.hand_on(index, &self.eager, &self.lazy, by);
             return;
@@ -135,6 +139,7 @@ impl Gossip {
                 slot: one.slot,
                 short,
                 index: view.index(&short),
+                run_id: one.run_id,
                 comes_after_us: self.me < *peer,
                 lazy: one.push.lazy,
             }

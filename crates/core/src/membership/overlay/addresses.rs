@@ -67,7 +67,7 @@ impl Overlay {
 
     /// The addresses at which to dial a node that is up or remembered: the one that worked last, then those that it publishes in
     /// their order, then older ones.
-    pub(super) fn addresses(&self, id: &NodeId, view: &View) -> Vec<SocketAddr> {
+    pub(in crate::membership) fn addresses(&self, id: &NodeId, view: &View) -> Vec<SocketAddr> {
         let known = self.candidates.nodes().get(id);
         let known = known.map_or(&[][..], |node| &node.addrs);
         let published = view.up_entry(id).map(|entry| self.published_in(entry));

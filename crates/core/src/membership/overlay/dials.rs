@@ -489,11 +489,17 @@ impl Overlay {
                     self.dials.follow(now, &dialing, alternatives);
                 }
             }
-            DialError::Refused(Some(CloseCode::IdentityInUse), _) => out.tell(Event::Twin {
-                run_id: 0,
-                remote: Some(candidate.addr),
-                silenced: false,
-            }),
+            DialError::Refused(Some(CloseCode::IdentityInUse), addrs) => {
+                // The other run is there, and does not know yet that it has a twin.
+                if seen.links.degree() == 0 {
+                    self.dials.follow(now, &dialing, addrs);
+                }
+                out.tell(Event::Twin {
+                    run_id: 0,
+                    remote: Some(candidate.addr),
+                    silenced: false,
+                });
+            }
             DialError::OtherKey => self.led_astray(now, &candidate, &dialing.others),
             DialError::Refused(..)
             | DialError::Timeout

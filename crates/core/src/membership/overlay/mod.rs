@@ -215,9 +215,9 @@ impl Overlay {
             .sweep_turn(now, up, shortest_s, &self.tuning.overlay)
     }
 
-    /// The time between two dials to dead addresses that the slots allow, in seconds.
+    /// The time between two dials to dead addresses that the slots allow, in seconds. It bounds dials that fail at once as well.
     fn shortest_turn(&self) -> f64 {
-        self.tuning.overlay.dead_dial.as_secs_f64() / self.config.dials_at_once.max(1) as f64
+        self.config.dial_timeout.as_secs_f64() / self.config.dials_at_once.max(1) as f64
     }
 
     /// A link ended.

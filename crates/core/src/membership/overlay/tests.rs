@@ -92,6 +92,7 @@ fn config() -> Config {
         degree_cap: 16,
         guests: 256,
         dials_at_once: 16,
+        dial_timeout: 2900 * MS,
         refresh_bytes_per_s: 64,
         forget_after: Duration::from_secs(600),
         tuning: Arc::default(),

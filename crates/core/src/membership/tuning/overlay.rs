@@ -97,10 +97,6 @@ tuning! {
         sweep: Duration = MS.saturating_mul(5_000), MS => MINUTE;
         /// For so long after the first of these deaths. It bounds what the search costs where nobody is left.
         sweep_for: Duration = MS.saturating_mul(30_000), Duration::ZERO => MINUTE;
-        /// How long a dial to a dead address holds its slot. In such a search, and while it is alone, a node begins as many dials
-        /// as its slots allow: with eight, one in 0.35 s. Halved: dials wait in the queue, and what they are for may be over.
-        /// Doubled: half of the slots stay empty.
-        dead_dial: Duration = MS.saturating_mul(2_800), MS => MINUTE;
         /// A target that failed for this long is drawn less often.
         target_given_up: Duration = MINUTE.saturating_mul(10), Duration::ZERO => DAY;
         /// The weight in a draw of a target that failed for so long; others have a weight of one.
