@@ -176,7 +176,12 @@ impl Scene {
 
     /// The time from `since` until the connection was closed with that code.
     fn closed(&self, since: Duration, conn: ConnId, code: CloseCode) -> Duration {
-        let closed = Done::Closed(conn, code, 0);
+        let addrs = match code {
+            // The addresses of the other run.
+            CloseCode::IdentityInUse => 1,
+            _ => 0,
+        };
+        let closed = Done::Closed(conn, code, addrs);
         let (at, _) = self.done.iter().find(|(_, done)| *done == closed).unwrap();
         *at - since
     }
