@@ -57,6 +57,7 @@ impl Overlay {
             self.own_addrs = own.to_vec();
             // Dials that failed from the old addresses say nothing about the new ones.
             self.dials.forgive_all();
+            self.luck.turned();
         }
     }
 
@@ -171,6 +172,9 @@ impl Overlay {
         addr: SocketAddr,
         view: &View,
     ) {
+        if self.is_unreached(&id, view) {
+            self.luck.turned();
+        }
         self.keep(id, view);
         self.candidates.worked(id, addr, running_ms(now));
         self.let_go(id, view);

@@ -520,6 +520,9 @@ impl Overlay {
 
     fn note_failure(&mut self, now: Time, candidate: Candidate, other_key: bool, view: &View) {
         if let Some(id) = candidate.id {
+            if self.is_unreached(&id, view) {
+                self.luck.failed();
+            }
             self.keep(id, view);
         }
         self.candidates.failed(candidate, now, other_key);

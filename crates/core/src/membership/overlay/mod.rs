@@ -14,6 +14,7 @@ mod contacts;
 mod dials;
 mod growth;
 mod guests;
+mod luck;
 mod plan;
 mod rests;
 mod ring;
@@ -38,6 +39,7 @@ use dials::Dials;
 pub use dials::MAX_QUEUE;
 use growth::Growth;
 pub(super) use guests::Admission;
+use luck::Luck;
 use rests::Rests;
 use ring::{Ring, SUCCESSORS};
 pub(super) use ways::ways;
@@ -90,6 +92,7 @@ pub(super) struct Overlay {
     ring: Ring,
     growth: Growth,
     rests: Rests,
+    luck: Luck,
     contacts: Contacts,
     /// What this node publishes of itself: it tells which addresses of others are near.
     own_addrs: Vec<PublishedAddr>,
@@ -122,6 +125,7 @@ impl Overlay {
             ring: Ring::new(&me),
             growth: Growth::default(),
             rests: Rests::new(tuning.clone()),
+            luck: Luck::default(),
             contacts: Contacts::default(),
             own_addrs: Vec::new(),
             met: BTreeMap::new(),

@@ -147,7 +147,13 @@ impl Overlay {
         *id != self.me
             && seen.links.get(id).is_none()
             && self.dials.rests_until(seen.now, id).is_none()
+            && (self.luck.rests_until(seen.now).is_none() || !self.is_unreached(id, seen.view))
             && !self.dials.includes(id)
+    }
+
+    /// Whether nobody has reached a node, by its record.
+    pub(super) fn is_unreached(&self, id: &NodeId, view: &View) -> bool {
+        view.record(id).is_some_and(|record| !is_reached(record))
     }
 
     /// Of a few random nodes, the one with the fewest links.
@@ -206,11 +212,16 @@ impl Overlay {
 
     /// Queues a dial of a node that is up, unless one is under way or failed recently.
     fn request_dial(&mut self, seen: &Seen<'_>, id: NodeId) {
-        if let Some(at) = self.dials.rests_until(seen.now, &id) {
+        let is_unreached = self.is_unreached(&id, seen.view);
+        let unlucky = self.luck.rests_until(seen.now).filter(|_| is_unreached);
+        if let Some(at) = self.dials.rests_until(seen.now, &id).or(unlucky) {
             self.plan_by(at);
         } else if !self.dials.includes(&id)
             && let Some(addr) = self.address(&id, seen.view)
         {
+            if is_unreached {
+                self.luck.begins(seen.now, &self.tuning.overlay);
+            }
             self.dials.enqueue(Candidate { id: Some(id), addr }, 0);
         }
     }

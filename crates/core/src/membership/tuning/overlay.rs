@@ -110,6 +110,13 @@ tuning! {
         /// instead of 30. Doubled: a path that opens after a day may stay unused for two hours. A pause also has to become longer
         /// than the 180 s for which a NAT keeps a dead entry alive that our own dials refresh.
         longest_retry: Duration = MINUTE.saturating_mul(60), MS => DAY;
+        /// After so many failed dials in a row of nodes that nobody has reached, further ones become rarer, all of them together:
+        /// after `first_retry`, and half as often with each second failure. A dial in vain costs four
+        /// packets of 1200 bytes. Halved: four fewer dials before they become rare. Doubled: eight more.
+        unlucky: u32 = 8, 1 => 10_000;
+        /// The longest pause between two such dials. Halved: up to 75 bytes a second more, for three packets of 1200 bytes. Doubled:
+        /// a pair among many such nodes that could be linked waits twice as long.
+        longest_unlucky: Duration = MINUTE, MS => DAY;
         /// How long an address rests that led to this very node, or to another than expected; it doubles each time. Halved: a node
         /// that is its own target dials itself twice as often. Doubled: a service address that moved is tried a minute later.
         first_rest: Duration = S.saturating_mul(30), MS => DAY;
