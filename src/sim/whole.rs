@@ -143,6 +143,7 @@ impl Whole {
             settings,
             identity: Arc::new(identity),
             socket: socket.clone(),
+            spare: None,
             tap: Arc::default(),
             runtime: runtime.clone(),
             run_id: start.run_id,
@@ -323,6 +324,7 @@ impl Ledger {
             | Input::Targets(_)
             | Input::Found(..)
             | Input::PathLost(_)
+            | Input::Redial(_)
             | Input::Leave => {}
         }
     }

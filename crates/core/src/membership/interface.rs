@@ -128,6 +128,8 @@ pub struct Connected {
     pub rtt_us: Option<u32>,
     /// Whether our own Hello said that this connection replaces one we take for dead.
     pub replaces: bool,
+    /// It left from another port than the one that this node listens on: what the peer observes is no address of this node.
+    pub spare: bool,
 }
 
 /// What keeps packets from an address, as the system says.
@@ -223,6 +225,8 @@ pub enum Input {
     Found(NodeId, SocketAddr),
     /// This machine lost the address to which a connection is bound.
     PathLost(ConnId),
+    /// A connection works, and a better one may be had: dial its peer anew.
+    Redial(ConnId),
     /// Leave: publish a last record that says so.
     Leave,
 }

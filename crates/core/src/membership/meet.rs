@@ -18,7 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::Time;
-use super::links::Links;
+use super::links::{Link, Links};
 use super::view::View;
 use crate::bucket::{Bucket, Rate};
 use crate::record::{MAX_ADDRS, PublishedAddr};
@@ -287,7 +287,8 @@ fn neighbor(scene: &Scene<'_>, id: &ShortId) -> Option<NodeId> {
 
 /// Where this node may be reached. That neighbour sees a mapping of a NAT that is in use this very moment, so it comes first.
 fn own_addrs(scene: &Scene<'_>, seen_by: &NodeId) -> Vec<PublishedAddr> {
-    let fresh = scene.links.get(seen_by).map(|link| plain(&link.observed()));
+    let fresh = scene.links.get(seen_by).and_then(Link::observed);
+    let fresh = fresh.map(|addr| plain(&addr));
     let fresh =
         fresh.filter(|addr| dialable(addr, false) && Realm::of(addr.ip()) != Realm::Loopback);
     let fresh = fresh.map(|addr| PublishedAddr::new(crate::record::AddrKind::Observed, addr));

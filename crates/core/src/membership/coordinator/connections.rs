@@ -195,7 +195,10 @@ impl Core {
     /// of which the peer does not say that it sees this node at one of the others.
     pub(super) fn redial_stranded(&mut self, now: Time, left: &[SocketAddr]) {
         let left: Vec<SocketAddr> = left.iter().map(plain).collect();
-        let is_left = |link: &Link| left.iter().any(|addr| addr.ip() == link.observed().ip());
+        let is_left = |link: &Link| {
+            let observed = link.observed();
+            observed.is_some_and(|seen| left.iter().any(|addr| addr.ip() == seen.ip()))
+        };
         let accepted = self.links.iter().filter(|link| !link.is_dialed());
         let accepted = accepted.filter(|link| !is_left(link));
         let peers: Vec<NodeId> = accepted.map(Link::peer).collect();

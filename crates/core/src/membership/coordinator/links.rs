@@ -63,6 +63,14 @@ impl Core {
         self.overlay.replace(&seen, peer, &mut self.out);
     }
 
+    /// A better connection to a peer may be had. The link keeps the one it has, unless that is so.
+    pub(super) fn handle_redial(&mut self, now: Time, conn: ConnId) {
+        if let Some(peer) = self.links.peer(conn) {
+            let seen = seen!(self, now);
+            self.overlay.replace(&seen, peer, &mut self.out);
+        }
+    }
+
     /// A link was measured: our own picture shows that, and others may have to be told.
     fn link_measured(&mut self, now: Time) {
         self.out.figures_changed();

@@ -140,6 +140,7 @@ impl Core {
                 self.overlay.found(&seen, id, addr);
             }
             Input::PathLost(conn) => self.handle_path_lost(now, conn),
+            Input::Redial(conn) => self.handle_redial(now, conn),
             Input::Leave => self.leave(now),
         }
         self.advance(now);

@@ -282,6 +282,7 @@ impl Links {
             since: now,
             adopted: now,
             observed: new.hello.observed,
+            spare: new.spare,
             detector: self.watch(now, new, old.map(|old| old.detector)),
             superfluous: false,
             superfluous_to_peer: false,
