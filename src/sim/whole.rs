@@ -318,7 +318,6 @@ impl Ledger {
             | Input::Probe(..)
             | Input::Answer(..)
             | Input::Unreachable(_)
-            | Input::NoRoute(_)
             | Input::Moved(..)
             | Input::OwnAddrs { .. }
             | Input::Targets(_)

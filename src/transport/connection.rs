@@ -234,7 +234,7 @@ pub(super) async fn serve(
         why = write(&shared, conn, send, receiver) => why,
         why = answer(&shared, conn, &connection, &watch) => why,
         why = hear_icmp(&shared, conn, &watch) => why,
-        why = hear_failures(&shared, conn, &watch) => why,
+        why = hear_failures(&shared, conn, &watch), if dialed.is_none() => why,
         why = come_home(&shared, conn, remote), if spare => why,
     };
     if let Closed::Violation(code, _) = &why {
@@ -348,13 +348,14 @@ async fn hear_icmp(shared: &Shared, conn: ConnId, watch: &Watch) -> Closed {
     }
 }
 
-/// Reports that packets to the peer can't leave this machine: there is no route, or the address to send from is gone.
+/// Reports that packets to the peer can't leave this machine: there is no route, or the address to send from is gone. A connection
+/// that the peer dialed is bound to that address. One that this node dialed goes on from another by itself, once there is one.
 async fn hear_failures(shared: &Shared, conn: ConnId, watch: &Watch) -> Closed {
     let mut heard = 0;
     loop {
         watch.failed(&mut heard).await;
         // `try_send`: the next packet fails as well, and is reported.
-        let hint = TransportEvent::Input(Input::NoRoute(conn));
+        let hint = TransportEvent::Input(Input::PathLost(conn));
         shared.events.try_send(hint).ok();
     }
 }

@@ -208,8 +208,6 @@ pub enum Input {
     Answer(ConnId, Answer, Option<u32>),
     /// The system at the peer's address says that nobody listens there.
     Unreachable(ConnId),
-    /// Packets of that connection can't leave this machine: there is no route, or the address to send from is gone.
-    NoRoute(ConnId),
     /// The peer's packets come from that address now.
     Moved(ConnId, SocketAddr),
     /// The addresses to publish are these from now on; those at which peers see the node are known to the core.
@@ -223,7 +221,8 @@ pub enum Input {
     Targets(Vec<SocketAddr>),
     /// That node is said to be at that address, by itself: a beacon came from there.
     Found(NodeId, SocketAddr),
-    /// This machine lost the address to which a connection is bound.
+    /// This machine lost the address to which a connection is bound, or its packets can't leave any more. It is told again while
+    /// that lasts.
     PathLost(ConnId),
     /// A connection works, and a better one may be had: dial its peer anew.
     Redial(ConnId),

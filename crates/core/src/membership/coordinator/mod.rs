@@ -124,13 +124,8 @@ impl Core {
             Input::Probe(conn, probe) => self.handle_probe(now, conn, &probe),
             Input::Answer(conn, answer, rtt_us) => self.handle_answer(now, conn, &answer, rtt_us),
             Input::Unreachable(conn) => self.handle_unreachable(now, conn),
-            Input::NoRoute(conn) => self.handle_no_route(now, conn),
             Input::Moved(conn, remote) => self.handle_moved(now, conn, remote),
-            Input::OwnAddrs { advertised, local } => {
-                if self.own.set_addrs(now, &advertised, &local) {
-                    self.redial_stranded(now, &local);
-                }
-            }
+            Input::OwnAddrs { advertised, local } => self.own.set_addrs(now, &advertised, &local),
             Input::Targets(addrs) => {
                 let seen = seen!(self, now);
                 self.overlay.set_targets(&seen, &addrs);
@@ -416,7 +411,12 @@ impl Core {
         let up = self.view.up_count();
         let around = (up, self.overlay.shaped(up));
         self.figures.published(now, &record, around, &mut self.rng);
-        self.overlay.hear_own_addrs(&record.body().addrs);
+        if self.overlay.hear_own_addrs(&record.body().addrs) {
+            // What could not leave from the old addresses may leave from the new ones.
+            for peer in self.links.lost_paths() {
+                self.replace(now, peer);
+            }
+        }
         self.gossip.publish(now, record, &mut self.view);
         self.view.derive_soon(now, false);
     }

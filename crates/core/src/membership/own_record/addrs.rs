@@ -47,12 +47,6 @@ impl OwnAddrs {
         self.compose()
     }
 
-    /// Whether an address of an interface is not among these.
-    pub(super) fn lacks_one(&self, local: &[SocketAddr]) -> bool {
-        let left = unique(local);
-        self.local.iter().any(|addr| !left.contains(addr))
-    }
-
     /// Counts the votes anew. Returns whether other addresses are published. Without any vote the last result stands: the node
     /// may still be there.
     pub(super) fn observe(&mut self, links: &Links) -> bool {
