@@ -324,6 +324,7 @@ impl Ledger {
             | Input::Found(..)
             | Input::PathLost(_)
             | Input::Redial(_)
+            | Input::Opened { .. }
             | Input::Leave => {}
         }
     }

@@ -51,6 +51,7 @@ use admission::{HandshakeSlot, MAX_HANDSHAKES};
 use config::{endpoint_config, transport_config};
 use connection::Command;
 use dial::{DialRequest, Dialer};
+use opener::Openings;
 use spare::Spares;
 use tap::Watch;
 
@@ -127,6 +128,7 @@ struct Shared {
     tap: Arc<Tap>,
     clock: Clock,
     spares: Spares,
+    openings: Arc<Openings>,
 }
 
 /// The parts of a transport. The socket and the runtime are quinn's own seams: real or simulated.
@@ -186,11 +188,13 @@ impl Transport {
             .incoming_buffer_size(16 * 1024)
             .incoming_buffer_size_total(1024 * 1024);
         let not_quic = Arc::new(AtomicU64::new(0));
+        let openings = Arc::new(Openings::new(events.clone()));
         let socket = socket::ObservedSocket::new(
             parts.socket,
             not_quic.clone(),
             parts.tap.clone(),
             parts.clock.clone(),
+            Some(openings.clone()),
         );
         let socket: Arc<dyn AsyncUdpSocket> = Arc::new(socket);
         let config = endpoint_config(&parts.identity, parts.seed);
@@ -210,6 +214,7 @@ impl Transport {
             tap: parts.tap,
             clock: parts.clock,
             spares,
+            openings,
         });
         let accepts = accept(endpoint.clone(), shared.clone());
         shared.clock.spawn(accepts);

@@ -135,8 +135,13 @@ impl Spares {
     }
 
     fn open(&self, bind: &BindSpare, tap: &Arc<Tap>, clock: &Clock) -> io::Result<Endpoint> {
-        let socket =
-            ObservedSocket::new(bind()?, self.not_quic.clone(), tap.clone(), clock.clone());
+        let socket = ObservedSocket::new(
+            bind()?,
+            self.not_quic.clone(),
+            tap.clone(),
+            clock.clone(),
+            None,
+        );
         let port = socket.local_addr()?.port();
         // Connection ids must differ from those of the other ports.
         let seed = self.seed.map(|mut seed| {

@@ -226,6 +226,13 @@ pub enum Input {
     PathLost(ConnId),
     /// A connection works, and a better one may be had: dial its peer anew.
     Redial(ConnId),
+    /// A small packet of a rendezvous came: see [`Action::Open`]. It is told once for each rendezvous, and only while that is open.
+    Opened {
+        /// What was in the packet.
+        nonce: u64,
+        /// Where it came from.
+        from: SocketAddr,
+    },
     /// Leave: publish a last record that says so.
     Leave,
 }
@@ -248,7 +255,8 @@ pub enum Action {
         /// The other side may be starting up this very moment: repeat lost packets quickly.
         eager: bool,
     },
-    /// Send small packets from the socket, so that the NAT of this machine expects those of a peer.
+    /// Send small packets from the socket, so that the NAT of this machine expects those of a peer, and tell when one of the peer's
+    /// comes.
     Open {
         /// Where to: at most three addresses.
         addrs: Vec<SocketAddr>,

@@ -81,7 +81,7 @@ impl Core {
             },
             own,
             figures,
-            meet: Rendezvous::new(me),
+            meet: Rendezvous::new(me, config.tuning.clone()),
             out: Out::new(),
             promised: None,
             config,
@@ -136,6 +136,7 @@ impl Core {
             }
             Input::PathLost(conn) => self.handle_path_lost(now, conn),
             Input::Redial(conn) => self.handle_redial(now, conn),
+            Input::Opened { nonce, from } => self.meet.heard(now, nonce, from),
             Input::Leave => self.leave(now),
         }
         self.advance(now);
