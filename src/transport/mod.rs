@@ -396,12 +396,11 @@ async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
                 let accepted = connection::accept(shared.clone(), incoming, slot);
                 shared.clock.spawn(accepted);
             }
-            Err(cause) => {
-                incoming.refuse();
+            Err(no_slot) => {
                 let rejected = Rejected {
                     remote,
                     counter: "handshakes_over_limit",
-                    cause,
+                    cause: no_slot.turn_away(incoming),
                 };
                 report_rejected(&shared, rejected).await;
             }

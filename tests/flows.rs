@@ -1,5 +1,7 @@
-//! A node behind a NAT that remembers a flow which leads nowhere: it reaches its peer from a spare port, and goes back to the port
-//! that it listens on once the NAT has forgotten. Whole nodes in virtual time, over sockets in memory.
+//! Nodes behind NATs, in virtual time, over sockets in memory.
+//!
+//! A NAT may remember a flow that leads nowhere: the node reaches its peer from a spare port, and goes back to the port that it
+//! listens on once the NAT has forgotten. And a NAT may hide many nodes, which a peer sees at one address.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IoSliceMut};
@@ -20,15 +22,17 @@ use area_net::wire::NodeId;
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 /// For so long a flow is remembered without any packet: a NAT's long time (Linux, for a flow that was answered).
 const REMEMBERED: Duration = Duration::from_secs(180);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A network in which packets take no time. A flow can be made to lead nowhere; it is forgotten when it has been silent.
+/// A network in which all packets take the same time. A flow can be made to lead nowhere; it is forgotten when it has been silent.
 #[derive(Debug, Default)]
 struct Switch {
+    delay: Duration,
     inboxes: BTreeMap<SocketAddr, Inbox>,
     stale: Option<Flow>,
     next_port: u16,
@@ -70,9 +74,12 @@ impl Switch {
 
     fn send(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         *self.sent.entry((from, to)).or_default() += 1;
-        if self.loses(from, to) {
-            return;
+        if !self.loses(from, to) {
+            self.deliver(from, to, bytes);
         }
+    }
+
+    fn deliver(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         if let Some(inbox) = self.inboxes.get_mut(&to) {
             inbox.packets.push_back((from, bytes.to_vec()));
             if let Some(waker) = inbox.waker.take() {
@@ -111,9 +118,22 @@ impl AsyncUdpSocket for Socket {
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let size = transmit.segment_size.unwrap_or(transmit.contents.len());
-        let mut switch = self.switch.lock().unwrap();
+        let (from, to, delay) = (
+            self.addr,
+            transmit.destination,
+            self.switch.lock().unwrap().delay,
+        );
         for packet in transmit.contents.chunks(size.max(1)) {
-            switch.send(self.addr, transmit.destination, packet);
+            let mut switch = self.switch.lock().unwrap();
+            if delay.is_zero() {
+                switch.send(from, to, packet);
+            } else {
+                let (switch, packet) = (self.switch.clone(), packet.to_vec());
+                tokio::spawn(async move {
+                    sleep(delay).await;
+                    switch.lock().unwrap().send(from, to, &packet);
+                });
+            }
         }
         Ok(())
     }
@@ -163,10 +183,25 @@ impl UdpPoller for Writable {
 struct Running {
     id: NodeId,
     reader: SnapshotReader,
-    _leave: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+    leave: oneshot::Sender<()>,
 }
 
 impl Running {
+    /// Lets the node leave, and waits until its socket is closed.
+    async fn leave(self) {
+        drop(self.leave);
+        self.task.await.unwrap();
+        sleep(SECOND).await;
+    }
+
+    /// How many nodes are up in its view.
+    async fn up(&self) -> usize {
+        let view = self.view().await;
+        let up = view.nodes.iter().filter(|one| one.state == NodeState::Up);
+        up.count()
+    }
+
     async fn view(&self) -> Arc<Snapshot> {
         self.reader.get().await.unwrap()
     }
@@ -221,13 +256,14 @@ fn start(switch: &Shared, seed: u8, addr: SocketAddr, targets: &[SocketAddr]) ->
     let node = Node::assemble(assembly).unwrap();
     let reader = node.reader();
     let (leave, asked) = oneshot::channel();
-    tokio::spawn(node.run(async {
+    let task = tokio::spawn(node.run(async {
         asked.await.ok();
     }));
     Running {
         id,
         reader,
-        _leave: leave,
+        task,
+        leave,
     }
 }
 
@@ -308,4 +344,37 @@ async fn what_never_answers_costs_few_packets_and_leaves_no_port_open() {
         sent(true),
         sent(false)
     );
+}
+
+/// Thirty nodes at one address start together, and later find that their peer restarted. Returns how long each took until it knew all.
+async fn thirty_behind_one_address(delay: Duration) -> [Duration; 2] {
+    let switch = Shared::default();
+    switch.lock().unwrap().delay = delay;
+    let outside = addr("198.51.100.1:8083");
+    let public = start(&switch, 1, outside, &[]);
+    let behind = |port: u16| SocketAddr::new(addr("203.0.113.9:1").ip(), port);
+    let inside: Vec<Running> = (0..30)
+        .map(|at| start(&switch, 2 + at, behind(20_000 + u16::from(at)), &[outside]))
+        .collect();
+    let all = inside.len() + 1;
+    let started = until(20, async || public.up().await == all).await;
+    sleep(SECOND * 20).await;
+    public.leave().await;
+    let public = start(&switch, 1, outside, &[]);
+    let restarted = until(20, async || public.up().await == all).await;
+    [started, restarted]
+}
+
+#[tokio::test(start_paused = true)]
+async fn thirty_nodes_behind_one_address_get_in_together() {
+    for delay in [SECOND / 100, SECOND / 20, SECOND / 7] {
+        let [started, restarted] = thirty_behind_one_address(delay).await;
+        // Ten turns of those that come in first, and a packet that is sent again after a second.
+        let limit = delay * 10 + SECOND * 2;
+        let at_once = delay * 10 + SECOND / 10;
+        assert!(
+            started <= at_once && restarted <= limit,
+            "{delay:?}: {started:?}, {restarted:?}"
+        );
+    }
 }
