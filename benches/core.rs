@@ -158,6 +158,7 @@ impl Network {
                 hello,
                 rtt_us: Some(20_000),
                 replaces: false,
+                spare: false,
             };
             core.handle(now, Input::Connected(Box::new(connected)));
         }

@@ -42,7 +42,7 @@ use crate::memory::{Memory, Moment};
 use crate::record::Record;
 use crate::settings::{CoreStart, Settings};
 use crate::snapshot::{Changes, Snapshot, SnapshotReader, SnapshotRequests};
-use crate::transport::{Greeting, Parts, Tap, Transport, TransportEvent};
+use crate::transport::{BindSpare, Greeting, Parts, Tap, Transport, TransportEvent};
 use saver::Saver;
 use story::Story;
 use wall::Wall;
@@ -64,7 +64,9 @@ pub struct Assembly {
     pub identity: Arc<Identity>,
     /// The bound socket: quinn's seam for simulation.
     pub socket: Arc<dyn AsyncUdpSocket>,
-    /// Where the socket reports single packets. A socket that reports none gets a fresh one.
+    /// Binds sockets to other ports of the same address. `None`: there are none.
+    pub spare: Option<BindSpare>,
+    /// Where the sockets report single packets. Sockets that report none get a fresh one.
     pub tap: Arc<Tap>,
     /// Timers and tasks for quinn.
     pub runtime: Arc<dyn Runtime>,
@@ -160,6 +162,16 @@ impl Impaired {
     }
 }
 
+/// Sockets of other ports are impaired as that of the listening port is.
+fn impair_spare(bind: BindSpare, clock: &Clock, rules: &Rules, seed: [u8; 32]) -> BindSpare {
+    let (clock, rules) = (clock.clone(), rules.clone());
+    Arc::new(move || {
+        let socket = bind()?;
+        let impaired = Impaired::new(socket.clone(), &clock, &rules, seed);
+        Ok(impaired.map_or(socket, |it| it.socket))
+    })
+}
+
 impl Node {
     /// Assembles a node. It does nothing until it runs.
     ///
@@ -181,12 +193,17 @@ impl Node {
         let socket = assembly.socket;
         let listen = socket.local_addr()?;
         let clock = Clock::new(assembly.runtime);
-        let impaired = Impaired::new(socket.clone(), &clock, &settings.impair, assembly.core_seed);
+        let (rules, seed) = (&settings.impair, assembly.core_seed);
+        let impaired = Impaired::new(socket.clone(), &clock, rules, seed);
+        let spare = assembly
+            .spare
+            .map(|bind| impair_spare(bind, &clock, rules, seed));
         let (transport, events) = Transport::open(Parts {
             identity: assembly.identity,
             network: settings.network.clone(),
             allow: Allow::new(&settings.allow),
             socket: impaired.as_ref().map_or(socket, |it| it.socket.clone()),
+            spare,
             tap: assembly.tap,
             clock: clock.clone(),
             seed: assembly.quinn_seed,

@@ -1,6 +1,6 @@
 //! Starts a node on this machine: its address, identity, memory, socket and signals.
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ use crate::memory::Memory;
 use crate::record::Signer as _;
 use crate::settings::{Discovery, Settings};
 use crate::signals::Stopping;
+use crate::transport::{BindSpare, Tap, interfaces};
 #[cfg(target_os = "linux")]
 use crate::transport::{KernelSocket, TimerRuntime};
-use crate::transport::{Tap, interfaces};
 
 /// The files that every node writes to its profile's folder.
 const OUTPUTS: [&str; 3] = ["peers.json", "network.json", "state.json"];
@@ -56,7 +56,8 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
             Some(started)
         }
     };
-    let (runtime, socket, tap) = open(socket).map_err(system("can't use the socket"))?;
+    let (runtime, socket, spare, tap) =
+        open(socket, bound).map_err(system("can't use the socket"))?;
     let assembly = Assembly {
         run_id: u64::from_be_bytes(entropy()?),
         core_seed: entropy()?,
@@ -70,6 +71,7 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
         settings: settings.clone(),
         identity,
         socket,
+        spare: Some(spare),
         tap,
         runtime,
         tuning: Arc::default(),
@@ -116,21 +118,35 @@ fn takes_both(socket: &UdpSocket) -> bool {
 
 /// Opens the socket and the timers for this system.
 #[cfg(target_os = "linux")]
-fn open(socket: UdpSocket) -> std::io::Result<Edge> {
+fn open(socket: UdpSocket, bound: SocketAddr) -> std::io::Result<Edge> {
     let tap = Arc::new(Tap::default());
     let runtime = Arc::new(TimerRuntime::new()?);
     let socket = KernelSocket::open(socket, Arc::clone(&tap))?;
-    Ok((runtime, socket, tap))
+    let shared = Arc::clone(&tap);
+    let spare = move || Ok(KernelSocket::open(bind_spare(bound)?, Arc::clone(&shared))? as _);
+    Ok((runtime, socket, Arc::new(spare), tap))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn open(socket: UdpSocket) -> std::io::Result<Edge> {
+fn open(socket: UdpSocket, bound: SocketAddr) -> std::io::Result<Edge> {
     let runtime = Arc::new(quinn::TokioRuntime);
     let socket = runtime.wrap_udp_socket(socket)?;
-    Ok((runtime, socket, Arc::default()))
+    let spare = move || quinn::TokioRuntime.wrap_udp_socket(bind_spare(bound)?);
+    Ok((runtime, socket, Arc::new(spare), Arc::default()))
 }
 
-type Edge = (Arc<dyn Runtime>, Arc<dyn AsyncUdpSocket>, Arc<Tap>);
+type Edge = (
+    Arc<dyn Runtime>,
+    Arc<dyn AsyncUdpSocket>,
+    BindSpare,
+    Arc<Tap>,
+);
+
+/// A socket at the same address, and at a port that the system chooses.
+fn bind_spare(mut bound: SocketAddr) -> std::io::Result<UdpSocket> {
+    bound.set_port(0);
+    UdpSocket::bind(bound)
+}
 
 fn entropy<const N: usize>() -> Result<[u8; N], NodeError> {
     let mut bytes = [0; N];

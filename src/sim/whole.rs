@@ -143,6 +143,7 @@ impl Whole {
             settings,
             identity: Arc::new(identity),
             socket: socket.clone(),
+            spare: None,
             tap: Arc::default(),
             runtime: runtime.clone(),
             run_id: start.run_id,
@@ -317,12 +318,13 @@ impl Ledger {
             | Input::Probe(..)
             | Input::Answer(..)
             | Input::Unreachable(_)
-            | Input::NoRoute(_)
             | Input::Moved(..)
             | Input::OwnAddrs { .. }
             | Input::Targets(_)
             | Input::Found(..)
             | Input::PathLost(_)
+            | Input::Redial(_)
+            | Input::Opened { .. }
             | Input::Leave => {}
         }
     }

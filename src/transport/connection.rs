@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::admission::HandshakeSlot;
 use super::frames::{FrameError, read_frame};
+use super::spare::come_home;
 use super::tap::Watch;
 use super::{HELLO_TIMEOUT, Handle, Rejected, Shared, TransportEvent, closed, report_rejected};
 use crate::bucket::{Bucket, Rate};
@@ -32,6 +33,15 @@ const DATAGRAMS: Rate = Rate {
 pub(super) enum Command {
     /// Write this frame to the control stream.
     Send(Vec<u8>),
+}
+
+/// The dial that a connection came from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dialed {
+    pub(super) dial: DialId,
+    pub(super) replaces: bool,
+    /// It left from a spare port.
+    pub(super) spare: bool,
 }
 
 /// A connection with its control stream.
@@ -181,7 +191,7 @@ pub(super) async fn serve(
     shared: Arc<Shared>,
     established: Established,
     hello: Hello,
-    dialed: Option<(DialId, bool)>,
+    dialed: Option<Dialed>,
 ) {
     let Established {
         connection,
@@ -199,14 +209,16 @@ pub(super) async fn serve(
     };
     let rtt_us = u32::try_from(connection.rtt().as_micros()).ok();
     let remote = remote_of(&connection);
+    let spare = dialed.is_some_and(|dialed| dialed.spare);
     let connected = Connected {
         conn,
-        dial: dialed.map(|(dial, _)| dial),
+        dial: dialed.map(|dialed| dialed.dial),
         peer,
         remote,
         hello,
         rtt_us,
-        replaces: dialed.is_some_and(|(_, replaces)| replaces),
+        replaces: dialed.is_some_and(|dialed| dialed.replaces),
+        spare,
     };
     if shared
         .events
@@ -222,7 +234,8 @@ pub(super) async fn serve(
         why = write(&shared, conn, send, receiver) => why,
         why = answer(&shared, conn, &connection, &watch) => why,
         why = hear_icmp(&shared, conn, &watch) => why,
-        why = hear_failures(&shared, conn, &watch) => why,
+        why = hear_failures(&shared, conn, &watch), if dialed.is_none() => why,
+        why = come_home(&shared, conn, remote), if spare => why,
     };
     if let Closed::Violation(code, _) = &why {
         connection.close(VarInt::from_u32(code.number()), &[]);
@@ -335,13 +348,14 @@ async fn hear_icmp(shared: &Shared, conn: ConnId, watch: &Watch) -> Closed {
     }
 }
 
-/// Reports that packets to the peer can't leave this machine: there is no route, or the address to send from is gone.
+/// Reports that packets to the peer can't leave this machine: there is no route, or the address to send from is gone. A connection
+/// that the peer dialed is bound to that address. One that this node dialed goes on from another by itself, once there is one.
 async fn hear_failures(shared: &Shared, conn: ConnId, watch: &Watch) -> Closed {
     let mut heard = 0;
     loop {
         watch.failed(&mut heard).await;
         // `try_send`: the next packet fails as well, and is reported.
-        let hint = TransportEvent::Input(Input::NoRoute(conn));
+        let hint = TransportEvent::Input(Input::PathLost(conn));
         shared.events.try_send(hint).ok();
     }
 }

@@ -12,8 +12,9 @@ use std::time::Duration;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ConnectError, Connection, ConnectionError, Endpoint, TransportConfig};
 
-use super::connection::{CloseOnDrop, Established, peer_of, read_hello, remote_of, serve};
+use super::connection::{CloseOnDrop, Dialed, Established, peer_of, read_hello, remote_of, serve};
 use super::frames::FrameError;
+use super::spare;
 use super::tap::Watch;
 use super::{Shared, TransportEvent};
 use crate::identity::{Allow, Identity, SERVER_NAME};
@@ -50,6 +51,7 @@ pub(super) struct Dialer {
 /// An attempt that completed its handshake.
 struct Won {
     connection: Connection,
+    spare: bool,
     /// The node id that answered.
     seen: Arc<OnceLock<NodeId>>,
     _watch: Watch,
@@ -64,7 +66,7 @@ pub(super) async fn dial(dialer: Dialer, request: DialRequest) {
         Ok(won) => dialer.greet(won, &request).await,
         Err(error) => Err(error),
     };
-    let (established, hello) = match reached {
+    let (established, hello, spare) = match reached {
         Ok(reached) => reached,
         Err(error) => {
             let failed = Input::DialFailed(request.dial, error);
@@ -72,7 +74,11 @@ pub(super) async fn dial(dialer: Dialer, request: DialRequest) {
             return;
         }
     };
-    let dialed = (request.dial, request.replaces);
+    let dialed = Dialed {
+        dial: request.dial,
+        replaces: request.replaces,
+        spare,
+    };
     drop((dialer, request));
     serve(shared, established, hello, Some(dialed)).await;
 }
@@ -116,19 +122,57 @@ impl Dialer {
         }
     }
 
-    /// Makes one handshake.
+    /// Makes one handshake with an address, from the listening port. Where that stayed silent before, a spare port is tried as
+    /// well.
     async fn attempt(&self, addr: SocketAddr, request: &DialRequest) -> Result<Won, DialError> {
+        let home = async {
+            let result = self.shake(None, addr, request).await;
+            self.shared.spares.note(addr, &result);
+            result
+        };
+        // A peer that is starting listens a moment later; one that expects us expects the listening port.
+        let spare = (!request.eager).then(|| spare::for_dial(&self.shared, addr));
+        let Some(endpoint) = spare.flatten() else {
+            return home.await;
+        };
+        let mut home = std::pin::pin!(home);
+        let mut ahead = std::pin::pin!(self.shake(Some(&endpoint), addr, request));
+        let ahead_failed = self.shared.clock.timeout(spare::AHEAD, &mut ahead).await;
+        let ahead_failed = match ahead_failed {
+            Some(Ok(won)) => return Ok(won),
+            Some(Err(_)) => true,
+            None => false,
+        };
+        // The listening port has the last word: it is the one that peers know.
+        tokio::select! {
+            biased;
+            Ok(won) = &mut ahead, if !ahead_failed => Ok(won),
+            result = &mut home => result,
+        }
+    }
+
+    /// Makes one handshake, from a spare port or the listening one.
+    async fn shake(
+        &self,
+        spare: Option<&Endpoint>,
+        addr: SocketAddr,
+        request: &DialRequest,
+    ) -> Result<Won, DialError> {
         let (tls, seen) =
             self.identity
                 .client_config(&self.shared.network, &self.allow, request.expect);
         let crypto = QuicClientConfig::try_from(tls)
             .expect("TLS 1.3 with ring has the initial cipher suite");
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        config.transport_config(self.transport_config.clone());
+        let transport_config = match spare {
+            Some(_) => self.shared.spares.transport_config(),
+            None => &self.transport_config,
+        };
+        config.transport_config(transport_config.clone());
         // It observes the packets from the first one on.
         let watch = self.shared.tap.watch(addr);
-        let connecting = self
-            .endpoint
+        let connecting = spare
+            .unwrap_or(&self.endpoint)
             .connect_with(config, addr, SERVER_NAME)
             .map_err(|error| match error {
                 ConnectError::InvalidRemoteAddress(_) => DialError::Blocked(Obstacle::Family),
@@ -143,6 +187,7 @@ impl Dialer {
         match shaken {
             Ok(connection) => Ok(Won {
                 connection,
+                spare: spare.is_some(),
                 seen,
                 _watch: watch,
             }),
@@ -176,12 +221,13 @@ impl Dialer {
         &self,
         won: Won,
         request: &DialRequest,
-    ) -> Result<(Established, Hello), DialError> {
+    ) -> Result<(Established, Hello, bool), DialError> {
         let limit = self.shared.dial_timeout * MORE_FOR_SLOW;
         let greeted = greet(&self.shared, won.connection, request);
         let greeted = self.shared.clock.timeout(limit, greeted).await;
         greeted
             .unwrap_or(Err(DialError::Timeout))
+            .map(|(established, hello)| (established, hello, won.spare))
             .map_err(|error| self.refine(error, request, &won.seen))
     }
 

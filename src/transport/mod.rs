@@ -19,6 +19,7 @@ pub mod interfaces;
 mod kernel;
 mod opener;
 mod socket;
+mod spare;
 mod tap;
 #[cfg(target_os = "linux")]
 mod timers;
@@ -26,6 +27,7 @@ mod timers;
 pub(crate) use dial::MORE_FOR_SLOW;
 #[cfg(target_os = "linux")]
 pub use kernel::KernelSocket;
+pub use spare::BindSpare;
 pub use tap::Tap;
 #[cfg(target_os = "linux")]
 pub use timers::TimerRuntime;
@@ -49,6 +51,8 @@ use admission::{HandshakeSlot, MAX_HANDSHAKES};
 use config::{endpoint_config, transport_config};
 use connection::Command;
 use dial::{DialRequest, Dialer};
+use opener::Openings;
+use spare::Spares;
 use tap::Watch;
 
 /// The initial RTT of an ordinary dial: a lost Initial is repeated after three times this, then after twice as long each time.
@@ -123,6 +127,8 @@ struct Shared {
     dial_timeout: Duration,
     tap: Arc<Tap>,
     clock: Clock,
+    spares: Spares,
+    openings: Arc<Openings>,
 }
 
 /// The parts of a transport. The socket and the runtime are quinn's own seams: real or simulated.
@@ -135,7 +141,9 @@ pub struct Parts {
     pub allow: Allow,
     /// The UDP socket.
     pub socket: Arc<dyn AsyncUdpSocket>,
-    /// Where the socket reports single packets. A socket that reports none gets a fresh one.
+    /// Binds sockets to other ports, for dials of addresses that stay silent. `None`: all dials leave from the socket above.
+    pub spare: Option<BindSpare>,
+    /// Where the sockets report single packets. Sockets that report none get a fresh one.
     pub tap: Arc<Tap>,
     /// Timers and tasks.
     pub clock: Clock,
@@ -180,17 +188,21 @@ impl Transport {
             .incoming_buffer_size(16 * 1024)
             .incoming_buffer_size_total(1024 * 1024);
         let not_quic = Arc::new(AtomicU64::new(0));
+        let openings = Arc::new(Openings::new(events.clone()));
         let socket = socket::ObservedSocket::new(
             parts.socket,
             not_quic.clone(),
             parts.tap.clone(),
             parts.clock.clone(),
+            Some(openings.clone()),
         );
         let socket: Arc<dyn AsyncUdpSocket> = Arc::new(socket);
         let config = endpoint_config(&parts.identity, parts.seed);
         let runtime = parts.clock.runtime().clone();
         let endpoint =
             Endpoint::new_with_abstract_socket(config, Some(server), socket.clone(), runtime)?;
+        let identity = parts.identity.clone();
+        let spares = Spares::new(parts.spare, identity, parts.seed, not_quic.clone());
         let shared = Arc::new(Shared {
             network: parts.network,
             greeting: watch::Sender::new(parts.greeting),
@@ -201,6 +213,8 @@ impl Transport {
             dial_timeout: parts.dial_timeout,
             tap: parts.tap,
             clock: parts.clock,
+            spares,
+            openings,
         });
         let accepts = accept(endpoint.clone(), shared.clone());
         shared.clock.spawn(accepts);
@@ -320,10 +334,17 @@ impl Transport {
 
     /// Closes all connections with [`CloseCode::Leaving`], and waits for the peers' acknowledgements, for `patience` at most.
     pub async fn leave(self, patience: Duration) {
-        self.endpoint
-            .close(VarInt::from_u32(CloseCode::Leaving.number()), &[]);
-        let clock = &self.shared.clock;
-        clock.timeout(patience, self.endpoint.wait_idle()).await;
+        let mut endpoints = self.shared.spares.endpoints();
+        endpoints.push(self.endpoint);
+        for endpoint in &endpoints {
+            endpoint.close(VarInt::from_u32(CloseCode::Leaving.number()), &[]);
+        }
+        let acknowledged = async {
+            for endpoint in &endpoints {
+                endpoint.wait_idle().await;
+            }
+        };
+        self.shared.clock.timeout(patience, acknowledged).await;
     }
 
     fn dial(&self, request: DialRequest) {
@@ -375,12 +396,11 @@ async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
                 let accepted = connection::accept(shared.clone(), incoming, slot);
                 shared.clock.spawn(accepted);
             }
-            Err(cause) => {
-                incoming.refuse();
+            Err(no_slot) => {
                 let rejected = Rejected {
                     remote,
                     counter: "handshakes_over_limit",
-                    cause,
+                    cause: no_slot.turn_away(incoming),
                 };
                 report_rejected(&shared, rejected).await;
             }

@@ -1,16 +1,20 @@
 //! The small packets that open a NAT for a peer: they make it, or a firewall, expect the peer's packets.
 //!
-//! They come from the socket of all connections, since a NAT's mapping is that of a socket. They carry nothing, so the receiver drops
-//! them before QUIC sees them. A QUIC packet never begins like one: its second bit is set (RFC 9000, section 17.2).
+//! They come from the socket of all connections, since a NAT's mapping is that of a socket. The receiver takes them out before QUIC
+//! sees them. A QUIC packet never begins like one: its second bit is set (RFC 9000, section 17.2). One that carries the number of an
+//! open rendezvous shows that the peer is there, and where; the core is told once. All others say nothing.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use quinn::AsyncUdpSocket;
 use quinn::udp::Transmit;
+use tokio::sync::mpsc;
 
-use super::Shared;
+use super::{Shared, TransportEvent};
+use crate::membership::Input;
 
 /// What the packets begin with.
 const MAGIC: [u8; 8] = *b"\0an-open";
@@ -22,6 +26,42 @@ const AT: [Duration; 3] = [
     Duration::from_millis(100),
     Duration::from_millis(300),
 ];
+
+/// How long the packets of the other side are awaited, once ours begin to leave. It sends at about the same time, and a path takes a
+/// second at most. Halved, slow paths get no direct link; doubled, more numbers are kept.
+const AWAITED: Duration = Duration::from_secs(3);
+/// The most rendezvous that are open at once: more than the core begins within that time.
+const MAX_OPEN: usize = 1024;
+
+/// The rendezvous that are open, by their numbers.
+#[derive(Debug)]
+pub(super) struct Openings {
+    open: Mutex<BTreeSet<u64>>,
+    events: mpsc::Sender<TransportEvent>,
+}
+
+impl Openings {
+    pub(super) fn new(events: mpsc::Sender<TransportEvent>) -> Self {
+        Self {
+            open: Mutex::default(),
+            events,
+        }
+    }
+
+    /// One of the small packets came.
+    pub(super) fn hear(&self, from: SocketAddr, packet: &[u8]) {
+        let number = packet.last_chunk().copied().map(u64::from_be_bytes);
+        if let Some(nonce) = number.filter(|nonce| self.open().remove(nonce)) {
+            let opened = TransportEvent::Input(Input::Opened { nonce, from });
+            // `try_send`: a busy event loop has better links to look after.
+            self.events.try_send(opened).ok();
+        }
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Whether a packet is one of these.
 pub(super) fn is_opener(packet: &[u8]) -> bool {
@@ -38,6 +78,9 @@ pub(super) async fn open(
     let is_v6 = socket.local_addr().is_ok_and(|addr| addr.is_ipv6());
     let contents = [MAGIC, nonce.to_be_bytes()].concat();
     let start = shared.clock.now();
+    if shared.openings.open().len() < MAX_OPEN {
+        shared.openings.open().insert(nonce);
+    }
     for at in AT {
         shared.clock.sleep_until(start + at).await;
         for addr in &addrs {
@@ -52,6 +95,8 @@ pub(super) async fn open(
             socket.try_send(&transmit).ok();
         }
     }
+    shared.clock.sleep_until(start + AWAITED).await;
+    shared.openings.open().remove(&nonce);
 }
 
 /// A socket of both families takes IPv4 addresses only in this form.

@@ -15,9 +15,10 @@ use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
 use super::ecn::Marks;
-use super::opener::is_opener;
+use super::opener::{Openings, is_opener};
 use super::tap::Tap;
 use crate::clock::Clock;
+use crate::wire::plain;
 
 /// The length of the shortest QUIC packet, a stateless reset (RFC 9000, section 10.3).
 const SHORTEST_PACKET: usize = 21;
@@ -32,6 +33,8 @@ pub(super) struct ObservedSocket {
     tap: Arc<Tap>,
     clock: Clock,
     marks: Mutex<Marks>,
+    /// Where the packets go that open a NAT. `None`: nowhere.
+    openings: Option<Arc<Openings>>,
 }
 
 impl ObservedSocket {
@@ -40,6 +43,7 @@ impl ObservedSocket {
         not_quic: Arc<AtomicU64>,
         tap: Arc<Tap>,
         clock: Clock,
+        openings: Option<Arc<Openings>>,
     ) -> Self {
         Self {
             inner,
@@ -47,6 +51,7 @@ impl ObservedSocket {
             tap,
             clock,
             marks: Mutex::default(),
+            openings,
         }
     }
 
@@ -57,7 +62,10 @@ impl ObservedSocket {
     /// Looks at what was received in one buffer. Packets that open a NAT end here.
     fn look_at(&self, bytes: &[u8], meta: &mut RecvMeta, now: Instant) {
         let mut packets = bytes[..meta.len].chunks(meta.stride.max(1));
-        if meta.len > 0 && packets.all(is_opener) {
+        if meta.len > 0 && packets.clone().all(is_opener) {
+            if let (Some(openings), Some(packet)) = (&self.openings, packets.next()) {
+                openings.hear(plain(&meta.addr), packet);
+            }
             // quinn takes no packet out of an empty buffer.
             meta.len = 0;
             return;

@@ -69,6 +69,7 @@ pub(crate) fn connected(
         hello,
         rtt_us: Some(100),
         replaces: false,
+        spare: false,
     }
 }
 

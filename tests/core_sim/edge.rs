@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use area_net::membership::{Action, DialError, DialId, Input};
+use area_net::membership::{Action, DialError, DialId, Input, Obstacle};
 use area_net::record::Signer as _;
 use area_net::wire::NodeId;
 
@@ -49,6 +49,39 @@ fn a_link_stays_listed_while_the_connection_of_a_lost_address_is_replaced() {
     // The other end can't be dialed either: the detector decides what becomes of the link.
     desk.give(Input::DialFailed(dial, DialError::Timeout));
     assert!(lists(&desk));
+    // Every packet that can't leave says so. The next dial waits a moment.
+    desk.give(Input::PathLost(HONEST));
+    assert_eq!(dials(&mut desk), []);
+    desk.now += ms(1001);
+    desk.give(Input::PathLost(HONEST));
+    let again = dials(&mut desk);
+    let [(dial, _, _, true)] = again[..] else {
+        panic!("one dial: {again:?}");
+    };
+    let blocked = DialError::Blocked(Obstacle::NoRoute);
+    desk.give(Input::DialFailed(dial, blocked));
+    // A new address needs no wait.
+    own_addrs(&mut desk, &[addr(9)]);
+    let again = dials(&mut desk);
+    assert!(matches!(again[..], [(.., true)]), "{again:?}");
+}
+
+/// The addresses of the interfaces change, and the new record tells so.
+fn own_addrs(desk: &mut Desk, local: &[SocketAddr]) {
+    let (advertised, local) = (Vec::new(), local.to_vec());
+    desk.give(Input::OwnAddrs { advertised, local });
+    desk.now += ms(100);
+    desk.give(Input::Timeout);
+}
+
+#[test]
+fn a_lost_address_that_no_connection_is_bound_to_costs_no_dial() {
+    // Behind a NAT no peer sees this node at an address of an interface.
+    let mut desk = Desk::new();
+    own_addrs(&mut desk, &[addr(8), addr(9)]);
+    dials(&mut desk);
+    own_addrs(&mut desk, &[addr(9)]);
+    assert_eq!(dials(&mut desk), []);
 }
 
 #[test]

@@ -18,6 +18,8 @@ mod growth;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod meet;
+#[cfg(test)]
 mod net;
 #[cfg(test)]
 mod outvoted;

@@ -98,6 +98,7 @@ impl Scene {
             },
             rtt_us: Some(100),
             replaces: opening.replaces && opening.mine,
+            spare: false,
         }
     }
 

@@ -115,6 +115,7 @@ impl Scene {
             hello,
             rtt_us: None,
             replaces: false,
+            spare: false,
         })));
         let mut records: Vec<_> = others.iter().map(|&n| record(&network, n, &[1])).collect();
         // One end alone makes no link: the neighbour does not list this one.

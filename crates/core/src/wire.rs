@@ -108,7 +108,7 @@ pub struct Meet {
     pub is_answer: bool,
     /// Random, chosen by the node that asks; the answer repeats it.
     pub nonce: u64,
-    /// The node that asks will dial, and the other one opens its NAT for it. Otherwise the other way round.
+    /// Once packets come through, the node that asks dials first. Otherwise the other one.
     pub asker_dials: bool,
     /// Where the author of this message may be reached, the addresses first that it prefers.
     pub addrs: Vec<PublishedAddr>,

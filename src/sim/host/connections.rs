@@ -126,6 +126,7 @@ impl Node {
             hello,
             rtt_us,
             replaces: wanted.is_some_and(|wanted| wanted.replaces),
+            spare: false,
         };
         self.give(scene, Input::Connected(Box::new(connected)));
         for packet in opening.early {

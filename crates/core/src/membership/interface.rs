@@ -130,6 +130,8 @@ pub struct Connected {
     pub rtt_us: Option<u32>,
     /// Whether our own Hello said that this connection replaces one we take for dead.
     pub replaces: bool,
+    /// It left from another port than the one that this node listens on: what the peer observes is no address of this node.
+    pub spare: bool,
 }
 
 /// What keeps packets from an address, as the system says.
@@ -208,8 +210,6 @@ pub enum Input {
     Answer(ConnId, Answer, Option<u32>),
     /// The system at the peer's address says that nobody listens there.
     Unreachable(ConnId),
-    /// Packets of that connection can't leave this machine: there is no route, or the address to send from is gone.
-    NoRoute(ConnId),
     /// The peer's packets come from that address now.
     Moved(ConnId, SocketAddr),
     /// The addresses to publish are these from now on; those at which peers see the node are known to the core.
@@ -223,8 +223,18 @@ pub enum Input {
     Targets(Vec<SocketAddr>),
     /// That node is said to be at that address, by itself: a beacon came from there.
     Found(NodeId, SocketAddr),
-    /// This machine lost the address to which a connection is bound.
+    /// This machine lost the address to which a connection is bound, or its packets can't leave any more. It is told again while
+    /// that lasts.
     PathLost(ConnId),
+    /// A connection works, and a better one may be had: dial its peer anew.
+    Redial(ConnId),
+    /// A small packet of a rendezvous came: see [`Action::Open`]. It is told once for each rendezvous, and only while that is open.
+    Opened {
+        /// What was in the packet.
+        nonce: u64,
+        /// Where it came from.
+        from: SocketAddr,
+    },
     /// Leave: publish a last record that says so.
     Leave,
 }
@@ -247,7 +257,8 @@ pub enum Action {
         /// The other side may be starting up this very moment: repeat lost packets quickly.
         eager: bool,
     },
-    /// Send small packets from the socket, so that the NAT of this machine expects those of a peer.
+    /// Send small packets from the socket, so that the NAT of this machine expects those of a peer, and tell when one of the peer's
+    /// comes.
     Open {
         /// Where to: at most three addresses.
         addrs: Vec<SocketAddr>,

@@ -2,58 +2,37 @@
 //!
 //! A dial that stays unanswered makes this node ask its peer for a rendezvous. The request travels over a common neighbour, or over up
 //! to three relays, which every node finds in the graph. It carries the addresses of the node that asks, and the answer those of the
-//! other one. Then one of them dials, and the other *opens* its NAT: it sends three small packets from the same socket, so that its
-//! NAT expects the dialer's packets. At first the node with the lower id dials, and with each further attempt the other one.
+//! other one. Then both *open* their NATs: each sends three small packets from the socket of its connections, so that its NAT expects
+//! those of the other one. The first packet that comes through shows an address at which the other one really is, and there it is
+//! dialed: at once by the node with the lower id, and with each further attempt by the other one first.
 //!
 //! Both should send at about the same time. A packet that comes before the NAT expects it may make the NAT choose another port for this
 //! pair. So the node that was asked waits as long as its answer takes.
 //!
-//! Nobody may be made a weapon. A neighbour brings a limited number of requests and answers, and this node sends to a host for a few
-//! rendezvous a minute only.
+//! Nobody may be made a weapon. An address in a request or an answer gets small packets only, and a dial goes to none but one that
+//! answered with the number of the rendezvous. A neighbour brings a limited number of requests and answers, and this node sends to a host
+//! for a few rendezvous a minute only, whoever asks.
 
 mod way;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use super::Time;
-use super::links::Links;
+use super::links::{Link, Links};
+use super::tuning::Tuning;
+use super::tuning::meet::Tuning as MeetTuning;
 use super::view::View;
 use crate::bucket::{Bucket, Rate};
 use crate::record::{MAX_ADDRS, PublishedAddr};
 use crate::wire::{Meet, NodeId, Realm, ShortId, dialable, plain};
 
-/// How long an answer counts. Longer than any way takes; an answer that comes later finds a NAT that expects nobody.
-const ANSWER_COUNTS: Duration = Duration::from_secs(5);
-/// The most nodes that are asked for a rendezvous at a time. A dial that stays unanswered asks one, and dials are limited.
-const MAX_ASKED: usize = 256;
-/// What a neighbour may bring, to be answered or passed on. At a start, each of 16 nodes behind NATs asks the others over the one node
-/// that all have in common: 15 requests and 15 answers. Half as much would lose some, and those pairs would wait for the next
-/// attempt. Twice as much would let a neighbour cause 6 kB a second.
-const BROUGHT: Rate = Rate {
-    burst: 64.0,
-    per_s: 8.0,
-};
-/// For how many rendezvous this node sends to one host. Each costs three packets of 16 bytes, or a dial. A NAT may hide many
-/// nodes, which meet a newcomer all at once. Half as many would keep some of 16 apart for minutes.
-const TO_A_HOST: Rate = Rate {
-    burst: 16.0,
-    per_s: 4.0 / 60.0,
-};
-/// The most hosts of which that is remembered. A host that was forgotten has its full allowance again, so a peer that names ever new
-/// hosts could renew it; it is held to [`BROUGHT`].
-const MAX_HOSTS: usize = 1024;
-/// The most addresses to which a NAT is opened: one of each family, and one in the same LAN.
-const MAX_OPENED: usize = 3;
-/// The longest wait of the node that was asked. It bounds what wrong figures of the way can do.
-const LONGEST_WAIT: Duration = Duration::from_millis(500);
-
 /// What one rendezvous comes to at this end.
 #[derive(Debug, PartialEq)]
 pub(super) enum Deed {
-    /// Dial the peer at these addresses.
-    Dial(NodeId, Vec<SocketAddr>),
+    /// Dial the peer at this address, from which a packet came.
+    Dial(NodeId, SocketAddr),
     /// Send small packets to these addresses, so that our NAT expects the peer's.
     Open(Vec<SocketAddr>, u64),
 }
@@ -86,24 +65,38 @@ struct Asked {
     tries: u32,
 }
 
+/// A peer whose packets are awaited.
+#[derive(Debug)]
+struct Expected {
+    peer: NodeId,
+    /// This end dials at once, and not only if the other one does not.
+    first: bool,
+    until: Time,
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Rendezvous {
     me: NodeId,
+    tuning: Arc<Tuning>,
     asked: BTreeMap<NodeId, Asked>,
     brought: BTreeMap<NodeId, Bucket>,
     hosts: BTreeMap<IpAddr, Bucket>,
-    /// What waits for the answer to arrive at the other end.
+    /// Those whose packets are awaited, by the number of the rendezvous.
+    expected: BTreeMap<u64, Expected>,
+    /// What waits: for the answer to arrive at the other end, or for the other end to dial.
     later: Vec<(Time, Deed)>,
 }
 
 impl Rendezvous {
-    pub(super) fn new(me: NodeId) -> Self {
+    pub(super) fn new(me: NodeId, tuning: Arc<Tuning>) -> Self {
         Self {
             me,
+            tuning,
             asked: BTreeMap::new(),
             brought: BTreeMap::new(),
             hosts: BTreeMap::new(),
+            expected: BTreeMap::new(),
             later: Vec::new(),
         }
     }
@@ -139,7 +132,7 @@ impl Rendezvous {
         let tries = self.asked.get(&peer).map_or(0, |asked| asked.tries);
         let way = way::find(scene, &peer, tries as usize)?;
         let first = neighbor(scene, &way[1])?;
-        if self.asked.len() >= MAX_ASKED && !self.asked.contains_key(&peer) {
+        if self.asked.len() >= self.tuning.meet.asked && !self.asked.contains_key(&peer) {
             let oldest = self.asked.iter().min_by_key(|(_, asked)| asked.at);
             oldest.map(|(id, _)| *id).map(|id| self.asked.remove(&id));
         }
@@ -161,9 +154,10 @@ impl Rendezvous {
 
     /// A neighbour brought a request or an answer.
     pub(super) fn handle(&mut self, scene: &Scene<'_>, from: &NodeId, mut meet: Meet) -> Step {
-        let full = || Bucket::holding(scene.now, BROUGHT.burst);
+        let rate = brought(&self.tuning.meet);
+        let full = || Bucket::holding(scene.now, rate.burst);
         let bucket = self.brought.entry(*from).or_insert_with(full);
-        if !bucket.take_one(scene.now, BROUGHT) {
+        if !bucket.take_one(scene.now, rate) {
             return Step::Refused("more rendezvous than a neighbour may bring");
         }
         if meet.is_answer {
@@ -210,12 +204,8 @@ impl Rendezvous {
         if scene.links.is_live(&author) {
             return Step::Nothing;
         }
-        let wait = (way::round_trip(scene, &meet.way) / 2).min(LONGEST_WAIT);
-        if let Some(deed) = self.deed(scene, author, &meet, !meet.asker_dials)
-            && self.later.len() < MAX_ASKED
-        {
-            self.later.push((scene.now + wait, deed));
-        }
+        let wait = (way::round_trip(scene, &meet.way) / 2).min(self.tuning.meet.longest_wait);
+        self.expect(scene, author, &meet, !meet.asker_dials, scene.now + wait);
         let answer = Meet {
             is_answer: true,
             addrs: own_addrs(scene, from),
@@ -225,56 +215,101 @@ impl Rendezvous {
     }
 
     fn handle_answer(&mut self, scene: &Scene<'_>, author: NodeId, meet: &Meet) -> Step {
-        let fits =
-            |asked: &&mut Asked| asked.nonce == meet.nonce && scene.now <= asked.at + ANSWER_COUNTS;
+        let counts = self.tuning.meet.answer_counts;
+        let fits = |asked: &&mut Asked| asked.nonce == meet.nonce && scene.now <= asked.at + counts;
         let Some(asked) = self.asked.get_mut(&author).filter(fits) else {
             return Step::Refused("an answer to no rendezvous");
         };
         // It counts once.
         asked.at = Time::ZERO;
         asked.nonce = 0;
-        if !scene.links.is_live(&author)
-            && let Some(deed) = self.deed(scene, author, meet, meet.asker_dials)
-        {
-            self.later.push((scene.now, deed));
+        if !scene.links.is_live(&author) {
+            self.expect(scene, author, meet, meet.asker_dials, scene.now);
         }
         Step::Nothing
     }
 
-    /// What this node does for a rendezvous: `dials`, or opens its NAT. The addresses are those of the other one.
-    fn deed(
-        &mut self,
-        scene: &Scene<'_>,
-        author: NodeId,
-        meet: &Meet,
-        dials: bool,
-    ) -> Option<Deed> {
-        let mut addrs = super::overlay::ways(&meet.addrs, false, scene.own);
-        if !dials {
-            addrs.truncate(MAX_OPENED);
+    /// Opens the NAT at that time, and expects the peer, which is at one of the addresses in the message.
+    fn expect(&mut self, scene: &Scene<'_>, peer: NodeId, meet: &Meet, first: bool, at: Time) {
+        let addrs = self.opened(scene, meet);
+        let now = scene.now;
+        self.expected.retain(|_, one| now <= one.until);
+        let is_full = self.expected.len() >= self.tuning.meet.asked
+            || self.later.len() >= self.tuning.meet.asked;
+        if addrs.is_empty() || is_full {
+            return;
         }
+        let until = at + self.tuning.meet.answer_counts;
+        let expected = Expected { peer, first, until };
+        self.expected.insert(meet.nonce, expected);
+        self.later.push((at, Deed::Open(addrs, meet.nonce)));
+    }
+
+    /// The addresses in a message to which this node sends, one of a host. The author puts the one first that is in use.
+    fn opened(&mut self, scene: &Scene<'_>, meet: &Meet) -> Vec<SocketAddr> {
+        let mut of_host: BTreeMap<IpAddr, SocketAddr> = BTreeMap::new();
+        for one in &meet.addrs {
+            of_host.entry(host_of(one.addr.ip())).or_insert(one.addr);
+        }
+        let mut addrs = super::overlay::ways(&meet.addrs, false, scene.own);
+        addrs.retain(|addr| of_host.get(&host_of(addr.ip())) == Some(addr));
+        addrs.truncate(self.tuning.meet.opened);
         addrs.retain(|addr| self.may_send(scene.now, addr.ip()));
-        if addrs.is_empty() {
-            None
-        } else if dials {
-            Some(Deed::Dial(author, addrs))
-        } else {
-            Some(Deed::Open(addrs, meet.nonce))
+        addrs
+    }
+
+    /// A packet with that number came from there. It counts once.
+    pub(super) fn heard(&mut self, now: Time, nonce: u64, from: SocketAddr) {
+        let Some(expected) = self.expected.remove(&nonce) else {
+            return;
+        };
+        let from = plain(&from);
+        // Whoever can send packets in the name of others must not make a dial of each.
+        if now <= expected.until && dialable(&from, false) && self.may_send(now, from.ip()) {
+            let pause = self.tuning.meet.second_dial;
+            let at = if expected.first { now } else { now + pause };
+            self.later.push((at, Deed::Dial(expected.peer, from)));
         }
     }
 
     fn may_send(&mut self, now: Time, host: IpAddr) -> bool {
-        if self.hosts.len() >= MAX_HOSTS && !self.hosts.contains_key(&host) {
+        let (rate, host) = (to_a_host(&self.tuning.meet), host_of(host));
+        let most = self.tuning.meet.hosts;
+        if self.hosts.len() >= most && !self.hosts.contains_key(&host) {
             // Those whose allowance is full again say nothing.
             self.hosts
-                .retain(|_, bucket| bucket.fill(now, TO_A_HOST) < TO_A_HOST.burst);
-            if self.hosts.len() >= MAX_HOSTS {
+                .retain(|_, bucket| bucket.fill(now, rate) < rate.burst);
+            if self.hosts.len() >= most {
                 return false;
             }
         }
-        let full = || Bucket::holding(now, TO_A_HOST.burst);
+        let full = || Bucket::holding(now, rate.burst);
         let bucket = self.hosts.entry(host).or_insert_with(full);
-        bucket.take_one(now, TO_A_HOST)
+        bucket.take_one(now, rate)
+    }
+}
+
+/// What a neighbour may bring.
+fn brought(tuning: &MeetTuning) -> Rate {
+    Rate {
+        burst: tuning.brought_burst,
+        per_s: tuning.brought_per_s,
+    }
+}
+
+/// For how many rendezvous this node sends to a host.
+fn to_a_host(tuning: &MeetTuning) -> Rate {
+    Rate {
+        burst: tuning.host_burst,
+        per_s: tuning.host_per_minute / 60.0,
+    }
+}
+
+/// What counts as one host: all addresses of a /64 may belong to one machine.
+fn host_of(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => v4.into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
     }
 }
 
@@ -287,7 +322,8 @@ fn neighbor(scene: &Scene<'_>, id: &ShortId) -> Option<NodeId> {
 
 /// Where this node may be reached. That neighbour sees a mapping of a NAT that is in use this very moment, so it comes first.
 fn own_addrs(scene: &Scene<'_>, seen_by: &NodeId) -> Vec<PublishedAddr> {
-    let fresh = scene.links.get(seen_by).map(|link| plain(&link.observed()));
+    let fresh = scene.links.get(seen_by).and_then(Link::observed);
+    let fresh = fresh.map(|addr| plain(&addr));
     let fresh =
         fresh.filter(|addr| dialable(addr, false) && Realm::of(addr.ip()) != Realm::Loopback);
     let fresh = fresh.map(|addr| PublishedAddr::new(crate::record::AddrKind::Observed, addr));

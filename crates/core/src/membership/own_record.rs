@@ -241,18 +241,11 @@ impl OwnRecord {
         }
     }
 
-    /// The settings or the interfaces have other addresses. Returns whether one of an interface is gone.
-    pub(super) fn set_addrs(
-        &mut self,
-        now: Time,
-        advertised: &[SocketAddr],
-        local: &[SocketAddr],
-    ) -> bool {
-        let lost = self.addrs.lacks_one(local);
+    /// The settings or the interfaces have other addresses.
+    pub(super) fn set_addrs(&mut self, now: Time, advertised: &[SocketAddr], local: &[SocketAddr]) {
         if self.addrs.set(advertised, local) {
             self.due_by(now + self.tuning.own_record.change_hold);
         }
-        lost
     }
 
     /// Links came or went, or a peer sees us at another address.

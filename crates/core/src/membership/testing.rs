@@ -99,5 +99,6 @@ pub(super) fn connected(number: u64, peer: NodeId, run_id: u64, is_dialed: bool)
         },
         rtt_us: Some(1000),
         replaces: false,
+        spare: false,
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Core;
 use crate::membership::Time;
 use crate::membership::interface::{Action, Closed, ConnId, Connected, Event};
-use crate::membership::links::{Link, Meeting, Remains};
+use crate::membership::links::{Meeting, Remains};
 use crate::membership::overlay::{Admission, LinkEnd, Seen};
 use crate::wire::{CloseCode, Hello, Message, NodeId, plain};
 
@@ -178,42 +178,6 @@ impl Core {
         if self.links.moved(&peer, remote) {
             self.gossip.tell_observed(&peer, plain(&remote));
             self.overlay.saw(now, peer, remote, &self.view);
-        }
-    }
-
-    /// Packets to a peer can't leave any more. An accepted connection is bound to the address at which it was accepted: when that
-    /// address is gone, only a new connection helps. A dialed one follows the node by itself.
-    pub(super) fn handle_no_route(&mut self, now: Time, conn: ConnId) {
-        let peer = self.links.peer(conn);
-        let link = peer.and_then(|peer| self.links.get(&peer));
-        if let Some(peer) = link.filter(|link| !link.is_dialed()).map(Link::peer) {
-            self.redial(now, peer);
-        }
-    }
-
-    /// An address of an interface is gone, and these are left. Accepted connections may be bound to the one that is gone: those
-    /// of which the peer does not say that it sees this node at one of the others.
-    pub(super) fn redial_stranded(&mut self, now: Time, left: &[SocketAddr]) {
-        let left: Vec<SocketAddr> = left.iter().map(plain).collect();
-        let is_left = |link: &Link| left.iter().any(|addr| addr.ip() == link.observed().ip());
-        let accepted = self.links.iter().filter(|link| !link.is_dialed());
-        let accepted = accepted.filter(|link| !is_left(link));
-        let peers: Vec<NodeId> = accepted.map(Link::peer).collect();
-        for peer in peers {
-            self.redial(now, peer);
-        }
-    }
-
-    fn redial(&mut self, now: Time, peer: NodeId) {
-        // A young connection was made at the present address, or is about to be replaced.
-        let lived = |link: &Link| now.saturating_sub(link.adopted());
-        let settled = self.config.tuning.links.crossing;
-        if self
-            .links
-            .get(&peer)
-            .is_some_and(|link| link.is_live() && lived(link) >= settled)
-        {
-            self.overlay.move_link(now, peer, &self.view);
         }
     }
 

@@ -60,9 +60,20 @@ impl Core {
 
     /// This machine lost the address of a connection: another one replaces it, while the link stays listed.
     pub(super) fn handle_path_lost(&mut self, now: Time, conn: ConnId) {
-        let Some(peer) = self.links.lose_path(conn) else {
-            return;
-        };
+        if let Some(peer) = self.links.lose_path(conn) {
+            self.replace(now, peer);
+        }
+    }
+
+    /// A better connection to a peer may be had. The link keeps the one it has, unless that is so.
+    pub(super) fn handle_redial(&mut self, now: Time, conn: ConnId) {
+        if let Some(peer) = self.links.peer(conn) {
+            self.replace(now, peer);
+        }
+    }
+
+    /// Dials a peer anew, while its link stays listed.
+    pub(super) fn replace(&mut self, now: Time, peer: NodeId) {
         let seen = seen!(self, now);
         self.overlay.replace(&seen, peer, &mut self.out);
     }

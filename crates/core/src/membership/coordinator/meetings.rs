@@ -45,10 +45,10 @@ impl Core {
     pub(super) fn hold_meetings(&mut self, now: Time) {
         for deed in self.meet.due(now) {
             match deed {
-                Deed::Dial(peer, addrs) => {
+                Deed::Dial(peer, addr) => {
                     let seen = seen!(self, now);
-                    if self.overlay.has_slot_for(&peer, &seen) {
-                        self.overlay.dial_met(peer, addrs);
+                    if !self.links.is_live(&peer) && self.overlay.has_slot_for(&peer, &seen) {
+                        self.overlay.dial_met(peer, vec![addr]);
                     }
                 }
                 Deed::Open(addrs, nonce) => {

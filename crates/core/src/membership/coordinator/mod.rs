@@ -81,7 +81,7 @@ impl Core {
             },
             own,
             figures,
-            meet: Rendezvous::new(me),
+            meet: Rendezvous::new(me, config.tuning.clone()),
             out: Out::new(),
             promised: None,
             config,
@@ -124,13 +124,8 @@ impl Core {
             Input::Probe(conn, probe) => self.handle_probe(now, conn, &probe),
             Input::Answer(conn, answer, rtt_us) => self.handle_answer(now, conn, &answer, rtt_us),
             Input::Unreachable(conn) => self.handle_unreachable(now, conn),
-            Input::NoRoute(conn) => self.handle_no_route(now, conn),
             Input::Moved(conn, remote) => self.handle_moved(now, conn, remote),
-            Input::OwnAddrs { advertised, local } => {
-                if self.own.set_addrs(now, &advertised, &local) {
-                    self.redial_stranded(now, &local);
-                }
-            }
+            Input::OwnAddrs { advertised, local } => self.own.set_addrs(now, &advertised, &local),
             Input::Targets(addrs) => {
                 let seen = seen!(self, now);
                 self.overlay.set_targets(&seen, &addrs);
@@ -140,6 +135,8 @@ impl Core {
                 self.overlay.found(&seen, id, addr);
             }
             Input::PathLost(conn) => self.handle_path_lost(now, conn),
+            Input::Redial(conn) => self.handle_redial(now, conn),
+            Input::Opened { nonce, from } => self.meet.heard(now, nonce, from),
             Input::Leave => self.leave(now),
         }
         self.advance(now);
@@ -415,7 +412,12 @@ impl Core {
         let up = self.view.up_count();
         let around = (up, self.overlay.shaped(up));
         self.figures.published(now, &record, around, &mut self.rng);
-        self.overlay.hear_own_addrs(&record.body().addrs);
+        if self.overlay.hear_own_addrs(&record.body().addrs) {
+            // What could not leave from the old addresses may leave from the new ones.
+            for peer in self.links.lost_paths() {
+                self.replace(now, peer);
+            }
+        }
         self.gossip.publish(now, record, &mut self.view);
         self.view.derive_soon(now, false);
     }

@@ -123,6 +123,7 @@ impl Node {
             },
             rtt_us: Some(1000),
             replaces: false,
+            spare: false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! One link: what is known of it, and when it has something to do.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::detector::{Detector, Verdict};
@@ -41,6 +41,8 @@ pub(in crate::membership) struct Link {
     pub(super) adopted: Time,
     /// Our address as the peer sees it.
     pub(super) observed: SocketAddr,
+    /// The connection left from another port than the one that this node listens on.
+    pub(super) spare: bool,
     pub(super) detector: Detector,
     /// This end could do without the link.
     pub(super) superfluous: bool,
@@ -72,9 +74,14 @@ impl Link {
         self.remote
     }
 
-    /// Our address as the peer sees it.
-    pub(in crate::membership) fn observed(&self) -> SocketAddr {
-        self.observed
+    /// Our address as the peer sees it, where it sees one that leads to this node.
+    pub(in crate::membership) fn observed(&self) -> Option<SocketAddr> {
+        (!self.spare).then_some(self.observed)
+    }
+
+    /// The host at which the peer sees this node, from whatever port.
+    pub(in crate::membership) fn observed_host(&self) -> IpAddr {
+        self.observed.ip().to_canonical()
     }
 
     /// Since when the link has been up without an interruption.

@@ -282,6 +282,7 @@ impl Links {
             since: now,
             adopted: now,
             observed: new.hello.observed,
+            spare: new.spare,
             detector: self.watch(now, new, old.map(|old| old.detector)),
             superfluous: false,
             superfluous_to_peer: false,
@@ -316,11 +317,17 @@ impl Links {
         detector
     }
 
-    /// This machine lost the address of a connection. Returns the peer, if that is new.
+    /// This machine lost the address of a connection. Returns the peer, if its link needs that connection.
     pub(super) fn lose_path(&mut self, conn: ConnId) -> Option<NodeId> {
         let peer = self.peer(conn)?;
-        let edit = self.edit(&peer)?;
-        (!std::mem::replace(&mut edit.link.path_lost, true)).then_some(peer)
+        self.edit(&peer)?.link.path_lost = true;
+        Some(peer)
+    }
+
+    /// The peers of the connections whose address this machine lost.
+    pub(super) fn lost_paths(&self) -> Vec<NodeId> {
+        let lost = self.iter().filter(|link| link.path_lost);
+        lost.map(Link::peer).collect()
     }
 
     /// The peer sent something on a connection that it dialed, so it has our Hello: the link exists at both ends. Returns whether

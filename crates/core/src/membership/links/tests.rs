@@ -399,6 +399,6 @@ fn after_a_node_was_away_its_links_are_probed_at_once() {
 fn an_observed_address_stays_with_its_link() {
     let links = linked(node(2));
     let observed: Vec<_> = links.iter().map(Link::observed).collect();
-    assert_eq!(observed, [addr(1)]);
+    assert_eq!(observed, [Some(addr(1))]);
     assert_eq!(links.dialed(), 1);
 }

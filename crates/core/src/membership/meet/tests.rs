@@ -73,7 +73,7 @@ impl Bench {
         Self {
             view,
             links,
-            meet: Rendezvous::new(node(me)),
+            meet: Rendezvous::new(node(me), Arc::new(Tuning::DEFAULT)),
             own: vec![host(me)],
         }
     }
@@ -126,10 +126,9 @@ fn way(meet: &Meet) -> Vec<u8> {
     meet.way.iter().map(|id| id.0[0]).collect()
 }
 
-/// The addresses in the order in which the node is tried: those of `number` behind the mapping that its neighbour sees.
-fn addrs(number: u8, neighbor: u8) -> Vec<SocketAddr> {
-    let ip = [203, 0, 113, number];
-    vec![(ip, 4000 + u16::from(neighbor)).into(), (ip, 8083).into()]
+/// Where `number` is: behind the mapping that its neighbour sees.
+fn mapped(number: u8, neighbor: u8) -> SocketAddr {
+    ([203, 0, 113, number], 4000 + u16::from(neighbor)).into()
 }
 
 #[test]
@@ -151,12 +150,24 @@ fn two_nodes_meet_over_a_common_neighbour() {
     assert!(b.meet.due(NOW).is_empty());
     let at = b.meet.deadline().unwrap();
     assert_eq!(at, NOW + ms(10));
-    assert_eq!(b.meet.due(at), [Deed::Open(addrs(1, 5), 77)]);
+    assert_eq!(b.meet.due(at), [Deed::Open(vec![mapped(1, 5)], 77)]);
     let answer = passed(relay.handle(9, answer), 1);
     assert_eq!(a.handle(5, answer.clone()), Step::Nothing);
-    assert_eq!(a.meet.due(NOW), [Deed::Dial(node(9), addrs(9, 5))]);
+    assert_eq!(a.meet.due(NOW), [Deed::Open(vec![mapped(9, 5)], 77)]);
     assert!(matches!(a.handle(5, answer), Step::Refused(_)), "once");
     assert_eq!((a.meet.deadline(), b.meet.deadline()), (None, None));
+    // What comes through shows where the other one is.
+    let (at_a, at_b) = (mapped(1, 77), mapped(9, 78));
+    a.meet.heard(NOW, 76, at_b);
+    assert_eq!(a.meet.deadline(), None, "another number");
+    a.meet.heard(NOW, 77, at_b);
+    a.meet.heard(NOW, 77, at_b);
+    assert_eq!(a.meet.due(NOW), [Deed::Dial(node(9), at_b)], "once");
+    // The other end gives it time to do so.
+    b.meet.heard(at, 77, at_a);
+    let second = b.meet.deadline().unwrap();
+    assert_eq!(second, at + ms(500));
+    assert_eq!(b.meet.due(second), [Deed::Dial(node(1), at_a)]);
 }
 
 #[test]
@@ -248,20 +259,21 @@ fn nobody_is_made_to_send_much_to_a_victim() {
             }
         }
     }
-    // 16 at once, and four a minute.
+    // Six at once, and four a minute.
     assert!(
-        (3 * 50..=3 * 56).contains(&packets),
+        (3 * 43..=3 * 46).contains(&packets),
         "{packets} in ten minutes"
     );
 }
 
 #[test]
 fn the_table_of_hosts_is_bounded() {
-    let mut meet = Rendezvous::new(node(1));
+    let most = Tuning::DEFAULT.meet.hosts;
+    let mut meet = Rendezvous::new(node(1), Arc::new(Tuning::DEFAULT));
     let sent = (0..5000_u32)
         .filter(|host| meet.may_send(NOW, IpAddr::V4((0x0b00_0000 + host).into())))
         .count();
-    assert_eq!((sent, meet.hosts.len()), (MAX_HOSTS, MAX_HOSTS));
+    assert_eq!((sent, meet.hosts.len()), (most, most));
     let later = NOW + ms(60_000);
     assert!(meet.may_send(later, IpAddr::V4(0x0c00_0000.into())));
 }
@@ -279,4 +291,26 @@ fn an_address_that_nobody_may_dial_is_not_opened() {
     };
     assert!(matches!(target.handle(5, request), Step::Pass(..)));
     assert_eq!(target.meet.deadline(), None);
+}
+
+#[test]
+fn one_address_of_a_host_is_opened_and_a_prefix_of_ipv6_is_one_host() {
+    let graph = [(1, 5), (5, 9)];
+    let mut target = Bench::new(9, &graph);
+    let (_, request) = Bench::new(1, &graph).ask(9, 1).unwrap();
+    let addrs = [
+        "198.51.100.1:1000",
+        "198.51.100.1:2000",
+        "[2001:db8::1]:1",
+        "[2001:db8::2]:2",
+    ];
+    let observed = |addr: &str| PublishedAddr::new(AddrKind::Observed, addr.parse().unwrap());
+    let request = Meet {
+        addrs: addrs.map(observed).to_vec(),
+        ..request
+    };
+    assert!(matches!(target.handle(5, request), Step::Pass(..)));
+    let at = target.meet.deadline().unwrap();
+    let opened = [addrs[0], addrs[2]].map(|addr| addr.parse().unwrap());
+    assert_eq!(target.meet.due(at), [Deed::Open(opened.to_vec(), 1)]);
 }

@@ -50,15 +50,17 @@ impl Overlay {
         self.published(entry.record, entry.over_loopback)
     }
 
-    /// This node publishes those addresses of itself.
-    pub(in crate::membership) fn hear_own_addrs(&mut self, own: &[PublishedAddr]) {
+    /// This node publishes those addresses of itself. Returns whether that is new.
+    pub(in crate::membership) fn hear_own_addrs(&mut self, own: &[PublishedAddr]) -> bool {
         let plain = |one: &PublishedAddr| (one.kind, one.addr);
-        if !self.own_addrs.iter().map(plain).eq(own.iter().map(plain)) {
+        let changed = !self.own_addrs.iter().map(plain).eq(own.iter().map(plain));
+        if changed {
             self.own_addrs = own.to_vec();
             // Dials that failed from the old addresses say nothing about the new ones.
             self.dials.forgive_all();
             self.luck.turned();
         }
+        changed
     }
 
     /// There is a connection with that address. Returns whether nothing was sent there before.

@@ -18,9 +18,6 @@ use crate::wire::{CloseCode, MAX_ALTERNATIVES, NodeId, dialable};
 
 /// The most alternatives to full nodes that wait to be followed.
 const MAX_FOLLOWED: usize = 8;
-/// The least time between two dials that replace a connection which does not get through. A dial to an address that is gone as
-/// well takes as long to fail.
-const MOVE_AGAIN: Duration = Duration::from_secs(3);
 /// The most addresses of a node that one dial tries. The last one starts after a second and a quarter, before a dial to a dead
 /// address ends.
 const MAX_RACED: usize = 6;
@@ -315,27 +312,6 @@ impl Overlay {
         }
     }
 
-    /// The connection to a linked peer does not get through any more: dials it anew while the link stays listed.
-    pub(in crate::membership) fn move_link(&mut self, now: Time, peer: NodeId, view: &View) {
-        let again = self
-            .moved
-            .get(&peer)
-            .is_none_or(|at| now >= *at + MOVE_AGAIN);
-        if again
-            && !self.dials.includes(&peer)
-            && let Some(addr) = self.address(&peer, view)
-        {
-            self.moved.retain(|_, at| now < *at + MOVE_AGAIN);
-            self.moved.insert(peer, now);
-            self.moving.insert(peer);
-            let candidate = Candidate {
-                id: Some(peer),
-                addr,
-            };
-            self.dials.enqueue_first(candidate);
-        }
-    }
-
     /// A rendezvous said where a node is, and that it expects us: dials it there. A dial under way gets through as well.
     pub(in crate::membership) fn dial_met(&mut self, id: NodeId, addrs: Vec<SocketAddr>) {
         let Some(&addr) = addrs.first() else { return };
@@ -391,13 +367,12 @@ impl Overlay {
                 continue;
             }
             let linked = candidate.id.and_then(|id| seen.links.get(&id));
-            let moves = candidate.id.is_some_and(|id| self.moving.remove(&id));
             let met = candidate.id.is_some_and(|id| self.met.contains_key(&id));
             let Some((addr, others)) = self.ways_of(&candidate, seen) else {
                 continue;
             };
             let candidate = Candidate { addr, ..candidate };
-            if linked.is_some_and(|link| !link.is_parked() && !moves)
+            if linked.is_some_and(|link| !link.is_parked())
                 || self
                     .dials
                     .candidates()
@@ -445,19 +420,23 @@ impl Overlay {
         });
     }
 
-    /// Dials a neighbour at once, to replace the connection of its link. That takes no slot, and there are no more such dials
-    /// than links.
+    /// Dials a neighbour at once, to replace the connection of its link, unless such a dial failed a moment ago. That takes no slot,
+    /// and there are no more such dials than links.
     pub(in crate::membership) fn replace(&mut self, seen: &Seen<'_>, peer: NodeId, out: &mut Out) {
         let is_dialed = self.dials.candidates().any(|one| one.id == Some(peer));
-        if let Some(link) = seen.links.get(&peer).filter(|_| !is_dialed) {
-            // The peer dialed us, from the port at which it listens.
-            let addr = link.remote();
-            let candidate = Candidate {
-                id: Some(peer),
-                addr,
-            };
+        let rests = self.dials.rests_until(seen.now, &peer).is_some();
+        let Some(link) = seen.links.get(&peer).filter(|_| !is_dialed && !rests) else {
+            return;
+        };
+        // Where the peer is, or where it says that it can be dialed: it may have dialed us through a NAT.
+        let candidate = Candidate {
+            id: Some(peer),
+            addr: link.remote(),
+        };
+        if let Some((addr, others)) = self.ways_of(&candidate, seen) {
+            let candidate = Candidate { addr, ..candidate };
             let eager = seen.now < self.tuning.overlay.starting;
-            self.begin(seen.now, (candidate, Vec::new()), 0, (true, eager), out);
+            self.begin(seen.now, (candidate, others), 0, (true, eager), out);
         }
     }
 

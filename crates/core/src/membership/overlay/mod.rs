@@ -98,10 +98,6 @@ pub(super) struct Overlay {
     own_addrs: Vec<PublishedAddr>,
     /// Where a rendezvous said that nodes are, for the next dial of each.
     met: BTreeMap<NodeId, Vec<SocketAddr>>,
-    /// Peers to dial though there is a link: its connection does not get through any more, and is to be replaced.
-    moving: BTreeSet<NodeId>,
-    /// When that was begun for each of them.
-    moved: BTreeMap<NodeId, Time>,
     /// Every node links with every other at present.
     full_mesh: bool,
     /// When the neighbour set must be looked at.
@@ -129,8 +125,6 @@ impl Overlay {
             contacts: Contacts::default(),
             own_addrs: Vec::new(),
             met: BTreeMap::new(),
-            moving: BTreeSet::new(),
-            moved: BTreeMap::new(),
             full_mesh: true,
             plan_due: None,
             prune_due: Time::ZERO,

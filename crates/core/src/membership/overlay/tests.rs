@@ -170,6 +170,7 @@ impl Scene {
             },
             rtt_us: Some(1000),
             replaces: false,
+            spare: false,
         };
         self.links.adopt(self.now, &new);
         self.links.confirm(&id(peer));

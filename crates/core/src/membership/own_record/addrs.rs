@@ -6,7 +6,7 @@
 //! can't add an address. One is enough where no more than two votes were cast, and for an address of an own interface.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::membership::links::{Link, Links};
 use crate::record::{AddrKind, MAX_ADDRS, PublishedAddr};
@@ -47,24 +47,18 @@ impl OwnAddrs {
         self.compose()
     }
 
-    /// Whether an address of an interface is not among these.
-    pub(super) fn lacks_one(&self, local: &[SocketAddr]) -> bool {
-        let left = unique(local);
-        self.local.iter().any(|addr| !left.contains(addr))
-    }
-
     /// Counts the votes anew. Returns whether other addresses are published. Without any vote the last result stands: the node
     /// may still be there.
     pub(super) fn observe(&mut self, links: &Links) -> bool {
         let votes: Vec<SocketAddr> = links
             .iter()
             .filter(|link| link.is_live())
-            .map(Link::observed)
+            .filter_map(Link::observed)
             .map(|addr| plain(&addr))
             .filter(|addr| is_publishable(addr) && Realm::of(addr.ip()) != Realm::LinkLocal)
             .collect();
         if votes.is_empty() {
-            return false;
+            return self.is_elsewhere(links);
         }
         let mut cast: BTreeMap<(bool, Realm), usize> = BTreeMap::new();
         let mut counts: BTreeMap<SocketAddr, usize> = BTreeMap::new();
@@ -80,6 +74,22 @@ impl OwnAddrs {
         winners.sort_by_key(|(addr, count)| (std::cmp::Reverse(*count), *addr));
         self.observed = winners.into_iter().map(|(addr, _)| addr).collect();
         self.observed.truncate(MAX_OBSERVED);
+        self.compose()
+    }
+
+    /// Without a vote, peers that see this node at another port can still say that it is elsewhere. Returns whether that ends
+    /// an address.
+    fn is_elsewhere(&mut self, links: &Links) -> bool {
+        let live = links.iter().filter(|link| link.is_live());
+        let hosts: Vec<IpAddr> = live.map(Link::observed_host).collect();
+        let told = |addr: &SocketAddr| {
+            let of_class = hosts.iter().filter(|host| class_of(**host) == class(addr));
+            of_class.count() > 0 && !hosts.contains(&addr.ip())
+        };
+        if !self.observed.iter().any(told) {
+            return false;
+        }
+        self.observed.retain(|addr| !told(addr));
         self.compose()
     }
 
@@ -140,7 +150,11 @@ fn is_publishable(addr: &SocketAddr) -> bool {
 }
 
 fn class(addr: &SocketAddr) -> (bool, Realm) {
-    (addr.is_ipv6(), Realm::of(addr.ip()))
+    class_of(addr.ip())
+}
+
+fn class_of(ip: IpAddr) -> (bool, Realm) {
+    (ip.is_ipv6(), Realm::of(ip))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub(super) mod coordinator;
 pub(super) mod figures;
 pub(super) mod gossip;
 pub(super) mod links;
+pub(super) mod meet;
 pub(super) mod overlay;
 pub(super) mod own_record;
 pub(super) mod pace;
@@ -30,6 +31,8 @@ pub struct Tuning {
     pub own_record: own_record::Tuning,
     /// What is measured on links, and when it is told.
     pub figures: figures::Tuning,
+    /// Rendezvous of nodes that no dial connects.
+    pub meet: meet::Tuning,
     /// What depends on the size of the network.
     pub pace: pace::Tuning,
     /// The records of all nodes.
@@ -52,6 +55,7 @@ impl Tuning {
         overlay: overlay::Tuning::DEFAULT,
         own_record: own_record::Tuning::DEFAULT,
         figures: figures::Tuning::DEFAULT,
+        meet: meet::Tuning::DEFAULT,
         pace: pace::Tuning::DEFAULT,
         view: view::Tuning::DEFAULT,
         coordinator: coordinator::Tuning::DEFAULT,
@@ -70,6 +74,7 @@ impl Tuning {
             "overlay" => self.overlay.set(field, value),
             "own_record" => self.own_record.set(field, value),
             "figures" => self.figures.set(field, value),
+            "meet" => self.meet.set(field, value),
             "pace" => self.pace.set(field, value),
             "view" => self.view.set(field, value),
             "coordinator" => self.coordinator.set(field, value),
@@ -82,12 +87,13 @@ impl Tuning {
     /// All constants, owner by owner.
     #[must_use]
     pub fn all() -> Vec<Constant> {
-        let owners: [(&'static str, &[Field]); 8] = [
+        let owners: [(&'static str, &[Field]); 9] = [
             ("links", links::Tuning::FIELDS),
             ("gossip", gossip::Tuning::FIELDS),
             ("overlay", overlay::Tuning::FIELDS),
             ("own_record", own_record::Tuning::FIELDS),
             ("figures", figures::Tuning::FIELDS),
+            ("meet", meet::Tuning::FIELDS),
             ("pace", pace::Tuning::FIELDS),
             ("view", view::Tuning::FIELDS),
             ("coordinator", coordinator::Tuning::FIELDS),

@@ -112,3 +112,24 @@ fn a_proof_is_for_a_published_address_and_goes_with_it() {
     addrs.set(&[], &["192.0.2.1:1".parse().unwrap()]);
     assert!(!addrs.published()[0].dialable);
 }
+
+#[test]
+fn a_spare_port_is_no_address_but_shows_that_the_node_is_elsewhere() {
+    let spare_at = |seen: &str| {
+        let mut links = Links::new(node(1), ms(1500), std::sync::Arc::new(Tuning::DEFAULT));
+        let mut new = connected(9, node(9), 7, true);
+        new.hello.observed = seen.parse().unwrap();
+        new.spare = true;
+        links.adopt(ms(0), &new);
+        links
+    };
+    let mut addrs = OwnAddrs::new(&[]);
+    addrs.observe(&seen_at(&["203.0.113.5:8083", "[2001:db8::1]:8083"]));
+    let before = shown(&addrs);
+    for unchanged in ["203.0.113.5:40001", "10.0.0.7:40001"] {
+        assert!(!addrs.observe(&spare_at(unchanged)));
+        assert_eq!(shown(&addrs), before);
+    }
+    assert!(addrs.observe(&spare_at("203.0.113.6:40001")));
+    assert_eq!(shown(&addrs), ["Observed [2001:db8::1]:8083"]);
+}

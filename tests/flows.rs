@@ -1,0 +1,380 @@
+//! Nodes behind NATs, in virtual time, over sockets in memory.
+//!
+//! A NAT may remember a flow that leads nowhere: the node reaches its peer from a spare port, and goes back to the port that it
+//! listens on once the NAT has forgotten. And a NAT may hide many nodes, which a peer sees at one address.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use area_net::identity::Identity;
+use area_net::memory::Memory;
+use area_net::node::{Assembly, Node};
+use area_net::record::Signer as _;
+use area_net::settings::Settings;
+use area_net::snapshot::{NodeState, Snapshot, SnapshotReader};
+use area_net::transport::BindSpare;
+use area_net::wire::NodeId;
+use quinn::udp::{RecvMeta, Transmit};
+use quinn::{AsyncUdpSocket, UdpPoller};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+/// For so long a flow is remembered without any packet: a NAT's long time (Linux, for a flow that was answered).
+const REMEMBERED: Duration = Duration::from_secs(180);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A network in which all packets take the same time. A flow can be made to lead nowhere; it is forgotten when it has been silent.
+#[derive(Debug, Default)]
+struct Switch {
+    delay: Duration,
+    inboxes: BTreeMap<SocketAddr, Inbox>,
+    stale: Option<Flow>,
+    next_port: u16,
+    /// The packets that left, by their flow.
+    sent: BTreeMap<(SocketAddr, SocketAddr), u64>,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    packets: VecDeque<(SocketAddr, Vec<u8>)>,
+    waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+struct Flow {
+    inside: SocketAddr,
+    outside: SocketAddr,
+    last: Instant,
+}
+
+type Shared = Arc<Mutex<Switch>>;
+
+impl Switch {
+    /// Whether a packet disappears. Those from inside keep the flow alive.
+    fn loses(&mut self, from: SocketAddr, to: SocketAddr) -> bool {
+        let Some(flow) = &mut self.stale else {
+            return false;
+        };
+        if flow.last.elapsed() >= REMEMBERED {
+            self.stale = None;
+            return false;
+        }
+        if (from, to) == (flow.inside, flow.outside) {
+            flow.last = Instant::now();
+            return true;
+        }
+        (to, from) == (flow.inside, flow.outside)
+    }
+
+    fn send(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        *self.sent.entry((from, to)).or_default() += 1;
+        if !self.loses(from, to) {
+            self.deliver(from, to, bytes);
+        }
+    }
+
+    fn deliver(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        if let Some(inbox) = self.inboxes.get_mut(&to) {
+            inbox.packets.push_back((from, bytes.to_vec()));
+            if let Some(waker) = inbox.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Socket {
+    addr: SocketAddr,
+    switch: Shared,
+}
+
+impl Socket {
+    fn bind(switch: &Shared, addr: SocketAddr) -> Arc<dyn AsyncUdpSocket> {
+        let inbox = Inbox::default();
+        let before = switch.lock().unwrap().inboxes.insert(addr, inbox);
+        assert!(before.is_none(), "{addr} is in use");
+        let switch = switch.clone();
+        Arc::new(Self { addr, switch })
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.switch.lock().unwrap().inboxes.remove(&self.addr);
+    }
+}
+
+impl AsyncUdpSocket for Socket {
+    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+        Box::pin(Writable)
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        let size = transmit.segment_size.unwrap_or(transmit.contents.len());
+        let (from, to, delay) = (
+            self.addr,
+            transmit.destination,
+            self.switch.lock().unwrap().delay,
+        );
+        for packet in transmit.contents.chunks(size.max(1)) {
+            let mut switch = self.switch.lock().unwrap();
+            if delay.is_zero() {
+                switch.send(from, to, packet);
+            } else {
+                let (switch, packet) = (self.switch.clone(), packet.to_vec());
+                tokio::spawn(async move {
+                    sleep(delay).await;
+                    switch.lock().unwrap().send(from, to, &packet);
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let mut switch = self.switch.lock().unwrap();
+        let inbox = switch.inboxes.get_mut(&self.addr).unwrap();
+        let Some((from, packet)) = inbox.packets.pop_front() else {
+            inbox.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        bufs[0][..packet.len()].copy_from_slice(&packet);
+        meta[0] = RecvMeta {
+            addr: from,
+            len: packet.len(),
+            stride: packet.len(),
+            ecn: None,
+            dst_ip: None,
+        };
+        Poll::Ready(Ok(1))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.addr)
+    }
+
+    fn may_fragment(&self) -> bool {
+        false
+    }
+}
+
+#[derive(Debug)]
+struct Writable;
+
+impl UdpPoller for Writable {
+    fn poll_writable(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A node that runs until this is dropped.
+struct Running {
+    id: NodeId,
+    reader: SnapshotReader,
+    task: JoinHandle<()>,
+    leave: oneshot::Sender<()>,
+}
+
+impl Running {
+    /// Lets the node leave, and waits until its socket is closed.
+    async fn leave(self) {
+        drop(self.leave);
+        self.task.await.unwrap();
+        sleep(SECOND).await;
+    }
+
+    /// How many nodes are up in its view.
+    async fn up(&self) -> usize {
+        let view = self.view().await;
+        let up = view.nodes.iter().filter(|one| one.state == NodeState::Up);
+        up.count()
+    }
+
+    async fn view(&self) -> Arc<Snapshot> {
+        self.reader.get().await.unwrap()
+    }
+
+    async fn knows(&self, other: &Self) -> bool {
+        let view = self.view().await;
+        let mut up = view.nodes.iter().filter(|one| one.state == NodeState::Up);
+        up.any(|one| one.id == other.id)
+    }
+
+    async fn addrs_of(&self, other: &Self) -> Vec<SocketAddr> {
+        let view = self.view().await;
+        let of = view.nodes.iter().find(|one| one.id == other.id);
+        of.map(|one| one.addrs.clone()).unwrap_or_default()
+    }
+}
+
+/// Starts a node that has to learn its address from its peers.
+fn start(switch: &Shared, seed: u8, addr: SocketAddr, targets: &[SocketAddr]) -> Running {
+    let identity = Arc::new(Identity::from_seed(&[seed; 32]));
+    let id = identity.node_id();
+    let ports = switch.clone();
+    let spare: BindSpare = Arc::new(move || {
+        let mut switch = ports.lock().unwrap();
+        switch.next_port += 1;
+        let port = 40_000 + switch.next_port;
+        drop(switch);
+        Ok(Socket::bind(&ports, SocketAddr::new(addr.ip(), port)))
+    });
+    let assembly = Assembly {
+        settings: Settings {
+            targets: targets.to_vec(),
+            ..Settings::default()
+        },
+        identity,
+        socket: Socket::bind(switch, addr),
+        spare: Some(spare),
+        tap: Arc::default(),
+        runtime: Arc::new(quinn::TokioRuntime),
+        run_id: seed.into(),
+        core_seed: [seed; 32],
+        quinn_seed: Some([seed; 32]),
+        wall: Arc::new(|| 1_700_000_000_000),
+        published: Vec::new(),
+        edge: None,
+        finder: None,
+        state: None,
+        memory: Memory::default(),
+        tuning: Arc::default(),
+        witness: None,
+    };
+    let node = Node::assemble(assembly).unwrap();
+    let reader = node.reader();
+    let (leave, asked) = oneshot::channel();
+    let task = tokio::spawn(node.run(async {
+        asked.await.ok();
+    }));
+    Running {
+        id,
+        reader,
+        task,
+        leave,
+    }
+}
+
+fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// Spare ports that are open.
+fn spare_ports(switch: &Shared) -> usize {
+    let switch = switch.lock().unwrap();
+    let spare = switch.inboxes.keys().filter(|addr| addr.port() > 40_000);
+    spare.count()
+}
+
+/// Waits, for so many seconds at most. Returns the time it took.
+async fn until<F: Future<Output = bool>>(seconds: u32, holds: impl Fn() -> F) -> Duration {
+    let start = Instant::now();
+    while !holds().await {
+        assert!(start.elapsed() < SECOND * seconds, "not within {seconds} s");
+        sleep(SECOND / 10).await;
+    }
+    start.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flow_that_leads_nowhere_is_left_for_a_spare_port_and_taken_again_once_forgotten() {
+    let switch = Shared::default();
+    let (at_home, outside) = (addr("203.0.113.9:8083"), addr("198.51.100.1:8083"));
+    let public = start(&switch, 1, outside, &[]);
+    let home = start(&switch, 2, at_home, &[outside]);
+    until(2, || home.knows(&public)).await;
+    until(2, || public.knows(&home)).await;
+    assert_eq!(spare_ports(&switch), 0, "the listening port works");
+    assert_eq!(public.addrs_of(&home).await, [at_home]);
+
+    switch.lock().unwrap().stale = Some(Flow {
+        inside: at_home,
+        outside,
+        last: Instant::now(),
+    });
+    until(10, async || !home.knows(&public).await).await;
+    until(40, || home.knows(&public)).await;
+    assert_eq!(spare_ports(&switch), 1);
+    // The link lasts, and nobody takes the spare port for an address of the node.
+    for _ in 0..150 {
+        sleep(SECOND).await;
+        assert!(home.knows(&public).await && public.knows(&home).await);
+        assert_eq!(public.addrs_of(&home).await, [at_home]);
+    }
+    // By then the flow has been silent for long enough.
+    until(300, async || spare_ports(&switch) == 0).await;
+    assert!(switch.lock().unwrap().stale.is_none());
+    assert!(home.knows(&public).await && public.knows(&home).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_answers_costs_few_packets_and_leaves_no_port_open() {
+    let switch = Shared::default();
+    let (here, nowhere) = (addr("203.0.113.9:8083"), addr("198.51.100.1:8083"));
+    let _lone = start(&switch, 1, here, &[nowhere]);
+    let mut most = 0;
+    for _ in 0..6000 {
+        sleep(SECOND / 10).await;
+        most = most.max(spare_ports(&switch));
+    }
+    assert!((1..=4).contains(&most), "{most} spare ports at once");
+    let switch = switch.lock().unwrap();
+    let sent = |spare: bool| -> u64 {
+        let of = switch
+            .sent
+            .iter()
+            .filter(|((from, _), _)| (*from != here) == spare);
+        of.map(|(_, count)| count).sum()
+    };
+    assert!(
+        sent(true) * 2 <= sent(false),
+        "{} from spare ports, {} from the own",
+        sent(true),
+        sent(false)
+    );
+}
+
+/// Thirty nodes at one address start together, and later find that their peer restarted. Returns how long each took until it knew all.
+async fn thirty_behind_one_address(delay: Duration) -> [Duration; 2] {
+    let switch = Shared::default();
+    switch.lock().unwrap().delay = delay;
+    let outside = addr("198.51.100.1:8083");
+    let public = start(&switch, 1, outside, &[]);
+    let behind = |port: u16| SocketAddr::new(addr("203.0.113.9:1").ip(), port);
+    let inside: Vec<Running> = (0..30)
+        .map(|at| start(&switch, 2 + at, behind(20_000 + u16::from(at)), &[outside]))
+        .collect();
+    let all = inside.len() + 1;
+    let started = until(20, async || public.up().await == all).await;
+    sleep(SECOND * 20).await;
+    public.leave().await;
+    let public = start(&switch, 1, outside, &[]);
+    let restarted = until(20, async || public.up().await == all).await;
+    [started, restarted]
+}
+
+#[tokio::test(start_paused = true)]
+async fn thirty_nodes_behind_one_address_get_in_together() {
+    for delay in [SECOND / 100, SECOND / 20, SECOND / 7] {
+        let [started, restarted] = thirty_behind_one_address(delay).await;
+        // Ten turns of those that come in first, and a packet that is sent again after a second.
+        let limit = delay * 10 + SECOND * 2;
+        let at_once = delay * 10 + SECOND / 10;
+        assert!(
+            started <= at_once && restarted <= limit,
+            "{delay:?}: {started:?}, {restarted:?}"
+        );
+    }
+}
