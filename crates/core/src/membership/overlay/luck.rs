@@ -4,8 +4,6 @@
 //! answered, the next are hardly luckier: behind a symmetric NAT, or a firewall that opens for nobody, all are in vain. So they
 //! become rarer, over all these nodes together, until one succeeds. Each node has pauses of its own beside that.
 
-use std::time::Duration;
-
 use super::candidates::doubled;
 use crate::membership::Time;
 use crate::membership::tuning::overlay::Tuning;
@@ -46,6 +44,8 @@ impl Luck {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
