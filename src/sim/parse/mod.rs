@@ -30,19 +30,18 @@
 mod deeds;
 mod flags;
 mod ground;
+mod layer;
 pub mod steps;
 mod tuning;
 pub mod words;
 
 use std::collections::BTreeMap;
-use std::ops::Range as Span;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use serde::Deserialize;
 use toml::Spanned;
 
 use super::lines::Terrain;
@@ -52,9 +51,10 @@ use super::world::MAX_PLACES;
 use crate::nearest::did_you_mean;
 use crate::settings::{self, KEYS, Settings};
 pub use flags::{Flags, toml_of_flags};
-use steps::{End, RawStep};
+use layer::{File, Layer};
+use steps::End;
 pub use tuning::toml_of_tuned;
-use words::{Names, Source, Wrong, duration, explain, read_file};
+use words::{Names, Source, read_file};
 pub use words::{ScenarioError, duration as words_time};
 
 /// The default delays: each pair has one of its own in this range.
@@ -71,61 +71,6 @@ const CHURN_DOWN: Duration = Duration::from_secs(10);
 const MAX_TOLD: usize = 64;
 /// The largest scenario file.
 const MAX_FILE: u64 = 1 << 20;
-
-/// A scenario as written. Every part may be missing. Flags override the file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    title: Option<String>,
-    nodes: Option<Spanned<usize>>,
-    fidelity: Option<Spanned<String>>,
-    seed: Option<u64>,
-    introduction: Option<Spanned<String>>,
-    targets: Option<BTreeMap<String, Spanned<Vec<Spanned<String>>>>>,
-    start_over: Option<Spanned<String>>,
-    lasts: Option<Spanned<String>>,
-    links: Option<Spanned<String>>,
-    delay: Option<Spanned<String>>,
-    jitter: Option<Spanned<String>>,
-    loss: Option<Spanned<String>>,
-    matrix: Option<Spanned<String>>,
-    clocks: Option<Spanned<String>>,
-    #[serde(default)]
-    settings: Vec<Spanned<String>>,
-    #[serde(default)]
-    groups: BTreeMap<String, Spanned<String>>,
-    #[serde(default)]
-    link: Vec<Spanned<RawLink>>,
-    #[serde(default)]
-    step: Vec<Spanned<RawStep>>,
-    churn: Option<Spanned<RawChurn>>,
-    bounds: Option<RawBounds>,
-    #[serde(default)]
-    tuning: BTreeMap<String, Spanned<toml::Value>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table, [[link]]")]
-struct RawLink {
-    on: Spanned<Vec<String>>,
-    netem: Spanned<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table, [churn]")]
-struct RawChurn {
-    per_min: Spanned<f64>,
-    down: Option<Spanned<String>>,
-    from: Option<Spanned<String>>,
-    until: Option<Spanned<String>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table, [bounds]")]
-struct RawBounds {
-    gone: Option<Spanned<String>>,
-    exact: Option<Spanned<String>>,
-}
 
 /// Reads a scenario from a file with flags that override it, or from flags alone.
 ///
@@ -175,30 +120,6 @@ pub fn read_text(name: &str, text: &str) -> Result<Scenario, ScenarioError> {
     };
     let layers = vec![Layer::new(source)?];
     Builder { layers }.build()
-}
-
-struct Layer {
-    source: Source,
-    file: File,
-}
-
-impl Layer {
-    fn new(source: Source) -> Result<Self, ScenarioError> {
-        let read = toml::from_str(&source.text);
-        let file = read.map_err(|error: toml::de::Error| {
-            let at = error.span().unwrap_or(0..0);
-            source.refuse(Wrong::new(at, explain(error.message())))
-        })?;
-        Ok(Self { source, file })
-    }
-
-    fn refuse(&self, at: Span<usize>, what: impl Into<String>) -> ScenarioError {
-        self.source.refuse(Wrong::new(at, what))
-    }
-
-    fn time(&self, text: &Spanned<String>) -> Result<Duration, ScenarioError> {
-        duration(text.get_ref()).map_err(|what| self.refuse(text.span(), what))
-    }
 }
 
 /// Merges the layers.

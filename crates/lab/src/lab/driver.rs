@@ -116,7 +116,7 @@ fn play(options: &Options, scenarios: &[(PathBuf, Scenario)]) -> Result<ExitCode
         "lab",
         machine,
         (options.keep.as_deref(), options.repeat),
-        &options.binary,
+        options.binary.locate()?,
     )?;
     crew.begin("The lab", &[has_netem]);
     crew.play(&alone, 1, |order| job(options, order))?;

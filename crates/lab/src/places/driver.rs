@@ -62,7 +62,7 @@ pub(crate) fn drive(options: &Options) -> Result<ExitCode> {
         "places",
         machine,
         (options.keep.as_deref(), options.repeat),
-        &options.binary,
+        options.binary.locate()?,
     )?;
     crew.begin("The lab's places", &[]);
     crew.play(&small, options.jobs.max(1), job)?;

@@ -20,7 +20,6 @@ use super::kernel::now_ns;
 use super::place::{Machine, Place, Worker, end};
 use super::table::{self, Row, Verdict};
 use super::{interrupted, scratch};
-use crate::binary::Binary;
 
 /// Time allowed beyond a scenario's own length. It covers booting, building its places, and judging on a busy machine.
 const MARGIN: Duration = Duration::from_secs(120);
@@ -95,15 +94,15 @@ pub(crate) struct Crew {
 }
 
 impl Crew {
-    /// Results go to the folder `keep`, or to a new one. Each scenario is played `repeat` times.
+    /// Results go to the folder `keep`, or to a new one. Each scenario is played `repeat` times, with
+    /// the binary that is `named`.
     pub(crate) fn new(
         command: &'static str,
         machine: Machine,
         (keep, repeat): (Option<&Path>, usize),
-        binary: &Binary,
+        named: PathBuf,
     ) -> Result<Self> {
         let interrupted = interrupted()?;
-        let named = binary.locate()?;
         let out = match keep {
             Some(folder) => folder.to_owned(),
             None => scratch()?.join(format!("{command}-{}", now_ns() / 1_000_000_000)),

@@ -11,6 +11,7 @@
 mod addresses;
 pub(super) mod candidates;
 mod contacts;
+mod dial_table;
 mod dials;
 mod growth;
 mod guests;
@@ -35,8 +36,8 @@ use crate::record::PublishedAddr;
 use crate::wire::NodeId;
 use candidates::Candidates;
 use contacts::Contacts;
-use dials::Dials;
-pub use dials::MAX_QUEUE;
+use dial_table::Dials;
+pub use dial_table::MAX_QUEUE;
 use growth::Growth;
 pub(super) use guests::Admission;
 use luck::Luck;

@@ -1,0 +1,223 @@
+//! Dials: those under way, those in the queue, and the pauses after failed ones.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::candidates::doubled;
+use crate::membership::Time;
+use crate::membership::interface::{Candidate, DialId};
+use crate::membership::tuning::Tuning;
+use crate::membership::view::MAX_NODES;
+use crate::wire::{MAX_ALTERNATIVES, NodeId, dialable};
+
+/// The most alternatives to full nodes that wait to be followed.
+const MAX_FOLLOWED: usize = 8;
+/// The most refusals in a row that are followed. A full node names others that have room, so the second is rare.
+const MAX_HOPS: u32 = 4;
+/// The most addresses that are visited in such a search. It bounds what hostile nodes can make a newcomer dial.
+const MAX_VISITED: usize = 32;
+/// An address that was visited in such a search is not visited again within this time, so that no search goes in a circle.
+const FOLLOWED_FOR: Duration = Duration::from_secs(30);
+/// The most dials in the queue.
+pub const MAX_QUEUE: usize = 256;
+
+/// A dial under way.
+#[derive(Debug)]
+pub(super) struct Dialing {
+    pub(super) candidate: Candidate,
+    /// The other addresses, which are tried as well.
+    pub(super) others: Vec<SocketAddr>,
+    /// How many refusals led to this dial.
+    pub(super) hops: u32,
+    pub(super) since: Time,
+    /// The node was asked for a rendezvous, or it is on this machine.
+    pub(super) asked: bool,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Dials {
+    tuning: Arc<Tuning>,
+    pub(super) under_way: BTreeMap<DialId, Dialing>,
+    pub(super) queue: VecDeque<(Candidate, u32)>,
+    pub(super) counter: u64,
+    /// When a node may be dialed again as a neighbour, and how many dials failed in a row.
+    retries: BTreeMap<NodeId, (Time, u32)>,
+    /// The addresses visited in the search for a node with room, and when.
+    followed: BTreeMap<SocketAddr, Time>,
+}
+
+impl Dials {
+    pub(super) fn new(first: Vec<Candidate>, tuning: Arc<Tuning>) -> Self {
+        Self {
+            tuning,
+            under_way: BTreeMap::new(),
+            queue: first.into_iter().map(|candidate| (candidate, 0)).collect(),
+            counter: 0,
+            retries: BTreeMap::new(),
+            followed: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// The candidates that are being dialed.
+    pub(super) fn candidates(&self) -> impl Iterator<Item = Candidate> {
+        self.under_way.values().map(|dialing| dialing.candidate)
+    }
+
+    /// How many neighbours are being dialed or are queued, of those that may be there. Slow dials count only if the node is
+    /// `patient`.
+    pub(super) fn pending(
+        &self,
+        now: Time,
+        patient: bool,
+        may_be_there: impl Fn(&NodeId) -> bool,
+    ) -> usize {
+        let named = self.under_way.values();
+        let named =
+            named.filter(|dialing| dialing.candidate.id.as_ref().is_some_and(&may_be_there));
+        let counted = named.filter(|dialing| patient || now < self.slow_at(dialing));
+        let queued = self.queue.iter();
+        let queued = queued.filter(|(one, _)| one.id.as_ref().is_none_or(&may_be_there));
+        counted.count() + queued.count()
+    }
+
+    /// Whether that node is being dialed, or is queued.
+    pub(super) fn includes(&self, id: &NodeId) -> bool {
+        let queued = self.queue.iter().map(|(candidate, _)| *candidate);
+        let mut all = self.candidates().chain(queued);
+        all.any(|candidate| candidate.id == Some(*id))
+    }
+
+    pub(super) fn includes_addr(&self, addr: SocketAddr) -> bool {
+        let queued = self.queue.iter().map(|(candidate, _)| *candidate);
+        let mut all = self.candidates().chain(queued);
+        all.any(|candidate| candidate.addr == addr)
+    }
+
+    /// Whether a dial to that node is a slow one.
+    pub(super) fn is_slow_to(&self, now: Time, id: &NodeId) -> bool {
+        let mut slow = self
+            .under_way
+            .values()
+            .filter(|dialing| now >= self.slow_at(dialing));
+        slow.any(|dialing| dialing.candidate.id == Some(*id))
+    }
+
+    /// When a dial becomes a slow one.
+    pub(super) fn slow_at(&self, dialing: &Dialing) -> Time {
+        dialing.since + self.tuning.overlay.slow_dial
+    }
+
+    /// When the next dial of a neighbour becomes a slow one.
+    pub(super) fn next_slow(&self, now: Time) -> Option<Time> {
+        let named = |dialing: &&Dialing| dialing.candidate.id.is_some();
+        let named = self.under_way.values().filter(named);
+        let slow_at = named.map(|dialing| self.slow_at(dialing));
+        slow_at.filter(|at| *at > now).min()
+    }
+
+    /// Until when that node is not dialed as a neighbour, if a dial failed recently.
+    pub(super) fn rests_until(&self, now: Time, id: &NodeId) -> Option<Time> {
+        let (at, _) = self.retries.get(id)?;
+        (*at > now).then_some(*at)
+    }
+
+    /// Stops dialing that node as a neighbour for a pause, which doubles each time.
+    pub(super) fn back_off(&mut self, now: Time, id: NodeId) {
+        let failures = self.retries.get(&id).map_or(0, |(_, failures)| *failures);
+        let tuning = &self.tuning.overlay;
+        let pause = doubled(tuning.first_retry, failures);
+        let again = now + pause.min(tuning.longest_retry);
+        self.retries.insert(id, (again, failures + 1));
+        if self.retries.len() > MAX_NODES {
+            self.retries.pop_first();
+        }
+    }
+
+    /// Forgets the failed dials to that node: it came into view, or its link had lasted.
+    pub(super) fn forgive(&mut self, id: &NodeId) {
+        self.retries.remove(id);
+    }
+
+    /// The same for all nodes: this one is elsewhere now.
+    pub(super) fn forgive_all(&mut self) {
+        self.retries.clear();
+    }
+
+    pub(super) fn enqueue(&mut self, candidate: Candidate, hops: u32) {
+        if self.queue.len() < MAX_QUEUE {
+            self.queue.push_back((candidate, hops));
+        }
+    }
+
+    /// When a dial counts as unanswered.
+    pub(super) fn unanswered_at(&self, dialing: &Dialing) -> Option<Time> {
+        let asks = !dialing.asked && dialing.candidate.id.is_some();
+        asks.then(|| dialing.since + self.tuning.overlay.meet_after)
+    }
+
+    pub(super) fn next_unanswered(&self) -> Option<Time> {
+        let all = self.under_way.values();
+        all.filter_map(|dialing| self.unanswered_at(dialing)).min()
+    }
+
+    pub(super) fn take_unanswered(&mut self, now: Time) -> Vec<NodeId> {
+        let due = |dialing: &Dialing| self.unanswered_at(dialing).is_some_and(|at| at <= now);
+        let due = self.under_way.iter().filter(|(_, dialing)| due(dialing));
+        let due: Vec<DialId> = due.map(|(dial, _)| *dial).collect();
+        let mut nodes = Vec::new();
+        for dial in due {
+            if let Some(dialing) = self.under_way.get_mut(&dial) {
+                dialing.asked = true;
+                nodes.extend(dialing.candidate.id);
+            }
+        }
+        nodes
+    }
+
+    /// Queues a dial in front of the others.
+    pub(super) fn enqueue_first(&mut self, candidate: Candidate) {
+        self.queue.push_front((candidate, 0));
+        self.queue.truncate(MAX_QUEUE);
+    }
+
+    /// Queues the nodes that a full one named instead of itself: each of them once, in a search of a few hops.
+    pub(super) fn follow(&mut self, now: Time, from: &Dialing, alternatives: &[SocketAddr]) {
+        let hops = from.hops + 1;
+        if hops > MAX_HOPS {
+            return;
+        }
+        let over_loopback = from.candidate.addr.ip().is_loopback();
+        self.followed.retain(|_, at| now < *at + FOLLOWED_FOR);
+        self.followed.insert(from.candidate.addr, now);
+        for &addr in alternatives.iter().take(MAX_ALTERNATIVES) {
+            let waiting = self.queue.iter().filter(|(_, hops)| *hops > 0).count();
+            if waiting < MAX_FOLLOWED
+                && self.followed.len() < MAX_VISITED
+                && !self.followed.contains_key(&addr)
+                && !self.includes_addr(addr)
+                && dialable(&addr, over_loopback)
+            {
+                self.followed.insert(addr, now);
+                self.enqueue(Candidate { id: None, addr }, hops);
+            }
+        }
+    }
+
+    /// A dial became a connection to `remote`. Returns the address dialed.
+    pub(super) fn succeeded(&mut self, dial: DialId, remote: SocketAddr) -> Option<SocketAddr> {
+        let dialing = self.under_way.remove(&dial)?;
+        let raced = dialing.others.into_iter().find(|addr| *addr == remote);
+        Some(raced.unwrap_or(dialing.candidate.addr))
+    }
+}
