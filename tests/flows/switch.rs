@@ -1,7 +1,4 @@
-//! Nodes behind NATs, in virtual time, over sockets in memory.
-//!
-//! A NAT may remember a flow that leads nowhere: the node reaches its peer from a spare port, and goes back to the port that it
-//! listens on once the NAT has forgotten. And a NAT may hide many nodes, which a peer sees at one address.
+//! A network in memory, and nodes on it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IoSliceMut};
@@ -27,17 +24,17 @@ use tokio::time::{Instant, sleep};
 
 /// For so long a flow is remembered without any packet: a NAT's long time (Linux, for a flow that was answered).
 const REMEMBERED: Duration = Duration::from_secs(180);
-const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// A network in which all packets take the same time. A flow can be made to lead nowhere; it is forgotten when it has been silent.
 #[derive(Debug, Default)]
-struct Switch {
-    delay: Duration,
+pub(crate) struct Switch {
+    pub(crate) delay: Duration,
     inboxes: BTreeMap<SocketAddr, Inbox>,
-    stale: Option<Flow>,
+    pub(crate) stale: Option<Flow>,
     next_port: u16,
     /// The packets that left, by their flow.
-    sent: BTreeMap<(SocketAddr, SocketAddr), u64>,
+    pub(crate) sent: BTreeMap<(SocketAddr, SocketAddr), u64>,
 }
 
 #[derive(Debug, Default)]
@@ -47,15 +44,21 @@ struct Inbox {
 }
 
 #[derive(Debug)]
-struct Flow {
-    inside: SocketAddr,
-    outside: SocketAddr,
-    last: Instant,
+pub(crate) struct Flow {
+    pub(crate) inside: SocketAddr,
+    pub(crate) outside: SocketAddr,
+    pub(crate) last: Instant,
 }
 
-type Shared = Arc<Mutex<Switch>>;
+pub(crate) type Shared = Arc<Mutex<Switch>>;
 
 impl Switch {
+    /// How many spare ports are open.
+    pub(crate) fn spare_ports(&self) -> usize {
+        let spare = self.inboxes.keys().filter(|addr| addr.port() > 40_000);
+        spare.count()
+    }
+
     /// Whether a packet disappears. Those from inside keep the flow alive.
     fn loses(&mut self, from: SocketAddr, to: SocketAddr) -> bool {
         let Some(flow) = &mut self.stale else {
@@ -180,7 +183,7 @@ impl UdpPoller for Writable {
 }
 
 /// A node that runs until this is dropped.
-struct Running {
+pub(crate) struct Running {
     id: NodeId,
     reader: SnapshotReader,
     task: JoinHandle<()>,
@@ -189,30 +192,30 @@ struct Running {
 
 impl Running {
     /// Lets the node leave, and waits until its socket is closed.
-    async fn leave(self) {
+    pub(crate) async fn leave(self) {
         drop(self.leave);
         self.task.await.unwrap();
         sleep(SECOND).await;
     }
 
     /// How many nodes are up in its view.
-    async fn up(&self) -> usize {
+    pub(crate) async fn up(&self) -> usize {
         let view = self.view().await;
         let up = view.nodes.iter().filter(|one| one.state == NodeState::Up);
         up.count()
     }
 
-    async fn view(&self) -> Arc<Snapshot> {
+    pub(crate) async fn view(&self) -> Arc<Snapshot> {
         self.reader.get().await.unwrap()
     }
 
-    async fn knows(&self, other: &Self) -> bool {
+    pub(crate) async fn knows(&self, other: &Self) -> bool {
         let view = self.view().await;
         let mut up = view.nodes.iter().filter(|one| one.state == NodeState::Up);
         up.any(|one| one.id == other.id)
     }
 
-    async fn addrs_of(&self, other: &Self) -> Vec<SocketAddr> {
+    pub(crate) async fn addrs_of(&self, other: &Self) -> Vec<SocketAddr> {
         let view = self.view().await;
         let of = view.nodes.iter().find(|one| one.id == other.id);
         of.map(|one| one.addrs.clone()).unwrap_or_default()
@@ -220,7 +223,12 @@ impl Running {
 }
 
 /// Starts a node that has to learn its address from its peers.
-fn start(switch: &Shared, seed: u8, addr: SocketAddr, targets: &[SocketAddr]) -> Running {
+pub(crate) fn start(
+    switch: &Shared,
+    seed: u8,
+    addr: SocketAddr,
+    targets: &[SocketAddr],
+) -> Running {
     let identity = Arc::new(Identity::from_seed(&[seed; 32]));
     let id = identity.node_id();
     let ports = switch.clone();
@@ -267,114 +275,19 @@ fn start(switch: &Shared, seed: u8, addr: SocketAddr, targets: &[SocketAddr]) ->
     }
 }
 
-fn addr(text: &str) -> SocketAddr {
+pub(crate) fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// Spare ports that are open.
-fn spare_ports(switch: &Shared) -> usize {
-    let switch = switch.lock().unwrap();
-    let spare = switch.inboxes.keys().filter(|addr| addr.port() > 40_000);
-    spare.count()
-}
-
 /// Waits, for so many seconds at most. Returns the time it took.
-async fn until<F: Future<Output = bool>>(seconds: u32, holds: impl Fn() -> F) -> Duration {
+pub(crate) async fn until<F: Future<Output = bool>>(
+    seconds: u32,
+    holds: impl Fn() -> F,
+) -> Duration {
     let start = Instant::now();
     while !holds().await {
         assert!(start.elapsed() < SECOND * seconds, "not within {seconds} s");
         sleep(SECOND / 10).await;
     }
     start.elapsed()
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_flow_that_leads_nowhere_is_left_for_a_spare_port_and_taken_again_once_forgotten() {
-    let switch = Shared::default();
-    let (at_home, outside) = (addr("203.0.113.9:8083"), addr("198.51.100.1:8083"));
-    let public = start(&switch, 1, outside, &[]);
-    let home = start(&switch, 2, at_home, &[outside]);
-    until(2, || home.knows(&public)).await;
-    until(2, || public.knows(&home)).await;
-    assert_eq!(spare_ports(&switch), 0, "the listening port works");
-    assert_eq!(public.addrs_of(&home).await, [at_home]);
-
-    switch.lock().unwrap().stale = Some(Flow {
-        inside: at_home,
-        outside,
-        last: Instant::now(),
-    });
-    until(10, async || !home.knows(&public).await).await;
-    until(40, || home.knows(&public)).await;
-    assert_eq!(spare_ports(&switch), 1);
-    // The link lasts, and nobody takes the spare port for an address of the node.
-    for _ in 0..150 {
-        sleep(SECOND).await;
-        assert!(home.knows(&public).await && public.knows(&home).await);
-        assert_eq!(public.addrs_of(&home).await, [at_home]);
-    }
-    // By then the flow has been silent for long enough.
-    until(300, async || spare_ports(&switch) == 0).await;
-    assert!(switch.lock().unwrap().stale.is_none());
-    assert!(home.knows(&public).await && public.knows(&home).await);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_never_answers_costs_few_packets_and_leaves_no_port_open() {
-    let switch = Shared::default();
-    let (here, nowhere) = (addr("203.0.113.9:8083"), addr("198.51.100.1:8083"));
-    let _lone = start(&switch, 1, here, &[nowhere]);
-    let mut most = 0;
-    for _ in 0..6000 {
-        sleep(SECOND / 10).await;
-        most = most.max(spare_ports(&switch));
-    }
-    assert!((1..=4).contains(&most), "{most} spare ports at once");
-    let switch = switch.lock().unwrap();
-    let sent = |spare: bool| -> u64 {
-        let of = switch
-            .sent
-            .iter()
-            .filter(|((from, _), _)| (*from != here) == spare);
-        of.map(|(_, count)| count).sum()
-    };
-    assert!(
-        sent(true) * 2 <= sent(false),
-        "{} from spare ports, {} from the own",
-        sent(true),
-        sent(false)
-    );
-}
-
-/// Thirty nodes at one address start together, and later find that their peer restarted. Returns how long each took until it knew all.
-async fn thirty_behind_one_address(delay: Duration) -> [Duration; 2] {
-    let switch = Shared::default();
-    switch.lock().unwrap().delay = delay;
-    let outside = addr("198.51.100.1:8083");
-    let public = start(&switch, 1, outside, &[]);
-    let behind = |port: u16| SocketAddr::new(addr("203.0.113.9:1").ip(), port);
-    let inside: Vec<Running> = (0..30)
-        .map(|at| start(&switch, 2 + at, behind(20_000 + u16::from(at)), &[outside]))
-        .collect();
-    let all = inside.len() + 1;
-    let started = until(20, async || public.up().await == all).await;
-    sleep(SECOND * 20).await;
-    public.leave().await;
-    let public = start(&switch, 1, outside, &[]);
-    let restarted = until(20, async || public.up().await == all).await;
-    [started, restarted]
-}
-
-#[tokio::test(start_paused = true)]
-async fn thirty_nodes_behind_one_address_get_in_together() {
-    for delay in [SECOND / 100, SECOND / 20, SECOND / 7] {
-        let [started, restarted] = thirty_behind_one_address(delay).await;
-        // Ten turns of those that come in first, and a packet that is sent again after a second.
-        let limit = delay * 10 + SECOND * 2;
-        let at_once = delay * 10 + SECOND / 10;
-        assert!(
-            started <= at_once && restarted <= limit,
-            "{delay:?}: {started:?}, {restarted:?}"
-        );
-    }
 }

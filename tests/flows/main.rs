@@ -1,0 +1,9 @@
+//! Nodes behind NATs, in virtual time, over sockets in memory.
+//!
+//! A NAT may remember a flow that leads nowhere: the node reaches its peer from a spare port, and goes back to the port that it
+//! listens on once the NAT has forgotten. And a NAT may hide many nodes, which a peer sees at one address.
+
+#[cfg(test)]
+mod nat;
+#[cfg(test)]
+mod switch;
