@@ -118,6 +118,7 @@ impl Core {
             Input::Message(conn, message) => self.handle_message(now, conn, message),
             Input::Flushed(conn, room) => {
                 if let Some(peer) = self.links.peer(conn) {
+                    self.links.hear_room(&peer, room);
                     self.gossip.handle_flushed(&peer, room);
                 }
             }
