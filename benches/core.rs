@@ -246,7 +246,7 @@ fn record_in(c: &mut Criterion) {
                     now += Duration::from_micros(1);
                     core.handle(now, Input::Message(ConnId(0), message));
                     for conn in 0..8 {
-                        core.handle(now, Input::Flushed(ConnId(conn)));
+                        core.handle(now, Input::Flushed(ConnId(conn), usize::MAX));
                     }
                     drain(&mut core);
                 },

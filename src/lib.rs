@@ -23,4 +23,4 @@ pub mod sim;
 pub mod snapshot;
 pub mod transport;
 
-pub use area_net_core::{bucket, figures, membership, record, wire};
+pub use area_net_core::{bucket, figures, membership, record, window, wire};

@@ -107,3 +107,50 @@ fn cores_and_whole_nodes_agree() {
     let part = whole.traffic.bytes as f64 / core.traffic.bytes as f64;
     assert!((0.8..1.6).contains(&part), "{part} times the bytes");
 }
+
+/// Each direction between two nodes carries 2 kB/s. Where more was put onto the line, probes waited behind it, live links were judged
+/// down, and that was told over the same lines: 2000 false downs in two minutes.
+#[test]
+fn twenty_nodes_settle_on_lines_of_16_kbit() {
+    for (fidelity, seed) in [("core", 1), ("core", 2), ("core", 3), ("whole", 1)] {
+        let report = play(
+            fidelity,
+            &format!("seed = {seed}\nnodes = 20\nlasts = \"90s\"\nlinks = \"rate 16kbit\"\n"),
+        );
+        let start = &report.events[0];
+        assert_eq!(report.false_downs, 0, "{fidelity} {seed}");
+        assert!(report.links_lost <= 4, "{fidelity} {seed}: {report:?}");
+        assert!(start.all_known_after_ms.unwrap() < 25_000.0, "{start:?}");
+        assert!(start.stays_exact_after_ms.unwrap() < 50_000.0, "{start:?}");
+    }
+}
+
+#[test]
+fn one_slow_line_slows_no_other_and_a_death_is_known_as_soon() {
+    for fidelity in ["core", "whole"] {
+        let report = play(
+            fidelity,
+            "nodes = 20\nlasts = \"90s\"\nlinks = \"delay 20ms\"\n[[link]]\non = [\"3-7\"]\nnetem = \"delay 20ms rate 16kbit\"\n\
+             [[step]]\nat = \"60s\"\nkill = \"10\"\n",
+        );
+        assert_eq!(report.false_downs, 0, "{fidelity}");
+        assert!(report.known.max_ms < 1500.0, "{:?}", report.known);
+        assert!(report.gone.max_ms < 4000.0, "{:?}", report.gone);
+    }
+}
+
+#[test]
+fn lines_that_become_slow_and_fast_again_show_nobody_as_down() {
+    let report = play(
+        "core",
+        "nodes = 20\nlasts = \"4min\"\nlinks = \"delay 20ms rate 10mbit\"\n\
+         [[step]]\nat = \"30s\"\nnetem = \"delay 20ms rate 16kbit\"\n[[step]]\nat = \"90s\"\nkill = \"any 3\"\n\
+         [[step]]\nat = \"150s\"\nnetem = \"none\"\n[[step]]\nat = \"200s\"\nkill = \"any 3\"\n",
+    );
+    assert_eq!((report.false_downs, report.still_shown), (0, 0));
+    assert!((report.at_end.exact - 1.0).abs() < 1e-9, "{report:?}");
+    let [.., last] = &report.events[..] else {
+        panic!("no events");
+    };
+    assert!(last.all_known_after_ms.unwrap() < 5000.0, "{last:?}");
+}

@@ -168,7 +168,7 @@ settings! {
         /// A shorter interval detects a dead link sooner and measures round-trip times more often, but traffic and
         /// processor time grow in proportion. A node with more than six links makes the interval longer, up to twice
         /// as long, so that its total effort does not grow with the number of links. After a missed answer, probes
-        /// follow every 250 ms whatever the interval.
+        /// follow every 250 ms whatever the interval, and more slowly where the line is full.
         "network.controller.probe.interval_ms" => probe_interval: Duration = "1500",
             Kind::measured(200, 10_000, Unit::Milliseconds),
             simulated();

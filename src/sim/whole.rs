@@ -314,7 +314,7 @@ impl Ledger {
             | Input::DialFailed(..)
             | Input::AddrFailed(..)
             | Input::Message(..)
-            | Input::Flushed(_)
+            | Input::Flushed(..)
             | Input::Probe(..)
             | Input::Answer(..)
             | Input::Unreachable(_)

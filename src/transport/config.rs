@@ -32,8 +32,9 @@ const _: () = {
 const MTU: u16 = 1200;
 /// The largest UDP payload that quinn accepts. Ours are smaller; the margin is for other QUIC versions.
 const MAX_UDP_PAYLOAD: u16 = 1280;
-/// The flow-control window of the control stream and of the connection: two frames of the largest size.
-const STREAM_WINDOW: u32 = 2 * MAX_FRAME as u32;
+/// The flow-control window of the control stream and of the connection, and the most that may be under way: two frames of the largest
+/// size.
+pub(super) const STREAM_WINDOW: u32 = 2 * MAX_FRAME as u32;
 /// The buffers for datagrams that are not sent or not read yet. Probes have a few bytes each, so this holds hundreds.
 const DATAGRAM_BUFFER: usize = 8 * 1024;
 
@@ -67,6 +68,8 @@ pub(super) fn transport_config(initial_rtt: Duration) -> TransportConfig {
         .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
         .datagram_send_buffer_size(DATAGRAM_BUFFER)
         .allow_spin(false)
-        .congestion_controller_factory(Arc::new(congestion::FlooredConfig));
+        .congestion_controller_factory(Arc::new(congestion::FlooredConfig {
+            stream_window: STREAM_WINDOW as usize,
+        }));
     config
 }

@@ -9,6 +9,8 @@ use rustls_pki_types::CertificateDer;
 use tokio::sync::mpsc;
 
 use super::admission::HandshakeSlot;
+use super::config::STREAM_WINDOW;
+use super::congestion::room;
 use super::frames::{FrameError, read_frame};
 use super::spare::come_home;
 use super::tap::Watch;
@@ -231,7 +233,7 @@ pub(super) async fn serve(
     let why = tokio::select! {
         biased;
         why = read(&shared, conn, recv) => why,
-        why = write(&shared, conn, send, receiver) => why,
+        why = write(&shared, conn, &connection, send, receiver) => why,
         why = answer(&shared, conn, &connection, &watch) => why,
         why = hear_icmp(&shared, conn, &watch) => why,
         why = hear_failures(&shared, conn, &watch), if dialed.is_none() => why,
@@ -268,18 +270,20 @@ async fn read(shared: &Shared, conn: ConnId, mut recv: RecvStream) -> Closed {
 async fn write(
     shared: &Shared,
     conn: ConnId,
+    connection: &Connection,
     mut send: SendStream,
     mut commands: mpsc::Receiver<Command>,
 ) -> Closed {
     while let Some(Command::Send(frame)) = commands.recv().await {
-        match send.write_all(&frame).await {
+        match write_frame(connection, &mut send, &frame).await {
             Ok(()) => {}
             Err(quinn::WriteError::ConnectionLost(_)) => return std::future::pending().await,
             Err(error) => return Closed::Violation(CloseCode::Protocol, error.to_string()),
         }
+        let flushed = Input::Flushed(conn, room(connection));
         if shared
             .events
-            .send(TransportEvent::Input(Input::Flushed(conn)))
+            .send(TransportEvent::Input(flushed))
             .await
             .is_err()
         {
@@ -288,6 +292,19 @@ async fn write(
     }
     // The event loop has dropped its handle after closing the connection; the reader returns the reason.
     std::future::pending().await
+}
+
+/// Writes a frame once no more is under way than the line has room for. Then all of it goes: quinn fills whatever room there is, and a line
+/// whose window opens by a few bytes at a time would be full of packets of a few bytes.
+async fn write_frame(
+    connection: &Connection,
+    send: &mut SendStream,
+    frame: &[u8],
+) -> Result<(), quinn::WriteError> {
+    connection.set_send_window(room(connection) as u64);
+    let begun = send.write(frame).await?;
+    connection.set_send_window(STREAM_WINDOW.into());
+    send.write_all(&frame[begun..]).await
 }
 
 /// Answers probes in this task, so that the event loop's delay does not count as path delay. Reports probes and answers.

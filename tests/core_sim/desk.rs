@@ -127,7 +127,7 @@ impl Desk {
     ) {
         let connected = connected(conn, peer, record, known);
         self.give(Input::Connected(Box::new(connected)));
-        self.give(Input::Flushed(conn));
+        self.give(Input::Flushed(conn, usize::MAX));
         // The dialer probes as soon as it has the Hello; from then on the link is listed.
         let probe = Probe {
             seq: 1,
@@ -150,7 +150,7 @@ impl Desk {
     pub(crate) fn drain(&mut self) {
         while let Some(action) = self.core.poll_action() {
             if let Action::Send(conn, _) = &action {
-                let flushed = Input::Flushed(*conn);
+                let flushed = Input::Flushed(*conn, usize::MAX);
                 self.actions.push(action);
                 self.core.handle(self.now, flushed);
             } else {

@@ -144,7 +144,7 @@ impl Scene {
                         self.done.push((self.now, Done::Hello(conn)));
                     }
                     if self.flushing {
-                        self.core.handle(self.now, Input::Flushed(conn));
+                        self.core.handle(self.now, Input::Flushed(conn, usize::MAX));
                     }
                 }
                 Action::Close(conn, code, alternatives) => {

@@ -148,7 +148,7 @@ impl Scene {
         while let Some(action) = self.core.poll_action() {
             if let Action::Send(conn, message) = action {
                 sent.push(message);
-                self.core.handle(self.now, Input::Flushed(conn));
+                self.core.handle(self.now, Input::Flushed(conn, usize::MAX));
             }
         }
         sent

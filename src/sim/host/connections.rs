@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Node, What};
-use crate::membership::{Closed, ConnId, Connected, DialError, Input};
-use crate::sim::path::{ACK_BYTES, Caller, End, EndRef, Live, Opening, Packet, Side, Wanted};
+use crate::membership::{Closed, ConnId, Connected, DialError, Input, Time};
+use crate::sim::path::{
+    ACK_BYTES, Caller, End, EndRef, INITIAL_BYTES, Live, Opening, Packet, Side, Wanted,
+};
 use crate::sim::size;
 use crate::sim::window::Scene;
 use crate::transport::MORE_FOR_SLOW;
@@ -18,8 +20,6 @@ const IDLE: Duration = Duration::from_secs(30);
 const CLOSING: Duration = Duration::from_secs(3);
 /// How long the transport takes to accept a message.
 const TAKING: Duration = Duration::from_micros(30);
-/// The transport's send window: the most bytes of a connection that may be unacknowledged.
-const WINDOW: usize = 2 * MAX_FRAME;
 /// The dialer's certificate, which follows its first packet.
 const CERTIFICATE_BYTES: usize = 800 + 48;
 
@@ -84,6 +84,7 @@ impl Node {
         opening.peer = Some(id);
         opening.greets_until = Some(now + to_greet);
         live.rtt = Some(now - opening.begun);
+        live.window.acknowledged(now, opening.begun, INITIAL_BYTES);
         self.traffic.bytes += CERTIFICATE_BYTES as u64;
         // Our own key alone does not prove that we reached ourselves: a second node may run with it. Its answer to our Hello tells.
         if id != me && wanted.expect.is_some_and(|expect| expect != id) {
@@ -150,9 +151,9 @@ impl Node {
             // The end exists already: our key is on its way, or will be retransmitted.
             Packet::Initial(_) => {}
             Packet::Key(id) => self.key_shown(scene, end, id),
-            Packet::Stream(number, bytes, message) => {
+            Packet::Stream(number, bytes, message, sent) => {
                 live.waiting.push((number, message));
-                self.acknowledge(scene, end, bytes);
+                self.acknowledge(scene, end, bytes, sent);
                 self.read(scene, end);
             }
             Packet::Probe(probe, rtt) => {
@@ -195,24 +196,25 @@ impl Node {
     }
 
     /// A message arrived: its sender gets room in the window when it learns that.
-    fn acknowledge(&mut self, scene: &Scene<'_>, end: EndRef, bytes: usize) {
+    fn acknowledge(&mut self, scene: &Scene<'_>, end: EndRef, bytes: usize, sent: Time) {
         self.traffic.bytes += ACK_BYTES as u64;
         let Some(live) = self.live(end) else { return };
         let Some(peer) = live.peer else { return };
         let back = live.rtt.unwrap_or_default() / 2;
         let at = self.now + back.max(scene.land.least_delay());
-        self.post(peer, at, What::Acked(end.other(), bytes));
+        self.post(peer, at, What::Acked(end.other(), bytes, sent));
     }
 
     /// The peer acknowledges bytes of the stream.
-    pub(super) fn acked(&mut self, end: EndRef, bytes: usize) {
+    pub(super) fn acked(&mut self, end: EndRef, bytes: usize, sent: Time) {
         let now = self.now;
         let Some(live) = self.live_mut(end) else {
             return;
         };
         let waited = live.hear(now);
         live.unacked = live.unacked.saturating_sub(bytes);
-        if live.stalled && live.unacked <= WINDOW {
+        live.window.acknowledged(now, sent, bytes);
+        if live.stalled && live.unacked <= live.window.room() {
             live.stalled = false;
             self.at(TAKING, What::Flushed(end));
         }
@@ -230,14 +232,14 @@ impl Node {
         } else {
             message
         };
-        let bytes = size::frame(&message);
+        let (now, bytes) = (self.now, size::frame(&message));
         let Some(live) = self.live_mut(end) else {
             return;
         };
         let (number, peer) = (live.sent, live.peer);
         live.sent += 1;
         live.unacked += bytes;
-        let packet = Packet::Stream(number, bytes, message);
+        let packet = Packet::Stream(number, bytes, message, now);
         self.launch_if(scene, end.other(), peer, packet);
     }
 
@@ -271,7 +273,7 @@ impl Node {
         let Some((_, live)) = self.open(conn) else {
             return;
         };
-        live.stalled = live.unacked > WINDOW;
+        live.stalled = live.unacked > live.window.room();
         if !live.stalled {
             self.at(TAKING, What::Flushed(end));
         }
@@ -280,7 +282,8 @@ impl Node {
     pub(super) fn flushed(&mut self, scene: &Scene<'_>, end: EndRef) {
         if let Some((_, live)) = self.open(end.id()) {
             live.in_flight = false;
-            self.give(scene, Input::Flushed(end.id()));
+            let room = live.window.room();
+            self.give(scene, Input::Flushed(end.id(), room));
         }
     }
 

@@ -86,6 +86,7 @@ impl Node {
             None => return,
         }
         let whole = flight.bytes;
+        flight.packet.leaves(now);
         flight.bytes = self.toss(scene, &mut flight, usize::MAX);
         (flight.tried, flight.in_vain) = (now, flight.bytes == whole);
         let timeout = match &flight.packet {
@@ -144,6 +145,7 @@ impl Node {
         live.silence.probes += 1;
         let backoff = 1 << live.silence.probes.min(10);
         let whole = first.bytes;
+        first.packet.leaves(self.now);
         first.bytes = self.toss(scene, &mut first, PROBE_PACKETS * PAYLOAD);
         let got_through = first.bytes < whole;
         if first.bytes == 0 {

@@ -41,8 +41,8 @@ pub(super) enum What {
     Transmit(Box<Flight>),
     /// A flight arrives.
     Arrive(Box<Flight>),
-    /// The peer acknowledges so many bytes of the stream.
-    Acked(EndRef, usize),
+    /// The peer acknowledges so many bytes of the stream, sent at that time.
+    Acked(EndRef, usize, Time),
     /// What waits for a silent peer is tried again.
     ProbePath(EndRef, u32),
     /// The peer received something from this end.

@@ -49,7 +49,7 @@ impl Node {
         match what {
             What::Transmit(flight) => self.transmit(scene, flight),
             What::Arrive(flight) => self.arrive(scene, *flight),
-            What::Acked(end, bytes) => self.acked(end, bytes),
+            What::Acked(end, bytes, sent) => self.acked(end, bytes, sent),
             What::ProbePath(end, count) => self.probe_path(scene, end, count),
             What::Heard(end) => self.heard(end),
             What::Flushed(end) => self.flushed(scene, end),

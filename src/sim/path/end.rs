@@ -5,10 +5,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::end_ref::Side;
-use super::flight::{Caller, Flight, Packet};
-use super::{PROBES, Wanted};
+use super::flight::{Caller, Flight, KEY_BYTES, Packet};
+use super::{PACKET_OVERHEAD, PROBES, Wanted};
 use crate::membership::{DialId, Time};
-use crate::wire::{CloseCode, Message, NodeId};
+use crate::window::Window;
+use crate::wire::{CloseCode, MAX_FRAME, Message, NodeId};
+
+/// The most bytes of a connection that may be unacknowledged.
+const MOST: usize = 2 * MAX_FRAME;
 
 #[derive(Debug)]
 pub(in crate::sim) enum End {
@@ -53,6 +57,7 @@ pub(in crate::sim) struct Live {
     pub(in crate::sim) in_flight: bool,
     pub(in crate::sim) stalled: bool,
     pub(in crate::sim) unacked: usize,
+    pub(in crate::sim) window: Window,
     /// The smoothed round-trip time, once there is one. Each end has its own; the probing end measures it, and tells the other.
     pub(in crate::sim) rtt: Option<Duration>,
 }
@@ -128,6 +133,7 @@ impl Live {
             in_flight: false,
             stalled: false,
             unacked: 0,
+            window: Window::new(MOST),
             rtt: None,
         })
     }
@@ -174,6 +180,7 @@ impl Live {
         let at = self.probes.iter().position(|(sent, _)| *sent == seq)?;
         let (_, sent) = self.probes.remove(at)?;
         let sample = now - sent;
+        self.window.acknowledged(now, sent, PACKET_OVERHEAD);
         let smoothed = self.rtt.map_or(sample, |rtt| (rtt * 7 + sample) / 8);
         self.rtt = Some(smoothed);
         Some(sample)
@@ -190,6 +197,7 @@ impl Live {
             && self.rtt.is_none()
         {
             self.rtt = Some(now - opening.begun);
+            self.window.acknowledged(now, opening.begun, KEY_BYTES);
         }
     }
 }

@@ -10,9 +10,9 @@ use crate::sim::size;
 use crate::wire::{Answer, CloseCode, Message, NodeId, Probe};
 
 /// The dialer's first packet, a padded Initial.
-const INITIAL_BYTES: usize = 1200 + 48;
+pub(in crate::sim) const INITIAL_BYTES: usize = 1200 + 48;
 /// The listener's first: a padded Initial, and its certificate.
-const KEY_BYTES: usize = 1200 + 48 + 800 + 48;
+pub(super) const KEY_BYTES: usize = 1200 + 48 + 800 + 48;
 
 #[derive(Debug)]
 pub(in crate::sim) enum Packet {
@@ -20,8 +20,8 @@ pub(in crate::sim) enum Packet {
     Initial(Box<Caller>),
     /// The listener presents its key.
     Key(NodeId),
-    /// A message of the stream, with its number and its size in bytes.
-    Stream(u32, usize, Message),
+    /// A message of the stream, with its number, its size in bytes, and when it was sent last.
+    Stream(u32, usize, Message, Time),
     /// With the sender's round-trip time, which is not on the real wire: a real end measures it by acknowledgements.
     Probe(Probe, Option<Duration>),
     Answer(Answer),
@@ -59,12 +59,19 @@ pub(in crate::sim) struct Flight {
 impl Packet {
     pub(in crate::sim) fn bytes(&self) -> usize {
         match self {
-            Self::Stream(_, bytes, _) => *bytes,
+            Self::Stream(_, bytes, ..) => *bytes,
             Self::Probe(probe, _) => size::probe(probe),
             Self::Answer(answer) => size::answer(answer),
             Self::Initial(_) => INITIAL_BYTES - PACKET_OVERHEAD,
             Self::Key(_) => KEY_BYTES - PACKET_OVERHEAD,
             Self::Close(..) | Self::Reset => 32,
+        }
+    }
+
+    /// It is put onto the line, perhaps once more.
+    pub(in crate::sim) fn leaves(&mut self, now: Time) {
+        if let Self::Stream(.., sent) = self {
+            *sent = now;
         }
     }
 

@@ -7,7 +7,8 @@
 //! - Lost packets are retransmitted: after a round trip if later packets arrived, else after a probe timeout (RFC 9002, section
 //!   6.2), which doubles. For a silent peer only the first two waiting packets are retransmitted, until something is heard. A message arrives when all its packets have. The sender knows at once that a packet was lost, so it
 //!   retransmits nothing else; only the first packet of a handshake, which may reach nobody, is repeated until it is answered.
-//! - A connection has a send window like the real one: a node must wait if its peer does not receive what it is sent.
+//! - A connection has a send window like the real one, which follows the delay: a node must wait if its peer does not receive what it is
+//!   sent. A message is put onto the line as a whole.
 //! - Acknowledgements have a size ([`ACK_BYTES`]), are never lost, and delay nothing. There is no congestion control:
 //!   the real window never falls below 16 packets, and nodes seldom fill that.
 //! - A node needs no time to compute. A killed node's host is silent: there is no ICMP.
@@ -26,7 +27,7 @@ use crate::wire::NodeId;
 
 pub(super) use self::end::{End, Live, Opening};
 pub(super) use self::end_ref::{EndRef, Side};
-pub(super) use self::flight::{Caller, Flight, Packet};
+pub(super) use self::flight::{Caller, Flight, INITIAL_BYTES, Packet};
 
 /// The number of probes that are remembered, to measure the round-trip time by their answers.
 const PROBES: usize = 48;

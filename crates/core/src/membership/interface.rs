@@ -202,8 +202,9 @@ pub enum Input {
     Closed(ConnId, Closed),
     /// A message on the control stream.
     Message(ConnId, Message),
-    /// The last message to this connection is with the transport: it takes the next.
-    Flushed(ConnId),
+    /// The last message to this connection has left, but for what the line carries within a moment: the transport takes the next.
+    /// It should have no more than so many bytes, as the rest would wait in the transport.
+    Flushed(ConnId, usize),
     /// A probe came (and the transport has answered it).
     Probe(ConnId, Probe),
     /// An answer came; with the path's share of the time, in µs, where it could be told.

@@ -94,7 +94,7 @@ impl Core {
         // Records and what is about them touch no link but their own, or say so: a large network's start is made of them.
         let of_records = matches!(
             input,
-            Input::Message(_, Message::Records(_) | Message::Have(_)) | Input::Flushed(_)
+            Input::Message(_, Message::Records(_) | Message::Have(_)) | Input::Flushed(..)
         );
         if !of_records {
             self.links.touch();
@@ -116,9 +116,10 @@ impl Core {
                 self.handle_closed(now, conn, &why);
             }
             Input::Message(conn, message) => self.handle_message(now, conn, message),
-            Input::Flushed(conn) => {
+            Input::Flushed(conn, room) => {
                 if let Some(peer) = self.links.peer(conn) {
-                    self.gossip.handle_flushed(&peer);
+                    self.links.hear_room(&peer, room);
+                    self.gossip.handle_flushed(&peer, room);
                 }
             }
             Input::Probe(conn, probe) => self.handle_probe(now, conn, &probe),

@@ -32,6 +32,7 @@ use super::out::Out;
 use super::peers::Peers;
 use super::tuning::Tuning;
 use super::view::{Index, View};
+use crate::window;
 use crate::wire::{BATCH_BYTES, Meet, Message, NodeId};
 use anti_entropy::{AntiEntropy, Outvoted};
 use backlog::{Backlog, Slot};
@@ -53,6 +54,8 @@ struct Neighbor {
     slot: Slot,
     /// The last message is not with the transport yet, since then.
     in_flight: Option<Time>,
+    /// How many bytes the next message should have at the most.
+    room: usize,
     outbox: VecDeque<Message>,
     /// The neighbour is to be told that this end could do without the link, or not any more.
     superfluous: Option<bool>,
@@ -146,6 +149,7 @@ impl Gossip {
             run_id: links.get(&peer).map_or(0, Link::run_id),
             slot: self.backlog.join(),
             in_flight: greeted.then_some(now),
+            room: window::FIRST_ROOM,
             outbox: VecDeque::new(),
             superfluous: None,
             observed: None,
@@ -207,10 +211,11 @@ impl Gossip {
         self.post(peer, Message::Meet(meet));
     }
 
-    /// The transport took the last message to this neighbour.
-    pub(super) fn handle_flushed(&mut self, peer: &NodeId) {
+    /// The transport takes the next message to this neighbour, of so many bytes.
+    pub(super) fn handle_flushed(&mut self, peer: &NodeId, room: usize) {
         if let Some(neighbor) = self.neighbors.get_mut(peer) {
             neighbor.in_flight = None;
+            neighbor.room = room.min(BATCH_BYTES);
             self.to_send = true;
         }
     }
@@ -349,13 +354,13 @@ impl Neighbor {
         figures: &Figures,
     ) -> Option<Message> {
         let (mut bytes, mut batch) = (0, Vec::new());
-        let follow = &mut self.figures;
+        let (room, follow) = (self.room, &mut self.figures);
         backlog.take_due(self.slot, |index| {
-            if bytes >= BATCH_BYTES {
-                return false;
-            }
             let record = view.record_at(index);
             bytes += record.encoded_len();
+            if bytes > room && !batch.is_empty() {
+                return false;
+            }
             batch.push(record.clone());
             if figures.of_record(now, index, record).is_some() {
                 follow.insert(index);
@@ -368,12 +373,7 @@ impl Neighbor {
     /// The newest figures of nodes whose figures are to be sent.
     fn next_figures(&mut self, now: Time, view: &View, figures: &Figures) -> Option<Message> {
         let (mut bytes, mut batch) = (0, Vec::new());
-        while let Some(index) = self
-            .figures
-            .first()
-            .copied()
-            .filter(|_| bytes < BATCH_BYTES)
-        {
+        while let Some(index) = self.figures.first().copied().filter(|_| bytes < self.room) {
             self.figures.remove(&index);
             let record = view.get(index).map(|entry| entry.record);
             // A newer record, or none, makes them void.

@@ -17,7 +17,7 @@ use crate::membership::testing::{Unsigned, config};
 use crate::membership::tuning::Tuning;
 use crate::membership::view::{Ids, View};
 use crate::record::{Body, Direction, LinkState, Record, ShortRun, Version};
-use crate::wire::{Hello, Message, NodeId, ViewDigest};
+use crate::wire::{BATCH_BYTES, Hello, Message, NodeId, ViewDigest};
 
 /// The delay of the wire.
 pub(super) const DELAY: Duration = Duration::from_millis(1);
@@ -220,7 +220,7 @@ impl Node {
                 return sent;
             }
             for (peer, _) in &sent[before..] {
-                self.gossip.handle_flushed(&id(*peer));
+                self.gossip.handle_flushed(&id(*peer), BATCH_BYTES);
             }
         }
     }

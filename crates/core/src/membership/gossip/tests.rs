@@ -11,7 +11,7 @@ use super::testing::{DELAY, Net, Node, body, forged, id, record};
 use crate::membership::Time;
 use crate::membership::tuning::Tuning as All;
 use crate::membership::tuning::gossip::Tuning;
-use crate::wire::Message;
+use crate::wire::{BATCH_BYTES, Message};
 
 const TUNING: &Tuning = &Tuning::DEFAULT;
 const S: Duration = Duration::from_secs(1);
@@ -304,9 +304,42 @@ fn a_neighbour_that_takes_nothing_is_told_to_be_stalled() {
     assert_eq!(stalled(at - DELAY), (false, false));
     assert_eq!(stalled(at), (true, true));
     assert!(!node.gossip.is_flushed(&node.links));
-    node.gossip.handle_flushed(&id(1));
+    node.gossip.handle_flushed(&id(1), BATCH_BYTES);
     assert!(!node.gossip.is_stalled(at, &id(1)));
     assert!(node.gossip.is_flushed(&node.links));
+}
+
+#[test]
+fn a_slow_line_gets_no_more_at_once_than_it_has_room_for_and_the_newest_of_the_rest() {
+    let mut node = pair(Tuning::DEFAULT);
+    node.reads = false;
+    for number in 2..10 {
+        node.learn(S, record(number, 1, &[1]));
+    }
+    node.learn(S, record(1, 2, &[0, 2, 3, 4, 5, 6, 7, 8, 9]));
+    node.gossip.handle_flushed(&id(1), 300);
+    node.gossip.offer_all(&id(1), &node.view);
+    let mut told = Vec::new();
+    for turn in 0..20 {
+        for (_, message) in node.advance(S) {
+            let Message::Records(records) = message else {
+                continue;
+            };
+            let bytes: usize = records.iter().map(|one| one.encoded_len()).sum();
+            assert!(records.len() == 1 || bytes <= 300, "{bytes} bytes at once");
+            told.extend(records.iter().map(|one| (one.id(), one.version().seq)));
+        }
+        if turn == 0 {
+            for number in 2..10 {
+                node.learn(S, record(number, 2, &[1]));
+            }
+        }
+        node.gossip.handle_flushed(&id(1), 300);
+    }
+    let of = |number: usize| told.iter().filter(move |(of, _)| *of == id(number));
+    assert!((2..10).all(|number| of(number).count() == 1), "{told:?}");
+    let newest = (2..10).filter(|&number| of(number).any(|(_, seq)| *seq == 2));
+    assert!(newest.count() >= 6, "all but what had left: {told:?}");
 }
 
 #[test]

@@ -78,6 +78,8 @@ pub(crate) struct Detector {
     outcomes: Outcomes,
     path: Path,
     late_floor: Duration,
+    /// How long a packet keeps the line, where that is slow: probes and answers may each wait behind one.
+    packet_time: Duration,
     /// Probes of the active end that said that it hears us.
     probes_heard: u32,
     /// The round-trip time and the loss that the active end told the passive one.
@@ -127,6 +129,7 @@ impl Detector {
             outcomes: Outcomes::default(),
             path: Path::new(now, handshake_rtt_us),
             late_floor: Duration::ZERO,
+            packet_time: Duration::ZERO,
             probes_heard: 0,
             told: None,
         }
@@ -138,6 +141,7 @@ impl Detector {
         self.told = old.told;
         self.probes_heard = old.probes_heard;
         self.late_floor = old.late_floor;
+        self.packet_time = old.packet_time;
     }
 
     /// The loss and round-trip time known of the path. The passive end repeats the figures of the active one.
@@ -158,12 +162,20 @@ impl Detector {
         self.run > 0
     }
 
+    /// The pause between probes after a miss. Where answers take far longer than the path does, the line is full, and more probes would fill
+    /// it further: two are under way at most.
     fn fast_pace(&self, tuning: &Tuning) -> Duration {
         if self.icmp_hints > 0 {
-            tuning.icmp_probes
-        } else {
-            tuning.fast_probes
+            return tuning.icmp_probes;
         }
+        let least = self
+            .path
+            .rtt()
+            .map(|rtt| Duration::from_micros(rtt.min_us.into()));
+        let queue = least.map_or(Duration::ZERO, |least| {
+            self.timeout(tuning).saturating_sub(least)
+        });
+        tuning.fast_probes.max(queue / 2)
     }
 
     /// When [`Self::poll`] has something to do.
@@ -417,6 +429,15 @@ impl Detector {
         self.interval = interval;
     }
 
+    pub(crate) fn packet_time(&self) -> Duration {
+        self.packet_time
+    }
+
+    /// A packet keeps the line for this long.
+    pub(crate) fn set_packet_time(&mut self, packet_time: Duration) {
+        self.packet_time = packet_time;
+    }
+
     /// Defers the routine probe to `at`.
     pub(crate) fn probe_no_sooner(&mut self, at: Time) {
         self.next_probe = self.next_probe.max(at);
@@ -452,7 +473,10 @@ impl Detector {
         };
         let variance = u64::from(rtt.jitter_us) * u64::from(tuning.timeout_deviations);
         let path = Duration::from_micros(u64::from(rtt.smoothed_us) + variance);
-        (path + tuning.timeout_margin)
+        // The round-trip time shows how slow the line can be at the most: a probe and its answer are parts of a packet.
+        let smoothed = Duration::from_micros(rtt.smoothed_us.into());
+        let packet = self.packet_time.min(smoothed * tuning.probes_in_packet);
+        (path + tuning.timeout_margin + 2 * packet)
             .max(tuning.least_timeout)
             .max(self.late_floor)
             .min(tuning.most_timeout)

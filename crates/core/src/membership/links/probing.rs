@@ -9,6 +9,7 @@ use crate::membership::Time;
 use crate::membership::interface::Action;
 use crate::membership::out::Out;
 use crate::record::Record;
+use crate::window::Window;
 use crate::wire::{Answer, NodeId, Probe, ShortId, ViewDigest};
 
 impl Links {
@@ -60,6 +61,17 @@ impl Links {
         let tuning = link.tuning;
         let repeated = link.detector.handle_unreachable(tuning, now);
         (repeated && self.suspect(now, peer)).then_some(LinkEvent::Suspected)
+    }
+
+    /// The line to a peer has room for so many bytes.
+    pub(in crate::membership) fn hear_room(&mut self, peer: &NodeId, room: usize) {
+        let packet = Window::packet_time(room);
+        let changed = self
+            .get(peer)
+            .is_some_and(|link| link.detector.packet_time() != packet);
+        if let Some(mut link) = changed.then(|| self.edit(peer)).flatten() {
+            link.detector.set_packet_time(packet);
+        }
     }
 
     /// The pause between two probes on a healthy link.

@@ -68,6 +68,11 @@ tuning! {
         /// And this much, for the scheduling of the two machines, as the deviation may be close to nothing. On paths shorter than 130 ms
         /// `least_timeout` is more than that, so half or double change long paths alone, by 10 or 20 ms.
         timeout_margin: Duration = MS.saturating_mul(20), Duration::ZERO => HOUR;
+        /// On a line that acknowledgements have shown to be slow, an answer has the time of a full packet more, each way; but no more than so many
+        /// round trips, since a packet takes no longer than six probes and their answers. It bounds what such a line costs once it is fast again
+        /// and carries nothing but probes. Halved: on a line of 16 kbit/s a probe behind a packet is missed. Doubled: on a path of 40 ms that was
+        /// slow before, an answer has half a second more.
+        probes_in_packet: u32 = 6, 0 => 1000;
         /// An answer that came too late raises the time for an answer to this share of its own time, in percent. Halved: less than the time of
         /// that answer, so the next such answer is late again. Doubled: verdicts come later for some ten answers.
         late_percent: u32 = 150, 0 => 10_000;

@@ -12,7 +12,7 @@ pub const LONGEST_INTERVAL: Duration = Duration::from_secs(20);
 pub(super) const MOST_OUTSTANDING: usize = 48;
 
 /// The longest time from a probe to the verdict that the link is down: the first probe and the last one each take the longest timeout, and the
-/// others follow at the fast pace.
+/// others follow at the fast pace. On a full line they follow more slowly, and so many fewer are needed.
 pub const SLOWEST_VERDICT: Duration = {
     let Tuning {
         fast_probes,
@@ -27,6 +27,11 @@ pub const SLOWEST_VERDICT: Duration = {
 /// The times and counts of the detector must fit each other.
 const _: () = {
     let tuning = Tuning::DEFAULT;
+    assert!(
+        tuning.least_misses as u128 * tuning.most_timeout.as_millis() / 2
+            <= tuning.most_misses as u128 * tuning.fast_probes.as_millis(),
+        "on a full line the least run lasts no longer than the longest one elsewhere"
+    );
     let in_flight = tuning.first_timeout.as_millis() / tuning.fast_probes.as_millis();
     assert!(
         tuning.most_misses as u128 + in_flight <= MOST_OUTSTANDING as u128,

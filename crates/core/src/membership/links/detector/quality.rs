@@ -43,12 +43,22 @@ impl Detector {
                 sample.misses_needed(tuning, lost, of, unlikely)
             })
             .into_iter()
-            .fold(tuning.least_misses, u32::max);
+            .fold(tuning.least_misses, u32::max)
+            .min(self.most_misses(tuning));
         if self.icmp_hints >= tuning.icmp_hints {
             misses.min(tuning.icmp_misses)
         } else {
             misses
         }
+    }
+
+    /// A run lasts no longer than the longest one at the full pace, however far apart its probes are.
+    fn most_misses(&self, tuning: &Tuning) -> u32 {
+        let longest = tuning.fast_probes * tuning.most_misses;
+        let most = longest.as_millis() / self.fast_pace(tuning).as_millis().max(1);
+        u32::try_from(most)
+            .unwrap_or(u32::MAX)
+            .max(tuning.least_misses)
     }
 
     /// Losses and exchanges: our own, and for the passive end, which sees few, also those that the active end told it.

@@ -305,3 +305,21 @@ fn a_node_that_was_away_does_not_blame_its_links() {
     assert_eq!(detector.verdict(), Verdict::Alive);
     assert!(detector.poll(TUNING, ms(10_000), 0).is_some());
 }
+
+#[test]
+fn a_full_line_is_probed_slowly_and_its_death_still_noticed_in_time() {
+    let mut detector = Detector::new(TUNING, ms(0), true, INTERVAL, Some(100_000));
+    run(&mut detector, ms(0), ms(60_000), |_| Some(100));
+    detector.set_packet_time(ms(600));
+    let mut sent = 0;
+    run(&mut detector, ms(60_000), ms(90_000), |_| {
+        sent += 1;
+        Some(2000)
+    });
+    assert_ne!(detector.verdict(), Verdict::Down, "answers are only late");
+    assert!(sent <= 30, "{sent} probes in 30 s");
+    let died = detector.deadline();
+    let down = run(&mut detector, died, ms(200_000), |_| None);
+    assert_eq!(detector.verdict(), Verdict::Down);
+    assert!(down - died <= SLOWEST_VERDICT, "took {:?}", down - died);
+}
