@@ -568,8 +568,8 @@ fn on_lossy_links_none_is_lost_and_little_is_said_of_them() {
         // Many are given up, as they are too many, and the words that lead to it are lost as well.
         assert_eq!(report.links_lost, 0);
         let idle = report.traffic.idle_bytes_per_s.expect("it came to rest");
-        // The budget of figures is 512 of them.
-        assert!(idle < 1500.0, "{idle} bytes a node a second");
+        // Up to 512 of them are figures.
+        assert!(idle < 1200.0, "{idle} bytes a node a second");
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::end_ref::Side;
 use super::flight::{Caller, Flight, Packet};
-use super::{PROBES, Wanted};
+use super::{MAX_ACK_DELAY, PROBES, Wanted};
 use crate::membership::{DialId, Time};
 use crate::wire::{CloseCode, Message, NodeId};
 
@@ -53,6 +53,10 @@ pub(in crate::sim) struct Live {
     pub(in crate::sim) in_flight: bool,
     pub(in crate::sim) stalled: bool,
     pub(in crate::sim) unacked: usize,
+    /// When the last message left, and its size in bytes.
+    pub(in crate::sim) streamed: Option<(Time, usize)>,
+    /// An acknowledgement is on its way since then, and covers one more packet.
+    acknowledged: Option<Time>,
     /// The smoothed round-trip time, once there is one. Each end has its own; the probing end measures it, and tells the other.
     pub(in crate::sim) rtt: Option<Duration>,
 }
@@ -128,6 +132,8 @@ impl Live {
             in_flight: false,
             stalled: false,
             unacked: 0,
+            streamed: None,
+            acknowledged: None,
             rtt: None,
         })
     }
@@ -159,6 +165,17 @@ impl Live {
     /// Whether the peer has been silent since then.
     pub(in crate::sim) fn is_silent_since(&self, at: Time) -> bool {
         self.heard <= at
+    }
+
+    /// A packet arrived that must be acknowledged. Returns whether that takes a packet of its own: one is sent for every second packet, or
+    /// once the first has waited for as long as it may (RFC 9000, section 13.2).
+    pub(in crate::sim) fn acknowledges(&mut self, now: Time) -> bool {
+        let first = self.acknowledged.take();
+        let is_shared = first.is_some_and(|first| now <= first + MAX_ACK_DELAY);
+        if !is_shared {
+            self.acknowledged = Some(now);
+        }
+        !is_shared
     }
 
     /// A probe was sent.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::interface::{Action, ConnId, Event};
 use crate::snapshot::{Changes, Rejected};
-use crate::wire::{CloseCode, Message, NodeId};
+use crate::wire::{CloseCode, Message, NodeId, Probe};
 
 /// An empty queue keeps room for this many entries.
 const ROOM_KEPT: usize = 32;
@@ -13,6 +13,8 @@ const ROOM_KEPT: usize = 32;
 #[derive(Debug)]
 pub(super) struct Out {
     actions: VecDeque<Action>,
+    /// Probes leave behind the messages of the same moment: both then fit into one packet.
+    probes: VecDeque<Action>,
     events: VecDeque<Event>,
     changes: Changes,
     rejected: BTreeMap<&'static str, u64>,
@@ -23,6 +25,7 @@ impl Out {
     pub(super) fn new() -> Self {
         Self {
             actions: VecDeque::new(),
+            probes: VecDeque::new(),
             events: VecDeque::new(),
             changes: Changes {
                 shape: 1,
@@ -34,6 +37,10 @@ impl Out {
 
     pub(super) fn act(&mut self, action: Action) {
         self.actions.push_back(action);
+    }
+
+    pub(super) fn probe(&mut self, conn: ConnId, probe: Probe) {
+        self.probes.push_back(Action::Probe(conn, probe));
     }
 
     pub(super) fn send(&mut self, conn: ConnId, message: Message) {
@@ -75,7 +82,7 @@ impl Out {
     }
 
     pub(super) fn poll_action(&mut self) -> Option<Action> {
-        pop(&mut self.actions)
+        pop(&mut self.actions).or_else(|| pop(&mut self.probes))
     }
 
     pub(super) fn poll_event(&mut self) -> Option<Event> {

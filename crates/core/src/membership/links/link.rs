@@ -117,6 +117,11 @@ impl Link {
         self.superfluous_to_peer
     }
 
+    /// When a probe was last sent to the peer, or came from it.
+    pub(in crate::membership) fn probed_at(&self) -> Option<Time> {
+        self.detector.probed_at()
+    }
+
     /// Whether a run of missed answers is in progress.
     pub(in crate::membership) fn is_missing(&self) -> bool {
         self.detector.is_missing()

@@ -6,7 +6,6 @@ use super::detector::Verdict;
 use super::link::{Link, Phase};
 use super::{LinkEvent, Links};
 use crate::membership::Time;
-use crate::membership::interface::Action;
 use crate::membership::out::Out;
 use crate::record::Record;
 use crate::wire::{Answer, NodeId, Probe, ShortId, ViewDigest};
@@ -105,7 +104,7 @@ impl Links {
                 next_ms: due.next_ms,
                 digest,
             };
-            out.act(Action::Probe(link.conn, probe));
+            out.probe(link.conn, probe);
         }
         match (was, link.verdict()) {
             (Verdict::Alive, Verdict::Suspect) => {
