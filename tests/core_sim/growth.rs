@@ -237,8 +237,8 @@ fn figures_stay_within_their_budget_over_any_ten_seconds() {
             net.run(secs(1));
         }
         for (at, ten) in seconds.windows(11).enumerate() {
-            for place in 0..length {
-                let received = ten[10][place] - ten[0][place];
+            for (place, (first, last)) in ten[0].iter().zip(&ten[10]).enumerate() {
+                let received = last - first;
                 assert!(
                     received <= 10 * u64::from(budget),
                     "{length} nodes, {budget} bytes/s: node {place} receives {received} bytes in the ten seconds from {} s on",
