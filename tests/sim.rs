@@ -568,8 +568,8 @@ fn on_lossy_links_none_is_lost_and_little_is_said_of_them() {
         // Many are given up, as they are too many, and the words that lead to it are lost as well.
         assert_eq!(report.links_lost, 0);
         let idle = report.traffic.idle_bytes_per_s.expect("it came to rest");
-        // The budget of figures is 512 of them.
-        assert!(idle < 1500.0, "{idle} bytes a node a second");
+        // Up to 512 of them are figures.
+        assert!(idle < 1200.0, "{idle} bytes a node a second");
     }
 }
 
@@ -583,7 +583,12 @@ fn liars_are_seen_through_and_the_views_of_the_others_stay_right() {
         assert_eq!((report.false_downs, report.still_shown), (0, 0));
         for (event, what) in report.events.iter().zip(["start", "lie", "kill", "honest"]) {
             assert!(event.what.starts_with(what), "{}", event.what);
-            assert!(event.stays_exact_after_ms.is_some(), "{event:?}");
+            // Links come and go where nodes lie, so views are exact now and then; for good once all are honest.
+            let exact = match what {
+                "lie" | "kill" => event.all_exact_after_ms,
+                _ => event.stays_exact_after_ms,
+            };
+            assert!(exact.is_some(), "{event:?}");
         }
         assert!((report.at_end.exact - 1.0).abs() < 1e-9);
     }

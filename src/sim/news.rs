@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use crate::membership::{Closed, Event, Time};
 use crate::record::Record;
+use crate::sim::path::PACKET_OVERHEAD;
+use crate::sim::size;
+use crate::wire::Message;
 
 /// The traffic of a node since the world began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,6 +20,9 @@ pub struct Traffic {
     pub messages: u64,
     /// Records received, except those in Hellos.
     pub records_in: u64,
+    /// Bytes of figures messages received, each with half of a packet's headers: every second one shares the packet of a probe, since a node
+    /// probes half of its peers.
+    pub figures_in: u64,
     /// Probes sent.
     pub probes: u64,
     /// Dials begun.
@@ -26,6 +32,26 @@ pub struct Traffic {
 }
 
 impl Traffic {
+    /// Counts what is in a message that came.
+    pub(in crate::sim) fn take(&mut self, message: &Message) {
+        match message {
+            Message::Records(records) => self.records_in += records.len() as u64,
+            Message::Figures(_) => {
+                self.figures_in += (PACKET_OVERHEAD / 2 + size::frame(message)) as u64;
+            }
+            Message::Hello(_)
+            | Message::Digests { .. }
+            | Message::Versions { .. }
+            | Message::Request(_)
+            | Message::Superfluous(_)
+            | Message::Have(_)
+            | Message::Graft(_)
+            | Message::Prune
+            | Message::Observed(_)
+            | Message::Meet(_) => {}
+        }
+    }
+
     /// Adds the traffic of another one.
     pub fn add(&mut self, other: &Self) {
         let Self {
@@ -33,6 +59,7 @@ impl Traffic {
             record_bytes,
             messages,
             records_in,
+            figures_in,
             probes,
             dials,
             actions,
@@ -41,6 +68,7 @@ impl Traffic {
         self.record_bytes += record_bytes;
         self.messages += messages;
         self.records_in += records_in;
+        self.figures_in += figures_in;
         self.probes += probes;
         self.dials += dials;
         self.actions += actions;

@@ -344,6 +344,8 @@ async fn answer(shared: &Shared, conn: ConnId, connection: &Connection, watch: &
                 let bytes = Datagram::Answer(answer).to_bytes();
                 watch.answer_queued(bytes.len(), made);
                 connection.send_datagram(bytes.into()).ok();
+                // Answers leave before the event loop hears of the probes: what it does then would delay those that are still to be sent.
+                tokio::task::yield_now().await;
                 TransportEvent::Input(Input::Probe(conn, probe))
             }
             Ok(Datagram::Answer(answer)) => TransportEvent::Answer(conn, answer, received),

@@ -30,6 +30,9 @@ const FRESH: Duration = Duration::from_millis(20);
 const ARRIVALS: usize = 16;
 /// The most probes whose time of leaving is remembered: as many as the detector keeps open.
 const PROBES: usize = 48;
+/// The answers whose time until they left is remembered. More of them would follow a machine that gets busy later; with fewer, two slow ones
+/// decide.
+const LAGS: usize = 9;
 /// The most connection ids that are remembered for a peer: one for each packet type of a handshake, and one more.
 const CIDS: usize = 4;
 
@@ -58,9 +61,9 @@ struct Seen {
     /// The numbers of probes, and when each left.
     probes: VecDeque<(u32, Instant)>,
     arrivals: VecDeque<Arrival>,
-    /// The smoothed time from creating an answer to its leaving. It is added to the hold that the answer contains, since the real
-    /// value is known only after the answer has left.
-    lag: Option<Duration>,
+    /// The times from creating the last answers to their leaving. The median is added to the hold that an answer contains, since its own is
+    /// known only after it has left. A mean would grow with the few that a busy machine delays, and make all others too short a path.
+    lags: VecDeque<Duration>,
     /// The destination connection ids of the last packets.
     cids: VecDeque<Cid>,
     /// Why the last packet did not leave this machine.
@@ -269,9 +272,11 @@ impl Watch {
         !self.observed.seen().arrivals.is_empty()
     }
 
-    /// The smoothed time from creating an answer to its leaving.
+    /// The usual time from creating an answer to its leaving.
     pub(super) fn answer_lag(&self) -> Duration {
-        self.observed.seen().lag.unwrap_or_default()
+        let mut lags: Vec<Duration> = self.observed.seen().lags.iter().copied().collect();
+        lags.sort_unstable();
+        lags.get(lags.len() / 2).copied().unwrap_or_default()
     }
 
     /// Whether ICMP said "port unreachable" at any time.
@@ -353,7 +358,10 @@ impl Seen {
             }
             Outgoing::Answer { made } => {
                 let lag = now.saturating_duration_since(made);
-                self.lag = Some(self.lag.map_or(lag, |old| (old * 3 + lag) / 4));
+                if self.lags.len() == LAGS {
+                    self.lags.pop_front();
+                }
+                self.lags.push_back(lag);
             }
         }
     }
@@ -453,13 +461,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_lag_of_answers_is_smoothed() {
+    async fn the_usual_lag_of_answers_does_not_grow_with_a_few_slow_ones() {
         let (tap, watch, peer, now) = scene();
-        for lag in [40, 80] {
+        assert_eq!(watch.answer_lag(), Duration::ZERO);
+        for lag in [40, 900, 42, 41, 800] {
             watch.answer_queued(8, now);
             tap.leaves(peer, &packet(60, 1), now + Duration::from_micros(lag));
         }
-        assert_eq!(watch.answer_lag(), Duration::from_micros(50));
+        assert_eq!(watch.answer_lag(), Duration::from_micros(42));
+        for _ in 0..5 {
+            watch.answer_queued(8, now);
+            tap.leaves(peer, &packet(60, 1), now + Duration::from_micros(300));
+        }
+        assert_eq!(watch.answer_lag(), Duration::from_micros(300), "followed");
     }
 
     #[tokio::test]

@@ -264,10 +264,9 @@ impl Net {
         }
         for place in self.running() {
             let node = &self.nodes[place];
-            // For each link, at most one probe and its answer a second, and figures: the budget allows two messages a second. In addition, a dial
-            // now and then.
+            // For each link, at most one probe a second, and figures of other nodes with it; in addition, a dial now and then.
             let links = self.degree(place) as u64;
-            let most = (4 * links + 4) * seconds;
+            let most = (2 * links + 4) * seconds;
             let did = node.traffic.actions - before[place];
             assert!(
                 did <= most,

@@ -218,3 +218,33 @@ fn a_node_remembers_where_all_others_are_and_its_pool_only_what_records_do_not_s
         }
     });
 }
+
+/// A node receives figures within the budget over any ten seconds, once everybody has replaced those of the start. The first ones are told
+/// together, whatever the budget, so it is exceeded for up to 30 s where the network is large for it.
+#[test]
+fn figures_stay_within_their_budget_over_any_ten_seconds() {
+    for (length, budget, start) in [(5, 512, 10), (25, 512, 10), (100, 512, 30)] {
+        let mut net = chain(3, length);
+        for node in &mut net.nodes {
+            node.settings.refresh_bytes_per_s = budget;
+        }
+        net.start_all();
+        net.run(secs(start));
+        let mut seconds: Vec<Vec<u64>> = Vec::new();
+        for _ in 0..120 {
+            let nodes = net.nodes.iter();
+            seconds.push(nodes.map(|node| node.traffic.figures_in).collect());
+            net.run(secs(1));
+        }
+        for (at, ten) in seconds.windows(11).enumerate() {
+            for (place, (first, last)) in ten[0].iter().zip(&ten[10]).enumerate() {
+                let received = last - first;
+                assert!(
+                    received <= 10 * u64::from(budget),
+                    "{length} nodes, {budget} bytes/s: node {place} receives {received} bytes in the ten seconds from {} s on",
+                    at as u64 + start
+                );
+            }
+        }
+    }
+}

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::{Node, What};
 use crate::membership::{Closed, ConnId, Connected, DialError, Input, Time};
 use crate::sim::path::{
-    ACK_BYTES, Caller, End, EndRef, INITIAL_BYTES, Live, Opening, Packet, Side, Wanted,
+    ACK_BYTES, Caller, End, EndRef, INITIAL_BYTES, Live, Opening, PACKET_OVERHEAD, PAYLOAD, Packet,
+    Side, Wanted,
 };
 use crate::sim::size;
 use crate::sim::window::Scene;
@@ -170,7 +171,9 @@ impl Node {
             }
             Packet::Answer(answer) => {
                 let rtt = live.answered(answer.seq, now);
-                self.traffic.bytes += ACK_BYTES as u64;
+                if live.acknowledges(now) {
+                    self.traffic.bytes += ACK_BYTES as u64;
+                }
                 let rtt_us = rtt.map(|rtt| micros(rtt).max(1));
                 if let Some(known) = known {
                     self.give(scene, Input::Answer(known, answer, rtt_us));
@@ -197,10 +200,17 @@ impl Node {
 
     /// A message arrived: its sender gets room in the window when it learns that.
     fn acknowledge(&mut self, scene: &Scene<'_>, end: EndRef, bytes: usize, sent: Time) {
-        self.traffic.bytes += ACK_BYTES as u64;
-        let Some(live) = self.live(end) else { return };
-        let Some(peer) = live.peer else { return };
-        let back = live.rtt.unwrap_or_default() / 2;
+        let now = self.now;
+        let Some(live) = self.live_mut(end) else {
+            return;
+        };
+        let is_alone = live.acknowledges(now);
+        let (peer, rtt) = (live.peer, live.rtt);
+        if is_alone {
+            self.traffic.bytes += ACK_BYTES as u64;
+        }
+        let Some(peer) = peer else { return };
+        let back = rtt.unwrap_or_default() / 2;
         let at = self.now + back.max(scene.land.least_delay());
         self.post(peer, at, What::Acked(end.other(), bytes, sent));
     }
@@ -239,6 +249,7 @@ impl Node {
         let (number, peer) = (live.sent, live.peer);
         live.sent += 1;
         live.unacked += bytes;
+        live.streamed = Some((now, bytes));
         let packet = Packet::Stream(number, bytes, message, now);
         self.launch_if(scene, end.other(), peer, packet);
     }
@@ -249,9 +260,7 @@ impl Node {
         while let Some((known, message)) = self.live_mut(end).and_then(Live::next_message) {
             match (known, message) {
                 (true, message) => {
-                    if let Message::Records(records) = &message {
-                        self.traffic.records_in += records.len() as u64;
-                    }
+                    self.traffic.take(&message);
                     self.give(scene, Input::Message(end.id(), message));
                 }
                 (false, Message::Hello(hello)) => self.connected(scene, end, hello),
@@ -294,8 +303,19 @@ impl Node {
         };
         live.asked(probe.seq, now);
         let (peer, rtt) = (live.peer, live.rtt);
+        let packet = Packet::Probe(probe, rtt);
+        let rides = live
+            .streamed
+            .is_some_and(|(at, bytes)| at == now && bytes + packet.bytes() <= PAYLOAD);
         self.traffic.probes += 1;
-        self.launch_if(scene, end.other(), peer, Packet::Probe(probe, rtt));
+        self.launch_if(scene, end.other(), peer, packet);
+        if rides {
+            // One packet for both, and the answer acknowledges it; the peer has counted an acknowledgement, or will.
+            self.traffic.bytes = self
+                .traffic
+                .bytes
+                .saturating_sub((PACKET_OVERHEAD + ACK_BYTES) as u64);
+        }
     }
 }
 

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::{Node, What};
-use crate::sim::path::{End, EndRef, Flight, Live, PACKET_OVERHEAD, Packet};
+use crate::sim::path::{
+    End, EndRef, Flight, Live, MAX_ACK_DELAY, PACKET_OVERHEAD, PAYLOAD, Packet,
+};
 use crate::sim::window::Scene;
 
 /// The probe timeout of a first packet on an unknown path (RFC 9002, section 6.2.2), and the one used while the peer may still be starting.
@@ -12,11 +14,7 @@ const PATIENT_PTO: Duration = Duration::from_secs(1);
 const EAGER_PTO: Duration = Duration::from_millis(25);
 /// The longest pause before a retransmission.
 const LONGEST_PTO: Duration = Duration::from_secs(4);
-/// How long a receiver may delay an acknowledgement (RFC 9000, section 18.2).
-const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
 
-/// The payload of a packet, without headers.
-const PAYLOAD: usize = 1200 - 27 - 8;
 /// The number of packets sent after a probe timeout (RFC 9002, section 6.2.4).
 const PROBE_PACKETS: usize = 2;
 fn probe_timeout(rtt: Duration) -> Duration {

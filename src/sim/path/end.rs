@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::end_ref::Side;
 use super::flight::{Caller, Flight, KEY_BYTES, Packet};
-use super::{PACKET_OVERHEAD, PROBES, Wanted};
+use super::{MAX_ACK_DELAY, PACKET_OVERHEAD, PROBES, Wanted};
 use crate::membership::{DialId, Time};
 use crate::window::Window;
 use crate::wire::{CloseCode, MAX_FRAME, Message, NodeId};
@@ -58,6 +58,10 @@ pub(in crate::sim) struct Live {
     pub(in crate::sim) stalled: bool,
     pub(in crate::sim) unacked: usize,
     pub(in crate::sim) window: Window,
+    /// When the last message left, and its size in bytes.
+    pub(in crate::sim) streamed: Option<(Time, usize)>,
+    /// An acknowledgement is on its way since then, and covers one more packet.
+    acknowledged: Option<Time>,
     /// The smoothed round-trip time, once there is one. Each end has its own; the probing end measures it, and tells the other.
     pub(in crate::sim) rtt: Option<Duration>,
 }
@@ -134,6 +138,8 @@ impl Live {
             stalled: false,
             unacked: 0,
             window: Window::new(MOST),
+            streamed: None,
+            acknowledged: None,
             rtt: None,
         })
     }
@@ -165,6 +171,17 @@ impl Live {
     /// Whether the peer has been silent since then.
     pub(in crate::sim) fn is_silent_since(&self, at: Time) -> bool {
         self.heard <= at
+    }
+
+    /// A packet arrived that must be acknowledged. Returns whether that takes a packet of its own: one is sent for every second packet, or
+    /// once the first has waited for as long as it may (RFC 9000, section 13.2).
+    pub(in crate::sim) fn acknowledges(&mut self, now: Time) -> bool {
+        let first = self.acknowledged.take();
+        let is_shared = first.is_some_and(|first| now <= first + MAX_ACK_DELAY);
+        if !is_shared {
+            self.acknowledged = Some(now);
+        }
+        !is_shared
     }
 
     /// A probe was sent.

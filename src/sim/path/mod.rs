@@ -9,8 +9,10 @@
 //!   retransmits nothing else; only the first packet of a handshake, which may reach nobody, is repeated until it is answered.
 //! - A connection has a send window like the real one, which follows the delay: a node must wait if its peer does not receive what it is
 //!   sent. A message is put onto the line as a whole.
-//! - Acknowledgements have a size ([`ACK_BYTES`]), are never lost, and delay nothing. There is no congestion control:
-//!   the real window never falls below 16 packets, and nodes seldom fill that.
+//! - Acknowledgements have a size ([`ACK_BYTES`]), are never lost, and delay nothing. One covers two packets that arrive together. There
+//!   is no congestion control: the real window never falls below 16 packets, and nodes seldom fill that.
+//! - A probe shares the packet of a message that leaves at the same moment; both are acknowledged by the answer. That counts for traffic alone:
+//!   each is lost and delayed by itself.
 //! - A node needs no time to compute. A killed node's host is silent: there is no ICMP.
 //!
 //! No object holds a whole connection: each node has its own end, and knows of the other one only what arrives
@@ -21,6 +23,7 @@ mod end_ref;
 mod flight;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::membership::DialId;
 use crate::wire::NodeId;
@@ -36,6 +39,11 @@ const PROBES: usize = 48;
 pub const PACKET_OVERHEAD: usize = 75;
 /// The size of a packet with only an acknowledgement.
 pub const ACK_BYTES: usize = PACKET_OVERHEAD + 6;
+
+/// How long a receiver may delay an acknowledgement (RFC 9000, section 18.2).
+pub const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
+/// The payload of a packet, without headers.
+pub const PAYLOAD: usize = 1200 - 27 - 8;
 
 /// A dial of a core.
 #[derive(Debug, Clone, Copy)]

@@ -12,6 +12,8 @@ const ROOM_KEPT: usize = 32;
 /// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Out {
+    /// Messages that share the packet of a probe of the same moment: they leave before everything else.
+    riding: VecDeque<Action>,
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
     changes: Changes,
@@ -22,6 +24,7 @@ impl Out {
     /// The first picture counts as a change.
     pub(super) fn new() -> Self {
         Self {
+            riding: VecDeque::new(),
             actions: VecDeque::new(),
             events: VecDeque::new(),
             changes: Changes {
@@ -38,6 +41,11 @@ impl Out {
 
     pub(super) fn send(&mut self, conn: ConnId, message: Message) {
         self.act(Action::Send(conn, message));
+    }
+
+    /// The same, where a probe to that peer leaves at the same moment.
+    pub(super) fn send_with_probe(&mut self, conn: ConnId, message: Message) {
+        self.riding.push_back(Action::Send(conn, message));
     }
 
     pub(super) fn close(&mut self, conn: ConnId, code: CloseCode) {
@@ -75,7 +83,7 @@ impl Out {
     }
 
     pub(super) fn poll_action(&mut self) -> Option<Action> {
-        pop(&mut self.actions)
+        pop(&mut self.riding).or_else(|| pop(&mut self.actions))
     }
 
     pub(super) fn poll_event(&mut self) -> Option<Event> {

@@ -379,15 +379,16 @@ impl Core {
         let told = self
             .figures
             .tell_if_due(now, record, place, &self.links, &mut self.rng);
-        if told {
-            self.spread_figures(self.view.me(), None);
+        if let Some(urgent) = told {
+            self.spread_figures((now, urgent), self.view.me(), None);
         }
     }
 
-    /// Passes on a node's newest figures.
-    fn spread_figures(&mut self, index: Index, from: Option<NodeId>) {
+    /// Passes on a node's newest figures, at once if they are urgent.
+    fn spread_figures(&mut self, when: (Time, bool), index: Index, from: Option<NodeId>) {
         let tree = self.figures.tree(self.out.changes().shape, &self.view);
-        self.gossip.spread_figures(index, from, tree, &self.view);
+        self.gossip
+            .spread_figures(when, (index, from), tree, &self.view);
     }
 
     fn forget(&mut self, now: Time) {

@@ -166,10 +166,10 @@ impl Core {
         for (age_ds, figures) in entries {
             match self.figures.take(now, figures, age_ds, &self.view) {
                 figures::Heard::Nothing => {}
-                figures::Heard::Taken(index, is_fresh) => {
+                figures::Heard::Taken(index, pass) => {
                     self.out.figures_changed();
-                    if is_fresh {
-                        self.spread_figures(index, Some(peer));
+                    if let Some(urgent) = pass {
+                        self.spread_figures((now, urgent), index, Some(peer));
                     }
                 }
                 figures::Heard::Forged(why) => {

@@ -65,8 +65,8 @@ pub(super) struct Figure {
 pub(super) enum Heard {
     /// They are known, or older, or of no record that is known.
     Nothing,
-    /// They were taken; with whether others should hear of them now.
-    Taken(Index, bool),
+    /// They were taken. If others should hear of them: whether that is urgent.
+    Taken(Index, Option<bool>),
     /// Their signature is wrong; why.
     Forged(String),
 }
@@ -225,7 +225,8 @@ impl Figures {
         })
     }
 
-    /// Signs figures of the links that our record lists as dialed, if that is due and the budget allows. Returns whether it did.
+    /// Signs figures of the links that our record lists as dialed, if that is due and the budget allows. If it did, returns whether others should
+    /// hear of them at once, as a link moved.
     pub(super) fn tell_if_due(
         &mut self,
         now: Time,
@@ -233,13 +234,11 @@ impl Figures {
         (me, up): (Index, usize),
         links: &Links,
         rng: &mut ChaCha8Rng,
-    ) -> bool {
+    ) -> Option<bool> {
         if self.due.is_none_or(|due| due > now) {
-            return false;
+            return None;
         }
-        let Some(period) = self.period(up) else {
-            return false;
-        };
+        let period = self.period(up)?;
         let rate = self.rate();
         let cost = self.cost(100 + self.told.len());
         let left = self.budget.fill(now, rate);
@@ -248,7 +247,7 @@ impl Figures {
             let spread = period.as_secs_f64() / f64::from(self.tuning().spread_part);
             let wait = wait + spread * rng.random::<f64>();
             self.due = Some(now + Duration::from_secs_f64(wait.min(1e6)));
-            return false;
+            return None;
         }
         // All nodes tell their first ones at about the same time, and then in turn.
         let wait = if self.first {
@@ -257,13 +256,13 @@ impl Figures {
             period
         };
         self.first = false;
-        self.moved = false;
+        let urgent = std::mem::take(&mut self.moved);
         self.told_at = now;
         self.due = Some(now + wait);
         let figures = self.sign(record, period, links);
         self.spend(now, figures.encoded_len());
         self.hold(now, me, figures, 0);
-        true
+        Some(urgent)
     }
 
     fn sign(&mut self, record: &Record, period: Duration, links: &Links) -> Arc<LinkFigures> {
@@ -335,8 +334,17 @@ impl Figures {
         if is_fresh {
             self.spend(now, figures.encoded_len());
         }
+        let urgent = self.is_early(now, index, ds(age_ds.into()));
         self.hold(now, index, figures, age_ds);
-        Heard::Taken(index, is_fresh)
+        Heard::Taken(index, is_fresh.then_some(urgent))
+    }
+
+    /// Whether a node's figures of that age come well before its turn, by what it said last: a link of it moved.
+    fn is_early(&self, now: Time, index: Index, age: Duration) -> bool {
+        self.get(index).is_some_and(|before| {
+            let period = Duration::from_secs(before.figures.body().every_s.into());
+            before.age(now).saturating_sub(age) < period.mul_f64(self.tuning().early_part)
+        })
     }
 
     fn hold(&mut self, now: Time, index: Index, figures: Arc<LinkFigures>, age_ds: u16) {

@@ -57,7 +57,8 @@ impl Bench {
             self.now = self.now.max(due);
             let place = (self.view.me(), self.up);
             let (figures, links) = (&mut self.figures, &self.links);
-            if figures.tell_if_due(self.now, &self.record, place, links, &mut self.rng) {
+            let told = figures.tell_if_due(self.now, &self.record, place, links, &mut self.rng);
+            if told.is_some() {
                 let held = self.figures.get(self.view.me()).expect("just told");
                 return Some((self.now, held.figures.body().rtts.clone()));
             }
@@ -172,7 +173,7 @@ fn whoever_hears_much_waits_with_its_own() {
         let heard = bench
             .figures
             .take(due, signed(peer, 1, 1, &[500]), 0, &bench.view);
-        assert!(matches!(heard, Heard::Taken(_, true)), "{heard:?}");
+        assert!(matches!(heard, Heard::Taken(_, Some(false))), "{heard:?}");
     }
     let (at, _) = bench.told().unwrap();
     // A burst is owed, and as much is needed for a message.
@@ -218,7 +219,7 @@ fn figures_replace_those_of_the_record_and_age() {
         bench
             .figures
             .take(ms(20_000), newer.clone(), 30, &bench.view),
-        Heard::Taken(_, true)
+        Heard::Taken(_, Some(false))
     ));
     let by_figures = figure(&bench, 21_000, 3);
     assert!(by_figures.rtt_us.abs_diff(2000) < 60, "{by_figures:?}");
@@ -235,6 +236,27 @@ fn figures_replace_those_of_the_record_and_age() {
         Heard::Nothing,
         "older"
     );
+}
+
+#[test]
+fn figures_well_before_their_turn_are_urgent_and_old_ones_are_not_passed_on() {
+    let mut bench = Bench::new(1, 25, 384);
+    let theirs = record(listing(2, 1, &[1, 3]));
+    bench.view.accept(theirs, ms(1000), None, true);
+    let mut count = 0;
+    let mut take = |now: u64, age_ds: u16| {
+        count += 1;
+        let figures = signed(2, 1, count, &[300, 2000]);
+        match bench.figures.take(ms(now), figures, age_ds, &bench.view) {
+            Heard::Taken(_, pass) => pass,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(take(10_000, 50), Some(false), "the first");
+    // They announce the next ones in ten seconds. It is their own time that counts, not the way's.
+    assert_eq!(take(21_000, 65), Some(false), "in turn: after 9.5 s");
+    assert_eq!(take(22_000, 30), Some(true), "after 4.5 s");
+    assert_eq!(take(50_000, 210), None, "they came with a record");
 }
 
 #[test]

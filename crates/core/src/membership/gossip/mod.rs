@@ -64,8 +64,9 @@ struct Neighbor {
     /// It was told once that this end could do without the link. It may act on that even if it was taken back since.
     offered: bool,
     push: PushMode,
-    /// The nodes whose newest figures are to be sent.
+    /// The nodes whose newest figures are to be sent, and when at the latest.
     figures: BTreeSet<Index>,
+    figures_by: Time,
     limits: Limits,
     anti_entropy: AntiEntropy,
 }
@@ -110,8 +111,19 @@ impl Neighbor {
         match self.in_flight {
             Some(since) => Some(since + stalled),
             // What is kept for a link that is not in use waits for it to come back.
-            None => backlog.named_due(self.slot).filter(|_| link.is_live()),
+            None if !link.is_live() => None,
+            None => {
+                let named = backlog.named_due(self.slot).unwrap_or(Time::MAX);
+                let due = named.min(self.figures_by);
+                (due < Time::MAX).then_some(due)
+            }
         }
+    }
+
+    /// Has figures of a node sent by a time, together with others.
+    fn tell_figures(&mut self, index: Index, by: Time) {
+        self.figures.insert(index);
+        self.figures_by = self.figures_by.min(by);
     }
 }
 
@@ -156,6 +168,7 @@ impl Gossip {
             offered: false,
             push: self.new_push_mode(links, was_up),
             figures: BTreeSet::new(),
+            figures_by: Time::MAX,
             limits: Limits::new(now, &self.tuning.gossip),
             anti_entropy: AntiEntropy::new(now, &self.tuning.gossip),
         };
@@ -188,6 +201,9 @@ impl Gossip {
         self.backlog.forget(gone);
         for neighbor in self.neighbors.values_mut() {
             neighbor.figures.retain(|index| !gone.contains(index));
+            if neighbor.figures.is_empty() {
+                neighbor.figures_by = Time::MAX;
+            }
         }
     }
 
@@ -302,12 +318,24 @@ impl Gossip {
         self.keep_eager(links);
         let mut due = Time::MAX;
         for (neighbor, link) in self.neighbors.values_mut().zip(links.iter()) {
+            if link.was_asked_at() == Some(now) && !neighbor.figures.is_empty() {
+                // Right behind an answer, they would hide its packet from the clock of the peer's socket.
+                let after = now + self.tuning.gossip.figures_after_answer;
+                neighbor.figures_by = neighbor.figures_by.min(after);
+            }
+            // Figures share the packet of a probe. On a slow line nothing goes before it.
+            let rides = link.asked_at() == Some(now) && neighbor.room >= window::FIRST_ROOM;
             if neighbor.in_flight.is_none()
                 && link.is_live()
-                && let Some(message) = neighbor.next_message(now, &mut self.backlog, view, figures)
+                && let Some(message) =
+                    neighbor.next_message((now, rides), &mut self.backlog, view, figures)
             {
                 neighbor.in_flight = Some(now);
-                out.send(neighbor.conn, message);
+                if rides && matches!(message, Message::Figures(_)) {
+                    out.send_with_probe(neighbor.conn, message);
+                } else {
+                    out.send(neighbor.conn, message);
+                }
             }
             let next = neighbor.deadline(link, &self.backlog, self.tuning.gossip.stalled);
             due = next.map_or(due, |at| due.min(at));
@@ -323,10 +351,10 @@ impl Gossip {
 }
 
 impl Neighbor {
-    /// What to send next: first what was posted, then records, then the names of others, then figures.
+    /// What to send next: first what was posted, then records, then the names of others, then figures that are due or ride with a probe.
     fn next_message(
         &mut self,
-        now: Time,
+        (now, rides): (Time, bool),
         backlog: &mut Backlog,
         view: &View,
         figures: &Figures,
@@ -342,7 +370,12 @@ impl Neighbor {
         posted
             .or_else(|| self.next_batch(now, backlog, view, figures))
             .or_else(|| tree::next_names(self.slot, now, backlog, view))
-            .or_else(|| self.next_figures(now, view, figures))
+            .or_else(|| {
+                let is_due = rides || self.figures_by <= now;
+                is_due
+                    .then(|| self.next_figures(now, view, figures))
+                    .flatten()
+            })
     }
 
     /// A batch of records. Where figures are newer than what a record tells, they follow it.
@@ -354,7 +387,7 @@ impl Neighbor {
         figures: &Figures,
     ) -> Option<Message> {
         let (mut bytes, mut batch) = (0, Vec::new());
-        let (room, follow) = (self.room, &mut self.figures);
+        let (room, follow, by) = (self.room, &mut self.figures, &mut self.figures_by);
         backlog.take_due(self.slot, |index| {
             let record = view.record_at(index);
             bytes += record.encoded_len();
@@ -364,6 +397,7 @@ impl Neighbor {
             batch.push(record.clone());
             if figures.of_record(now, index, record).is_some() {
                 follow.insert(index);
+                *by = now;
             }
             true
         });
@@ -382,6 +416,9 @@ impl Neighbor {
                 bytes += figures.encoded_len();
                 batch.push((age_ds, figures));
             }
+        }
+        if self.figures.is_empty() {
+            self.figures_by = Time::MAX;
         }
         (!batch.is_empty()).then_some(Message::Figures(batch))
     }

@@ -8,8 +8,9 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::{Gossip, Heard};
+use crate::figures::{FiguresBody, LinkFigures, dialed};
 use crate::membership::Time;
-use crate::membership::figures::Figures;
+use crate::membership::figures::{self, Figures};
 use crate::membership::interface::{Action, ConnId, Connected, DialId};
 use crate::membership::links::Links;
 use crate::membership::out::Out;
@@ -145,6 +146,26 @@ impl Node {
 
     pub(super) fn seq(&self, of: usize) -> Option<u32> {
         self.version(of).map(|version| version.seq)
+    }
+
+    /// Figures of a node's links come, and are to be passed on.
+    pub(super) fn hear_figures(&mut self, now: Time, of: usize, urgent: bool) {
+        let index = self.view.index(&id(of).abbreviated()).unwrap();
+        let record = self.view.record_at(index).body();
+        let body = FiguresBody {
+            id: id(of).abbreviated(),
+            epoch: record.epoch,
+            seq: record.seq,
+            count: u32::try_from(now.as_millis()).unwrap(),
+            every_s: 10,
+            rtts: dialed(record).map(|_| 100).collect(),
+            losses: Vec::new(),
+        };
+        let figures = LinkFigures::sign(body, "tests", &Unsigned(id(of)));
+        let heard = self.figures.take(now, figures, 0, &self.view);
+        assert!(matches!(heard, figures::Heard::Taken(..)), "{heard:?}");
+        self.gossip
+            .spread_figures((now, urgent), (index, None), &[id(1)], &self.view);
     }
 
     pub(super) fn publish(&mut self, now: Time, record: Arc<Record>) {

@@ -11,7 +11,7 @@ use super::testing::{DELAY, Net, Node, body, forged, id, record};
 use crate::membership::Time;
 use crate::membership::tuning::Tuning as All;
 use crate::membership::tuning::gossip::Tuning;
-use crate::wire::{BATCH_BYTES, Message};
+use crate::wire::{BATCH_BYTES, Message, Probe, ViewDigest};
 
 const TUNING: &Tuning = &Tuning::DEFAULT;
 const S: Duration = Duration::from_secs(1);
@@ -403,4 +403,55 @@ fn what_there_was_of_a_lost_neighbour_is_told() {
     let gone = node.gossip.peer_down(&id(1)).unwrap();
     assert!(gone.was_eager && gone.offered);
     assert!(node.gossip.peer_down(&id(1)).is_none());
+}
+
+#[test]
+fn figures_wait_for_a_probe_and_leave_together_unless_they_are_urgent() {
+    let mut node = Node::new(record(0, 1, &[1]), 0, &Arc::new(All::default()));
+    node.link(CALM, 1);
+    for (of, links) in [(1, &[0, 2, 3][..]), (2, &[1, 3]), (3, &[1, 2])] {
+        node.learn(CALM, record(of, 1, links));
+    }
+    node.gossip.use_tree(true);
+    node.advance(CALM);
+    let figures = |sent: Vec<(usize, Message)>| -> Vec<usize> {
+        let figures = sent.into_iter().filter_map(|(_, message)| match message {
+            Message::Figures(entries) => Some(entries.len()),
+            _ => None,
+        });
+        figures.collect()
+    };
+    let probe = |node: &mut Node, now: Time| {
+        let probe = Probe {
+            seq: 1,
+            heard: true,
+            rtt_us: 0,
+            loss: 0,
+            next_ms: 1500,
+            digest: ViewDigest([0; 8]),
+        };
+        node.links.handle_probe(now, &id(1), &probe);
+    };
+    let mut now = CALM + S;
+    node.hear_figures(now, 2, false);
+    now += S;
+    node.hear_figures(now, 3, false);
+    assert_eq!(figures(node.advance(now)), [0; 0], "they wait");
+    let by = node.gossip.deadline(&node.links);
+    assert_eq!(by, CALM + S + TUNING.figures_hold);
+    now += S;
+    probe(&mut node, now);
+    assert_eq!(figures(node.advance(now)), [0; 0], "the answer goes alone");
+    now += TUNING.figures_after_answer;
+    assert_eq!(figures(node.advance(now)), [2], "both, a moment behind it");
+    now += S;
+    node.hear_figures(now, 2, false);
+    node.advance(now);
+    now += TUNING.figures_hold;
+    assert_eq!(figures(node.advance(now)), [1], "nobody probed");
+    now += S;
+    node.hear_figures(now, 3, true);
+    assert_eq!(figures(node.advance(now)), [1], "at once");
+    probe(&mut node, now + S);
+    assert_eq!(figures(node.advance(now + S)), [0; 0], "nothing is left");
 }

@@ -103,14 +103,18 @@ pub(super) fn next_names(
 
 impl Gossip {
     /// Has a node's newest figures sent to neighbours, all but the one that brought them: along `tree`, or in a full mesh to those that won't hear them
-    /// from the node itself. What gets lost on the way is not asked for: the next figures come soon.
+    /// from the node itself. Unless they are `urgent`, they wait for the next probe to or from each neighbour: figures are most of what is sent at
+    /// rest, and a packet of their own, with its acknowledgement, would cost more than they do. What gets lost on the way is not asked for: the next
+    /// figures come soon.
     pub(in crate::membership) fn spread_figures(
         &mut self,
-        index: Index,
-        from: Option<NodeId>,
+        (now, urgent): (Time, bool),
+        (index, from): (Index, Option<NodeId>),
         tree: &[NodeId],
         view: &View,
     ) {
+        let hold = self.tuning.gossip.figures_hold;
+        let by = if urgent { now } else { now + hold };
         let record = view.record_at(index);
         let is_own = index == view.me();
         for (peer, neighbor) in self.neighbors.iter_mut() {
@@ -121,7 +125,7 @@ impl Gossip {
                 is_own || record.link_to(&peer.abbreviated()).is_none()
             };
             if is_sent && !has {
-                neighbor.figures.insert(index);
+                neighbor.tell_figures(index, by);
                 self.to_send = true;
             }
         }

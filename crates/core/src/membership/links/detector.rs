@@ -64,6 +64,7 @@ pub(crate) struct Detector {
     /// When we probe next. The passive end defers it as long as the active end probes on time.
     next_probe: Time,
     last_sent: Option<Time>,
+    last_asked: Option<Time>,
     /// Consecutive misses in the present run.
     run: u32,
     /// ICMP errors since the last sign of life.
@@ -120,6 +121,7 @@ impl Detector {
             outstanding: VecDeque::new(),
             next_probe,
             last_sent: None,
+            last_asked: None,
             run: 0,
             icmp_hints: 0,
             confirmation: Confirmation::None,
@@ -154,6 +156,18 @@ impl Detector {
     #[must_use]
     pub(crate) fn verdict(&self) -> Verdict {
         self.verdict
+    }
+
+    /// When the last probe was sent.
+    #[must_use]
+    pub(crate) fn asked_at(&self) -> Option<Time> {
+        self.last_sent
+    }
+
+    /// When the peer's last probe came.
+    #[must_use]
+    pub(crate) fn was_asked_at(&self) -> Option<Time> {
+        self.last_asked
     }
 
     /// Whether a run of misses is in progress.
@@ -352,6 +366,7 @@ impl Detector {
         rtt_us: u32,
         loss: u8,
     ) -> bool {
+        self.last_asked = Some(now);
         if self.active {
             return false;
         }

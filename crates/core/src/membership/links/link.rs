@@ -124,6 +124,16 @@ impl Link {
         self.superfluous_to_peer
     }
 
+    /// When a probe was last sent to the peer.
+    pub(in crate::membership) fn asked_at(&self) -> Option<Time> {
+        self.detector.asked_at()
+    }
+
+    /// When a probe last came from the peer.
+    pub(in crate::membership) fn was_asked_at(&self) -> Option<Time> {
+        self.detector.was_asked_at()
+    }
+
     /// Whether a run of missed answers is in progress.
     pub(in crate::membership) fn is_missing(&self) -> bool {
         self.detector.is_missing()

@@ -152,6 +152,12 @@ tuning! {
         /// The same at last. The time is shown to people, and the jitter of a path should not move it. Halved: RTTs move twice as much by chance,
         /// and more of these moves are published. Doubled: a slow drift is followed half as fast.
         last_gain: u32 = 32, 1 => 1_000_000;
+        /// The typical deviation, which bounds how far one sample counts, grows or falls by one part in so many at each sample. Halved: it follows
+        /// single samples. Doubled: after the start, a deviation that was guessed too large bounds nothing for twenty samples more.
+        typical_gain: u32 = 8, 1 => 1_000_000;
+        /// It is no less than so many µs: about what one machine shows from sample to sample. Halved or doubled: on loopback, a drift is followed half
+        /// or twice as fast.
+        typical_least_us: u32 = 5, 0 => 1_000_000_000;
         /// What a deviation counts against those before it: one part in so many (RFC 6298, section 2: beta is 1/4).
         deviation_gain: u32 = 4, 1 => 1_000_000;
         /// A sample is far off if it differs from the smoothed time by more than so many mean deviations, as much as the timeout takes. It must
