@@ -4,7 +4,7 @@
 //! - [`record`]: the record that each node signs about itself; [`figures`]: what it measures on its links.
 //! - [`wire`]: messages, datagrams, close codes, limits; [`id`]: the id of a node.
 //! - [`snapshot`]: the picture of the overlay, as data.
-//! - [`bucket`]: a token bucket, the one rate limiter; [`window`]: what may be under way on a line.
+//! - [`bucket`]: a token bucket, the one rate limiter; [`window`]: how many bytes of a stream may be under way.
 //!
 //! Nothing here may depend on a runtime, a transport, a socket, a clock or a source of entropy: `.ci/run` reads the dependency tree, and
 //! clippy knows the names of the clocks. So the core runs in the node and in the simulator alike, and replays to the byte.

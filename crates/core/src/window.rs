@@ -1,19 +1,19 @@
-//! How many bytes of a stream may be under way at once: as many as the line takes within a moment.
+//! How many bytes of a stream may be under way at once: as many as the line carries within a moment.
 //!
-//! A sender with 128 kB unacknowledged fills a line of 2 kB/s for a minute. Probes wait behind that and live links look dead, and what
-//! waits is old when it arrives. Here a window follows the delay, as in FAST TCP (Wei, Jin, Low, Hegde, 2006): what was delivered within a
-//! round trip, in proportion to the round trip that it should take, which is that of an empty line and a quarter of a second. What exceeds the window
-//! stays with the core, where newer records replace older ones.
+//! A sender with 128 kB unacknowledged fills a line of 2 kB/s for a minute. Probes wait behind these bytes, so live links look
+//! dead, and the data is old when it arrives. So this window follows the delay, as in FAST TCP (Wei, Jin, Low, Hegde, 2006). It
+//! holds what was delivered within a round trip, scaled to the round trip that is wanted: that of an empty line and a quarter of
+//! a second. Data beyond the window stays with the core, where newer records replace older ones.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How long bytes may wait in the line. With both directions full a probe takes twice this longer, which is within the second after which
-/// a clean link is judged down. Halved: a line of 16 kbit/s carries packets of half the size. Doubled: probes on a full line
-/// time out, and live links are judged down.
+/// How long bytes may wait in the line. If both directions are full, a probe takes twice this longer. That is within the second
+/// after which a clean link is judged down. Halved: a line of 16 kbit/s carries packets of half the size. Doubled: probes on a
+/// full line time out, and live links are judged down.
 const QUEUE: Duration = Duration::from_millis(250);
-/// The least window, which a line of 8 kbit/s comes to: one message is under way at a time. Halved: the same, but such a line is taken for
-/// one of 4 kbit/s. Doubled: it is full for 0.6 s at a time.
+/// The least window, which a line of 8 kbit/s comes to: one message is under way at a time. Halved: the same, but such a line is
+/// taken for one of 4 kbit/s. Doubled: it is full for 0.6 s at a time.
 const LEAST: usize = 300;
 /// A full packet.
 const PACKET: u32 = 1200;
@@ -21,19 +21,21 @@ const PACKET: u32 = 1200;
 const FIRST: usize = 2400;
 /// [`Window::room`] before anything was acknowledged.
 pub const FIRST_ROOM: usize = FIRST / 2;
-/// A line that answers so much of the first that it carries within this time is an ordinary one. It begins with half of the largest window, so
-/// that nothing waits for acknowledgements where a network starts. At 32 kbit/s full packets both ways take 0.6 s. Halved: around the world a new
-/// node is known a third later. Doubled: lines of 32 kbit/s may be full for seconds once.
+/// A line is an ordinary one if it acknowledges at least [`ORDINARY`] of its first bytes within this time. It begins with half of
+/// the largest window, so that nothing waits for acknowledgements while a network starts. At 32 kbit/s full packets both ways
+/// take 0.6 s. Halved: around the world a new node is known a third later. Doubled: lines of 32 kbit/s may be full for seconds
+/// once.
 const FIRST_ANSWER: Duration = Duration::from_millis(400);
 const ORDINARY: u64 = 1000;
-/// A line that later delivers as much within half of [`QUEUE`] has 64 kbit/s or more. It gets this window at once, sixteen packets: what waits
-/// for an acknowledgement comes later at every hop. Halved: less room for a storm after a moment of delay. Doubled: a line of 128 kbit/s may be full
-/// for two seconds.
+/// A line that later delivers as much within half of [`QUEUE`] has 64 kbit/s or more. It gets this window at once, sixteen
+/// packets: waiting for an acknowledgement delays data at every hop. Halved: less room for a storm after a moment of delay.
+/// Doubled: a line of 128 kbit/s may be full for two seconds.
 const USUAL: usize = 16 * 1200;
-/// How long the shortest round trip counts, and then as long again: after a change of the path to a longer one, the window
-/// is too small for that long. Halved: a line that is full for a minute passes for an empty one. Doubled: a longer path is slow for four minutes.
+/// The shortest round trip counts for the rest of a period of this length, and for the next period. If the path becomes longer,
+/// the window is too small for that long. Halved: a line that is full for a minute passes for an empty one. Doubled: a longer
+/// path is slow for four minutes.
 const SHORTEST_LASTS: Duration = Duration::from_secs(60);
-/// The most acknowledgements that are remembered. Where more come within a round trip, the window grows more slowly.
+/// The most acknowledgements that are remembered. If more come within a round trip, the window grows more slowly.
 const ACKS: usize = 64;
 
 /// See the module's documentation.
@@ -63,13 +65,13 @@ impl Window {
         }
     }
 
-    /// While no more than so many bytes are under way, a message of as many may follow: the window is for both.
+    /// While no more than so many bytes are under way, a message of as many may follow: both together fit the window.
     #[must_use]
     pub fn room(&self) -> usize {
         self.bytes / 2
     }
 
-    /// How long a full packet keeps a line with so little room; nothing where no acknowledgement has shown the line to be slow.
+    /// How long a full packet occupies a line with so little room; zero if no acknowledgement has shown the line to be slow.
     #[must_use]
     pub fn packet_time(room: usize) -> Duration {
         match u32::try_from(room) {
@@ -82,7 +84,7 @@ impl Window {
     pub fn acknowledged(&mut self, now: Duration, sent: Duration, bytes: usize) {
         let took = now.saturating_sub(sent).max(Duration::from_micros(1));
         self.time(now, took);
-        // What had been delivered when that was sent; of what was overtaken, a little more.
+        // What had been delivered when that was sent; a little more if it was overtaken.
         let earlier = self.acks.partition_point(|(at, _)| *at <= sent);
         self.acks.drain(..earlier.saturating_sub(1));
         let before = self.acks.front().map_or(0, |(_, delivered)| *delivered);

@@ -130,7 +130,7 @@ pub struct Connected {
     pub rtt_us: Option<u32>,
     /// Whether our own Hello said that this connection replaces one we take for dead.
     pub replaces: bool,
-    /// It left from another port than the one that this node listens on: what the peer observes is no address of this node.
+    /// It was dialed from a port on which this node does not listen: the address that the peer observes is none of this node's.
     pub spare: bool,
 }
 
@@ -202,8 +202,8 @@ pub enum Input {
     Closed(ConnId, Closed),
     /// A message on the control stream.
     Message(ConnId, Message),
-    /// The last message to this connection has left, but for what the line carries within a moment: the transport takes the next.
-    /// It should have no more than so many bytes, as the rest would wait in the transport.
+    /// The transport takes the next message to this connection: the line carries within a moment what is still under way. The
+    /// message should have at most so many bytes, since the rest would wait in the transport.
     Flushed(ConnId, usize),
     /// A probe came (and the transport has answered it).
     Probe(ConnId, Probe),
@@ -224,14 +224,14 @@ pub enum Input {
     Targets(Vec<SocketAddr>),
     /// That node is said to be at that address, by itself: a beacon came from there.
     Found(NodeId, SocketAddr),
-    /// This machine lost the address to which a connection is bound, or its packets can't leave any more. It is told again while
-    /// that lasts.
+    /// This machine lost the address to which a connection is bound, or its packets can't leave any more. Repeated while that
+    /// lasts.
     PathLost(ConnId),
-    /// A connection works, and a better one may be had: dial its peer anew.
+    /// A connection works, but a better one may be possible: dial its peer anew.
     Redial(ConnId),
-    /// A small packet of a rendezvous came: see [`Action::Open`]. It is told once for each rendezvous, and only while that is open.
+    /// A small packet of an open rendezvous came (see [`Action::Open`]). Reported once for each rendezvous.
     Opened {
-        /// What was in the packet.
+        /// The nonce in the packet.
         nonce: u64,
         /// Where it came from.
         from: SocketAddr,
@@ -258,8 +258,8 @@ pub enum Action {
         /// The other side may be starting up this very moment: repeat lost packets quickly.
         eager: bool,
     },
-    /// Send small packets from the socket, so that the NAT of this machine expects those of a peer, and tell when one of the peer's
-    /// comes.
+    /// Send small packets from the socket, so that the NAT of this machine expects those of a peer. Report the first that comes
+    /// from the peer.
     Open {
         /// Where to: at most three addresses.
         addrs: Vec<SocketAddr>,

@@ -1,17 +1,17 @@
 //! Rendezvous: two nodes behind NATs or firewalls connect, with the help of a node that has links to both.
 //!
-//! A dial that stays unanswered makes this node ask its peer for a rendezvous. The request travels over a common neighbour, or over up
-//! to three relays, which every node finds in the graph. It carries the addresses of the node that asks, and the answer those of the
-//! other one. Then both *open* their NATs: each sends three small packets from the socket of its connections, so that its NAT expects
-//! those of the other one. The first packet that comes through shows an address at which the other one really is, and there it is
-//! dialed: at once by the node with the lower id, and with each further attempt by the other one first.
+//! A dial that stays unanswered makes this node ask its peer for a rendezvous. The request travels over a common neighbour, or
+//! over up to three relays, which every node finds in the graph. It carries the addresses of the node that asks, and the answer
+//! those of the other one. Then both *open* their NATs: each sends three small packets from the socket of its connections, so
+//! that its NAT expects those of the other one. The first packet that comes through shows the address at which the other one
+//! really is. The node with the lower id dials it at once; at the next attempt the other node dials first.
 //!
 //! Both should send at about the same time. A packet that comes before the NAT expects it may make the NAT choose another port for this
 //! pair. So the node that was asked waits as long as its answer takes.
 //!
-//! Nobody may be made a weapon. An address in a request or an answer gets small packets only, and a dial goes to none but one that
-//! answered with the number of the rendezvous. A neighbour brings a limited number of requests and answers, and this node sends to a host
-//! for a few rendezvous a minute only, whoever asks.
+//! A rendezvous must not serve to attack a third party. An address in a request or an answer gets small packets only. A node
+//! dials an address only if a packet with the number of the rendezvous came from there. A neighbour may bring a limited number of
+//! requests and answers, and this node sends to a host for a few rendezvous a minute, whoever asks.
 
 mod way;
 
@@ -69,7 +69,7 @@ struct Asked {
 #[derive(Debug)]
 struct Expected {
     peer: NodeId,
-    /// This end dials at once, and not only if the other one does not.
+    /// This end dials at once. Otherwise it dials only if the other end does not.
     first: bool,
     until: Time,
 }
@@ -84,7 +84,7 @@ pub(super) struct Rendezvous {
     hosts: BTreeMap<IpAddr, Bucket>,
     /// Those whose packets are awaited, by the number of the rendezvous.
     expected: BTreeMap<u64, Expected>,
-    /// What waits: for the answer to arrive at the other end, or for the other end to dial.
+    /// Deeds that wait for the answer to arrive at the other end, or for the other end to dial.
     later: Vec<(Time, Deed)>,
 }
 
@@ -245,7 +245,8 @@ impl Rendezvous {
         self.later.push((at, Deed::Open(addrs, meet.nonce)));
     }
 
-    /// The addresses in a message to which this node sends, one of a host. The author puts the one first that is in use.
+    /// The addresses in a message to which this node sends: the first of each host, since the author begins with the one that is
+    /// in use.
     fn opened(&mut self, scene: &Scene<'_>, meet: &Meet) -> Vec<SocketAddr> {
         let mut of_host: BTreeMap<IpAddr, SocketAddr> = BTreeMap::new();
         for one in &meet.addrs {
@@ -264,7 +265,7 @@ impl Rendezvous {
             return;
         };
         let from = plain(&from);
-        // Whoever can send packets in the name of others must not make a dial of each.
+        // A sender that forges its address must not turn each packet into a dial.
         if now <= expected.until && dialable(&from, false) && self.may_send(now, from.ip()) {
             let pause = self.tuning.meet.second_dial;
             let at = if expected.first { now } else { now + pause };
@@ -276,7 +277,7 @@ impl Rendezvous {
         let (rate, host) = (to_a_host(&self.tuning.meet), host_of(host));
         let most = self.tuning.meet.hosts;
         if self.hosts.len() >= most && !self.hosts.contains_key(&host) {
-            // Those whose allowance is full again say nothing.
+            // A rate limiter that is full again says nothing.
             self.hosts
                 .retain(|_, bucket| bucket.fill(now, rate) < rate.burst);
             if self.hosts.len() >= most {
@@ -289,7 +290,7 @@ impl Rendezvous {
     }
 }
 
-/// What a neighbour may bring.
+/// The rate limit of what a neighbour brings.
 fn brought(tuning: &MeetTuning) -> Rate {
     Rate {
         burst: tuning.brought_burst,
@@ -297,7 +298,7 @@ fn brought(tuning: &MeetTuning) -> Rate {
     }
 }
 
-/// For how many rendezvous this node sends to a host.
+/// The rate limit of rendezvous for which this node sends to a host.
 fn to_a_host(tuning: &MeetTuning) -> Rate {
     Rate {
         burst: tuning.host_burst,

@@ -43,7 +43,7 @@ impl Out {
         self.act(Action::Send(conn, message));
     }
 
-    /// The same, where a probe to that peer leaves at the same moment.
+    /// The same, if a probe to that peer leaves at the same moment.
     pub(super) fn send_with_probe(&mut self, conn: ConnId, message: Message) {
         self.riding.push_back(Action::Send(conn, message));
     }

@@ -377,7 +377,7 @@ impl OwnRecord {
             // What is heard was signed a moment ago, so a small difference says nothing, and both ends must come to the same answer.
             (difference.unsigned_abs() > tuning.twin_tolerance.as_secs()).then_some(difference < 0)
         } else if count == tuning.twin_after * tuning.twin_stalemate {
-            // Each end thinks that the other one will fall silent.
+            // Each end expects the other one to fall silent, so the run ids decide.
             None
         } else {
             return None;

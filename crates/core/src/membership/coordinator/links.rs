@@ -41,7 +41,7 @@ impl Core {
         if let Some(challenger) = self.links.end_challenge(&peer) {
             // The old connection lives: two nodes run under one id.
             self.out.tell(Event::PeerTwin(peer, challenger.remote));
-            // The challenger may ask the other run itself, which is told in that way.
+            // With these addresses the challenger can dial the other run, which then learns of its twin.
             let mut addrs = self.overlay.addresses(&peer, &self.view);
             addrs.truncate(MAX_ALTERNATIVES);
             let code = CloseCode::IdentityInUse;
@@ -65,7 +65,7 @@ impl Core {
         }
     }
 
-    /// A better connection to a peer may be had. The link keeps the one it has, unless that is so.
+    /// A better connection to a peer may be possible. The link keeps the one it has unless the dial succeeds.
     pub(super) fn handle_redial(&mut self, now: Time, conn: ConnId) {
         if let Some(peer) = self.links.peer(conn) {
             self.replace(now, peer);

@@ -415,7 +415,7 @@ impl Core {
         let around = (up, self.overlay.shaped(up));
         self.figures.published(now, &record, around, &mut self.rng);
         if self.overlay.hear_own_addrs(&record.body().addrs) {
-            // What could not leave from the old addresses may leave from the new ones.
+            // Packets that could not leave from the old addresses may leave from the new ones.
             for peer in self.links.lost_paths() {
                 self.replace(now, peer);
             }

@@ -65,7 +65,7 @@ pub(super) struct Figure {
 pub(super) enum Heard {
     /// They are known, or older, or of no record that is known.
     Nothing,
-    /// They were taken. If others should hear of them: whether that is urgent.
+    /// They were taken. `Some` if they are to be passed on; `true`: at once.
     Taken(Index, Option<bool>),
     /// Their signature is wrong; why.
     Forged(String),
@@ -225,8 +225,8 @@ impl Figures {
         })
     }
 
-    /// Signs figures of the links that our record lists as dialed, if that is due and the budget allows. If it did, returns whether others should
-    /// hear of them at once, as a link moved.
+    /// Signs figures of the links that our record lists as dialed, if that is due and the budget allows. Then returns whether
+    /// others should hear of them at once, since a link moved.
     pub(super) fn tell_if_due(
         &mut self,
         now: Time,
@@ -339,7 +339,7 @@ impl Figures {
         Heard::Taken(index, is_fresh.then_some(urgent))
     }
 
-    /// Whether a node's figures of that age come well before its turn, by what it said last: a link of it moved.
+    /// Whether a node's figures of that age come well before the time that its last ones announced. Then a link of it moved.
     fn is_early(&self, now: Time, index: Index, age: Duration) -> bool {
         self.get(index).is_some_and(|before| {
             let period = Duration::from_secs(before.figures.body().every_s.into());

@@ -54,7 +54,7 @@ struct Neighbor {
     slot: Slot,
     /// The last message is not with the transport yet, since then.
     in_flight: Option<Time>,
-    /// How many bytes the next message should have at the most.
+    /// The size limit of the next message, in bytes.
     room: usize,
     outbox: VecDeque<Message>,
     /// The neighbour is to be told that this end could do without the link, or not any more.
@@ -120,7 +120,7 @@ impl Neighbor {
         }
     }
 
-    /// Has figures of a node sent by a time, together with others.
+    /// Queues figures of a node. They leave by that time, together with others.
     fn tell_figures(&mut self, index: Index, by: Time) {
         self.figures.insert(index);
         self.figures_by = self.figures_by.min(by);
@@ -227,7 +227,7 @@ impl Gossip {
         self.post(peer, Message::Meet(meet));
     }
 
-    /// The transport takes the next message to this neighbour, of so many bytes.
+    /// The transport takes the next message to this neighbour, of at most `room` bytes.
     pub(super) fn handle_flushed(&mut self, peer: &NodeId, room: usize) {
         if let Some(neighbor) = self.neighbors.get_mut(peer) {
             neighbor.in_flight = None;
@@ -323,7 +323,7 @@ impl Gossip {
                 let after = now + self.tuning.gossip.figures_after_answer;
                 neighbor.figures_by = neighbor.figures_by.min(after);
             }
-            // Figures share the packet of a probe. On a slow line nothing goes before it.
+            // Figures share the packet of a probe. On a slow line they would delay the probe, so they leave by themselves.
             let rides = link.asked_at() == Some(now) && neighbor.room >= window::FIRST_ROOM;
             if neighbor.in_flight.is_none()
                 && link.is_live()
@@ -351,7 +351,8 @@ impl Gossip {
 }
 
 impl Neighbor {
-    /// What to send next: first what was posted, then records, then the names of others, then figures that are due or ride with a probe.
+    /// Takes the next message: first what was posted, then records, then announcements of records, then figures that are due or
+    /// share the packet of a probe.
     fn next_message(
         &mut self,
         (now, rides): (Time, bool),

@@ -102,10 +102,10 @@ pub(super) fn next_names(
 }
 
 impl Gossip {
-    /// Has a node's newest figures sent to neighbours, all but the one that brought them: along `tree`, or in a full mesh to those that won't hear them
-    /// from the node itself. Unless they are `urgent`, they wait for the next probe to or from each neighbour: figures are most of what is sent at
-    /// rest, and a packet of their own, with its acknowledgement, would cost more than they do. What gets lost on the way is not asked for: the next
-    /// figures come soon.
+    /// Queues a node's newest figures for neighbours, except the one that brought them: along `tree`, or in a full mesh for those
+    /// that won't hear them from the node itself. Figures that are not `urgent` wait for the next probe to or from each
+    /// neighbour. They are most of the traffic at rest, and a packet of their own, with its acknowledgement, would cost more than
+    /// they do. Lost figures are not requested: the next ones come soon.
     pub(in crate::membership) fn spread_figures(
         &mut self,
         (now, urgent): (Time, bool),

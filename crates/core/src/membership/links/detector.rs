@@ -79,7 +79,7 @@ pub(crate) struct Detector {
     outcomes: Outcomes,
     path: Path,
     late_floor: Duration,
-    /// How long a packet keeps the line, where that is slow: probes and answers may each wait behind one.
+    /// How long a full packet occupies the line, if that is slow. Probes and answers may each wait behind one.
     packet_time: Duration,
     /// Probes of the active end that said that it hears us.
     probes_heard: u32,
@@ -176,8 +176,8 @@ impl Detector {
         self.run > 0
     }
 
-    /// The pause between probes after a miss. Where answers take far longer than the path does, the line is full, and more probes would fill
-    /// it further: two are under way at most.
+    /// The pause between probes after a miss. If answers take far longer than the path does, the line is full, and more probes
+    /// would fill it further. Then at most two are under way.
     fn fast_pace(&self, tuning: &Tuning) -> Duration {
         if self.icmp_hints > 0 {
             return tuning.icmp_probes;
@@ -448,7 +448,7 @@ impl Detector {
         self.packet_time
     }
 
-    /// A packet keeps the line for this long.
+    /// Sets how long a full packet occupies the line.
     pub(crate) fn set_packet_time(&mut self, packet_time: Duration) {
         self.packet_time = packet_time;
     }
@@ -488,7 +488,8 @@ impl Detector {
         };
         let variance = u64::from(rtt.jitter_us) * u64::from(tuning.timeout_deviations);
         let path = Duration::from_micros(u64::from(rtt.smoothed_us) + variance);
-        // The round-trip time shows how slow the line can be at the most: a probe and its answer are parts of a packet.
+        // The round-trip time bounds how slow the line can be: a full packet takes no longer than so many probes with their
+        // answers.
         let smoothed = Duration::from_micros(rtt.smoothed_us.into());
         let packet = self.packet_time.min(smoothed * tuning.probes_in_packet);
         (path + tuning.timeout_margin + 2 * packet)

@@ -79,7 +79,7 @@ impl Link {
         (!self.spare).then_some(self.observed)
     }
 
-    /// The host at which the peer sees this node, from whatever port.
+    /// The host at which the peer sees this node, whatever the port.
     pub(in crate::membership) fn observed_host(&self) -> IpAddr {
         self.observed.ip().to_canonical()
     }

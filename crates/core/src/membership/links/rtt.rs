@@ -1,15 +1,17 @@
 //! How long is the path of a connection?
 //!
 //! The round-trip time is smoothed as in RFC 6298, section 2, but with a gain that falls from 1/8 to 1/32 as samples come in.
-//! People read it, so the jitter of a path should not move it. Nor should a busy machine, which only ever adds to a sample, and may add
-//! many times the path's time: a sample moves the smoothed time as if it deviated by no more than the typical deviation. So the smoothed
-//! time is close to the median of the samples. The mean deviation takes all of each deviation in, since timeouts must cover it.
+//! People read it, so neither the jitter of a path nor a busy machine should move it. A busy machine only lengthens samples, some
+//! of them to many times the path's time. So a sample counts as if it deviated by no more than the typical deviation, and the
+//! smoothed time is close to the median of the samples. The mean deviation takes in all of each deviation, since timeouts must
+//! cover it.
 //!
 //! A change of the path is detected separately:
 //!
-//! - A large one by samples far off the smoothed time. They are held back until three in a row agree, the last two of them requested at once.
-//! - Any other one by five samples in a row on one side of the time that there was before them, if each of them differs from it by more
-//!   than the path's jitter explains, and than they differ from each other. Then their median counts.
+//! - A large one by samples far off the smoothed time. They are held back until three in a row agree, the last two of them
+//!   requested at once.
+//! - Any other one by five samples in a row on one side of the time that there was before them. Each of them must differ from
+//!   that time by more than the path's jitter explains, and by more than they differ from each other. Then their median counts.
 
 use std::collections::VecDeque;
 
@@ -73,7 +75,7 @@ pub(super) struct Path {
     samples: u32,
 }
 
-/// What is smoothed, in ns: in whole µs, a small part of a small difference would be none.
+/// The smoothed times, in ns: in whole µs, a small part of a small difference would be rounded to zero.
 #[derive(Debug, Clone, Copy, Default)]
 struct Fine {
     smoothed_ns: u64,
@@ -417,7 +419,7 @@ mod tests {
 
     #[test]
     fn a_small_difference_counts_in_small_parts() {
-        // In whole µs, a thirty-second part of 10 µs would be none upwards, and one downwards.
+        // In whole µs, a thirty-second part of 10 µs would be 0 upwards and 1 downwards.
         let mut path = after(&[50; 40]);
         for sample in 0..200 {
             path.sample(TUNING, NOW, if sample % 2 == 0 { 44 } else { 56 });

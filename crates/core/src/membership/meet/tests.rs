@@ -156,7 +156,7 @@ fn two_nodes_meet_over_a_common_neighbour() {
     assert_eq!(a.meet.due(NOW), [Deed::Open(vec![mapped(9, 5)], 77)]);
     assert!(matches!(a.handle(5, answer), Step::Refused(_)), "once");
     assert_eq!((a.meet.deadline(), b.meet.deadline()), (None, None));
-    // What comes through shows where the other one is.
+    // The packet that comes through shows where the other one is.
     let (at_a, at_b) = (mapped(1, 77), mapped(9, 78));
     a.meet.heard(NOW, 76, at_b);
     assert_eq!(a.meet.deadline(), None, "another number");

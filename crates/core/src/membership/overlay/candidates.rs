@@ -8,8 +8,8 @@
 //! the next draw is counted in turns. A node makes `1/N` turns a second while it reaches N nodes, and begins at a random place of
 //! its first turn.
 //!
-//! Where most of the network is lost at once, a part may be small, and most of what it knows is dead. Then it tries all that is lost
-//! within a few seconds, each node no more than a few a second. So does a node that is alone (`sweep`).
+//! If most of the network is lost at once, a part may be small, and most of the nodes that it knows are dead. Then it tries all
+//! that is lost within a few seconds, and each of its nodes tries a few a second. So does a node that is alone (`sweep`).
 //!
 //! Nothing is remembered of a node that is up if its record says the same (`addresses`).
 
@@ -261,7 +261,7 @@ impl Candidates {
         self.wheel.go_on(now, self.turn_s(up), rng);
     }
 
-    /// A sweep goes on, where a turn takes so many seconds; or there is none. `torn`: most of the network is missing.
+    /// Sets the length of a turn during a sweep, in seconds; `None` if there is no sweep. `torn`: most of the network is missing.
     pub(super) fn sweep(&mut self, turn_s: Option<f64>, torn: bool) {
         (self.sweep, self.torn) = (turn_s, torn);
     }
@@ -283,8 +283,8 @@ impl Candidates {
         redial.map_or(draw, |redial| redial.min(draw))
     }
 
-    /// The candidates to dial now. `up` is the number of nodes that can be reached. `share`: what this node does of a sweep, during
-    /// one. `missing` tells whether to look for a node.
+    /// The candidates to dial now. `up` is the number of nodes that can be reached. `share` is this node's share of a sweep, if
+    /// there is one. `missing` tells whether to look for a node.
     pub(super) fn poll(
         &mut self,
         now: Time,

@@ -1,4 +1,4 @@
-//! Begins dials, and hears how they end.
+//! Begins dials, and handles their results.
 
 use std::net::SocketAddr;
 
@@ -87,7 +87,7 @@ impl Overlay {
         };
         let up = seen.view.up_count();
         let torn = self.torn_turn(seen.now, up);
-        // A node that is alone has nothing better to do: one of these may be the network.
+        // A node that is alone tries candidates as fast as its slots allow: any of them may lead to the network.
         let alone = torn.is_none() && up <= 1 && self.candidates.has_fresh(missing);
         let alone = alone.then(|| self.shortest_turn());
         let turn_s = torn.or(alone);
@@ -209,15 +209,15 @@ impl Overlay {
         });
     }
 
-    /// Dials a neighbour at once, to replace the connection of its link, unless such a dial failed a moment ago. That takes no slot,
-    /// and there are no more such dials than links.
+    /// Dials a neighbour at once, to replace the connection of its link, unless such a dial failed a moment ago. Such dials take
+    /// no slots, and there are no more of them than links.
     pub(in crate::membership) fn replace(&mut self, seen: &Seen<'_>, peer: NodeId, out: &mut Out) {
         let is_dialed = self.dials.candidates().any(|one| one.id == Some(peer));
         let rests = self.dials.rests_until(seen.now, &peer).is_some();
         let Some(link) = seen.links.get(&peer).filter(|_| !is_dialed && !rests) else {
             return;
         };
-        // Where the peer is, or where it says that it can be dialed: it may have dialed us through a NAT.
+        // Its published addresses come too: the peer may have dialed us through a NAT, and then it can't be dialed where it is.
         let candidate = Candidate {
             id: Some(peer),
             addr: link.remote(),

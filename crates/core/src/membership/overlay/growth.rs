@@ -76,8 +76,8 @@ impl Growth {
         }
     }
 
-    /// The length of a turn in seconds, while nearly all of the network is missing. `up` nodes are left, and none of them takes more
-    /// than one turn in `shortest_s`.
+    /// The length of a turn in seconds, while nearly all of the network is missing. `up` nodes are left, and none of them takes
+    /// more than one turn in `shortest_s`.
     pub(super) fn sweep_turn(
         &self,
         now: Time,

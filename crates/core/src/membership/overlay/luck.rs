@@ -1,8 +1,8 @@
-//! How this node fares with nodes that nobody has reached, by their records.
+//! Makes dials rarer while dials of nodes that nobody has reached, by their records, keep failing.
 //!
-//! Among nodes behind NATs, some pairs can be linked and some can't, and only trying tells. Where none of a row of such dials was
-//! answered, the next are hardly luckier: behind a symmetric NAT, or a firewall that opens for nobody, all are in vain. So they
-//! become rarer, over all these nodes together, until one succeeds. Each node has pauses of its own beside that.
+//! Among nodes behind NATs, some pairs can be linked and some can't, and only a dial tells which. If several such dials in a row
+//! got no answer, the next ones will hardly get one: behind a symmetric NAT, or a firewall that opens for nobody, all fail. So
+//! such dials become rarer, over all these nodes together, until one succeeds. Each node also has pauses of its own.
 
 use super::candidates::doubled;
 use crate::membership::Time;
@@ -13,12 +13,12 @@ use crate::membership::tuning::overlay::Tuning;
 pub(super) struct Luck {
     /// The dials that failed in a row.
     failures: u32,
-    /// No such dial begins before.
+    /// No such dial begins before this time.
     next: Time,
 }
 
 impl Luck {
-    /// Until when no node is dialed that nobody has reached.
+    /// The time before which no node is dialed that nobody has reached, if that is in the future.
     pub(super) fn rests_until(&self, now: Time) -> Option<Time> {
         (self.next > now).then_some(self.next)
     }
@@ -31,7 +31,7 @@ impl Luck {
         }
     }
 
-    /// It failed.
+    /// Such a dial failed.
     pub(super) fn failed(&mut self) {
         self.failures = self.failures.saturating_add(1);
     }

@@ -44,12 +44,13 @@ tuning! {
         move_us: u32 = 20, 0 => 1_000_000_000;
         /// A loss moved that differs by so many 250ths (4 %), if chance does not explain it. Halved or doubled: more or fewer messages where links lose packets.
         move_loss_250: u32 = 10, 0 => 250;
-        /// Figures older than this are not passed on when they come: they came with a record that a neighbour requested, and the others have them.
-        /// At each hop they wait for a probe, so in a network of a hundred nodes they are up to 20 s old at the last one. Halved: the last ones lack
-        /// some. Doubled: a newcomer sends some figures to a neighbour that has them.
+        /// Figures older than this are not passed on when they come: they came with a record that a neighbour requested, and the
+        /// others have them. At each hop they wait for a probe, so in a network of a hundred nodes they are up to 20 s old at the
+        /// last one. Halved: the last ones lack some. Doubled: a newcomer sends some figures to a neighbour that has them.
         passed_on: Duration = S.saturating_mul(20), Duration::ZERO => HOUR;
-        /// Figures that come sooner after the last ones than this part of the period that these announced are passed on at once: a link moved. Halved:
-        /// a move in the second half of a period takes as long as figures in turn. With 1.0, figures in turn are taken for moves.
+        /// Figures that come within this part of the period that the last ones announced are passed on at once: a link moved.
+        /// Halved: a move in the second half of a period takes as long as figures in turn. With 1.0, figures in turn are taken
+        /// for moves.
         early_part: f64 = 0.8, 0.0 => 1.0;
         /// Round-trip times of others are shown as stale after so many periods. With 1.0 most of them would be for a moment in each period; with
         /// 4.0 a node that tells none for minutes goes unnoticed.
@@ -60,8 +61,8 @@ tuning! {
         stale_most: Duration = S.saturating_mul(120), Duration::ZERO => HOUR;
         /// See `stale_most`: larger networks need more time with the default budget.
         stale_small: usize = 200, 0 => 1_000_000;
-        /// Bytes of a message besides the figures in it: its frame, and its share of a packet, which others and a probe use too. Halved or doubled: the budget is missed
-        /// by a fifth.
+        /// Bytes of a message besides the figures in it: its frame, and its share of a packet, which others and a probe use too.
+        /// Halved or doubled: the budget is missed by a fifth.
         overhead: usize = 24, 0 => 10_000;
     }
 }

@@ -56,13 +56,14 @@ tuning! {
         /// make most of the traffic at rest. Halved or doubled: A is the same, and B changes by no more than chance. It matters where
         /// many nodes send measurements at the same time, which share a message if they wait.
         figures_relay: Duration = MS.saturating_mul(50), Duration::ZERO => MINUTE;
-        /// Bounds how long figures wait for a probe to or from the neighbour, whose packets they share: at rest, each link is probed within this time.
-        /// Halved: half of them travel by themselves, and each packet of its own, with its acknowledgement, costs 150 bytes and wakes both nodes.
-        /// Doubled: no difference at rest; where probes are rarer, figures grow older by this for each hop.
+        /// Bounds how long figures wait for a probe to or from the neighbour, to share its packet. At rest, each link is probed
+        /// within this time. Halved: half of them travel by themselves, and each packet of its own, with its acknowledgement,
+        /// costs 150 bytes and wakes both nodes. Doubled: no difference at rest; where probes are rarer, figures grow older by
+        /// this for each hop.
         figures_hold: Duration = MS.saturating_mul(3200), Duration::ZERO => MINUTE;
-        /// How long figures wait behind an answer. The peer knows when a packet arrived, but not what is in it: of two that arrive within 20 ms it
-        /// takes neither for the answer, and loses the sample. Halved: half of the samples at such an end are lost. Doubled: figures are
-        /// older by as much at each hop.
+        /// How long figures wait behind an answer. The peer knows when a packet arrived, but not what is in it. If two arrive
+        /// within 20 ms, it takes neither for the answer, and loses the sample. Halved: half of the samples at such an end are
+        /// lost. Doubled: figures are older by as much at each hop.
         figures_after_answer: Duration = MS.saturating_mul(25), Duration::ZERO => MINUTE;
         /// Bounds how often withdrawals and suspicion reports of one node are passed on. A node at the border of a region that dies
         /// loses its links one by one. No withdrawal waits longer at any hop. Halved or doubled: A is the same, and B changes by no

@@ -68,10 +68,10 @@ tuning! {
         /// And this much, for the scheduling of the two machines, as the deviation may be close to nothing. On paths shorter than 130 ms
         /// `least_timeout` is more than that, so half or double change long paths alone, by 10 or 20 ms.
         timeout_margin: Duration = MS.saturating_mul(20), Duration::ZERO => HOUR;
-        /// On a line that acknowledgements have shown to be slow, an answer has the time of a full packet more, each way; but no more than so many
-        /// round trips, since a packet takes no longer than six probes and their answers. It bounds what such a line costs once it is fast again
-        /// and carries nothing but probes. Halved: on a line of 16 kbit/s a probe behind a packet is missed. Doubled: on a path of 40 ms that was
-        /// slow before, an answer has half a second more.
+        /// On a line that acknowledgements have shown to be slow, the time for an answer grows by that of a full packet, each
+        /// way; but by no more than so many round trips, since a packet takes no longer than six probes and their answers. It
+        /// bounds what such a line costs once it is fast again and carries nothing but probes. Halved: on a line of 16 kbit/s a
+        /// probe behind a packet is missed. Doubled: on a path of 40 ms that was slow before, an answer has half a second more.
         probes_in_packet: u32 = 6, 0 => 1000;
         /// An answer that came too late raises the time for an answer to this share of its own time, in percent. Halved: less than the time of
         /// that answer, so the next such answer is late again. Doubled: verdicts come later for some ten answers.
@@ -152,11 +152,12 @@ tuning! {
         /// The same at last. The time is shown to people, and the jitter of a path should not move it. Halved: RTTs move twice as much by chance,
         /// and more of these moves are published. Doubled: a slow drift is followed half as fast.
         last_gain: u32 = 32, 1 => 1_000_000;
-        /// The typical deviation, which bounds how far one sample counts, grows or falls by one part in so many at each sample. Halved: it follows
-        /// single samples. Doubled: after the start, a deviation that was guessed too large bounds nothing for twenty samples more.
+        /// The typical deviation, which bounds how far one sample counts, grows or falls by one part in so many at each sample.
+        /// Halved: it follows single samples. Doubled: after the start, a deviation that was guessed too large bounds nothing for
+        /// twenty samples more.
         typical_gain: u32 = 8, 1 => 1_000_000;
-        /// It is no less than so many µs: about what one machine shows from sample to sample. Halved or doubled: on loopback, a drift is followed half
-        /// or twice as fast.
+        /// It is no less than so many µs: about what one machine shows from sample to sample. Halved or doubled: on loopback, a
+        /// drift is followed half or twice as fast.
         typical_least_us: u32 = 5, 0 => 1_000_000_000;
         /// What a deviation counts against those before it: one part in so many (RFC 6298, section 2: beta is 1/4).
         deviation_gain: u32 = 4, 1 => 1_000_000;

@@ -89,9 +89,9 @@ tuning! {
         /// How many remembered nodes, those seen last, are dialed at once at a start. One that answers brings the rest of the
         /// network.
         first_remembered: usize = 8, 0 => 256;
-        /// Nearly all of the network is missing while so many nodes have died for each one that is left. The parts that are left may
-        /// be small then, and know mostly nodes that are dead. Halved or doubled: the same where 90 % die; with double, the survivors
-        /// of 80 % find each other at the ordinary pace.
+        /// Nearly all of the network is missing while so many nodes have died for each one that is left. The parts that are left
+        /// may be small then, and know mostly nodes that are dead. Halved or doubled: the same where 90 % die; with double, the
+        /// survivors of 80 % find each other at the ordinary pace.
         torn: usize = 3, 1 => 100_000;
         /// Then all that a part of the network lost is tried within this time, as far as the dials at once allow.
         sweep: Duration = MS.saturating_mul(5_000), MS => MINUTE;
@@ -110,12 +110,12 @@ tuning! {
         /// instead of 30. Doubled: a path that opens after a day may stay unused for two hours. A pause also has to become longer
         /// than the 180 s for which a NAT keeps a dead entry alive that our own dials refresh.
         longest_retry: Duration = MINUTE.saturating_mul(60), MS => DAY;
-        /// After so many failed dials in a row of nodes that nobody has reached, further ones become rarer, all of them together:
-        /// after `first_retry`, and half as often with each second failure. A dial in vain costs four
-        /// packets of 1200 bytes. Halved: four fewer dials before they become rare. Doubled: eight more.
+        /// After so many failed dials in a row of nodes that nobody has reached, this node pauses between such dials: for
+        /// `first_retry` at first, and for twice as long after each second failure. A dial in vain costs four packets of 1200
+        /// bytes. Halved: four fewer dials before they become rare. Doubled: eight more.
         unlucky: u32 = 8, 1 => 10_000;
-        /// The longest pause between two such dials. Halved: up to 75 bytes a second more, for three packets of 1200 bytes. Doubled:
-        /// a pair among many such nodes that could be linked waits twice as long.
+        /// The longest pause between two such dials. Halved: up to 75 bytes a second more, for three packets of 1200 bytes.
+        /// Doubled: a pair among many such nodes that could be linked waits twice as long.
         longest_unlucky: Duration = MINUTE, MS => DAY;
         /// How long an address rests that led to this very node, or to another than expected; it doubles each time. Halved: a node
         /// that is its own target dials itself twice as often. Doubled: a service address that moved is tried a minute later.

@@ -59,9 +59,9 @@ tuning! {
         /// So many records of one foreign run, each above what this node had jumped to, and there is a second node with its key. With one, a
         /// record of a former run is taken for it. Doubled: a twin is noticed after 0.7 s of pauses in place of 0.1 s.
         twin_after: u32 = 2, 1 => 1000;
-        /// This many times as many such records, and the other run has not fallen silent: both think themselves older, as paths take
-        /// longer than `twin_tolerance`. Then the lower run id yields. At 2: the older run yielded in one of six starts of a copy among 30
-        /// nodes, as it had heard more than the other. Doubled: a minute later, since pauses double.
+        /// This many times as many such records, and the other run has not fallen silent: both think themselves older, as paths
+        /// take longer than `twin_tolerance`. Then the lower run id yields. At 2: the older run yielded in one of six starts of a
+        /// copy among 30 nodes, as it had heard more than the other. Doubled: a minute later, since pauses double.
         twin_stalemate: u32 = 8, 2 => 1000;
         /// Two runs with one key whose ages differ by no more than this count as equally old, and the lower run id yields: the other's age is known as of
         /// the record that was signed last, a jump ago. Halved: with slow paths both may think themselves older, for two more jumps. Doubled: of two

@@ -11,8 +11,9 @@ pub const LONGEST_INTERVAL: Duration = Duration::from_secs(20);
 /// counted as a miss in the run, but a late answer to it is ignored.
 pub(super) const MOST_OUTSTANDING: usize = 48;
 
-/// The longest time from a probe to the verdict that the link is down: the first probe and the last one each take the longest timeout, and the
-/// others follow at the fast pace. On a full line they follow more slowly, and so many fewer are needed.
+/// The longest time from a probe to the verdict that the link is down: the first probe and the last one each take the longest
+/// timeout, and the others follow at the fast pace. On a full line they follow more slowly, but the verdict takes fewer of them
+/// in the same proportion.
 pub const SLOWEST_VERDICT: Duration = {
     let Tuning {
         fast_probes,

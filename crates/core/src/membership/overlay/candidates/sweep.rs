@@ -1,8 +1,8 @@
 //! The search for a network of which most is missing: everything is tried once before anything is tried twice.
 //!
-//! The nodes of a part share the work without a word. All of them know who is in the part, and remember about the same nodes. So each
-//! begins at a place of its own in the list of those that are missing, and goes on in the order of the ids. A node that is alone
-//! begins behind its own id, and others begin elsewhere.
+//! The nodes of a part divide the work without messages. All of them know who is in the part, and remember about the same nodes.
+//! So each begins at a place of its own in the list of those that are missing, and goes on in the order of the ids. A node that
+//! is alone begins behind its own id, and others begin elsewhere.
 
 use std::net::SocketAddr;
 use std::ops::Bound;
@@ -11,7 +11,7 @@ use super::Candidates;
 use crate::membership::interface::{Candidate, Remembered};
 use crate::wire::NodeId;
 
-/// What a node does of the search of its part.
+/// A node's share of its part's search.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::membership::overlay) struct Share {
     /// The lowest id in the part.
@@ -45,7 +45,7 @@ impl Share {
 }
 
 impl Candidates {
-    /// Whether there is anything that was never tried, or not since it was last seen.
+    /// Whether some candidate was never tried, or not since it was last seen.
     pub(in crate::membership::overlay) fn has_fresh(
         &self,
         missing: impl Fn(Option<NodeId>, SocketAddr) -> bool,
@@ -60,7 +60,7 @@ impl Candidates {
             })
     }
 
-    /// Of all that is missing, what failed least: a target, or else the next node of this node's share.
+    /// The missing candidate that failed least: a target, or else the next node of this node's share.
     pub(super) fn next_missing(
         &self,
         share: Share,
@@ -81,8 +81,8 @@ impl Candidates {
         }
     }
 
-    /// The next node of this node's share, with its failures. The list has the nodes that are being dialed as well: what this node
-    /// tries does not move the place where it begins.
+    /// The next node of this node's share, with its failures. The list includes the nodes that are being dialed, so that the
+    /// place where this node begins stays the same.
     fn next_node(
         &self,
         share: Share,
@@ -127,7 +127,7 @@ mod tests {
         Candidates::new(targets, remembered.map(known).collect(), Arc::default())
     }
 
-    /// The numbers that a node tries, in turn, where all dials fail.
+    /// The numbers that a node tries, in turn, if all dials fail.
     fn tries(me: u8, part: &[u8], count: usize) -> Vec<u8> {
         let share = Share::of(id(me), part.iter().copied().map(id));
         let others = (0..=99).filter(|number| !part.contains(number));
@@ -175,7 +175,7 @@ mod tests {
         }
         assert_eq!(tried, [1000, 1001, 1, 2, 1000, 1001, 1, 2]);
         assert!(!candidates.has_fresh(|_, _| true));
-        // Who is seen again is worth a try.
+        // A node that was seen again counts as fresh.
         candidates.learn(id(1), &[addr(1)], 2, false);
         assert!(candidates.has_fresh(|_, _| true));
         assert!(!candidates.has_fresh(|id, _| id.is_none()));
