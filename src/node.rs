@@ -162,7 +162,7 @@ impl Impaired {
     }
 }
 
-/// Sockets of other ports are impaired as that of the listening port is.
+/// Sockets of other ports are impaired as the socket of the listening port is.
 fn impair_spare(bind: BindSpare, clock: &Clock, rules: &Rules, seed: [u8; 32]) -> BindSpare {
     let (clock, rules) = (clock.clone(), rules.clone());
     Arc::new(move || {

@@ -20,8 +20,8 @@ pub struct Traffic {
     pub messages: u64,
     /// Records received, except those in Hellos.
     pub records_in: u64,
-    /// Bytes of figures messages received, each with half of a packet's headers: every second one shares the packet of a probe, since a node
-    /// probes half of its peers.
+    /// Bytes of figures messages received, each with half of a packet's headers: every second one shares the packet of a probe,
+    /// since a node probes half of its peers.
     pub figures_in: u64,
     /// Probes sent.
     pub probes: u64,
@@ -32,7 +32,7 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Counts what is in a message that came.
+    /// Counts the contents of a message that was received.
     pub(in crate::sim) fn take(&mut self, message: &Message) {
         match message {
             Message::Records(records) => self.records_in += records.len() as u64,

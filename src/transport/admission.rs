@@ -26,15 +26,15 @@ pub(super) struct HandshakeSlot {
 /// Why there is no slot.
 #[derive(Debug)]
 pub(super) enum NoSlot {
-    /// All are taken: the dialer had better go elsewhere.
+    /// All are taken: the dialer should try another node.
     ForAnybody,
     /// Those of this host are taken, perhaps by other nodes behind its NAT.
     ForHost(IpAddr),
 }
 
 impl NoSlot {
-    /// Turns a connection away. One of a host that has too many is dropped without an answer: its dialer sends its packet again, and
-    /// may find a slot then, where it would give up if it were refused.
+    /// Turns a connection away. If its host has too many, its packet is dropped without an answer. The dialer sends it again, and
+    /// may find a slot then; a dialer that is refused gives up.
     pub(super) fn turn_away(self, incoming: Incoming) -> String {
         match self {
             Self::ForAnybody => {

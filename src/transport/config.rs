@@ -32,8 +32,8 @@ const _: () = {
 const MTU: u16 = 1200;
 /// The largest UDP payload that quinn accepts. Ours are smaller; the margin is for other QUIC versions.
 const MAX_UDP_PAYLOAD: u16 = 1280;
-/// The flow-control window of the control stream and of the connection, and the most that may be under way: two frames of the largest
-/// size.
+/// The flow-control window of the control stream and of the connection, and the most that may be under way: two frames of the
+/// largest size.
 pub(super) const STREAM_WINDOW: u32 = 2 * MAX_FRAME as u32;
 /// The buffers for datagrams that are not sent or not read yet. Probes have a few bytes each, so this holds hundreds.
 const DATAGRAM_BUFFER: usize = 8 * 1024;

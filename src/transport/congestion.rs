@@ -1,8 +1,8 @@
 //! Congestion control with a window of at least sixteen packets.
 //!
 //! At 30 % loss an ordinary controller shrinks its window to two packets. Probes would then wait behind lost packets, and a live
-//! link would look dead. area-net sends so little that sixteen packets in flight harm no path: where they would fill a line for
-//! seconds, the [`Window`] of the stream keeps them from it, and leaves room for probes.
+//! link would look dead. area-net sends so little that sixteen packets in flight harm no path. On a line that they would fill for
+//! seconds, the [`Window`] of the stream allows fewer, and leaves room for probes.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ struct Floored {
     mtu: u16,
     began: Instant,
     stream: Window,
-    /// What is acknowledged at this very moment: when the last of it was sent, and how much it is.
+    /// The acknowledgement that is being handled: when the last of its packets was sent, and how many bytes it covers.
     acked: Option<(Instant, u64)>,
 }
 

@@ -294,8 +294,8 @@ async fn write(
     std::future::pending().await
 }
 
-/// Writes a frame once no more is under way than the line has room for. Then all of it goes: quinn fills whatever room there is, and a line
-/// whose window opens by a few bytes at a time would be full of packets of a few bytes.
+/// Writes a frame once no more is under way than the line has room for. Then the whole frame goes. quinn fills whatever room
+/// there is, and a window that opens by a few bytes at a time would fill the line with packets of a few bytes.
 async fn write_frame(
     connection: &Connection,
     send: &mut SendStream,
@@ -344,7 +344,8 @@ async fn answer(shared: &Shared, conn: ConnId, connection: &Connection, watch: &
                 let bytes = Datagram::Answer(answer).to_bytes();
                 watch.answer_queued(bytes.len(), made);
                 connection.send_datagram(bytes.into()).ok();
-                // Answers leave before the event loop hears of the probes: what it does then would delay those that are still to be sent.
+                // The answer leaves before the event loop hears of the probe: the loop's work would delay the answers that are
+                // still to be sent.
                 tokio::task::yield_now().await;
                 TransportEvent::Input(Input::Probe(conn, probe))
             }

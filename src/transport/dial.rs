@@ -122,8 +122,8 @@ impl Dialer {
         }
     }
 
-    /// Makes one handshake with an address, from the listening port. Where that stayed silent before, a spare port is tried as
-    /// well.
+    /// Makes one handshake with an address, from the listening port. If that address stayed silent before, a spare port is tried
+    /// as well.
     async fn attempt(&self, addr: SocketAddr, request: &DialRequest) -> Result<Won, DialError> {
         let home = async {
             let result = self.shake(None, addr, request).await;
@@ -143,7 +143,7 @@ impl Dialer {
             Some(Err(_)) => true,
             None => false,
         };
-        // The listening port has the last word: it is the one that peers know.
+        // Unless the spare port succeeds before, the listening port's result counts: it is the port that peers know.
         tokio::select! {
             biased;
             Ok(won) = &mut ahead, if !ahead_failed => Ok(won),

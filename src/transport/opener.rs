@@ -1,8 +1,8 @@
 //! The small packets that open a NAT for a peer: they make it, or a firewall, expect the peer's packets.
 //!
-//! They come from the socket of all connections, since a NAT's mapping is that of a socket. The receiver takes them out before QUIC
-//! sees them. A QUIC packet never begins like one: its second bit is set (RFC 9000, section 17.2). One that carries the number of an
-//! open rendezvous shows that the peer is there, and where; the core is told once. All others say nothing.
+//! They come from the socket of all connections, since a NAT's mapping is that of a socket. The receiver takes them out before
+//! QUIC sees them. A QUIC packet never begins like one: its second bit is set (RFC 9000, section 17.2). A packet with the number
+//! of an open rendezvous shows that the peer is there, and at which address; the core is told once. All others are dropped.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -53,7 +53,7 @@ impl Openings {
         let number = packet.last_chunk().copied().map(u64::from_be_bytes);
         if let Some(nonce) = number.filter(|nonce| self.open().remove(nonce)) {
             let opened = TransportEvent::Input(Input::Opened { nonce, from });
-            // `try_send`: a busy event loop has better links to look after.
+            // `try_send`: a busy event loop may miss this. The next attempt opens the NATs again.
             self.events.try_send(opened).ok();
         }
     }

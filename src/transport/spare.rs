@@ -1,12 +1,12 @@
 //! Spare ports: dials from another port than the one that this node listens on.
 //!
-//! A NAT or a firewall remembers a flow for as long as packets of it pass. It may so remember one that leads nowhere, as after its
-//! own address changed, and redials from the listening port keep that flow alive. So an address that stayed silent is dialed from a
-//! spare port as well: to whatever is on the way, that is a flow it has never seen.
+//! A NAT or a firewall remembers a flow for as long as packets of it pass. Such a flow may lead nowhere, for example after the
+//! NAT's own address changed, and redials from the listening port keep it alive. So an address that stayed silent is dialed from
+//! a spare port as well. For a NAT on the path, that is a new flow.
 //!
-//! The listening port keeps its meaning. A spare port accepts nothing, and what a peer observes of it is no address of this node. A
-//! connection stays on its spare port until the listening port has been silent for longer than a NAT remembers; then the peer is
-//! dialed anew.
+//! The listening port keeps its meaning. A spare port accepts nothing, and the address that a peer observes of it is never
+//! published. A connection stays on its spare port until the listening port has been silent for longer than a NAT remembers. Then
+//! the peer is dialed anew.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,28 +26,29 @@ use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::membership::{ConnId, DialError, Input};
 
-/// The silent dials in a row from which on a spare port is tried, in every other dial. One may be lost packets; at four, a node
-/// that has no other link waits some ten seconds longer.
+/// After so many silent dials in a row, every other dial uses a spare port as well. Halved: lost packets may be the cause.
+/// Doubled: a node that has no other link waits some ten seconds longer.
 const SILENT: u32 = 2;
-/// How far the spare port is ahead of the listening one in such a dial. Its first packet is answered within the time on any path
-/// with a shorter round trip, and then the listening port sends nothing. Halved, paths of over 500 ms cost two handshakes. Doubled,
-/// a peer behind a NAT, which expects the listening port, would not be reached within the time of a dial.
+/// How much earlier the spare port sends than the listening one in such a dial. If the round trip is shorter, its first packet is
+/// answered by then, and the listening port sends nothing. Halved: paths of over 500 ms cost two handshakes. Doubled: a peer
+/// behind a NAT, which expects the listening port, would not be reached within the time of a dial.
 pub(super) const AHEAD: Duration = Duration::from_secs(1);
 /// The initial RTT of a dial from a spare port. Its first repeat comes after three times this, which is after the usual dial: an
-/// address that nobody answers at costs one packet more.
+/// address where nobody answers costs one packet more.
 const SPARE_RTT: Duration = Duration::from_secs(1);
 /// How long a spare port is taken for new dials: no flow of it is older. A node that lost all its links at once redials them from
 /// one port. Halved, that takes several; doubled, a port may be tried again whose flows lead nowhere by now.
 const FRESH: Duration = Duration::from_secs(10);
-/// The most spare ports that are open at once. All but the last carry a connection. A node whose NAT changed as often is served by
-/// its listening port, after a rest.
+/// The most spare ports that are open at once. All but the last carry a connection. If they are all in use, the listening port is
+/// used alone.
 const MAX_PORTS: usize = 4;
 /// How long a connection stays on a spare port before the listening port is tried again. A NAT forgets a silent flow within 180 s
 /// (Linux, for one that was answered), and it takes up to 10 s until the old connection falls silent. Doubles with each attempt.
 const STAY: Duration = Duration::from_secs(200);
 /// The longest such time. Each attempt costs a dial.
 const LONGEST_STAY: Duration = Duration::from_secs(3600);
-/// The most silent addresses that are remembered. One that was forgotten is dialed from the listening port until it was silent again.
+/// The most silent addresses that are remembered. One that was forgotten is dialed from the listening port until it was silent
+/// again.
 const MAX_SILENT: usize = 1024;
 
 /// Binds a UDP socket to a port that the system chooses, at the address of the listening socket.
@@ -184,7 +185,7 @@ pub(super) fn for_dial(shared: &Arc<Shared>, addr: SocketAddr) -> Option<Endpoin
     if ports.len() >= MAX_PORTS {
         return None;
     }
-    // Where the system has no socket left, the listening port is tried alone.
+    // If the system has no socket left, the listening port is tried alone.
     let endpoint = spares.open(bind, &shared.tap, &shared.clock).ok()?;
     let local = endpoint.local_addr().ok();
     let port = Port {
@@ -214,7 +215,7 @@ pub(super) async fn come_home<T>(shared: &Shared, conn: ConnId, addr: SocketAddr
         shared.clock.sleep(stay).await;
         shared.spares.forgive(addr);
         let redial = TransportEvent::Input(Input::Redial(conn));
-        // `try_send`: an event loop without room for it is asked again.
+        // `try_send`: if the event loop has no room for it, it is asked again later.
         shared.events.try_send(redial).ok();
         stay = (stay * 2).min(LONGEST_STAY);
     }

@@ -30,8 +30,8 @@ const FRESH: Duration = Duration::from_millis(20);
 const ARRIVALS: usize = 16;
 /// The most probes whose time of leaving is remembered: as many as the detector keeps open.
 const PROBES: usize = 48;
-/// The answers whose time until they left is remembered. More of them would follow a machine that gets busy later; with fewer, two slow ones
-/// decide.
+/// The number of answers whose time until they left is remembered. With more, the median would follow later when a machine gets
+/// busy. With half as many, two slow answers decide.
 const LAGS: usize = 9;
 /// The most connection ids that are remembered for a peer: one for each packet type of a handshake, and one more.
 const CIDS: usize = 4;
@@ -61,8 +61,9 @@ struct Seen {
     /// The numbers of probes, and when each left.
     probes: VecDeque<(u32, Instant)>,
     arrivals: VecDeque<Arrival>,
-    /// The times from creating the last answers to their leaving. The median is added to the hold that an answer contains, since its own is
-    /// known only after it has left. A mean would grow with the few that a busy machine delays, and make all others too short a path.
+    /// The times from creating the last answers to their leaving. Their median is added to the hold that an answer contains,
+    /// since its own time is known only after it has left. A mean would grow with the few answers that a busy machine delays, and
+    /// all other paths would look too short.
     lags: VecDeque<Duration>,
     /// The destination connection ids of the last packets.
     cids: VecDeque<Cid>,

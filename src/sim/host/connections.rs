@@ -87,7 +87,8 @@ impl Node {
         live.rtt = Some(now - opening.begun);
         live.window.acknowledged(now, opening.begun, INITIAL_BYTES);
         self.traffic.bytes += CERTIFICATE_BYTES as u64;
-        // Our own key alone does not prove that we reached ourselves: a second node may run with it. Its answer to our Hello tells.
+        // Our own key alone does not prove that we reached ourselves: a second node may run with it. Its answer to our Hello
+        // tells.
         if id != me && wanted.expect.is_some_and(|expect| expect != id) {
             self.part(end, None);
             return self.dial_failed(scene, wanted.dial, DialError::OtherKey);

@@ -173,8 +173,8 @@ impl Live {
         self.heard <= at
     }
 
-    /// A packet arrived that must be acknowledged. Returns whether that takes a packet of its own: one is sent for every second packet, or
-    /// once the first has waited for as long as it may (RFC 9000, section 13.2).
+    /// A packet arrived that must be acknowledged. Returns whether that takes a packet of its own: one is sent for every second
+    /// packet, or once the first has waited for as long as it may (RFC 9000, section 13.2).
     pub(in crate::sim) fn acknowledges(&mut self, now: Time) -> bool {
         let first = self.acknowledged.take();
         let is_shared = first.is_some_and(|first| now <= first + MAX_ACK_DELAY);

@@ -5,14 +5,15 @@
 //! - Every packet takes the [line](super::lines) of its direction, with its size; a message of the stream is split into packets of
 //!   1200 bytes. A handshake takes one round trip, as QUIC's does, and one more for both Hellos.
 //! - Lost packets are retransmitted: after a round trip if later packets arrived, else after a probe timeout (RFC 9002, section
-//!   6.2), which doubles. For a silent peer only the first two waiting packets are retransmitted, until something is heard. A message arrives when all its packets have. The sender knows at once that a packet was lost, so it
-//!   retransmits nothing else; only the first packet of a handshake, which may reach nobody, is repeated until it is answered.
-//! - A connection has a send window like the real one, which follows the delay: a node must wait if its peer does not receive what it is
-//!   sent. A message is put onto the line as a whole.
-//! - Acknowledgements have a size ([`ACK_BYTES`]), are never lost, and delay nothing. One covers two packets that arrive together. There
-//!   is no congestion control: the real window never falls below 16 packets, and nodes seldom fill that.
-//! - A probe shares the packet of a message that leaves at the same moment; both are acknowledged by the answer. That counts for traffic alone:
-//!   each is lost and delayed by itself.
+//!   6.2), which doubles. For a silent peer only the first two waiting packets are retransmitted, until something is heard. A
+//!   message arrives when all its packets have. The sender knows at once that a packet was lost, so it retransmits nothing else;
+//!   only the first packet of a handshake, which may reach nobody, is repeated until it is answered.
+//! - A connection has a send window like the real one, which follows the delay. A node must wait if its peer does not receive
+//!   what it is sent. A message is put onto the line as a whole.
+//! - Acknowledgements have a size ([`ACK_BYTES`]), are never lost, and delay nothing. One covers two packets that arrive
+//!   together. There is no congestion control: the real window never falls below 16 packets, and nodes seldom fill that.
+//! - A probe shares the packet of a message that leaves at the same moment, and the answer acknowledges both. This counts for
+//!   traffic alone: each of the two is lost and delayed by itself.
 //! - A node needs no time to compute. A killed node's host is silent: there is no ICMP.
 //!
 //! No object holds a whole connection: each node has its own end, and knows of the other one only what arrives

@@ -249,7 +249,8 @@ fn traffic(measure: &Measure, world: &World) -> TrafficReport {
     }
 }
 
-/// What each node sent in each second that it ran, in order. Nodes that ran for less than half as long as others are left out: a start costs much.
+/// The bytes that each node sent in each second of its run, in order. Nodes that ran for less than half as long as others are
+/// left out, since a start costs much.
 fn each(measure: &Measure, world: &World) -> Vec<f64> {
     let longest = measure.lived.iter().max().copied().unwrap_or_default();
     let nodes = world.nodes.iter().zip(&measure.lived);

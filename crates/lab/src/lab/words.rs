@@ -1,4 +1,4 @@
-//! Words of scenarios that are written in another way now.
+//! Old words of scenarios, and the words that replace them.
 
 use area_net::sim::parse::words;
 

@@ -24,10 +24,10 @@ use super::{interrupted, scratch};
 /// Time allowed beyond a scenario's own length. It covers booting, building its places, and judging on a busy machine.
 const MARGIN: Duration = Duration::from_secs(120);
 
-/// How often the workers are looked at.
+/// The time between two looks at the workers.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// How often it is said that they still work.
+/// The time between two lines that say that workers still run.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// The last lines of a worker's output that are shown if it has no result.
@@ -46,7 +46,7 @@ pub(crate) struct Task {
     pub(crate) place: Result<Place, String>,
 }
 
-/// What a job is made of.
+/// The parts from which a job is made.
 pub(crate) struct Order {
     /// The scenario's file: a copy.
     pub(crate) file: PathBuf,

@@ -48,8 +48,8 @@ pub(crate) fn read(file: &Path) -> Result<String, BadScenario> {
     })
 }
 
-/// Builds a scenario of `text`, the contents of the file at `path`. `build` gets the scenario's name and the file as serde reads
-/// it. `explain` says serde's message in words for people.
+/// Builds a scenario from `text`, the contents of the file at `path`. `build` gets the scenario's name and the file as serde
+/// reads it. `explain` turns serde's message into words for people.
 pub(crate) fn parse<F: DeserializeOwned, S>(
     path: &Path,
     text: &str,
