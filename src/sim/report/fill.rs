@@ -249,8 +249,8 @@ fn traffic(measure: &Measure, world: &World) -> TrafficReport {
     }
 }
 
-/// The bytes that each node sent in each second of its run, in order. Nodes that ran for less than half as long as others are
-/// left out, since a start costs much.
+/// The bytes a second that each node sent during its run, in ascending order. Nodes that ran for less than half as long as others
+/// are left out, since a start costs much.
 fn each(measure: &Measure, world: &World) -> Vec<f64> {
     let longest = measure.lived.iter().max().copied().unwrap_or_default();
     let nodes = world.nodes.iter().zip(&measure.lived);
