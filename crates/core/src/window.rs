@@ -80,6 +80,13 @@ impl Window {
         }
     }
 
+    /// How long so many bytes occupy a line with so little room; zero like [`Self::packet_time`].
+    #[must_use]
+    pub fn time_of(room: usize, bytes: usize) -> Duration {
+        let packets = bytes.div_ceil(PACKET as usize);
+        Self::packet_time(room) * u32::try_from(packets).unwrap_or(u32::MAX)
+    }
+
     /// At `now`, so many bytes are acknowledged, the last of which were sent at `sent`. `now` never decreases.
     pub fn acknowledged(&mut self, now: Duration, sent: Duration, bytes: usize) {
         let took = now.saturating_sub(sent).max(Duration::from_micros(1));

@@ -72,6 +72,8 @@ struct Expected {
     /// This end dials at once. Otherwise it dials only if the other end does not.
     first: bool,
     until: Time,
+    /// The hosts to which this node sends packets for it.
+    hosts: Vec<IpAddr>,
 }
 
 /// See the module's documentation.
@@ -231,16 +233,26 @@ impl Rendezvous {
 
     /// Opens the NAT at that time, and expects the peer, which is at one of the addresses in the message.
     fn expect(&mut self, scene: &Scene<'_>, peer: NodeId, meet: &Meet, first: bool, at: Time) {
-        let addrs = self.opened(scene, meet);
         let now = scene.now;
         self.expected.retain(|_, one| now <= one.until);
         let is_full = self.expected.len() >= self.tuning.meet.asked
             || self.later.len() >= self.tuning.meet.asked;
-        if addrs.is_empty() || is_full {
+        // A number that is awaited stays its first author's: a relay sees it.
+        if is_full || self.expected.contains_key(&meet.nonce) {
+            return;
+        }
+        let addrs = self.opened(scene, meet);
+        if addrs.is_empty() {
             return;
         }
         let until = at + self.tuning.meet.answer_counts;
-        let expected = Expected { peer, first, until };
+        let hosts = addrs.iter().map(|addr| host_of(addr.ip())).collect();
+        let expected = Expected {
+            peer,
+            first,
+            until,
+            hosts,
+        };
         self.expected.insert(meet.nonce, expected);
         self.later.push((at, Deed::Open(addrs, meet.nonce)));
     }
@@ -266,7 +278,9 @@ impl Rendezvous {
         };
         let from = plain(&from);
         // A sender that forges its address must not turn each packet into a dial.
-        if now <= expected.until && dialable(&from, false) && self.may_send(now, from.ip()) {
+        let is_paid = expected.hosts.contains(&host_of(from.ip()));
+        let may_send = is_paid || self.may_send(now, from.ip());
+        if now <= expected.until && dialable(&from, false) && may_send {
             let pause = self.tuning.meet.second_dial;
             let at = if expected.first { now } else { now + pause };
             self.later.push((at, Deed::Dial(expected.peer, from)));

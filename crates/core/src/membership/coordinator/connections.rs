@@ -145,6 +145,7 @@ impl Core {
             self.links.end_hold(now, &peer);
         }
         let greeted = self.welcome(new);
+        self.overlay.linked(&peer, &self.view);
         self.overlay.hear_known(hello.known);
         self.gossip
             .peer_up(now, (peer, new.conn), &self.links, was_up, greeted);

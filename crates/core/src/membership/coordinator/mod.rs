@@ -158,12 +158,13 @@ impl Core {
         let gossip = self.gossip.deadline(&self.links);
         let links = self.links.deadline(|peer| self.gossip.holds_until(peer));
         // Once we said that we leave, nobody is looked for any more.
-        let overlay = (!self.own.is_leaving()).then(|| self.overlay.deadline());
+        let stays = !self.own.is_leaving();
+        let overlay = stays.then(|| self.overlay.deadline());
         let others = [
             overlay,
             self.own.deadline(),
             self.figures.deadline(),
-            self.meet.deadline(),
+            self.meet.deadline().filter(|_| stays),
             self.links.collision_deadline(),
         ];
         let next = others

@@ -32,7 +32,7 @@ use super::out::Out;
 use super::peers::Peers;
 use super::tuning::Tuning;
 use super::view::{Index, View};
-use crate::window;
+use crate::window::{self, Window};
 use crate::wire::{BATCH_BYTES, Meet, Message, NodeId};
 use anti_entropy::{AntiEntropy, Outvoted};
 use backlog::{Backlog, Slot};
@@ -54,6 +54,8 @@ struct Neighbor {
     slot: Slot,
     /// The last message is not with the transport yet, since then.
     in_flight: Option<Time>,
+    /// How long the message before that, and that message, occupy the line.
+    occupied: (Duration, Duration),
     /// The size limit of the next message, in bytes.
     room: usize,
     outbox: VecDeque<Message>,
@@ -109,7 +111,7 @@ impl Neighbor {
     /// When there is something to send, or what was sent must have left.
     fn deadline(&self, link: &Link, backlog: &Backlog, stalled: Duration) -> Option<Time> {
         match self.in_flight {
-            Some(since) => Some(since + stalled),
+            Some(since) => Some(since + stalled + self.occupied.0),
             // What is kept for a link that is not in use waits for it to come back.
             None if !link.is_live() => None,
             None => {
@@ -161,6 +163,7 @@ impl Gossip {
             run_id: links.get(&peer).map_or(0, Link::run_id),
             slot: self.backlog.join(),
             in_flight: greeted.then_some(now),
+            occupied: (Duration::ZERO, Duration::ZERO),
             room: window::FIRST_ROOM,
             outbox: VecDeque::new(),
             superfluous: None,
@@ -238,8 +241,10 @@ impl Gossip {
 
     /// Whether a neighbour has stopped reading.
     pub(super) fn is_stalled(&self, now: Time, peer: &NodeId) -> bool {
-        let in_flight = self.neighbors.get(peer).and_then(|one| one.in_flight);
-        in_flight.is_some_and(|since| now >= since + self.tuning.gossip.stalled)
+        self.neighbors.get(peer).is_some_and(|one| {
+            let most = self.tuning.gossip.stalled + one.occupied.0;
+            one.in_flight.is_some_and(|since| now >= since + most)
+        })
     }
 
     /// Whether a neighbour is to be sent something now, or has not taken the last message in time: of each link in turn.
@@ -331,6 +336,7 @@ impl Gossip {
                     neighbor.next_message((now, rides), &mut self.backlog, view, figures)
             {
                 neighbor.in_flight = Some(now);
+                neighbor.occupy(&message);
                 if rides && matches!(message, Message::Figures(_)) {
                     out.send_with_probe(neighbor.conn, message);
                 } else {
@@ -351,6 +357,14 @@ impl Gossip {
 }
 
 impl Neighbor {
+    /// A message is handed over. The transport takes it when the one before has left, and lists of versions are larger than the room
+    /// of a slow line: that takes its time, and is no stall.
+    fn occupy(&mut self, message: &Message) {
+        let is_slow = !Window::packet_time(self.room).is_zero();
+        let bytes = if is_slow { message.to_frame().len() } else { 0 };
+        self.occupied = (self.occupied.1, Window::time_of(self.room, bytes));
+    }
+
     /// Takes the next message: first what was posted, then records, then announcements of records, then figures that are due or
     /// share the packet of a probe.
     fn next_message(

@@ -11,6 +11,7 @@ use super::testing::{DELAY, Net, Node, body, forged, id, record};
 use crate::membership::Time;
 use crate::membership::tuning::Tuning as All;
 use crate::membership::tuning::gossip::Tuning;
+use crate::window;
 use crate::wire::{BATCH_BYTES, Message, Probe, ViewDigest};
 
 const TUNING: &Tuning = &Tuning::DEFAULT;
@@ -454,4 +455,34 @@ fn figures_wait_for_a_probe_and_leave_together_unless_they_are_urgent() {
     assert_eq!(figures(node.advance(now)), [1], "at once");
     probe(&mut node, now + S);
     assert_eq!(figures(node.advance(now + S)), [0; 0], "nothing is left");
+}
+
+#[test]
+fn a_large_message_on_a_slow_line_takes_its_time_and_is_no_stall() {
+    let mut node = pair(Tuning::DEFAULT);
+    // 300 bytes are half of what the line takes in a quarter of a second.
+    let room = 300;
+    node.gossip.handle_flushed(&id(1), room);
+    node.reads = false;
+    node.gossip.offer_all(&id(1), &node.view);
+    assert_eq!(node.advance(S).len(), 1);
+    // The transport took it at once, and takes the next one when it has left.
+    node.gossip.handle_flushed(&id(1), room);
+    let version = node.view.record_at(node.view.me()).version();
+    let names = (0..1024).map(|number| (id(number % 100).abbreviated(), version));
+    let names = Message::Have(names.collect());
+    let bytes = names.to_frame().len();
+    node.gossip.post(&id(1), names);
+    node.gossip.post(&id(1), Message::Superfluous(true));
+    assert_eq!(node.advance(S).len(), 1);
+    node.gossip.handle_flushed(&id(1), room);
+    assert_eq!(node.advance(S).len(), 1);
+    let takes = window::Window::time_of(room, bytes);
+    assert!(takes > TUNING.stalled / 2, "{takes:?}");
+    assert!(
+        !node
+            .gossip
+            .is_stalled(S + TUNING.stalled + takes - DELAY, &id(1))
+    );
+    assert!(node.gossip.is_stalled(S + TUNING.stalled + takes, &id(1)));
 }

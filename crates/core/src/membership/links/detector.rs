@@ -182,6 +182,10 @@ impl Detector {
         if self.icmp_hints > 0 {
             return tuning.icmp_probes;
         }
+        if self.packet_time().is_zero() {
+            // One late answer says nothing of the line. Where many are lost, a verdict needs all the probes that the longest run has.
+            return tuning.fast_probes;
+        }
         let least = self
             .path
             .rtt()

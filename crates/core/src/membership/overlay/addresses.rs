@@ -63,6 +63,13 @@ impl Overlay {
         changed
     }
 
+    /// There is a link with that node, whoever dialed.
+    pub(in crate::membership) fn linked(&mut self, id: &NodeId, view: &View) {
+        if self.is_unreached(id, view) {
+            self.luck.turned();
+        }
+    }
+
     /// There is a connection with that address. Returns whether nothing was sent there before.
     pub(in crate::membership) fn meets_stranger(&mut self, now: Time, addr: &SocketAddr) -> bool {
         self.contacts.note(now, addr)
@@ -174,9 +181,6 @@ impl Overlay {
         addr: SocketAddr,
         view: &View,
     ) {
-        if self.is_unreached(&id, view) {
-            self.luck.turned();
-        }
         self.keep(id, view);
         self.candidates.worked(id, addr, running_ms(now));
         self.let_go(id, view);

@@ -34,6 +34,16 @@ pub(super) struct Dialing {
     pub(super) since: Time,
     /// The node was asked for a rendezvous, or it is on this machine.
     pub(super) asked: bool,
+    /// It is to replace the connection of a link.
+    pub(super) replaces: bool,
+    /// A rendezvous gave the address.
+    pub(super) met: bool,
+}
+
+impl Dialing {
+    pub(super) fn leads_to(&self, addr: SocketAddr) -> bool {
+        self.candidate.addr == addr || self.others.contains(&addr)
+    }
 }
 
 /// See the module's documentation.
@@ -96,6 +106,12 @@ impl Dials {
         let queued = self.queue.iter().map(|(candidate, _)| *candidate);
         let mut all = self.candidates().chain(queued);
         all.any(|candidate| candidate.id == Some(*id))
+    }
+
+    /// Whether that node is being dialed at that address.
+    pub(super) fn leads_to(&self, id: &NodeId, addr: SocketAddr) -> bool {
+        let mut dials = self.under_way.values();
+        dials.any(|dialing| dialing.candidate.id == Some(*id) && dialing.leads_to(addr))
     }
 
     pub(super) fn includes_addr(&self, addr: SocketAddr) -> bool {

@@ -72,8 +72,8 @@ impl Overlay {
         why: &DialError,
     ) {
         let dialing = self.dials.under_way.get(&dial);
-        let is_ours =
-            dialing.is_some_and(|one| one.candidate.addr == addr || one.others.contains(&addr));
+        let dialing = dialing.filter(|one| !one.met);
+        let is_ours = dialing.is_some_and(|one| one.leads_to(addr));
         if is_ours && matches!(why, DialError::Myself | DialError::OtherKey) {
             self.rests.led_astray(now, addr);
         }
@@ -104,7 +104,8 @@ impl Overlay {
     /// A rendezvous said where a node is, and that it expects us: dials it there. A dial under way gets through as well.
     pub(in crate::membership) fn dial_met(&mut self, id: NodeId, addrs: Vec<SocketAddr>) {
         let Some(&addr) = addrs.first() else { return };
-        if !self.dials.includes(&id) {
+        // A dial to another address may be in vain: behind some NATs the peer comes from a port that it does not publish.
+        if !self.dials.leads_to(&id, addr) {
             self.met.insert(id, addrs);
             let candidate = Candidate { id: Some(id), addr };
             self.dials.enqueue_first(candidate);
@@ -171,7 +172,7 @@ impl Overlay {
             }
             let eager = met || now < self.tuning.overlay.starting;
             let replaces = linked.is_some();
-            self.begin(now, (candidate, others), hops, (replaces, eager), out);
+            self.begin(now, (candidate, others), hops, (replaces, eager, met), out);
         }
     }
 
@@ -180,7 +181,7 @@ impl Overlay {
         now: Time,
         (candidate, others): (Candidate, Vec<SocketAddr>),
         hops: u32,
-        (replaces, eager): (bool, bool),
+        (replaces, eager, met): (bool, bool, bool),
         out: &mut Out,
     ) {
         self.dials.counter += 1;
@@ -194,6 +195,8 @@ impl Overlay {
             hops,
             since: now,
             asked: candidate.addr.ip().is_loopback(),
+            replaces,
+            met,
         };
         if candidate.id.is_some() {
             self.plan_by(self.dials.slow_at(&dialing));
@@ -225,7 +228,7 @@ impl Overlay {
         if let Some((addr, others)) = self.ways_of(&candidate, seen) {
             let candidate = Candidate { addr, ..candidate };
             let eager = seen.now < self.tuning.overlay.starting;
-            self.begin(seen.now, (candidate, others), 0, (true, eager), out);
+            self.begin(seen.now, (candidate, others), 0, (true, eager, false), out);
         }
     }
 
@@ -268,6 +271,7 @@ impl Overlay {
                     silenced: false,
                 });
             }
+            DialError::OtherKey if dialing.met => {}
             DialError::OtherKey => self.led_astray(now, &candidate, &dialing.others),
             DialError::Refused(..)
             | DialError::Timeout
@@ -275,7 +279,15 @@ impl Overlay {
             | DialError::Blocked(_)
             | DialError::Failed(_) => {}
         }
-        self.note_failure(now, candidate, *why == DialError::OtherKey, view);
+        let other_key = *why == DialError::OtherKey;
+        let is_linked = |id| seen.links.get(&id).is_some_and(|link| link.is_live());
+        // The peer's own dial may have won. Who brought a rendezvous may have lied about the address.
+        let has_won = !dialing.replaces && candidate.id.is_some_and(is_linked);
+        let is_moot = has_won || (dialing.met && other_key);
+        let in_vain = matches!(why, DialError::Timeout | DialError::Unreachable);
+        if !is_moot {
+            self.note_failure(now, candidate, (other_key, in_vain), view);
+        }
         out.tell(Event::DialFailed(candidate, why.clone()));
     }
 
@@ -286,9 +298,15 @@ impl Overlay {
         }
     }
 
-    fn note_failure(&mut self, now: Time, candidate: Candidate, other_key: bool, view: &View) {
+    fn note_failure(
+        &mut self,
+        now: Time,
+        candidate: Candidate,
+        (other_key, in_vain): (bool, bool),
+        view: &View,
+    ) {
         if let Some(id) = candidate.id {
-            if self.is_unreached(&id, view) {
+            if in_vain && self.is_unreached(&id, view) {
                 self.luck.failed();
             }
             self.keep(id, view);

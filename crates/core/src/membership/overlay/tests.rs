@@ -451,3 +451,34 @@ fn a_node_that_left_is_not_redialed() {
         assert!(scene.dialed_after(200 * MS).is_empty());
     }
 }
+
+#[test]
+fn what_a_rendezvous_gave_is_dialed_beside_another_dial_and_no_lie_in_it_counts() {
+    let mut scene = Scene::among(0, 1..=2);
+    let (_, dials) = scene.look_after(MS);
+    assert_eq!(dials.len(), 1, "the other node, at its published address");
+    let (first, peer) = dials[0];
+    // It comes from a port that it does not publish.
+    let other = SocketAddr::from(([192, 0, 2, 9], 4321));
+    scene.overlay.dial_met(peer, vec![other]);
+    let (_, dials) = scene.look_after(MS);
+    assert_eq!(dials.len(), 1);
+    let met = dials[0].0;
+    scene.overlay.dial_met(peer, vec![other]);
+    assert!(scene.dialed_after(MS).is_empty(), "once");
+    // Somebody else answers there: who brought the rendezvous has lied, and that node and address are not to blame.
+    let seen = Seen {
+        now: scene.now,
+        view: &scene.view,
+        links: &scene.links,
+        last_loss: None,
+    };
+    let why = DialError::OtherKey;
+    scene
+        .overlay
+        .handle_dial_failed(&seen, met, &why, &mut scene.out);
+    assert_eq!(scene.overlay.rests.until(scene.now, &other), None);
+    assert_eq!(scene.overlay.dials.rests_until(scene.now, &peer), None);
+    scene.fail(first);
+    assert!(scene.overlay.dials.rests_until(scene.now, &peer).is_some());
+}
