@@ -1,6 +1,6 @@
 //! The addresses of this machine, followed as they come and go.
 //!
-//! [`Interfaces`] is what the system lists at one moment. [`follow`] lists it again after each change: on Linux the kernel announces
+//! [`Interfaces`] is what the system lists at one moment. [`follow()`] lists it again after each change: on Linux the kernel announces
 //! changes over netlink, elsewhere the list is read every few seconds. The announcements are not parsed. They say that
 //! something changed, and `getifaddrs` says what there is now; so a lost announcement costs nothing once another one comes.
 

@@ -163,7 +163,10 @@ impl Crew {
         let mut waiting: VecDeque<Task> = rounds.flatten().cloned().collect();
         let mut running: Vec<Running> = Vec::new();
         let mut said = Instant::now();
-        while !self.is_interrupted() && !(waiting.is_empty() && running.is_empty()) {
+        while !self.is_interrupted() {
+            if waiting.is_empty() && running.is_empty() {
+                break;
+            }
             while running.len() < jobs
                 && let Some(task) = waiting.pop_front()
             {
