@@ -1,5 +1,6 @@
 //! Plays one scenario in namespaces that are ours alone, in this kernel or in one booted for the scenario.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use crate::lab::guard::Guard;
 use crate::lab::judge;
 use crate::lab::net::Net;
 use crate::lab::parse;
-use crate::lab::record::{Event, What};
+use crate::lab::record::{Event, View, What};
 use crate::lab::scenario::{Listen, Scenario, Topology};
 use crate::lab::timeline::Timeline;
 use crate::shared::cluster::{self, Cluster};
@@ -33,6 +34,9 @@ const PING_EVERY: &str = "0.2";
 
 /// Time for the nodes to leave gracefully at the end.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The clock is set to within so much of what was meant.
+const CLOCK_SET_MS: i64 = 1000;
 
 /// The job of a worker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -78,6 +82,10 @@ struct Run<'a> {
     began_ns: u64,
     /// Sum of the wall clock's jumps so far.
     jumped_ns: i128,
+    /// How far the clock had jumped in all, after each jump, in ms.
+    jumps_ms: Vec<i64>,
+    /// Since when each view shows each node in its state.
+    since: BTreeMap<(usize, String), u64>,
     ended: Vec<bool>,
     _guard: Option<Guard>,
 }
@@ -119,6 +127,8 @@ impl<'a> Run<'a> {
             began: Instant::now(),
             began_ns: now_ns(),
             jumped_ns: 0,
+            jumps_ms: vec![0],
+            since: BTreeMap::new(),
             ended: vec![false; scenario.nodes],
             _guard: guard,
         })
@@ -237,6 +247,8 @@ impl<'a> Run<'a> {
             bail!("date can't set the clock");
         }
         self.jumped_ns += jump;
+        let before = self.jumps_ms.last().copied().unwrap_or_default();
+        self.jumps_ms.push(before + seconds * 1000);
         Ok(())
     }
 
@@ -253,8 +265,9 @@ impl<'a> Run<'a> {
     }
 
     fn drain(&mut self) -> Result<()> {
-        for (written_ns, view) in self.follower.written()? {
+        for (written_ns, mut view) in self.follower.written()? {
             let at_s = self.seconds(written_ns);
+            self.subtract_jumps(&mut view);
             self.timeline.add(Event {
                 at_s,
                 what: What::Shows(view),
@@ -270,6 +283,25 @@ impl<'a> Run<'a> {
             }
         }
         Ok(())
+    }
+
+    /// A node shows all times by the clock as it is now, so they jump with it, and by as much. What has not changed otherwise keeps the
+    /// time that it had. A file may have been written before a jump and read after it.
+    fn subtract_jumps(&mut self, view: &mut View) {
+        let jumps = &self.jumps_ms;
+        for node in &mut view.nodes {
+            let shown = node.since_ms.cast_signed();
+            let key = (view.viewer, node.id.clone());
+            let before = self.since.get(&key).copied();
+            let kept = before.filter(|before| {
+                let is_same =
+                    |jump: &i64| (shown - jump - before.cast_signed()).abs() < CLOCK_SET_MS;
+                jumps.len() > 1 && jumps.iter().any(is_same)
+            });
+            let last = jumps.last().copied().unwrap_or_default();
+            node.since_ms = kept.unwrap_or((shown - last).cast_unsigned());
+            self.since.insert(key, node.since_ms);
+        }
     }
 
     /// Converts a file's time to the lab's clock. A file written before a jump and read after it would be far off. The lab reads
