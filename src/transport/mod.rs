@@ -276,7 +276,11 @@ impl Transport {
                     .conns
                     .get(&conn)
                     .and_then(|handle| handle.watch.probe_left(answer.seq));
-                Ok(Input::Answer(conn, answer, rtt_us(left, received, answer)))
+                Ok(Input::Answer(
+                    conn,
+                    answer,
+                    tap::rtt_us(left, received, answer),
+                ))
             }
             TransportEvent::Rejected(rejected) => Err(rejected),
         }
@@ -367,13 +371,6 @@ impl Handle {
         // A closing connection refuses datagrams; its task reports the end.
         self.connection.send_datagram(bytes.into()).ok();
     }
-}
-
-/// The round-trip time of the path in µs: the time between probe and answer, less the time for which the peer held the answer.
-fn rtt_us(left: Option<Instant>, received: Option<Instant>, answer: Answer) -> Option<u32> {
-    let taken = received?.checked_duration_since(left?)?;
-    let path = taken.checked_sub(Duration::from_micros(answer.hold_us.into()))?;
-    Some(u32::try_from(path.as_micros()).unwrap_or(u32::MAX).max(1))
 }
 
 impl Shared {

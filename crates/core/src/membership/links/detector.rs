@@ -129,7 +129,7 @@ impl Detector {
             unheard: 0,
             verdict: Verdict::Alive,
             outcomes: Outcomes::default(),
-            path: Path::new(now, handshake_rtt_us),
+            path: Path::new(tuning, now, handshake_rtt_us),
             late_floor: Duration::ZERO,
             packet_time: Duration::ZERO,
             probes_heard: 0,

@@ -85,22 +85,21 @@ struct Fine {
 }
 
 impl Fine {
-    /// A new path, by one sample and how much others may deviate from it.
-    fn new(us: u32, jitter_us: u32) -> Self {
+    /// A new path, by one sample and how much others may deviate from it. The typical deviation is never zero: it grows by a part
+    /// of itself, and bounds what a sample counts.
+    fn new(tuning: &Tuning, us: u32, jitter_us: u32) -> Self {
         Self {
             smoothed_ns: ns(us),
             jitter_ns: ns(jitter_us),
-            typical_ns: ns(jitter_us),
+            typical_ns: ns(jitter_us.max(tuning.typical_least_us)),
         }
     }
 
     /// The path changed. Samples deviate as they did, if not more.
-    fn shift(&mut self, us: u32, jitter_us: u32) {
-        let typical_ns = self.typical_ns.max(ns(jitter_us));
-        *self = Self {
-            typical_ns,
-            ..Self::new(us, jitter_us)
-        };
+    fn shift(&mut self, tuning: &Tuning, us: u32, jitter_us: u32) {
+        let typical_ns = self.typical_ns;
+        *self = Self::new(tuning, us, jitter_us);
+        self.typical_ns = self.typical_ns.max(typical_ns);
     }
 
     /// Takes a sample in, which counts one part in `parts`.
@@ -135,7 +134,7 @@ struct Side {
 
 impl Path {
     /// The round-trip time of the handshake is used until there is a sample.
-    pub(super) fn new(now: Time, handshake_rtt_us: Option<u32>) -> Self {
+    pub(super) fn new(tuning: &Tuning, now: Time, handshake_rtt_us: Option<u32>) -> Self {
         let rtt = handshake_rtt_us.map(|us| Rtt {
             smoothed_us: us,
             jitter_us: us / 2,
@@ -147,7 +146,7 @@ impl Path {
         let us = handshake_rtt_us.unwrap_or_default();
         Self {
             rtt,
-            fine: Fine::new(us, us / 2),
+            fine: Fine::new(tuning, us, us / 2),
             strays: Vec::new(),
             side: None,
             samples: 0,
@@ -182,7 +181,7 @@ impl Path {
         strays.sort_unstable();
         let median = strays[tuning.step_samples / 2];
         let jitter_us = (strays[tuning.step_samples - 1] - strays[0]) / 2;
-        self.fine.shift(median, jitter_us);
+        self.fine.shift(tuning, median, jitter_us);
         self.rtt = Some(Rtt {
             smoothed_us: median,
             jitter_us,
@@ -242,7 +241,7 @@ impl Path {
             .iter()
             .map(|us| us.abs_diff(median) / sorted.len() as u32);
         let jitter_us = deviations.sum();
-        self.fine.shift(median, jitter_us);
+        self.fine.shift(tuning, median, jitter_us);
         if let Some(rtt) = &mut self.rtt {
             rtt.smoothed_us = median;
             rtt.jitter_us = jitter_us;
@@ -269,7 +268,7 @@ impl Path {
                 }
             }
             _ => {
-                self.fine = Fine::new(us, us / 2);
+                self.fine = Fine::new(tuning, us, us / 2);
                 Rtt {
                     smoothed_us: us,
                     jitter_us: us / 2,
@@ -292,7 +291,7 @@ impl Path {
             let deviation = ns(old.smoothed_us.abs_diff(us));
             us_of(weigh(self.fine.jitter_ns, deviation, tuning.deviation_gain))
         });
-        self.fine = Fine::new(us, jitter_us);
+        self.fine = Fine::new(tuning, us, jitter_us);
         self.rtt = Some(Rtt {
             smoothed_us: us,
             jitter_us,
@@ -331,7 +330,7 @@ mod tests {
     const NOW: Time = Duration::from_secs(1);
 
     fn after(samples: &[u32]) -> Path {
-        let mut path = Path::new(NOW, Some(90_000));
+        let mut path = Path::new(TUNING, NOW, Some(90_000));
         for &us in samples {
             path.sample(TUNING, NOW, us);
         }
@@ -415,6 +414,15 @@ mod tests {
         assert!(least >= 40 && p99 <= 60, "{least} to {p99} µs are shown");
         let deviation = path.rtt().expect("measured").jitter_us;
         assert!(deviation > 5, "timeouts know of it: {deviation}");
+    }
+
+    #[test]
+    fn a_first_sample_that_is_far_too_short_does_not_stay() {
+        let mut path = after(&[1]);
+        for sample in 0..40 {
+            path.sample(TUNING, NOW, [12, 41, 15, 90, 13][sample % 5]);
+        }
+        assert!((11..=30).contains(&shown(&path)), "{}", shown(&path));
     }
 
     #[test]

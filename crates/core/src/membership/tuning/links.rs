@@ -158,7 +158,7 @@ tuning! {
         typical_gain: u32 = 8, 1 => 1_000_000;
         /// It is no less than so many µs: about what one machine shows from sample to sample. Halved or doubled: on loopback, a
         /// drift is followed half or twice as fast.
-        typical_least_us: u32 = 5, 0 => 1_000_000_000;
+        typical_least_us: u32 = 5, 1 => 1_000_000_000;
         /// What a deviation counts against those before it: one part in so many (RFC 6298, section 2: beta is 1/4).
         deviation_gain: u32 = 4, 1 => 1_000_000;
         /// A sample is far off if it differs from the smoothed time by more than so many mean deviations, as much as the timeout takes. It must
