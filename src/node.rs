@@ -334,6 +334,13 @@ impl Node {
         self.clock.now().saturating_duration_since(self.start)
     }
 
+    /// The start in Unix ms, by the wall clock as it is now.
+    fn origin_ms(&mut self) -> i64 {
+        let (clock, start) = (&self.clock, self.start);
+        self.wall
+            .origin_ms(|| clock.now().saturating_duration_since(start))
+    }
+
     /// Handles an event and those queued behind it, [`EVENTS_AT_ONCE`] at most.
     fn take(&mut self, first: TransportEvent) {
         let mut next = Some(first);
@@ -453,7 +460,7 @@ impl Node {
     fn answer(&mut self, request: oneshot::Sender<Arc<Snapshot>>) {
         let now = self.now();
         let mut snapshot = self.core.snapshot(now);
-        snapshot.origin_ms = self.wall.origin_ms(now);
+        snapshot.origin_ms = self.origin_ms();
         snapshot.impaired = self.impaired.as_ref().map(|it| it.words.clone());
         // The core and the transport share some counters' names; each name must appear once in `network.json`.
         let mut rejected: BTreeMap<&'static str, u64> = snapshot.rejected.0.into_iter().collect();
@@ -469,10 +476,12 @@ impl Node {
 
     fn save(&mut self, now: bool) {
         let (at, time) = (self.clock.now(), self.now());
-        if let Some(saver) = &mut self.saver
-            && (now || saver.is_due(&self.core, at))
-        {
-            let origin_ms = self.wall.origin_ms(time);
+        let due = |saver: &Saver| now || saver.is_due(&self.core, at);
+        if !self.saver.as_ref().is_some_and(due) {
+            return;
+        }
+        let origin_ms = self.origin_ms();
+        if let Some(saver) = &mut self.saver {
             saver.write(&self.core, at, Moment { time, origin_ms });
         }
     }
