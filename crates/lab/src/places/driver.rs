@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use crate::places::neighbors::Room;
 use crate::places::run::{self, Job};
 use crate::places::{Options, parse, plan, tools};
 use crate::shared::crew::{self, Crew, Order, Task};
@@ -65,9 +66,12 @@ pub(crate) fn drive(options: &Options) -> Result<ExitCode> {
         options.binary.locate()?,
     )?;
     crew.begin("The lab's places", &[]);
+    let room = Room::make();
     crew.play(&small, options.jobs.max(1), job)?;
     crew.play(&large, 1, job)?;
-    crew.finish()
+    let code = crew.finish()?;
+    room.check()?;
+    Ok(code)
 }
 
 fn job(order: Order) -> Job {

@@ -23,6 +23,7 @@ mod driver;
 mod judge;
 mod names;
 mod nat;
+mod neighbors;
 mod net;
 mod parse;
 mod plan;
