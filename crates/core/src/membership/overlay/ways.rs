@@ -3,6 +3,10 @@
 //! First comes the same LAN, then what was configured, then what peers observe, then the addresses of interfaces. A private
 //! address of an interface is tried by the nodes that share its network, or the address that others observe: they are behind the
 //! same NAT. Others try it only if the record names nothing else of its family.
+//!
+//! Many networks have the same private addresses. If others see two nodes at different addresses, their private addresses are
+//! probably those of two networks, and come last. An address of this node is never one of another node: its own packets would
+//! seem to come from there.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,9 +20,13 @@ pub(in crate::membership) fn ways(
     own: &[PublishedAddr],
 ) -> Vec<SocketAddr> {
     let shares_nat = shares_nat(published, own);
+    let seems_elsewhere =
+        |one: &PublishedAddr| is_private(one) && are_seen_apart(published, own, one.addr.is_ipv6());
     let mut ranked: Vec<(u8, SocketAddr)> = Vec::new();
     for one in published {
         let rank = match one.kind {
+            _ if is_own(one, own) => continue,
+            _ if is_near(one, own) && seems_elsewhere(one) => 4,
             _ if is_near(one, own) => 0,
             AddrKind::Local if is_private(one) && shares_nat => 0,
             AddrKind::Advertised => 1,
@@ -51,14 +59,29 @@ fn is_near(one: &PublishedAddr, own: &[PublishedAddr]) -> bool {
     })
 }
 
+/// Whether an interface of this node has that address, and this node listens on that port.
+fn is_own(one: &PublishedAddr, own: &[PublishedAddr]) -> bool {
+    let mut local = own.iter().filter(|mine| mine.kind == AddrKind::Local);
+    local.any(|mine| mine.addr == one.addr)
+}
+
 /// Whether others see both nodes at one address: it is that of a NAT.
 fn shares_nat(published: &[PublishedAddr], own: &[PublishedAddr]) -> bool {
-    let observed = |one: &&PublishedAddr| one.kind == AddrKind::Observed;
-    let mut theirs = published.iter().filter(observed);
-    theirs.any(|one| {
-        let mut mine = own.iter().filter(observed);
-        mine.any(|mine| mine.addr.ip() == one.addr.ip())
-    })
+    observed(published).any(|theirs| observed(own).any(|mine| mine.ip() == theirs.ip()))
+}
+
+/// Whether others see both nodes from outside, at addresses of that family, but at no common one. In a LAN, nodes see each other
+/// at private addresses, which say nothing about a NAT.
+fn are_seen_apart(published: &[PublishedAddr], own: &[PublishedAddr], is_v6: bool) -> bool {
+    let is_outside =
+        |addr: SocketAddr| addr.is_ipv6() == is_v6 && Realm::of(addr.ip()) != Realm::Private;
+    let seen = |all| observed(all).any(is_outside);
+    seen(published) && seen(own) && !shares_nat(published, own)
+}
+
+fn observed(all: &[PublishedAddr]) -> impl Iterator<Item = SocketAddr> {
+    let observed = all.iter().filter(|one| one.kind == AddrKind::Observed);
+    observed.map(|one| one.addr)
 }
 
 /// Whether the record names an address of that family which is no private one of an interface.
@@ -116,6 +139,26 @@ mod tests {
         );
         let own = [(Observed, "203.0.113.6:2"), (Local, "192.168.2.5:8083")];
         assert_eq!(tried(&published, &own), ["203.0.113.5:1"]);
+    }
+
+    #[test]
+    fn two_networks_with_the_same_private_addresses_are_told_apart() {
+        let published = [(Observed, "203.0.113.5:1"), (Local, "192.168.1.5:8083")];
+        let own = [(Observed, "203.0.113.6:2"), (Local, "192.168.1.9:8083")];
+        let all = ["203.0.113.5:1", "192.168.1.5:8083"];
+        assert_eq!(tried(&published, &own), all, "last");
+        let own = [(Observed, "203.0.113.6:2"), (Local, "192.168.1.5:8083")];
+        assert_eq!(tried(&published, &own), all[..1], "that is this node");
+        let seen_in_the_lan = [(Observed, "192.168.1.5:8083"), (Local, "192.168.1.6:8083")];
+        let own = [(Observed, "192.168.1.9:8083"), (Local, "192.168.1.9:8083")];
+        assert_eq!(
+            tried(&seen_in_the_lan, &own)[1],
+            "192.168.1.6:8083",
+            "first too"
+        );
+        let own = [(Local, "192.168.1.5:8084")];
+        let two_on_one_host = tried(&published, &own);
+        assert_eq!(two_on_one_host, ["192.168.1.5:8083", "203.0.113.5:1"]);
     }
 
     #[test]
