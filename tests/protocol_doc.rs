@@ -8,6 +8,9 @@ mod connections;
 #[path = "protocol_doc/document.rs"]
 mod document;
 #[cfg(test)]
+#[path = "wire/sample.rs"]
+mod sample;
+#[cfg(test)]
 #[path = "protocol_doc/samples.rs"]
 mod samples;
 #[cfg(test)]
@@ -37,11 +40,10 @@ mod tests {
     use serde::de::DeserializeOwned;
 
     use crate::document::{Document, bare, number, to_varint};
+    use crate::sample::{NETWORK, record};
     use crate::samples::{
-        ID, datagram_name, datagrams, direction_name, kind_name, message_name, messages, record,
+        ID, datagram_name, datagrams, direction_name, kind_name, message_name, messages,
     };
-
-    const NETWORK: &str = "golden";
 
     /// Decodes with postcard and encodes again.
     fn comes_back<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> T {

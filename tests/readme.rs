@@ -53,7 +53,7 @@ mod commands {
         (
             "./start.sh",
             Test(
-                "tests/start_sh.rs",
+                "tests/start_sh/main.rs",
                 "q_ends_all_nodes_and_gives_the_terminal_back",
             ),
         ),
@@ -82,7 +82,7 @@ mod commands {
         (IMPAIRED, Test(HERE, "a_node_impairs_itself")),
         (
             "./start.sh -s 'network.controller.impair=delay 20ms 5ms loss 2%'",
-            Test("tests/start_sh.rs", "arguments_go_to_every_node"),
+            Test("tests/start_sh/main.rs", "arguments_go_to_every_node"),
         ),
     ];
 

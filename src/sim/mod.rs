@@ -11,7 +11,7 @@
 //! - [`lines`]: which nodes reach each other, and what happens to packets on the way ([`impair`](crate::impair) decides it);
 //!   `window`: spans of virtual time in which nodes run independently;
 //! - [`path`]: the state of simulated connections at the core fidelity: ends, and packets in flight. It says what is modelled, and what is not;
-//!   `socket` and `executor`: the UDP socket and the async runtime under a whole node; `whole`: whole nodes, built on those two;
+//!   [`socket`] and `executor`: the UDP socket and the async runtime under a whole node; `whole`: whole nodes, built on those two;
 //! - `host`: one node with everything that belongs to it, and the code of its connections; it may be Byzantine (`liar`);
 //! - [`world`]: all nodes and virtual time; several threads run a window where that pays;
 //! - [`scenario`]: a checked scenario; [`parse`] reads it from files and flags;
@@ -46,7 +46,7 @@ pub mod report;
 mod room;
 pub mod scenario;
 mod size;
-mod socket;
+pub mod socket;
 pub mod views;
 pub mod watch;
 mod whole;

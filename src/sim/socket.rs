@@ -1,7 +1,7 @@
 //! The simulated UDP socket of a whole node. It implements quinn's interface for that, [`AsyncUdpSocket`].
 //!
-//! A sent datagram waits in the world's outbox until the world hands it to the lines. A datagram that arrived waits in the socket
-//! until the node reads it. The socket holds no more bytes than a real one and drops the rest.
+//! The network is whatever the socket is made with: it takes each sent datagram, and delivers others. A datagram that arrived
+//! waits in the socket until the node reads it. The socket holds no more bytes than a real one and drops the rest.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -19,24 +19,22 @@ const ROOM: usize = 212_992;
 /// The kernel's overhead for a packet in that buffer, approximately.
 const BESIDE: usize = 768;
 
-/// A datagram that was sent, and has not been taken to the lines yet.
-pub(super) struct Sent {
-    pub(super) from: u32,
-    pub(super) to: SocketAddr,
-    pub(super) bytes: Vec<u8>,
+/// A datagram that a socket sends.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// The address it is sent to.
+    pub to: SocketAddr,
+    /// Its contents.
+    pub bytes: &'a [u8],
     /// It carries the mark of ECN.
-    pub(super) marked: bool,
+    pub marked: bool,
 }
 
-/// What all nodes have sent, in order.
-pub(super) type Outbox = Arc<Mutex<Vec<Sent>>>;
-
 /// See the module's documentation.
-pub(super) struct SimSocket {
-    place: u32,
+pub struct SimSocket {
     addr: SocketAddr,
     local: SocketAddr,
-    outbox: Outbox,
+    send: Box<dyn Fn(Outgoing<'_>) + Send + Sync>,
     inbox: Mutex<Inbox>,
 }
 
@@ -49,19 +47,23 @@ struct Inbox {
 }
 
 impl SimSocket {
-    /// The socket of a place. Datagrams to `addr` reach it; `local` is the address it is bound to, which may be unspecified.
-    pub(super) fn new(place: u32, addr: SocketAddr, local: SocketAddr, outbox: Outbox) -> Self {
+    /// A socket that hands what it sends to `send`. Datagrams to `addr` reach it; `local` is the address it is bound to, which may
+    /// be unspecified.
+    pub fn new(
+        addr: SocketAddr,
+        local: SocketAddr,
+        send: impl Fn(Outgoing<'_>) + Send + Sync + 'static,
+    ) -> Self {
         Self {
-            place,
             addr,
             local,
-            outbox,
+            send: Box::new(send),
             inbox: Mutex::default(),
         }
     }
 
     /// A datagram arrives, if there is room for it.
-    pub(super) fn deliver(&self, from: SocketAddr, bytes: Vec<u8>) {
+    pub fn deliver(&self, from: SocketAddr, bytes: Vec<u8>) {
         let mut inbox = self.inbox();
         let takes = bytes.len() + BESIDE;
         if inbox.taken + takes > ROOM {
@@ -102,14 +104,13 @@ impl AsyncUdpSocket for SimSocket {
             return Ok(());
         }
         let size = transmit.segment_size.unwrap_or(transmit.contents.len());
-        let mut outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
-        let datagrams = transmit.contents.chunks(size.max(1));
-        outbox.extend(datagrams.map(|bytes| Sent {
-            from: self.place,
-            to: transmit.destination,
-            bytes: bytes.to_vec(),
-            marked: transmit.ecn.is_some(),
-        }));
+        for bytes in transmit.contents.chunks(size.max(1)) {
+            (self.send)(Outgoing {
+                to: transmit.destination,
+                bytes,
+                marked: transmit.ecn.is_some(),
+            });
+        }
         Ok(())
     }
 

@@ -25,7 +25,7 @@ use super::news::{Told, Traffic};
 use super::places::small;
 use super::queue::{Due, Queue};
 use super::size;
-use super::socket::{Outbox, Sent, SimSocket};
+use super::socket::{Outgoing, SimSocket};
 use crate::identity::Identity;
 use crate::membership::{Action, Core, Input, Time};
 use crate::memory::Memory;
@@ -37,12 +37,22 @@ use crate::wire::{Message, NodeId};
 /// See the module's documentation.
 pub(super) struct Whole {
     pub(super) executor: Executor,
-    pub(super) outbox: Outbox,
+    /// What all nodes have sent, in order, until the world takes it to the lines.
+    pub(super) outbox: Shared<Vec<Sent>>,
     ledger: Shared<Ledger>,
     pub(super) places: BTreeMap<HostId, usize>,
     /// Datagrams on their way.
     pub(super) packets: Queue<Sent>,
     packet_count: u64,
+}
+
+/// A datagram that a place has sent.
+pub(super) struct Sent {
+    pub(super) from: u32,
+    pub(super) to: SocketAddr,
+    pub(super) bytes: Vec<u8>,
+    /// It carries the mark of ECN.
+    pub(super) marked: bool,
 }
 
 type Shared<T> = Arc<Mutex<T>>;
@@ -111,7 +121,7 @@ impl Whole {
     pub(super) fn new() -> Self {
         Self {
             executor: Executor::new(),
-            outbox: Outbox::default(),
+            outbox: Shared::default(),
             ledger: Shared::default(),
             places: BTreeMap::new(),
             packets: Queue::default(),
@@ -136,8 +146,16 @@ impl Whole {
         } else {
             addr
         };
-        let outbox = self.outbox.clone();
-        let socket = Arc::new(SimSocket::new(small(place), addr, local, outbox));
+        let (from, outbox) = (small(place), self.outbox.clone());
+        let send = move |sent: Outgoing<'_>| {
+            lock(&outbox).push(Sent {
+                from,
+                to: sent.to,
+                bytes: sent.bytes.to_vec(),
+                marked: sent.marked,
+            });
+        };
+        let socket = Arc::new(SimSocket::new(addr, local, send));
         let clock_shift = Arc::new(AtomicI64::new(0));
         let assembly = Assembly {
             settings,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use area_net::identity::Identity;
 use area_net::membership::{Action, Config, ConnId, Connected, Core, Event, Input, Time};
 use area_net::record::{Body, Direction, LinkState, PublishedAddr, Record, ShortRun, Signer as _};
-use area_net::wire::{Answer, Hello, Message, Probe, ViewDigest};
+use area_net::wire::{Answer, CloseCode, Hello, Message, Probe, ViewDigest};
 
 use crate::net::{NETWORK, Net, ms};
 
@@ -214,6 +214,21 @@ impl Desk {
             seen = self.events.len();
         }
         false
+    }
+
+    pub(crate) fn rejected(&self, name: &str) -> u64 {
+        let rejected = self.core.snapshot(self.now).rejected.0;
+        rejected
+            .iter()
+            .find(|(what, _)| *what == name)
+            .map_or(0, |(_, count)| *count)
+    }
+
+    pub(crate) fn closed(&self, conn: ConnId) -> Option<CloseCode> {
+        self.actions.iter().find_map(|action| match action {
+            Action::Close(closed, code, _) if *closed == conn => Some(*code),
+            _ => None,
+        })
     }
 
     /// The messages sent to a neighbour since time last passed.

@@ -12,6 +12,8 @@ mod edge;
 #[cfg(test)]
 mod failures;
 #[cfg(test)]
+mod gossip;
+#[cfg(test)]
 mod grafts;
 #[cfg(test)]
 mod growth;

@@ -1,11 +1,8 @@
 //! A network in memory, and nodes on it.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, IoSliceMut};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use area_net::identity::Identity;
@@ -13,11 +10,10 @@ use area_net::memory::Memory;
 use area_net::node::{Assembly, Node};
 use area_net::record::Signer as _;
 use area_net::settings::Settings;
+use area_net::sim::socket::{Outgoing, SimSocket};
 use area_net::snapshot::{NodeState, Snapshot, SnapshotReader};
 use area_net::transport::BindSpare;
 use area_net::wire::NodeId;
-use quinn::udp::{RecvMeta, Transmit};
-use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -30,17 +26,12 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct Switch {
     pub(crate) delay: Duration,
-    inboxes: BTreeMap<SocketAddr, Inbox>,
+    /// Those that are closed stay in the map, without a socket.
+    sockets: BTreeMap<SocketAddr, Weak<SimSocket>>,
     pub(crate) stale: Option<Flow>,
     next_port: u16,
     /// The packets that left, by their flow.
     pub(crate) sent: BTreeMap<(SocketAddr, SocketAddr), u64>,
-}
-
-#[derive(Debug, Default)]
-struct Inbox {
-    packets: VecDeque<(SocketAddr, Vec<u8>)>,
-    waker: Option<Waker>,
 }
 
 #[derive(Debug)]
@@ -55,8 +46,8 @@ pub(crate) type Shared = Arc<Mutex<Switch>>;
 impl Switch {
     /// How many spare ports are open.
     pub(crate) fn spare_ports(&self) -> usize {
-        let spare = self.inboxes.keys().filter(|addr| addr.port() > 40_000);
-        spare.count()
+        let open = self.sockets.iter().filter(|(_, one)| is_open(one));
+        open.filter(|(addr, _)| addr.port() > 40_000).count()
     }
 
     /// Whether a packet disappears. Those from inside keep the flow alive.
@@ -77,109 +68,36 @@ impl Switch {
 
     fn send(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         *self.sent.entry((from, to)).or_default() += 1;
-        if !self.loses(from, to) {
-            self.deliver(from, to, bytes);
-        }
-    }
-
-    fn deliver(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
-        if let Some(inbox) = self.inboxes.get_mut(&to) {
-            inbox.packets.push_back((from, bytes.to_vec()));
-            if let Some(waker) = inbox.waker.take() {
-                waker.wake();
-            }
+        if !self.loses(from, to)
+            && let Some(socket) = self.sockets.get(&to).and_then(Weak::upgrade)
+        {
+            socket.deliver(from, bytes.to_vec());
         }
     }
 }
 
-#[derive(Debug)]
-struct Socket {
-    addr: SocketAddr,
-    switch: Shared,
+fn is_open(socket: &Weak<SimSocket>) -> bool {
+    socket.strong_count() > 0
 }
 
-impl Socket {
-    fn bind(switch: &Shared, addr: SocketAddr) -> Arc<dyn AsyncUdpSocket> {
-        let inbox = Inbox::default();
-        let before = switch.lock().unwrap().inboxes.insert(addr, inbox);
-        assert!(before.is_none(), "{addr} is in use");
-        let switch = switch.clone();
-        Arc::new(Self { addr, switch })
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        self.switch.lock().unwrap().inboxes.remove(&self.addr);
-    }
-}
-
-impl AsyncUdpSocket for Socket {
-    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-        Box::pin(Writable)
-    }
-
-    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        let size = transmit.segment_size.unwrap_or(transmit.contents.len());
-        let (from, to, delay) = (
-            self.addr,
-            transmit.destination,
-            self.switch.lock().unwrap().delay,
-        );
-        for packet in transmit.contents.chunks(size.max(1)) {
-            let mut switch = self.switch.lock().unwrap();
-            if delay.is_zero() {
-                switch.send(from, to, packet);
-            } else {
-                let (switch, packet) = (self.switch.clone(), packet.to_vec());
-                tokio::spawn(async move {
-                    sleep(delay).await;
-                    switch.lock().unwrap().send(from, to, &packet);
-                });
-            }
+fn bind(shared: &Shared, addr: SocketAddr) -> Arc<SimSocket> {
+    let switch = shared.clone();
+    let socket = Arc::new(SimSocket::new(addr, addr, move |sent: Outgoing<'_>| {
+        let delay = switch.lock().unwrap().delay;
+        if delay.is_zero() {
+            switch.lock().unwrap().send(addr, sent.to, sent.bytes);
+        } else {
+            let (switch, to, bytes) = (switch.clone(), sent.to, sent.bytes.to_vec());
+            tokio::spawn(async move {
+                sleep(delay).await;
+                switch.lock().unwrap().send(addr, to, &bytes);
+            });
         }
-        Ok(())
-    }
-
-    fn poll_recv(
-        &self,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-        meta: &mut [RecvMeta],
-    ) -> Poll<io::Result<usize>> {
-        let mut switch = self.switch.lock().unwrap();
-        let inbox = switch.inboxes.get_mut(&self.addr).unwrap();
-        let Some((from, packet)) = inbox.packets.pop_front() else {
-            inbox.waker = Some(cx.waker().clone());
-            return Poll::Pending;
-        };
-        bufs[0][..packet.len()].copy_from_slice(&packet);
-        meta[0] = RecvMeta {
-            addr: from,
-            len: packet.len(),
-            stride: packet.len(),
-            ecn: None,
-            dst_ip: None,
-        };
-        Poll::Ready(Ok(1))
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.addr)
-    }
-
-    fn may_fragment(&self) -> bool {
-        false
-    }
-}
-
-#[derive(Debug)]
-struct Writable;
-
-impl UdpPoller for Writable {
-    fn poll_writable(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
+    }));
+    let open = Arc::downgrade(&socket);
+    let before = shared.lock().unwrap().sockets.insert(addr, open);
+    assert!(!before.as_ref().is_some_and(is_open), "{addr} is in use");
+    socket
 }
 
 /// A node that runs until this is dropped.
@@ -237,7 +155,7 @@ pub(crate) fn start(
         switch.next_port += 1;
         let port = 40_000 + switch.next_port;
         drop(switch);
-        Ok(Socket::bind(&ports, SocketAddr::new(addr.ip(), port)))
+        Ok(bind(&ports, SocketAddr::new(addr.ip(), port)))
     });
     let assembly = Assembly {
         settings: Settings {
@@ -245,7 +163,7 @@ pub(crate) fn start(
             ..Settings::default()
         },
         identity,
-        socket: Socket::bind(switch, addr),
+        socket: bind(switch, addr),
         spare: Some(spare),
         tap: Arc::default(),
         runtime: Arc::new(quinn::TokioRuntime),

@@ -217,3 +217,19 @@ pub(crate) fn frame(body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len()).unwrap();
     [&length.to_be_bytes(), body].concat()
 }
+
+/// A frame of this message with one bit flipped in its last byte, which belongs to the record's signature.
+pub(crate) fn flipped(message: &Message) -> Vec<u8> {
+    let mut frame = message.to_frame();
+    *frame.last_mut().unwrap() ^= 1;
+    frame
+}
+
+/// A record over the limit of a label. Only a well-behaved sender refuses to make one.
+pub(crate) fn oversized(stranger: &Stranger) -> Arc<Record> {
+    let label = "x".repeat(12_000).as_str().into();
+    stranger.sign(Body {
+        label,
+        ..stranger.body(10, Vec::new(), Vec::new())
+    })
+}

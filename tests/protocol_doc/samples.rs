@@ -2,14 +2,11 @@
 //! name for every new variant.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use area_net::figures::{FiguresBody, LinkFigures};
-use area_net::identity::Identity;
-use area_net::record::{
-    AddrKind, Body, Direction, LinkState, PublishedAddr, Record, ShortRun, Signer as _, Version,
-};
+use area_net::record::{AddrKind, Direction, Version};
 use area_net::wire::{Answer, Datagram, Hello, Meet, Message, Probe, ShortId, ViewDigest};
+
+use crate::sample::{figures, record};
 
 /// The id of the node in the document's examples.
 pub(crate) const ID: [u8; 32] = [
@@ -54,60 +51,6 @@ pub(crate) fn kind_name(kind: AddrKind) -> &'static str {
         AddrKind::Local => "Local",
         AddrKind::Observed => "Observed",
     }
-}
-
-/// The record of the document's examples.
-pub(crate) fn record() -> Arc<Record> {
-    let identity = Identity::from_seed(&[1; 32]);
-    let link = |byte, run, direction| LinkState {
-        peer: ShortId([byte; 16]),
-        run: ShortRun(run),
-        direction,
-        rtt_us: 0,
-        rtt_age_s: u16::MAX,
-        loss: 250,
-        suspect: true,
-    };
-    let first = LinkState {
-        rtt_us: 214,
-        rtt_age_s: 3,
-        loss: 0,
-        suspect: false,
-        ..link(2, [4, 5], Direction::Dialer)
-    };
-    let body = Body {
-        id: identity.node_id(),
-        label: "zoë".into(),
-        run_id: 0x0102_0304_0506_0708,
-        epoch: 1_700_000_000_000,
-        seq: 7,
-        uptime_s: 60,
-        addrs: vec![
-            PublishedAddr::local(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 8090))),
-            PublishedAddr {
-                kind: AddrKind::Observed,
-                dialable: true,
-                addr: SocketAddr::from(([192, 0, 2, 7], 443)),
-            },
-        ],
-        links: vec![first, link(3, [255, 0], Direction::Listener)],
-        leaving: false,
-    };
-    Record::sign(body, "golden", &identity)
-}
-
-/// The figures of the document's example: of the link that the example's record lists as dialed.
-pub(crate) fn figures() -> Arc<LinkFigures> {
-    let body = FiguresBody {
-        id: record().id().abbreviated(),
-        epoch: 1_700_000_000_000,
-        seq: 7,
-        count: 3,
-        every_s: 10,
-        rtts: vec![58],
-        losses: vec![2],
-    };
-    LinkFigures::sign(body, "golden", &Identity::from_seed(&[1; 32]))
 }
 
 pub(crate) fn messages() -> Vec<Message> {

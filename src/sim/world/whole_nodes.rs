@@ -7,8 +7,7 @@ use super::outside::SentDatagram;
 use crate::membership::Time;
 use crate::sim::host::Body;
 use crate::sim::news::Told;
-use crate::sim::socket::Sent;
-use crate::sim::whole::lock;
+use crate::sim::whole::{Sent, lock};
 use crate::wire::NodeId;
 
 /// Headers of a datagram: IPv6 and UDP.

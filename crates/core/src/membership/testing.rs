@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Time;
 use super::interface::{Config, ConnId, Connected, DialId};
-use crate::record::{Body, Record, Signer};
+use crate::record::{Body, Direction, LinkState, Record, ShortRun, Signer};
 use crate::wire::{Hello, NodeId, ViewDigest};
 
 /// A signer that signs nothing: owners take records as verified.
@@ -73,6 +73,31 @@ pub(super) fn body(id: NodeId, run_id: u64, epoch: u64) -> Body {
         addrs: Vec::new(),
         links: Vec::new(),
         leaving: false,
+    }
+}
+
+/// A listed link to a peer's run, dialed, with a round-trip time of 1 ms.
+pub(super) fn link_to(peer: NodeId, run_id: u64) -> LinkState {
+    LinkState {
+        peer: peer.abbreviated(),
+        run: ShortRun::of(run_id),
+        direction: Direction::Dialer,
+        rtt_us: 1000,
+        rtt_age_s: 0,
+        loss: 0,
+        suspect: false,
+    }
+}
+
+/// A record of run 1 that lists links to run 1 of those peers.
+pub(super) fn listing(id: NodeId, seq: u32, peers: impl IntoIterator<Item = NodeId>) -> Body {
+    let links = peers.into_iter().map(|peer| link_to(peer, 1));
+    let mut links: Vec<LinkState> = links.collect();
+    links.sort_by_key(|link| link.peer);
+    Body {
+        seq,
+        links,
+        ..body(id, 1, 1)
     }
 }
 

@@ -5,8 +5,8 @@ use rand::SeedableRng as _;
 use super::*;
 use crate::membership::interface::Action;
 use crate::membership::out::Out;
-use crate::membership::testing::{Unsigned, body, config, connected, ms, node, record};
-use crate::record::{Body, Direction, LinkState, ShortRun};
+use crate::membership::testing::{Unsigned, body, config, connected, link_to, ms, node, record};
+use crate::record::{Body, LinkState};
 use crate::wire::{Answer, ViewDigest};
 
 /// The links of node 1, all dialed by it, and its figures.
@@ -87,18 +87,11 @@ impl Bench {
 fn listing(id: u8, seq: u32, peers: &[u8]) -> Body {
     let mut body = body(node(id), 7, 1);
     body.seq = seq;
-    body.links = peers
-        .iter()
-        .map(|peer| LinkState {
-            peer: node(*peer).abbreviated(),
-            run: ShortRun::of(1),
-            direction: Direction::Dialer,
-            rtt_us: 1000,
-            rtt_age_s: 2,
-            loss: 0,
-            suspect: false,
-        })
-        .collect();
+    let link = |peer: &u8| LinkState {
+        rtt_age_s: 2,
+        ..link_to(node(*peer), 1)
+    };
+    body.links = peers.iter().map(link).collect();
     body
 }
 

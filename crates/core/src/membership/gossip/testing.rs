@@ -1,6 +1,5 @@
 //! Several `Gossip`s and `View`s joined by hand, with a wire between them that a test may cut: gossip without the rest of the core.
 
-use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +10,14 @@ use super::{Gossip, Heard};
 use crate::figures::{FiguresBody, LinkFigures, dialed};
 use crate::membership::Time;
 use crate::membership::figures::{self, Figures};
-use crate::membership::interface::{Action, ConnId, Connected, DialId};
+use crate::membership::interface::{Action, ConnId, Connected};
 use crate::membership::links::Links;
 use crate::membership::out::Out;
-use crate::membership::testing::{Unsigned, config};
+use crate::membership::testing::{self, Unsigned, config, listing};
 use crate::membership::tuning::Tuning;
 use crate::membership::view::{Ids, View};
-use crate::record::{Body, Direction, LinkState, Record, ShortRun, Version};
-use crate::wire::{BATCH_BYTES, Hello, Message, NodeId, ViewDigest};
+use crate::record::{Body, Record, Version};
+use crate::wire::{BATCH_BYTES, Message, NodeId};
 
 /// The delay of the wire.
 pub(super) const DELAY: Duration = Duration::from_millis(1);
@@ -28,35 +27,12 @@ pub(super) fn id(number: usize) -> NodeId {
 }
 
 pub(super) fn body(number: usize, seq: u32, peers: &[usize]) -> Body {
-    let mut links: Vec<LinkState> = peers
-        .iter()
-        .map(|&peer| LinkState {
-            peer: id(peer).abbreviated(),
-            run: ShortRun::of(1),
-            direction: Direction::Dialer,
-            rtt_us: 100,
-            rtt_age_s: 0,
-            loss: 0,
-            suspect: false,
-        })
-        .collect();
-    links.sort_by_key(|link| link.peer);
-    Body {
-        id: id(number),
-        label: "".into(),
-        run_id: 1,
-        epoch: 1,
-        seq,
-        uptime_s: 0,
-        addrs: Vec::new(),
-        links,
-        leaving: false,
-    }
+    let peers = peers.iter().map(|&peer| id(peer));
+    listing(id(number), seq, peers)
 }
 
 pub(super) fn record(number: usize, seq: u32, peers: &[usize]) -> Arc<Record> {
-    let body = body(number, seq, peers);
-    Record::sign(body, "tests", &Unsigned(id(number)))
+    testing::record(body(number, seq, peers))
 }
 
 /// A record with a signature that nobody has verified, and that is wrong.
@@ -106,26 +82,10 @@ impl Node {
 
     fn connected(&self, peer: usize) -> Connected {
         let number = u64::try_from(peer).unwrap();
-        let remote: SocketAddr = (Ipv6Addr::LOCALHOST, 1).into();
+        let mut connected = testing::connected(number, id(peer), 1, self.me < peer);
         let known = self.view.record(&id(peer)).cloned();
-        Connected {
-            conn: ConnId(number),
-            dial: (self.me < peer).then_some(DialId(number)),
-            peer: id(peer),
-            remote,
-            hello: Hello {
-                run_id: 1,
-                dial_counter: 1,
-                replaces: false,
-                observed: remote,
-                known: 1,
-                digest: ViewDigest([0; 8]),
-                record: known.unwrap_or_else(|| record(peer, 1, &[self.me])),
-            },
-            rtt_us: Some(1000),
-            replaces: false,
-            spare: false,
-        }
+        connected.hello.record = known.unwrap_or_else(|| record(peer, 1, &[self.me]));
+        connected
     }
 
     /// Puts a record into the view, and tells nobody.

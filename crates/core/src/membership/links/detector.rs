@@ -13,6 +13,7 @@
 
 mod limits;
 mod quality;
+mod schedule;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -176,26 +177,6 @@ impl Detector {
         self.run > 0
     }
 
-    /// The pause between probes after a miss. If answers take far longer than the path does, the line is full, and more probes
-    /// would fill it further. Then at most two are under way.
-    fn fast_pace(&self, tuning: &Tuning) -> Duration {
-        if self.icmp_hints > 0 {
-            return tuning.icmp_probes;
-        }
-        if self.packet_time().is_zero() {
-            // One late answer says nothing of the line. Where many are lost, a verdict needs all the probes that the longest run has.
-            return tuning.fast_probes;
-        }
-        let least = self
-            .path
-            .rtt()
-            .map(|rtt| Duration::from_micros(rtt.min_us.into()));
-        let queue = least.map_or(Duration::ZERO, |least| {
-            self.timeout(tuning).saturating_sub(least)
-        });
-        tuning.fast_probes.max(queue / 2)
-    }
-
     /// When [`Self::poll`] has something to do.
     #[must_use]
     pub(crate) fn deadline(&self) -> Time {
@@ -241,17 +222,6 @@ impl Detector {
             heard: self.heard,
             next_ms,
         })
-    }
-
-    /// The interval, varied by up to a thirty-second part either way, so that links don't fall into step.
-    fn spread_interval(&self, tuning: &Tuning, jitter: u32) -> Duration {
-        let pause = if self.active {
-            self.interval
-        } else {
-            self.interval + tuning.overdue
-        };
-        pause
-            .mul_f64(1.0 + (f64::from(jitter % 1024) / 512.0 - 1.0) / f64::from(tuning.spread_part))
     }
 
     fn count_misses(&mut self, tuning: &Tuning, now: Time) {
@@ -413,27 +383,6 @@ impl Detector {
         self.icmp_hints == tuning.icmp_hints
     }
 
-    /// Whether a routine probe is due.
-    #[must_use]
-    pub(crate) fn is_due(&self, now: Time) -> bool {
-        self.active && self.run == 0 && self.next_probe <= now
-    }
-
-    /// Other links are probed now: a routine probe that is due within `slack` joins them.
-    pub(crate) fn join(&mut self, now: Time, slack: Duration) {
-        if self.active && self.run == 0 && self.next_probe <= now + slack {
-            self.next_probe = self.next_probe.min(now);
-        }
-    }
-
-    /// A suspicion report names the peer: probe now, unless that was just done.
-    pub(crate) fn probe_now(&mut self, tuning: &Tuning, now: Time) {
-        let earliest = self
-            .last_sent
-            .map_or(now, |sent| (sent + tuning.fast_probes).max(now));
-        self.next_probe = self.next_probe.min(earliest);
-    }
-
     /// Another neighbour lost its link to the peer. One report may come from a fault of that neighbour; two are believed.
     pub(crate) fn handle_confirmation(&mut self, from: ShortId) {
         self.confirmation = match self.confirmation {
@@ -443,11 +392,6 @@ impl Detector {
         };
     }
 
-    /// Routine probes keep this interval from the next one on.
-    pub(crate) fn set_interval(&mut self, interval: Duration) {
-        self.interval = interval;
-    }
-
     pub(crate) fn packet_time(&self) -> Duration {
         self.packet_time
     }
@@ -455,16 +399,6 @@ impl Detector {
     /// Sets how long a full packet occupies the line.
     pub(crate) fn set_packet_time(&mut self, packet_time: Duration) {
         self.packet_time = packet_time;
-    }
-
-    /// Defers the routine probe to `at`.
-    pub(crate) fn probe_no_sooner(&mut self, at: Time) {
-        self.next_probe = self.next_probe.max(at);
-    }
-
-    /// Probes at this very time, whatever was sent before.
-    pub(crate) fn probe_at(&mut self, now: Time) {
-        self.next_probe = self.next_probe.min(now);
     }
 
     /// The node itself ran late: the answers may be waiting in its own queues. Extends the timeouts.

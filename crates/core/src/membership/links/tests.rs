@@ -3,8 +3,7 @@
 use super::*;
 use crate::membership::interface::{Action, Closed};
 use crate::membership::out::Out;
-use crate::membership::testing::{addr, body, connected, ms, node, record};
-use crate::record::{LinkState, ShortRun};
+use crate::membership::testing::{addr, body, connected, link_to, ms, node, record};
 use crate::wire::{Answer, CloseCode, Probe, ViewDigest};
 
 const RUN: u64 = 7;
@@ -294,17 +293,8 @@ fn a_link_is_suspected_by_others_word_only_after_a_probe() {
     let mut links = linked(peer);
     assert_eq!(run(&mut links, ms(30_000), &peer, true), None);
     let now = ms(30_000);
-    let state = LinkState {
-        peer: peer.abbreviated(),
-        run: ShortRun::of(RUN),
-        direction: Direction::Dialer,
-        rtt_us: 1,
-        rtt_age_s: 0,
-        loss: 0,
-        suspect: false,
-    };
     let mut before = body(other, RUN, 1);
-    before.links.push(state);
+    before.links.push(link_to(peer, RUN));
     let after = record(body(other, RUN, 2));
     links.hear_of_links(now, &record(before), &after, |_| true);
     assert!(links.is_live(&peer));

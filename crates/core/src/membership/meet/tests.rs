@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::membership::testing::{connected, ms, node, record};
+use crate::membership::testing::{body, connected, link_to, ms, node, record};
 use crate::membership::tuning::Tuning;
-use crate::record::{AddrKind, Body, Direction, LinkState, ShortRun};
+use crate::record::{AddrKind, Body, LinkState};
 use crate::wire::Message;
 
 const NOW: Time = Time::from_secs(100);
@@ -39,18 +39,13 @@ impl Bench {
         };
         let of = |number: u8| {
             let link = |peer: &u8| LinkState {
-                peer: short(*peer),
-                run: ShortRun::of(7),
-                direction: Direction::Dialer,
                 rtt_us: 10_000,
-                rtt_age_s: 0,
-                loss: 0,
-                suspect: false,
+                ..link_to(node(*peer), 7)
             };
             record(Body {
                 addrs: vec![host(number)],
                 links: peers_of(number).iter().map(link).collect(),
-                ..crate::membership::testing::body(node(number), 7, 1)
+                ..body(node(number), 7, 1)
             })
         };
         let mut view = View::new(of(me));

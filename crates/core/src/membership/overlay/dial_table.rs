@@ -23,26 +23,38 @@ const FOLLOWED_FOR: Duration = Duration::from_secs(30);
 /// The most dials in the queue.
 pub const MAX_QUEUE: usize = 256;
 
-/// A dial under way.
+/// What a dial tries, and what for.
 #[derive(Debug)]
-pub(super) struct Dialing {
+pub(super) struct Attempt {
     pub(super) candidate: Candidate,
     /// The other addresses, which are tried as well.
     pub(super) others: Vec<SocketAddr>,
     /// How many refusals led to this dial.
     pub(super) hops: u32,
-    pub(super) since: Time,
-    /// The node was asked for a rendezvous, or it is on this machine.
-    pub(super) asked: bool,
     /// It is to replace the connection of a link.
     pub(super) replaces: bool,
     /// A rendezvous gave the address.
     pub(super) met: bool,
 }
 
-impl Dialing {
-    pub(super) fn leads_to(&self, addr: SocketAddr) -> bool {
+impl Attempt {
+    fn leads_to(&self, addr: SocketAddr) -> bool {
         self.candidate.addr == addr || self.others.contains(&addr)
+    }
+}
+
+/// A dial under way.
+#[derive(Debug)]
+struct Dialing {
+    attempt: Attempt,
+    since: Time,
+    /// The node was asked for a rendezvous, or it is on this machine.
+    asked: bool,
+}
+
+impl Dialing {
+    fn id(&self) -> Option<&NodeId> {
+        self.attempt.candidate.id.as_ref()
     }
 }
 
@@ -50,9 +62,11 @@ impl Dialing {
 #[derive(Debug)]
 pub(super) struct Dials {
     tuning: Arc<Tuning>,
-    pub(super) under_way: BTreeMap<DialId, Dialing>,
-    pub(super) queue: VecDeque<(Candidate, u32)>,
-    pub(super) counter: u64,
+    under_way: BTreeMap<DialId, Dialing>,
+    /// The candidates that wait for their turn, and how many refusals led to each.
+    queue: VecDeque<(Candidate, u32)>,
+    /// The number of dials so far.
+    counter: u64,
     /// When a node may be dialed again as a neighbour, and how many dials failed in a row.
     retries: BTreeMap<NodeId, (Time, u32)>,
     /// The addresses visited in the search for a node with room, and when.
@@ -81,7 +95,8 @@ impl Dials {
 
     /// The candidates that are being dialed.
     pub(super) fn candidates(&self) -> impl Iterator<Item = Candidate> {
-        self.under_way.values().map(|dialing| dialing.candidate)
+        let all = self.under_way.values();
+        all.map(|dialing| dialing.attempt.candidate)
     }
 
     /// How many neighbours are being dialed or are queued, of those that may be there. Slow dials count only if the node is
@@ -93,8 +108,7 @@ impl Dials {
         may_be_there: impl Fn(&NodeId) -> bool,
     ) -> usize {
         let named = self.under_way.values();
-        let named =
-            named.filter(|dialing| dialing.candidate.id.as_ref().is_some_and(&may_be_there));
+        let named = named.filter(|dialing| dialing.id().is_some_and(&may_be_there));
         let counted = named.filter(|dialing| patient || now < self.slow_at(dialing));
         let queued = self.queue.iter();
         let queued = queued.filter(|(one, _)| one.id.as_ref().is_none_or(&may_be_there));
@@ -111,7 +125,7 @@ impl Dials {
     /// Whether that node is being dialed at that address.
     pub(super) fn leads_to(&self, id: &NodeId, addr: SocketAddr) -> bool {
         let mut dials = self.under_way.values();
-        dials.any(|dialing| dialing.candidate.id == Some(*id) && dialing.leads_to(addr))
+        dials.any(|dialing| dialing.id() == Some(id) && dialing.attempt.leads_to(addr))
     }
 
     pub(super) fn includes_addr(&self, addr: SocketAddr) -> bool {
@@ -126,17 +140,17 @@ impl Dials {
             .under_way
             .values()
             .filter(|dialing| now >= self.slow_at(dialing));
-        slow.any(|dialing| dialing.candidate.id == Some(*id))
+        slow.any(|dialing| dialing.id() == Some(id))
     }
 
     /// When a dial becomes a slow one.
-    pub(super) fn slow_at(&self, dialing: &Dialing) -> Time {
+    fn slow_at(&self, dialing: &Dialing) -> Time {
         dialing.since + self.tuning.overlay.slow_dial
     }
 
     /// When the next dial of a neighbour becomes a slow one.
     pub(super) fn next_slow(&self, now: Time) -> Option<Time> {
-        let named = |dialing: &&Dialing| dialing.candidate.id.is_some();
+        let named = |dialing: &&Dialing| dialing.id().is_some();
         let named = self.under_way.values().filter(named);
         let slow_at = named.map(|dialing| self.slow_at(dialing));
         slow_at.filter(|at| *at > now).min()
@@ -170,35 +184,15 @@ impl Dials {
         self.retries.clear();
     }
 
-    pub(super) fn enqueue(&mut self, candidate: Candidate, hops: u32) {
+    /// Queues a dial, if there is room.
+    pub(super) fn enqueue(&mut self, candidate: Candidate) {
+        self.enqueue_after(candidate, 0);
+    }
+
+    fn enqueue_after(&mut self, candidate: Candidate, hops: u32) {
         if self.queue.len() < MAX_QUEUE {
             self.queue.push_back((candidate, hops));
         }
-    }
-
-    /// When a dial counts as unanswered.
-    pub(super) fn unanswered_at(&self, dialing: &Dialing) -> Option<Time> {
-        let asks = !dialing.asked && dialing.candidate.id.is_some();
-        asks.then(|| dialing.since + self.tuning.overlay.meet_after)
-    }
-
-    pub(super) fn next_unanswered(&self) -> Option<Time> {
-        let all = self.under_way.values();
-        all.filter_map(|dialing| self.unanswered_at(dialing)).min()
-    }
-
-    pub(super) fn take_unanswered(&mut self, now: Time) -> Vec<NodeId> {
-        let due = |dialing: &Dialing| self.unanswered_at(dialing).is_some_and(|at| at <= now);
-        let due = self.under_way.iter().filter(|(_, dialing)| due(dialing));
-        let due: Vec<DialId> = due.map(|(dial, _)| *dial).collect();
-        let mut nodes = Vec::new();
-        for dial in due {
-            if let Some(dialing) = self.under_way.get_mut(&dial) {
-                dialing.asked = true;
-                nodes.extend(dialing.candidate.id);
-            }
-        }
-        nodes
     }
 
     /// Queues a dial in front of the others.
@@ -207,8 +201,55 @@ impl Dials {
         self.queue.truncate(MAX_QUEUE);
     }
 
+    /// Takes the next dial out of the queue, with the number of refusals that led to it, unless `slots` are taken.
+    pub(super) fn take_next(&mut self, slots: usize) -> Option<(Candidate, u32)> {
+        let has_room = self.under_way.len() < slots;
+        has_room.then(|| self.queue.pop_front()).flatten()
+    }
+
+    /// A dial begins. Returns its number, and when it becomes a slow one.
+    pub(super) fn begin(&mut self, now: Time, attempt: Attempt) -> (DialId, Time) {
+        self.counter += 1;
+        let dial = DialId(self.counter);
+        let dialing = Dialing {
+            asked: attempt.candidate.addr.ip().is_loopback(),
+            attempt,
+            since: now,
+        };
+        let slow_at = self.slow_at(&dialing);
+        self.under_way.insert(dial, dialing);
+        (dial, slow_at)
+    }
+
+    /// When a dial counts as unanswered.
+    fn unanswered_at(&self, dialing: &Dialing) -> Option<Time> {
+        let asks = !dialing.asked && dialing.id().is_some();
+        asks.then(|| dialing.since + self.tuning.overlay.meet_after)
+    }
+
+    /// When the next dial counts as unanswered.
+    pub(super) fn next_unanswered(&self) -> Option<Time> {
+        let all = self.under_way.values();
+        all.filter_map(|dialing| self.unanswered_at(dialing)).min()
+    }
+
+    /// The nodes whose dials count as unanswered by now, each of them once a dial.
+    pub(super) fn take_unanswered(&mut self, now: Time) -> Vec<NodeId> {
+        let due = |dialing: &Dialing| self.unanswered_at(dialing).is_some_and(|at| at <= now);
+        let due = self.under_way.iter().filter(|(_, dialing)| due(dialing));
+        let due: Vec<DialId> = due.map(|(dial, _)| *dial).collect();
+        let mut nodes = Vec::new();
+        for dial in due {
+            if let Some(dialing) = self.under_way.get_mut(&dial) {
+                dialing.asked = true;
+                nodes.extend(dialing.id());
+            }
+        }
+        nodes
+    }
+
     /// Queues the nodes that a full one named instead of itself: each of them once, in a search of a few hops.
-    pub(super) fn follow(&mut self, now: Time, from: &Dialing, alternatives: &[SocketAddr]) {
+    pub(super) fn follow(&mut self, now: Time, from: &Attempt, alternatives: &[SocketAddr]) {
         let hops = from.hops + 1;
         if hops > MAX_HOPS {
             return;
@@ -225,15 +266,28 @@ impl Dials {
                 && dialable(&addr, over_loopback)
             {
                 self.followed.insert(addr, now);
-                self.enqueue(Candidate { id: None, addr }, hops);
+                self.enqueue_after(Candidate { id: None, addr }, hops);
             }
         }
     }
 
+    /// Whether that dial tries the address on our own knowledge, and not on the word of a rendezvous.
+    pub(super) fn vouches_for(&self, dial: DialId, addr: SocketAddr) -> bool {
+        let attempt = self.under_way.get(&dial).map(|dialing| &dialing.attempt);
+        attempt.is_some_and(|attempt| !attempt.met && attempt.leads_to(addr))
+    }
+
     /// A dial became a connection to `remote`. Returns the address dialed.
     pub(super) fn succeeded(&mut self, dial: DialId, remote: SocketAddr) -> Option<SocketAddr> {
-        let dialing = self.under_way.remove(&dial)?;
-        let raced = dialing.others.into_iter().find(|addr| *addr == remote);
-        Some(raced.unwrap_or(dialing.candidate.addr))
+        let Attempt {
+            candidate, others, ..
+        } = self.under_way.remove(&dial)?.attempt;
+        let raced = others.into_iter().find(|addr| *addr == remote);
+        Some(raced.unwrap_or(candidate.addr))
+    }
+
+    /// A dial failed. Returns what it tried.
+    pub(super) fn failed(&mut self, dial: DialId) -> Option<Attempt> {
+        self.under_way.remove(&dial).map(|dialing| dialing.attempt)
     }
 }

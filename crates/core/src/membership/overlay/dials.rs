@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use rand_chacha::ChaCha8Rng;
 
 use super::candidates::Share;
-use super::dial_table::Dialing;
+use super::dial_table::Attempt;
 use super::{Overlay, Seen};
 use crate::membership::Time;
 use crate::membership::interface::{Action, Candidate, DialError, DialId, Event};
@@ -35,7 +35,7 @@ impl Overlay {
         let new = self.candidates.set_named(addrs);
         for addr in new.into_iter().take(self.tuning.overlay.first_targets) {
             if !self.dials.includes_addr(addr) && !is_found(seen, None, addr) {
-                self.dials.enqueue(Candidate { id: None, addr }, 0);
+                self.dials.enqueue(Candidate { id: None, addr });
             }
         }
     }
@@ -48,7 +48,7 @@ impl Overlay {
             && self.dials.rests_until(seen.now, &id).is_none();
         if is_sought {
             let id = Some(id);
-            self.dials.enqueue(Candidate { id, addr }, 0);
+            self.dials.enqueue(Candidate { id, addr });
         }
     }
 
@@ -71,10 +71,8 @@ impl Overlay {
         addr: SocketAddr,
         why: &DialError,
     ) {
-        let dialing = self.dials.under_way.get(&dial);
-        let dialing = dialing.filter(|one| !one.met);
-        let is_ours = dialing.is_some_and(|one| one.leads_to(addr));
-        if is_ours && matches!(why, DialError::Myself | DialError::OtherKey) {
+        let is_wrong = matches!(why, DialError::Myself | DialError::OtherKey);
+        if is_wrong && self.dials.vouches_for(dial, addr) {
             self.rests.led_astray(now, addr);
         }
     }
@@ -97,7 +95,7 @@ impl Overlay {
             Share::of(self.me, up.map(|record| record.id()))
         });
         for candidate in self.candidates.poll(seen.now, up, rng, share, missing) {
-            self.dials.enqueue(candidate, 0);
+            self.dials.enqueue(candidate);
         }
     }
 
@@ -149,10 +147,7 @@ impl Overlay {
     /// others again.
     pub(super) fn start_dials(&mut self, seen: &Seen<'_>, out: &mut Out) {
         let now = seen.now;
-        while self.dials.under_way() < self.config.dials_at_once {
-            let Some((candidate, hops)) = self.dials.queue.pop_front() else {
-                return;
-            };
+        while let Some((candidate, hops)) = self.dials.take_next(self.config.dials_at_once) {
             if !self.may_dial(candidate.id.as_ref(), seen) {
                 continue;
             }
@@ -171,37 +166,27 @@ impl Overlay {
                 continue;
             }
             let eager = met || now < self.tuning.overlay.starting;
-            let replaces = linked.is_some();
-            self.begin(now, (candidate, others), hops, (replaces, eager, met), out);
+            let attempt = Attempt {
+                candidate,
+                others,
+                hops,
+                replaces: linked.is_some(),
+                met,
+            };
+            self.begin(now, attempt, eager, out);
         }
     }
 
-    fn begin(
-        &mut self,
-        now: Time,
-        (candidate, others): (Candidate, Vec<SocketAddr>),
-        hops: u32,
-        (replaces, eager, met): (bool, bool, bool),
-        out: &mut Out,
-    ) {
-        self.dials.counter += 1;
-        let dial = DialId(self.dials.counter);
+    fn begin(&mut self, now: Time, attempt: Attempt, eager: bool, out: &mut Out) {
+        let (candidate, replaces) = (attempt.candidate, attempt.replaces);
+        let others = attempt.others.clone();
         for addr in others.iter().chain([&candidate.addr]) {
             self.contacts.note(now, addr);
         }
-        let dialing = Dialing {
-            candidate,
-            others: others.clone(),
-            hops,
-            since: now,
-            asked: candidate.addr.ip().is_loopback(),
-            replaces,
-            met,
-        };
+        let (dial, slow_at) = self.dials.begin(now, attempt);
         if candidate.id.is_some() {
-            self.plan_by(self.dials.slow_at(&dialing));
+            self.plan_by(slow_at);
         }
-        self.dials.under_way.insert(dial, dialing);
         out.act(Action::Dial {
             dial,
             addr: candidate.addr,
@@ -226,9 +211,15 @@ impl Overlay {
             addr: link.remote(),
         };
         if let Some((addr, others)) = self.ways_of(&candidate, seen) {
-            let candidate = Candidate { addr, ..candidate };
+            let attempt = Attempt {
+                candidate: Candidate { addr, ..candidate },
+                others,
+                hops: 0,
+                replaces: true,
+                met: false,
+            };
             let eager = seen.now < self.tuning.overlay.starting;
-            self.begin(seen.now, (candidate, others), 0, (true, eager, false), out);
+            self.begin(seen.now, attempt, eager, out);
         }
     }
 
@@ -240,15 +231,15 @@ impl Overlay {
         why: &DialError,
         out: &mut Out,
     ) {
-        let Some(dialing) = self.dials.under_way.remove(&dial) else {
+        let Some(attempt) = self.dials.failed(dial) else {
             return;
         };
-        let candidate = dialing.candidate;
+        let candidate = attempt.candidate;
         let (now, view) = (seen.now, seen.view);
         self.plan_soon(now, view.up_count());
         match why {
             DialError::Myself => {
-                self.led_astray(now, &candidate, &dialing.others);
+                self.led_astray(now, &candidate, &attempt.others);
                 if self.candidates.is_own(candidate.addr) {
                     out.tell(Event::OwnTarget(candidate.addr));
                 }
@@ -257,13 +248,13 @@ impl Overlay {
             DialError::Refused(Some(CloseCode::Full), alternatives) => {
                 // A node with a link has the whole network to choose from.
                 if seen.links.degree() == 0 {
-                    self.dials.follow(now, &dialing, alternatives);
+                    self.dials.follow(now, &attempt, alternatives);
                 }
             }
             DialError::Refused(Some(CloseCode::IdentityInUse), addrs) => {
                 // The other run is there, and does not know yet that it has a twin.
                 if seen.links.degree() == 0 {
-                    self.dials.follow(now, &dialing, addrs);
+                    self.dials.follow(now, &attempt, addrs);
                 }
                 out.tell(Event::Twin {
                     run_id: 0,
@@ -271,8 +262,8 @@ impl Overlay {
                     silenced: false,
                 });
             }
-            DialError::OtherKey if dialing.met => {}
-            DialError::OtherKey => self.led_astray(now, &candidate, &dialing.others),
+            DialError::OtherKey if attempt.met => {}
+            DialError::OtherKey => self.led_astray(now, &candidate, &attempt.others),
             DialError::Refused(..)
             | DialError::Timeout
             | DialError::Unreachable
@@ -282,8 +273,8 @@ impl Overlay {
         let other_key = *why == DialError::OtherKey;
         let is_linked = |id| seen.links.get(&id).is_some_and(|link| link.is_live());
         // The peer's own dial may have won. Who brought a rendezvous may have lied about the address.
-        let has_won = !dialing.replaces && candidate.id.is_some_and(is_linked);
-        let is_moot = has_won || (dialing.met && other_key);
+        let has_won = !attempt.replaces && candidate.id.is_some_and(is_linked);
+        let is_moot = has_won || (attempt.met && other_key);
         let in_vain = matches!(why, DialError::Timeout | DialError::Unreachable);
         if !is_moot {
             self.note_failure(now, candidate, (other_key, in_vain), view);

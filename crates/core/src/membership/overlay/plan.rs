@@ -222,7 +222,7 @@ impl Overlay {
             if is_unreached {
                 self.luck.begins(seen.now, &self.tuning.overlay);
             }
-            self.dials.enqueue(Candidate { id: Some(id), addr }, 0);
+            self.dials.enqueue(Candidate { id: Some(id), addr });
         }
     }
 

@@ -10,35 +10,19 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{LinkEnd, Overlay, Plan, RING_SLOTS, SUCCESSORS, Seen};
 use crate::membership::Time;
-use crate::membership::interface::{Action, Config, ConnId, Connected, DialError, DialId};
+use crate::membership::interface::{Action, Config, DialError, DialId};
 use crate::membership::links::Links;
 use crate::membership::out::Out;
+use crate::membership::testing::{self, listing, node as id};
 use crate::membership::view::View;
-use crate::record::{Body, Direction, LinkState, PublishedAddr, Record, ShortRun, Signer};
-use crate::wire::{Hello, MAX_ALTERNATIVES, NodeId, ViewDigest};
+use crate::record::{Body, PublishedAddr, Record};
+use crate::wire::{MAX_ALTERNATIVES, NodeId};
 
 const MS: Duration = Duration::from_millis(1);
 /// Node 1 has links with all others, so they are up as long as this node has a link with node 1.
 const HUB: u8 = 1;
 /// Longer than a network counts as growing after its last newcomer.
 const GROWN: Duration = Duration::from_secs(2);
-
-/// The overlay does not look at signatures.
-struct Nobody;
-
-impl Signer for Nobody {
-    fn node_id(&self) -> NodeId {
-        id(0)
-    }
-
-    fn sign(&self, _message: &[u8]) -> [u8; 64] {
-        [0; 64]
-    }
-}
-
-fn id(number: u8) -> NodeId {
-    NodeId([number; 32])
-}
 
 fn addr(number: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, number], 9000))
@@ -49,54 +33,19 @@ fn record(number: u8, peers: &[u8]) -> Arc<Record> {
 }
 
 fn record_of(number: u8, seq: u32, peers: &[u8]) -> Arc<Record> {
-    let mut links: Vec<LinkState> = peers
-        .iter()
-        .map(|&peer| LinkState {
-            peer: id(peer).abbreviated(),
-            run: ShortRun::of(1),
-            direction: Direction::Dialer,
-            rtt_us: 1000,
-            rtt_age_s: 0,
-            loss: 0,
-            suspect: false,
-        })
-        .collect();
-    links.sort_by_key(|link| link.peer);
-    let body = Body {
-        id: id(number),
-        label: "".into(),
-        run_id: 1,
-        epoch: 1,
-        seq,
-        uptime_s: 0,
+    let peers = peers.iter().map(|&peer| id(peer));
+    testing::record(Body {
         addrs: vec![PublishedAddr::local(addr(number))],
-        links,
-        leaving: false,
-    };
-    Record::sign(body, "", &Nobody)
+        ..listing(id(number), seq, peers)
+    })
 }
 
 fn config() -> Config {
     Config {
-        network: "".into(),
-        label: "".into(),
         addrs: Vec::new(),
-        targets: Vec::new(),
-        remembered: Vec::new(),
-        run_id: 1,
-        epoch: 1,
         seed: [1; 32],
-        probe_interval: 1500 * MS,
-        full_mesh: 16,
-        degree_target: 8,
-        degree_cap: 16,
-        guests: 256,
         dials_at_once: 16,
-        dial_timeout: 2900 * MS,
-        refresh_bytes_per_s: 64,
-        forget_after: Duration::from_secs(600),
-        tuning: Arc::default(),
-        ids: None,
+        ..testing::config()
     }
 }
 
@@ -154,24 +103,8 @@ impl Scene {
     /// Adds a link, dialed by this node or by the peer.
     fn link(&mut self, peer: u8, dialed: bool) {
         self.conns += 1;
-        let new = Connected {
-            conn: ConnId(self.conns),
-            dial: dialed.then_some(DialId(self.conns)),
-            peer: id(peer),
-            remote: addr(peer),
-            hello: Hello {
-                run_id: 1,
-                dial_counter: 1,
-                replaces: false,
-                observed: addr(0),
-                known: 1,
-                digest: ViewDigest([0; 8]),
-                record: record(peer, &[]),
-            },
-            rtt_us: Some(1000),
-            replaces: false,
-            spare: false,
-        };
+        let mut new = testing::connected(self.conns, id(peer), 1, dialed);
+        new.remote = addr(peer);
         self.links.adopt(self.now, &new);
         self.links.confirm(&id(peer));
         assert!(self.links.list_if_due(self.now, &id(peer), None));

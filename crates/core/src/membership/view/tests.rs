@@ -7,21 +7,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{Before, Change, Flip, Index, MAX_DOWN_PER_NEIGHBOUR, Outcome, View, bucket};
-use crate::record::{Body, Direction, LinkState, Record, ShortRun, Signer};
+use crate::membership::testing::{self, listing};
+use crate::record::{Body, Record};
 use crate::wire::{MAX_SYNC_ENTRIES, NodeId, ShortId};
-
-/// The caller that passes a record in has verified it, so any signature will do.
-pub(super) struct Nobody;
-
-impl Signer for Nobody {
-    fn node_id(&self) -> NodeId {
-        NodeId([0; 32])
-    }
-
-    fn sign(&self, _message: &[u8]) -> [u8; 64] {
-        [0; 64]
-    }
-}
 
 fn at(s: u64) -> Duration {
     Duration::from_secs(s)
@@ -36,43 +24,16 @@ fn id(number: u32) -> NodeId {
 }
 
 fn record(number: u32, seq: u32, links: &[u32]) -> Arc<Record> {
-    let mut links: Vec<LinkState> = links
-        .iter()
-        .map(|&peer| LinkState {
-            peer: id(peer).abbreviated(),
-            run: ShortRun::of(1),
-            direction: Direction::Dialer,
-            rtt_us: 100,
-            rtt_age_s: 0,
-            loss: 0,
-            suspect: false,
-        })
-        .collect();
-    links.sort_by_key(|link| link.peer);
-    let body = Body {
-        id: id(number),
-        label: "".into(),
-        run_id: 1,
-        epoch: 1,
-        seq,
-        uptime_s: 0,
-        addrs: Vec::new(),
-        links,
-        leaving: false,
-    };
-    Record::sign(body, "", &Nobody)
+    let peers = links.iter().map(|&peer| id(peer));
+    testing::record(listing(id(number), seq, peers))
 }
 
 fn leaving(number: u32, seq: u32) -> Arc<Record> {
     let body = record(number, seq, &[]).body().clone();
-    Record::sign(
-        Body {
-            leaving: true,
-            ..body
-        },
-        "",
-        &Nobody,
-    )
+    testing::record(Body {
+        leaving: true,
+        ..body
+    })
 }
 
 fn take(view: &mut View, record: Arc<Record>, from: u32) -> Outcome {

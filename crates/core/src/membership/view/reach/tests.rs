@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::tests::Nobody;
 use super::super::{Ids, Outcome};
 use super::*;
-use crate::record::{Body, Direction, LinkState, ShortRun};
+use crate::membership::testing::{self, body, link_to};
+use crate::record::{Body, LinkState};
 use crate::wire::{MAX_BUCKETS_LOG2, NodeId};
 
 const NODES: u8 = 12;
@@ -27,29 +27,16 @@ fn run_id(run: u8) -> u64 {
 }
 
 fn record(number: u8, run: u8, seq: u32, links: &Links, leaving: bool) -> Arc<Record> {
-    let link = |(&peer, &run): (&u8, &u8)| LinkState {
-        peer: id(peer).abbreviated(),
-        run: ShortRun::of(run_id(run)),
-        direction: Direction::Dialer,
-        rtt_us: 100,
-        rtt_age_s: 0,
-        loss: 0,
-        suspect: false,
-    };
-    let mut links: Vec<LinkState> = links.iter().map(link).collect();
+    let links = links.iter();
+    let links = links.map(|(&peer, &run)| link_to(id(peer), run_id(run)));
+    let mut links: Vec<LinkState> = links.collect();
     links.sort_by_key(|link| link.peer);
-    let body = Body {
-        id: id(number),
-        label: "".into(),
-        run_id: run_id(run),
-        epoch: 1,
+    testing::record(Body {
         seq,
-        uptime_s: 0,
-        addrs: Vec::new(),
         links,
         leaving,
-    };
-    Record::sign(body, "", &Nobody)
+        ..body(id(number), run_id(run), 1)
+    })
 }
 
 /// A step in a network in which node 0 is this one.

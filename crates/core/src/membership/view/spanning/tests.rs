@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::tests::Nobody;
 use super::*;
-use crate::record::{Body, Direction, LinkState, Record, ShortRun};
+use crate::membership::testing::{self, listing};
+use crate::record::Record;
 use crate::wire::NodeId;
 
 const NOW: Duration = Duration::from_secs(1);
@@ -22,30 +22,7 @@ fn record(number: u8, links: &BTreeSet<(u8, u8)>) -> Arc<Record> {
     let peers = ends
         .filter(|(one, _)| *one == number)
         .map(|(_, other)| other);
-    let mut links: Vec<LinkState> = peers
-        .map(|peer| LinkState {
-            peer: id(peer).abbreviated(),
-            run: ShortRun::of(1),
-            direction: Direction::Dialer,
-            rtt_us: 100,
-            rtt_age_s: 0,
-            loss: 0,
-            suspect: false,
-        })
-        .collect();
-    links.sort_by_key(|link| link.peer);
-    let body = Body {
-        id: id(number),
-        label: "".into(),
-        run_id: 1,
-        epoch: 1,
-        seq: 1,
-        uptime_s: 0,
-        addrs: Vec::new(),
-        links,
-        leaving: false,
-    };
-    Record::sign(body, "", &Nobody)
+    testing::record(listing(id(number), 1, peers.map(id)))
 }
 
 /// The view of a node in a network with those links.

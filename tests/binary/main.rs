@@ -1,0 +1,10 @@
+//! The real binary as its users meet it. Profiles on loopback are started, killed, asked to leave and started again, with good
+//! files and bad ones.
+
+#[cfg(test)]
+mod files;
+#[cfg(test)]
+mod life;
+#[cfg(test)]
+#[path = "../processes/mod.rs"]
+mod processes;

@@ -1,0 +1,161 @@
+//! Golden bytes, so that no change goes unnoticed.
+
+use std::net::SocketAddr;
+
+use area_net::record::{AddrKind, PublishedAddr, Signer as _, Version};
+use area_net::wire::{Answer, Datagram, Hello, Meet, Message, NodeId, Probe, ShortId, ViewDigest};
+
+use crate::sample::{figures, identity, record};
+
+pub(crate) fn hello() -> Hello {
+    Hello {
+        run_id: 9,
+        dial_counter: 300,
+        replaces: true,
+        observed: SocketAddr::from(([127, 0, 0, 1], 8083)),
+        known: 5,
+        digest: ViewDigest([0, 1, 2, 3, 4, 5, 6, 7]),
+        record: record(),
+    }
+}
+
+pub(crate) fn messages() -> Vec<Message> {
+    let version = Version {
+        epoch: 300,
+        seq: 2,
+        tie: 0xffff_ffff,
+    };
+    vec![
+        Message::Hello(hello()),
+        Message::Records(vec![record(), record()]),
+        Message::Digests {
+            log2: 1,
+            sums: vec![1, u64::MAX],
+        },
+        Message::Versions {
+            log2: 2,
+            buckets: vec![0, 3],
+            entries: vec![(ShortId([4; 16]), version)],
+        },
+        Message::Request(vec![ShortId([5; 16])]),
+        Message::Superfluous(true),
+        Message::Have(vec![(ShortId([6; 16]), version)]),
+        Message::Graft(vec![ShortId([7; 16])]),
+        Message::Prune,
+        Message::Observed(SocketAddr::from(([192, 0, 2, 7], 443))),
+        Message::Meet(Meet {
+            way: vec![ShortId([8; 16]), ShortId([9; 16]), ShortId([10; 16])],
+            is_answer: false,
+            nonce: 300,
+            asker_dials: true,
+            addrs: vec![PublishedAddr::new(
+                AddrKind::Advertised,
+                SocketAddr::from(([192, 0, 2, 7], 443)),
+            )],
+        }),
+        Message::Figures(vec![(300, figures())]),
+    ]
+}
+
+pub(crate) fn datagrams() -> [Datagram; 2] {
+    let digest = ViewDigest([9; 8]);
+    [
+        Datagram::Probe(Probe {
+            seq: 300,
+            heard: true,
+            rtt_us: 214,
+            loss: 3,
+            next_ms: 1500,
+            digest,
+        }),
+        Datagram::Answer(Answer {
+            seq: 300,
+            hold_us: 12,
+        }),
+    ]
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+#[test]
+fn the_bytes_of_an_id() {
+    assert_eq!(NodeId::from_hex(ID).unwrap(), identity().node_id());
+}
+
+#[test]
+fn the_bytes_of_a_record() {
+    let frame = Message::Records(vec![record()]).to_frame();
+    assert_eq!(hex(&frame[4..]), format!("0101{RECORD}"));
+}
+
+#[test]
+fn the_bytes_of_every_message() {
+    let bodies: Vec<String> = messages()
+        .iter()
+        .map(|message| hex(&message.to_frame()))
+        .collect();
+    let version = "ac0202ffffffff0f";
+    let [four, five, six, seven, eight, nine, ten] =
+        ["04", "05", "06", "07", "08", "09", "0a"].map(|byte| byte.repeat(16));
+    let golden = [
+        format!("000000e00009ac0201007f000001933f050001020304050607{RECORD}"),
+        format!("000001980102{RECORD}{RECORD}"),
+        "0000000e02010201ffffffffffffffffff01".to_owned(),
+        format!("0000001e030202000301{four}{version}"),
+        format!("000000120401{five}"),
+        "000000020501".to_owned(),
+        format!("0000001a0601{six}{version}"),
+        format!("000000120701{seven}"),
+        "0000000108".to_owned(),
+        "000000080900c0000207bb03".to_owned(),
+        format!("000000400a03{eight}{nine}{ten}00ac020101000000c0000207bb03"),
+        format!("000000630b01ac02{FIGURES}"),
+    ];
+    for (at, (body, golden)) in bodies.iter().zip(&golden).enumerate() {
+        assert_eq!(body, golden, "message {at}");
+    }
+    assert_eq!(bodies.len(), golden.len());
+}
+
+#[test]
+fn the_bytes_of_every_datagram() {
+    let bytes = datagrams().map(|datagram| hex(&datagram.to_bytes()));
+    let golden = ["00ac0201d60103dc0b0909090909090909", "01ac020c"];
+    assert_eq!(bytes, golden);
+}
+
+#[test]
+fn everything_comes_back_from_its_bytes() {
+    for message in messages() {
+        let back = Message::from_body(&message.to_frame()[4..]).unwrap();
+        assert_eq!(back, message);
+    }
+    for datagram in datagrams() {
+        assert_eq!(
+            Datagram::from_bytes(&datagram.to_bytes()).unwrap(),
+            datagram
+        );
+    }
+}
+
+const ID: &str = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
+const RECORD: &str = concat!(
+    "88018a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f",
+    "6f5c047a6fc3ab888e98a8c0e080810180d095ffbc31073c0201000100000000",
+    "0000000000000000000000019a3f020100c0000207bb03020202020202020202",
+    "0202020202020202040500d60103000003030303030303030303030303030303",
+    "ff000100ffff03fa010040280333ee6a9f62f178e3335092f8653b92122ea1ef",
+    "6e4e80d7a12bd7e0bb7d98db1dd63f8e563a32e67a35e05affe60994f4ced579",
+    "9f1863cbd827009fc3990f",
+);
+const FIGURES: &str = concat!(
+    "1d8a88e3dd7409f195fd52db2d3cba5d7280d095ffbc3107030a013a0102409f",
+    "f4303e13fdbf7abfd68723a9fbfd68e3fb83e1169d36330d6fcf8c5c1d8a14ec",
+    "0be2b7bf145b0f91befe4c7b2ab28eb8ef97e0e067cbed3d680d0a512a6b07",
+);
