@@ -147,7 +147,7 @@ impl Detector {
         self.packet_time = old.packet_time;
     }
 
-    /// The loss and round-trip time known of the path. The passive end repeats the figures of the active one.
+    /// The round-trip time of the path. The passive end repeats that of the active one.
     #[must_use]
     pub(crate) fn rtt(&self) -> Option<Rtt> {
         self.path.rtt()
