@@ -24,6 +24,8 @@ mod net;
 #[cfg(test)]
 mod outvoted;
 #[cfg(test)]
+mod path;
+#[cfg(test)]
 mod repeat;
 #[cfg(test)]
 mod ringside;
