@@ -16,6 +16,8 @@ mod grafts;
 #[cfg(test)]
 mod growth;
 #[cfg(test)]
+mod guess;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod meet;
