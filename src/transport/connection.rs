@@ -239,6 +239,7 @@ pub(super) async fn serve(
         why = hear_failures(&shared, conn, &watch), if dialed.is_none() => why,
         why = come_home(&shared, conn, remote), if spare => why,
     };
+    shared.spares.note_end(remote, shared.clock.now());
     if let Closed::Violation(code, _) = &why {
         connection.close(VarInt::from_u32(code.number()), &[]);
     }

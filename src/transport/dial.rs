@@ -127,7 +127,8 @@ impl Dialer {
     async fn attempt(&self, addr: SocketAddr, request: &DialRequest) -> Result<Won, DialError> {
         let home = async {
             let result = self.shake(None, addr, request).await;
-            self.shared.spares.note(addr, &result);
+            let now = self.shared.clock.now();
+            self.shared.spares.note(addr, now, &result);
             result
         };
         // A peer that is starting listens a moment later; one that expects us expects the listening port.

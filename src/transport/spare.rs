@@ -8,7 +8,8 @@
 //! published. A connection stays on its spare port until the listening port has been silent for longer than a NAT remembers. Then
 //! the peer is dialed anew.
 
-use std::collections::BTreeMap;
+mod silence;
+
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -25,6 +26,7 @@ use super::{Shared, TransportEvent};
 use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::membership::{ConnId, DialError, Input};
+use silence::Silences;
 
 /// After so many silent dials in a row, every other dial uses a spare port as well. Halved: lost packets may be the cause.
 /// Doubled: a node that has no other link waits some ten seconds longer.
@@ -47,9 +49,6 @@ const MAX_PORTS: usize = 4;
 const STAY: Duration = Duration::from_secs(200);
 /// The longest such time. Each attempt costs a dial.
 const LONGEST_STAY: Duration = Duration::from_secs(3600);
-/// The most silent addresses that are remembered. One that was forgotten is dialed from the listening port until it was silent
-/// again.
-const MAX_SILENT: usize = 1024;
 
 /// Binds a UDP socket to a port that the system chooses, at the address of the listening socket.
 pub type BindSpare = Arc<dyn Fn() -> io::Result<Arc<dyn AsyncUdpSocket>> + Send + Sync>;
@@ -63,8 +62,8 @@ pub(super) struct Spares {
     not_quic: Arc<AtomicU64>,
     transport_config: Arc<TransportConfig>,
     ports: Mutex<Vec<Port>>,
-    /// How many dials in a row stayed silent, by address.
-    silent: Mutex<BTreeMap<SocketAddr, u32>>,
+    /// How many dials from the listening port stayed silent.
+    silences: Mutex<Silences>,
 }
 
 /// An open spare port.
@@ -88,7 +87,7 @@ impl Spares {
             not_quic,
             transport_config: Arc::new(transport_config(SPARE_RTT)),
             ports: Mutex::default(),
-            silent: Mutex::default(),
+            silences: Mutex::default(),
         }
     }
 
@@ -98,41 +97,34 @@ impl Spares {
     }
 
     /// A dial from the listening port ended.
-    pub(super) fn note<T>(&self, addr: SocketAddr, result: &Result<T, DialError>) {
+    pub(super) fn note<T>(&self, addr: SocketAddr, now: Instant, result: &Result<T, DialError>) {
         match result {
-            Err(DialError::Timeout) => {
-                let mut silent = self.silent();
-                if silent.len() >= MAX_SILENT && !silent.contains_key(&addr) {
-                    silent.pop_first();
-                }
-                *silent.entry(addr).or_default() += 1;
-            }
+            // Nothing between this node and a near address remembers a flow.
+            Err(DialError::Timeout) if !is_near(addr) => self.silences().fell_silent(addr, now),
             // No packet left, so that says nothing.
             Err(DialError::Blocked(_)) => {}
-            _ => self.forgive(addr),
+            _ => self.silences().forgive(&addr),
         }
     }
 
-    /// The next dials of that address use the listening port alone.
-    fn forgive(&self, addr: SocketAddr) {
-        self.silent().remove(&addr);
+    /// A connection with that address ended, whoever dialed.
+    pub(super) fn note_end(&self, addr: SocketAddr, now: Instant) {
+        if !is_near(addr) {
+            self.silences().met(addr, now);
+        }
     }
 
     fn is_due(&self, addr: SocketAddr) -> bool {
-        let ip = addr.ip().to_canonical();
-        let is_near =
-            ip.is_loopback() || matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
-        let silent = self.silent().get(&addr).copied().unwrap_or_default();
-        // Nothing between this node and a near address remembers a flow.
-        !is_near && silent >= SILENT && (silent - SILENT).is_multiple_of(2)
+        let silent = self.silences().dials(&addr);
+        silent >= SILENT && (silent - SILENT).is_multiple_of(2)
     }
 
     fn ports(&self) -> MutexGuard<'_, Vec<Port>> {
         self.ports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn silent(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, u32>> {
-        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    fn silences(&self) -> MutexGuard<'_, Silences> {
+        self.silences.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open(&self, bind: &BindSpare, tap: &Arc<Tap>, clock: &Clock) -> io::Result<Endpoint> {
@@ -170,6 +162,11 @@ impl fmt::Debug for Spares {
             .field("ports", &ports)
             .finish_non_exhaustive()
     }
+}
+
+fn is_near(addr: SocketAddr) -> bool {
+    let ip = addr.ip().to_canonical();
+    ip.is_loopback() || matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
 /// A spare port for a dial of that address, if one is due.
@@ -213,7 +210,7 @@ pub(super) async fn come_home<T>(shared: &Shared, conn: ConnId, addr: SocketAddr
     let mut stay = STAY;
     loop {
         shared.clock.sleep(stay).await;
-        shared.spares.forgive(addr);
+        shared.spares.silences().forgive(&addr);
         let redial = TransportEvent::Input(Input::Redial(conn));
         // `try_send`: if the event loop has no room for it, it is asked again later.
         shared.events.try_send(redial).ok();
