@@ -14,7 +14,7 @@ use quinn::{ConnectError, Connection, ConnectionError, Endpoint, TransportConfig
 
 use super::connection::{CloseOnDrop, Dialed, Established, peer_of, read_hello, remote_of, serve};
 use super::frames::FrameError;
-use super::spare;
+use super::spare::{self, Lease};
 use super::tap::Watch;
 use super::{Shared, TransportEvent};
 use crate::identity::{Allow, Identity, SERVER_NAME};
@@ -51,7 +51,8 @@ pub(super) struct Dialer {
 /// An attempt that completed its handshake.
 struct Won {
     connection: Connection,
-    spare: bool,
+    /// The spare port that it left from.
+    spare: Option<Lease>,
     /// The node id that answered.
     seen: Arc<OnceLock<NodeId>>,
     _watch: Watch,
@@ -133,11 +134,11 @@ impl Dialer {
         };
         // A peer that is starting listens a moment later; one that expects us expects the listening port.
         let spare = (!request.eager).then(|| spare::for_dial(&self.shared, addr));
-        let Some(endpoint) = spare.flatten() else {
+        let Some(lease) = spare.flatten() else {
             return home.await;
         };
         let mut home = std::pin::pin!(home);
-        let mut ahead = std::pin::pin!(self.shake(Some(&endpoint), addr, request));
+        let mut ahead = std::pin::pin!(self.shake(Some(lease), addr, request));
         let ahead_failed = self.shared.clock.timeout(spare::AHEAD, &mut ahead).await;
         let ahead_failed = match ahead_failed {
             Some(Ok(won)) => return Ok(won),
@@ -155,7 +156,7 @@ impl Dialer {
     /// Makes one handshake, from a spare port or the listening one.
     async fn shake(
         &self,
-        spare: Option<&Endpoint>,
+        spare: Option<Lease>,
         addr: SocketAddr,
         request: &DialRequest,
     ) -> Result<Won, DialError> {
@@ -173,7 +174,8 @@ impl Dialer {
         // It observes the packets from the first one on.
         let watch = self.shared.tap.watch(addr);
         let connecting = spare
-            .unwrap_or(&self.endpoint)
+            .as_ref()
+            .map_or(&self.endpoint, Lease::endpoint)
             .connect_with(config, addr, SERVER_NAME)
             .map_err(|error| match error {
                 ConnectError::InvalidRemoteAddress(_) => DialError::Blocked(Obstacle::Family),
@@ -188,11 +190,16 @@ impl Dialer {
         match shaken {
             Ok(connection) => Ok(Won {
                 connection,
-                spare: spare.is_some(),
+                spare,
                 seen,
                 _watch: watch,
             }),
-            Err(DialError::Timeout) => Err(unanswered(&watch)),
+            Err(DialError::Timeout) => {
+                if let Some(lease) = &spare {
+                    lease.note_silence();
+                }
+                Err(unanswered(&watch))
+            }
             Err(error) => Err(self.refine(error, request, &seen)),
         }
     }
@@ -222,7 +229,7 @@ impl Dialer {
         &self,
         won: Won,
         request: &DialRequest,
-    ) -> Result<(Established, Hello, bool), DialError> {
+    ) -> Result<(Established, Hello, Option<Lease>), DialError> {
         let limit = self.shared.dial_timeout * MORE_FOR_SLOW;
         let greeted = greet(&self.shared, won.connection, request);
         let greeted = self.shared.clock.timeout(limit, greeted).await;

@@ -6,4 +6,6 @@
 #[cfg(test)]
 mod nat;
 #[cfg(test)]
+mod spare;
+#[cfg(test)]
 mod switch;

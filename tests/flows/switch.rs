@@ -1,6 +1,6 @@
 //! A network in memory, and nodes on it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -32,6 +32,8 @@ pub(crate) struct Switch {
     pub(crate) delay: Duration,
     inboxes: BTreeMap<SocketAddr, Inbox>,
     pub(crate) stale: Option<Flow>,
+    /// The pairs of addresses between which no packet gets through, in the order of the addresses.
+    blocked: BTreeSet<(SocketAddr, SocketAddr)>,
     next_port: u16,
     /// The packets that left, by their flow.
     pub(crate) sent: BTreeMap<(SocketAddr, SocketAddr), u64>,
@@ -59,8 +61,16 @@ impl Switch {
         spare.count()
     }
 
+    /// From now on, no packet gets through between these addresses.
+    pub(crate) fn block(&mut self, one: SocketAddr, other: SocketAddr) {
+        self.blocked.insert((one.min(other), one.max(other)));
+    }
+
     /// Whether a packet disappears. Those from inside keep the flow alive.
     fn loses(&mut self, from: SocketAddr, to: SocketAddr) -> bool {
+        if self.blocked.contains(&(from.min(to), from.max(to))) {
+            return true;
+        }
         let Some(flow) = &mut self.stale else {
             return false;
         };
