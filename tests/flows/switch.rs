@@ -66,6 +66,12 @@ impl Switch {
         self.blocked.insert((one.min(other), one.max(other)));
     }
 
+    /// The packets that arrived at that address, if nobody reads them.
+    pub(crate) fn waiting_at(&self, addr: &SocketAddr) -> impl Iterator<Item = &[u8]> {
+        let inbox = self.inboxes.get(addr).into_iter();
+        inbox.flat_map(|inbox| inbox.packets.iter().map(|(_, packet)| packet.as_slice()))
+    }
+
     /// Whether a packet disappears. Those from inside keep the flow alive.
     fn loses(&mut self, from: SocketAddr, to: SocketAddr) -> bool {
         if self.blocked.contains(&(from.min(to), from.max(to))) {
@@ -103,13 +109,13 @@ impl Switch {
 }
 
 #[derive(Debug)]
-struct Socket {
+pub(crate) struct Socket {
     addr: SocketAddr,
     switch: Shared,
 }
 
 impl Socket {
-    fn bind(switch: &Shared, addr: SocketAddr) -> Arc<dyn AsyncUdpSocket> {
+    pub(crate) fn bind(switch: &Shared, addr: SocketAddr) -> Arc<dyn AsyncUdpSocket> {
         let inbox = Inbox::default();
         let before = switch.lock().unwrap().inboxes.insert(addr, inbox);
         assert!(before.is_none(), "{addr} is in use");
