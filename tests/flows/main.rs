@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod nat;
 #[cfg(test)]
+mod slow;
+#[cfg(test)]
 mod spare;
 #[cfg(test)]
 mod strangers;
