@@ -92,7 +92,7 @@ impl Drop for HandshakeSlot {
 }
 
 /// The address under which a remote host's handshakes are counted; `None` for this machine.
-fn host_of(remote: IpAddr) -> Option<IpAddr> {
+pub(super) fn host_of(remote: IpAddr) -> Option<IpAddr> {
     match remote.to_canonical() {
         ip if ip.is_loopback() => None,
         IpAddr::V4(v4) => Some(v4.into()),

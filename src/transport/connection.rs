@@ -12,7 +12,7 @@ use super::admission::HandshakeSlot;
 use super::config::STREAM_WINDOW;
 use super::congestion::room;
 use super::frames::{FrameError, read_frame};
-use super::spare::come_home;
+use super::spare::{Lease, come_home};
 use super::tap::Watch;
 use super::{HELLO_TIMEOUT, Handle, Rejected, Shared, TransportEvent, closed, report_rejected};
 use crate::bucket::{Bucket, Rate};
@@ -38,12 +38,11 @@ pub(super) enum Command {
 }
 
 /// The dial that a connection came from.
-#[derive(Debug, Clone, Copy)]
 pub(super) struct Dialed {
     pub(super) dial: DialId,
     pub(super) replaces: bool,
-    /// It left from a spare port.
-    pub(super) spare: bool,
+    /// The spare port that it left from.
+    pub(super) spare: Option<Lease>,
 }
 
 /// A connection with its control stream.
@@ -211,7 +210,8 @@ pub(super) async fn serve(
     };
     let rtt_us = u32::try_from(connection.rtt().as_micros()).ok();
     let remote = remote_of(&connection);
-    let spare = dialed.is_some_and(|dialed| dialed.spare);
+    let dialed = dialed.as_ref();
+    let lease = dialed.and_then(|dialed| dialed.spare.as_ref());
     let connected = Connected {
         conn,
         dial: dialed.map(|dialed| dialed.dial),
@@ -220,7 +220,7 @@ pub(super) async fn serve(
         hello,
         rtt_us,
         replaces: dialed.is_some_and(|dialed| dialed.replaces),
-        spare,
+        spare: lease.is_some(),
     };
     if shared
         .events
@@ -237,8 +237,13 @@ pub(super) async fn serve(
         why = answer(&shared, conn, &connection, &watch) => why,
         why = hear_icmp(&shared, conn, &watch) => why,
         why = hear_failures(&shared, conn, &watch), if dialed.is_none() => why,
-        why = come_home(&shared, conn, remote), if spare => why,
+        why = come_home(&shared, conn, remote), if lease.is_some() => why,
     };
+    let now = shared.clock.now();
+    shared.spares.note_end(remote, now);
+    if let Some(lease) = lease {
+        lease.note_silence();
+    }
     if let Closed::Violation(code, _) = &why {
         connection.close(VarInt::from_u32(code.number()), &[]);
     }

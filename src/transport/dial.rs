@@ -10,11 +10,15 @@ use std::task::Poll;
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ConnectError, Connection, ConnectionError, Endpoint, TransportConfig};
+use quinn::{
+    ConnectError, Connection, ConnectionError, ConnectionIdGenerator as _, Endpoint,
+    TransportConfig,
+};
+use quinn_proto::RandomConnectionIdGenerator;
 
 use super::connection::{CloseOnDrop, Dialed, Established, peer_of, read_hello, remote_of, serve};
 use super::frames::FrameError;
-use super::spare;
+use super::spare::{self, Lease};
 use super::tap::Watch;
 use super::{Shared, TransportEvent};
 use crate::identity::{Allow, Identity, SERVER_NAME};
@@ -27,6 +31,10 @@ use crate::wire::{CloseCode, Hello, MAX_ALTERNATIVES, Message, NodeId};
 const STAGGER: Duration = Duration::from_millis(250);
 /// The extension of a dial, in dial timeouts, once the other side has answered anything.
 pub(crate) const MORE_FOR_SLOW: u32 = 2;
+
+/// The length of the connection id to which the first packets of a dial go: the longest of QUIC version 1, which quinn uses as
+/// well. Nobody off the path must guess it (RFC 9000, section 7.2).
+const FIRST_CID: usize = 20;
 
 /// A dial as the core requested it.
 pub(super) struct DialRequest {
@@ -51,7 +59,8 @@ pub(super) struct Dialer {
 /// An attempt that completed its handshake.
 struct Won {
     connection: Connection,
-    spare: bool,
+    /// The spare port that it left from.
+    spare: Option<Lease>,
     /// The node id that answered.
     seen: Arc<OnceLock<NodeId>>,
     _watch: Watch,
@@ -127,34 +136,45 @@ impl Dialer {
     async fn attempt(&self, addr: SocketAddr, request: &DialRequest) -> Result<Won, DialError> {
         let home = async {
             let result = self.shake(None, addr, request).await;
-            self.shared.spares.note(addr, &result);
+            let now = self.shared.clock.now();
+            self.shared.spares.note(addr, now, &result);
             result
         };
         // A peer that is starting listens a moment later; one that expects us expects the listening port.
         let spare = (!request.eager).then(|| spare::for_dial(&self.shared, addr));
-        let Some(endpoint) = spare.flatten() else {
+        let Some(lease) = spare.flatten() else {
             return home.await;
         };
         let mut home = std::pin::pin!(home);
-        let mut ahead = std::pin::pin!(self.shake(Some(&endpoint), addr, request));
-        let ahead_failed = self.shared.clock.timeout(spare::AHEAD, &mut ahead).await;
-        let ahead_failed = match ahead_failed {
+        let mut ahead = std::pin::pin!(self.shake(Some(lease), addr, request));
+        let in_time = self.shared.clock.timeout(spare::AHEAD, &mut ahead).await;
+        let mut ahead_failed = match in_time {
             Some(Ok(won)) => return Ok(won),
             Some(Err(_)) => true,
             None => false,
         };
         // Unless the spare port succeeds before, the listening port's result counts: it is the port that peers know.
-        tokio::select! {
-            biased;
-            Ok(won) = &mut ahead, if !ahead_failed => Ok(won),
-            result = &mut home => result,
+        let result = loop {
+            tokio::select! {
+                biased;
+                ended = &mut ahead, if !ahead_failed => match ended {
+                    Ok(won) => return Ok(won),
+                    Err(_) => ahead_failed = true,
+                },
+                result = &mut home => break result,
+            }
+        };
+        match result {
+            // The spare port's dial began before. It goes on only because it was answered.
+            Err(DialError::Timeout) if !ahead_failed => ahead.await.or(result),
+            result => result,
         }
     }
 
     /// Makes one handshake, from a spare port or the listening one.
     async fn shake(
         &self,
-        spare: Option<&Endpoint>,
+        spare: Option<Lease>,
         addr: SocketAddr,
         request: &DialRequest,
     ) -> Result<Won, DialError> {
@@ -171,8 +191,12 @@ impl Dialer {
         config.transport_config(transport_config.clone());
         // It observes the packets from the first one on.
         let watch = self.shared.tap.watch(addr);
+        let first = RandomConnectionIdGenerator::new(FIRST_CID).generate_cid();
+        config.initial_dst_cid_provider(Arc::new(move || first));
+        watch.dials(first);
         let connecting = spare
-            .unwrap_or(&self.endpoint)
+            .as_ref()
+            .map_or(&self.endpoint, Lease::endpoint)
             .connect_with(config, addr, SERVER_NAME)
             .map_err(|error| match error {
                 ConnectError::InvalidRemoteAddress(_) => DialError::Blocked(Obstacle::Family),
@@ -187,17 +211,22 @@ impl Dialer {
         match shaken {
             Ok(connection) => Ok(Won {
                 connection,
-                spare: spare.is_some(),
+                spare,
                 seen,
                 _watch: watch,
             }),
-            Err(DialError::Timeout) => Err(unanswered(&watch)),
+            Err(DialError::Timeout) => {
+                if let Some(lease) = &spare {
+                    lease.note_silence();
+                }
+                Err(unanswered(&watch))
+            }
             Err(error) => Err(self.refine(error, request, &seen)),
         }
     }
 
-    /// Waits for the handshake until the timeout. If any packet has come back by then, the path is only slow, and the dial gets
-    /// more time.
+    /// Waits for the handshake until the timeout. If a packet has answered it by then, the path is only slow, and the dial gets more
+    /// time. Other packets of that address, such as those of an older connection, say nothing about this dial.
     async fn shake_in_time(
         &self,
         connecting: quinn::Connecting,
@@ -210,7 +239,7 @@ impl Dialer {
         } = &*self.shared;
         let mut shaken = std::pin::pin!(connecting);
         let mut in_time = clock.timeout(*dial_timeout, &mut shaken).await;
-        if in_time.is_none() && watch.has_heard() {
+        if in_time.is_none() && watch.was_answered() {
             in_time = clock.timeout(*dial_timeout * MORE_FOR_SLOW, shaken).await;
         }
         in_time.map_or(Err(DialError::Timeout), |shaken| shaken.map_err(refused))
@@ -221,7 +250,7 @@ impl Dialer {
         &self,
         won: Won,
         request: &DialRequest,
-    ) -> Result<(Established, Hello, bool), DialError> {
+    ) -> Result<(Established, Hello, Option<Lease>), DialError> {
         let limit = self.shared.dial_timeout * MORE_FOR_SLOW;
         let greeted = greet(&self.shared, won.connection, request);
         let greeted = self.shared.clock.timeout(limit, greeted).await;

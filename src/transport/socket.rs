@@ -76,6 +76,7 @@ impl ObservedSocket {
             if packet.len() < SHORTEST_PACKET || packet[0] & FIXED_BIT == 0 {
                 self.not_quic.fetch_add(1, Ordering::Relaxed);
             }
+            self.tap.answers(meta.addr, packet);
             if !self.tap.is_by_kernel() {
                 self.tap.arrives(meta.addr, packet.len(), now, now);
             }

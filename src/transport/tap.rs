@@ -8,16 +8,20 @@
 //! Anybody can forge ICMP. So "port unreachable" counts only if it quotes a connection id that we used, which nobody off the
 //! path knows (RFC 9000, section 21.1; RFC 8085, section 5.2).
 
+mod handshake;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use quinn::ConnectionId;
 use tokio::sync::watch;
 
 use crate::membership::Obstacle;
 use crate::wire::Answer;
+use handshake::Handshake;
 
 /// The least overhead of a short-header packet with one datagram: flags, connection id, packet number, frame type and
 /// authentication tag (RFC 9000, section 17.3.1; RFC 9221, section 4).
@@ -71,6 +75,8 @@ struct Seen {
     lags: VecDeque<Duration>,
     /// The destination connection ids of the last packets.
     cids: VecDeque<Cid>,
+    /// The handshake of the dial, if this is one.
+    handshake: Option<Handshake>,
     /// Why the last packet did not leave this machine.
     stopped_here: Option<Obstacle>,
     /// Why a packet got no further on the way.
@@ -163,6 +169,19 @@ impl Tap {
                 seen: now,
                 bytes,
             });
+        }
+    }
+
+    /// Records a packet that was received, if it answers a dial. Its connection id tells which one.
+    pub(super) fn answers(&self, peer: SocketAddr, packet: &[u8]) {
+        if !handshake::is_part(packet) {
+            return;
+        }
+        let connections = self.connections();
+        for connection in connections.get(&canonical(peer)).into_iter().flatten() {
+            if let Some(handshake) = &mut connection.seen().handshake {
+                handshake.arrives(packet);
+            }
         }
     }
 
@@ -272,9 +291,15 @@ impl Watch {
         seen.stopped_here.or(seen.stopped_there)
     }
 
-    /// Whether a packet has arrived since the last call of [`Self::arrived`].
-    pub(super) fn has_heard(&self) -> bool {
-        !self.observed.seen().arrivals.is_empty()
+    /// Declares that this is a dial, whose first packets go to that connection id.
+    pub(super) fn dials(&self, first: ConnectionId) {
+        self.observed.seen().handshake = Some(Handshake::new(first));
+    }
+
+    /// Whether a packet has answered this dial.
+    pub(super) fn was_answered(&self) -> bool {
+        let seen = self.observed.seen();
+        seen.handshake.as_ref().is_some_and(Handshake::was_answered)
     }
 
     /// The usual time from creating an answer to its leaving: the median of the last few, or the last one if it was shorter. A
@@ -342,6 +367,9 @@ impl Observed {
 impl Seen {
     fn leaves(&mut self, packet: &[u8], now: Instant, alone: bool) {
         self.stopped_here = None;
+        if let Some(handshake) = &mut self.handshake {
+            handshake.leaves(packet);
+        }
         if let Some(cid) = destination_cid(packet)
             && !self.cids.contains(&cid)
         {

@@ -10,12 +10,12 @@ use area_net::wire::NodeId;
 use crate::desk::{Desk, HONEST, identity};
 use crate::net::{ms, secs};
 
-fn addr(last: u8) -> SocketAddr {
+pub(crate) fn addr(last: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, last], 8083))
 }
 
 /// The dials since time last passed: the number, the address, who is expected, and whether it replaces a connection.
-fn dials(desk: &mut Desk) -> Vec<(DialId, SocketAddr, Option<NodeId>, bool)> {
+pub(crate) fn dials(desk: &mut Desk) -> Vec<(DialId, SocketAddr, Option<NodeId>, bool)> {
     let dials = desk.actions.drain(..).filter_map(|action| match action {
         Action::Dial {
             dial,
@@ -67,7 +67,7 @@ fn a_link_stays_listed_while_the_connection_of_a_lost_address_is_replaced() {
 }
 
 /// The addresses of the interfaces change, and the new record tells so.
-fn own_addrs(desk: &mut Desk, local: &[SocketAddr]) {
+pub(crate) fn own_addrs(desk: &mut Desk, local: &[SocketAddr]) {
     let (advertised, local) = (Vec::new(), local.to_vec());
     desk.give(Input::OwnAddrs { advertised, local });
     desk.now += ms(100);

@@ -18,6 +18,8 @@ mod grafts;
 #[cfg(test)]
 mod growth;
 #[cfg(test)]
+mod guess;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod meet;
@@ -25,6 +27,8 @@ mod meet;
 mod net;
 #[cfg(test)]
 mod outvoted;
+#[cfg(test)]
+mod path;
 #[cfg(test)]
 mod repeat;
 #[cfg(test)]

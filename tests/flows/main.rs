@@ -1,9 +1,16 @@
 //! Nodes behind NATs, in virtual time, over sockets in memory.
 //!
 //! A NAT may remember a flow that leads nowhere: the node reaches its peer from a spare port, and goes back to the port that it
-//! listens on once the NAT has forgotten. And a NAT may hide many nodes, which a peer sees at one address.
+//! listens on once the NAT has forgotten. And a NAT may hide many nodes, which a peer sees at one address. Hostile peers take part
+//! in some of it: they hold spare ports and handshakes, and name a victim in rendezvous.
 
 #[cfg(test)]
 mod nat;
+#[cfg(test)]
+mod slow;
+#[cfg(test)]
+mod spare;
+#[cfg(test)]
+mod strangers;
 #[cfg(test)]
 mod switch;

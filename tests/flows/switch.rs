@@ -1,6 +1,6 @@
 //! A network in memory, and nodes on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -29,6 +29,10 @@ pub(crate) struct Switch {
     /// Those that are closed stay in the map, without a socket.
     sockets: BTreeMap<SocketAddr, Weak<SimSocket>>,
     pub(crate) stale: Option<Flow>,
+    /// The pairs of addresses between which no packet gets through, in the order of the addresses.
+    blocked: BTreeSet<(SocketAddr, SocketAddr)>,
+    /// The packets that came to addresses that are watched.
+    watched: BTreeMap<SocketAddr, Vec<Vec<u8>>>,
     next_port: u16,
     /// The packets that left, by their flow.
     pub(crate) sent: BTreeMap<(SocketAddr, SocketAddr), u64>,
@@ -50,8 +54,26 @@ impl Switch {
         open.filter(|(addr, _)| addr.port() > 40_000).count()
     }
 
+    /// From now on, no packet gets through between these addresses.
+    pub(crate) fn block(&mut self, one: SocketAddr, other: SocketAddr) {
+        self.blocked.insert((one.min(other), one.max(other)));
+    }
+
+    /// From now on, the packets to that address are kept, whether somebody listens there or not.
+    pub(crate) fn watch(&mut self, addr: SocketAddr) {
+        self.watched.entry(addr).or_default();
+    }
+
+    /// The packets that came to an address since it is watched.
+    pub(crate) fn came_to(&self, addr: &SocketAddr) -> &[Vec<u8>] {
+        self.watched.get(addr).map_or(&[], Vec::as_slice)
+    }
+
     /// Whether a packet disappears. Those from inside keep the flow alive.
     fn loses(&mut self, from: SocketAddr, to: SocketAddr) -> bool {
+        if self.blocked.contains(&(from.min(to), from.max(to))) {
+            return true;
+        }
         let Some(flow) = &mut self.stale else {
             return false;
         };
@@ -68,9 +90,13 @@ impl Switch {
 
     fn send(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         *self.sent.entry((from, to)).or_default() += 1;
-        if !self.loses(from, to)
-            && let Some(socket) = self.sockets.get(&to).and_then(Weak::upgrade)
-        {
+        if self.loses(from, to) {
+            return;
+        }
+        if let Some(came) = self.watched.get_mut(&to) {
+            came.push(bytes.to_vec());
+        }
+        if let Some(socket) = self.sockets.get(&to).and_then(Weak::upgrade) {
             socket.deliver(from, bytes.to_vec());
         }
     }
@@ -80,7 +106,8 @@ fn is_open(socket: &Weak<SimSocket>) -> bool {
     socket.strong_count() > 0
 }
 
-fn bind(shared: &Shared, addr: SocketAddr) -> Arc<SimSocket> {
+/// A socket at that address.
+pub(crate) fn bind(shared: &Shared, addr: SocketAddr) -> Arc<SimSocket> {
     let switch = shared.clone();
     let socket = Arc::new(SimSocket::new(addr, addr, move |sent: Outgoing<'_>| {
         let delay = switch.lock().unwrap().delay;

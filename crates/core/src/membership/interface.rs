@@ -28,6 +28,8 @@ pub struct Remembered {
     pub seen_ms: i64,
     /// It left of its own will: not dialed unless configured.
     pub left: bool,
+    /// Those of the addresses that were only seen: packets came from there, but the node may not listen there.
+    pub(super) guesses: Vec<SocketAddr>,
     /// Dials that failed since it was last reached.
     pub(super) failures: u32,
     /// When its link was lost, in this run.
@@ -42,6 +44,7 @@ impl Remembered {
             addrs,
             seen_ms,
             left,
+            guesses: Vec::new(),
             failures: 0,
             lost_at: None,
         }

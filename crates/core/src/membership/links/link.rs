@@ -48,13 +48,62 @@ pub(in crate::membership) struct Link {
     pub(super) superfluous: bool,
     /// The peer could also do without the link.
     pub(super) superfluous_to_peer: bool,
-    /// This machine lost the address that the connection is bound to: nothing arrives over it any more.
-    pub(super) path_lost: bool,
+    pub(super) path: Path,
     /// Published as suspect.
     pub(super) suspect: bool,
     pub(super) last_suspected: Option<Time>,
     /// When another neighbour of the peer last reported a suspicion or a loss.
     pub(super) last_reported: Option<Time>,
+}
+
+/// Whether packets can leave over a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Path {
+    /// Nothing is known against it.
+    Open,
+    /// This machine lost the address that the connection is bound to, or its packets can't leave. The path is back once something
+    /// that was sent after the loss has arrived. An answer to anything else may have been on its way.
+    Lost {
+        /// The first probe that was sent after the loss.
+        probed: Option<u32>,
+        /// The peer has sent a probe after the loss, so its next one says whether our answer arrived.
+        asked: bool,
+    },
+}
+
+impl Path {
+    pub(super) const LOST: Self = Self::Lost {
+        probed: None,
+        asked: false,
+    };
+
+    /// A probe is sent.
+    pub(super) fn note_probe(&mut self, seq: u32) {
+        if let Self::Lost { probed, .. } = self {
+            probed.get_or_insert(seq);
+        }
+    }
+
+    /// The peer answered a probe.
+    pub(super) fn note_answer(&mut self, seq: u32) {
+        if let Self::Lost {
+            probed: Some(first),
+            ..
+        } = *self
+            && seq.wrapping_sub(first) <= u32::MAX / 2
+        {
+            *self = Self::Open;
+        }
+    }
+
+    /// The peer sent a probe, and tells whether it heard the answer to the one before.
+    pub(super) fn note_probe_of_peer(&mut self, heard: bool) {
+        match self {
+            Self::Lost { asked: true, .. } if heard => *self = Self::Open,
+            Self::Lost { asked, .. } => *asked = true,
+            Self::Open => {}
+        }
+    }
 }
 
 impl Link {
@@ -223,4 +272,32 @@ impl Link {
 
 fn saturating_s(age: Duration) -> u16 {
     u16::try_from(age.as_secs()).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_back_once_a_probe_after_the_loss_is_answered() {
+        let mut path = Path::LOST;
+        path.note_answer(4);
+        path.note_probe(5);
+        path.note_probe(6);
+        path.note_answer(4);
+        assert_ne!(path, Path::Open);
+        path.note_answer(6);
+        assert_eq!(path, Path::Open);
+    }
+
+    #[test]
+    fn a_path_is_back_once_the_peer_heard_an_answer_after_the_loss() {
+        let mut path = Path::LOST;
+        // It speaks of the answer before the loss.
+        path.note_probe_of_peer(true);
+        path.note_probe_of_peer(false);
+        assert_ne!(path, Path::Open);
+        path.note_probe_of_peer(true);
+        assert_eq!(path, Path::Open);
+    }
 }

@@ -29,7 +29,7 @@ pub(super) use collision::{Meeting, Remains};
 use damping::Damping;
 use detector::Detector;
 pub(super) use link::Link;
-use link::Phase;
+use link::{Path, Phase};
 
 /// An event of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -286,7 +286,7 @@ impl Links {
             detector: self.watch(now, new, old.map(|old| old.detector)),
             superfluous: false,
             superfluous_to_peer: false,
-            path_lost: false,
+            path: Path::Open,
             suspect: false,
             last_suspected: None,
             last_reported: None,
@@ -317,16 +317,17 @@ impl Links {
         detector
     }
 
-    /// This machine lost the address of a connection. Returns the peer, if its link needs that connection.
+    /// This machine lost the address of a connection. Returns the peer, if its link needs that connection. The path counts as lost
+    /// until something that was sent afterwards has arrived.
     pub(super) fn lose_path(&mut self, conn: ConnId) -> Option<NodeId> {
         let peer = self.peer(conn)?;
-        self.edit(&peer)?.link.path_lost = true;
+        self.edit(&peer)?.link.path = Path::LOST;
         Some(peer)
     }
 
     /// The peers of the connections whose address this machine lost.
     pub(super) fn lost_paths(&self) -> Vec<NodeId> {
-        let lost = self.iter().filter(|link| link.path_lost);
+        let lost = self.iter().filter(|link| link.path != Path::Open);
         lost.map(Link::peer).collect()
     }
 

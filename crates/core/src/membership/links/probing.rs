@@ -29,6 +29,7 @@ impl Links {
             loss,
             ..
         } = *probe;
+        link.path.note_probe_of_peer(heard);
         let tuning = link.tuning;
         let changed = link
             .detector
@@ -46,6 +47,7 @@ impl Links {
     ) -> Option<LinkEvent> {
         let mut link = self.edit(peer)?;
         let was = link.verdict();
+        link.path.note_answer(answer.seq);
         let tuning = link.tuning;
         let changed = link.detector.handle_answer(tuning, now, answer.seq, rtt_us);
         changed.then(|| revived(&mut link, was)).flatten()
@@ -108,6 +110,7 @@ impl Links {
         let was = link.verdict();
         link.detector.set_interval(interval);
         if let Some(due) = link.detector.poll(tuning, now, jitter) {
+            link.path.note_probe(due.seq);
             let measured = link.rtt().filter(|rtt| !rtt.provisional);
             let probe = Probe {
                 seq: due.seq,

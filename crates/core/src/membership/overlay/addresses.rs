@@ -186,8 +186,9 @@ impl Overlay {
         self.let_go(id, view);
     }
 
-    /// A peer's packets come from `remote`, and a node dials from the port that it listens on. Its record says so where it
-    /// can; a link-local address is never in a record.
+    /// A peer's packets come from `remote`. Most nodes dial from the port that they listen on, but one that dialed in vain may
+    /// use another, and does not say so. Its record says where it listens, where it can; until it does, `remote` is a guess. A
+    /// link-local address is never in a record, and is not dialed from another port.
     pub(in crate::membership) fn saw(
         &mut self,
         now: Time,
@@ -198,10 +199,13 @@ impl Overlay {
         let publishes = view
             .record(&id)
             .is_some_and(|record| !record.body().addrs.is_empty());
-        if !publishes || Realm::of(remote.ip()) == Realm::LinkLocal {
+        let at = running_ms(now);
+        if Realm::of(remote.ip()) == Realm::LinkLocal {
             self.keep(id, view);
-            let at = running_ms(now);
             self.candidates.learn(id, &[remote], at, false);
+        } else if !publishes {
+            self.keep(id, view);
+            self.candidates.guess(id, remote, at);
         }
     }
 

@@ -167,6 +167,11 @@ impl Candidates {
         node.seen_ms = node.seen_ms.max(now_ms);
         node.left = left;
         node.failures = 0;
+        // The node itself knows better where it listens.
+        if !addrs.is_empty() {
+            let guesses = std::mem::take(&mut node.guesses);
+            node.addrs.retain(|addr| !guesses.contains(addr));
+        }
         // Published addresses come after the one that worked, and only as many are kept as fit.
         let kept = node.addrs.iter().take(1).copied();
         let mut all: Vec<SocketAddr> = kept.chain(addrs.iter().copied()).collect();
@@ -177,6 +182,18 @@ impl Candidates {
         // Half of a large network may be remembered for ten minutes, mostly with one address each.
         all.shrink_to_fit();
         node.addrs = all;
+    }
+
+    /// Packets of a node came from that address, and it does not say where it listens.
+    pub(super) fn guess(&mut self, id: NodeId, addr: SocketAddr, now_ms: i64) {
+        self.learn(id, &[], now_ms, false);
+        let node = self.nodes.get_mut(&id).expect("just learned");
+        if !node.addrs.contains(&addr) {
+            node.addrs.insert(node.addrs.len().min(1), addr);
+            node.addrs.truncate(MAX_ADDRS_REMEMBERED);
+            node.guesses.retain(|guess| node.addrs.contains(guess));
+            node.guesses.push(addr);
+        }
     }
 
     /// Forgets a node that is up, if nothing is remembered of it but its published addresses.
@@ -197,6 +214,7 @@ impl Candidates {
         node.addrs.insert(0, addr);
         node.addrs.truncate(MAX_ADDRS_REMEMBERED);
         node.lost_at = None;
+        node.guesses.retain(|guess| *guess != addr);
         self.redials.remove(&id);
         for target in self.targets.iter_mut().filter(|target| target.addr == addr) {
             *target = Target {

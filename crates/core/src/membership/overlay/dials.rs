@@ -205,12 +205,24 @@ impl Overlay {
         let Some(link) = seen.links.get(&peer).filter(|_| !is_dialed && !rests) else {
             return;
         };
-        // Its published addresses come too: the peer may have dialed us through a NAT, and then it can't be dialed where it is.
+        // Its published addresses come too: the peer may have dialed us through a NAT, and then it can't be dialed where it is. If
+        // another port of that host is known, the peer may have dialed from one on which it does not listen: that comes last.
+        let remote = link.remote();
+        let known = self.addresses(&peer, seen.view);
+        let is_odd = !link.is_dialed() && !known.contains(&remote);
+        let listens = known
+            .iter()
+            .find(|addr| is_odd && addr.ip().to_canonical() == remote.ip().to_canonical());
         let candidate = Candidate {
             id: Some(peer),
-            addr: link.remote(),
+            addr: listens.copied().unwrap_or(remote),
         };
-        if let Some((addr, others)) = self.ways_of(&candidate, seen) {
+        if let Some((addr, mut others)) = self.ways_of(&candidate, seen) {
+            let rests = self.rests.until(seen.now, &remote).is_some();
+            if addr != remote && !others.contains(&remote) && !rests {
+                others.truncate(MAX_RACED - 2);
+                others.push(remote);
+            }
             let attempt = Attempt {
                 candidate: Candidate { addr, ..candidate },
                 others,
