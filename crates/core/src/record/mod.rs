@@ -286,21 +286,15 @@ impl Record {
             .into_iter()
             .filter(|record| record.verdict.get().is_none());
         let fresh: Vec<&Self> = fresh.collect();
-        if fresh.len() < LEAST_BATCH {
-            return;
-        }
-        let mut batch = batch::Verifier::new();
-        for record in &fresh {
-            let signature = Signature::from(record.signature);
-            let key = VerificationKeyBytes::from(record.body.id.0);
-            batch.queue((key, signature, &message(CONTEXT, network, &record.signed)));
-        }
-        if batch.verify(Weights(rng)).is_ok() {
+        let signed = fresh
+            .iter()
+            .map(|record| (record.body.id, CONTEXT, &*record.signed, record.signature));
+        if are_all_good(signed, network, rng) {
             for record in fresh {
                 record.verdict.get_or_init(|| true);
             }
         }
-        // Otherwise at least one is forged. `verify` finds out which.
+        // Otherwise there are few, or at least one is forged. `verify` finds out which.
     }
 
     /// Decodes a record and checks everything except the signature.
@@ -343,6 +337,25 @@ impl Record {
             verdict: OnceLock::new(),
         }))
     }
+}
+
+/// Whether many signatures are good, verified together: each with the node whose key signed, the context, and what was signed. `false`
+/// also where there are too few for that.
+pub(crate) fn are_all_good<'a>(
+    signed: impl ExactSizeIterator<Item = (NodeId, &'a [u8], &'a [u8], [u8; 64])>,
+    network: &str,
+    rng: impl CryptoRng,
+) -> bool {
+    if signed.len() < LEAST_BATCH {
+        return false;
+    }
+    let mut batch = batch::Verifier::new();
+    for (id, context, signed, signature) in signed {
+        let key = VerificationKeyBytes::from(id.0);
+        let signed = message(context, network, signed);
+        batch.queue((key, Signature::from(signature), &signed));
+    }
+    batch.verify(Weights(rng)).is_ok()
 }
 
 /// Adapts the random generator to the trait that the batch verifier takes.
