@@ -58,6 +58,30 @@ fn a_hub_takes_all_that_reach_nobody_else() {
     });
 }
 
+/// A guest hears of every other node from the centre alone, so the centre can't send less than each record once to each guest:
+/// 7 MB here. Its own record lists all guests, and takes 1 MB for each version that all of them hear.
+#[test]
+fn the_centre_of_a_star_sends_each_record_about_once() {
+    const GUESTS: u64 = 200;
+    for (apart, most_bytes) in [(ms(0), 10_000_000), (ms(5), 14_000_000)] {
+        with_seeds(0..3, |seed| {
+            let mut net = wheel(seed, 1, 200);
+            for place in 0..=200 {
+                net.start(place);
+                net.run(apart);
+            }
+            until_all_know_all(&mut net, secs(2));
+            let copies: u64 = net.nodes[1..]
+                .iter()
+                .map(|one| one.traffic.records_in)
+                .sum();
+            assert!(copies <= GUESTS * GUESTS * 11 / 10, "{copies} copies");
+            let bytes = net.nodes[0].traffic.bytes;
+            assert!(bytes <= most_bytes, "{bytes} bytes");
+        });
+    }
+}
+
 #[test]
 fn behind_three_hubs_nobody_stays_outside_or_hangs_on_one_link() {
     with_seeds(0..3, |seed| {

@@ -39,6 +39,12 @@ const CONTEXT: &[u8] = b"area-net record v2";
 /// The smallest batch of signatures that is cheaper to verify together than one by one.
 const LEAST_BATCH: usize = 3;
 
+/// The most links that are scanned for the one to a node whose table index is known; in a longer list it is searched by its id. A node
+/// without guests lists fewer. Half of this: nodes that hold more than 16 links while a network starts are searched, which reads five
+/// ids in place of their indices. Double: no difference, except for nodes with a few guests. Without a limit, each derivation in a star of
+/// 200 guests scans 200 indices for each guest: that took 1.8 % of the CPU time of a start.
+const MOST_SCANNED: usize = 32;
+
 /// Signs records; the key stays with the identity.
 pub trait Signer: Send + Sync {
     /// The node id whose key signs.
@@ -229,10 +235,12 @@ impl Record {
     /// link is to that index.
     pub(crate) fn lists_at(&self, other: &Self, place: u32) -> bool {
         let peer = other.body.id.abbreviated();
-        let remembered = self
-            .peer_places
-            .iter()
-            .position(|index| index.get() == place);
+        let scanned = if self.peer_places.len() <= MOST_SCANNED {
+            &*self.peer_places
+        } else {
+            &[]
+        };
+        let remembered = scanned.iter().position(|index| index.get() == place);
         let link = remembered.map(|at| &self.body.links[at]);
         let link = link.filter(|link| link.peer == peer);
         link.or_else(|| self.link_to(&peer))
@@ -286,21 +294,15 @@ impl Record {
             .into_iter()
             .filter(|record| record.verdict.get().is_none());
         let fresh: Vec<&Self> = fresh.collect();
-        if fresh.len() < LEAST_BATCH {
-            return;
-        }
-        let mut batch = batch::Verifier::new();
-        for record in &fresh {
-            let signature = Signature::from(record.signature);
-            let key = VerificationKeyBytes::from(record.body.id.0);
-            batch.queue((key, signature, &message(CONTEXT, network, &record.signed)));
-        }
-        if batch.verify(Weights(rng)).is_ok() {
+        let signed = fresh
+            .iter()
+            .map(|record| (record.body.id, CONTEXT, &*record.signed, record.signature));
+        if are_all_good(signed, network, rng) {
             for record in fresh {
                 record.verdict.get_or_init(|| true);
             }
         }
-        // Otherwise at least one is forged. `verify` finds out which.
+        // Otherwise there are few, or at least one is forged. `verify` finds out which.
     }
 
     /// Decodes a record and checks everything except the signature.
@@ -343,6 +345,25 @@ impl Record {
             verdict: OnceLock::new(),
         }))
     }
+}
+
+/// Whether many signatures are good, verified together: each with the node whose key signed, the context, and what was signed. `false`
+/// also where there are too few for that.
+pub(crate) fn are_all_good<'a>(
+    signed: impl ExactSizeIterator<Item = (NodeId, &'a [u8], &'a [u8], [u8; 64])>,
+    network: &str,
+    rng: impl CryptoRng,
+) -> bool {
+    if signed.len() < LEAST_BATCH {
+        return false;
+    }
+    let mut batch = batch::Verifier::new();
+    for (id, context, signed, signature) in signed {
+        let key = VerificationKeyBytes::from(id.0);
+        let signed = message(context, network, signed);
+        batch.queue((key, Signature::from(signature), &signed));
+    }
+    batch.verify(Weights(rng)).is_ok()
 }
 
 /// Adapts the random generator to the trait that the batch verifier takes.

@@ -157,11 +157,13 @@ impl Core {
 
     /// Takes figures from a neighbour.
     fn handle_figures(&mut self, now: Time, peer: NodeId, entries: Vec<(u16, Arc<LinkFigures>)>) {
-        let is_news = |figures| self.figures.would_be_news(figures, &self.view);
-        let news = entries.iter().filter(|(_, figures)| is_news(figures));
-        if !self.gossip.admit_figures(now, &peer, news.count()) {
+        let news = self.figures.news(&entries, &self.view);
+        if !self.gossip.admit_figures(now, &peer, news.len()) {
             self.drop_over_limit(now, peer, "new figures");
             return;
+        }
+        for batch in news.chunks(self.config.tuning.gossip.verified_together) {
+            LinkFigures::verify_all(batch, &self.config.network, &mut self.rng);
         }
         for (age_ds, figures) in entries {
             match self.figures.take(now, figures, age_ds, &self.view) {

@@ -300,9 +300,17 @@ impl Figures {
         self.budget.take(now, rate, cost);
     }
 
-    /// Whether figures are newer than what is held, and of a record that is known.
-    pub(super) fn would_be_news(&self, figures: &LinkFigures, view: &View) -> bool {
-        self.place_of_news(figures, view).is_some()
+    /// The figures of a message that are newer than what is held, and of a record that is known; each with its node.
+    pub(super) fn news<'a>(
+        &self,
+        entries: &'a [(u16, Arc<LinkFigures>)],
+        view: &View,
+    ) -> Vec<(&'a LinkFigures, NodeId)> {
+        let news = entries.iter().filter_map(|(_, figures)| {
+            let index = self.place_of_news(figures, view)?;
+            Some((&**figures, view.record_at(index).id()))
+        });
+        news.collect()
     }
 
     fn place_of_news(&self, figures: &LinkFigures, view: &View) -> Option<Index> {

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{LinkEnd, Overlay, Plan, RING_SLOTS, SUCCESSORS, Seen};
 use crate::membership::Time;
-use crate::membership::interface::{Action, Config, DialError, DialId};
+use crate::membership::interface::{Action, Config, DialError, DialId, Obstacle};
 use crate::membership::links::Links;
 use crate::membership::out::Out;
 use crate::membership::testing::{self, listing, node as id};
@@ -136,16 +136,15 @@ impl Scene {
         dials.into_iter().map(|(_, peer)| peer).collect()
     }
 
-    fn fail(&mut self, dial: DialId) {
+    fn fail(&mut self, dial: DialId, why: &DialError) {
         let seen = Seen {
             now: self.now,
             view: &self.view,
             links: &self.links,
             last_loss: None,
         };
-        let why = DialError::Timeout;
         self.overlay
-            .handle_dial_failed(&seen, dial, &why, &mut self.out);
+            .handle_dial_failed(&seen, dial, why, &mut self.out);
     }
 
     fn following(&self) -> BTreeSet<NodeId> {
@@ -333,9 +332,23 @@ fn a_node_that_can_not_be_dialed_rests_longer_each_time() {
         let (_, dials) = scene.look_after(pause_before.min(MS));
         assert_eq!(dials.len(), 1, "after {pause_before:?}");
         assert_eq!(dials[0].1, id(2));
-        scene.fail(dials[0].0);
+        scene.fail(dials[0].0, &DialError::Timeout);
     }
     assert_eq!(pause, tuning.overlay.longest_retry);
+}
+
+#[test]
+fn dials_become_rare_whatever_keeps_them_from_an_answer() {
+    for why in [DialError::Timeout, DialError::Blocked(Obstacle::NoRoute)] {
+        let (mut scene, mut begun) = (Scene::among(0, 1..=200), 0);
+        for _ in 0..100 {
+            for (dial, _) in scene.look_after(50 * MS).1 {
+                begun += 1;
+                scene.fail(dial, &why);
+            }
+        }
+        assert!(begun < 20, "{begun} dials, {why:?}");
+    }
 }
 
 #[test]
@@ -358,7 +371,7 @@ fn a_lost_neighbour_is_redialed_at_once_and_then_after_growing_pauses() {
         for (dial, peer) in dials {
             assert_eq!(peer, id(HUB));
             at.push((scene.now - lost).as_secs_f64());
-            scene.fail(dial);
+            scene.fail(dial, &DialError::Timeout);
         }
     }
     assert!(at[0] < 0.02, "{at:?}");
@@ -412,6 +425,6 @@ fn what_a_rendezvous_gave_is_dialed_beside_another_dial_and_no_lie_in_it_counts(
         .handle_dial_failed(&seen, met, &why, &mut scene.out);
     assert_eq!(scene.overlay.rests.until(scene.now, &other), None);
     assert_eq!(scene.overlay.dials.rests_until(scene.now, &peer), None);
-    scene.fail(first);
+    scene.fail(first, &DialError::Timeout);
     assert!(scene.overlay.dials.rests_until(scene.now, &peer).is_some());
 }
