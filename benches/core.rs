@@ -12,6 +12,7 @@ use area_net::export::{d2, json};
 use area_net::membership::bench_support::BenchView;
 use area_net::membership::{Config, ConnId, Connected, Core, Input, Time};
 use area_net::record::{Body, Direction, LinkState, PublishedAddr, Record, ShortRun, Signer};
+use area_net::settings::Shows;
 use area_net::sim::world::default_config;
 use area_net::sim::{self, parse};
 use area_net::wire::{Hello, Message, NodeId, ViewDigest};
@@ -326,7 +327,7 @@ fn pictures(c: &mut Criterion) {
         });
         let snapshot = core.snapshot(now);
         group.bench_function(BenchmarkId::new("peers.d2", nodes), |b| {
-            b.iter(|| d2::picture(black_box(&snapshot)));
+            b.iter(|| d2::picture(black_box(&snapshot), Shows::Auto));
         });
         group.bench_function(BenchmarkId::new("network.json", nodes), |b| {
             b.iter(|| json::network(black_box(&snapshot)));

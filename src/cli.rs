@@ -73,7 +73,7 @@ const WRITES: &str = "
 Files that the node writes, relative to the working directory; without -p, <PROFILE> is \"default\":
   profiles/<PROFILE>/peers.json    addresses of all nodes that are up; usable as a target file
   profiles/<PROFILE>/network.json  the whole graph, as JSON
-  profiles/<PROFILE>/peers.d2      the whole graph, for d2; only with network.controller.d2=true
+  profiles/<PROFILE>/peers.d2      the graph, for d2; only with network.controller.d2=true
   profiles/<PROFILE>/state.json    addresses of other nodes, for the next start
   certs/<PROFILE>/key.pem          private key (mode 0600), the identity of the node
   certs/<PROFILE>/cert.pem         self-signed certificate

@@ -12,6 +12,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use area_net::export::d2;
+use area_net::settings::Shows;
 use area_net::snapshot::{LinkView, NodeState, NodeView, Rejected, Snapshot};
 use area_net::wire::NodeId;
 use proptest::strategy::{Strategy as _, ValueTree as _};
@@ -29,7 +30,7 @@ fn any_label_is_shown_as_it_is() {
     labels.extend(random_labels(200));
     let snapshot = network(&labels);
     let temp = tempfile::tempdir().unwrap();
-    let svg = compile(&compiler, temp.path(), &snapshot);
+    let svg = compile(&compiler, temp.path(), &snapshot, Shows::Auto);
     for (index, node) in snapshot.nodes.iter().enumerate() {
         let mut expected = shown(&node.label);
         expected.push(format!(":{}", 8000 + index));
@@ -48,13 +49,74 @@ fn arrows_run_from_dialer_to_listener_with_their_round_trip_time() {
     snapshot.links[0].rtt_stale = true;
     snapshot.links[1].suspect = true;
     let temp = tempfile::tempdir().unwrap();
-    let svg = compile(&compiler, temp.path(), &snapshot);
+    let svg = compile(&compiler, temp.path(), &snapshot, Shows::Auto);
     let arrow = |from: usize, to: usize| {
         let [from, to] = [from, to].map(|index| name(&snapshot.nodes[index]));
         texts(&svg, &format!("({from} -&gt; {to})[0]"))
     };
     assert_eq!(arrow(0, 1), ["312 µs ?"]);
     assert_eq!(arrow(2, 0), ["…, suspect"]);
+}
+
+#[test]
+fn arrows_of_a_tree_run_from_dialer_to_listener_on_both_sides() {
+    let Some(compiler) = find_d2("arrows_of_a_tree_run_from_dialer_to_listener_on_both_sides")
+    else {
+        return;
+    };
+    // On each side of the first node, one link runs away from it and one towards it.
+    let mut snapshot = network(&["me", "a", "b", "c", "d"].map(str::to_owned));
+    let ends = [(0, 1), (2, 1), (3, 0), (3, 4)];
+    snapshot.links = ends
+        .map(|(dialer, listener)| link(dialer, listener, Some(312)))
+        .to_vec();
+    let temp = tempfile::tempdir().unwrap();
+    let svg = compile(&compiler, temp.path(), &snapshot, Shows::Tree);
+    let heads = |left: usize, arrow: &str, right: usize| {
+        let [left, right] = [left, right].map(|index| name(&snapshot.nodes[index]));
+        let class = base64(format!("({left} {arrow} {right})[0]").as_bytes());
+        let (_, shape) = svg.split_once(&class).expect("the arrow is drawn");
+        let (path, _) = shape.split_once("</g>").expect("the arrow ends");
+        ["marker-start", "marker-end"].map(|head| path.contains(head))
+    };
+    assert_eq!(heads(0, "-&gt;", 1), [false, true]);
+    assert_eq!(heads(1, "&lt;-&gt;", 2), [true, false]);
+    assert_eq!(heads(3, "-&gt;", 0), [false, true]);
+    assert_eq!(heads(4, "&lt;-&gt;", 3), [true, false]);
+}
+
+#[test]
+fn d2_draws_large_networks_whatever_they_show() {
+    let Some(compiler) = find_d2("d2_draws_large_networks_whatever_they_show") else {
+        return;
+    };
+    let temp = tempfile::tempdir().unwrap();
+    for (nodes, shows, shown) in [
+        (100, Shows::Auto, "100 of 100 nodes and 99 of 400 links"),
+        (100, Shows::Mine, "9 of 100 nodes and 8 of 400 links"),
+        (1000, Shows::Auto, "100 of 1000 nodes and 99 of 4000 links"),
+        (
+            1000,
+            Shows::Tree,
+            "1000 of 1000 nodes and 999 of 4000 links",
+        ),
+        (1000, Shows::All, "of 1000 nodes and 600 of 4000 links"),
+    ] {
+        let labels: Vec<String> = (0..nodes).map(|node| format!("node {node}")).collect();
+        let mut snapshot = network(&labels);
+        for node in 0..nodes {
+            let rtt_us =
+                |step: usize| u32::try_from((node * 7919 + step * 104_729) % 40_000).unwrap();
+            let links = [1, 7, 31, 43].map(|step| {
+                let listener = (node + step) % nodes;
+                link(node, listener, Some(rtt_us(step)))
+            });
+            snapshot.links.extend(links);
+        }
+        let svg = compile(&compiler, temp.path(), &snapshot, shows);
+        assert!(svg.contains(shown), "{shown}");
+        assert!(svg.contains("node 0<"), "{shown}: this node");
+    }
 }
 
 #[test]
@@ -77,17 +139,17 @@ fn d2_accepts_pictures_of_every_kind() {
     accept("nothing yet", d2::NOTHING_YET.as_bytes());
 
     let mut snapshot = network(&["alone".to_owned()]);
-    accept("alone", &d2::picture(&snapshot));
+    accept("alone", &d2::picture(&snapshot, Shows::All));
     snapshot.cut_off = true;
-    accept("alone and cut off", &d2::picture(&snapshot));
+    accept("alone and cut off", &d2::picture(&snapshot, Shows::All));
 
     let mut snapshot = network(&nasty_labels());
-    accept("no links", &d2::picture(&snapshot));
+    accept("no links", &d2::picture(&snapshot, Shows::All));
     for (index, node) in snapshot.nodes.iter_mut().enumerate() {
         node.state = [NodeState::Up, NodeState::Unreachable, NodeState::Left][index % 3];
     }
     snapshot.nodes[0].addrs.clear();
-    accept("every state", &d2::picture(&snapshot));
+    accept("every state", &d2::picture(&snapshot, Shows::All));
     for (dialer, listener) in (0..snapshot.nodes.len()).zip(1..snapshot.nodes.len()) {
         snapshot.links.push(LinkView {
             rtt_stale: dialer % 2 == 0,
@@ -96,7 +158,7 @@ fn d2_accepts_pictures_of_every_kind() {
             ..link(dialer, listener, (dialer % 5 != 0).then_some(312))
         });
     }
-    accept("every link", &d2::picture(&snapshot));
+    accept("every link", &d2::picture(&snapshot, Shows::All));
 }
 
 #[test]
@@ -112,7 +174,7 @@ fn d2_watch_follows_a_file_that_is_replaced() {
     watch.await_drawn(&svg, "not drawn this network yet");
     for labels in [vec!["alice"], vec!["alice", "bob"], vec!["carol"]] {
         let labels: Vec<String> = labels.into_iter().map(str::to_owned).collect();
-        fs::write(&fresh, d2::picture(&network(&labels))).unwrap();
+        fs::write(&fresh, d2::picture(&network(&labels), Shows::Auto)).unwrap();
         fs::rename(&fresh, &file).unwrap();
         watch.await_drawn(&svg, &labels[labels.len() - 1]);
     }
@@ -169,9 +231,9 @@ impl Drop for Watch {
 }
 
 /// d2 draws the snapshot: the SVG.
-fn compile(compiler: &Path, dir: &Path, snapshot: &Snapshot) -> String {
+fn compile(compiler: &Path, dir: &Path, snapshot: &Snapshot, shows: Shows) -> String {
     let [file, svg] = ["peers.d2", "peers.svg"].map(|name| dir.join(name));
-    fs::write(&file, d2::picture(snapshot)).expect("a writable folder");
+    fs::write(&file, d2::picture(snapshot, shows)).expect("a writable folder");
     let output = Command::new(compiler)
         .args([&file, &svg])
         .output()

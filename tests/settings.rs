@@ -145,6 +145,13 @@ fn a_bad_argument() {
             &["`network.controller.d2`", "`yes`", "true or false"],
         ),
         (
+            "network.controller.d2_shows=some",
+            &[
+                "`network.controller.d2_shows`",
+                "must be \"auto\", \"all\", \"mine\" or \"tree\", not `some`",
+            ],
+        ),
+        (
             "network.controller.listen=9000",
             &["`network.controller.listen`", "group", "9000"],
         ),

@@ -2,7 +2,8 @@
 //!
 //! Each node shows its label and its port, or its whole address if that is not on loopback. Each link is an arrow from the dialer
 //! to the listener with the dialer's round-trip time: `312 µs`, `312 µs ?` if the measurement is stale, `…` before the first one.
-//! The loss is shown from 1 % up. A node that is not up shows its state and is grey. This node is dark, with a bold label.
+//! The loss is shown from 1 % up. A node that is not up shows its state and is grey. This node is dark, with a bold label. Of a
+//! large network a part is drawn, and a note above it says what is missing.
 //!
 //! A label is any text, perhaps hostile. It enters the file only through [`quoted`], whose result d2 shows as plain text. Ids in
 //! the file consist of hexadecimal digits alone.
@@ -10,7 +11,12 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use crate::settings::Shows;
 use crate::snapshot::{LinkView, NodeState, NodeView, Snapshot};
+
+use choice::{Choice, Rule};
+
+mod choice;
 
 /// The least loss that is shown, in 1/1000. Less is noise.
 const SHOWN_LOSS_PERMILLE: u16 = 10;
@@ -27,17 +33,27 @@ pub const NOTHING_YET: &str = "note: \"area-net has not drawn this network yet\"
 
 /// Renders `peers.d2`. Equal snapshots give equal bytes.
 #[must_use]
-pub fn picture(snapshot: &Snapshot) -> Vec<u8> {
-    let names = names(&snapshot.nodes);
-    let mut out = String::with_capacity(2048 + 96 * (snapshot.nodes.len() + snapshot.links.len()));
-    put_head(&mut out, snapshot);
-    for (index, node) in snapshot.nodes.iter().enumerate() {
+pub fn picture(snapshot: &Snapshot, shows: Shows) -> Vec<u8> {
+    let choice = Choice::of(snapshot, shows);
+    let mut out = String::with_capacity(2048 + 96 * (choice.nodes.len() + choice.links.len()));
+    put_head(&mut out, snapshot, &choice);
+    let mut names = vec![String::new(); snapshot.nodes.len()];
+    for &index in &choice.nodes {
         let me = index == snapshot.me;
         let impaired = snapshot.impaired.as_deref().filter(|_| me);
-        put_node(&mut out, &names[index], node, me, impaired);
+        names[index] = name(&snapshot.nodes, index);
+        put_node(
+            &mut out,
+            &names[index],
+            &snapshot.nodes[index],
+            me,
+            impaired,
+        );
     }
-    for link in &snapshot.links {
-        put_link(&mut out, &names[link.dialer], &names[link.listener], link);
+    for drawn in &choice.links {
+        let link = &snapshot.links[drawn.link];
+        let [dialer, listener] = [link.dialer, link.listener].map(|end| &names[end]);
+        put_link(&mut out, dialer, listener, link, drawn.leftward);
     }
     out.into_bytes()
 }
@@ -51,10 +67,12 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn of(nodes: usize) -> Self {
-        let (node_font, link_font, line) = match nodes {
+    fn of(choice: &Choice) -> Self {
+        let (node_font, link_font, line) = match choice.nodes.len() {
             0..=12 => (22, 18, 2),
             13..=40 => (36, 26, 3),
+            // The links of a tree are short, and don't cross.
+            _ if choice.rule == Rule::Tree => (72, 48, 5),
             _ => (72, 34, 5),
         };
         Self {
@@ -67,15 +85,15 @@ impl Sizes {
 
 /// Writes the layout, the styles and the notes. Fill and font colours are set together, so that no theme can make them unreadable.
 /// The colours of links are legible on light and dark backgrounds.
-fn put_head(out: &mut String, snapshot: &Snapshot) {
+fn put_head(out: &mut String, snapshot: &Snapshot, choice: &Choice) {
     let Sizes {
         node_font,
         link_font,
         line,
-    } = Sizes::of(snapshot.nodes.len());
+    } = Sizes::of(choice);
     let (thin, thick) = (line.div_ceil(2), line * 2);
     let note = node_font + 6;
-    let arrangement = arrangement(snapshot);
+    let arrangement = arrangement(choice);
     write!(
         out,
         r##"# Written by area-net whenever the network changes; do not edit.
@@ -107,19 +125,48 @@ classes: {{
 "##
     )
     .expect("a write to a String can't fail");
+    put_note(out, snapshot, choice);
+}
+
+/// Writes one note for everything there is to say, since d2 puts two notes above the picture on top of each other.
+fn put_note(out: &mut String, snapshot: &Snapshot, choice: &Choice) {
+    let mut lines = Vec::new();
     if snapshot.cut_off {
-        out.push_str(
-            "note: \"cut off: this node has lost all its links\\nthe rest of this picture may be out of date\" \
-             {class: note; near: top-center}\n",
-        );
+        lines.push("cut off: this node has lost all its links".to_owned());
+        lines.push("the rest of this picture may be out of date".to_owned());
     }
+    let (nodes, links) = (snapshot.nodes.len(), snapshot.links.len());
+    let (shown_nodes, shown_links) = (choice.nodes.len(), choice.links.len());
+    if (shown_nodes, shown_links) != (nodes, links) {
+        let rule = match choice.rule {
+            Rule::Nearest => "the nodes nearest to this one",
+            Rule::Neighbours => "this node, its neighbours and the links between them",
+            Rule::Tree if shown_nodes == nodes => "the shortest path to each node",
+            Rule::Tree => "the nodes nearest to this one, and the shortest path to each",
+        };
+        lines.push(format!(
+            "{shown_nodes} of {nodes} nodes and {shown_links} of {links} links are shown: {rule}"
+        ));
+        lines.push("network.json lists all".to_owned());
+    }
+    if lines.is_empty() {
+        return;
+    }
+    let text = quoted(&lines.join("\n"));
+    let calm = if snapshot.cut_off {
+        ""
+    } else {
+        "; style.font-color: \"#5677a8\""
+    };
+    writeln!(out, "note: {text} {{class: note; near: top-center{calm}}}")
+        .expect("a write to a String can't fail");
 }
 
 /// The direction of the layout. Screens are wide, so arrows point to the right. Without links that would put all nodes into one
 /// column, so they form a grid with twice as many columns as rows instead.
-fn arrangement(snapshot: &Snapshot) -> String {
-    let nodes = snapshot.nodes.len();
-    if nodes == 1 || !snapshot.links.is_empty() {
+fn arrangement(choice: &Choice) -> String {
+    let nodes = choice.nodes.len();
+    if nodes == 1 || !choice.links.is_empty() {
         return "direction: right".to_owned();
     }
     let columns = (1..nodes).find(|columns| columns * columns >= 2 * nodes);
@@ -168,7 +215,7 @@ fn cut(text: &str, most: usize) -> String {
     }
 }
 
-fn put_link(out: &mut String, dialer: &str, listener: &str, link: &LinkView) {
+fn put_link(out: &mut String, dialer: &str, listener: &str, link: &LinkView, leftward: bool) {
     let mut text = match link.rtt_us {
         None => "…".to_owned(),
         Some(rtt_us) if link.rtt_stale => format!("{rtt_us} µs ?"),
@@ -184,8 +231,16 @@ fn put_link(out: &mut String, dialer: &str, listener: &str, link: &LinkView) {
     } else {
         "link"
     };
-    writeln!(out, "{dialer} -> {listener}: \"{text}\" {{class: {class}}}")
-        .expect("a write to a String can't fail");
+    let written = if leftward {
+        // d2 places the first end to the left, except for `<-`, which is the same as `->` with the ends swapped.
+        writeln!(
+            out,
+            "{listener} <-> {dialer}: \"{text}\" {{class: {class}; target-arrowhead.shape: none}}"
+        )
+    } else {
+        writeln!(out, "{dialer} -> {listener}: \"{text}\" {{class: {class}}}")
+    };
+    written.expect("a write to a String can't fail");
 }
 
 /// A node's address as shown: on loopback the port identifies it; elsewhere most ports are equal.
@@ -199,22 +254,18 @@ fn place(address: Option<&SocketAddr>) -> String {
     }
 }
 
-/// The nodes' names in the file: `n` and ten hexadecimal digits, or the whole id if two nodes share those digits. The nodes are
+/// A node's name in the file: `n` and ten hexadecimal digits, or the whole id if another node shares those digits. The nodes are
 /// sorted by id, so nodes that share digits are adjacent.
-fn names(nodes: &[NodeView]) -> Vec<String> {
-    let shorts: Vec<String> = nodes.iter().map(|node| node.id.short()).collect();
-    let same = |a: usize, b: Option<usize>| b.and_then(|b| shorts.get(b)) == shorts.get(a);
-    nodes
-        .iter()
-        .enumerate()
-        .map(|(index, node)| {
-            if same(index, index.checked_sub(1)) || same(index, index.checked_add(1)) {
-                format!("n{}", node.id)
-            } else {
-                format!("n{}", shorts[index])
-            }
-        })
-        .collect()
+fn name(nodes: &[NodeView], index: usize) -> String {
+    // Ten digits are five bytes.
+    let own = &nodes[index].id;
+    let before = index.checked_sub(1).and_then(|before| nodes.get(before));
+    let mut adjacent = before.into_iter().chain(nodes.get(index + 1));
+    if adjacent.any(|node| node.id.0[..5] == own.0[..5]) {
+        format!("n{own}")
+    } else {
+        format!("n{}", own.short())
+    }
 }
 
 /// Quotes a text as a d2 string that contains no markup.
@@ -263,216 +314,4 @@ fn is_blank(label: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::export::example;
-    use crate::wire::NodeId;
-
-    fn lines(snapshot: &Snapshot) -> Vec<String> {
-        let text = String::from_utf8(picture(snapshot)).expect("UTF-8");
-        let (_, body) = text.split_once("\n}\n").expect("the end of the classes");
-        body.lines().map(str::to_owned).collect()
-    }
-
-    /// The text that d2 shows for a quoted string.
-    fn unquoted(quoted: &str) -> String {
-        let inner = quoted
-            .strip_prefix('"')
-            .and_then(|rest| rest.strip_suffix('"'))
-            .expect("quotes");
-        let mut out = String::new();
-        let mut characters = inner.chars();
-        while let Some(character) = characters.next() {
-            assert!(character != '"' && character != '$', "unescaped");
-            match character {
-                '\\' => match characters.next().expect("something escaped") {
-                    'n' => out.push('\n'),
-                    escaped @ ('\\' | '"' | '$') => out.push(escaped),
-                    other => panic!("a needless escape of {other:?}"),
-                },
-                _ => out.push(character),
-            }
-        }
-        out
-    }
-
-    #[test]
-    fn three_nodes() {
-        let picture = lines(&example::three());
-        assert_eq!(
-            picture,
-            [
-                r#"n1111111111: "alice\n:8090" {class: up}"#,
-                r#"n2222222222: "bob\n:8095" {class: [up; me]}"#,
-                r#"n3333333333: "carol\n:8085\nunreachable" {class: unreachable}"#,
-                r#"n2222222222 -> n1111111111: "312 µs" {class: link}"#,
-            ]
-        );
-    }
-
-    #[test]
-    fn a_link_shows_rtt_age_loss_and_suspicion() {
-        let mut snapshot = example::three();
-        let mut label = |change: fn(&mut LinkView)| {
-            snapshot.links[0] = example::link(1, 0, 312);
-            change(&mut snapshot.links[0]);
-            let line = lines(&snapshot).pop().expect("a link");
-            line.split_once(": ").expect("a label").1.to_owned()
-        };
-        assert_eq!(label(|link| link.rtt_us = None), r#""…" {class: link}"#);
-        assert_eq!(
-            label(|link| link.rtt_stale = true),
-            r#""312 µs ?" {class: link}"#
-        );
-        assert_eq!(
-            label(|link| link.loss_permille = 9),
-            r#""312 µs" {class: link}"#
-        );
-        assert_eq!(
-            label(|link| link.loss_permille = 125),
-            r#""312 µs, 12.5 % lost" {class: link}"#
-        );
-        assert_eq!(
-            label(|link| link.suspect = true),
-            r#""312 µs, suspect" {class: suspect}"#
-        );
-    }
-
-    #[test]
-    fn nodes_off_loopback_show_their_whole_address() {
-        let mut snapshot = example::alone();
-        let mut shown = |addrs: &[&str]| {
-            snapshot.nodes[0].addrs = addrs
-                .iter()
-                .map(|text| text.parse().expect("an address"))
-                .collect();
-            lines(&snapshot).remove(0)
-        };
-        assert!(shown(&["127.0.0.1:9000"]).contains(r#""alice\n:9000""#));
-        assert!(shown(&["192.0.2.7:9000", "[::1]:1"]).contains(r#""alice\n192.0.2.7:9000""#));
-        assert!(shown(&["[2001:db8::1]:9000"]).contains(r#""alice\n[2001:db8::1]:9000""#));
-        assert!(shown(&[]).contains(r#""alice\nno address""#));
-    }
-
-    #[test]
-    fn a_cut_off_node_notes_that_its_view_may_be_out_of_date() {
-        let mut snapshot = example::three();
-        snapshot.cut_off = true;
-        assert!(lines(&snapshot)[0].starts_with("note: \"cut off"));
-    }
-
-    #[test]
-    fn an_impairment_is_shown_at_its_own_node_alone() {
-        let mut snapshot = example::three();
-        snapshot.impaired = Some(Arc::from("delay 40ms loss 5%"));
-        let picture = lines(&snapshot);
-        assert!(picture[1].contains(r#""bob\n:8095\nimpaired: delay 40ms loss 5%""#));
-        assert!(picture[0].contains(r#""alice\n:8090""#));
-        snapshot.impaired = Some(Arc::from("to [::1]:8090 loss 100%; ".repeat(9)));
-        let shown = lines(&snapshot)[1]
-            .split_once("impaired: ")
-            .map(|(_, rest)| rest.to_owned());
-        assert!(
-            shown
-                .expect("a note")
-                .starts_with("to [::1]:8090 loss 100%; to [::1]:8090 loss 100%…\"")
-        );
-    }
-
-    #[test]
-    fn nodes_without_links_stand_in_a_grid() {
-        let mut snapshot = example::three();
-        snapshot.links.clear();
-        assert_eq!(arrangement(&snapshot), "grid-rows: 1\ngrid-columns: 3");
-        snapshot.nodes = (1..=100).map(|byte| example::node(byte, "x", 1)).collect();
-        assert_eq!(arrangement(&snapshot), "grid-rows: 7\ngrid-columns: 15");
-        assert_eq!(arrangement(&example::alone()), "direction: right");
-    }
-
-    #[test]
-    fn nodes_that_share_ten_digits_get_their_whole_ids() {
-        let mut snapshot = example::three();
-        let mut twin = snapshot.nodes[0].clone();
-        twin.id.0[31] = 0x12;
-        snapshot.nodes.insert(1, twin);
-        let names = names(&snapshot.nodes);
-        assert_eq!(names[0].len(), 65);
-        assert_eq!(names[1].len(), 65);
-        assert_ne!(names[0], names[1]);
-        assert_eq!(names[2], "n2222222222");
-    }
-
-    #[test]
-    fn a_label_that_shows_nothing_is_replaced_by_the_short_id() {
-        for blank in ["", " \t\n", "\u{200b}\u{feff}", "\u{2800}\u{3164}"] {
-            let mut snapshot = example::alone();
-            snapshot.nodes[0].label = Arc::from(blank);
-            assert!(lines(&snapshot)[0].contains(r#""1111111111\n:8090""#));
-        }
-    }
-
-    #[test]
-    fn a_long_label_is_cut() {
-        let mut snapshot = example::alone();
-        snapshot.nodes[0].label = Arc::from("ä".repeat(100_000));
-        assert!(lines(&snapshot)[0].contains(&format!("\"{}…\\n", "ä".repeat(MAX_SHOWN_LABEL))));
-    }
-
-    #[test]
-    fn deceptive_characters_become_replacement_characters() {
-        assert_eq!(
-            quoted("a\u{202e}b\u{0}c\u{7f}"),
-            "\"a\u{fffd}b\u{fffd}c\u{fffd}\""
-        );
-        assert_eq!(quoted("a\r\nb\rc\u{2028}d\te"), r#""a\nb\nc\nd e""#);
-        assert_eq!(quoted(r#"\"${x}"#), r#""\\\"\${x}""#);
-        // Emoji sequences keep their joiners.
-        assert_eq!(quoted("👩\u{200d}🚀"), "\"👩\u{200d}🚀\"");
-    }
-
-    proptest! {
-        #[test]
-        fn any_label_stays_within_its_line_and_is_unchanged(label in any::<String>()) {
-            let mut snapshot = example::alone();
-            snapshot.nodes[0].label = Arc::from(label.as_str());
-            let picture = lines(&snapshot);
-            prop_assert_eq!(picture.len(), 1);
-            let line = &picture[0];
-            let text = line
-                .strip_prefix("n1111111111: ")
-                .and_then(|rest| rest.strip_suffix(" {class: [up; me]}"))
-                .expect("name, label, class");
-            let shown = unquoted(text);
-            let shown = shown.strip_suffix("\n:8090").expect("the port");
-            if is_blank(&label) {
-                prop_assert_eq!(shown, "1111111111");
-            } else if !label.contains(['\r', '\n', '\t', '\u{2028}', '\u{2029}']) {
-                prop_assert_eq!(shown.chars().count(), label.chars().count());
-                for (shown, given) in shown.chars().zip(label.chars()) {
-                    let replaced = shown == char::REPLACEMENT_CHARACTER && is_deceptive(given);
-                    prop_assert!(shown == given || replaced);
-                }
-            }
-        }
-
-        #[test]
-        fn names_are_unique(ids in proptest::collection::btree_set(
-            (0_u8..3, 0_u8..3).prop_map(|(first, last)| {
-                let mut id = [0xab; 32];
-                (id[4], id[31]) = (first, last);
-                id
-            }), 1..9)
-        ) {
-            let nodes: Vec<NodeView> = ids
-                .iter()
-                .map(|id| NodeView { id: NodeId(*id), ..example::node(0, "x", 1) })
-                .collect();
-            let names: std::collections::BTreeSet<String> = names(&nodes).into_iter().collect();
-            prop_assert_eq!(names.len(), nodes.len());
-        }
-    }
-}
+mod tests;

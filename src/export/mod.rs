@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::events::EventName;
+use crate::settings::Shows;
 use crate::snapshot::{Snapshot, SnapshotReader};
 
 pub mod d2;
@@ -39,8 +40,8 @@ const FINISH_TIMEOUT: Duration = Duration::from_millis(200);
 pub struct Files {
     /// The folder. It is created if it is missing, with its parents.
     pub dir: PathBuf,
-    /// Write `peers.d2` too.
-    pub d2: bool,
+    /// Write `peers.d2` too, and what it shows.
+    pub d2: Option<Shows>,
 }
 
 /// The task that keeps the files up to date. It ends with the node, even if this handle was dropped before.
@@ -287,7 +288,7 @@ mod tests {
         let node = Node::start();
         let target = Files {
             dir: dir.clone(),
-            d2: true,
+            d2: Some(Shows::Auto),
         };
         let (_exporter, mut writings) = start(&node, target);
         sleep_ms(7000).await;
@@ -309,7 +310,7 @@ mod tests {
         exporter.finish(Some(last)).await;
         assert_eq!(
             fs::read(temp.path().join("peers.d2")).unwrap(),
-            d2::picture(&example::alone())
+            d2::picture(&example::alone(), Shows::Auto)
         );
     }
 
@@ -364,14 +365,14 @@ mod tests {
             .await;
         assert_eq!(
             fs::read(temp.path().join("peers.d2")).unwrap(),
-            d2::picture(&example::alone())
+            d2::picture(&example::alone(), Shows::Auto)
         );
     }
 
     fn files(temp: &tempfile::TempDir) -> Files {
         Files {
             dir: temp.path().to_owned(),
-            d2: true,
+            d2: Some(Shows::Auto),
         }
     }
 }

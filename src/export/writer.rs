@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use super::{Files, d2, json};
 use crate::atomic_file::{self, Care};
 use crate::events::EventName;
+use crate::settings::Shows;
 use crate::snapshot::Snapshot;
 
 /// The stack of the thread. Rendering and writing need little of it, but glibc takes thread-local storage out of it too.
@@ -112,7 +113,7 @@ fn yield_to_the_node() {
 pub(super) struct Disk {
     peers: Target,
     network: Target,
-    picture: Option<Target>,
+    picture: Option<(Target, Shows)>,
 }
 
 impl Disk {
@@ -123,10 +124,10 @@ impl Disk {
         let disk = Self {
             peers: Target::new(&dir, "peers.json"),
             network: Target::new(&dir, "network.json"),
-            picture: d2.then(|| Target::new(&dir, "peers.d2")),
+            picture: d2.map(|shows| (Target::new(&dir, "peers.d2"), shows)),
         };
         let made = fs::create_dir_all(&dir);
-        if let (Ok(()), Some(picture)) = (made, &disk.picture)
+        if let (Ok(()), Some((picture, _))) = (made, &disk.picture)
             && !picture.path.exists()
         {
             let _told_at_the_first_job = picture.put(d2::NOTHING_YET.as_bytes());
@@ -140,8 +141,8 @@ impl Disk {
         let Job { snapshot, now } = job;
         let mut complete = self.peers.update(*now, &json::peers(snapshot));
         complete &= self.network.update(*now, &json::network(snapshot));
-        if let Some(picture) = &mut self.picture {
-            complete &= picture.update(*now, &d2::picture(snapshot));
+        if let Some((picture, shows)) = &mut self.picture {
+            complete &= picture.update(*now, &d2::picture(snapshot, *shows));
         }
         Done {
             cost: thread_time().saturating_sub(begun),
@@ -273,7 +274,7 @@ mod tests {
     fn files(dir: &Path) -> Files {
         Files {
             dir: dir.to_owned(),
-            d2: true,
+            d2: Some(Shows::Auto),
         }
     }
 
@@ -306,7 +307,7 @@ mod tests {
         assert_eq!(names(&dir), ["network.json", "peers.d2", "peers.json"]);
         assert_eq!(
             fs::read(dir.join("peers.d2")).unwrap(),
-            d2::picture(&example::three())
+            d2::picture(&example::three(), Shows::Auto)
         );
     }
 
@@ -335,7 +336,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let mut disk = Disk::new(Files {
             dir: temp.path().to_owned(),
-            d2: false,
+            d2: None,
         });
         disk.handle_job(&job(example::three(), Duration::ZERO));
         assert_eq!(names(temp.path()), ["network.json", "peers.json"]);

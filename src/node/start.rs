@@ -82,7 +82,7 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
         node.reader(),
         Files {
             dir,
-            d2: settings.d2,
+            d2: settings.d2.then_some(settings.d2_shows),
         },
     );
     node.run(leave.asked()).await;

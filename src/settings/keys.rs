@@ -12,7 +12,7 @@ use tracing::Level;
 use super::host_port::HostPort;
 use super::key::Key;
 use super::kind::{Field, Kind, Unit};
-use super::{Discovery, LogFormat, NamedTarget, Values};
+use super::{Discovery, LogFormat, NamedTarget, Shows, Values};
 use crate::impair::Rules;
 use crate::wire::NodeId;
 
@@ -152,6 +152,16 @@ settings! {
         /// The file is `profiles/<PROFILE>/peers.d2`, and `d2 --watch` shows it. It is rewritten when the network
         /// changes, which costs processor time and disk writes in a large network.
         "network.controller.d2" => d2: bool = "false", Kind::Flag;
+
+        /// Part of the network that `peers.d2` shows: `auto`, `all`, `mine` or `tree`
+        ///
+        /// `all` shows all nodes and links, `mine` this node, its neighbours and the links between them, `tree` the shortest
+        /// path from this node to each other node, by round-trip time. `auto` is `all` up to 32 nodes and 160 links, and
+        /// beyond that a tree of the 100 nodes nearest to this one, because larger pictures can't be read. d2 needs minutes for
+        /// large pictures, so `all` and `mine` show at most 1000 nodes and 600 links, and `tree` at most 1000 nodes: the
+        /// nearest. A picture from which something is missing says what.
+        "network.controller.d2_shows" => d2_shows: Shows = r#""auto""#,
+            Kind::Choice(&["auto", "all", "mine", "tree"]);
 
         /// Impairment of the packets this node sends, in the syntax of tc netem; empty for none
         ///

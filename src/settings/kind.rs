@@ -7,7 +7,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::host_port::{HostPort, HostPortError};
-use super::{Discovery, LogFormat};
+use super::{Discovery, LogFormat, Shows};
 use crate::impair::{self, Rules};
 use crate::record::MAX_LABEL;
 use crate::wire::NodeId;
@@ -285,6 +285,7 @@ fields! {
     tracing::Level: Value::Text(word) => word.parse().ok();
     LogFormat: Value::Text(word) => LogFormat::from_word(word);
     Discovery: Value::Text(word) => Discovery::from_word(word);
+    Shows: Value::Text(word) => Shows::from_word(word);
     bool: Value::Flag(flag) => Some(*flag);
     u16: Value::Number(number) => Self::try_from(*number).ok();
     u32: Value::Number(number) => Self::try_from(*number).ok();
@@ -329,8 +330,29 @@ impl fmt::Display for Kind {
 
 #[cfg(test)]
 mod tests {
-    use super::super::KEYS;
+    use super::super::{KEYS, Layer, Settings};
     use super::*;
+
+    #[test]
+    fn every_word_of_a_choice_suits_its_field() {
+        let with = |argument: &str| {
+            let layer = Layer::from_argument(argument).unwrap();
+            // Some words need other settings too, which is no concern here.
+            Settings::of_layers(vec![layer]).ok()
+        };
+        for key in KEYS {
+            if let Kind::Choice(words) = key.kind {
+                for word in words {
+                    with(&format!("{}={word}", key.name));
+                }
+            }
+        }
+        let shows = ["auto", "all", "mine", "tree"].map(|word| {
+            let settings = with(&format!("network.controller.d2_shows={word}"));
+            settings.expect("it needs no other setting").d2_shows
+        });
+        assert_eq!(shows, [Shows::Auto, Shows::All, Shows::Mine, Shows::Tree]);
+    }
 
     #[test]
     fn every_key_takes_its_bounds_and_its_default_and_nothing_beyond() {

@@ -80,6 +80,31 @@ impl Discovery {
     }
 }
 
+/// Which part of the network `peers.d2` shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shows {
+    /// All of a small network, and a tree of a larger one.
+    Auto,
+    /// All nodes and links.
+    All,
+    /// This node, its neighbours, and the links between them.
+    Mine,
+    /// The shortest path from this node to every other.
+    Tree,
+}
+
+impl Shows {
+    fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "auto" => Some(Self::Auto),
+            "all" => Some(Self::All),
+            "mine" => Some(Self::Mine),
+            "tree" => Some(Self::Tree),
+            _ => None,
+        }
+    }
+}
+
 impl Settings {
     /// Reads and checks all settings of a profile (`None`: [`DEFAULT_PROFILE`]) in the configuration folder. `overrides` are the
     /// arguments of `-s`, in order. Then reads the target file, if one is set.

@@ -63,6 +63,7 @@ fn a_node_without_a_word_of_settings_runs_on_the_defaults() {
         skipped_own: vec![],
         discovery: Discovery::Off,
         d2: false,
+        d2_shows: Shows::Auto,
         impair: Rules::default(),
         probe_interval: Duration::from_millis(1500),
         full_mesh: 16,
