@@ -48,7 +48,7 @@ pub(in crate::membership) struct Link {
     pub(super) superfluous: bool,
     /// The peer could also do without the link.
     pub(super) superfluous_to_peer: bool,
-    pub(super) path: Path,
+    pub(super) path: PathState,
     /// Published as suspect.
     pub(super) suspect: bool,
     pub(super) last_suspected: Option<Time>,
@@ -58,7 +58,7 @@ pub(in crate::membership) struct Link {
 
 /// Whether packets can leave over a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Path {
+pub(super) enum PathState {
     /// Nothing is known against it.
     Open,
     /// This machine lost the address that the connection is bound to, or its packets can't leave. The path is back once something
@@ -71,7 +71,7 @@ pub(super) enum Path {
     },
 }
 
-impl Path {
+impl PathState {
     pub(super) const LOST: Self = Self::Lost {
         probed: None,
         asked: false,
@@ -280,24 +280,24 @@ mod tests {
 
     #[test]
     fn a_path_is_back_once_a_probe_after_the_loss_is_answered() {
-        let mut path = Path::LOST;
+        let mut path = PathState::LOST;
         path.note_answer(4);
         path.note_probe(5);
         path.note_probe(6);
         path.note_answer(4);
-        assert_ne!(path, Path::Open);
+        assert_ne!(path, PathState::Open);
         path.note_answer(6);
-        assert_eq!(path, Path::Open);
+        assert_eq!(path, PathState::Open);
     }
 
     #[test]
     fn a_path_is_back_once_the_peer_heard_an_answer_after_the_loss() {
-        let mut path = Path::LOST;
+        let mut path = PathState::LOST;
         // It speaks of the answer before the loss.
         path.note_probe_of_peer(true);
         path.note_probe_of_peer(false);
-        assert_ne!(path, Path::Open);
+        assert_ne!(path, PathState::Open);
         path.note_probe_of_peer(true);
-        assert_eq!(path, Path::Open);
+        assert_eq!(path, PathState::Open);
     }
 }

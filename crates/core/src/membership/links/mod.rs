@@ -29,7 +29,7 @@ pub(super) use collision::{Meeting, Remains};
 use damping::Damping;
 use detector::Detector;
 pub(super) use link::Link;
-use link::{Path, Phase};
+use link::{PathState, Phase};
 
 /// An event of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -286,7 +286,7 @@ impl Links {
             detector: self.watch(now, new, old.map(|old| old.detector)),
             superfluous: false,
             superfluous_to_peer: false,
-            path: Path::Open,
+            path: PathState::Open,
             suspect: false,
             last_suspected: None,
             last_reported: None,
@@ -321,13 +321,13 @@ impl Links {
     /// until something that was sent afterwards has arrived.
     pub(super) fn lose_path(&mut self, conn: ConnId) -> Option<NodeId> {
         let peer = self.peer(conn)?;
-        self.edit(&peer)?.link.path = Path::LOST;
+        self.edit(&peer)?.link.path = PathState::LOST;
         Some(peer)
     }
 
     /// The peers of the connections whose address this machine lost.
     pub(super) fn lost_paths(&self) -> Vec<NodeId> {
-        let lost = self.iter().filter(|link| link.path != Path::Open);
+        let lost = self.iter().filter(|link| link.path != PathState::Open);
         lost.map(Link::peer).collect()
     }
 

@@ -287,7 +287,8 @@ impl Overlay {
         // The peer's own dial may have won. Who brought a rendezvous may have lied about the address.
         let has_won = !attempt.replaces && candidate.id.is_some_and(is_linked);
         let is_moot = has_won || (attempt.met && other_key);
-        // A dial that the system blocks fails at once. Without this, a node without a way to hundreds of others tries twenty a second.
+        // A dial that the system blocks fails at once. If it did not count, a node that can't reach hundreds of others would dial
+        // twenty times a second.
         let in_vain = matches!(
             why,
             DialError::Timeout | DialError::Unreachable | DialError::Blocked(_)
