@@ -1,0 +1,3 @@
+//! The page of a node, and what serves it.
+
+pub mod page;
