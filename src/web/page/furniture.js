@@ -12,7 +12,7 @@ const POOR_FIT = 0.5;
 // Nodes that a search lists.
 const FOUND = 12;
 
-/** The legend: colours, signs, and on a latency map the scale bar and how good the fit is. */
+/** The legend: colours, signs, and on a latency map the scale bar and how good the fit is. `update` returns whether it changed. */
 export class Legend {
     #shown = '';
     #bar = null;
@@ -29,7 +29,7 @@ export class Legend {
             unknown: scene.links.some(({ link }) => link.rtt === null),
         };
         const sign = JSON.stringify([scene.scale.limits, latency, fit, used, theme.dark]);
-        if (sign === this.#shown) return;
+        if (sign === this.#shown) return false;
         this.#shown = sign;
         const steps = Array.from({ length: STEPS }, (_, i) => el('li', {}, el(`div.swatch.swatch-${i}`), i < STEPS - 1 ? el('span.limit', {}, limit(scene.scale.limits, i)) : null));
         this.#bar = latency ? el('div.bar-line') : null;
@@ -45,6 +45,7 @@ export class Legend {
                 used.unreachable ? mark(sketch(svg('circle.k-bad', { cx: 13, cy: 7, r: 5 }), svg('path.k-bad', { d: 'M11 5l4 4m0-4l-4 4' })), 'unreachable') : null,
                 used.left ? mark(sketch(svg('circle.k-left', { cx: 13, cy: 7, r: 5 })), 'left') : null),
             quality ? el('p', { class: 'fit' }, quality) : null);
+        return true;
     }
 
     /** The bar that shows how far a round RTT is. `k` is pixels for each µs. */

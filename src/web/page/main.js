@@ -300,7 +300,7 @@ class Page {
         this.#texted = performance.now();
         const states = showCounts(this.network, Object.values(this.network.rejected).reduce((a, b) => a + b, 0));
         byId('overlay').setAttribute('aria-label', mapWords(this.scene, states));
-        this.#legend.update(this.scene, this.theme);
+        if (this.#legend.update(this.scene, this.theme)) this.map.refit();
         this.#legend.measure(this.map.camera.k);
         showFit(this.scene, () => this.#wish('structure'));
         byId('unpin').hidden = this.scene.pins === 0;
