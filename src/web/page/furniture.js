@@ -31,12 +31,11 @@ export class Legend {
         const sign = JSON.stringify([scene.scale.limits, latency, fit, used, theme.dark]);
         if (sign === this.#shown) return false;
         this.#shown = sign;
-        const steps = Array.from({ length: STEPS }, (_, i) => el('li', {}, el(`div.swatch.swatch-${i}`), i < STEPS - 1 ? el('span.limit', {}, limit(scene.scale.limits, i)) : null));
         this.#bar = latency ? el('div.bar-line') : null;
         const quality = fit && fit.links !== null ? `Distance and RTT correlate ${fit.links.toFixed(2)} on links${fit.heldOut === null ? '' : `, ${fit.heldOut.toFixed(2)} on pairs that the map has not seen`}` : null;
         refill(byId('legend'),
             latency ? el('div.scale', {}, this.#bar, el('span', { id: 'scale-text' })) : null,
-            el('ul.ramp', { 'aria-label': 'Colours of round-trip times, from fast to slow' }, steps),
+            ramp(scene.scale),
             el('ul.marks', {}, mark(line(), 'from dialer to listener'), used.loss ? mark(line('k-dash'), 'loses packets') : null,
                 used.suspect ? mark(sketch(svg('path.k-suspect', { d: 'M2 7H24' }), svg('path.k-line', { d: 'M2 7H24' })), 'suspect') : null,
                 used.stale ? mark(sketch(svg('path.k-line', { d: 'M2 7H24', opacity: 0.35 })), 'old figure') : null,
@@ -56,6 +55,12 @@ export class Legend {
         this.#bar.style.width = `${Math.max(4, length * k)}px`;
         byId('scale-text').textContent = `${round(length)} round trip`;
     }
+}
+
+/** The colours of RTTs with their limits. */
+export function ramp(scale) {
+    const step = (_, i) => el('li', {}, el(`div.swatch.swatch-${i}`), i < STEPS - 1 ? el('span.limit', {}, limit(scale.limits, i)) : null);
+    return el('ul.ramp', { 'aria-label': 'Colours of round-trip times, from fast to slow' }, Array.from({ length: STEPS }, step));
 }
 
 // A limit with its unit, which is left out where the next one has the same.

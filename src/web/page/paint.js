@@ -32,6 +32,9 @@ const SQUARE = 2.6;
 // Labels that are drawn at most. At half, a map of 500 nodes looks empty; at double, labels are all that is seen.
 const LABELS = 220;
 
+// Links up to which a label keeps clear of them. Each label is compared with each: at double, that takes longer than drawing.
+const FEW_LINKS = 160;
+
 /** The sizes of what is drawn: larger for few nodes, and growing slowly as the map is zoomed. */
 export function sizes(count, links, zoom) {
     const base = count <= 12 ? 9 : Math.max(2, 13 - 3.1 * Math.log10(count));
@@ -125,7 +128,7 @@ function paintSuspects(pen, visible, theme, size) {
     }
     if (!any) return;
     pen.globalAlpha = 0.33;
-    pen.lineWidth = size.line + 6;
+    pen.lineWidth = size.line + Math.min(6, size.radius);
     pen.lineCap = 'round';
     pen.strokeStyle = theme.warn;
     pen.stroke();
@@ -216,8 +219,8 @@ function paintNodes(pen, scene, camera, theme, size) {
     discs(pen, groups.off, radius, theme.background, 1, theme.muted);
     discs(pen, groups.left, radius * 0.85, theme.background, 1, theme.muted, [2, 2]);
     discs(pen, groups.unreachable, radius, theme.background, 1, theme.bad);
-    crosses(pen, groups.unreachable, radius * 0.45, theme.bad);
-    crosses(pen, groups.off, radius * 0.45, theme.muted);
+    crossOut(pen, groups.unreachable, radius * 0.45, theme.bad);
+    crossOut(pen, groups.off, radius * 0.45, theme.muted);
     discs(pen, groups.me, radius * 1.35 + 2, theme.background, 1, theme.accent);
     discs(pen, groups.me, radius * 0.9, theme.accent, 1, null);
     pen.lineWidth = 1.5;
@@ -252,7 +255,7 @@ function discs(pen, items, radius, fill, alpha, rim, dash = []) {
     pen.globalAlpha = 1;
 }
 
-function crosses(pen, items, half, colour) {
+function crossOut(pen, items, half, colour) {
     if (items.length === 0) return;
     pen.strokeStyle = colour;
     pen.beginPath();
@@ -324,35 +327,54 @@ function paintLabels(pen, scene, visible, camera, theme, size, fast) {
     for (const [rank, item] of order) {
         if (drawn >= most || (item.dim && drawn > 40)) break;
         // Only a label that matters may cover a node.
-        if (labelNode(pen, item, labels, rank >= 1e6 ? null : discs, theme, size)) drawn += 1;
+        const around = { labels, discs: rank >= 1e6 && nodes.length > 60 ? null : discs, links: visible.length <= FEW_LINKS ? visible : null, camera };
+        if (labelNode(pen, item, around, theme, size)) drawn += 1;
     }
     if (visible.length > WITH_FIGURES) return;
     for (const link of visible) labelLink(pen, link, labels, discs, theme, size);
 }
 
-function labelNode(pen, item, labels, discs, theme, size) {
+function labelNode(pen, item, { labels, discs, links, camera }, theme, size) {
     const font = `${item.me ? 600 : 500} ${size.font}px ${FONT}`;
     const text = shortLabel(item.node.label.trim() === '' ? item.id.slice(0, 8) : item.node.label);
     const width = widthOf(pen, font, text);
-    const gap = (item.me ? size.radius * 1.35 + 2 : size.radius) + 4;
+    const gap = (item.me ? size.radius * 1.35 + 2 : size.radius) + (size.radius > 6 ? 7 : 4);
     const high = size.font + 3;
+    const { sx, sy } = item;
+    const near = gap * 0.72;
     const spots = [
-        [item.sx + gap, item.sy - high / 2],
-        [item.sx - gap - width, item.sy - high / 2],
-        [item.sx - width / 2, item.sy + gap],
-        [item.sx - width / 2, item.sy - gap - high],
+        [sx + gap, sy - high / 2], [sx - gap - width, sy - high / 2], [sx - width / 2, sy + gap - 2], [sx - width / 2, sy - gap - high + 2],
+        [sx + near, sy + near - 3], [sx + near, sy - near - high + 3], [sx - near - width, sy + near - 3], [sx - near - width, sy - near - high + 3],
     ];
+    let [best, least] = [null, Infinity];
     for (const [x, y] of spots) {
         const box = { x: x - 2, y, w: width + 4, h: high };
-        if (!labels.isFree(box) || (discs && !discs.isFree(box))) continue;
-        labels.add(box);
-        pen.font = font;
-        pen.globalAlpha = item.dim ? 0.5 : 1;
-        halo(pen, text, x, y + high / 2, theme, item.node.state === 'up' ? theme.text : theme.muted);
-        pen.globalAlpha = 1;
-        return true;
+        if (box.x < 0 || box.x + box.w > camera.width || !labels.isFree(box) || (discs && !discs.isFree(box))) continue;
+        const crossings = links ? links.reduce((sum, link) => sum + (crosses(link, box) ? 1 : 0), 0) : 0;
+        if (crossings < least) [best, least] = [box, crossings];
+        if (least === 0) break;
     }
-    return false;
+    if (!best) return false;
+    labels.add(best);
+    pen.font = font;
+    pen.globalAlpha = item.dim ? 0.5 : 1;
+    halo(pen, text, best.x + 2, best.y + high / 2, theme, item.node.state === 'up' ? theme.text : theme.muted);
+    pen.globalAlpha = 1;
+    return true;
+}
+
+// Whether a link runs through a rectangle.
+function crosses({ x1, y1, x2, y2 }, { x, y, w, h }) {
+    let [from, to] = [0, 1];
+    for (const [step, low, high] of [[x2 - x1, x - x1, x + w - x1], [y2 - y1, y - y1, y + h - y1]]) {
+        if (step === 0) {
+            if (low > 0 || high < 0) return false;
+            continue;
+        }
+        from = Math.max(from, Math.min(low / step, high / step));
+        to = Math.min(to, Math.max(low / step, high / step));
+    }
+    return from < to;
 }
 
 function labelLink(pen, { item, x1, y1, x2, y2, length }, labels, discs, theme, size) {
@@ -400,7 +422,7 @@ export function paintOverlay(pen, scene, camera, theme, marks, now, reduced) {
             line(pen, item.a, item.b, colour, size.line + 6, 0.45 * fade(now, item.glow, reduced));
         }
         if (marks.path?.has(item.link)) line(pen, item.a, item.b, theme.accent, size.line + 2.5, 0.75);
-        if (item.key === marks.chosenLink || item === marks.hoverLink) line(pen, item.a, item.b, theme.accent, size.line + 4, 0.55);
+        if (item.key === marks.chosenLink || item === marks.hoverLink) line(pen, item.a, item.b, theme.accent, size.line + 5, 0.42);
     }
     for (const item of scene.nodes) {
         if (now - item.glow >= GLOW_MS) continue;
