@@ -124,6 +124,26 @@ fn switching_a_node_off_shows_what_falls_apart() {
 }
 
 #[test]
+fn the_findings_name_what_holds_the_network_together_and_detours() {
+    let Some((browser, _server)) = live_five("the_findings_name_what_holds_the_network_together")
+    else {
+        return;
+    };
+    browser.run("location.hash = '#/findings'");
+    browser.wait("document.querySelectorAll('#view-findings section').length === 5");
+    let text = browser.run("return document.getElementById('view-findings').innerText");
+    let text = text.as_str().unwrap();
+    for part in [
+        "carol cuts off 1 node: erin.",
+        "alice cuts off 1 node: dave.",
+        "carol → erin is the only way to 1 node: erin.",
+        "bob → alice takes 310 µs; over carol it is 180 µs.",
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+}
+
+#[test]
 fn dragging_a_node_pins_it_and_dragging_the_ground_moves_the_map() {
     let Some((browser, _server)) = live_five("dragging_a_node_pins_it") else {
         return;

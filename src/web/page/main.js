@@ -12,6 +12,7 @@ import { showLink, showMissing, showNode } from './panels.js';
 import { LinksView, NodesView } from './tables.js';
 import { MatrixView } from './matrix.js';
 import { EventsView } from './events.js';
+import { FindingsView } from './findings.js';
 import { TimeBar } from './timebar.js';
 import { Legend, mapWords, notice, Search, showCounts, showFit, showTip } from './furniture.js';
 import { connectMenu } from './menu.js';
@@ -20,7 +21,7 @@ import { keepLayout, keepToken, layoutWish, readRoute, stored, VIEWS } from './a
 // How often views of text follow the stream, in ms. At half, reading and clicking what moves gets harder; at double it looks stuck.
 const TEXT_MS = 500;
 
-// The matrix searches all pairs.
+// How often those follow that search the whole graph, in ms. At half, they take a tenth of a core at 300 nodes; at double they look stuck.
 const MATRIX_MS = 2000;
 
 class Page {
@@ -57,6 +58,7 @@ class Page {
             links: new LinksView(byId('view-links'), this),
             matrix: new MatrixView(byId('view-matrix'), this),
             events: new EventsView(byId('view-events'), this),
+            findings: new FindingsView(byId('view-findings'), this),
         };
         this.time = new TimeBar(this);
         this.search = new Search(this);
@@ -308,9 +310,9 @@ class Page {
         this.#layouts();
         this.#panel();
         const { view } = this.#route;
-        if (view === 'matrix') {
+        if (view === 'matrix' || view === 'findings') {
             if (performance.now() - this.#matrixed > MATRIX_MS) {
-                this.views.matrix.update();
+                this.views[view].update();
                 this.#matrixed = performance.now();
             }
         } else this.views[view]?.update();

@@ -327,7 +327,8 @@ function paintLabels(pen, scene, visible, camera, theme, size, fast) {
     for (const [rank, item] of order) {
         if (drawn >= most || (item.dim && drawn > 40)) break;
         // Only a label that matters may cover a node.
-        const around = { labels, discs: rank >= 1e6 && nodes.length > 60 ? null : discs, links: visible.length <= FEW_LINKS ? visible : null, camera };
+        const covers = rank >= 1e6 && nodes.length > 60 && (nodes.length <= 300 || item.me || now - item.glow < GLOW_MS);
+        const around = { labels, discs: covers ? null : discs, links: visible.length <= FEW_LINKS ? visible : null, camera };
         if (labelNode(pen, item, around, theme, size)) drawn += 1;
     }
     if (visible.length > WITH_FIGURES) return;

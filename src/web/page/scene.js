@@ -86,9 +86,11 @@ export class Scene {
         const index = new Map(this.nodes.map((item, i) => [item, i]));
         for (const item of this.nodes) item.pinned = this.#pins.has(item.id);
         this.#layout.update(this.nodes, this.links.map((item) => [index.get(item.a), index.get(item.b)]));
-        if (before === 'places') this.#arriving = true;
+        // A new place far away is glided to.
+        const jumped = this.nodes.some((item) => item.x !== undefined && Math.hypot(item.lx - item.x, item.ly - item.y) > 0.5);
+        if (before === 'places' || jumped) this.#arriving = true;
         if (still && this.nodes.length <= 2000) this.#layout.settle();
-        this.#follow(still || before === 'layout');
+        this.#follow(still || !this.#arriving);
     }
 
     #takePlaces(still) {
