@@ -224,6 +224,53 @@ fn a_lost_connection_is_said_and_comes_back_by_itself() {
 }
 
 #[test]
+fn a_node_that_was_started_again_begins_a_new_story() {
+    let Some((browser, server)) = live_five("a_node_that_was_started_again") else {
+        return;
+    };
+    browser.run("location.hash = '#/events'");
+    server.send(&json!({"at": 2_000, "nodes": [{"n": 4, "state": "unreachable", "since": 2_000}]}));
+    browser.wait(
+        "document.getElementById('view-events').innerText.includes('erin became unreachable')",
+    );
+    server.set_down(true);
+    browser.wait("document.getElementById('state').className.includes('lost')");
+    let (nodes, links) = five();
+    let mut first = keyframe(10, &nodes[..3], &links[..2]);
+    first["origin"] = json!(ORIGIN + 60_000);
+    server.begin_anew(&[header(), first]);
+    server.set_down(false);
+    browser.wait("document.getElementById('state').className.includes('live') && page.scene.nodes.length === 3");
+    server.send(&json!({"at": 20, "nodes": [{"n": 2, "state": "left", "since": 20}]}));
+    browser.wait("document.getElementById('view-events').innerText.includes('carol left')");
+    let text = browser.run("return document.getElementById('view-events').innerText");
+    assert!(!text.as_str().unwrap().contains("erin"), "{text}");
+}
+
+#[test]
+fn a_hidden_page_closes_its_stream_and_takes_it_up_again() {
+    let Some((browser, server)) = live_five("a_hidden_page_closes_its_stream") else {
+        return;
+    };
+    let hide = |hidden: bool| {
+        browser.run(&format!(
+            "Object.defineProperty(document, 'hidden', {{ configurable: true, get: () => {hidden} }}); document.dispatchEvent(new Event('visibilitychange'))"
+        ));
+    };
+    hide(true);
+    browser.wait("document.getElementById('state').className.includes('paused')");
+    server.send(&json!({"at": 2_000, "nodes": [node(5, "frank")]}));
+    hide(false);
+    browser.wait("document.getElementById('state').className.includes('live') && page.scene.nodes.length === 6");
+    let streams = server
+        .asked()
+        .iter()
+        .filter(|path| path.contains("from=live"))
+        .count();
+    assert_eq!(streams, 2);
+}
+
+#[test]
 fn a_token_is_asked_for_kept_and_taken_out_of_the_address() {
     let Some(browser) = Browser::start("a_token_is_asked_for", 1280, 800) else {
         return;
