@@ -6,6 +6,7 @@
 //! it, and [`transport`], which carries what it says.
 
 pub mod atomic_file;
+pub mod chronicle;
 pub mod cli;
 pub mod clock;
 pub mod discovery;

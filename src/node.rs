@@ -21,6 +21,7 @@ pub use finder::Finder;
 pub use start::run;
 pub use wall::WallClock;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -33,6 +34,7 @@ use std::time::{Duration, Instant};
 use quinn::{AsyncTimer, AsyncUdpSocket, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::chronicle::Notes;
 use crate::clock::Clock;
 use crate::discovery::sockets::Report;
 use crate::identity::{Allow, Identity};
@@ -88,6 +90,8 @@ pub struct Assembly {
     pub state: Option<PathBuf>,
     /// The memory of an earlier run.
     pub memory: Memory,
+    /// Where to write down what a history of the view needs. `None`: there is no history.
+    pub notes: Option<Notes>,
     /// The core's tuned constants.
     pub tuning: Arc<Tuning>,
     /// Observes what passes between the core and the node.
@@ -132,6 +136,7 @@ pub struct Node {
     wall: Wall,
     edge: Option<Edge>,
     finder: Option<Finder>,
+    notes: Option<Notes>,
     witness: Option<Witness>,
 }
 
@@ -187,6 +192,7 @@ impl Node {
             epoch: (assembly.wall)().max(memory.epoch.saturating_add(1)),
             seed: assembly.core_seed,
             tuning: assembly.tuning,
+            tells_links: assembly.notes.is_some(),
             ids: None,
         });
         let core = Core::new(config, assembly.identity.clone());
@@ -232,6 +238,7 @@ impl Node {
             wall: Wall::new(assembly.wall),
             edge: assembly.edge,
             finder: assembly.finder,
+            notes: assembly.notes,
             witness: assembly.witness,
         })
     }
@@ -429,6 +436,9 @@ impl Node {
         while let Some(event) = self.core.poll_event() {
             self.show(Word::Event(&event));
             self.story.tell(self.clock.now(), &self.core, &event);
+            if let (Some(notes), Event::Links(news)) = (&self.notes, event) {
+                notes.links(self.now(), *news);
+            }
         }
     }
 
@@ -463,11 +473,12 @@ impl Node {
         snapshot.origin_ms = self.origin_ms();
         snapshot.impaired = self.impaired.as_ref().map(|it| it.words.clone());
         // The core and the transport share some counters' names; each name must appear once in `network.json`.
-        let mut rejected: BTreeMap<&'static str, u64> = snapshot.rejected.0.into_iter().collect();
+        let mut rejected: BTreeMap<Cow<'static, str>, u64> =
+            snapshot.rejected.0.into_iter().collect();
         let not_quic = self.transport.not_quic();
         let more = self.rejected.iter().map(|(name, count)| (*name, *count));
         for (name, count) in more.chain((not_quic > 0).then_some(("not_quic", not_quic))) {
-            *rejected.entry(name).or_default() += count;
+            *rejected.entry(name.into()).or_default() += count;
         }
         snapshot.rejected.0 = rejected.into_iter().collect();
         // The reader may be gone by now.

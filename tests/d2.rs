@@ -373,6 +373,7 @@ fn network(labels: &[String]) -> Snapshot {
     });
     Snapshot {
         me: 0,
+        at_ms: 0,
         origin_ms: 0,
         network: Arc::from("area"),
         cut_off: false,

@@ -36,13 +36,14 @@ pub(super) fn three() -> Snapshot {
     carol.state = NodeState::Unreachable;
     Snapshot {
         me: 1,
+        at_ms: 0,
         origin_ms: 0,
         network: Arc::from("area"),
         cut_off: false,
         impaired: None,
         nodes: vec![node(0x11, "alice", 8090), node(0x22, "bob", 8095), carol],
         links: vec![link(1, 0, 312)],
-        rejected: Rejected(vec![("bad_signature", 2)]),
+        rejected: Rejected(vec![("bad_signature".into(), 2)]),
     }
 }
 
@@ -50,6 +51,7 @@ pub(super) fn three() -> Snapshot {
 pub(super) fn alone() -> Snapshot {
     Snapshot {
         me: 0,
+        at_ms: 0,
         origin_ms: 0,
         network: Arc::from("area"),
         cut_off: false,

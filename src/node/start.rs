@@ -75,6 +75,7 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
         tap,
         runtime,
         tuning: Arc::default(),
+        notes: None,
         witness: None,
     };
     let node = Node::assemble(assembly).map_err(system("can't open the endpoint"))?;

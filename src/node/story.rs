@@ -224,6 +224,8 @@ impl Story {
                 let (node, nodes) = (Named::of(core, id), core.up_count());
                 tracing::info!(node = node.label, id = %node.id, nodes, "{}", EventName::NodeLeft);
             }
+            // The history tells it.
+            Event::Links(_) => {}
             Event::CutOff => tracing::warn!(action = "redialing", "{}", EventName::CutOff),
             Event::DialFailed(candidate, why) => {
                 self.dial_failed(core, candidate.id, candidate.addr, why)

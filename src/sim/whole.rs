@@ -179,6 +179,7 @@ impl Whole {
                 ..Memory::default()
             },
             tuning: start.tuning.clone(),
+            notes: None,
             witness: Some(witness(self.ledger.clone())),
         };
         let node = Node::assemble(assembly).expect("the simulated socket has all that quinn wants");

@@ -56,7 +56,8 @@ impl Net {
             Event::Rejected { what, peer, why } => {
                 assert!(!self.strict, "{place} rejects {what} of {peer:?}: {why}");
             }
-            Event::Linked { .. }
+            Event::Links(_)
+            | Event::Linked { .. }
             | Event::Unlinked { .. }
             | Event::Restored(_)
             | Event::Suspected(_)

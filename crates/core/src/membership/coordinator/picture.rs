@@ -44,6 +44,7 @@ impl Core {
         links.sort_by_key(|link: &LinkView| (link.dialer, link.listener));
         Snapshot {
             me: places[&self.view.me()],
+            at_ms: as_ms(now),
             // The core knows no wall clock; the node adds it.
             origin_ms: 0,
             network: self.config.network.clone(),
