@@ -68,6 +68,8 @@ pub struct Span {
 struct Segment {
     first_ms: i64,
     last_ms: i64,
+    /// The sequence number of the keyframe.
+    first: u64,
     entries: usize,
     /// The bytes of the keyframe.
     key: usize,
@@ -87,15 +89,18 @@ impl Segment {
         self.last_ms = entry.at_ms();
     }
 
-    fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
+    fn encoded(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = &self.bytes[..];
         std::iter::from_fn(move || {
             let (len, behind) = rest.split_first_chunk::<4>()?;
-            let len = u32::from_le_bytes(*len) as usize;
-            let (entry, behind) = behind.split_at(len);
+            let (entry, behind) = behind.split_at(u32::from_le_bytes(*len) as usize);
             rest = behind;
-            Some(postcard::from_bytes(entry).expect("we wrote it"))
+            Some(entry)
         })
+    }
+
+    fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.encoded().map(decode)
     }
 }
 
@@ -188,6 +193,7 @@ impl Chronicle {
         };
         let mut segment = Segment {
             first_ms: key.at_ms,
+            first: self.next(),
             ..Segment::default()
         };
         segment.push(&Entry::Frame(key));
@@ -231,49 +237,79 @@ impl Chronicle {
         self.differ.last()
     }
 
-    /// The last view as a keyframe.
+    /// The last view as a keyframe, and the sequence number of the entry that will follow it.
     #[must_use]
-    pub fn keyframe(&self) -> Option<Frame> {
-        self.differ.keyframe()
+    pub fn keyframe(&self) -> Option<(Frame, u64)> {
+        Some((self.differ.keyframe()?, self.next()))
     }
 
-    /// The view at a time in ms since the start of the node: the last one that was recorded until then. `None`: that is before the
-    /// history.
+    /// The view at a time in ms since the start of the node: the last one that was recorded until then, and the sequence number of the
+    /// entry that follows it. `None`: that is before the history.
     #[must_use]
-    pub fn at(&self, at_ms: i64) -> Option<Picture> {
+    pub fn at(&self, at_ms: i64) -> Option<(Picture, u64)> {
         let mut picture = Picture::new(self.network.clone()?);
-        for frame in self.segment_of(at_ms)?.entries() {
-            match frame {
+        let begun = self.segments.partition_point(|it| it.first_ms <= at_ms);
+        let segment = self.segments.get(begun.checked_sub(1)?)?;
+        let mut next = segment.first;
+        for (number, entry) in (segment.first..).zip(segment.entries()) {
+            match entry {
                 Entry::Frame(frame) if frame.at_ms > at_ms => break,
-                Entry::Frame(frame) => picture.apply(frame).expect("we made it"),
+                Entry::Frame(frame) => {
+                    picture.apply(frame).expect("we made it");
+                    next = number + 1;
+                }
                 Entry::Event(_) => {}
             }
         }
-        Some(picture)
+        Some((picture, next))
     }
 
     /// The last view.
     #[must_use]
     pub fn newest(&self) -> Option<Picture> {
         let mut picture = Picture::new(self.network.clone()?);
-        picture.apply(self.keyframe()?).expect("we made it");
+        picture.apply(self.differ.keyframe()?).expect("we made it");
         Some(picture)
     }
 
-    /// What happened after `after_ms`, until `until_ms` with it: frames that continue the view at `after_ms`, and events. Keyframes
-    /// within are left out.
-    pub fn entries(&self, after_ms: i64, until_ms: i64) -> impl Iterator<Item = Entry> + '_ {
+    /// The entries from that sequence number on, with their numbers. Keyframes are left out, since they only repeat what the frames
+    /// before them say. `None`: some of them are forgotten.
+    #[must_use]
+    pub fn since(&self, number: u64) -> Option<impl Iterator<Item = (u64, Entry)> + '_> {
+        if self.segments.front()?.first > number {
+            return None;
+        }
         let segments = self.segments.iter();
-        let inside = segments.filter(move |it| it.last_ms > after_ms && it.first_ms <= until_ms);
-        let entries = inside.flat_map(Segment::entries);
-        entries.filter(move |entry| {
-            let is_key = matches!(entry, Entry::Frame(frame) if frame.whole.is_some());
-            !is_key && entry.at_ms() > after_ms && entry.at_ms() <= until_ms
-        })
+        let inside = segments.filter(move |it| it.first + it.entries as u64 > number);
+        let entries = inside.flat_map(move |it| {
+            // What was read before is skipped, not decoded.
+            let known = number.saturating_sub(it.first);
+            let encoded = it
+                .encoded()
+                .skip(usize::try_from(known).unwrap_or(usize::MAX));
+            (it.first.max(number)..).zip(encoded.map(decode))
+        });
+        Some(
+            entries.filter(
+                |(_, entry)| !matches!(entry, Entry::Frame(frame) if frame.whole.is_some()),
+            ),
+        )
     }
 
-    fn segment_of(&self, at_ms: i64) -> Option<&Segment> {
-        let begun = self.segments.partition_point(|it| it.first_ms <= at_ms);
-        self.segments.get(begun.checked_sub(1)?)
+    /// The sequence number of the first entry; it is a keyframe.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        self.segments.front().map_or(0, |segment| segment.first)
     }
+
+    /// The sequence number of the next entry.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        let last = self.segments.back();
+        last.map_or(0, |segment| segment.first + segment.entries as u64)
+    }
+}
+
+fn decode(entry: &[u8]) -> Entry {
+    postcard::from_bytes(entry).expect("we wrote it")
 }

@@ -106,11 +106,11 @@ fn any_views() -> impl Strategy<Value = Vec<Arc<Snapshot>>> {
 /// The lines of a recording that begins at the first view.
 fn recording(chronicle: &Chronicle) -> Vec<String> {
     let span = chronicle.span().unwrap();
-    let first = chronicle.at(span.from_ms).unwrap();
+    let (first, next) = chronicle.at(span.from_ms).unwrap();
     let mut lines = vec![Header::new("demo".into(), &id(1), "one".into()).line()];
     lines.push(lines::line(&Entry::Frame(first.keyframe())));
-    let rest = chronicle.entries(span.from_ms, span.to_ms);
-    lines.extend(rest.map(|entry| lines::line(&entry)));
+    let rest = chronicle.since(next).unwrap();
+    lines.extend(rest.map(|(_, entry)| lines::line(&entry)));
     lines
 }
 
@@ -122,7 +122,7 @@ proptest! {
             chronicle.record(view);
         }
         for view in &views {
-            let back = chronicle.at(view.at_ms).unwrap().snapshot().unwrap();
+            let back = chronicle.at(view.at_ms).unwrap().0.snapshot().unwrap();
             let same_time = Snapshot { at_ms: view.at_ms, ..back };
             prop_assert_eq!(&same_time, &**view);
         }
@@ -194,9 +194,39 @@ fn forgets_the_oldest_views_beyond_the_bound_of_bytes() {
     assert!(span.from_ms > 0 && span.bytes > 100_000, "{span:?}");
     assert!(chronicle.at(span.from_ms - 1).is_none());
     for at_ms in [span.from_ms, span.to_ms, (span.from_ms + span.to_ms) / 2] {
-        let back = chronicle.at(at_ms).unwrap().snapshot().unwrap();
+        let back = chronicle.at(at_ms).unwrap().0.snapshot().unwrap();
         assert_eq!(back, *busy(at_ms / 1000 * 1000, 60));
     }
+}
+
+#[test]
+fn a_reader_that_goes_on_misses_nothing_and_one_that_is_too_late_is_told() {
+    let limit = Limit {
+        bytes: 200_000,
+        ..ROOMY
+    };
+    let mut chronicle = Chronicle::new(limit);
+    chronicle.record(&busy(0, 60));
+    let (key, mut next) = chronicle.keyframe().unwrap();
+    let mut picture = Picture::new("demo".into());
+    picture.apply(key).unwrap();
+    for second in 1..3000_i64 {
+        chronicle.record(&busy(second * 1000, 60));
+        if second % 3 == 0 {
+            for (number, entry) in chronicle.since(next).unwrap() {
+                assert!(number >= next);
+                next = number + 1;
+                if let Entry::Frame(frame) = entry {
+                    picture.apply(frame).unwrap();
+                }
+            }
+            assert_eq!(picture.snapshot().unwrap(), *busy(second * 1000, 60));
+        }
+    }
+    assert!(chronicle.first() > 0);
+    assert!(chronicle.since(chronicle.first() - 1).is_none());
+    assert!(chronicle.since(chronicle.first()).is_some());
+    assert_eq!(chronicle.since(chronicle.next()).unwrap().count(), 0);
 }
 
 #[test]
@@ -293,7 +323,7 @@ fn tells_why_a_link_is_gone() {
     chronicle.record(&view(0, &[up(2), up(3)], &[(1, 2, 9), (2, 3, 9)]));
     heard(&mut chronicle, 500, 3, Some(2), &[], &[2]);
     chronicle.record(&view(600, &[up(2), up(3)], &[(1, 2, 9)]));
-    let Some(Entry::Frame(frame)) = chronicle.entries(0, 600).last() else {
+    let Some((_, Entry::Frame(frame))) = chronicle.since(0).unwrap().last() else {
         panic!("a link is gone");
     };
     let told = frame.gone[0].told.unwrap();
@@ -319,8 +349,9 @@ fn events_stand_among_the_frames_and_come_back() {
     chronicle.tell(event(7));
     chronicle.record(&view(10, &[up(2)], &[]));
     let events: Vec<EventLine> = chronicle
-        .entries(i64::MIN, i64::MAX)
-        .filter_map(|entry| match entry {
+        .since(0)
+        .unwrap()
+        .filter_map(|(_, entry)| match entry {
             Entry::Event(event) => Some(event),
             Entry::Frame(_) => None,
         })
