@@ -109,6 +109,11 @@ event_names! {
     /// the last snapshot was not on disk when the node stopped. Fields: `limit_ms`.
     LastSnapshotNotWritten = "last snapshot not written",
 
+    /// the page is served over TCP. Fields: `page`, `token` if readers need one.
+    PageServed = "page served",
+    /// a socket of the page or of the commands can't be opened. Fields: `cause`, `action`.
+    PageUnavailable = "page unavailable",
+
     /// the system refused to send a packet. Fields: `to`, `bytes`, `error`. At most one line a minute.
     SendFailed = "send failed",
     /// the built-in impairment holds all that it may, and dropped a packet. Fields: `packets`, `limit_mib`. One line a run.

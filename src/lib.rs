@@ -23,5 +23,6 @@ pub mod signals;
 pub mod sim;
 pub mod snapshot;
 pub mod transport;
+pub mod web;
 
 pub use area_net_core::{bucket, figures, membership, record, window, wire};

@@ -218,6 +218,9 @@ impl Node {
         })?;
         let (asker, requests) = mpsc::channel(16);
         let start = clock.now();
+        if let Some(notes) = &assembly.notes {
+            notes.start_at(start);
+        }
         Ok(Self {
             timer: clock.runtime().new_timer(start),
             changes: watch::Sender::new(core.changes()),
