@@ -218,7 +218,7 @@ fn bind_unix(path: &Path, folder_mode: u32) -> io::Result<(Listener, UnixSocket)
     if !folder.exists() {
         DirBuilder::new()
             .recursive(true)
-            .mode(0o700)
+            .mode(folder_mode)
             .create(folder)?;
     }
     let private = folder.join(format!(".sock.{}", std::process::id()));
