@@ -21,11 +21,13 @@ use crate::events::EventName;
 use crate::settings::Shows;
 use crate::snapshot::{Snapshot, SnapshotReader};
 
+mod choice;
 pub mod d2;
 #[cfg(test)]
 mod example;
 pub mod json;
 mod pace;
+mod text;
 mod writer;
 
 pub use pace::Pace;
