@@ -25,6 +25,7 @@ mod choice;
 pub mod d2;
 #[cfg(test)]
 mod example;
+pub mod formats;
 pub mod json;
 mod pace;
 mod text;
