@@ -18,6 +18,9 @@ const MAX_LABEL_OF_MANY: usize = 32;
 /// Beyond this number of nodes, a chart has many.
 const FEW_NODES: usize = 32;
 
+/// A character that takes no room, and at which no line breaks.
+const WORD_JOINER: char = '\u{2060}';
+
 /// Renders the snapshot.
 pub(super) fn render(snapshot: &Snapshot) -> Vec<u8> {
     let choice = Choice::of(snapshot, Shows::Auto);
@@ -83,26 +86,38 @@ const HEAD: &str = "flowchart LR
   classDef note fill:#ffffff,stroke:#d9480f,color:#d9480f
 ";
 
-/// Escapes a text for a string of Mermaid's. Everything that could mean something to Mermaid, to Markdown or to HTML becomes a
-/// character reference: all of ASCII but letters, digits and single spaces, and the four characters of which Mermaid makes
-/// references while it draws.
+/// Escapes a text for a string of Mermaid's, without markup of Mermaid's, Markdown's, HTML's or TeX's.
+///
+/// Mermaid replaces `\n` and draws `$$…$$` as a formula even if they were written as references, so an invisible character comes
+/// between the two signs.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(2 * text.len());
     // At the start of a line, spaces would mean something to Markdown; elsewhere HTML would join several.
-    let mut after_space = true;
+    let mut before = '\n';
     for character in text::plain(text) {
-        let space = character == ' ';
+        if matches!((before, character), ('\\', 'n') | ('$', '$')) {
+            out.push(WORD_JOINER);
+        }
         match character {
             '\n' => out.push_str("<br>"),
-            ' ' if after_space => out.push_str("#160;"),
+            ' ' if matches!(before, ' ' | '\n') => out.push_str("#160;"),
             ' ' => out.push(' '),
             _ if character.is_ascii_alphanumeric() => out.push(character),
-            _ if character.is_ascii() || matches!(character, '\u{fb02}' | '°' | '¶' | 'ß') => {
+            _ if has_meaning(character) => {
                 write!(out, "#{};", u32::from(character)).expect("a write to a String can't fail");
             }
             _ => out.push(character),
         }
-        after_space = space || character == '\n';
+        before = character;
     }
     out
+}
+
+/// Whether a character may mean something to Mermaid, Markdown or HTML, and so becomes a character reference: all of ASCII but what
+/// [`escaped`] lets pass, white space, which Mermaid trims, and the four characters of which Mermaid makes references while it
+/// draws.
+fn has_meaning(character: char) -> bool {
+    character.is_ascii()
+        || character.is_whitespace()
+        || matches!(character, '\u{feff}' | '\u{fb02}' | '°' | '¶' | 'ß')
 }

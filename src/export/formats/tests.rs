@@ -100,6 +100,15 @@ fn mermaid_shows_what_the_picture_shows() {
 }
 
 #[test]
+fn mermaid_sees_neither_a_formula_nor_a_line_break_of_its_own() {
+    let mut snapshot = example::three();
+    snapshot.nodes[0].label = Arc::from(r"$$x$$ \n  y");
+    let chart = text(Format::Mermaid, &snapshot);
+    let label = "#36;\u{2060}#36;x#36;\u{2060}#36; #92;\u{2060}n #160;y<br>";
+    assert!(chart.contains(label), "{chart}");
+}
+
+#[test]
 fn mermaid_accepts_charts_of_large_networks_with_hostile_labels() {
     // Mermaid's defaults: maxTextSize and maxEdges, which a chart can't raise.
     for (nodes, links) in [(32, 160), (33, 0), (100, 400), (1000, 4000)] {
