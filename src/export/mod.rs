@@ -22,11 +22,14 @@ use crate::events::EventName;
 use crate::settings::Shows;
 use crate::snapshot::{Snapshot, SnapshotReader};
 
+mod choice;
 pub mod d2;
 #[cfg(test)]
 mod example;
+pub mod formats;
 pub mod json;
 mod pace;
+mod text;
 mod writer;
 
 pub use pace::Pace;
