@@ -12,6 +12,7 @@ pub mod clock;
 pub mod discovery;
 pub mod events;
 pub mod export;
+pub mod graph;
 pub mod identity;
 pub mod impair;
 pub mod log;
