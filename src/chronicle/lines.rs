@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::frame::{EventLine, Figures, Frame, Link, LinkGone, Node, NodeChange, Told, Value};
 use super::picture::Picture;
 use super::store::Entry;
+use crate::answers::Event;
 use crate::snapshot::NodeState;
 use crate::wire::NodeId;
 
@@ -400,10 +401,20 @@ impl EventOf {
     }
 }
 
-/// Renders an event as the API shows it: an object, without the end of the line.
+/// An event as the API shows it, at that time in Unix ms.
 #[must_use]
-pub fn event_json(event: &EventLine) -> serde_json::Value {
-    serde_json::to_value(EventOf::new(event)).expect("nothing in it can't be JSON")
+pub fn event(at_ms: u64, event: EventLine) -> Event {
+    let EventOf {
+        name,
+        level,
+        fields,
+    } = EventOf::new(&event);
+    Event {
+        at_ms,
+        name,
+        level,
+        fields,
+    }
 }
 
 /// Why a recording can't be read.

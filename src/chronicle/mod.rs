@@ -21,12 +21,14 @@ mod frame;
 pub mod lines;
 mod news;
 mod picture;
+mod series;
 mod store;
 
 pub use archive::{Archive, Notes};
 pub use differ::Differ;
 pub use frame::{EventLine, Figures, Frame, Link, LinkGone, Node, NodeChange, Told, Value};
 pub use picture::{BadFrame, Picture};
+pub use series::{Point, Series};
 pub use store::{Chronicle, Entry, Limit, Span};
 
 #[cfg(test)]

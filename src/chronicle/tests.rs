@@ -332,6 +332,37 @@ fn tells_why_a_link_is_gone() {
 }
 
 #[test]
+fn tells_what_a_link_was_like() {
+    let mut chronicle = Chronicle::new(ROOMY);
+    let all = [up(2), up(3)];
+    chronicle.record(&view(0, &all, &[(1, 2, 10), (2, 3, 9)]));
+    for at_ms in 1..9 {
+        let rtt = u32::try_from(10 + at_ms).unwrap();
+        chronicle.record(&view(at_ms, &all, &[(1, 2, rtt), (2, 3, 9)]));
+    }
+    chronicle.record(&view(10, &all, &[(2, 3, 9)]));
+    chronicle.record(&view(20, &all, &[(2, 1, 80), (2, 3, 9)]));
+    let series = chronicle.series([&id(1), &id(2)], 600);
+    let rtts: Vec<_> = series
+        .points
+        .iter()
+        .map(|(at, rtt, _)| (*at, *rtt))
+        .collect();
+    let before = (0..9).map(|at| (at, Some(u32::try_from(10 + at).unwrap())));
+    let expected: Vec<_> = before.chain([(10, None), (20, Some(80))]).collect();
+    assert_eq!(rtts, expected);
+    assert_eq!(series.since_ms, Some(20));
+    assert_eq!(chronicle.series([&id(3), &id(2)], 600).since_ms, None);
+
+    let few = chronicle.series([&id(2), &id(1)], 3).points;
+    assert_eq!(
+        few.iter().map(|point| point.0).collect::<Vec<_>>(),
+        [3, 7, 10]
+    );
+    assert_eq!(chronicle.usual()[&(id(1), id(2))], 14);
+}
+
+#[test]
 fn events_stand_among_the_frames_and_come_back() {
     let event = |at_ms| EventLine {
         at_ms,

@@ -11,6 +11,8 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use crate::answers::{Failure, FailureKind};
+
 /// The content of an answer.
 #[derive(Debug)]
 pub(super) enum Content {
@@ -77,53 +79,46 @@ pub(super) fn json<T: Serialize>(value: &T) -> Answer {
 }
 
 /// Why a request gets no answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Problem {
     pub(super) status: StatusCode,
-    /// What is wrong, in words.
-    pub(super) what: String,
-    /// What to do.
-    pub(super) hint: Option<String>,
-    /// The nodes that a text may mean.
-    pub(super) candidates: Vec<serde_json::Value>,
+    failure: Box<Failure>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, what: impl Into<String>) -> Self {
-        Self {
-            status,
-            what: what.into(),
-            hint: None,
-            candidates: Vec::new(),
-        }
+        let kind = match status {
+            StatusCode::BAD_REQUEST => FailureKind::BadRequest,
+            StatusCode::GONE => FailureKind::BeforeHistory,
+            _ => FailureKind::Other,
+        };
+        let failure = Box::new(Failure::new(kind, what.into(), String::new()));
+        Self { status, failure }
     }
 
+    /// Says what to do.
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.failure.error.hint = hint.into();
         self
     }
 
     pub(super) fn answer(self) -> Answer {
-        #[derive(Serialize)]
-        struct Wrapped {
-            error: Error,
-        }
-        #[derive(Serialize)]
-        struct Error {
-            what: String,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            hint: Option<String>,
-            #[serde(skip_serializing_if = "Vec::is_empty")]
-            candidates: Vec<serde_json::Value>,
-        }
-        let mut answer = json(&Wrapped {
-            error: Error {
-                what: self.what,
-                hint: self.hint,
-                candidates: self.candidates,
-            },
-        });
+        let mut answer = json(&self.failure);
         *answer.status_mut() = self.status;
         answer
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        let status = match failure.error.kind {
+            FailureKind::NoNode | FailureKind::NoLink => StatusCode::NOT_FOUND,
+            FailureKind::SeveralNodes => StatusCode::CONFLICT,
+            FailureKind::BeforeHistory => StatusCode::GONE,
+            FailureKind::BadRequest => StatusCode::BAD_REQUEST,
+            FailureKind::Other => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let failure = Box::new(failure);
+        Self { status, failure }
     }
 }

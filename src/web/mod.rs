@@ -20,6 +20,7 @@ mod body;
 mod feed;
 mod guard;
 mod listen;
+pub mod page;
 mod query;
 mod routes;
 mod serve;
@@ -99,7 +100,7 @@ impl Web {
             let token = token.as_ref().map(|_| listen::TOKEN_FILE);
             tracing::info!(page = %format_args!("http://{addr}/"), token, "{}", EventName::PageServed);
         }
-        let site = Arc::new(Site::live(settings, bound, reader, archive, token));
+        let site = Arc::new(Site::live(reader, archive, token));
         let waits = tokio::spawn(async move {
             let Some((first, listeners)) = listen::first(listeners).await else {
                 return;

@@ -3,19 +3,27 @@
 use std::sync::Arc;
 
 use hyper::StatusCode;
-use serde_json::json;
 
-use super::body::{self, Answer, Problem};
-use super::query::Query;
+use super::body::{self, Answer, LINES, Problem};
+use super::page;
+use super::query::{Query, decode};
 use super::serve::Site;
 use super::stream::{self, From, Wanted};
-use crate::chronicle::Picture;
-use crate::export::{d2, json};
-use crate::settings::Shows;
+use crate::answers::types::{Events, History};
+use crate::answers::{
+    self, Event, ExplainExtras, FORMAT, LinkExtras, NodeExtras, StatusExtras, select, who_by_id,
+};
+use crate::chronicle::lines::{self, Header};
+use crate::chronicle::{Chronicle, Entry, Picture};
+use crate::export::formats::Format;
 use crate::snapshot::Snapshot;
+use crate::wire::NodeId;
 
-/// The version of the answers' format.
-const FORMAT: u32 = 1;
+/// The most points of a link's series: about one for each pixel of a sparkline.
+const POINTS: usize = 600;
+
+/// The most events about a node in its document.
+const EVENTS_ABOUT: usize = 50;
 
 /// The page's own files say nothing about the network; everything else does.
 pub(super) fn needs_token(path: &str) -> bool {
@@ -28,28 +36,42 @@ pub(super) async fn answer(
     path: &str,
     query: Option<&str>,
 ) -> Result<Answer, Problem> {
+    if let Some(name) = page_file(path) {
+        let asset = page::asset(name).ok_or_else(|| missing(path))?;
+        return Ok(body::whole(asset.content_type, asset.bytes));
+    }
     let query = Query::parse(query)?;
+    let Some(path) = path.strip_prefix("/v1/") else {
+        return Err(missing(path));
+    };
+    let mut words = path.split('/');
+    let mut next = || words.next();
+    match (next(), next(), next(), next()) {
+        (Some("status"), None, ..) => status(site, &query).await,
+        (Some("nodes"), None, ..) => Ok(body::json(&answers::nodes(
+            &now_or_then(site, &query).await?,
+        ))),
+        (Some("links"), None, ..) => Ok(body::json(&answers::links(
+            &now_or_then(site, &query).await?,
+        ))),
+        (Some("node"), Some(x), None, _) => node(site, &query, x).await,
+        (Some("link"), Some(x), Some(y), None) => link(site, &query, [x, y]).await,
+        (Some("path"), None, ..) => route(site, &query).await,
+        (Some("explain"), None, ..) => explain(site, &query).await,
+        (Some("graph"), None, ..) => graph(site, &query).await,
+        (Some("history"), None, ..) => history(site, &query).await,
+        (Some("stream"), None, ..) => follow(site, &query).await,
+        (Some("events"), None, ..) => events(site, &query).await,
+        _ => Err(missing(&format!("/v1/{path}"))),
+    }
+}
+
+/// The name of the page's file at that path. Queries don't matter to it.
+fn page_file(path: &str) -> Option<&str> {
     match path {
-        "/v1/status" => {
-            query.only(&["at"])?;
-            status(site, &view(site, &query).await?)
-        }
-        "/v1/graph" => graph(site, &query).await,
-        "/v1/history" => {
-            query.only(&[])?;
-            history(site).await
-        }
-        "/v1/stream" => {
-            query.only(&["from", "to", "map"])?;
-            let from = match query.get("from") {
-                None | Some("live") => From::Live,
-                Some("begin") => From::Begin,
-                Some(_) => From::At(query.time("from")?.unwrap_or_default()),
-            };
-            stream::stream(site, from, query.time("to")?).await
-        }
-        "/v1/events" => events(site, &query).await,
-        _ => Err(missing(path)),
+        "/" => Some("index.html"),
+        "/favicon.ico" => Some("icon.svg"),
+        _ => path.strip_prefix("/page/"),
     }
 }
 
@@ -70,11 +92,10 @@ async fn view(site: &Arc<Site>, query: &Query) -> Result<View, Problem> {
         site.feed.refresh().await?;
     }
     let picture = site.feed.archive().read(|chronicle| {
-        let empty = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "there is no history yet");
         let Some(unix_ms) = at else {
-            return chronicle.newest().ok_or_else(empty);
+            return chronicle.newest().ok_or_else(no_history);
         };
-        let origin = chronicle.last().ok_or_else(empty)?.origin_ms;
+        let origin = chronicle.last().ok_or_else(no_history)?.origin_ms;
         let past = chronicle.at(unix_ms.saturating_sub(origin));
         past.map(|(picture, _)| picture)
             .ok_or_else(|| stream::before(chronicle, origin))
@@ -86,113 +107,182 @@ async fn view(site: &Arc<Site>, query: &Query) -> Result<View, Problem> {
     Ok(View { picture, snapshot })
 }
 
-fn status(site: &Arc<Site>, view: &View) -> Result<Answer, Problem> {
-    use crate::snapshot::NodeState;
-    let snapshot = &view.snapshot;
-    let count = |state| {
-        let nodes = snapshot.nodes.iter();
-        nodes.filter(|node| node.state == state).count()
+/// The same for a request that knows no other parameter.
+async fn now_or_then(site: &Arc<Site>, query: &Query) -> Result<Snapshot, Problem> {
+    query.only(&["at"])?;
+    view(site, query).await.map(|view| view.snapshot)
+}
+
+fn no_history() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "there is no history yet")
+}
+
+/// The node that a part of a path means.
+fn find(snapshot: &Snapshot, word: &str) -> Result<usize, Problem> {
+    find_decoded(snapshot, &decode(word, false)?)
+}
+
+fn find_decoded(snapshot: &Snapshot, text: &str) -> Result<usize, Problem> {
+    select(snapshot, text).map_err(|error| error.failure(snapshot, text).into())
+}
+
+async fn status(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {
+    let snapshot = now_or_then(site, query).await?;
+    let extras = StatusExtras {
+        history: site.feed.archive().read(extent),
+        readers: site.feed.lookers(),
+        agreement: None,
     };
-    let me = &snapshot.nodes[snapshot.me];
-    let own = snapshot.links.iter();
-    let own = own.filter(|link| link.dialer == snapshot.me || link.listener == snapshot.me);
-    let rejected: serde_json::Map<_, _> = snapshot
-        .rejected
-        .0
-        .iter()
-        .map(|(name, count)| (name.to_string(), (*count).into()))
-        .collect();
-    Ok(body::json(&json!({
-        "format": FORMAT,
-        "version": env!("CARGO_PKG_VERSION"),
-        "profile": site.about.profile,
-        "listen": site.about.listen,
-        "network": snapshot.network,
-        "node": me.id.to_string(),
-        "label": me.label,
-        "started_ms": snapshot.unix_ms(0),
-        "now_ms": snapshot.unix_ms(view.picture.at_ms()),
-        "nodes": {
-            "up": count(NodeState::Up),
-            "unreachable": count(NodeState::Unreachable),
-            "left": count(NodeState::Left),
-        },
-        "links": snapshot.links.len(),
-        "own_links": own.count(),
-        "cut_off": snapshot.cut_off,
-        "impaired": snapshot.impaired,
-        "live": site.feed.is_live(),
-        "readers": site.feed.lookers(),
-        "history": span(site),
-        "rejected": rejected,
-    })))
+    Ok(body::json(&answers::status(&snapshot, extras)))
 }
 
-fn span(site: &Arc<Site>) -> serde_json::Value {
-    site.feed.archive().read(|chronicle| {
-        let origin = chronicle.last().map_or(0, |last| last.origin_ms);
-        let limit = chronicle.limit();
-        chronicle.span().map_or(serde_json::Value::Null, |span| {
-            json!({
-                "from_ms": origin.saturating_add(span.from_ms),
-                "to_ms": origin.saturating_add(span.to_ms),
-                "entries": span.entries,
-                "bytes": span.bytes,
-                "limit_bytes": limit.bytes,
-                "keep_s": limit.age.as_secs(),
-            })
-        })
-    })
+async fn node(site: &Arc<Site>, query: &Query, x: &str) -> Result<Answer, Problem> {
+    query.only(&["at"])?;
+    let View { picture, snapshot } = view(site, query).await?;
+    let index = find(&snapshot, x)?;
+    let shown = &snapshot.nodes[index];
+    let told = picture.find(&shown.id).and_then(|node| node.told);
+    let told = told.and_then(|told| picture.origin(told));
+    let wanted = Wanted::about(&shown.label, &shown.id.short());
+    let (mut events, _) = site
+        .feed
+        .archive()
+        .read(|chronicle| wanted.of(chronicle, 0));
+    let now_ms = snapshot.unix_ms(snapshot.at_ms);
+    events.retain(|event| event.at_ms <= now_ms);
+    let extras = NodeExtras {
+        told: told.map(|(by, via)| answers::Told {
+            by: who_by_id(&snapshot, &by),
+            via: via.map(|via| who_by_id(&snapshot, &via)),
+            at_ms: snapshot.unix_ms(shown.since_ms),
+        }),
+        events: events.split_off(events.len().saturating_sub(EVENTS_ABOUT)),
+    };
+    Ok(body::json(&answers::node(&snapshot, index, extras)))
 }
 
-async fn history(site: &Arc<Site>) -> Result<Answer, Problem> {
-    site.feed.refresh().await?;
-    let mut answer = span(site);
-    if let Some(object) = answer.as_object_mut() {
-        object.insert("format".to_owned(), FORMAT.into());
-        return Ok(body::json(&answer));
-    }
-    let what = "there is no history yet";
-    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, what))
+async fn link(site: &Arc<Site>, query: &Query, [x, y]: [&str; 2]) -> Result<Answer, Problem> {
+    let snapshot = now_or_then(site, query).await?;
+    let ends = [find(&snapshot, x)?, find(&snapshot, y)?];
+    let ids = ends.map(|end| snapshot.nodes[end].id);
+    let series = site
+        .feed
+        .archive()
+        .read(|chronicle| chronicle.series([&ids[0], &ids[1]], POINTS));
+    let points = series.points.into_iter();
+    let extras = LinkExtras {
+        since_ms: series.since_ms.map(|since| snapshot.unix_ms(since)),
+        series: points
+            .map(|(at, rtt_us, loss)| (snapshot.unix_ms(at), rtt_us, loss))
+            .collect(),
+    };
+    let link = answers::link(&snapshot, ends, extras).map_err(|failure| *failure)?;
+    Ok(body::json(&link))
+}
+
+async fn route(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {
+    query.only(&["from", "to", "at"])?;
+    let snapshot = view(site, query).await?.snapshot;
+    let to = query.get("to").ok_or_else(|| {
+        let problem = Problem::new(StatusCode::BAD_REQUEST, "the end of the path is missing");
+        problem.hint("write ?to=NODE, and &from=NODE if it is not to begin here")
+    })?;
+    let from = match query.get("from") {
+        Some(from) => find_decoded(&snapshot, from)?,
+        None => snapshot.me,
+    };
+    let to = find_decoded(&snapshot, to)?;
+    Ok(body::json(&answers::path(&snapshot, from, to)))
+}
+
+async fn explain(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {
+    let snapshot = now_or_then(site, query).await?;
+    let usual = site.feed.archive().read(Chronicle::usual);
+    let usual_us = |link: usize| {
+        let link = &snapshot.links[link];
+        let id = |end: usize| -> NodeId { snapshot.nodes[end].id };
+        usual.get(&(id(link.dialer), id(link.listener))).copied()
+    };
+    let extras = ExplainExtras {
+        usual_us: Some(&usual_us),
+        predicted_us: None,
+    };
+    Ok(body::json(&answers::explain(&snapshot, &extras)))
 }
 
 async fn graph(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {
     query.only(&["format", "at"])?;
-    let view = view(site, query).await?;
     let format = query.get("format").unwrap_or("json");
-    match format {
-        "json" => Ok(body::whole(body::JSON, json::network(&view.snapshot))),
-        "d2" => {
-            let text = d2::picture(&view.snapshot, Shows::Auto);
-            Ok(body::whole("text/plain; charset=utf-8", text))
-        }
-        other => {
-            let what = format!("there is no format {other:?}");
-            Err(Problem::new(StatusCode::BAD_REQUEST, what))
-        }
+    if format == "stream" {
+        let View { picture, snapshot } = view(site, query).await?;
+        let me = &snapshot.nodes[snapshot.me];
+        let header = Header::new(snapshot.network.clone(), &me.id, me.label.clone());
+        let text = header.line() + &lines::line(&Entry::Frame(picture.keyframe()));
+        return Ok(body::whole(LINES, text));
     }
+    let format: Format = format
+        .parse()
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("{error}")))?;
+    let snapshot = view(site, query).await?.snapshot;
+    Ok(body::whole(format.content_type(), format.render(&snapshot)))
+}
+
+/// What the history covers, as the API tells it.
+fn extent(chronicle: &Chronicle) -> Option<History> {
+    let last = chronicle.last()?;
+    chronicle.span().map(|span| History {
+        from_ms: last.unix_ms(span.from_ms),
+        to_ms: last.unix_ms(span.to_ms),
+        frames: span.entries as u64,
+        bytes: span.bytes as u64,
+        limit_bytes: chronicle.limit().bytes as u64,
+    })
+}
+
+async fn history(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {
+    query.only(&[])?;
+    site.feed.refresh().await?;
+    let extent = site.feed.archive().read(extent).ok_or_else(no_history)?;
+    #[derive(serde::Serialize)]
+    struct Document {
+        format: u32,
+        #[serde(flatten)]
+        extent: History,
+    }
+    let format = FORMAT;
+    Ok(body::json(&Document { format, extent }))
+}
+
+async fn follow(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {
+    query.only(&["from", "to", "map"])?;
+    let from = match query.get("from") {
+        None | Some("live") => From::Live,
+        Some("begin") => From::Begin,
+        Some(_) => From::At(query.time("from")?.unwrap_or_default()),
+    };
+    stream::stream(site, from, query.time("to")?).await
 }
 
 async fn events(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {
     query.only(&["since", "name", "about", "follow"])?;
-    site.feed.refresh().await?;
-    let since = query.time("since")?;
-    let wanted = site.feed.archive().read(|chronicle| {
-        let origin = chronicle.last().map_or(0, |last| last.origin_ms);
-        Wanted {
-            since_ms: since.map(|unix_ms| unix_ms.saturating_sub(origin)),
-            name: query.get("name").map(str::to_owned),
-            about: query
-                .get("about")
-                .map(|about| (about.to_owned(), about.to_owned())),
+    let since_ms = query.time("since")?;
+    let mut wanted = match query.get("about") {
+        Some(text) => {
+            let snapshot = view(site, &Query::default()).await?.snapshot;
+            let node = &snapshot.nodes[find_decoded(&snapshot, text)?];
+            Wanted::about(&node.label, &node.id.short())
         }
-    });
+        None => Wanted::default(),
+    };
+    wanted.since_ms = since_ms.map(|since| since.max(0).unsigned_abs());
+    wanted.name = query.get("name").map(str::to_owned);
     if query.get("follow").is_some_and(|it| it != "0") {
         return stream::events(site, wanted);
     }
-    let (events, _) = site
+    let (events, _): (Vec<Event>, _) = site
         .feed
         .archive()
         .read(|chronicle| wanted.of(chronicle, 0));
-    Ok(body::json(&json!({ "format": FORMAT, "events": events })))
+    let format = FORMAT;
+    Ok(body::json(&Events { format, events }))
 }

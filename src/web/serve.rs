@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -22,7 +21,6 @@ use super::feed::Feed;
 use super::listen::{Accepted, Listener, Pipe, Watched};
 use super::{guard, routes};
 use crate::chronicle::Archive;
-use crate::settings::Settings;
 use crate::snapshot::SnapshotReader;
 
 /// The most connections over TCP at a time, and through the socket of the same user, who must get in whatever others do. A browser
@@ -45,17 +43,9 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// The pause after the system refuses a connection, for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// Who the answers are about.
-#[derive(Debug, Clone, Default)]
-pub(super) struct About {
-    pub(super) profile: String,
-    pub(super) listen: Option<SocketAddr>,
-}
-
 /// What requests are answered from.
 #[derive(Debug)]
 pub struct Site {
-    pub(super) about: About,
     pub(super) feed: Arc<Feed>,
     pub(super) streams: Arc<Semaphore>,
     /// What readers over TCP must know.
@@ -65,30 +55,23 @@ pub struct Site {
 }
 
 impl Site {
-    /// The site of a running node.
+    /// The site of a running node. `token`: what readers over TCP must know.
     pub(super) fn live(
-        settings: &Settings,
-        bound: SocketAddr,
         reader: SnapshotReader,
         archive: Arc<Archive>,
         token: Option<String>,
     ) -> Self {
-        let about = About {
-            profile: settings.profile.clone(),
-            listen: Some(bound),
-        };
-        Self::new(about, Feed::new(Some(reader), archive), token)
+        Self::new(Feed::new(Some(reader), archive), token)
     }
 
     /// The site of a recording.
     #[must_use]
     pub fn recorded(archive: Arc<Archive>) -> Self {
-        Self::new(About::default(), Feed::new(None, archive), None)
+        Self::new(Feed::new(None, archive), None)
     }
 
-    fn new(about: About, feed: Feed, token: Option<String>) -> Self {
+    fn new(feed: Feed, token: Option<String>) -> Self {
         Self {
-            about,
             feed: Arc::new(feed),
             streams: Arc::new(Semaphore::new(STREAMS)),
             token,

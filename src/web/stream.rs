@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::body::{Answer, LINES, Problem, parts};
 use super::serve::Site;
+use crate::answers::Event;
 use crate::chronicle::lines::{self, Header};
-use crate::chronicle::{Chronicle, Entry, Frame};
+use crate::chronicle::{Chronicle, Entry, EventLine, Frame, Value};
 use crate::wire::NodeId;
 
 /// A reader hears something at least this often, so that it notices a connection that is dead.
@@ -200,46 +201,58 @@ fn heartbeat(chronicle: &Chronicle) -> String {
 /// Which events to show.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
-    /// From this time on, in ms since the start of the node.
-    pub(super) since_ms: Option<i64>,
+    /// From this time on, in Unix ms.
+    pub(super) since_ms: Option<u64>,
     /// Those of this name.
     pub(super) name: Option<String>,
-    /// Those that name a node by its label or by the beginning of its id.
-    pub(super) about: Option<(String, String)>,
+    /// Those that name a node: its label, and the beginning of its id as the log shows it.
+    about: Option<(String, String)>,
 }
 
 impl Wanted {
-    fn takes(&self, event: &crate::chronicle::EventLine) -> bool {
-        use crate::chronicle::Value;
-        let names = |text: &str| {
-            event.fields.iter().any(|(field, value)| {
-                let is_node = matches!(&**field, "node" | "peer" | "id" | "noticed_by" | "told_by");
-                is_node && matches!(value, Value::Text(value) if value == text)
-            })
+    /// Those about that node.
+    pub(super) fn about(label: &str, short_id: &str) -> Self {
+        Self {
+            about: Some((label.to_owned(), short_id.to_owned())),
+            ..Self::default()
+        }
+    }
+
+    fn takes(&self, at_ms: u64, event: &EventLine) -> bool {
+        let is_about = |(label, id): &(String, String)| {
+            let told = |name: &str| {
+                event.fields.iter().find_map(|(field, value)| match value {
+                    Value::Text(text) if field == name => Some(text),
+                    _ => None,
+                })
+            };
+            // Two nodes may have one label, so the id counts if there is one.
+            match told("id") {
+                Some(told) => told == id,
+                None => ["node", "peer"]
+                    .iter()
+                    .any(|name| told(name) == Some(label)),
+            }
         };
-        self.since_ms.is_none_or(|since| event.at_ms >= since)
+        self.since_ms.is_none_or(|since| at_ms >= since)
             && self.name.as_ref().is_none_or(|name| event.name == *name)
-            && self
-                .about
-                .as_ref()
-                .is_none_or(|(label, id)| names(id) || names(label))
+            && self.about.as_ref().is_none_or(is_about)
     }
 
     /// The events from that sequence number on, as the API shows them, and the number after the last one.
-    pub(super) fn of(&self, chronicle: &Chronicle, next: u64) -> (Vec<serde_json::Value>, u64) {
-        let origin = chronicle.last().map_or(0, |last| last.origin_ms);
+    pub(super) fn of(&self, chronicle: &Chronicle, next: u64) -> (Vec<Event>, u64) {
+        let Some(last) = chronicle.last() else {
+            return (Vec::new(), next);
+        };
         let next = next.max(chronicle.first());
         let entries = chronicle.since(next).into_iter().flatten();
         let events = entries.filter_map(|(_, entry)| match entry {
-            Entry::Event(event) if self.takes(&event) => {
-                let mut value = lines::event_json(&event);
-                let at_ms = origin.saturating_add(event.at_ms);
-                if let Some(object) = value.as_object_mut() {
-                    object.insert("at_ms".to_owned(), at_ms.into());
-                }
-                Some(value)
+            Entry::Event(event) => {
+                let at_ms = last.unix_ms(event.at_ms);
+                self.takes(at_ms, &event)
+                    .then(|| lines::event(at_ms, event))
             }
-            Entry::Event(_) | Entry::Frame(_) => None,
+            Entry::Frame(_) => None,
         });
         (events.collect(), chronicle.next())
     }
@@ -258,11 +271,14 @@ pub(super) fn events(site: &Arc<Site>, wanted: Wanted) -> Result<Answer, Problem
         let feed = &site.feed;
         let mut changed = feed.archive().events();
         let mut next = 0;
+        // Reads before it waits: what happened so far comes first.
         loop {
             changed.mark_unchanged();
             let (events, after) = feed.archive().read(|chronicle| wanted.of(chronicle, next));
             next = after;
-            let text: String = events.iter().map(|event| format!("{event}\n")).collect();
+            let line =
+                |event| serde_json::to_string(event).map_or_else(|_| String::new(), |it| it + "\n");
+            let text: String = events.iter().map(line).collect();
             if !text.is_empty() && lines.send(text.into()).await.is_err() {
                 return;
             }

@@ -1,0 +1,423 @@
+// Draws a scene. The pen is a canvas context or one that writes SVG, so the exported picture is the one on the screen.
+//
+// The base has links, nodes and labels. The overlay has what glows, hovers or is chosen: it is drawn again each frame while the base
+// stands still.
+
+import { GLOW_MS } from './scene.js';
+import { UNKNOWN } from './scale.js';
+import { rtt, shortLabel } from './text.js';
+
+const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif';
+const STYLES = (UNKNOWN + 1) * 6;
+
+// Gaps in a link that loses packets: none, some, many.
+const DASHES = [[], [9, 4], [3, 4]];
+
+// Links on the screen up to which each has its RTT written on it, and above which arrows are left out while the map moves. More figures
+// than this hide the links; more arrows than this cost more than half of a frame at 30 a second.
+const WITH_FIGURES = 60;
+const WITH_ARROWS = 5000;
+
+// Labels that are drawn at most. At half, a map of 500 nodes looks empty; at double, labels are all that is seen.
+const LABELS = 220;
+
+/** The sizes of what is drawn: larger for few nodes, and growing slowly as the map is zoomed. */
+export function sizes(count, links, zoom) {
+    const base = count <= 12 ? 9 : Math.max(2, 13 - 3.1 * Math.log10(count));
+    const grow = Math.min(Math.max(zoom ** 0.35, 0.8), 2.2);
+    const line = count <= 40 ? 2 : count <= 200 ? 1.5 : count <= 2000 ? 1 : 0.7;
+    return {
+        radius: Math.min(base * grow, 12),
+        line: Math.min(line * Math.max(1, grow * 0.8), 2.4),
+        alpha: links <= 150 ? 0.95 : links <= 600 ? 0.75 : Math.max(0.22, Math.min(0.6, 16 / Math.sqrt(links)) * Math.min(grow, 1.6)),
+        arrow: Math.max(4.5, Math.min(base * grow, 9)),
+        font: count <= 12 ? 14 : 12,
+    };
+}
+
+/** Draws links, nodes and labels. `camera`: {width, height, x, y, k, zoom}; `fast`: the map moves. */
+export function paintBase(pen, scene, camera, theme, { fast = false, transparent = false } = {}) {
+    if (!transparent) {
+        pen.fillStyle = theme.background;
+        pen.fillRect(0, 0, camera.width, camera.height);
+    }
+    const size = sizes(scene.nodes.length, scene.links.length, camera.zoom);
+    project(scene, camera);
+    const visible = visibleLinks(scene, camera, size, fast);
+    paintSuspects(pen, visible, theme, size);
+    paintLinks(pen, visible, theme, size, fast);
+    paintNodes(pen, scene, camera, theme, size);
+    paintLabels(pen, scene, visible, camera, theme, size, fast);
+}
+
+/** Where each node stands on the screen. */
+export function project(scene, { width, height, x, y, k }) {
+    for (const item of scene.nodes) {
+        item.sx = (item.x - x) * k + width / 2;
+        item.sy = (item.y - y) * k + height / 2;
+    }
+}
+
+// Links that are on the screen, with their ends, aside of each other where both directions exist. Of many, while the map moves, only
+// those that matter: chosen by the filter, lossy, suspect or changed, and the shortest paths from this node.
+function visibleLinks(scene, camera, size, fast) {
+    const result = [];
+    const sparse = fast && scene.links.length > WITH_ARROWS * 2;
+    const matter = sparse && scene.network.me !== null && scene.filter.kind === 'all' ? scene.backbone() : null;
+    for (const item of scene.links) {
+        if (!item.shown) continue;
+        if (matter && !matter.has(item.link) && !item.link.suspect && !(item.link.loss > 50)) continue;
+        const { a, b } = item;
+        let [x1, y1, x2, y2] = [a.sx, a.sy, b.sx, b.sy];
+        if ((x1 < 0 && x2 < 0) || (y1 < 0 && y2 < 0) || (x1 > camera.width && x2 > camera.width) || (y1 > camera.height && y2 > camera.height)) continue;
+        const length = Math.hypot(x2 - x1, y2 - y1);
+        if (length < 1) continue;
+        if (item.twin) {
+            const aside = (size.line + 2) / length;
+            const [dx, dy] = [(y1 - y2) * aside, (x2 - x1) * aside];
+            x1 += dx;
+            x2 += dx;
+            y1 += dy;
+            y2 += dy;
+        }
+        result.push({ item, x1, y1, x2, y2, length });
+    }
+    return result;
+}
+
+function paintSuspects(pen, visible, theme, size) {
+    pen.beginPath();
+    let any = false;
+    for (const { item, x1, y1, x2, y2 } of visible) {
+        if (!item.link.suspect) continue;
+        any = true;
+        pen.moveTo(x1, y1);
+        pen.lineTo(x2, y2);
+    }
+    if (!any) return;
+    pen.globalAlpha = 0.33;
+    pen.lineWidth = size.line + 6;
+    pen.lineCap = 'round';
+    pen.strokeStyle = theme.warn;
+    pen.stroke();
+    pen.globalAlpha = 1;
+    pen.lineCap = 'butt';
+}
+
+function paintLinks(pen, visible, theme, size, fast) {
+    const arrows = !fast || visible.length <= WITH_ARROWS;
+    const buckets = Array.from({ length: STYLES }, () => []);
+    const faint = [];
+    for (const link of visible) (link.item.faint ? faint : buckets[link.item.style]).push(link);
+    pen.lineWidth = size.line;
+    strokeAll(pen, faint, theme.muted, 0.2, [2, 4]);
+    // The slow ones first: they are long, and would hide the short ones.
+    for (let style = STYLES - 1; style >= 0; style -= 1) {
+        const bucket = buckets[style];
+        if (bucket.length === 0) continue;
+        const stale = style % 2 === 1;
+        const colour = theme.rtt[Math.floor(style / 6)];
+        const alpha = stale ? size.alpha * 0.5 : size.alpha;
+        strokeAll(pen, bucket, colour, alpha, DASHES[Math.floor(style / 2) % 3]);
+        if (arrows) fillArrows(pen, bucket, size, stale ? alpha : Math.min(1, alpha + 0.25));
+    }
+    pen.setLineDash([]);
+    pen.globalAlpha = 1;
+}
+
+// One path for many lines costs a software canvas the square of their number where they cross, one path a line its setting up.
+const TOGETHER = 24;
+
+function strokeAll(pen, bucket, colour, alpha, dash) {
+    pen.strokeStyle = colour;
+    pen.fillStyle = colour;
+    pen.globalAlpha = alpha;
+    pen.setLineDash(dash);
+    for (let i = 0; i < bucket.length; ) {
+        pen.beginPath();
+        for (const end = Math.min(i + TOGETHER, bucket.length); i < end; i += 1) {
+            const link = bucket[i];
+            pen.moveTo(link.x1, link.y1);
+            pen.lineTo(link.x2, link.y2);
+        }
+        pen.stroke();
+    }
+}
+
+// The arrow points to the listener: who dialed whom.
+function fillArrows(pen, bucket, size, alpha) {
+    pen.globalAlpha = alpha;
+    for (let i = 0; i < bucket.length; ) {
+        pen.beginPath();
+        for (const end = Math.min(i + TOGETHER, bucket.length); i < end; i += 1) {
+            const { x1, y1, x2, y2, length, item } = bucket[i];
+            if (length < size.radius * 2 + size.arrow * 2) continue;
+            const [ux, uy] = [(x2 - x1) / length, (y2 - y1) / length];
+            const rim = item.b.me ? size.radius * 1.35 + 2 : size.radius + 1;
+            const [tx, ty] = [x2 - ux * rim, y2 - uy * rim];
+            const [bx, by] = [tx - ux * size.arrow, ty - uy * size.arrow];
+            const half = size.arrow * 0.42;
+            pen.moveTo(tx, ty);
+            pen.lineTo(bx - uy * half, by + ux * half);
+            pen.lineTo(bx + uy * half, by - ux * half);
+            pen.closePath();
+        }
+        pen.fill();
+    }
+}
+
+function onScreen({ sx, sy }, { width, height }, margin) {
+    return sx > -margin && sy > -margin && sx < width + margin && sy < height + margin;
+}
+
+// A shape for each state, not a colour alone: a disc is up, a ring with a cross is unreachable, a dotted ring left, a ringed disc is this node.
+function paintNodes(pen, scene, camera, theme, size) {
+    const groups = { up: [], dim: [], unreachable: [], left: [], cut: [], off: [], me: [] };
+    for (const item of scene.nodes) {
+        if (!onScreen(item, camera, size.radius)) continue;
+        if (item.id === scene.off) groups.off.push(item);
+        else if (scene.cut.has(item.id)) groups.cut.push(item);
+        else if (item.node.state !== 'up') groups[item.node.state].push(item);
+        else if (item.me) groups.me.push(item);
+        else groups[item.dim ? 'dim' : 'up'].push(item);
+    }
+    const { radius } = size;
+    pen.lineWidth = Math.max(1, radius * 0.28);
+    discs(pen, groups.dim, radius * 0.7, theme.muted, 0.35, null);
+    discs(pen, groups.up, radius, theme.node, 1, radius > 3 ? theme.background : null);
+    discs(pen, groups.cut, radius, theme.background, 1, theme.bad);
+    discs(pen, groups.off, radius, theme.background, 1, theme.muted);
+    discs(pen, groups.left, radius * 0.85, theme.background, 1, theme.muted, [2, 2]);
+    discs(pen, groups.unreachable, radius, theme.background, 1, theme.bad);
+    crosses(pen, groups.unreachable, radius * 0.45, theme.bad);
+    crosses(pen, groups.off, radius * 0.45, theme.muted);
+    discs(pen, groups.me, radius * 1.35 + 2, theme.background, 1, theme.accent);
+    discs(pen, groups.me, radius * 0.9, theme.accent, 1, null);
+    pen.lineWidth = 1.5;
+    const pinned = scene.nodes.filter((item) => scene.isPinned(item) && onScreen(item, camera, size.radius));
+    for (const { sx, sy } of pinned) {
+        pen.fillStyle = theme.text;
+        pen.fillRect(sx - 1.5, sy - 1.5, 3, 3);
+    }
+}
+
+function discs(pen, items, radius, fill, alpha, rim, dash = []) {
+    if (items.length === 0) return;
+    pen.globalAlpha = alpha;
+    pen.fillStyle = fill;
+    if (rim) pen.strokeStyle = rim;
+    pen.setLineDash(dash);
+    for (let i = 0; i < items.length; ) {
+        pen.beginPath();
+        for (const end = Math.min(i + TOGETHER, items.length); i < end; i += 1) {
+            const { sx, sy } = items[i];
+            pen.moveTo(sx + radius, sy);
+            pen.arc(sx, sy, radius, 0, Math.PI * 2);
+        }
+        pen.fill();
+        if (rim) pen.stroke();
+    }
+    pen.setLineDash([]);
+    pen.globalAlpha = 1;
+}
+
+function crosses(pen, items, half, colour) {
+    if (items.length === 0) return;
+    pen.strokeStyle = colour;
+    pen.beginPath();
+    for (const { sx, sy } of items) {
+        pen.moveTo(sx - half, sy - half);
+        pen.lineTo(sx + half, sy + half);
+        pen.moveTo(sx + half, sy - half);
+        pen.lineTo(sx - half, sy + half);
+    }
+    pen.stroke();
+}
+
+// Rectangles that are taken, in cells of the screen, so that a new one is compared with few.
+class Taken {
+    #cells = new Map();
+
+    isFree(box) {
+        for (const key of cells(box)) {
+            for (const other of this.#cells.get(key) ?? []) {
+                if (box.x < other.x + other.w && other.x < box.x + box.w && box.y < other.y + other.h && other.y < box.y + box.h) return false;
+            }
+        }
+        return true;
+    }
+
+    add(box) {
+        for (const key of cells(box)) {
+            const there = this.#cells.get(key);
+            if (there) there.push(box);
+            else this.#cells.set(key, [box]);
+        }
+    }
+}
+
+function cells(box) {
+    const keys = [];
+    for (let x = Math.floor(box.x / 64); x <= Math.floor((box.x + box.w) / 64); x += 1) {
+        for (let y = Math.floor(box.y / 32); y <= Math.floor((box.y + box.h) / 32); y += 1) keys.push(x * 4096 + y);
+    }
+    return keys;
+}
+
+const widths = new Map();
+
+function widthOf(pen, font, text) {
+    const key = `${font}|${text}`;
+    let width = widths.get(key);
+    if (width === undefined) {
+        if (widths.size > 20000) widths.clear();
+        pen.font = font;
+        width = pen.measureText(text).width;
+        widths.set(key, width);
+    }
+    return width;
+}
+
+function paintLabels(pen, scene, visible, camera, theme, size, fast) {
+    const [labels, discs] = [new Taken(), new Taken()];
+    const nodes = scene.nodes.filter((item) => onScreen(item, camera, 0));
+    for (const { sx, sy } of nodes) discs.add({ x: sx - size.radius, y: sy - size.radius, w: size.radius * 2, h: size.radius * 2 });
+    const now = performance.now();
+    const grave = (item) => (item.me ? 8 : 0) + (scene.cut.has(item.id) ? 4 : 0) + (item.node.state === 'unreachable' ? 2 : 0) + (now - item.glow < GLOW_MS ? 1 : 0);
+    const order = nodes.map((item) => [grave(item) * 1e6 + item.degree - (item.dim ? 1e5 : 0), item]).sort((a, b) => b[0] - a[0] || (a[1].id < b[1].id ? -1 : 1));
+    // Few labels over a dense map, more as there is room: about one for each area of 70 by 60 pixels.
+    const most = Math.min(LABELS, Math.ceil((camera.width * camera.height) / 4200), fast ? 120 : LABELS);
+    pen.textBaseline = 'middle';
+    pen.lineJoin = 'round';
+    let drawn = 0;
+    for (const [rank, item] of order) {
+        if (drawn >= most || (item.dim && drawn > 40)) break;
+        // Only a label that matters may cover a node.
+        if (labelNode(pen, item, labels, rank >= 1e6 ? null : discs, theme, size)) drawn += 1;
+    }
+    if (visible.length > WITH_FIGURES) return;
+    for (const link of visible) labelLink(pen, link, labels, discs, theme, size);
+}
+
+function labelNode(pen, item, labels, discs, theme, size) {
+    const font = `${item.me ? 600 : 500} ${size.font}px ${FONT}`;
+    const text = shortLabel(item.node.label.trim() === '' ? item.id.slice(0, 8) : item.node.label);
+    const width = widthOf(pen, font, text);
+    const gap = (item.me ? size.radius * 1.35 + 2 : size.radius) + 4;
+    const high = size.font + 3;
+    const spots = [
+        [item.sx + gap, item.sy - high / 2],
+        [item.sx - gap - width, item.sy - high / 2],
+        [item.sx - width / 2, item.sy + gap],
+        [item.sx - width / 2, item.sy - gap - high],
+    ];
+    for (const [x, y] of spots) {
+        const box = { x: x - 2, y, w: width + 4, h: high };
+        if (!labels.isFree(box) || (discs && !discs.isFree(box))) continue;
+        labels.add(box);
+        pen.font = font;
+        pen.globalAlpha = item.dim ? 0.5 : 1;
+        halo(pen, text, x, y + high / 2, theme, item.node.state === 'up' ? theme.text : theme.muted);
+        pen.globalAlpha = 1;
+        return true;
+    }
+    return false;
+}
+
+function labelLink(pen, { item, x1, y1, x2, y2, length }, labels, discs, theme, size) {
+    const { link } = item;
+    const parts = [link.rtt === null ? '…' : rtt(link.rtt)];
+    if (link.loss > 0) parts.push(`${(link.loss / 10).toFixed(1)} % loss`);
+    if (link.suspect) parts.push('suspect');
+    else if (link.stale) parts.push('old');
+    const text = parts.join(' · ');
+    const font = `500 ${size.font - 1.5}px ${FONT}`;
+    const width = widthOf(pen, font, text);
+    if (length < width * 0.7 + size.radius * 2) return;
+    const high = size.font + 3;
+    for (const share of [0.5, 0.4, 0.6, 0.32]) {
+        const [x, y] = [x1 + (x2 - x1) * share - width / 2, y1 + (y2 - y1) * share - high / 2];
+        const box = { x: x - 3, y, w: width + 6, h: high };
+        if (!labels.isFree(box) || !discs.isFree(box)) continue;
+        labels.add(box);
+        pen.font = font;
+        pen.globalAlpha = 0.88;
+        pen.fillStyle = theme.background;
+        pen.fillRect(x - 3, y, width + 6, high);
+        pen.globalAlpha = 1;
+        pen.fillStyle = link.suspect ? theme.warn : theme.muted;
+        pen.fillText(text, x, y + high / 2 + 0.5);
+        return;
+    }
+}
+
+function halo(pen, text, x, y, theme, colour) {
+    pen.lineWidth = 3;
+    pen.strokeStyle = theme.background;
+    pen.strokeText(text, x, y);
+    pen.fillStyle = colour;
+    pen.fillText(text, x, y);
+}
+
+/** Draws what glows, what the pointer is over and what is chosen. `marks`: {hover, hoverLink, chosen, chosenLink, path: Set of links}. */
+export function paintOverlay(pen, scene, camera, theme, marks, now, reduced) {
+    const size = sizes(scene.nodes.length, scene.links.length, camera.zoom);
+    for (const { a, b, glow } of scene.ghosts) line(pen, a, b, theme.bad, size.line + 1, 0.7 * fade(now, glow, reduced), [4, 5]);
+    for (const item of scene.links) {
+        if (now - item.glow < GLOW_MS && item.shown) {
+            const colour = item.glowKind === 'suspect' ? theme.warn : theme.good;
+            line(pen, item.a, item.b, colour, size.line + 6, 0.45 * fade(now, item.glow, reduced));
+        }
+        if (marks.path?.has(item.link)) line(pen, item.a, item.b, theme.accent, size.line + 2.5, 0.75);
+        if (item.key === marks.chosenLink || item === marks.hoverLink) line(pen, item.a, item.b, theme.accent, size.line + 4, 0.55);
+    }
+    for (const item of scene.nodes) {
+        if (now - item.glow >= GLOW_MS) continue;
+        const light = fade(now, item.glow, reduced);
+        const colour = { up: theme.good, unreachable: theme.bad, left: theme.muted }[item.glowKind];
+        const grow = reduced ? 7 : 4 + 14 * Math.min(1, (now - item.glow) / 900);
+        ring(pen, item, size.radius + grow, colour, 0.8 * light, 3);
+        ring(pen, item, size.radius + 3, colour, light, 2);
+    }
+    if (marks.hover) ring(pen, marks.hover, size.radius + 4, theme.text, 0.8, 1.5);
+    if (marks.chosen) {
+        ring(pen, marks.chosen, size.radius + 5, theme.accent, 1, 2.5);
+        neighbours(pen, scene, marks.chosen, theme, size);
+    }
+    pen.globalAlpha = 1;
+}
+
+// The links of the chosen node stand out of the many.
+function neighbours(pen, scene, chosen, theme, size) {
+    if (scene.nodes.length <= 60) return;
+    for (const item of scene.links) if ((item.a === chosen || item.b === chosen) && item.shown) line(pen, item.a, item.b, theme.rtt[item.step], size.line + 1, 1);
+}
+
+function fade(now, since, reduced) {
+    const share = Math.max(0, 1 - (now - since) / GLOW_MS);
+    // Without motion what changed is marked, and then not: no fading.
+    return reduced ? 0.8 : share;
+}
+
+function line(pen, a, b, colour, width, alpha, dash = []) {
+    pen.globalAlpha = alpha;
+    pen.strokeStyle = colour;
+    pen.lineWidth = width;
+    pen.lineCap = 'round';
+    pen.setLineDash(dash);
+    pen.beginPath();
+    pen.moveTo(a.sx, a.sy);
+    pen.lineTo(b.sx, b.sy);
+    pen.stroke();
+    pen.setLineDash([]);
+    pen.lineCap = 'butt';
+}
+
+function ring(pen, { sx, sy }, radius, colour, alpha, width) {
+    pen.globalAlpha = alpha;
+    pen.strokeStyle = colour;
+    pen.lineWidth = width;
+    pen.beginPath();
+    pen.arc(sx, sy, radius, 0, Math.PI * 2);
+    pen.stroke();
+}
