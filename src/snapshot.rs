@@ -38,6 +38,11 @@ impl SnapshotReader {
         *self.changes.borrow_and_update()
     }
 
+    /// Waits until the node has ended.
+    pub async fn ended(&self) {
+        self.requests.closed().await;
+    }
+
     /// Requests a snapshot. It contains every change seen before. `None`: the node has ended.
     pub async fn get(&self) -> Option<Arc<Snapshot>> {
         let (answer, snapshot) = oneshot::channel();

@@ -80,6 +80,14 @@ impl Feed {
         Looking(Arc::clone(self))
     }
 
+    /// Waits until the node has ended; for ever, for a recording.
+    pub(super) async fn ended(&self) {
+        match &self.reader {
+            Some(reader) => reader.ended().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Notices snapshots that were recorded.
     pub(super) fn recorded(&self) -> watch::Receiver<u64> {
         self.recorded.subscribe()
@@ -127,9 +135,8 @@ impl Feed {
         let mut lookers = self.lookers.subscribe();
         let mut shown = Changes::default();
         loop {
-            if lookers.wait_for(|lookers| *lookers > 0).await.is_err() {
-                return;
-            }
+            // The sender is here.
+            drop(lookers.wait_for(|lookers| *lookers > 0).await);
             // A change that came while nobody looked counts at once.
             if reader.seen() == shown && reader.changed().await.is_none() {
                 return;

@@ -25,6 +25,8 @@ mod query;
 mod routes;
 mod serve;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use listen::{ListenError, Listener, UnixSocket, socket_paths};
 pub use serve::{Site, serve};

@@ -124,7 +124,7 @@ fn admit(site: &Arc<Site>, stream: Accepted) {
     }
 }
 
-async fn connection(
+pub(super) async fn connection(
     site: Arc<Site>,
     stream: Box<dyn Pipe>,
     is_unix: bool,

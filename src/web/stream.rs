@@ -181,6 +181,7 @@ async fn follow(
         tokio::select! {
             biased;
             () = lines.closed() => return,
+            () = feed.ended() => return,
             changed = recorded.changed() => if changed.is_err() { return },
             changed = events.changed() => if changed.is_err() { return },
             () = sleep_until(heard + HEARTBEAT) => {}
@@ -288,6 +289,7 @@ pub(super) fn events(site: &Arc<Site>, wanted: Wanted) -> Result<Answer, Problem
             tokio::select! {
                 biased;
                 () = lines.closed() => return,
+                () = feed.ended() => return,
                 changed = changed.changed() => if changed.is_err() { return },
             }
         }
