@@ -1,7 +1,7 @@
 // The events as a list in words, with a filter.
 
 import { el, nodePath, refill } from './dom.js';
-import { clock, count } from './text.js';
+import { clock, count, listed } from './text.js';
 import { called, TOPICS } from './story.js';
 
 // How many entries the list shows before "more" is asked for. At double, a list takes longer than a frame to build.
@@ -12,9 +12,11 @@ export function logEntry(app, entry) {
     const { origin } = app.network;
     const fields = Object.entries(entry.fields).filter(([, value]) => value !== '');
     const key = `${entry.at}${entry.name}${entry.ids.join()}`;
-    const body = entry.why || fields.length > 0
+    const links = Object.entries(entry.links ?? {});
+    const body = entry.why || fields.length > 0 || links.length > 0
         ? el('details', { 'data-key': key }, el('summary', { 'data-key': `s${key}` }, entry.text),
             entry.why ? el('p.why', {}, entry.why) : null,
+            links.map(([title, pairs]) => el('p.why', {}, `${count(pairs.length, title.replace('links', 'link').replace('are', 'is'), title)}: ${listed(pairs, 12)}.`)),
             fields.length > 0 ? el('dl', {}, fields.map(([name, value]) => [el('dt', {}, name), el('dd', {}, value)])) : null)
         : el('span', {}, entry.text);
     return el('li', {}, el('time', {}, clock(entry.at, origin)), el(`span.sign.${entry.level}`, { title: entry.level }), body);

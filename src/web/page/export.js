@@ -45,6 +45,10 @@ export class SvgPen {
         this.#path.push(`M${short(x + radius)} ${short(y)}A${short(radius)} ${short(radius)} 0 1 1 ${short(x - radius)} ${short(y)}A${short(radius)} ${short(radius)} 0 1 1 ${short(x + radius)} ${short(y)}`);
     }
 
+    rect(x, y, width, height) {
+        this.#path.push(`M${short(x)} ${short(y)}h${short(width)}v${short(height)}h${short(-width)}Z`);
+    }
+
     setLineDash(dash) {
         this.#dash = dash;
     }

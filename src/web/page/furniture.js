@@ -12,7 +12,7 @@ const POOR_FIT = 0.5;
 // Nodes that a search lists.
 const FOUND = 12;
 
-/** The legend: colours, signs, and on a latency map the scale bar and how good the fit is. */
+/** The legend: colours, signs, and on a latency map the scale bar and how good the fit is. `update` returns whether it changed. */
 export class Legend {
     #shown = '';
     #bar = null;
@@ -29,14 +29,13 @@ export class Legend {
             unknown: scene.links.some(({ link }) => link.rtt === null),
         };
         const sign = JSON.stringify([scene.scale.limits, latency, fit, used, theme.dark]);
-        if (sign === this.#shown) return;
+        if (sign === this.#shown) return false;
         this.#shown = sign;
-        const steps = Array.from({ length: STEPS }, (_, i) => el('li', {}, el(`div.swatch.swatch-${i}`), i < STEPS - 1 ? el('span.limit', {}, limit(scene.scale.limits, i)) : null));
         this.#bar = latency ? el('div.bar-line') : null;
         const quality = fit && fit.links !== null ? `Distance and RTT correlate ${fit.links.toFixed(2)} on links${fit.heldOut === null ? '' : `, ${fit.heldOut.toFixed(2)} on pairs that the map has not seen`}` : null;
         refill(byId('legend'),
             latency ? el('div.scale', {}, this.#bar, el('span', { id: 'scale-text' })) : null,
-            el('ul.ramp', { 'aria-label': 'Colours of round-trip times, from fast to slow' }, steps),
+            ramp(scene.scale),
             el('ul.marks', {}, mark(line(), 'from dialer to listener'), used.loss ? mark(line('k-dash'), 'loses packets') : null,
                 used.suspect ? mark(sketch(svg('path.k-suspect', { d: 'M2 7H24' }), svg('path.k-line', { d: 'M2 7H24' })), 'suspect') : null,
                 used.stale ? mark(sketch(svg('path.k-line', { d: 'M2 7H24', opacity: 0.35 })), 'old figure') : null,
@@ -45,6 +44,7 @@ export class Legend {
                 used.unreachable ? mark(sketch(svg('circle.k-bad', { cx: 13, cy: 7, r: 5 }), svg('path.k-bad', { d: 'M11 5l4 4m0-4l-4 4' })), 'unreachable') : null,
                 used.left ? mark(sketch(svg('circle.k-left', { cx: 13, cy: 7, r: 5 })), 'left') : null),
             quality ? el('p', { class: 'fit' }, quality) : null);
+        return true;
     }
 
     /** The bar that shows how far a round RTT is. `k` is pixels for each µs. */
@@ -55,6 +55,12 @@ export class Legend {
         this.#bar.style.width = `${Math.max(4, length * k)}px`;
         byId('scale-text').textContent = `${round(length)} round trip`;
     }
+}
+
+/** The colours of RTTs with their limits. */
+export function ramp(scale) {
+    const step = (_, i) => el('li', {}, el(`div.swatch.swatch-${i}`), i < STEPS - 1 ? el('span.limit', {}, limit(scale.limits, i)) : null);
+    return el('ul.ramp', { 'aria-label': 'Colours of round-trip times, from fast to slow' }, Array.from({ length: STEPS }, step));
 }
 
 // A limit with its unit, which is left out where the next one has the same.

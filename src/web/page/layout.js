@@ -25,9 +25,11 @@ const WORK = 120000;
 const OPENING = 0.9;
 
 export class Layout {
+    // All nodes, and those that have links: only these push and pull. One without stays where it was, or stands at the rim.
+    #all = [];
     #nodes = [];
+    #rim = [];
     #pairs = new Int32Array(0);
-    #degree = new Float64Array(0);
     #heat = 0;
     #tree = new Quadtree();
 
@@ -38,27 +40,42 @@ export class Layout {
 
     /** Takes the nodes, objects with `lx`, `ly` (undefined if new) and `pinned`, and pairs of their indices. */
     update(nodes, pairs) {
+        const linked = new Set(pairs.flat());
+        const place = new Map();
+        const before = this.#all.length;
+        this.#all = nodes;
+        this.#nodes = nodes.filter((_, i) => linked.has(i) && place.set(i, place.size));
+        const size = this.#nodes.length;
         const seen = new Set();
         const flat = [];
-        for (const [a, b] of pairs) {
-            const key = a < b ? a * nodes.length + b : b * nodes.length + a;
+        for (const [from, to] of pairs) {
+            const [a, b] = [place.get(from), place.get(to)];
+            const key = a < b ? a * size + b : b * size + a;
             if (a === b || seen.has(key)) continue;
             seen.add(key);
             flat.push(a, b);
         }
-        const before = this.#nodes.length;
-        this.#nodes = nodes;
         this.#pairs = Int32Array.from(flat);
-        this.#degree = new Float64Array(nodes.length);
-        for (const end of flat) this.#degree[end] += 1;
-        const placed = nodes.filter((node) => node.lx !== undefined).length;
-        if (placed * 2 < nodes.length || before === 0) {
-            if (placed * 2 < nodes.length) this.#begin();
-            this.#heat = placed === nodes.length ? CHANGE : START;
-        } else {
-            this.#place();
-            this.#heat = Math.max(this.#heat, CHANGE);
-        }
+        const placed = this.#nodes.filter((node) => node.lx !== undefined).length;
+        const anew = before === 0 || placed * 2 < size;
+        if (placed * 2 < size) this.#begin();
+        else this.#place();
+        this.#heat = Math.max(this.#heat, anew && placed < size ? START : CHANGE);
+        this.#rim = nodes.filter((node, i) => !linked.has(i) && (node.lx === undefined || this.#rim.includes(node)));
+        this.#stand();
+    }
+
+    // Nodes without links that were never anywhere stand on an arc at the right, outside of the others.
+    #stand() {
+        if (this.#rim.length === 0) return;
+        const reach = 1.1 + this.#nodes.reduce((most, { lx, ly }) => Math.max(most, Math.hypot(lx, ly)), 0);
+        const step = Math.min(Math.max(0.5, reach * 0.06) / reach, (2 * Math.PI) / this.#rim.length);
+        this.#rim.forEach((node, i) => {
+            if (node.pinned && node.lx !== undefined) return;
+            const angle = (i - (this.#rim.length - 1) / 2) * step;
+            node.lx = reach * Math.cos(angle);
+            node.ly = reach * Math.sin(angle);
+        });
     }
 
     /** As many steps as a frame has time for. The number depends on the size alone, so that the result doesn't depend on the machine. */
@@ -102,6 +119,7 @@ export class Layout {
             node.lx += x * way;
             node.ly += y * way;
         }
+        this.#stand();
         this.#heat *= COOLING;
         if (!this.moving) this.#heat = 0;
     }
@@ -127,7 +145,7 @@ export class Layout {
         }
     }
 
-    // A new node stands at its neighbours, a little aside; one without neighbours at the rim.
+    // A new node stands at its neighbours, a little aside.
     #place() {
         const nodes = this.#nodes;
         const reach = nodes.reduce((most, node) => (node.lx === undefined ? most : Math.max(most, Math.hypot(node.lx, node.ly))), 1);

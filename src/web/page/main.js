@@ -3,7 +3,7 @@
 // `Page` owns what is shown: the live network, which the stream changes, or one of the past, which the time machine chose. The
 // views read from it and never from the stream.
 
-import { byId } from './dom.js';
+import { byId, el } from './dom.js';
 import { Network } from './stream.js';
 import { Story } from './story.js';
 import { FileSource, LiveSource } from './source.js';
@@ -14,15 +14,14 @@ import { MatrixView } from './matrix.js';
 import { EventsView } from './events.js';
 import { TimeBar } from './timebar.js';
 import { Legend, mapWords, notice, Search, showCounts, showFit, showTip } from './furniture.js';
-import { jsonOf, pngOf, save, svgOf } from './export.js';
+import { connectMenu } from './menu.js';
+import { keepLayout, keepToken, layoutWish, readRoute, stored, VIEWS } from './address.js';
 
 // How often views of text follow the stream, in ms. At half, reading and clicking what moves gets harder; at double it looks stuck.
 const TEXT_MS = 500;
 
 // The matrix searches all pairs.
 const MATRIX_MS = 2000;
-
-const VIEWS = ['map', 'nodes', 'links', 'matrix', 'events'];
 
 class Page {
     source = null;
@@ -34,6 +33,7 @@ class Page {
     #live = new Network();
     #story = new Story();
     #liveStory = this.#story;
+    #remembered = null;
     #clock = { at: 0, heard: 0 };
     #route = { view: 'map' };
     #series = { key: '', points: null, asked: -Infinity };
@@ -152,7 +152,8 @@ class Page {
     // What happened before this page was opened.
     async #remember() {
         const story = this.#liveStory;
-        if (story.entries.length > 0) return;
+        if (this.#remembered === story) return;
+        this.#remembered = story;
         const past = await this.source.past(this.#live).catch(() => []);
         story.prepend(past);
         this.#soon(true);
@@ -225,7 +226,7 @@ class Page {
 
     #title() {
         const { network, label } = this.header;
-        byId('who').replaceChildren(strong(network), ` as ${label} sees it`);
+        byId('who').replaceChildren(el('strong', {}, network), ` as ${label} sees it`);
         document.title = `${label} · ${network} · area-net`;
     }
 
@@ -300,7 +301,7 @@ class Page {
         this.#texted = performance.now();
         const states = showCounts(this.network, Object.values(this.network.rejected).reduce((a, b) => a + b, 0));
         byId('overlay').setAttribute('aria-label', mapWords(this.scene, states));
-        this.#legend.update(this.scene, this.theme);
+        if (this.#legend.update(this.scene, this.theme)) this.map.refit();
         this.#legend.measure(this.map.camera.k);
         showFit(this.scene, () => this.#wish('structure'));
         byId('unpin').hidden = this.scene.pins === 0;
@@ -439,99 +440,18 @@ class Page {
             byId('token').value = '';
             notice('');
         });
-        this.#menu();
+        connectMenu(this);
         setInterval(() => document.hidden || this.past || this.#soon(false), 1000);
     }
 
-    #menu() {
-        const [menu, button, file] = [byId('menu'), byId('menu-button'), byId('file')];
-        const toggle = (open) => {
-            menu.hidden = !open;
-            button.setAttribute('aria-expanded', String(open));
-            if (open) menu.querySelector('button').focus();
-        };
-        button.addEventListener('click', () => toggle(menu.hidden));
-        menu.addEventListener('keydown', (event) => {
-            if (event.key !== 'Escape') return;
-            toggle(false);
-            button.focus();
-        });
-        document.addEventListener('pointerdown', (event) => event.target.closest('.menu') || toggle(false));
-        menu.addEventListener('click', async (event) => {
-            const kind = event.target.dataset.export;
-            toggle(false);
-            button.focus();
-            if (event.target.id === 'open-file') file.click();
-            if (!kind || this.network === null) return;
-            const blob = await { svg: svgOf, png: pngOf, json: (_, page) => jsonOf(page) }[kind](this.map, this);
-            save(blob, `area-net-${Math.round(this.now)}.${kind}`);
-        });
-        file.addEventListener('change', async () => {
-            const chosen = file.files[0];
-            file.value = '';
-            if (chosen) await this.#openFile(chosen);
-        });
-        addEventListener('dragover', (event) => event.preventDefault());
-        addEventListener('drop', (event) => {
-            event.preventDefault();
-            if (event.dataTransfer.files[0]) this.#openFile(event.dataTransfer.files[0]);
-        });
-    }
-
-    async #openFile(file) {
+    /** Opens what a person chose or dropped. */
+    async openFile(file) {
         try {
             await this.open(new Uint8Array(await file.arrayBuffer()));
         } catch (error) {
             notice(`${file.name} can't be shown. ${error.message}`);
         }
     }
-}
-
-function strong(text) {
-    const element = document.createElement('strong');
-    element.textContent = text;
-    return element;
-}
-
-// `#/node/ID`, `#/link/A/B`, `#/matrix`, `#/events?about=ID`, `#token=…`, which may follow any of them after `&`.
-function readRoute(hash) {
-    const token = /[#&]token=([^&]*)/.exec(hash);
-    if (token) return { token: decode(token[1]), rest: hash.replace(/[#&]token=[^&]*/, '') };
-    const [path, query] = hash.replace(/^#\/?/, '').split('?');
-    const parts = path.split('/').map(decode);
-    if (parts[0] === 'node' && parts[1]) return { view: null, node: parts[1] };
-    if (parts[0] === 'link' && parts[1] && parts[2]) return { view: null, link: [parts[1], parts[2]] };
-    return { view: VIEWS.includes(parts[0]) ? parts[0] : 'map', about: new URLSearchParams(query ?? '').get('about') ?? undefined };
-}
-
-function decode(text) {
-    try {
-        return decodeURIComponent(text);
-    } catch {
-        return text;
-    }
-}
-
-// What outlives a reload. Storage may be forbidden, and then it doesn't.
-function stored(storage, key, value) {
-    try {
-        if (value !== undefined) window[storage].setItem(key, value);
-        return window[storage].getItem(key);
-    } catch {
-        return null;
-    }
-}
-
-function keepToken(token) {
-    stored('sessionStorage', 'token', token);
-}
-
-function keepLayout(layout) {
-    stored('localStorage', 'layout', layout);
-}
-
-function layoutWish() {
-    return stored('localStorage', 'layout') === 'structure' ? 'structure' : 'latency';
 }
 
 async function start() {

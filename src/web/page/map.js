@@ -16,6 +16,9 @@ const STILL_MS = 140;
 const COLOURS_MS = 250;
 const COLOURS_SHARE = 6;
 
+// While the page opens, the camera jumps where it later glides.
+const OPENING_MS = 3000;
+
 export class MapView {
     scene = new Scene();
     #base;
@@ -23,7 +26,7 @@ export class MapView {
     #basePen;
     #overlayPen;
     #theme = null;
-    #camera = { width: 0, height: 0, x: 0, y: 0, k: 1, zoom: 1 };
+    #camera = { width: 0, height: 0, ratio: 1, x: 0, y: 0, k: 1, zoom: 1 };
     #fit = { x: 0, y: 0, k: 1 };
     // Whether the camera follows the picture; a person who moves it takes it over.
     #auto = true;
@@ -42,6 +45,7 @@ export class MapView {
     #marks = { chosen: null, chosenLink: null, path: null };
     #reduced = matchMedia('(prefers-reduced-motion: reduce)');
     #on;
+    #began = performance.now();
     /** Milliseconds that the last drawings took, for measurements. */
     costs = [];
 
@@ -121,6 +125,13 @@ export class MapView {
         this.#schedule();
     }
 
+    /** Fits again if nobody has moved the camera: what covers the map changed. */
+    refit() {
+        if (!this.#auto || this.scene.network === null) return;
+        this.#refit(performance.now() - this.#began < OPENING_MS);
+        this.touch();
+    }
+
     zoomBy(factor, x = this.#camera.width / 2, y = this.#camera.height / 2) {
         const camera = this.#camera;
         const k = Math.min(Math.max(camera.k * factor, this.#fit.k * 0.25), this.#fit.k * 80);
@@ -176,7 +187,7 @@ export class MapView {
         }
         this.#basePen.setTransform(ratio, 0, 0, ratio, 0, 0);
         this.#overlayPen.setTransform(ratio, 0, 0, ratio, 0, 0);
-        Object.assign(this.#camera, { width, height });
+        Object.assign(this.#camera, { width, height, ratio });
         this.#refit(this.#auto);
         this.#dirty.base = true;
         // A new size empties a canvas; drawing at once spares a frame of nothing.

@@ -4,6 +4,7 @@ import { el, linkPath, refill } from './dom.js';
 import { count, rtt, shortLabel } from './text.js';
 import { called } from './story.js';
 import { nearOrder } from './graph.js';
+import { ramp } from './furniture.js';
 
 // Nodes that the matrix shows at most: the nearest to this node. At 300, sorting and searching take a quarter of a second; at double, two seconds.
 const MOST = 300;
@@ -17,6 +18,7 @@ const UNMEASURED = 1e9;
 export class MatrixView {
     #app;
     #lead;
+    #ramp;
     #box;
     #canvas;
     #tip;
@@ -35,7 +37,8 @@ export class MatrixView {
         this.#tip = el('div.tip', { hidden: true });
         this.#box = el('div.matrix-box', {}, this.#canvas, this.#tip);
         this.#text = el('div');
-        root.append(el('h2', { id: 'matrix-title' }, 'Round-trip times'), this.#lead, el('div.scroll', {}, this.#box), this.#text);
+        this.#ramp = el('div.matrix-ramp');
+        root.append(el('h2', { id: 'matrix-title' }, 'Round-trip times'), this.#lead, this.#ramp, el('div.scroll', {}, this.#box), this.#text);
         this.#canvas.addEventListener('pointermove', (event) => this.#hover(event));
         this.#canvas.addEventListener('pointerleave', () => (this.#tip.hidden = true));
         this.#canvas.addEventListener('click', (event) => this.#click(event));
@@ -69,6 +72,7 @@ export class MatrixView {
         const left = up.length - size;
         this.#lead.textContent = size === 0 ? 'No node has a link yet.'
             : `${count(size, 'node')}${left > 0 ? `, those nearest to this node; ${left.toLocaleString('en')} others are left out` : ''}. Near nodes stand together. A pair without a link of its own has the sum of its shortest path: paler and hatched, predicted and not measured.`;
+        refill(this.#ramp, size > 0 ? ramp(scene.scale) : null);
         this.#draw();
         this.#table();
     }
@@ -97,9 +101,9 @@ export class MatrixView {
         this.#left = labelled ? Math.min(longest * 7.2 + 14, 130) : 0;
         this.#top = labelled ? (figures ? 28 : this.#left * 0.8) : 0;
         const most = figures ? 84 : 24;
-        this.#cell = Math.max(3, Math.min(most, Math.floor((room - this.#left - (figures ? 0 : 40)) / size)));
+        this.#cell = Math.max(3, Math.min(most, Math.floor((room - this.#left - (figures ? 0 : this.#top * 0.7)) / size)));
         const high = figures ? Math.min(this.#cell, 40) : this.#cell;
-        const [width, height] = [this.#left + size * this.#cell, this.#top + size * high];
+        const [width, height] = [this.#left + size * this.#cell + (figures ? 0 : this.#top * 0.7), this.#top + size * high];
         const ratio = Math.min(devicePixelRatio || 1, 2);
         Object.assign(this.#canvas, { width: Math.ceil(width * ratio), height: Math.ceil(height * ratio) });
         this.#canvas.style.width = `${width}px`;
@@ -124,7 +128,7 @@ export class MatrixView {
             for (let column = 0; column < size; column += 1) {
                 const pair = this.#pair(row, column);
                 const [x, y] = [this.#left + column * wide, this.#top + row * high];
-                pen.globalAlpha = pair ? (pair.predicted ? 0.38 : 0.95) : 0.12;
+                pen.globalAlpha = pair ? (pair.predicted ? 0.45 : 0.95) : 0.12;
                 pen.fillStyle = pair ? theme.rtt[this.#app.scene.scale.step(pair.rtt)] : theme.muted;
                 pen.fillRect(x, y, wide - gap, high - gap);
                 if (pair?.predicted && hatches) hatch(pen, theme, x, y, wide - gap, high - gap);

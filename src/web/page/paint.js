@@ -18,8 +18,22 @@ const DASHES = [[], [9, 4], [3, 4]];
 const WITH_FIGURES = 60;
 const WITH_ARROWS = 5000;
 
+// Links on the screen above which they are one pixel wide while the map moves: a canvas without a GPU has a way for such lines that is
+// three times as fast. At half, a map of 200 nodes gets thinner as it moves; at double, one of 1,000 that is zoomed in falls to 15 frames a second.
+const WITH_WIDTH = 1200;
+
+// Lines and discs that are drawn as one path. A canvas without a GPU takes longer where the parts of a path cross each other, and as
+// long for setting up a path as for a line: of 1, 8, 24 and 200 lines, 8 gave the most frames at 4,000 links.
+const TOGETHER = 8;
+
+// Nodes below this radius, in pixels, are squares: nobody sees the difference, and they take a third of the time.
+const SQUARE = 2.6;
+
 // Labels that are drawn at most. At half, a map of 500 nodes looks empty; at double, labels are all that is seen.
 const LABELS = 220;
+
+// Links up to which a label keeps clear of them. Each label is compared with each: at double, that takes longer than drawing.
+const FEW_LINKS = 160;
 
 /** The sizes of what is drawn: larger for few nodes, and growing slowly as the map is zoomed. */
 export function sizes(count, links, zoom) {
@@ -45,7 +59,7 @@ export function paintBase(pen, scene, camera, theme, { fast = false, transparent
     project(scene, camera);
     const visible = visibleLinks(scene, camera, size, fast);
     paintSuspects(pen, visible, theme, size);
-    paintLinks(pen, visible, theme, size, fast);
+    paintLinks(pen, visible, theme, size, fast, camera.ratio);
     paintNodes(pen, scene, camera, theme, size);
     paintLabels(pen, scene, visible, camera, theme, size, fast);
 }
@@ -80,9 +94,27 @@ function visibleLinks(scene, camera, size, fast) {
             y1 += dy;
             y2 += dy;
         }
-        result.push({ item, x1, y1, x2, y2, length });
+        result.push(clipped({ item, x1, y1, x2, y2, length, ends: true }, camera));
     }
     return result;
+}
+
+// A link without the parts that are far off the screen: a canvas without a GPU takes as long for them as for what is seen, and longer
+// where they are dashed.
+function clipped(link, { width, height }) {
+    const room = 40;
+    const [dx, dy] = [link.x2 - link.x1, link.y2 - link.y1];
+    let [from, to] = [0, 1];
+    for (const [step, low, high] of [[dx, -room - link.x1, width + room - link.x1], [dy, -room - link.y1, height + room - link.y1]]) {
+        if (step === 0) continue;
+        const [a, b] = step > 0 ? [low / step, high / step] : [high / step, low / step];
+        from = Math.max(from, a);
+        to = Math.min(to, b);
+    }
+    if (from >= to) return { ...link, x2: link.x1, y2: link.y1, length: 0 };
+    if (from === 0 && to === 1) return link;
+    const { x1, y1 } = link;
+    return { ...link, x1: x1 + dx * from, y1: y1 + dy * from, x2: x1 + dx * to, y2: y1 + dy * to, length: link.length * (to - from), ends: to === 1 };
 }
 
 function paintSuspects(pen, visible, theme, size) {
@@ -96,7 +128,7 @@ function paintSuspects(pen, visible, theme, size) {
     }
     if (!any) return;
     pen.globalAlpha = 0.33;
-    pen.lineWidth = size.line + 6;
+    pen.lineWidth = size.line + Math.min(6, size.radius);
     pen.lineCap = 'round';
     pen.strokeStyle = theme.warn;
     pen.stroke();
@@ -104,12 +136,12 @@ function paintSuspects(pen, visible, theme, size) {
     pen.lineCap = 'butt';
 }
 
-function paintLinks(pen, visible, theme, size, fast) {
+function paintLinks(pen, visible, theme, size, fast, ratio) {
     const arrows = !fast || visible.length <= WITH_ARROWS;
     const buckets = Array.from({ length: STYLES }, () => []);
     const faint = [];
     for (const link of visible) (link.item.faint ? faint : buckets[link.item.style]).push(link);
-    pen.lineWidth = size.line;
+    pen.lineWidth = fast && visible.length > WITH_WIDTH ? Math.min(size.line, 1 / ratio) : size.line;
     strokeAll(pen, faint, theme.muted, 0.2, [2, 4]);
     // The slow ones first: they are long, and would hide the short ones.
     for (let style = STYLES - 1; style >= 0; style -= 1) {
@@ -125,8 +157,6 @@ function paintLinks(pen, visible, theme, size, fast) {
     pen.globalAlpha = 1;
 }
 
-// One path for many lines costs a software canvas the square of their number where they cross, one path a line its setting up.
-const TOGETHER = 24;
 
 function strokeAll(pen, bucket, colour, alpha, dash) {
     pen.strokeStyle = colour;
@@ -150,8 +180,8 @@ function fillArrows(pen, bucket, size, alpha) {
     for (let i = 0; i < bucket.length; ) {
         pen.beginPath();
         for (const end = Math.min(i + TOGETHER, bucket.length); i < end; i += 1) {
-            const { x1, y1, x2, y2, length, item } = bucket[i];
-            if (length < size.radius * 2 + size.arrow * 2) continue;
+            const { x1, y1, x2, y2, length, item, ends } = bucket[i];
+            if (!ends || length < size.radius * 2 + size.arrow * 2) continue;
             const [ux, uy] = [(x2 - x1) / length, (y2 - y1) / length];
             const rim = item.b.me ? size.radius * 1.35 + 2 : size.radius + 1;
             const [tx, ty] = [x2 - ux * rim, y2 - uy * rim];
@@ -189,8 +219,8 @@ function paintNodes(pen, scene, camera, theme, size) {
     discs(pen, groups.off, radius, theme.background, 1, theme.muted);
     discs(pen, groups.left, radius * 0.85, theme.background, 1, theme.muted, [2, 2]);
     discs(pen, groups.unreachable, radius, theme.background, 1, theme.bad);
-    crosses(pen, groups.unreachable, radius * 0.45, theme.bad);
-    crosses(pen, groups.off, radius * 0.45, theme.muted);
+    crossOut(pen, groups.unreachable, radius * 0.45, theme.bad);
+    crossOut(pen, groups.off, radius * 0.45, theme.muted);
     discs(pen, groups.me, radius * 1.35 + 2, theme.background, 1, theme.accent);
     discs(pen, groups.me, radius * 0.9, theme.accent, 1, null);
     pen.lineWidth = 1.5;
@@ -211,6 +241,10 @@ function discs(pen, items, radius, fill, alpha, rim, dash = []) {
         pen.beginPath();
         for (const end = Math.min(i + TOGETHER, items.length); i < end; i += 1) {
             const { sx, sy } = items[i];
+            if (radius < SQUARE) {
+                pen.rect(sx - radius, sy - radius, radius * 2, radius * 2);
+                continue;
+            }
             pen.moveTo(sx + radius, sy);
             pen.arc(sx, sy, radius, 0, Math.PI * 2);
         }
@@ -221,7 +255,7 @@ function discs(pen, items, radius, fill, alpha, rim, dash = []) {
     pen.globalAlpha = 1;
 }
 
-function crosses(pen, items, half, colour) {
+function crossOut(pen, items, half, colour) {
     if (items.length === 0) return;
     pen.strokeStyle = colour;
     pen.beginPath();
@@ -293,35 +327,54 @@ function paintLabels(pen, scene, visible, camera, theme, size, fast) {
     for (const [rank, item] of order) {
         if (drawn >= most || (item.dim && drawn > 40)) break;
         // Only a label that matters may cover a node.
-        if (labelNode(pen, item, labels, rank >= 1e6 ? null : discs, theme, size)) drawn += 1;
+        const around = { labels, discs: rank >= 1e6 && nodes.length > 60 ? null : discs, links: visible.length <= FEW_LINKS ? visible : null, camera };
+        if (labelNode(pen, item, around, theme, size)) drawn += 1;
     }
     if (visible.length > WITH_FIGURES) return;
     for (const link of visible) labelLink(pen, link, labels, discs, theme, size);
 }
 
-function labelNode(pen, item, labels, discs, theme, size) {
+function labelNode(pen, item, { labels, discs, links, camera }, theme, size) {
     const font = `${item.me ? 600 : 500} ${size.font}px ${FONT}`;
     const text = shortLabel(item.node.label.trim() === '' ? item.id.slice(0, 8) : item.node.label);
     const width = widthOf(pen, font, text);
-    const gap = (item.me ? size.radius * 1.35 + 2 : size.radius) + 4;
+    const gap = (item.me ? size.radius * 1.35 + 2 : size.radius) + (size.radius > 6 ? 7 : 4);
     const high = size.font + 3;
+    const { sx, sy } = item;
+    const near = gap * 0.72;
     const spots = [
-        [item.sx + gap, item.sy - high / 2],
-        [item.sx - gap - width, item.sy - high / 2],
-        [item.sx - width / 2, item.sy + gap],
-        [item.sx - width / 2, item.sy - gap - high],
+        [sx + gap, sy - high / 2], [sx - gap - width, sy - high / 2], [sx - width / 2, sy + gap - 2], [sx - width / 2, sy - gap - high + 2],
+        [sx + near, sy + near - 3], [sx + near, sy - near - high + 3], [sx - near - width, sy + near - 3], [sx - near - width, sy - near - high + 3],
     ];
+    let [best, least] = [null, Infinity];
     for (const [x, y] of spots) {
         const box = { x: x - 2, y, w: width + 4, h: high };
-        if (!labels.isFree(box) || (discs && !discs.isFree(box))) continue;
-        labels.add(box);
-        pen.font = font;
-        pen.globalAlpha = item.dim ? 0.5 : 1;
-        halo(pen, text, x, y + high / 2, theme, item.node.state === 'up' ? theme.text : theme.muted);
-        pen.globalAlpha = 1;
-        return true;
+        if (box.x < 0 || box.x + box.w > camera.width || !labels.isFree(box) || (discs && !discs.isFree(box))) continue;
+        const crossings = links ? links.reduce((sum, link) => sum + (crosses(link, box) ? 1 : 0), 0) : 0;
+        if (crossings < least) [best, least] = [box, crossings];
+        if (least === 0) break;
     }
-    return false;
+    if (!best) return false;
+    labels.add(best);
+    pen.font = font;
+    pen.globalAlpha = item.dim ? 0.5 : 1;
+    halo(pen, text, best.x + 2, best.y + high / 2, theme, item.node.state === 'up' ? theme.text : theme.muted);
+    pen.globalAlpha = 1;
+    return true;
+}
+
+// Whether a link runs through a rectangle.
+function crosses({ x1, y1, x2, y2 }, { x, y, w, h }) {
+    let [from, to] = [0, 1];
+    for (const [step, low, high] of [[x2 - x1, x - x1, x + w - x1], [y2 - y1, y - y1, y + h - y1]]) {
+        if (step === 0) {
+            if (low > 0 || high < 0) return false;
+            continue;
+        }
+        from = Math.max(from, Math.min(low / step, high / step));
+        to = Math.min(to, Math.max(low / step, high / step));
+    }
+    return from < to;
 }
 
 function labelLink(pen, { item, x1, y1, x2, y2, length }, labels, discs, theme, size) {
@@ -369,7 +422,7 @@ export function paintOverlay(pen, scene, camera, theme, marks, now, reduced) {
             line(pen, item.a, item.b, colour, size.line + 6, 0.45 * fade(now, item.glow, reduced));
         }
         if (marks.path?.has(item.link)) line(pen, item.a, item.b, theme.accent, size.line + 2.5, 0.75);
-        if (item.key === marks.chosenLink || item === marks.hoverLink) line(pen, item.a, item.b, theme.accent, size.line + 4, 0.55);
+        if (item.key === marks.chosenLink || item === marks.hoverLink) line(pen, item.a, item.b, theme.accent, size.line + 5, 0.42);
     }
     for (const item of scene.nodes) {
         if (now - item.glow >= GLOW_MS) continue;

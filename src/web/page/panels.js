@@ -146,31 +146,40 @@ function closeButton(app) {
     return el('button.icon', { type: 'button', 'aria-label': 'Close the details', 'data-key': 'close', onclick: () => app.close() }, '✕');
 }
 
-/** RTT as a curve and loss as bars below it, over the history. */
+/** RTT as a curve, and loss as bars below it, over the history. */
 export function sparkline(app, series) {
     if (series === null) return el('p.muted', {}, 'Loading…');
     const points = series.filter(([at, value]) => Number.isFinite(at) && Number.isFinite(value));
     if (points.length < 2) return el('p.muted', {}, 'Too few measurements yet.');
-    const [width, height] = [340, 72];
+    const [width, height, strip] = [340, 84, 18];
     const from = points[0][0];
     const to = Math.max(points[points.length - 1][0], from + 1);
     const values = points.map((point) => point[1]).sort((a, b) => a - b);
-    // One outlier must not flatten the rest of the curve.
-    const top = Math.max(values[Math.floor((values.length - 1) * 0.98)] * 1.15, 1);
+    const [low, high] = range(values);
     const x = (at) => (((at - from) / (to - from)) * width).toFixed(1);
-    const y = (value) => (height - 8 - (Math.min(value, top) / top) * (height - 12)).toFixed(1);
+    const y = (value) => (4 + (1 - (Math.min(Math.max(value, low), high) - low) / (high - low)) * (height - strip - 8)).toFixed(1);
     const curve = points.map(([at, value], i) => `${i ? 'L' : 'M'}${x(at)} ${y(value)}`).join('');
-    const bars = series.filter(([at, , lost]) => lost > 0 && at >= from && at <= to);
-    const bar = ([at, , lost]) => svg('rect.loss', { x: x(at), y: (height - Math.max(2, (Math.min(lost, 200) / 200) * height * 0.6)).toFixed(1), width: 2, height: Math.max(2, (Math.min(lost, 200) / 200) * height * 0.6).toFixed(1) });
+    // A fifth of all packets fills the strip: at such a loss nobody asks how much exactly.
+    const tall = (lost) => Math.max(2, (Math.min(lost, 200) / 200) * (strip - 2));
+    const bar = ([at, , lost]) => svg('rect.loss', { x: x(at), y: (height - tall(lost)).toFixed(1), width: 2, height: tall(lost).toFixed(1) });
     const most = series.reduce((worst, [, , lost]) => Math.max(worst, lost || 0), 0);
-    const inside = app.now >= from && app.now <= to && app.past;
+    const inside = app.past && app.now >= from && app.now <= to;
     const { origin: zero } = app.network;
-    const median = rtt(values[Math.floor(values.length / 2)]);
-    const words = `${count(points.length, 'measurement')}: least ${rtt(values[0])}, median ${median}, most ${rtt(values[values.length - 1])}; most loss ${loss(most)}.`;
-    return el('figure.plain', { 'aria-label': words, role: 'img' },
-        svg('svg.spark', { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' },
-            svg('path.area', { d: `${curve}L${x(to)} ${height - 8}L0 ${height - 8}Z` }), bars.map(bar), svg('path.curve', { d: curve }),
-            inside ? svg('path.now', { d: `M${x(app.now)} 0V${height}` }) : null),
+    const words = `${count(points.length, 'measurement')}: least ${rtt(values[0])}, median ${rtt(values[Math.floor(values.length / 2)])}, most ${rtt(values[values.length - 1])}; ${most > 0 ? `most loss ${loss(most)}, red below` : 'no loss'}.`;
+    return el('figure', { 'aria-label': words, role: 'img' },
+        el('div.spark-box', {}, el('span', {}, rtt(high)), el('span', {}, rtt(low)),
+            svg('svg.spark', { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' },
+                svg('path.area', { d: `${curve}L${x(to)} ${height - strip}L0 ${height - strip}Z` }),
+                series.filter(([at, , lost]) => lost > 0 && at >= from && at <= to).map(bar), svg('path.curve', { d: curve }),
+                inside ? svg('path.now', { d: `M${x(app.now)} 0V${height}` }) : null)),
         el('p.spark-axis', {}, el('span', {}, clock(from, zero)), el('span', {}, clock(to, zero))),
-        el('p.muted', {}, words));
+        el('p.why', {}, words));
+}
+
+// From where to where a curve is drawn. One outlier must not flatten the rest of it, and one that hardly moves is no mountain range.
+function range(sorted) {
+    const top = sorted[Math.floor((sorted.length - 1) * 0.98)];
+    const [low, high] = [sorted[0], Math.max(top, sorted[0] * 1.2, 1)];
+    const room = (high - low) * 0.15;
+    return [low - room < high * 0.3 ? 0 : low - room, high + room];
 }

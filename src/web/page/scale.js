@@ -43,8 +43,8 @@ function chosen(low, high) {
     let from = Math.max(0, series.findIndex((value) => value > low) - (high / low < 3 ? 1 : 0));
     let to = Math.max(from, series.findLastIndex((value) => value < high));
     while (to - from + 1 < wanted) {
-        if (to < series.length - 1) to += 1;
-        if (to - from + 1 < wanted && from > 0 && high / low >= 3) from -= 1;
+        if (from > 0 && high / low >= 3) from -= 1;
+        if (to - from + 1 < wanted && to < series.length - 1) to += 1;
     }
     return Array.from({ length: wanted }, (_, i) => series[Math.round(from + ((to - from) * i) / (wanted - 1))]);
 }

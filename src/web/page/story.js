@@ -19,10 +19,11 @@ export class Story {
     entries = [];
     /** Grows with each entry, so that a reader sees cheaply whether there is news. */
     version = 0;
+    // Number of a node whose state changed in the change that is told → its entry. The links that come and go with it are told there.
+    #turned = new Map();
 
-    /** Adds what a change tells. `network` is the view after it. Returns the new entries. */
+    /** Adds what a change tells. `network` is the view after it. */
     tell(network, change) {
-        const begin = this.version;
         if (change.event) this.#event(network, change);
         for (const { what, node, before } of change.nodes) {
             if (what === 'new' && node.state === 'up') this.#state(network, change, node, 'node up');
@@ -30,7 +31,7 @@ export class Story {
             else if (what === 'gone') this.#add({ at: change.at, topic: 'nodes', level: 'info', name: 'node forgotten', text: `${called(node)} was forgotten.`, why: '', ids: [node.id], fields: {} });
         }
         for (const { what, link, told } of change.links) this.#link(network, change, what, link, told);
-        return this.version === begin ? [] : this.entries.slice(begin - this.version);
+        this.#turned.clear();
     }
 
     /** Puts entries of the past, which the node's API gave, before those that are known. */
@@ -57,13 +58,14 @@ export class Story {
         const why = origin(network, node);
         if (twin) {
             twin.why = why || twin.why;
-            twin.ids = [node.id];
+            twin.ids[0] = node.id;
+            this.#turned.set(node.n, twin);
             return;
         }
         const level = node.state === 'unreachable' ? 'warn' : 'info';
         const again = node.state === 'up' && before ? ' again' : '';
         const text = { up: `${called(node)} is up${again}.`, unreachable: `${called(node)} became unreachable: no path of live links leads to it.`, left: `${called(node)} left the network.` }[node.state];
-        this.#add({ at: change.at, topic: 'nodes', level, name, text, why, ids: [node.id], fields: {} });
+        this.#turned.set(node.n, this.#add({ at: change.at, topic: 'nodes', level, name, text, why, ids: [node.id], fields: {} }));
     }
 
     #link(network, change, what, link, told) {
@@ -72,6 +74,14 @@ export class Story {
         const [dialer, listener] = [network.nodes.get(link.dialer), network.nodes.get(link.listener)];
         if (!dialer || !listener) return;
         const pair = `${called(dialer)} → ${called(listener)}`;
+        const cause = this.#turned.get(link.dialer) ?? this.#turned.get(link.listener);
+        if (cause && (what === 'new' || what === 'gone')) {
+            const key = what === 'new' ? 'new links' : 'links that are gone';
+            cause.links = { ...cause.links, [key]: [...(cause.links?.[key] ?? []), pair] };
+            cause.ids.push(...[dialer.id, listener.id].filter((id) => !cause.ids.includes(id)));
+            this.version += 1;
+            return;
+        }
         const text = { new: `The link ${pair} appeared.`, gone: `The link ${pair} is gone.`, suspect: `The link ${pair} is suspected: probes on it are unanswered.`, cleared: `The link ${pair} answers again.` }[what];
         const level = what === 'suspect' ? 'warn' : 'info';
         this.#add({ at: change.at, topic: 'links', level, name: names[what], text, why: what === 'gone' ? messenger(network, told) : '', ids: [dialer.id, listener.id], fields: {} });
@@ -82,7 +92,7 @@ export class Story {
         if (!id) return null;
         for (let i = this.entries.length - 1; i >= 0 && this.entries[i].at >= at - SAME; i -= 1) {
             const entry = this.entries[i];
-            if (entry.name === name && entry.ids.length === 1 && (entry.ids[0].startsWith(id) || id.startsWith(entry.ids[0]))) return entry;
+            if (entry.name === name && entry.ids.length > 0 && (entry.ids[0].startsWith(id) || id.startsWith(entry.ids[0]))) return entry;
         }
         return null;
     }
@@ -92,6 +102,7 @@ export class Story {
         this.version += 1;
         // Cut in pieces: `shift` for each entry would copy the whole list.
         if (this.entries.length > LIMIT * 1.2) this.entries.splice(0, this.entries.length - LIMIT);
+        return entry;
     }
 }
 

@@ -59,7 +59,7 @@ export class TimeBar {
         for (const id of ['play', 'step-back', 'step-on']) byId(id).disabled = this.#range === null;
         if (!network) return;
         const at = this.#app.now;
-        const text = network.origin === null ? `${clock(at, null, true)} / ${clock(this.#range?.to ?? at, null)}` : moment(at, network.origin);
+        const text = network.origin === null ? `${clock(at, null, true)} / ${clock(this.#range?.to ?? at, null)}` : innerWidth < 720 ? clock(at, network.origin) : moment(at, network.origin);
         this.#out.textContent = text;
         if (this.#range) {
             const { from, to } = this.#range;
@@ -77,8 +77,10 @@ export class TimeBar {
 
     #slide() {
         if (this.#range === null) return;
+        // Before `pause`, which puts the slider where the shown time is.
+        const at = this.#at();
         this.pause();
-        this.#go(this.#at());
+        this.#go(at);
     }
 
     // Goes to a time. While an answer is awaited, only the newest wish is kept.
