@@ -16,6 +16,7 @@ pub mod export;
 pub mod graph;
 pub mod identity;
 pub mod impair;
+pub mod layout;
 pub mod log;
 pub mod memory;
 pub mod nearest;
