@@ -18,6 +18,7 @@ pub mod identity;
 pub mod impair;
 pub mod log;
 pub mod memory;
+pub mod metrics;
 pub mod nearest;
 pub mod node;
 pub mod settings;
