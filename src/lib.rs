@@ -19,6 +19,7 @@ pub mod impair;
 pub mod layout;
 pub mod log;
 pub mod memory;
+pub mod metrics;
 pub mod nearest;
 pub mod node;
 pub mod settings;

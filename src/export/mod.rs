@@ -25,11 +25,11 @@ use crate::snapshot::{Snapshot, SnapshotReader};
 mod choice;
 pub mod d2;
 #[cfg(test)]
-mod example;
+pub(crate) mod example;
 pub mod formats;
 pub mod json;
 mod pace;
-mod text;
+pub(crate) mod text;
 mod writer;
 
 pub use pace::Pace;

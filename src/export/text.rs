@@ -43,7 +43,7 @@ pub(super) fn node(snapshot: &Snapshot, index: usize, max_label: usize) -> Strin
 }
 
 /// The name of a state.
-pub(super) fn state(state: NodeState) -> &'static str {
+pub(crate) fn state(state: NodeState) -> &'static str {
     match state {
         NodeState::Up => "up",
         NodeState::Unreachable => "unreachable",
@@ -94,7 +94,7 @@ pub(super) fn note(snapshot: &Snapshot, choice: &Choice) -> Vec<String> {
 
 /// A node's name in a picture: `n` and ten hexadecimal digits, or the whole id if another node shares those digits. The nodes are
 /// sorted by id, so nodes that share digits are adjacent.
-pub(super) fn name(nodes: &[NodeView], index: usize) -> String {
+pub(crate) fn name(nodes: &[NodeView], index: usize) -> String {
     // Ten digits are five bytes.
     let own = &nodes[index].id;
     let before = index.checked_sub(1).and_then(|before| nodes.get(before));
@@ -110,7 +110,7 @@ pub(super) fn name(nodes: &[NodeView], index: usize) -> String {
 ///
 /// Every kind of line break becomes `\n`, and a tab becomes a space. Other control characters, bidirectional controls and
 /// noncharacters (which XML forbids) become U+FFFD, so that a label can't imitate something else.
-pub(super) fn plain(text: &str) -> impl Iterator<Item = char> {
+pub(crate) fn plain(text: &str) -> impl Iterator<Item = char> {
     let mut characters = text.chars().peekable();
     std::iter::from_fn(move || {
         let character = match characters.next()? {

@@ -23,6 +23,9 @@ def main():
 
 
 def same(what, found, expected):
+    if isinstance(expected, dict) and found != expected:
+        same(f"{what}: keys", set(found) ^ set(expected), set())
+        found, expected = ({key: of[key] for key in of if found[key] != expected[key]} for of in (found, expected))
     if found != expected:
         sys.exit(f"{what}: {found!r}, expected {expected!r}")
 

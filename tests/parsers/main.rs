@@ -1,7 +1,7 @@
-//! The exports and their real consumers: Graphviz, networkx, a validator of JSON schemas, Mermaid.
+//! The exports and their real consumers: Graphviz, networkx, a validator of JSON schemas, Mermaid, Prometheus.
 //!
-//! `check.py` and `mermaid.mjs` read what is exported and compare it with `network.json` of the same snapshot, so these tests only
-//! make networks. The consumers come from the folder that `AREA_NET_PARSERS` names and `.ci/run` makes: a Python environment, with
+//! `check.py`, `prometheus.py` and `mermaid.mjs` read what is exported and compare it with `network.json` of the same snapshot, so
+//! these tests only make networks. The consumers come from the folder that `AREA_NET_PARSERS` names and `.ci/run` makes: a Python environment, with
 //! `node_modules` beside its `bin`. Without it these tests say so and pass.
 
 use std::ffi::OsString;
@@ -12,12 +12,16 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use area_net::export::formats::Format;
+use area_net::metrics::{self, Exposition, Figures, Process};
 use area_net::snapshot::{LinkView, NodeState, Snapshot};
 
 use labels::{link, nasty_labels, network, random_labels};
 
 #[path = "../labels/mod.rs"]
 mod labels;
+
+/// Peers of the node in one network whose metrics are read: as many as have series.
+const PEERS: usize = 60;
 
 /// Nodes of one Mermaid chart: as many as it shows with all their links.
 const CHART_NODES: usize = 32;
@@ -49,6 +53,69 @@ fn mermaid_reads_charts() {
     let mut snapshots: Vec<Snapshot> = charts.collect();
     snapshots.push(large());
     check(Format::Mermaid, "mermaid_reads_charts", &snapshots);
+}
+
+#[test]
+fn prometheus_reads_metrics() {
+    let Some(parsers) = parsers("prometheus_reads_metrics") else {
+        return;
+    };
+    let temp = tempfile::tempdir().unwrap();
+    for (index, labels) in labels().chunks(PEERS).enumerate() {
+        put_metrics(temp.path(), index, &star(figures(labels)));
+    }
+    put_metrics(temp.path(), 99, &star(hostile()));
+    run(Command::new(parsers.join("bin/python"))
+        .arg(here("prometheus.py"))
+        .arg("metrics")
+        .arg(temp.path()));
+}
+
+#[test]
+fn prometheus_answers_what_the_dashboard_asks() {
+    let Some(parsers) = parsers("prometheus_answers_what_the_dashboard_asks") else {
+        return;
+    };
+    let temp = tempfile::tempdir().unwrap();
+    put_metrics(temp.path(), 0, &star(figures(&nasty_labels()[..PEERS])));
+    run(Command::new(parsers.join("bin/python"))
+        .arg(here("prometheus.py"))
+        .arg("dashboard")
+        .arg(temp.path()));
+}
+
+/// Links the node whose view this is with its first [`PEERS`] peers.
+fn star(mut snapshot: Snapshot) -> Snapshot {
+    let peers = snapshot.nodes.len().min(PEERS + 1);
+    snapshot.links.retain(|link| link.listener != 0);
+    for peer in 1..peers {
+        let (dialer, listener) = if peer % 2 == 0 { (0, peer) } else { (peer, 0) };
+        snapshot.links.push(LinkView {
+            suspect: peer % 7 == 0,
+            loss_permille: u16::try_from(peer).unwrap(),
+            ..link(dialer, listener, (peer % 9 != 0).then_some(312))
+        });
+    }
+    snapshot
+        .links
+        .sort_by_key(|link| (link.dialer, link.listener));
+    snapshot
+}
+
+/// Writes a network and its metrics in both formats.
+fn put_metrics(folder: &Path, index: usize, snapshot: &Snapshot) {
+    let figures = Figures {
+        process: Process::read(),
+        links_since_ms: snapshot.nodes.iter().map(|node| (node.id, 5)).collect(),
+    };
+    let text = |exposition| metrics::render(snapshot, &figures, exposition, Some(500)).into_bytes();
+    for (end, bytes) in [
+        ("json", Format::Json.render(snapshot)),
+        ("openmetrics", text(Exposition::OpenMetrics)),
+        ("text", text(Exposition::Text)),
+    ] {
+        fs::write(folder.join(format!("{index}.{end}")), bytes).unwrap();
+    }
 }
 
 /// Every nasty label, and 1,000 by chance.
@@ -131,17 +198,22 @@ fn check(format: Format, test: &str, snapshots: &[Snapshot]) {
         put(Format::Json);
         put(format);
     }
-    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parsers");
     let mut command = if format == Format::Mermaid {
         let mut node = Command::new("node");
-        node.arg(here.join("mermaid.mjs")).arg(&parsers);
+        node.arg(here("mermaid.mjs")).arg(&parsers);
         node
     } else {
         let mut python = Command::new(parsers.join("bin/python"));
-        python.arg(here.join("check.py")).arg(format.name());
+        python.arg(here("check.py")).arg(format.name());
         python
     };
     run(command.arg(temp.path()));
+}
+
+/// A program beside this file.
+fn here(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parsers");
+    folder.join(name)
 }
 
 /// Runs a consumer, which prints what is wrong.
