@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::frame::{Figures, Frame, Link, LinkGone, Node, NodeChange, Told};
 use super::news::News;
 use crate::snapshot::{LinkView, NodeView, Snapshot};
+use crate::wire::NodeId;
 
 /// Compares each snapshot with the one before it, and numbers nodes and links.
 #[derive(Debug, Default)]
@@ -24,6 +25,12 @@ impl Differ {
     #[must_use]
     pub fn last(&self) -> Option<&Arc<Snapshot>> {
         self.last.as_ref()
+    }
+
+    /// The nodes of the last snapshot, with their numbers.
+    pub fn numbers(&self) -> impl Iterator<Item = (&NodeId, u32)> {
+        let nodes = self.last.iter().flat_map(|last| &last.nodes);
+        nodes.zip(&self.nodes).map(|(node, (n, _))| (&node.id, *n))
     }
 
     /// The difference of this snapshot from the last one; a keyframe for the first one. `news` explains changes.

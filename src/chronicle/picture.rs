@@ -96,6 +96,20 @@ impl Picture {
         })
     }
 
+    /// When each link of the node whose view this is was first seen, by peer, in ms since the start of that node.
+    #[must_use]
+    pub fn own_links_since(&self) -> BTreeMap<NodeId, i64> {
+        let own = self.links.values().filter_map(|(link, _)| {
+            let peer = match self.me? {
+                me if me == link.dialer => link.listener,
+                me if me == link.listener => link.dialer,
+                _ => return None,
+            };
+            Some((self.node(peer)?.id, link.since_ms))
+        });
+        own.collect()
+    }
+
     /// Applies a frame.
     ///
     /// # Errors

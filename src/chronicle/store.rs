@@ -12,6 +12,7 @@ use super::news::News;
 use super::picture::Picture;
 use crate::membership::LinkNews;
 use crate::snapshot::Snapshot;
+use crate::wire::NodeId;
 
 /// How many bytes a segment has at least before the next one begins. The oldest segment is forgotten as a whole, and a view of the
 /// past is put together from the beginning of its segment. At half of this, keyframes take twice the room; twice of it doubles both
@@ -235,6 +236,11 @@ impl Chronicle {
     #[must_use]
     pub fn last(&self) -> Option<&Arc<Snapshot>> {
         self.differ.last()
+    }
+
+    /// The nodes of the last view, with their numbers.
+    pub fn numbers(&self) -> impl Iterator<Item = (&NodeId, u32)> {
+        self.differ.numbers()
     }
 
     /// The last view as a keyframe, and the sequence number of the entry that will follow it.

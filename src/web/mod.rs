@@ -20,6 +20,7 @@ mod body;
 mod feed;
 mod guard;
 mod listen;
+mod maps;
 pub mod page;
 mod query;
 mod routes;
@@ -29,6 +30,7 @@ mod stream;
 mod tests;
 
 pub use listen::{ListenError, Listener, UnixSocket, socket_paths};
+pub use maps::Cartographer;
 pub use serve::{Site, serve};
 
 use std::error::Error as _;

@@ -16,6 +16,8 @@ use crate::answers::{
 use crate::chronicle::lines::{self, Header};
 use crate::chronicle::{Chronicle, Entry, Picture};
 use crate::export::formats::Format;
+use crate::layout::Kind;
+use crate::metrics::{self, Exposition};
 use crate::snapshot::Snapshot;
 use crate::wire::NodeId;
 
@@ -35,12 +37,16 @@ pub(super) async fn answer(
     site: &Arc<Site>,
     path: &str,
     query: Option<&str>,
+    accept: Option<&str>,
 ) -> Result<Answer, Problem> {
     if let Some(name) = page_file(path) {
         let asset = page::asset(name).ok_or_else(|| missing(path))?;
         return Ok(body::whole(asset.content_type, asset.bytes));
     }
     let query = Query::parse(query)?;
+    if path == "/metrics" {
+        return metrics_of(site, &query, accept).await;
+    }
     let Some(path) = path.strip_prefix("/v1/") else {
         return Err(missing(path));
     };
@@ -227,6 +233,34 @@ async fn graph(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {
     Ok(body::whole(format.content_type(), format.render(&snapshot)))
 }
 
+/// The metrics, in the format that the reader accepts.
+async fn metrics_of(
+    site: &Arc<Site>,
+    query: &Query,
+    accept: Option<&str>,
+) -> Result<Answer, Problem> {
+    query.only(&["links", "limit"])?;
+    let worst = match query.get("links") {
+        None => None,
+        Some("worst") => {
+            let limit = query.number("limit", "a number of links")?;
+            Some(limit.map_or(50, |limit| usize::try_from(limit).unwrap_or_default()))
+        }
+        Some(other) => {
+            let what = format!("links is {other:?}, and must be worst");
+            return Err(Problem::new(StatusCode::BAD_REQUEST, what));
+        }
+    };
+    let View { picture, snapshot } = view(site, &Query::default()).await?;
+    let figures = metrics::Figures {
+        process: metrics::Process::read(),
+        links_since_ms: picture.own_links_since(),
+    };
+    let exposition = Exposition::accepted(accept);
+    let text = metrics::render(&snapshot, &figures, exposition, worst);
+    Ok(body::whole(exposition.content_type(), text))
+}
+
 /// What the history covers, as the API tells it.
 fn extent(chronicle: &Chronicle) -> Option<History> {
     let last = chronicle.last()?;
@@ -260,7 +294,17 @@ async fn follow(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {
         Some("begin") => From::Begin,
         Some(_) => From::At(query.time("from")?.unwrap_or_default()),
     };
-    stream::stream(site, from, query.time("to")?).await
+    let map = match query.get("map") {
+        None | Some("none") => None,
+        Some("latency") => Some(Kind::Latency),
+        Some("structure") => Some(Kind::Structure),
+        Some(other) => {
+            let what = format!("there is no map {other:?}");
+            let problem = Problem::new(StatusCode::BAD_REQUEST, what);
+            return Err(problem.hint("there are: none, latency, structure"));
+        }
+    };
+    stream::stream(site, from, query.time("to")?, map).await
 }
 
 async fn events(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::Incoming;
+use hyper::header;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request};
@@ -19,6 +20,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use super::body::{Answer, Content};
 use super::feed::Feed;
 use super::listen::{Accepted, Listener, Pipe, Watched};
+use super::maps::Maps;
 use super::{guard, routes};
 use crate::chronicle::Archive;
 use crate::snapshot::SnapshotReader;
@@ -47,6 +49,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Site {
     pub(super) feed: Arc<Feed>,
+    pub(super) maps: Arc<Maps>,
     pub(super) streams: Arc<Semaphore>,
     /// What readers over TCP must know.
     token: Option<String>,
@@ -71,8 +74,10 @@ impl Site {
     }
 
     fn new(feed: Feed, token: Option<String>) -> Self {
+        let feed = Arc::new(feed);
         Self {
-            feed: Arc::new(feed),
+            maps: Arc::new(Maps::new(Arc::clone(&feed))),
+            feed,
             streams: Arc::new(Semaphore::new(STREAMS)),
             token,
             tcp: Arc::new(Semaphore::new(TCP_CONNECTIONS)),
@@ -89,6 +94,7 @@ pub(super) async fn serve_after(
     listeners: Vec<Listener>,
 ) {
     tokio::spawn(Arc::clone(&site.feed).run());
+    tokio::spawn(Arc::clone(&site.maps).run());
     if let Some(first) = first {
         admit(&site, first);
     }
@@ -153,7 +159,11 @@ async fn answer(site: &Arc<Site>, request: &Request<Incoming>, is_unix: bool) ->
         guard::check_tcp(request.headers(), site.token.as_deref(), needs_token)
     });
     let answered = match allowed {
-        Ok(()) => routes::answer(site, path, request.uri().query()).await,
+        Ok(()) => {
+            let accept = request.headers().get(header::ACCEPT);
+            let accept = accept.and_then(|accept| accept.to_str().ok());
+            routes::answer(site, path, request.uri().query(), accept).await
+        }
         Err(problem) => Err(problem),
     };
     let mut answer = answered.unwrap_or_else(super::body::Problem::answer);

@@ -9,10 +9,12 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep_until};
 
 use super::body::{Answer, LINES, Problem, parts};
+use super::maps::{Looking, Writer};
 use super::serve::Site;
 use crate::answers::Event;
 use crate::chronicle::lines::{self, Header};
 use crate::chronicle::{Chronicle, Entry, EventLine, Frame, Value};
+use crate::layout::Kind;
 use crate::wire::NodeId;
 
 /// A reader hears something at least this often, so that it notices a connection that is dead.
@@ -40,6 +42,7 @@ pub(super) async fn stream(
     site: &Arc<Site>,
     from: From,
     to: Option<i64>,
+    map: Option<Kind>,
 ) -> Result<Answer, Problem> {
     let place = site.streams.clone().try_acquire_owned().map_err(|_| {
         Problem::new(
@@ -53,7 +56,9 @@ pub(super) async fn stream(
         .archive()
         .read(|chronicle| Cursor::new(chronicle, from, to))?;
     let (lines, parts_of_it) = mpsc::channel(1);
-    tokio::spawn(follow(Arc::clone(site), start, lines, place));
+    // A map of the past is not kept: nodes stand where they stand now.
+    let map = map.filter(|_| to.is_none());
+    tokio::spawn(follow(Arc::clone(site), start, lines, map, place));
     Ok(parts(LINES, parts_of_it))
 }
 
@@ -151,17 +156,29 @@ async fn follow(
     site: Arc<Site>,
     mut cursor: Cursor,
     lines: mpsc::Sender<Bytes>,
+    map: Option<Kind>,
     _place: OwnedSemaphorePermit,
 ) {
     let feed = &site.feed;
     let _looking = feed.look();
     let mut recorded = feed.recorded();
     let mut events = feed.archive().events();
+    let mut map = map.map(|kind| (site.maps.look(kind), Writer::new(kind)));
     let mut heard = Instant::now();
     loop {
         recorded.mark_unchanged();
         events.mark_unchanged();
         let (mut text, over) = feed.archive().read(|chronicle| cursor.lines(chronicle));
+        if let Some((looking, writer)) = &mut map
+            && looking.maps.has_changed().is_ok_and(|it| it)
+        {
+            let map = Arc::clone(&looking.maps.borrow_and_update());
+            let line = feed.archive().read(|chronicle| {
+                let at_ms = chronicle.last()?.at_ms;
+                writer.line(at_ms, &map, chronicle.numbers())
+            });
+            text.extend(line);
+        }
         if text.is_empty() && heard.elapsed() >= HEARTBEAT {
             text = feed.archive().read(heartbeat);
         }
@@ -172,7 +189,7 @@ async fn follow(
                 return;
             }
         }
-        if over || (!feed.is_live() && !is_full) {
+        if over {
             return;
         }
         if is_full {
@@ -182,11 +199,24 @@ async fn follow(
             biased;
             () = lines.closed() => return,
             () = feed.ended() => return,
+            () = next_map(&mut map) => {}
             changed = recorded.changed() => if changed.is_err() { return },
             changed = events.changed() => if changed.is_err() { return },
             () = sleep_until(heard + HEARTBEAT) => {}
         }
     }
+}
+
+/// Waits for a map; for ever, if none is wanted.
+async fn next_map(map: &mut Option<(Looking, Writer)>) {
+    if let Some((looking, _)) = map
+        && looking.maps.changed().await.is_ok()
+    {
+        // It is new until it is written.
+        looking.maps.mark_changed();
+        return;
+    }
+    std::future::pending().await
 }
 
 /// A line that says only that the node lives.
