@@ -232,7 +232,7 @@ impl Node {
             asker,
             clock,
             start,
-            story: Story::new(listen),
+            story: Story::new(listen, start),
             rejected: BTreeMap::new(),
             impaired,
             saver: assembly

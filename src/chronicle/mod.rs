@@ -27,6 +27,7 @@ mod store;
 pub use archive::{Archive, Notes};
 pub use differ::Differ;
 pub use frame::{EventLine, Figures, Frame, Link, LinkGone, Node, NodeChange, Told, Value};
+pub use news::{News, Origin};
 pub use picture::{BadFrame, Picture};
 pub use series::{Point, Series};
 pub use store::{Chronicle, Entry, Limit, Span};

@@ -23,12 +23,14 @@ pub struct News {
 
 /// The origin of a change, by ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Heard {
-    by: NodeId,
-    via: Option<NodeId>,
+pub struct Origin {
+    /// The node whose record was the first to say so.
+    pub by: NodeId,
+    /// The neighbour that brought that record. `None`: it is this node's own.
+    pub via: Option<NodeId>,
 }
 
-impl Heard {
+impl Origin {
     /// The same by the numbers of the snapshot's nodes; `None` if the node is not among them.
     pub(super) fn numbered(
         self,
@@ -48,7 +50,7 @@ impl Heard {
 
 impl News {
     /// Remembers a change.
-    pub(super) fn hear(&mut self, at_ms: i64, news: LinkNews) {
+    pub fn hear(&mut self, at_ms: i64, news: LinkNews) {
         while let Some((first, _)) = self.heard.front()
             && (self.heard.len() >= MAX_REMEMBERED || at_ms - first > REMEMBERED_MS)
         {
@@ -57,20 +59,25 @@ impl News {
         self.heard.push_back((at_ms, news));
     }
 
-    /// Why a node has the state that it has: the first change that named it.
-    pub(super) fn of_node(&self, node: &NodeView) -> Option<Heard> {
-        let short = node.id.abbreviated();
-        let is_up = node.state == NodeState::Up;
+    /// Why a node has the state that it has.
+    pub(super) fn of_node(&self, node: &NodeView) -> Option<Origin> {
+        self.of_flip(&node.id, node.state == NodeState::Up)
+    }
+
+    /// Why a node went up or down: the first change that named it.
+    #[must_use]
+    pub fn of_flip(&self, id: &NodeId, is_up: bool) -> Option<Origin> {
+        let short = id.abbreviated();
         let explains = |news: &LinkNews| {
             let peers = if is_up { &news.added } else { &news.withdrawn };
-            peers.contains(&short) || news.by == node.id && !peers.is_empty()
+            peers.contains(&short) || news.by == *id && !peers.is_empty()
         };
         // A change from before the node was last up explains nothing of what happened to it since.
         let mut first = None;
         for (_, news) in self.heard.iter().rev() {
             if explains(news) {
                 first = Some(news);
-            } else if first.is_some() && opposes(news, is_up, &node.id) {
+            } else if first.is_some() && opposes(news, is_up, id) {
                 break;
             }
         }
@@ -79,11 +86,11 @@ impl News {
         let last = last
             .filter(|_| !is_up)
             .find(|news| !news.withdrawn.is_empty());
-        first.or(last).map(heard)
+        first.or(last).map(origin)
     }
 
     /// Why a link is gone: the first change that withdrew it.
-    pub(super) fn of_link(&self, dialer: &NodeId, listener: &NodeId) -> Option<Heard> {
+    pub(super) fn of_link(&self, dialer: &NodeId, listener: &NodeId) -> Option<Origin> {
         let ends = [(dialer, listener), (listener, dialer)];
         let withdraws = |news: &LinkNews| {
             ends.iter()
@@ -101,7 +108,7 @@ impl News {
                 break;
             }
         }
-        first.map(heard)
+        first.map(origin)
     }
 }
 
@@ -111,8 +118,8 @@ fn opposes(news: &LinkNews, is_up: bool, id: &NodeId) -> bool {
     peers.contains(&id.abbreviated())
 }
 
-fn heard(news: &LinkNews) -> Heard {
-    Heard {
+fn origin(news: &LinkNews) -> Origin {
+    Origin {
         by: news.by,
         via: news.via,
     }

@@ -10,6 +10,7 @@
 //! ```
 //!
 //! - [`listen`](self::listen) opens the sockets: one in the file system for the same user, one over TCP if the settings say so.
+//! - `site` is what requests are answered from: the feed, the maps, and places for connections and streams.
 //! - `serve` speaks HTTP/1.1 with bounded connections, and `guard` decides who may ask.
 //! - `feed` asks the node for snapshots while somebody looks, and records them. `stream` sends what the chronicle recorded.
 //!
@@ -25,13 +26,15 @@ pub mod page;
 mod query;
 mod routes;
 mod serve;
+mod site;
 mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use listen::{ListenError, Listener, UnixSocket, socket_paths};
 pub use maps::Cartographer;
-pub use serve::{Site, serve};
+pub use serve::serve;
+pub use site::Site;
 
 use std::error::Error as _;
 use std::net::SocketAddr;

@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use super::body::{self, Answer, LINES, Problem};
 use super::page;
 use super::query::{Query, decode};
-use super::serve::Site;
+use super::site::Site;
 use super::stream::{self, From, Wanted};
 use crate::answers::types::{Events, History};
 use crate::answers::{

@@ -14,24 +14,13 @@ use hyper::service::service_fn;
 use hyper::{Method, Request};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::body::{Answer, Content};
-use super::feed::Feed;
 use super::listen::{Accepted, Listener, Pipe, Watched};
-use super::maps::Maps;
+use super::site::Site;
 use super::{guard, routes};
-use crate::chronicle::Archive;
-use crate::snapshot::SnapshotReader;
-
-/// The most connections over TCP at a time, and through the socket of the same user, who must get in whatever others do. A browser
-/// opens up to six. Further ones are closed at once.
-const TCP_CONNECTIONS: usize = 64;
-const UNIX_CONNECTIONS: usize = 32;
-
-/// The most streams at a time: each makes the node send every change.
-const STREAMS: usize = 24;
 
 /// The time for a request's head, and the longest silence between two requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,47 +33,6 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The pause after the system refuses a connection, for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-
-/// What requests are answered from.
-#[derive(Debug)]
-pub struct Site {
-    pub(super) feed: Arc<Feed>,
-    pub(super) maps: Arc<Maps>,
-    pub(super) streams: Arc<Semaphore>,
-    /// What readers over TCP must know.
-    token: Option<String>,
-    tcp: Arc<Semaphore>,
-    unix: Arc<Semaphore>,
-}
-
-impl Site {
-    /// The site of a running node. `token`: what readers over TCP must know.
-    pub(super) fn live(
-        reader: SnapshotReader,
-        archive: Arc<Archive>,
-        token: Option<String>,
-    ) -> Self {
-        Self::new(Feed::new(Some(reader), archive), token)
-    }
-
-    /// The site of a recording.
-    #[must_use]
-    pub fn recorded(archive: Arc<Archive>) -> Self {
-        Self::new(Feed::new(None, archive), None)
-    }
-
-    fn new(feed: Feed, token: Option<String>) -> Self {
-        let feed = Arc::new(feed);
-        Self {
-            maps: Arc::new(Maps::new(Arc::clone(&feed))),
-            feed,
-            streams: Arc::new(Semaphore::new(STREAMS)),
-            token,
-            tcp: Arc::new(Semaphore::new(TCP_CONNECTIONS)),
-            unix: Arc::new(Semaphore::new(UNIX_CONNECTIONS)),
-        }
-    }
-}
 
 /// Serves the connection that came first, if there was one, and those that come to the listeners. It ends only if nothing can be
 /// served.

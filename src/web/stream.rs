@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::body::{Answer, LINES, Problem, parts};
 use super::maps::{Looking, Writer};
-use super::serve::Site;
+use super::site::Site;
 use crate::answers::Event;
 use crate::chronicle::lines::{self, Header};
 use crate::chronicle::{Chronicle, Entry, EventLine, Frame, Value};

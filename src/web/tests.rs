@@ -7,7 +7,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::serve::{Site, connection};
+use super::serve::connection;
+use super::site::Site;
 use crate::chronicle::{Archive, Limit, Notes};
 use crate::export::formats::Format;
 use crate::export::json;
@@ -599,4 +600,48 @@ async fn streams_are_few_and_a_place_is_free_again() {
     sleep(Duration::from_secs(1)).await;
     let mut lines = Lines::of(&scene, "/v1/stream").await;
     assert_eq!(lines.next().await.unwrap()["version"], 1);
+}
+
+/// The description for programs names every route, and every field that it promises is in the answer.
+#[tokio::test(start_paused = true)]
+async fn the_answers_are_as_described() {
+    let scene = Scene::new();
+    let described: Value = serde_json::from_str(include_str!("../../docs/openapi.json")).unwrap();
+    let text = include_str!("../../docs/api.md");
+    let paths = described["paths"].as_object().unwrap();
+    for (path, about) in paths {
+        let asked = path.replace("{x}", "bob").replace("{y}", "alice");
+        let question = path.replace("{x}", "X").replace("{y}", "Y");
+        assert!(text.contains(&format!("GET {question}")), "{question}");
+        let content = about["get"]["responses"]["200"]["content"]
+            .as_object()
+            .unwrap();
+        let Some(schema) = content.get("application/json") else {
+            continue;
+        };
+        let asked = if path == "/v1/path" {
+            "/v1/path?to=bob"
+        } else {
+            &asked
+        };
+        let reply = scene.get(asked).await;
+        assert_eq!(reply.status, 200, "{asked}: {reply:?}");
+        let name = schema["schema"]["$ref"].as_str().unwrap();
+        let name = name.strip_prefix("#/components/schemas/").unwrap();
+        let promised = &described["components"]["schemas"][name]["required"];
+        for field in promised.as_array().unwrap() {
+            let field = field.as_str().unwrap();
+            assert!(reply.json().get(field).is_some(), "{asked} lacks {field}");
+        }
+    }
+    let questions = text.lines().filter(|line| line.starts_with("| `GET /v1/"));
+    for question in questions {
+        let path = question
+            .trim_start_matches("| `GET ")
+            .split(['?', '`'])
+            .next()
+            .unwrap();
+        let path = path.replace("/X", "/{x}").replace("/Y", "/{y}");
+        assert!(paths.contains_key(&path), "{path} is not described");
+    }
 }
