@@ -168,7 +168,11 @@ fn base64(bytes: &[u8]) -> String {
         });
         for index in 0..4 {
             let letter = LETTERS[group >> (18 - 6 * index) & 63];
-            text.push(if index <= chunk.len() { char::from(letter) } else { '=' });
+            text.push(if index <= chunk.len() {
+                char::from(letter)
+            } else {
+                '='
+            });
         }
     }
     text
@@ -199,12 +203,19 @@ mod tests {
             for line in text.lines() {
                 if let Some((names, from)) = import(line) {
                     let (_, exporter) = MODULES.iter().find(|(module, _)| module == &from).unwrap();
-                    assert!(seen.contains(&from), "{name} imports {from}, which comes later");
+                    assert!(
+                        seen.contains(&from),
+                        "{name} imports {from}, which comes later"
+                    );
                     for taken in names.split(", ") {
                         let exports = |line: &str| {
-                            line.strip_prefix("export ").is_some_and(|rest| declared(rest) == taken)
+                            line.strip_prefix("export ")
+                                .is_some_and(|rest| declared(rest) == taken)
                         };
-                        assert!(exporter.lines().any(exports), "{from} has no {taken}, which {name} takes");
+                        assert!(
+                            exporter.lines().any(exports),
+                            "{from} has no {taken}, which {name} takes"
+                        );
                     }
                 } else {
                     assert!(!line.starts_with("import"), "{name}: {line}");
@@ -219,7 +230,15 @@ mod tests {
     #[test]
     fn nothing_of_the_page_writes_markup_or_loads_from_elsewhere() {
         for (name, text) in MODULES {
-            for word in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "https://"] {
+            for word in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                "new Function",
+                "https://",
+            ] {
                 assert!(!text.contains(word), "{name} has {word}");
             }
             // The name of SVG's namespace is the one address in it, and nothing is loaded from there.
@@ -228,9 +247,15 @@ mod tests {
             }
         }
         for text in [INDEX, STYLE] {
-            assert!(!text.contains("http://") && !text.contains("https://") && !text.contains("@import"));
+            assert!(
+                !text.contains("http://")
+                    && !text.contains("https://")
+                    && !text.contains("@import")
+            );
         }
-        assert!(!INDEX.contains("<style") && !INDEX.contains(" style=") && !INDEX.contains(" onclick="));
+        assert!(
+            !INDEX.contains("<style") && !INDEX.contains(" style=") && !INDEX.contains(" onclick=")
+        );
     }
 
     #[test]
@@ -245,7 +270,13 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_rfc_4648() {
-        let examples = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
+        let examples = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+        ];
         for (bytes, text) in examples {
             assert_eq!(base64(bytes.as_bytes()), text);
         }

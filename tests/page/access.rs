@@ -48,12 +48,23 @@ fn controls_have_names_and_text_has_contrast_in_both_schemes() {
     server.send(&json!({"at": 2_000, "nodes": [{"n": 4, "state": "unreachable", "since": 2_000}, {"n": 3, "state": "left", "since": 2_000}],
                         "links": [{"l": 0, "suspect": true}], "cut_off": true, "impaired": "loss 3 %", "rejected": {"over_limit": 3}}));
     browser.wait("page.network.impaired === 'loss 3 %'");
-    let routes = ["#/", "#/nodes", "#/links", "#/matrix", "#/events", &format!("#/node/{}", id(1)), &format!("#/link/{}/{}", id(0), id(1))];
+    let routes = [
+        "#/",
+        "#/nodes",
+        "#/links",
+        "#/matrix",
+        "#/events",
+        &format!("#/node/{}", id(1)),
+        &format!("#/link/{}/{}", id(0), id(1)),
+    ];
     for scheme in ["light", "dark"] {
         browser.prefer(scheme, "no-preference");
         for route in routes {
             browser.run(&format!("location.hash = '{route}'"));
-            browser.wait(&format!("location.hash === '{route}' && document.getElementById('panel').hidden === {}", !(route.contains("/node/") || route.contains("/link/"))));
+            browser.wait(&format!(
+                "location.hash === '{route}' && document.getElementById('panel').hidden === {}",
+                !(route.contains("/node/") || route.contains("/link/"))
+            ));
             let faults = browser.run(&format!("{FAULTS}{CONTRAST} return faults"));
             assert_eq!(faults, json!([]), "{scheme} {route}");
         }
@@ -66,7 +77,9 @@ fn it_can_be_used_without_a_mouse() {
         return;
     };
     let tab = "\u{e004}";
-    let focused = |browser: &Browser| browser.run("const at = document.activeElement; return at.id || at.className || at.dataset.view || at.tagName");
+    let focused = |browser: &Browser| {
+        browser.run("const at = document.activeElement; return at.id || at.className || at.dataset.view || at.tagName")
+    };
     // The first stop leads past the map, to the same as text.
     browser.press(tab);
     assert_eq!(focused(&browser), "skip");
@@ -75,8 +88,22 @@ fn it_can_be_used_without_a_mouse() {
         browser.press(tab);
         stops.push(focused(&browser).as_str().unwrap().to_owned());
     }
-    for stop in ["brand", "nodes", "search", "menu-button", "overlay", "filter", "zoom-in", "play", "slider", "live"] {
-        assert!(stops.iter().any(|each| each == stop), "{stop} is not in {stops:?}");
+    for stop in [
+        "brand",
+        "nodes",
+        "search",
+        "menu-button",
+        "overlay",
+        "filter",
+        "zoom-in",
+        "play",
+        "slider",
+        "live",
+    ] {
+        assert!(
+            stops.iter().any(|each| each == stop),
+            "{stop} is not in {stops:?}"
+        );
     }
     // The search finds a node and opens it.
     browser.run("document.activeElement.blur()");
@@ -91,7 +118,10 @@ fn it_can_be_used_without_a_mouse() {
     let before = browser.run("return [page.map.camera.x, page.map.camera.k]");
     browser.press("\u{e014}+");
     let after = browser.run("return [page.map.camera.x, page.map.camera.k]");
-    assert!(after[1].as_f64() > before[1].as_f64() && after[0] != before[0], "{before} {after}");
+    assert!(
+        after[1].as_f64() > before[1].as_f64() && after[0] != before[0],
+        "{before} {after}"
+    );
     browser.press("\u{e00c}");
     browser.wait("document.getElementById('panel').hidden");
 }
@@ -107,7 +137,10 @@ fn the_focus_stays_where_it_is_while_figures_change() {
     let before = browser.run("return document.activeElement.dataset.key");
     server.send(&json!({"at": 2_000, "figures": [[0, 999, 1_990, 0, 0]]}));
     browser.wait("document.querySelector('#view-links tbody').innerText.includes('999 µs')");
-    assert_eq!(browser.run("return document.activeElement.dataset.key"), before);
+    assert_eq!(
+        browser.run("return document.activeElement.dataset.key"),
+        before
+    );
     assert_ne!(before, Value::Null);
 }
 
@@ -123,7 +156,8 @@ fn nothing_moves_for_those_who_asked_for_that() {
     browser.wait("page.network?.nodes.size === 5 && page.map.costs.length > 0");
     // Places arrive at once: in the frame after a map, each node stands where it will stand.
     let places: Vec<Value> = (0..5).map(|n| json!([n, n * 90, n * n * 20, 5])).collect();
-    server.send(&json!({"at": 2_000, "map": {"kind": "latency", "places": places, "unit_us": true}}));
+    server
+        .send(&json!({"at": 2_000, "map": {"kind": "latency", "places": places, "unit_us": true}}));
     browser.wait("page.scene.placing === 'places'");
     let moved = browser.run_async("requestAnimationFrame(() => requestAnimationFrame(() => done(page.scene.nodes.filter((item) => item.x !== item.tx || item.y !== item.ty).length)))");
     assert_eq!(moved, 0);
@@ -138,11 +172,23 @@ fn it_fits_a_phone() {
     let server = Server::start(&[header(), keyframe(1_000, &nodes, &links)]);
     browser.open(&server.address());
     browser.wait("page.network?.nodes.size === 5 && page.map.costs.length > 0");
-    for route in ["#/", "#/nodes", "#/matrix", "#/events", &format!("#/node/{}", id(1))] {
+    for route in [
+        "#/",
+        "#/nodes",
+        "#/matrix",
+        "#/events",
+        &format!("#/node/{}", id(1)),
+    ] {
         browser.run(&format!("location.hash = '{route}'"));
         browser.wait(&format!("location.hash === '{route}'"));
         let wide = browser.run("return [document.documentElement.scrollWidth, document.querySelector('.bar').scrollWidth]");
-        assert!(wide.as_array().unwrap().iter().all(|width| width.as_u64().unwrap() <= 390), "{route}: {wide}");
+        assert!(
+            wide.as_array()
+                .unwrap()
+                .iter()
+                .all(|width| width.as_u64().unwrap() <= 390),
+            "{route}: {wide}"
+        );
     }
     // The panel leaves room for the map.
     browser.wait("document.getElementById('view-map').clientHeight > 200");

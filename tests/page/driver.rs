@@ -50,8 +50,16 @@ impl Browser {
         let mut driver = match started {
             Ok(driver) => driver,
             Err(error) => {
-                assert!(env::var_os("CI").is_none(), "chromedriver can't be started: {error}");
-                eprintln!("SKIPPED {test}: chromedriver can't be started ({error}); install chromium-driver");
+                assert!(
+                    env::var_os("CI").is_none(),
+                    "chromedriver can't be started: {error}"
+                );
+                writeln!(
+                    std::io::stderr(),
+                    "SKIPPED {test}: chromedriver can't be started ({error}); install chromium-driver"
+                )
+                .ok(); install chromium-driver"
+                );
                 return None;
             }
         };
@@ -70,7 +78,10 @@ impl Browser {
 
     fn open_session(&mut self, width: u32, height: u32) {
         let mut args: Vec<String> = FLAGS.map(str::to_owned).to_vec();
-        args.push(format!("--user-data-dir={}", self._profile.path().display()));
+        args.push(format!(
+            "--user-data-dir={}",
+            self._profile.path().display()
+        ));
         args.push(format!("--window-size={width},{height}"));
         let options = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
@@ -79,8 +90,12 @@ impl Browser {
             "timeouts": {"script": 30_000},
         }}});
         let session = self.request("POST", "/session", &options);
-        session["sessionId"].as_str().unwrap().clone_into(&mut self.session);
-        let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        session["sessionId"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut self.session);
+        let size =
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.developer("Emulation.setDeviceMetricsOverride", &size);
     }
 
@@ -109,11 +124,17 @@ impl Browser {
             "const done = arguments[0]; const look = () => {{ let found; try {{ const page = window.areaNet; found = ({expression}); }} \
              catch {{ found = null; }} if (found) done(found); else setTimeout(look, 15); }}; look();"
         );
-        self.request_or(&format!("/session/{}/execute/async", self.session), &json!({"script": script, "args": []}))
-            .unwrap_or_else(|error| {
-                let body = self.run("return document.body.innerText");
-                panic!("never true: {expression}\n{error}\nthe page says: {body}\nits console: {:?}", self.console())
-            })
+        self.request_or(
+            &format!("/session/{}/execute/async", self.session),
+            &json!({"script": script, "args": []}),
+        )
+        .unwrap_or_else(|error| {
+            let body = self.run("return document.body.innerText");
+            panic!(
+                "never true: {expression}\n{error}\nthe page says: {body}\nits console: {:?}",
+                self.console()
+            )
+        })
     }
 
     /// Runs an asynchronous script: it calls `done` with its result.
@@ -153,20 +174,36 @@ impl Browser {
     pub(crate) fn press(&self, keys: &str) {
         let actions: Vec<_> = keys
             .chars()
-            .flat_map(|key| [json!({"type": "keyDown", "value": key}), json!({"type": "keyUp", "value": key})])
+            .flat_map(|key| {
+                [
+                    json!({"type": "keyDown", "value": key}),
+                    json!({"type": "keyUp", "value": key}),
+                ]
+            })
             .collect();
-        self.command("/actions", &json!({"actions": [{"type": "key", "id": "keys", "actions": actions}]}));
+        self.command(
+            "/actions",
+            &json!({"actions": [{"type": "key", "id": "keys", "actions": actions}]}),
+        );
     }
 
     /// The warnings and errors on the page's console since the last call.
     pub(crate) fn console(&self) -> Vec<String> {
         let log = self.command("/se/log", &json!({"type": "browser"}));
         let grave = |entry: &&Value| matches!(entry["level"].as_str(), Some("SEVERE" | "WARNING"));
-        log.as_array().unwrap().iter().filter(grave).map(|entry| entry["message"].to_string()).collect()
+        log.as_array()
+            .unwrap()
+            .iter()
+            .filter(grave)
+            .map(|entry| entry["message"].to_string())
+            .collect()
     }
 
     fn developer(&self, command: &str, params: &Value) {
-        self.command("/goog/cdp/execute", &json!({"cmd": command, "params": params}));
+        self.command(
+            "/goog/cdp/execute",
+            &json!({"cmd": command, "params": params}),
+        );
     }
 
     fn command(&self, path: &str, body: &Value) -> Value {
@@ -205,7 +242,9 @@ impl Browser {
         loop {
             line.clear();
             answer.read_line(&mut line).unwrap();
-            let Some((name, value)) = line.split_once(':') else { break };
+            let Some((name, value)) = line.split_once(':') else {
+                break;
+            };
             if name.eq_ignore_ascii_case("content-length") {
                 length = value.trim().parse().unwrap();
             }
@@ -235,7 +274,13 @@ fn announced_port(driver: &mut Child) -> u16 {
     let port = lines
         .by_ref()
         .map_while(Result::ok)
-        .find_map(|line| line.split("successfully on port ").nth(1)?.trim_end_matches('.').parse().ok())
+        .find_map(|line| {
+            line.split("successfully on port ")
+                .nth(1)?
+                .trim_end_matches('.')
+                .parse()
+                .ok()
+        })
         .expect("chromedriver says its port");
     // It must not wait for a reader of what it says later.
     std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));

@@ -1,5 +1,7 @@
 //! A page of a running node.
 
+use std::io::Write as _;
+
 use serde_json::{Value, json};
 
 use crate::driver::Browser;
@@ -53,10 +55,18 @@ fn a_click_on_a_node_opens_its_panel_with_the_path_and_who_noticed() {
     let (x, y) = place_of(&browser, 4);
     browser.click_at(x, y);
     let hash = format!("#/node/{}", id(4));
-    browser.wait(&format!("location.hash === '{hash}' && !document.getElementById('panel').hidden"));
+    browser.wait(&format!(
+        "location.hash === '{hash}' && !document.getElementById('panel').hidden"
+    ));
     let text = browser.run("return document.getElementById('panel').innerText");
     let text = text.as_str().unwrap();
-    for part in ["erin", "carol noticed first. The news came to bob through alice.", "[::1]:8084", "215 µs", "2 hops"] {
+    for part in [
+        "erin",
+        "carol noticed first. The news came to bob through alice.",
+        "[::1]:8084",
+        "215 µs",
+        "2 hops",
+    ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
     browser.press("\u{e00c}");
@@ -70,14 +80,30 @@ fn the_address_of_a_link_opens_its_panel_with_its_history() {
     let Some((browser, server)) = live_five("the_address_of_a_link_opens_its_panel") else {
         return;
     };
-    server.set_series((0..50).map(|i| json!([ORIGIN + 1_000 + i * 100, 100 + i, if i == 20 { 50 } else { 0 }])).collect());
+    server.set_series(
+        (0..50)
+            .map(|i| {
+                json!([
+                    ORIGIN + 1_000 + i * 100,
+                    100 + i,
+                    if i == 20 { 50 } else { 0 }
+                ])
+            })
+            .collect(),
+    );
     browser.open(&format!("{}#/link/{}/{}", server.address(), id(0), id(1)));
     browser.run("location.reload()");
     browser.wait("document.querySelector('#panel .spark .curve')");
     let text = browser.run("return document.getElementById('panel').innerText");
     let text = text.as_str().unwrap();
     // The detour over carol takes 180 µs, the direct link 310.
-    for part in ["bob → alice", "310 µs", "50 measurements: least 100 µs", "most loss 5.0 %", "2 links over carol take 180 µs"] {
+    for part in [
+        "bob → alice",
+        "310 µs",
+        "50 measurements: least 100 µs",
+        "most loss 5.0 %",
+        "2 links over carol take 180 µs",
+    ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
 }
@@ -105,7 +131,10 @@ fn dragging_a_node_pins_it_and_dragging_the_ground_moves_the_map() {
     let from = place_of(&browser, 3);
     browser.drag(from, (from.0 + 60, from.1 + 40));
     browser.wait("page.scene.pins === 1 && !document.getElementById('unpin').hidden");
-    browser.wait(&format!("Math.abs(page.scene.byNumber.get(3).sx - {}) < 4", from.0 + 60));
+    browser.wait(&format!(
+        "Math.abs(page.scene.byNumber.get(3).sx - {}) < 4",
+        from.0 + 60
+    ));
     let before = browser.run("return page.map.camera.x").as_f64().unwrap();
     browser.drag((640, 140), (700, 170));
     let after = browser.run("return page.map.camera.x").as_f64().unwrap();
@@ -116,19 +145,35 @@ fn dragging_a_node_pins_it_and_dragging_the_ground_moves_the_map() {
 
 #[test]
 fn hostile_text_is_shown_and_nothing_of_it_runs() {
-    let Some(browser) = Browser::start("hostile_text_is_shown_and_nothing_of_it_runs", 1280, 800) else {
+    let Some(browser) = Browser::start("hostile_text_is_shown_and_nothing_of_it_runs", 1280, 800)
+    else {
         return;
     };
     let bad = "<img src=x onerror=\"window.hacked=1\"><script>window.hacked=1</script>\u{202e}\u{0}`${window.hacked=1}`";
-    let nodes = [node(0, bad), node(1, &"x".repeat(4_000)), json!({"n": 2, "id": id(2), "label": bad, "addresses": [bad, {"a": 1}], "state": bad, "since": bad})];
+    let nodes = [
+        node(0, bad),
+        node(1, &"x".repeat(4_000)),
+        json!({"n": 2, "id": id(2), "label": bad, "addresses": [bad, {"a": 1}], "state": bad, "since": bad}),
+    ];
     let mut first = header();
     first["network"] = json!(bad);
-    let server = Server::start(&[first, keyframe(1_000, &nodes, &[link(0, 0, 1, 100), link(1, 1, 2, 200)])]);
+    let server = Server::start(&[
+        first,
+        keyframe(1_000, &nodes, &[link(0, 0, 1, 100), link(1, 1, 2, 200)]),
+    ]);
     server.set_events(vec![json!({"at_ms": ORIGIN + 900, "name": bad, "level": bad, "fields": {bad: bad, "peer": bad, "__proto__": {"x": 1}}})]);
     browser.open(&server.address());
     browser.wait("page.scene.nodes.length === 3 && page.map.costs.length > 0");
     server.send(&json!({"at": 1_500, "event": {"name": "dial failed", "level": "warn", "fields": {"addr": bad, "cause": bad}}}));
-    for view in ["#/nodes", "#/links", "#/matrix", "#/events", &format!("#/node/{}", id(2)), &format!("#/link/{}/{}", id(0), id(1)), "#/node/%3Cimg%20src=x%3E"] {
+    for view in [
+        "#/nodes",
+        "#/links",
+        "#/matrix",
+        "#/events",
+        &format!("#/node/{}", id(2)),
+        &format!("#/link/{}/{}", id(0), id(1)),
+        "#/node/%3Cimg%20src=x%3E",
+    ] {
         browser.run(&format!("location.hash = '{view}'"));
         browser.wait("document.body.innerText.includes('<img src=x onerror') || !document.getElementById('panel').hidden");
         let state = browser.run("return [document.querySelectorAll('main img, main script, aside script').length, window.hacked ?? null, document.body.innerText.includes('\\u202e')]");
@@ -199,7 +244,10 @@ fn places_from_the_node_are_taken_and_a_poor_fit_is_said() {
     server.send(&json!({"at": 2_000, "map": {"kind": "latency", "places": places, "fit": {"links": 0.93, "held_out": 0.71}, "unit_us": true}}));
     browser.wait("document.getElementById('scale-text')?.innerText.includes('round trip') && document.getElementById('hint').hidden");
     // The bar is as long as what it says.
-    let (bar, says) = (browser.run("return document.querySelector('.bar-line').offsetWidth / page.map.camera.k"), browser.run("return parseFloat(document.getElementById('scale-text').innerText)"));
+    let (bar, says) = (
+        browser.run("return document.querySelector('.bar-line').offsetWidth / page.map.camera.k"),
+        browser.run("return parseFloat(document.getElementById('scale-text').innerText)"),
+    );
     let (bar, says) = (bar.as_f64().unwrap(), says.as_f64().unwrap());
     assert!((bar / says - 1.0).abs() < 0.05, "{bar} {says}");
     server.send(&json!({"at": 2_100, "map": {"kind": "latency", "places": places, "fit": {"links": 0.9, "held_out": 0.2}, "unit_us": true}}));
@@ -247,7 +295,11 @@ fn frames_a_second_at_a_thousand_nodes() {
          const frame = (now) => { page.map.panBy(5, 3); frames += 1; if (now - begin < 3000) requestAnimationFrame(frame); else done((1000 * frames) / (now - begin)); };
          requestAnimationFrame(frame);",
     );
-    println!("first picture after {first} ms, {rate} frames a second while moving");
+    writeln!(
+        std::io::stderr(),
+        "first picture after {first} ms, {rate} frames a second while moving"
+    )
+    .ok();
     assert!(rate.as_f64().unwrap() >= 30.0, "{rate}");
 }
 

@@ -1,11 +1,16 @@
 //! The page in a real browser: Chromium, driven over WebDriver. Without chromedriver these tests say so and pass; in CI they fail.
 
+#[cfg(test)]
 mod driver;
+#[cfg(test)]
 mod scene;
+#[cfg(test)]
 mod server;
-
+#[cfg(test)]
 mod access;
+#[cfg(test)]
 mod live;
+#[cfg(test)]
 mod past;
 
 use driver::Browser;
@@ -21,6 +26,9 @@ fn what_needs_no_page_is_right() {
     let results = browser.wait("window.results");
     let results = results.as_array().unwrap();
     assert!(results.len() > 20, "{} tests", results.len());
-    let failed: Vec<_> = results.iter().filter(|result| !result["error"].is_null()).collect();
+    let failed: Vec<_> = results
+        .iter()
+        .filter(|result| !result["error"].is_null())
+        .collect();
     assert!(failed.is_empty(), "{failed:#?}");
 }

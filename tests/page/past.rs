@@ -39,14 +39,18 @@ fn a_document_with_a_recording_plays_from_a_file() {
     fs::write(&file, page::standalone(recording().as_bytes())).unwrap();
     browser.open(&address(&file));
     browser.wait("page.network?.nodes.size === 5 && page.map.costs.length > 0 && document.getElementById('state-text').innerText === 'Recording'");
-    let nodes = |browser: &Browser| browser.run("return page.scene.nodes.map(({ node }) => node.state).join()");
+    let nodes = |browser: &Browser| {
+        browser.run("return page.scene.nodes.map(({ node }) => node.state).join()")
+    };
     assert_eq!(nodes(&browser), "up,up,up,up,up");
     browser.run("document.getElementById('step-on').click()");
     browser.wait("page.now === 2000");
     browser.run("document.getElementById('step-on').click()");
     browser.wait("page.now === 3000");
     assert_eq!(nodes(&browser), "up,up,up,up,unreachable");
-    browser.run("document.getElementById('speed').value = '100'; document.getElementById('play').click()");
+    browser.run(
+        "document.getElementById('speed').value = '100'; document.getElementById('play').click()",
+    );
     browser.wait("page.now === 9000 && page.scene.nodes.length === 6");
     browser.run("document.getElementById('step-back').click()");
     browser.wait("page.now === 3000 && page.scene.nodes.length === 5");
@@ -94,13 +98,19 @@ fn recordings_that_are_packed_cut_off_or_of_another_kind() {
     let packed = open("(await pack(text)).slice(0, -30)");
     assert_eq!(packed[0], 5);
     for (bytes, says) in [
-        ("text.replace('\"version\":1', '\"version\":9')", "version 9"),
+        (
+            "text.replace('\"version\":1', '\"version\":9')",
+            "version 9",
+        ),
         ("'{\"nodes\": []}'", "no recording of area-net"),
         ("''", "empty"),
         ("text.split('\\n')[0]", ""),
     ] {
         let found = open(bytes);
-        assert!(found[1].as_str().unwrap().contains(says), "{bytes}: {found}");
+        assert!(
+            found[1].as_str().unwrap().contains(says),
+            "{bytes}: {found}"
+        );
     }
 }
 

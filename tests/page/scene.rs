@@ -29,8 +29,18 @@ pub(crate) fn keyframe(at: u64, nodes: &[Value], links: &[Value]) -> Value {
 /// The five of the shipped profiles: erin is reached over carol alone.
 pub(crate) fn five() -> (Vec<Value>, Vec<Value>) {
     let labels = ["bob", "alice", "carol", "dave", "erin"];
-    let nodes = labels.iter().enumerate().map(|(n, label)| node(n, label)).collect();
-    let links = vec![link(0, 0, 1, 310), link(1, 0, 2, 120), link(2, 2, 4, 95), link(3, 3, 1, 88), link(4, 2, 1, 60)];
+    let nodes = labels
+        .iter()
+        .enumerate()
+        .map(|(n, label)| node(n, label))
+        .collect();
+    let links = vec![
+        link(0, 0, 1, 310),
+        link(1, 0, 2, 120),
+        link(2, 2, 4, 95),
+        link(3, 3, 1, 88),
+        link(4, 2, 1, 60),
+    ];
     (nodes, links)
 }
 
@@ -51,7 +61,12 @@ pub(crate) fn large(count: usize) -> (Vec<Value>, Vec<Value>) {
     for n in 0..count {
         for step in [1, 2, 7, 31] {
             let rtt_us = u32::try_from(n * 7919 % 190_000).unwrap() + 800;
-            links.push(link(links.len(), n, (n + step * (1 + n % 5)) % count, rtt_us));
+            links.push(link(
+                links.len(),
+                n,
+                (n + step * (1 + n % 5)) % count,
+                rtt_us,
+            ));
         }
     }
     (nodes, links)

@@ -90,7 +90,9 @@ impl Server {
     pub(crate) fn wait_for_request(&self, part: &str) {
         let (state, changed) = &*self.state;
         let missing = |state: &mut State| !state.asked.iter().any(|path| path.contains(part));
-        let (_state, waited) = changed.wait_timeout_while(state.lock().unwrap(), PATIENCE, missing).unwrap();
+        let (_state, waited) = changed
+            .wait_timeout_while(state.lock().unwrap(), PATIENCE, missing)
+            .unwrap();
         assert!(!waited.timed_out(), "nothing asked for {part}");
     }
 
@@ -114,7 +116,9 @@ impl Server {
             if input.read_line(&mut line)? == 0 {
                 return Ok(());
             }
-            let Some((name, value)) = line.split_once(':') else { break };
+            let Some((name, value)) = line.split_once(':') else {
+                break;
+            };
             if name.eq_ignore_ascii_case("authorization") {
                 token = value.trim().strip_prefix("Bearer ").map(str::to_owned);
             }
@@ -124,7 +128,11 @@ impl Server {
     }
 
     fn route(&self, mut stream: TcpStream, path: &str, token: Option<&str>) -> std::io::Result<()> {
-        let file = if path == "/" { Some("index.html") } else { path.strip_prefix("/page/") };
+        let file = if path == "/" {
+            Some("index.html")
+        } else {
+            path.strip_prefix("/page/")
+        };
         if let Some(asset) = file.and_then(page::asset) {
             return reply(&mut stream, 200, asset.content_type, asset.bytes);
         }
@@ -133,7 +141,14 @@ impl Server {
                 let html = "<!doctype html><title>logic</title><script type=module src=/logic.js></script>";
                 return reply(&mut stream, 200, "text/html", html.as_bytes());
             }
-            "/logic.js" => return reply(&mut stream, 200, "text/javascript", include_bytes!("logic.js")),
+            "/logic.js" => {
+                return reply(
+                    &mut stream,
+                    200,
+                    "text/javascript",
+                    include_bytes!("logic.js"),
+                );
+            }
             _ => {}
         }
         let (down, wanted) = {
@@ -167,17 +182,29 @@ impl Server {
                 return fail(&mut stream, 404, "no such path");
             }
         };
-        reply(&mut stream, 200, "application/json", answer.to_string().as_bytes())
+        reply(
+            &mut stream,
+            200,
+            "application/json",
+            answer.to_string().as_bytes(),
+        )
     }
 
     // Sends each line as it comes, until the test stops the server or the browser leaves.
     fn stream(&self, mut stream: TcpStream) -> std::io::Result<()> {
-        write!(stream, "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\nconnection: close\r\n\r\n")?;
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\nconnection: close\r\n\r\n"
+        )?;
         let (state, changed) = &*self.state;
         let mut sent = 0;
         loop {
             let lines: Vec<String> = {
-                let state = changed.wait_while(state.lock().unwrap(), |state| state.lines.len() == sent && !state.down).unwrap();
+                let state = changed
+                    .wait_while(state.lock().unwrap(), |state| {
+                        state.lines.len() == sent && !state.down
+                    })
+                    .unwrap();
                 if state.down {
                     return Ok(());
                 }
@@ -197,7 +224,12 @@ fn fail(stream: &mut TcpStream, status: u16, what: &str) -> std::io::Result<()> 
     reply(stream, status, "application/json", body.as_bytes())
 }
 
-fn reply(stream: &mut TcpStream, status: u16, content_type: &str, body: &[u8]) -> std::io::Result<()> {
+fn reply(
+    stream: &mut TcpStream,
+    status: u16,
+    content_type: &str,
+    body: &[u8],
+) -> std::io::Result<()> {
     write!(
         stream,
         "HTTP/1.1 {status} X\r\ncontent-type: {content_type}\r\ncontent-security-policy: {CONTENT_SECURITY_POLICY}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
