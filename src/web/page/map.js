@@ -190,7 +190,9 @@ export class MapView {
         Object.assign(this.#camera, { width, height, ratio });
         this.#refit(this.#auto);
         this.#dirty.base = true;
-        // A new size empties a canvas; drawing at once spares a frame of nothing.
+        // A new size empties a canvas; drawing at once spares a frame of nothing. An opaque one is black until then.
+        this.#basePen.fillStyle = this.#theme.background;
+        this.#basePen.fillRect(0, 0, width, height);
         this.#frame(performance.now());
     }
 

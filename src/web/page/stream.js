@@ -116,8 +116,8 @@ export class Network {
         const inner = { nodes: [], links: [] };
         for (const node of list(view.nodes)) {
             this.#node(node, inner);
-            const old = places.get(node.n);
-            const now = this.nodes.get(node.n);
+            const old = places.get(node?.n);
+            const now = this.nodes.get(node?.n);
             // A keyframe has no places: a node that stays keeps its own.
             if (old && now) Object.assign(now, { x: old.x, y: old.y, h: old.h });
         }
