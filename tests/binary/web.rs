@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -252,6 +251,9 @@ async fn a_view_of_the_past_is_what_the_file_said_then() {
                 }),
         );
     }
+    for (at, b) in &seen { eprintln!("{at} {}", String::from_utf8_lossy(b)); }
+    let (_, all) = ask(UnixStream::connect(&socket).unwrap(), &format!("/v1/stream?from=begin&to={}", history["to_ms"]), "");
+    eprintln!("{}", String::from_utf8_lossy(&all));
     assert_eq!(found, seen.len());
     let told = ask_file(&socket, "/v1/node/carol")["told"].clone();
     assert!(

@@ -58,8 +58,7 @@ impl Browser {
                     std::io::stderr(),
                     "SKIPPED {test}: chromedriver can't be started ({error}); install chromium-driver"
                 )
-                .ok(); install chromium-driver"
-                );
+                .ok();
                 return None;
             }
         };

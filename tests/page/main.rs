@@ -1,17 +1,17 @@
 //! The page in a real browser: Chromium, driven over WebDriver. Without chromedriver these tests say so and pass; in CI they fail.
 
 #[cfg(test)]
-mod driver;
-#[cfg(test)]
-mod scene;
-#[cfg(test)]
-mod server;
-#[cfg(test)]
 mod access;
+#[cfg(test)]
+mod driver;
 #[cfg(test)]
 mod live;
 #[cfg(test)]
 mod past;
+#[cfg(test)]
+mod scene;
+#[cfg(test)]
+mod server;
 
 use driver::Browser;
 use server::Server;
