@@ -235,11 +235,11 @@ async fn a_view_of_the_past_is_what_the_file_said_then() {
     let history = ask_file(&socket, "/v1/history");
     let mut found = 0;
     for (written_ms, bytes) in &seen {
-        // The view is some milliseconds older than the file, or more on a busy machine.
+        // The view is some milliseconds older than the file, or more on a busy machine. The time of a file may be one tick behind.
         let begins = history["from_ms"].as_u64().unwrap();
         found += usize::from(
             (0..2000)
-                .map(|ago| written_ms - ago)
+                .map(|ago| written_ms + 20 - ago)
                 .take_while(|at| *at >= begins)
                 .any(|at| {
                     let (_, then) = ask(
@@ -251,9 +251,6 @@ async fn a_view_of_the_past_is_what_the_file_said_then() {
                 }),
         );
     }
-    for (at, b) in &seen { eprintln!("{at} {}", String::from_utf8_lossy(b)); }
-    let (_, all) = ask(UnixStream::connect(&socket).unwrap(), &format!("/v1/stream?from=begin&to={}", history["to_ms"]), "");
-    eprintln!("{}", String::from_utf8_lossy(&all));
     assert_eq!(found, seen.len());
     let told = ask_file(&socket, "/v1/node/carol")["told"].clone();
     assert!(
