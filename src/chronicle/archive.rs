@@ -147,7 +147,7 @@ impl<S: Subscriber> Layer<S> for Notes {
             level,
             fields,
         };
-        self.put(Note::Event(Instant::now(), told));
+        self.put(Note::Event(tokio::time::Instant::now().into_std(), told));
         self.0.events.send_modify(|count| *count += 1);
     }
 }
