@@ -9,6 +9,7 @@ mod edge;
 mod error;
 mod finder;
 mod listen;
+mod pings;
 mod resolver;
 mod saver;
 mod start;
@@ -45,6 +46,7 @@ use crate::record::Record;
 use crate::settings::{CoreStart, Settings};
 use crate::snapshot::{Changes, Snapshot, SnapshotReader, SnapshotRequests};
 use crate::transport::{BindSpare, Greeting, Parts, Tap, Transport, TransportEvent};
+use pings::Waiting;
 use saver::Saver;
 use story::Story;
 use wall::Wall;
@@ -121,6 +123,7 @@ pub struct Node {
     events: mpsc::Receiver<TransportEvent>,
     requests: mpsc::Receiver<oneshot::Sender<Arc<Snapshot>>>,
     asker: SnapshotRequests,
+    pings: Waiting,
     changes: watch::Sender<Changes>,
     /// The greeting that the transport sends at present.
     greeting: Greeting,
@@ -230,6 +233,7 @@ impl Node {
             events,
             requests,
             asker,
+            pings: Waiting::new(),
             clock,
             start,
             story: Story::new(listen, start),
@@ -250,6 +254,7 @@ impl Node {
     #[must_use]
     pub fn reader(&self) -> SnapshotReader {
         SnapshotReader::new(self.changes.subscribe(), self.asker.clone())
+            .with_pings(self.pings.asker())
     }
 
     /// The core, read-only.
@@ -288,6 +293,8 @@ impl Node {
             self.timer.as_mut().reset(wake);
             if let Poll::Ready(Some(request)) = self.requests.poll_recv(cx) {
                 self.answer(request);
+            } else if let Some(peer) = self.pings.poll(cx) {
+                self.step(Input::Ping(peer));
             } else if let Poll::Ready(Some(event)) = self.events.poll_recv(cx) {
                 self.take(event);
             } else if let Some(news) = self.poll_news(cx) {
@@ -439,8 +446,10 @@ impl Node {
         while let Some(event) = self.core.poll_event() {
             self.show(Word::Event(&event));
             self.story.tell(self.clock.now(), &self.core, &event);
-            if let (Some(notes), Event::Links(news)) = (&self.notes, event) {
-                notes.links(self.now(), *news);
+            match (event, &self.notes) {
+                (Event::Pinged(peer, rtt_us), _) => self.pings.answered(&peer, rtt_us),
+                (Event::Links(news), Some(notes)) => notes.links(self.now(), *news),
+                _ => {}
             }
         }
     }

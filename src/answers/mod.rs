@@ -13,6 +13,7 @@
 
 mod explain;
 mod make;
+mod ping;
 mod select;
 pub mod types;
 
@@ -20,6 +21,7 @@ pub use explain::{ExplainExtras, explain};
 pub use make::{
     LinkExtras, NodeExtras, StatusExtras, link, links, node, nodes, path, status, who, who_by_id,
 };
+pub use ping::{Ping, PingHop, first_hop, ping};
 pub use select::{SelectError, select};
 pub use types::{Event, Failure, FailureKind, Told, Who};
 

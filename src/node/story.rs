@@ -236,6 +236,8 @@ impl Story {
                 let at_ms = i64::try_from(now.duration_since(self.start).as_millis());
                 self.news.hear(at_ms.unwrap_or(i64::MAX), (**news).clone());
             }
+            // Whoever asked is answered.
+            Event::Pinged(..) => {}
             Event::CutOff => tracing::warn!(action = "redialing", "{}", EventName::CutOff),
             Event::DialFailed(candidate, why) => {
                 self.dial_failed(core, candidate.id, candidate.addr, why)

@@ -177,7 +177,7 @@ settings! {
         ///
         /// The history contains each change of nodes, links and figures that the node noticed, so that the page and the
         /// commands can show the past. Whatever bound is reached first makes the node forget the oldest part. An hour of a
-        /// network of a hundred nodes takes about 1 MiB.
+        /// network of a hundred nodes, one of which dies or comes back every five seconds, takes 1.4 MB.
         "network.controller.history.mib" => history_mib: usize = "8", Kind::measured(1, 1024, Unit::Mebibytes);
 
         /// Time for which the node keeps its history in memory

@@ -184,6 +184,7 @@ impl Views {
             },
             Event::CutOff => self.clear(viewer),
             Event::Links(_)
+            | Event::Pinged(..)
             | Event::Linked { .. }
             | Event::Unlinked { .. }
             | Event::Restored(_)

@@ -343,6 +343,7 @@ impl Ledger {
             | Input::Found(..)
             | Input::PathLost(_)
             | Input::Redial(_)
+            | Input::Ping(_)
             | Input::Opened { .. }
             | Input::Leave => {}
         }

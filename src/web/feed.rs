@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::body::Problem;
 use crate::chronicle::Archive;
 use crate::snapshot::{Changes, SnapshotReader};
+use crate::wire::NodeId;
 
 /// The least time between two snapshots. A change is to be on a page within 100 ms; twice this would take half of that.
 const LEAST_PAUSE: Duration = Duration::from_millis(25);
@@ -105,6 +106,11 @@ impl Feed {
         self.take(reader).await?;
         *last = Some(Instant::now());
         Ok(())
+    }
+
+    /// Has the node measure the round-trip time to a neighbour, in µs. `None`: it can't.
+    pub(super) async fn ping(&self, peer: NodeId) -> Option<u32> {
+        self.reader.as_ref()?.ping(peer).await
     }
 
     async fn take(&self, reader: &SnapshotReader) -> Result<(), Problem> {

@@ -1,8 +1,10 @@
 //! Which path is answered with what. `docs/api.md` describes them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::StatusCode;
+use tokio::time::timeout;
 
 use super::body::{self, Answer, LINES, Problem};
 use super::page;
@@ -23,6 +25,9 @@ use crate::wire::NodeId;
 
 /// The most points of a link's series: about one for each pixel of a sparkline.
 const POINTS: usize = 600;
+
+/// How long an answer to a ping may take. At half, a path over two satellites seems to be dead; twice of it keeps people waiting.
+const PING_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The most events about a node in its document.
 const EVENTS_ABOUT: usize = 50;
@@ -62,6 +67,7 @@ pub(super) async fn answer(
         ))),
         (Some("node"), Some(x), None, _) => node(site, &query, x).await,
         (Some("link"), Some(x), Some(y), None) => link(site, &query, [x, y]).await,
+        (Some("ping"), Some(x), None, _) => ping(site, &query, x).await,
         (Some("path"), None, ..) => route(site, &query).await,
         (Some("explain"), None, ..) => explain(site, &query).await,
         (Some("graph"), None, ..) => graph(site, &query).await,
@@ -199,6 +205,23 @@ async fn route(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {
     };
     let to = find_decoded(&snapshot, to)?;
     Ok(body::json(&answers::path(&snapshot, from, to)))
+}
+
+/// Has the node probe the first neighbour on the path. The probe costs as much as a routine one, and no two to one neighbour come
+/// within 250 ms.
+async fn ping(site: &Arc<Site>, query: &Query, x: &str) -> Result<Answer, Problem> {
+    query.only(&[])?;
+    let snapshot = view(site, query).await?.snapshot;
+    let to = find(&snapshot, x)?;
+    let first = answers::first_hop(&snapshot, to).map(|hop| snapshot.nodes[hop].id);
+    let first_us = match first {
+        Some(peer) => timeout(PING_PATIENCE, site.feed.ping(peer))
+            .await
+            .ok()
+            .flatten(),
+        None => None,
+    };
+    Ok(body::json(&answers::ping(&snapshot, to, first_us)))
 }
 
 async fn explain(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {

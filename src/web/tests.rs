@@ -214,6 +214,7 @@ async fn every_question_has_an_answer() {
         "/v1/path?to=bob",
         "/v1/path?from=bob&to=carol/%C3%A4",
         "/v1/explain",
+        "/v1/ping/bob",
         "/v1/graph",
         "/v1/history",
         "/v1/events",

@@ -218,6 +218,15 @@ async fn a_view_of_the_past_is_what_the_file_said_then() {
         alice.picture().is_full_mesh_of(&all)
     })
     .await;
+    let ping = ask_file(&socket, "/v1/ping/carol");
+    assert!(
+        ping["rtt_us"].as_u64().is_some_and(|rtt| rtt < 1_000_000),
+        "{ping}"
+    );
+    assert_eq!(
+        (&ping["hops"][0]["now"], &ping["hops"][0]["label"]),
+        (&Value::Bool(true), &"carol".into())
+    );
     carol.signal(Signal::KILL);
     carol.ended().await;
     until("carol is gone", || {
@@ -252,6 +261,11 @@ async fn a_view_of_the_past_is_what_the_file_said_then() {
         );
     }
     assert_eq!(found, seen.len());
+    let silent = ask_file(&socket, "/v1/ping/carol");
+    assert_eq!(
+        (&silent["reachable"], &silent["rtt_us"]),
+        (&Value::Bool(false), &Value::Null)
+    );
     let told = ask_file(&socket, "/v1/node/carol")["told"].clone();
     assert!(
         ["alice", "bob"].contains(&told["by"]["label"].as_str().unwrap()),

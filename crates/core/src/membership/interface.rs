@@ -241,6 +241,8 @@ pub enum Input {
         /// Where it came from.
         from: SocketAddr,
     },
+    /// Somebody wants to know the round-trip time to that neighbour now: probe it at once, and tell the answer ([`Event::Pinged`]).
+    Ping(NodeId),
     /// Leave: publish a last record that says so.
     Leave,
 }
@@ -314,6 +316,8 @@ pub enum Event {
     Left(NodeId),
     /// A newer record adds or withdraws links. Told only if [`Config::tells_links`] is set, before what follows from it.
     Links(Box<LinkNews>),
+    /// The probe of an [`Input::Ping`] was answered, with the path's share of the time in µs, where it could be told.
+    Pinged(NodeId, Option<u32>),
     /// This node has lost every link.
     CutOff,
     /// A connection could not be made.

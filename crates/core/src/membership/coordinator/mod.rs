@@ -138,6 +138,7 @@ impl Core {
             Input::PathLost(conn) => self.handle_path_lost(now, conn),
             Input::Redial(conn) => self.handle_redial(now, conn),
             Input::Opened { nonce, from } => self.meet.heard(now, nonce, from),
+            Input::Ping(peer) => self.links.ping(now, &peer),
             Input::Leave => self.leave(now),
         }
         self.advance(now);
