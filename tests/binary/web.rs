@@ -224,7 +224,7 @@ async fn a_view_of_the_past_is_what_the_file_said_then() {
         "{ping}"
     );
     assert_eq!(
-        (&ping["hops"][0]["now"], &ping["hops"][0]["label"]),
+        (&ping["hops"][0]["now"], &ping["to"]["label"]),
         (&Value::Bool(true), &"carol".into())
     );
     carol.signal(Signal::KILL);
