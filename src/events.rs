@@ -10,6 +10,8 @@
 //! | `addr` | the remote socket address |
 //! | `cause` | why it happened |
 //! | `action` | what the node does about it, or what its user should do |
+//! | `noticed_by` | the label of the node that was the first to say so in its record; our own if we saw it ourselves |
+//! | `told_by` | the label of the neighbour that brought that record; missing if it is our own |
 //! | `nodes` | the number of nodes that are up in this node's view, after the event |
 //! | `counter` | the name under which `rejected` in `network.json` counts it |
 //! | `suppressed` | lines of this kind that were left out since the last one |
@@ -84,9 +86,9 @@ event_names! {
     NodeFound = "node found",
     /// a node came into view. Fields: `node`, `id`, `nodes`.
     NodeUp = "node up",
-    /// no path of live links leads to a node any more. Fields: `node`, `id`, `nodes`.
+    /// no path of live links leads to a node any more. Fields: `node`, `id`, `nodes`, `noticed_by`, `told_by`.
     NodeUnreachable = "node unreachable",
-    /// a node said that it leaves. Fields: `node`, `id`, `nodes`.
+    /// a node said that it leaves. Fields: `node`, `id`, `nodes`, `told_by`.
     NodeLeft = "node left",
 
     /// a connection could not be made. Fields: `addr`, `peer`, `cause`, `action`. The level is debug while the cause stays the same.
@@ -108,6 +110,11 @@ event_names! {
     ExportUnavailable = "export unavailable",
     /// the last snapshot was not on disk when the node stopped. Fields: `limit_ms`.
     LastSnapshotNotWritten = "last snapshot not written",
+
+    /// the page is served over TCP. Fields: `page`, `token` if readers need one.
+    PageServed = "page served",
+    /// a socket of the page or of the commands can't be opened. Fields: `cause`, `action`.
+    PageUnavailable = "page unavailable",
 
     /// the system refused to send a packet. Fields: `to`, `bytes`, `error`. At most one line a minute.
     SendFailed = "send failed",

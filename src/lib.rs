@@ -5,16 +5,21 @@
 //! `docs/protocol.md`. Begin to read at [`membership`], the core, which does no I/O; then [`node`], the event loop that runs
 //! it, and [`transport`], which carries what it says.
 
+pub mod answers;
 pub mod atomic_file;
+pub mod chronicle;
 pub mod cli;
 pub mod clock;
 pub mod discovery;
 pub mod events;
 pub mod export;
+pub mod graph;
 pub mod identity;
 pub mod impair;
+pub mod layout;
 pub mod log;
 pub mod memory;
+pub mod metrics;
 pub mod nearest;
 pub mod node;
 pub mod settings;

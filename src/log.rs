@@ -19,6 +19,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::layer::SubscriberExt as _;
 
+use crate::chronicle::Notes;
 use crate::events::EventName;
 use crate::settings::LogFormat;
 
@@ -62,17 +63,18 @@ impl LogError {
 }
 
 /// Sends the log to stderr from now on. `RUST_LOG` selects the lines if it is set and not empty. Otherwise area-net's lines from
-/// `level` up are shown, and those of other crates from "warn" up.
+/// `level` up are shown, and those of other crates from "warn" up. Events from "info" up are noted in any case.
 ///
 /// # Errors
 /// When `RUST_LOG` is not a list of `target=level`, or this process has set up a log before.
-pub fn init(level: Level, format: LogFormat) -> Result<Lines, LogError> {
+pub fn init(level: Level, format: LogFormat, notes: Notes) -> Result<Lines, LogError> {
     let filter = filter(env::var_os("RUST_LOG"), level)?;
     let colours =
         io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let (queue, guard) = Queue::to(io::stderr(), MAX_QUEUED, format);
     let writer = move || queue.clone();
-    tracing::subscriber::set_global_default(subscriber(filter, format, colours, writer))?;
+    let notes = Some(notes);
+    tracing::subscriber::set_global_default(subscriber(filter, format, colours, writer, notes))?;
     Ok(Lines { _writer: guard })
 }
 
@@ -98,6 +100,7 @@ fn subscriber<W>(
     format: LogFormat,
     colours: bool,
     writer: W,
+    notes: Option<Notes>,
 ) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -106,7 +109,9 @@ where
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(writer)
         .log_internal_errors(false);
-    let registry = tracing_subscriber::registry();
+    // A filter of its own: what a history notes doesn't depend on what the log shows.
+    let noted = Targets::new().with_target("area_net", LevelFilter::INFO);
+    let registry = tracing_subscriber::registry().with(notes.with_filter(noted));
     match format {
         LogFormat::Text => {
             let lines = lines
@@ -283,7 +288,7 @@ mod tests {
         let screen = Screen::default();
         let writer = screen.clone();
         let filter = filter(rust_log.map(Into::into), Level::INFO).unwrap();
-        let subscriber = subscriber(filter, format, false, move || Lossy(writer.clone()));
+        let subscriber = subscriber(filter, format, false, move || Lossy(writer.clone()), None);
         tracing::subscriber::with_default(subscriber, tell);
         String::from_utf8(screen.0.lock().unwrap().clone()).unwrap()
     }
@@ -337,7 +342,7 @@ mod tests {
     #[test]
     fn a_closed_terminal_does_not_stop_the_program() {
         let filter = filter(None, Level::TRACE).unwrap();
-        let subscriber = subscriber(filter, LogFormat::Text, false, || Lossy(Closed));
+        let subscriber = subscriber(filter, LogFormat::Text, false, || Lossy(Closed), None);
         tracing::subscriber::with_default(subscriber, tell);
     }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use area_net::chronicle::Notes;
 use area_net::cli::{Cli, Command};
 use area_net::log::{self, LogError};
 use area_net::node::{self, NodeError};
@@ -117,13 +118,14 @@ async fn one((signal, status): (Option<Signal>, i32)) -> i32 {
 fn run_node(cli: &Cli) -> anyhow::Result<()> {
     let config_dir = cli.config_dir.as_ref().context("-c is missing")?;
     let settings = Settings::load(config_dir, cli.profile.as_deref(), &cli.settings)?;
-    let _lines = log::init(settings.log_level, settings.log_format)?;
+    let notes = Notes::default();
+    let _lines = log::init(settings.log_level, settings.log_format, notes.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("can't start the runtime")?;
     // The node is a task of its own: waking the future of `block_on` itself would cost two system calls each time.
-    runtime.block_on(async { tokio::spawn(node::run(settings)).await })??;
+    runtime.block_on(async { tokio::spawn(node::run(settings, notes)).await })??;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod edge;
 mod error;
 mod finder;
 mod listen;
+mod pings;
 mod resolver;
 mod saver;
 mod start;
@@ -21,6 +22,7 @@ pub use finder::Finder;
 pub use start::run;
 pub use wall::WallClock;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -33,6 +35,7 @@ use std::time::{Duration, Instant};
 use quinn::{AsyncTimer, AsyncUdpSocket, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::chronicle::Notes;
 use crate::clock::Clock;
 use crate::discovery::sockets::Report;
 use crate::identity::{Allow, Identity};
@@ -43,6 +46,7 @@ use crate::record::Record;
 use crate::settings::{CoreStart, Settings};
 use crate::snapshot::{Changes, Snapshot, SnapshotReader, SnapshotRequests};
 use crate::transport::{BindSpare, Greeting, Parts, Tap, Transport, TransportEvent};
+use pings::Waiting;
 use saver::Saver;
 use story::Story;
 use wall::Wall;
@@ -88,6 +92,8 @@ pub struct Assembly {
     pub state: Option<PathBuf>,
     /// The memory of an earlier run.
     pub memory: Memory,
+    /// Where to write down what a history of the view needs. `None`: there is no history.
+    pub notes: Option<Notes>,
     /// The core's tuned constants.
     pub tuning: Arc<Tuning>,
     /// Observes what passes between the core and the node.
@@ -117,6 +123,7 @@ pub struct Node {
     events: mpsc::Receiver<TransportEvent>,
     requests: mpsc::Receiver<oneshot::Sender<Arc<Snapshot>>>,
     asker: SnapshotRequests,
+    pings: Waiting,
     changes: watch::Sender<Changes>,
     /// The greeting that the transport sends at present.
     greeting: Greeting,
@@ -132,6 +139,7 @@ pub struct Node {
     wall: Wall,
     edge: Option<Edge>,
     finder: Option<Finder>,
+    notes: Option<Notes>,
     witness: Option<Witness>,
 }
 
@@ -187,6 +195,7 @@ impl Node {
             epoch: (assembly.wall)().max(memory.epoch.saturating_add(1)),
             seed: assembly.core_seed,
             tuning: assembly.tuning,
+            tells_links: assembly.notes.is_some(),
             ids: None,
         });
         let core = Core::new(config, assembly.identity.clone());
@@ -212,6 +221,9 @@ impl Node {
         })?;
         let (asker, requests) = mpsc::channel(16);
         let start = clock.now();
+        if let Some(notes) = &assembly.notes {
+            notes.start_at(start);
+        }
         Ok(Self {
             timer: clock.runtime().new_timer(start),
             changes: watch::Sender::new(core.changes()),
@@ -221,9 +233,10 @@ impl Node {
             events,
             requests,
             asker,
+            pings: Waiting::new(),
             clock,
             start,
-            story: Story::new(listen),
+            story: Story::new(listen, start),
             rejected: BTreeMap::new(),
             impaired,
             saver: assembly
@@ -232,6 +245,7 @@ impl Node {
             wall: Wall::new(assembly.wall),
             edge: assembly.edge,
             finder: assembly.finder,
+            notes: assembly.notes,
             witness: assembly.witness,
         })
     }
@@ -240,6 +254,7 @@ impl Node {
     #[must_use]
     pub fn reader(&self) -> SnapshotReader {
         SnapshotReader::new(self.changes.subscribe(), self.asker.clone())
+            .with_pings(self.pings.asker())
     }
 
     /// The core, read-only.
@@ -278,6 +293,8 @@ impl Node {
             self.timer.as_mut().reset(wake);
             if let Poll::Ready(Some(request)) = self.requests.poll_recv(cx) {
                 self.answer(request);
+            } else if let Some(peer) = self.pings.poll(cx) {
+                self.step(Input::Ping(peer));
             } else if let Poll::Ready(Some(event)) = self.events.poll_recv(cx) {
                 self.take(event);
             } else if let Some(news) = self.poll_news(cx) {
@@ -429,6 +446,11 @@ impl Node {
         while let Some(event) = self.core.poll_event() {
             self.show(Word::Event(&event));
             self.story.tell(self.clock.now(), &self.core, &event);
+            match (event, &self.notes) {
+                (Event::Pinged(peer, rtt_us), _) => self.pings.answered(&peer, rtt_us),
+                (Event::Links(news), Some(notes)) => notes.links(self.now(), *news),
+                _ => {}
+            }
         }
     }
 
@@ -463,11 +485,12 @@ impl Node {
         snapshot.origin_ms = self.origin_ms();
         snapshot.impaired = self.impaired.as_ref().map(|it| it.words.clone());
         // The core and the transport share some counters' names; each name must appear once in `network.json`.
-        let mut rejected: BTreeMap<&'static str, u64> = snapshot.rejected.0.into_iter().collect();
+        let mut rejected: BTreeMap<Cow<'static, str>, u64> =
+            snapshot.rejected.0.into_iter().collect();
         let not_quic = self.transport.not_quic();
         let more = self.rejected.iter().map(|(name, count)| (*name, *count));
         for (name, count) in more.chain((not_quic > 0).then_some(("not_quic", not_quic))) {
-            *rejected.entry(name).or_default() += count;
+            *rejected.entry(name.into()).or_default() += count;
         }
         snapshot.rejected.0 = rejected.into_iter().collect();
         // The reader may be gone by now.

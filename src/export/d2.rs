@@ -9,23 +9,11 @@
 //! the file consist of hexadecimal digits alone.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 
+use super::choice::{Choice, Rule};
+use super::text;
 use crate::settings::Shows;
-use crate::snapshot::{LinkView, NodeState, NodeView, Snapshot};
-
-use choice::{Choice, Rule};
-
-mod choice;
-
-/// The least loss that is shown, in 1/1000. Less is noise.
-const SHOWN_LOSS_PERMILLE: u16 = 10;
-
-/// The longest label that is shown, in characters. Longer ones are cut, since one very wide node makes a diagram unreadable.
-const MAX_SHOWN_LABEL: usize = 256;
-
-/// The longest impairment rules that are shown, in characters. Longer ones are cut, for the same reason.
-const MAX_SHOWN_RULES: usize = 48;
+use crate::snapshot::{LinkView, Snapshot};
 
 /// The placeholder for `peers.d2` before the first snapshot. `d2 --watch` needs a file to start, and draws nothing from an empty
 /// one.
@@ -39,16 +27,8 @@ pub fn picture(snapshot: &Snapshot, shows: Shows) -> Vec<u8> {
     put_head(&mut out, snapshot, &choice);
     let mut names = vec![String::new(); snapshot.nodes.len()];
     for &index in &choice.nodes {
-        let me = index == snapshot.me;
-        let impaired = snapshot.impaired.as_deref().filter(|_| me);
-        names[index] = name(&snapshot.nodes, index);
-        put_node(
-            &mut out,
-            &names[index],
-            &snapshot.nodes[index],
-            me,
-            impaired,
-        );
+        names[index] = text::name(&snapshot.nodes, index);
+        put_node(&mut out, &names[index], snapshot, index);
     }
     for drawn in &choice.links {
         let link = &snapshot.links[drawn.link];
@@ -130,25 +110,7 @@ classes: {{
 
 /// Writes one note for everything there is to say, since d2 puts two notes above the picture on top of each other.
 fn put_note(out: &mut String, snapshot: &Snapshot, choice: &Choice) {
-    let mut lines = Vec::new();
-    if snapshot.cut_off {
-        lines.push("cut off: this node has lost all its links".to_owned());
-        lines.push("the rest of this picture may be out of date".to_owned());
-    }
-    let (nodes, links) = (snapshot.nodes.len(), snapshot.links.len());
-    let (shown_nodes, shown_links) = (choice.nodes.len(), choice.links.len());
-    if (shown_nodes, shown_links) != (nodes, links) {
-        let rule = match choice.rule {
-            Rule::Nearest => "the nodes nearest to this one",
-            Rule::Neighbours => "this node, its neighbours and the links between them",
-            Rule::Tree if shown_nodes == nodes => "the shortest path to each node",
-            Rule::Tree => "the nodes nearest to this one, and the shortest path to each",
-        };
-        lines.push(format!(
-            "{shown_nodes} of {nodes} nodes and {shown_links} of {links} links are shown: {rule}"
-        ));
-        lines.push("network.json lists all".to_owned());
-    }
+    let lines = text::note(snapshot, choice);
     if lines.is_empty() {
         return;
     }
@@ -177,29 +139,10 @@ fn arrangement(choice: &Choice) -> String {
     )
 }
 
-fn put_node(out: &mut String, name: &str, node: &NodeView, me: bool, impaired: Option<&str>) {
-    let mut text = if is_blank(&node.label) {
-        node.id.short()
-    } else {
-        cut(&node.label, MAX_SHOWN_LABEL)
-    };
-    text.push('\n');
-    text.push_str(&place(node.addrs.first()));
-    let class = match node.state {
-        NodeState::Up => "up",
-        NodeState::Unreachable => "unreachable",
-        NodeState::Left => "left",
-    };
-    if node.state != NodeState::Up {
-        text.push('\n');
-        text.push_str(class);
-    }
-    if let Some(rules) = impaired {
-        text.push_str("\nimpaired: ");
-        text.push_str(&cut(rules, MAX_SHOWN_RULES));
-    }
-    let text = quoted(&text);
-    let class = if me {
+fn put_node(out: &mut String, name: &str, snapshot: &Snapshot, index: usize) {
+    let text = quoted(&text::node(snapshot, index, text::MAX_SHOWN_LABEL));
+    let class = text::state(snapshot.nodes[index].state);
+    let class = if index == snapshot.me {
         format!("[{class}; me]")
     } else {
         class.to_owned()
@@ -207,30 +150,9 @@ fn put_node(out: &mut String, name: &str, node: &NodeView, me: bool, impaired: O
     writeln!(out, "{name}: {text} {{class: {class}}}").expect("a write to a String can't fail");
 }
 
-/// Cuts a text to `most` characters.
-fn cut(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
 fn put_link(out: &mut String, dialer: &str, listener: &str, link: &LinkView, leftward: bool) {
-    let mut text = match link.rtt_us {
-        None => "…".to_owned(),
-        Some(rtt_us) if link.rtt_stale => format!("{rtt_us} µs ?"),
-        Some(rtt_us) => format!("{rtt_us} µs"),
-    };
-    if link.loss_permille >= SHOWN_LOSS_PERMILLE {
-        let (percent, tenth) = (link.loss_permille / 10, link.loss_permille % 10);
-        write!(text, ", {percent}.{tenth} % lost").expect("a write to a String can't fail");
-    }
-    let class = if link.suspect {
-        text.push_str(", suspect");
-        "suspect"
-    } else {
-        "link"
-    };
+    let text = text::link(link);
+    let class = if link.suspect { "suspect" } else { "link" };
     let written = if leftward {
         // d2 places the first end to the left, except for `<-`, which is the same as `->` with the ends swapped.
         writeln!(
@@ -243,74 +165,25 @@ fn put_link(out: &mut String, dialer: &str, listener: &str, link: &LinkView, lef
     written.expect("a write to a String can't fail");
 }
 
-/// A node's address as shown: on loopback the port identifies it; elsewhere most ports are equal.
-fn place(address: Option<&SocketAddr>) -> String {
-    match address {
-        None => "no address".to_owned(),
-        Some(address) if address.ip().to_canonical().is_loopback() => {
-            format!(":{}", address.port())
-        }
-        Some(address) => address.to_string(),
-    }
-}
-
-/// A node's name in the file: `n` and ten hexadecimal digits, or the whole id if another node shares those digits. The nodes are
-/// sorted by id, so nodes that share digits are adjacent.
-fn name(nodes: &[NodeView], index: usize) -> String {
-    // Ten digits are five bytes.
-    let own = &nodes[index].id;
-    let before = index.checked_sub(1).and_then(|before| nodes.get(before));
-    let mut adjacent = before.into_iter().chain(nodes.get(index + 1));
-    if adjacent.any(|node| node.id.0[..5] == own.0[..5]) {
-        format!("n{own}")
-    } else {
-        format!("n{}", own.short())
-    }
-}
-
 /// Quotes a text as a d2 string that contains no markup.
 ///
-/// Every kind of line break becomes `\n`, and a tab becomes a space. Other control characters, bidirectional controls and
-/// noncharacters (which XML forbids) become U+FFFD, so that a label can't imitate something else.
+/// A label can't imitate something else either: control characters, bidirectional controls and noncharacters become U+FFFD.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     out.push('"');
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
+    for character in text::plain(text) {
         match character {
-            '\r' if characters.peek() == Some(&'\n') => {}
-            '\n' | '\r' | '\u{2028}' | '\u{2029}' => out.push_str("\\n"),
-            '\t' => out.push(' '),
+            '\n' => out.push_str("\\n"),
             '\\' | '"' | '$' => {
                 out.push('\\');
                 out.push(character);
             }
-            _ if is_deceptive(character) => out.push('\u{fffd}'),
             _ => out.push(character),
         }
     }
     out.push('"');
     out
-}
-
-/// Whether a character is a control character, a bidirectional control or a noncharacter.
-fn is_deceptive(character: char) -> bool {
-    let code = u32::from(character);
-    character.is_control()
-        || matches!(code, 0x061c | 0x200e | 0x200f | 0x202a..=0x202e | 0x2066..=0x206f | 0xfdd0..=0xfdef)
-        || code & 0xfffe == 0xfffe
-}
-
-/// Whether a label shows nothing: it is empty, or consists of white space and zero-width characters.
-fn is_blank(label: &str) -> bool {
-    label.chars().all(|character| {
-        character.is_whitespace()
-            || matches!(u32::from(character),
-                0x00ad | 0x034f | 0x115f | 0x1160 | 0x17b4 | 0x17b5 | 0x180b..=0x180f | 0x200b..=0x200d
-                | 0x2060..=0x2064 | 0x2800 | 0x3164 | 0xfe00..=0xfe0f | 0xfeff | 0xffa0 | 0xfff9..=0xfffb
-                | 0xe0000..=0xe0fff)
-    })
 }
 
 #[cfg(test)]

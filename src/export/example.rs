@@ -1,4 +1,4 @@
-//! Snapshots for the tests of this module.
+//! Snapshots for tests.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use crate::snapshot::{LinkView, NodeState, NodeView, Rejected, Snapshot};
 use crate::wire::NodeId;
 
 /// A node that is up, on loopback.
-pub(super) fn node(byte: u8, label: &str, port: u16) -> NodeView {
+pub(crate) fn node(byte: u8, label: &str, port: u16) -> NodeView {
     NodeView {
         id: NodeId([byte; 32]),
         label: Arc::from(label),
@@ -18,7 +18,7 @@ pub(super) fn node(byte: u8, label: &str, port: u16) -> NodeView {
 }
 
 /// A link with a fresh measurement.
-pub(super) fn link(dialer: usize, listener: usize, rtt_us: u32) -> LinkView {
+pub(crate) fn link(dialer: usize, listener: usize, rtt_us: u32) -> LinkView {
     LinkView {
         dialer,
         listener,
@@ -31,25 +31,27 @@ pub(super) fn link(dialer: usize, listener: usize, rtt_us: u32) -> LinkView {
 }
 
 /// Bob's view: alice is up and linked with him, carol can't be reached.
-pub(super) fn three() -> Snapshot {
+pub(crate) fn three() -> Snapshot {
     let mut carol = node(0x33, "carol", 8085);
     carol.state = NodeState::Unreachable;
     Snapshot {
         me: 1,
+        at_ms: 0,
         origin_ms: 0,
         network: Arc::from("area"),
         cut_off: false,
         impaired: None,
         nodes: vec![node(0x11, "alice", 8090), node(0x22, "bob", 8095), carol],
         links: vec![link(1, 0, 312)],
-        rejected: Rejected(vec![("bad_signature", 2)]),
+        rejected: Rejected(vec![("bad_signature".into(), 2)]),
     }
 }
 
 /// The view of a node that knows no other node.
-pub(super) fn alone() -> Snapshot {
+pub(crate) fn alone() -> Snapshot {
     Snapshot {
         me: 0,
+        at_ms: 0,
         origin_ms: 0,
         network: Arc::from("area"),
         cut_off: false,

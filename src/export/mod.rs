@@ -17,31 +17,38 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::chronicle::Archive;
 use crate::events::EventName;
 use crate::settings::Shows;
 use crate::snapshot::{Snapshot, SnapshotReader};
 
+mod choice;
 pub mod d2;
 #[cfg(test)]
-mod example;
+pub(crate) mod example;
+pub mod formats;
 pub mod json;
 mod pace;
+pub(crate) mod text;
 mod writer;
 
 pub use pace::Pace;
 
+pub(crate) use writer::yield_to_the_node;
 use writer::{Done, Handover, Job, Worker};
 
 /// How long a stopping node waits for its last snapshot to be written. It is a part of the second within which a node stops.
 const FINISH_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Which files to write, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Files {
     /// The folder. It is created if it is missing, with its parents.
     pub dir: PathBuf,
     /// Write `peers.d2` too, and what it shows.
     pub d2: Option<Shows>,
+    /// The history that every snapshot is added to before it is written.
+    pub archive: Option<Arc<Archive>>,
 }
 
 /// The task that keeps the files up to date. It ends with the node, even if this handle was dropped before.
@@ -289,6 +296,7 @@ mod tests {
         let target = Files {
             dir: dir.clone(),
             d2: Some(Shows::Auto),
+            archive: None,
         };
         let (_exporter, mut writings) = start(&node, target);
         sleep_ms(7000).await;
@@ -373,6 +381,7 @@ mod tests {
         Files {
             dir: temp.path().to_owned(),
             d2: Some(Shows::Auto),
+            archive: None,
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::{Files, d2, json};
 use crate::atomic_file::{self, Care};
+use crate::chronicle::Archive;
 use crate::events::EventName;
 use crate::settings::Shows;
 use crate::snapshot::Snapshot;
@@ -102,7 +103,7 @@ pub(super) fn spawn(files: Files, mut worker: Worker) -> io::Result<()> {
 }
 
 /// Lowers the thread's priority: on a busy machine the links come first. A refusal by the system is ignored.
-fn yield_to_the_node() {
+pub(crate) fn yield_to_the_node() {
     // On Linux this applies to the calling thread alone; elsewhere it would apply to the whole process.
     #[cfg(target_os = "linux")]
     let _refused = rustix::process::setpriority_process(None, PRIORITY);
@@ -114,17 +115,19 @@ pub(super) struct Disk {
     peers: Target,
     network: Target,
     picture: Option<(Target, Shows)>,
+    archive: Option<Arc<Archive>>,
 }
 
 impl Disk {
     /// Creates the folder, and a placeholder for `peers.d2`, since `d2 --watch` needs a file. A failure here recurs at the first
     /// job, which logs it.
     pub(super) fn new(files: Files) -> Self {
-        let Files { dir, d2 } = files;
+        let Files { dir, d2, archive } = files;
         let disk = Self {
             peers: Target::new(&dir, "peers.json"),
             network: Target::new(&dir, "network.json"),
             picture: d2.map(|shows| (Target::new(&dir, "peers.d2"), shows)),
+            archive,
         };
         let made = fs::create_dir_all(&dir);
         if let (Ok(()), Some((picture, _))) = (made, &disk.picture)
@@ -139,6 +142,9 @@ impl Disk {
     pub(super) fn handle_job(&mut self, job: &Job) -> Done {
         let begun = thread_time();
         let Job { snapshot, now } = job;
+        if let Some(archive) = &self.archive {
+            archive.record(snapshot);
+        }
         let mut complete = self.peers.update(*now, &json::peers(snapshot));
         complete &= self.network.update(*now, &json::network(snapshot));
         if let Some((picture, shows)) = &mut self.picture {
@@ -275,6 +281,7 @@ mod tests {
         Files {
             dir: dir.to_owned(),
             d2: Some(Shows::Auto),
+            archive: None,
         }
     }
 
@@ -337,6 +344,7 @@ mod tests {
         let mut disk = Disk::new(Files {
             dir: temp.path().to_owned(),
             d2: None,
+            archive: None,
         });
         disk.handle_job(&job(example::three(), Duration::ZERO));
         assert_eq!(names(temp.path()), ["network.json", "peers.json"]);

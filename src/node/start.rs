@@ -11,6 +11,7 @@ use super::error::NodeError;
 use super::listen::{listen, local_addrs};
 use super::{Assembly, Finder, Node, edge, story, wall};
 use crate::atomic_file;
+use crate::chronicle::{Archive, Limit, Notes};
 use crate::export::{Exporter, Files};
 use crate::identity::Identity;
 use crate::memory::Memory;
@@ -20,15 +21,17 @@ use crate::signals::Stopping;
 use crate::transport::{BindSpare, Tap, interfaces};
 #[cfg(target_os = "linux")]
 use crate::transport::{KernelSocket, TimerRuntime};
+use crate::web::Web;
 
 /// The files that every node writes to its profile's folder.
 const OUTPUTS: [&str; 3] = ["peers.json", "network.json", "state.json"];
 
-/// Runs a node until SIGINT, SIGTERM or SIGHUP asks it to leave. A signal that was ignored at the start does not.
+/// Runs a node until SIGINT, SIGTERM or SIGHUP asks it to leave. A signal that was ignored at the start does not. `notes` receives
+/// what the history needs.
 ///
 /// # Errors
 /// When the node can't start.
-pub async fn run(settings: Settings) -> Result<(), NodeError> {
+pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
     let system = |doing| move |source| NodeError::System { doing, source };
     // The handlers come first: a signal right after "node started" must make the node leave, not kill it.
     let mut leave = Stopping::listen().map_err(system("can't listen for signals"))?;
@@ -75,14 +78,22 @@ pub async fn run(settings: Settings) -> Result<(), NodeError> {
         tap,
         runtime,
         tuning: Arc::default(),
+        notes: Some(notes.clone()),
         witness: None,
     };
     let node = Node::assemble(assembly).map_err(system("can't open the endpoint"))?;
+    let limit = Limit {
+        bytes: settings.history_mib << 20,
+        age: settings.history_keep,
+    };
+    let archive = Arc::new(Archive::new(limit, notes));
+    let _web = Web::open(&settings, &dir, bound, node.reader(), Arc::clone(&archive));
     let exporter = Exporter::start(
         node.reader(),
         Files {
             dir,
             d2: settings.d2.then_some(settings.d2_shows),
+            archive: Some(archive),
         },
     );
     node.run(leave.asked()).await;

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::causes::explain;
+use crate::chronicle::News;
 use crate::events::EventName;
 use crate::membership::{Core, DialError, Event};
 use crate::record::Direction;
@@ -26,9 +27,12 @@ const MAX_UNREACHED: usize = 1024;
 pub(super) struct Story {
     /// The address that this node's socket is bound to.
     listen: SocketAddr,
+    start: Instant,
     gates: BTreeMap<&'static str, Gate>,
     /// The last failure of each address that can't be reached. The same failure is logged once.
     unreached: BTreeMap<SocketAddr, DialError>,
+    /// Why nodes go; empty if the core doesn't tell.
+    news: News,
 }
 
 #[derive(Debug)]
@@ -144,11 +148,13 @@ impl Named {
 }
 
 impl Story {
-    pub(super) fn new(listen: SocketAddr) -> Self {
+    pub(super) fn new(listen: SocketAddr, start: Instant) -> Self {
         Self {
             listen,
+            start,
             gates: BTreeMap::new(),
             unreached: BTreeMap::new(),
+            news: News::default(),
         }
     }
 
@@ -218,12 +224,20 @@ impl Story {
             }
             Event::Unreachable(id) => {
                 let (node, nodes) = (Named::of(core, id), core.up_count());
-                tracing::warn!(node = node.label, id = %node.id, nodes, "{}", EventName::NodeUnreachable);
+                let [noticed_by, told_by] = self.origin(core, id);
+                tracing::warn!(node = node.label, id = %node.id, nodes, noticed_by, told_by, "{}", EventName::NodeUnreachable);
             }
             Event::Left(id) => {
                 let (node, nodes) = (Named::of(core, id), core.up_count());
-                tracing::info!(node = node.label, id = %node.id, nodes, "{}", EventName::NodeLeft);
+                let [_, told_by] = self.origin(core, id);
+                tracing::info!(node = node.label, id = %node.id, nodes, told_by, "{}", EventName::NodeLeft);
             }
+            Event::Links(news) => {
+                let at_ms = i64::try_from(now.duration_since(self.start).as_millis());
+                self.news.hear(at_ms.unwrap_or(i64::MAX), (**news).clone());
+            }
+            // Whoever asked is answered.
+            Event::Pinged(..) => {}
             Event::CutOff => tracing::warn!(action = "redialing", "{}", EventName::CutOff),
             Event::DialFailed(candidate, why) => {
                 self.dial_failed(core, candidate.id, candidate.addr, why)
@@ -254,6 +268,16 @@ impl Story {
                 }
             }
         }
+    }
+
+    /// The labels of the node that was the first to notice that a node is gone, and of the neighbour that told us.
+    fn origin(&self, core: &Core, id: &NodeId) -> [Option<String>; 2] {
+        let origin = self.news.of_flip(id, false);
+        let label = |id: NodeId| Named::of(core, &id).label;
+        [
+            origin.map(|origin| label(origin.by)),
+            origin.and_then(|origin| origin.via).map(label),
+        ]
     }
 
     fn dial_failed(&mut self, core: &Core, id: Option<NodeId>, addr: SocketAddr, why: &DialError) {

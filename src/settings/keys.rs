@@ -173,6 +173,37 @@ settings! {
         /// log and its pictures say that it is impaired.
         "network.controller.impair" => impair: Rules = r#""""#, Kind::Impairment;
 
+        /// Largest size of the history that the node keeps in memory
+        ///
+        /// The history contains each change of nodes, links and figures that the node noticed, so that the page and the
+        /// commands can show the past. Whatever bound is reached first makes the node forget the oldest part. An hour of a
+        /// network of a hundred nodes, one of which dies or comes back every five seconds, takes 1.4 MB.
+        "network.controller.history.mib" => history_mib: usize = "8", Kind::measured(1, 1024, Unit::Mebibytes);
+
+        /// Time for which the node keeps its history in memory
+        ///
+        /// See `history.mib`. The history is gone when the node stops; `area-net record` writes one to a file.
+        "network.controller.history.keep_s" => history_keep: Duration = "86400",
+            Kind::measured(60, 2_592_000, Unit::Seconds);
+
+        /// Serve the page, the API and the metrics over TCP
+        ///
+        /// Without it, only programs of the same user reach them, through the socket that `area-net status` and the other
+        /// commands use.
+        "network.controller.web.enabled" => web: bool = "false", Kind::Flag;
+
+        /// IP address of the page
+        ///
+        /// `::1` and `127.0.0.1` can be reached only from this machine, by all of its users. With any other address, readers need
+        /// the token in `profiles/<PROFILE>/web.token`, which the node makes at its first start with such an address. The page
+        /// is not encrypted: let a proxy do that, or an SSH tunnel.
+        "network.controller.web.addr" => web_addr: IpAddr = r#""::1""#, Kind::ListenAddr;
+
+        /// TCP port of the page; 0 is the number of the UDP port that the node listens on
+        ///
+        /// The page of a node at `[::1]:8095` is at `http://[::1]:8095/` then.
+        "network.controller.web.port" => web_port: u16 = "0", Kind::number(0, 65_535);
+
         /// Time between two probes of a healthy link
         ///
         /// A shorter interval detects a dead link sooner and measures round-trip times more often, but traffic and

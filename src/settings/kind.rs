@@ -55,6 +55,8 @@ pub enum Kind {
 pub enum Unit {
     /// No unit.
     One,
+    /// 1,048,576 bytes.
+    Mebibytes,
     /// Bytes per second.
     BytesPerSecond,
     /// Milliseconds.
@@ -243,6 +245,7 @@ impl Unit {
     fn suffix(self) -> &'static str {
         match self {
             Self::One => "",
+            Self::Mebibytes => " MiB",
             Self::BytesPerSecond => " bytes/s",
             Self::Milliseconds => " ms",
             Self::Seconds => " s",
@@ -253,7 +256,7 @@ impl Unit {
     fn value(self, number: i64) -> Value {
         let count = u64::try_from(number).unwrap_or_default();
         match self {
-            Self::One | Self::BytesPerSecond => Value::Number(number),
+            Self::One | Self::Mebibytes | Self::BytesPerSecond => Value::Number(number),
             Self::Milliseconds => Value::Time(Duration::from_millis(count)),
             Self::Seconds => Value::Time(Duration::from_secs(count)),
             Self::Days => Value::Time(Duration::from_secs(count * 24 * 3600)),

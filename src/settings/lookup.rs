@@ -20,11 +20,16 @@ pub(super) fn first_in_group(group: &str) -> Option<&'static str> {
 /// The known key that is nearest to an unknown one.
 ///
 /// A typing error is found by the edit distance of the whole name. Where groups were left out or mixed up, the last word
-/// identifies the key best, so its edit distance counts double.
+/// identifies the key best, so its edit distance counts double. If nothing is wrong but that groups were left out, the first key counts
+/// from which they can have been left out.
 pub(super) fn nearest(unknown: &str) -> &'static str {
     let unknown = unknown.to_lowercase();
     let last_word = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
     let distance = |known: &str| {
+        let mut words = known.split('.');
+        if unknown.split('.').all(|word| words.any(|it| it == word)) {
+            return 0;
+        }
         let tails = known
             .match_indices('.')
             .map(|(dot, _)| &known[dot + 1..])

@@ -22,6 +22,8 @@ pub struct CoreStart {
     pub seed: [u8; 32],
     /// The core's tuned constants: the defaults, except in a simulation that varies them.
     pub tuning: Arc<Tuning>,
+    /// Tell which links newer records add and withdraw, for a history of the view.
+    pub tells_links: bool,
     /// A table of ids that is shared with other cores. `None`: the core makes its own.
     pub ids: Option<Arc<Ids>>,
 }
@@ -49,6 +51,7 @@ impl Settings {
             refresh_bytes_per_s: self.refresh_bytes_per_s,
             forget_after: self.forget_after,
             tuning: start.tuning,
+            tells_links: start.tells_links,
             ids: start.ids,
         }
     }

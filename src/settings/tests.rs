@@ -64,6 +64,11 @@ fn a_node_without_a_word_of_settings_runs_on_the_defaults() {
         discovery: Discovery::Off,
         d2: false,
         d2_shows: Shows::Auto,
+        history_mib: 8,
+        history_keep: Duration::from_secs(24 * 3600),
+        web: false,
+        web_addr: "::1".parse().unwrap(),
+        web_port: 0,
         impair: Rules::default(),
         probe_interval: Duration::from_millis(1500),
         full_mesh: 16,
@@ -98,6 +103,7 @@ fn the_five_profiles_ship() {
             .collect();
         assert_eq!(settings.listen_addr, loopback);
         assert_eq!(settings.listen_port, port, "{profile}");
+        assert_eq!(settings.web, profile != "default", "{profile}");
         assert_eq!(settings.targets, expected, "{profile}");
         assert_eq!((&*settings.profile, &*settings.label), (profile, profile));
     }

@@ -183,7 +183,9 @@ impl Views {
                 Some(_) | None => Vec::new(),
             },
             Event::CutOff => self.clear(viewer),
-            Event::Linked { .. }
+            Event::Links(_)
+            | Event::Pinged(..)
+            | Event::Linked { .. }
             | Event::Unlinked { .. }
             | Event::Restored(_)
             | Event::Suspected(_)

@@ -179,6 +179,7 @@ impl Whole {
                 ..Memory::default()
             },
             tuning: start.tuning.clone(),
+            notes: None,
             witness: Some(witness(self.ledger.clone())),
         };
         let node = Node::assemble(assembly).expect("the simulated socket has all that quinn wants");
@@ -342,6 +343,7 @@ impl Ledger {
             | Input::Found(..)
             | Input::PathLost(_)
             | Input::Redial(_)
+            | Input::Ping(_)
             | Input::Opened { .. }
             | Input::Leave => {}
         }

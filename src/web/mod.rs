@@ -1,3 +1,149 @@
-//! The page of a node, and what serves it.
+//! HTTP for people and programs that look: the page, the API, the metrics.
+//!
+//! ```text
+//!  node's event loop ── waits for the first connection, and starts the thread
+//!        │ snapshots, on request
+//!        ▼
+//!  thread "web": listen ─► serve ─► guard ─► routes ─► answers, formats, stream
+//!                                              │
+//!                                 feed ────────┴──► Archive (the chronicle)
+//! ```
+//!
+//! - [`listen`](self::listen) opens the sockets: one in the file system for the same user, one over TCP if the settings say so.
+//! - `site` is what requests are answered from: the feed, the maps, and places for connections and streams.
+//! - `serve` speaks HTTP/1.1 with bounded connections, and `guard` decides who may ask.
+//! - `feed` asks the node for snapshots while somebody looks, and records them. `stream` sends what the chronicle recorded.
+//!
+//! Until the first connection comes, all of this is two sockets. Then a thread of its own, with a lower priority than the node's,
+//! does everything. The event loop makes a snapshot when the thread asks for one, which it does at a bounded rate.
 
+mod body;
+mod feed;
+mod guard;
+mod listen;
+mod maps;
 pub mod page;
+mod query;
+mod routes;
+mod serve;
+mod site;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use listen::{ListenError, Listener, UnixSocket, socket_paths};
+pub use maps::Cartographer;
+pub use serve::serve;
+pub use site::Site;
+
+use std::error::Error as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use crate::chronicle::Archive;
+use crate::events::EventName;
+use crate::settings::Settings;
+use crate::snapshot::SnapshotReader;
+
+/// The stack of the thread. Requests are futures on the heap; rendering and glibc's thread-local storage need little.
+const STACK_BYTES: usize = 512 * 1024;
+
+/// The sockets of a running node. Dropping it closes them, and removes the one in the file system.
+#[derive(Debug)]
+pub struct Web {
+    waits: JoinHandle<()>,
+    /// Where the page is.
+    pub page: Option<SocketAddr>,
+    _socket: Option<UnixSocket>,
+}
+
+impl Drop for Web {
+    fn drop(&mut self) {
+        self.waits.abort();
+    }
+}
+
+impl Web {
+    /// Opens the sockets on the current runtime. A socket that can't be opened is told, and the node goes on without it.
+    ///
+    /// `dir` is the folder of the node's files, `bound` its address.
+    #[must_use]
+    pub fn open(
+        settings: &Settings,
+        dir: &Path,
+        bound: SocketAddr,
+        reader: SnapshotReader,
+        archive: Arc<Archive>,
+    ) -> Self {
+        let mut listeners = Vec::new();
+        let mut page = None;
+        let mut token = None;
+        let socket = match listen::unix(&settings.profile, dir) {
+            Ok((listener, socket)) => {
+                listeners.push(listener);
+                Some(socket)
+            }
+            Err(error) => {
+                unavailable(&error);
+                None
+            }
+        };
+        if settings.web {
+            let port = Some(settings.web_port).filter(|port| *port != 0);
+            let addr = SocketAddr::new(settings.web_addr, port.unwrap_or(bound.port()));
+            match listen::tcp(addr, dir) {
+                Ok((listener, at, needed)) => {
+                    listeners.push(listener);
+                    page = Some(at);
+                    token = needed;
+                }
+                Err(error) => unavailable(&error),
+            }
+        }
+        if let Some(addr) = page {
+            let token = token.as_ref().map(|_| listen::TOKEN_FILE);
+            tracing::info!(page = %format_args!("http://{addr}/"), token, "{}", EventName::PageServed);
+        }
+        let site = Arc::new(Site::live(reader, archive, token));
+        let waits = tokio::spawn(async move {
+            let Some((first, listeners)) = listen::first(listeners).await else {
+                return;
+            };
+            let thread = std::thread::Builder::new()
+                .name("web".to_owned())
+                .stack_size(STACK_BYTES)
+                .spawn(move || run(site, first, listeners));
+            if let Err(error) = thread {
+                tracing::warn!(%error, "{}", EventName::PageUnavailable);
+            }
+        });
+        Self {
+            waits,
+            page,
+            _socket: socket,
+        }
+    }
+}
+
+fn unavailable(error: &ListenError) {
+    let cause = error
+        .source()
+        .map_or_else(String::new, |cause| format!(": {cause}"));
+    let action = "the node goes on without it";
+    tracing::warn!(cause = %format_args!("{error}{cause}"), action, "{}", EventName::PageUnavailable);
+}
+
+/// The thread.
+fn run(site: Arc<Site>, first: listen::Accepted, listeners: Vec<Listener>) {
+    crate::export::yield_to_the_node();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(serve::serve_after(site, Some(first), listeners)),
+        Err(error) => tracing::warn!(%error, "{}", EventName::PageUnavailable),
+    }
+}

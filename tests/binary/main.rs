@@ -8,3 +8,5 @@ mod life;
 #[cfg(test)]
 #[path = "../processes/mod.rs"]
 mod processes;
+#[cfg(test)]
+mod web;

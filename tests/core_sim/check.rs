@@ -56,7 +56,9 @@ impl Net {
             Event::Rejected { what, peer, why } => {
                 assert!(!self.strict, "{place} rejects {what} of {peer:?}: {why}");
             }
-            Event::Linked { .. }
+            Event::Links(_)
+            | Event::Pinged(..)
+            | Event::Linked { .. }
             | Event::Unlinked { .. }
             | Event::Restored(_)
             | Event::Suspected(_)

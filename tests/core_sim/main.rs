@@ -20,6 +20,8 @@ mod growth;
 #[cfg(test)]
 mod guess;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod meet;

@@ -204,6 +204,7 @@ pub(crate) fn start(
         state: None,
         memory: Memory::default(),
         tuning: Arc::default(),
+        notes: None,
         witness: None,
     };
     let node = Node::assemble(assembly).unwrap();

@@ -12,8 +12,10 @@ mod scratch;
 mod terminal;
 
 use std::fs;
-use std::net::UdpSocket;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 use pty_process::blocking::Command as PtyCommand;
@@ -78,6 +80,37 @@ fn only_bob_draws_the_picture() {
     for name in ["alice", "carol", "dave", "erin"] {
         assert!(!scratch.file(&format!("{name}/peers.d2")).exists());
     }
+    scratch.assert_nothing_is_left();
+}
+
+#[test]
+fn o_opens_the_page_that_bob_serves() {
+    let scratch = Scratch::new();
+    let browser = scratch.root().join("browser");
+    fs::write(&browser, "#!/bin/sh\necho \"$1\" >\"$0.opened\"\n").unwrap();
+    fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).unwrap();
+    let script = PtyCommand::new("./start.sh").env("BROWSER", &browser);
+    let mut terminal = scratch.start_as(script.current_dir(scratch.root()));
+    terminal.expect(ALL_UP);
+    let page = format!("http://[::1]:{}/", scratch.ports[1]);
+    terminal.expect(&format!("page: {page}\r\n"));
+    terminal.type_keys("o");
+    terminal.expect(&format!("opening {page}\r\n"));
+    let opened = scratch.root().join("browser.opened");
+    until("the browser is told the address", || {
+        fs::read_to_string(&opened).is_ok_and(|text| text == format!("{page}\n"))
+    });
+    let mut socket = TcpStream::connect(("::1", scratch.ports[1])).unwrap();
+    let request = format!(
+        "GET / HTTP/1.1\r\nHost: [::1]:{}\r\nConnection: close\r\n\r\n",
+        scratch.ports[1]
+    );
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    terminal.type_keys("q");
+    assert_eq!(terminal.end(), 0);
     scratch.assert_nothing_is_left();
 }
 

@@ -1,7 +1,7 @@
 //! A scratch copy of the project's top level.
 
 use std::fs;
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -131,7 +131,13 @@ pub(crate) fn binary() -> PathBuf {
 }
 
 pub(crate) fn free_ports() -> Vec<u16> {
-    let sockets = NAMES.map(|_| UdpSocket::bind("[::1]:0").unwrap());
+    // The page has the number of the UDP port.
+    let both_free = || {
+        let socket = UdpSocket::bind("[::1]:0").unwrap();
+        let addr = socket.local_addr().unwrap();
+        TcpListener::bind(addr).ok().map(|_| socket)
+    };
+    let sockets = NAMES.map(|_| std::iter::repeat_with(both_free).flatten().next().unwrap());
     sockets
         .iter()
         .map(|socket| socket.local_addr().unwrap().port())

@@ -1,12 +1,16 @@
 //! The overlay as one node sees it, as data: nodes, links, and what was rejected.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::id::NodeId;
 
 /// A node's state in this node's view.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NodeState {
     /// A path of links leads to it, each of which both of its ends list.
     Up,
@@ -52,13 +56,15 @@ pub struct LinkView {
 
 /// What this node has rejected: the name of each kind, and its count.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rejected(pub Vec<(&'static str, u64)>);
+pub struct Rejected(pub Vec<(Cow<'static, str>, u64)>);
 
 /// The whole overlay. Nodes are sorted by id, links by (dialer, listener).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// Index in `nodes` of the node whose view this is.
     pub me: usize,
+    /// When the snapshot was made, in ms since this node's start.
+    pub at_ms: i64,
     /// This node's start in Unix ms, by the wall clock as it was when the snapshot was requested. The clock may have been corrected
     /// since the start.
     pub origin_ms: i64,

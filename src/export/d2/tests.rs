@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::export::example;
+use crate::export::text::{MAX_SHOWN_LABEL, is_blank, is_deceptive, name};
+use crate::snapshot::{NodeState, NodeView};
 use crate::wire::NodeId;
 
 fn lines(snapshot: &Snapshot) -> Vec<String> {

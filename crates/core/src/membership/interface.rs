@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::Time;
 use super::tuning::Tuning;
 use super::view::Ids;
-use crate::record::Direction;
-use crate::wire::{Answer, CloseCode, Hello, Message, NodeId, Probe};
+use crate::record::{Body, Direction, LinkState};
+use crate::wire::{Answer, CloseCode, Hello, Message, NodeId, Probe, ShortId};
 
 /// A connection, as the transport numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,6 +112,8 @@ pub struct Config {
     pub forget_after: Duration,
     /// The core's tuned constants: the defaults, but in a simulation that varies them.
     pub tuning: Arc<Tuning>,
+    /// Tell which links newer records add and withdraw ([`Event::Links`]), for a history of the view.
+    pub tells_links: bool,
     /// Where nodes stand in tables, if all cores of a simulator are to share that; else the core has a table of its own.
     pub ids: Option<Arc<Ids>>,
 }
@@ -239,6 +241,8 @@ pub enum Input {
         /// Where it came from.
         from: SocketAddr,
     },
+    /// Somebody wants to know the round-trip time to that neighbour now: probe it at once, and tell the answer ([`Event::Pinged`]).
+    Ping(NodeId),
     /// Leave: publish a last record that says so.
     Leave,
 }
@@ -310,6 +314,10 @@ pub enum Event {
     Unreachable(NodeId),
     /// A node left gracefully.
     Left(NodeId),
+    /// A newer record adds or withdraws links. Told only if [`Config::tells_links`] is set, before what follows from it.
+    Links(Box<LinkNews>),
+    /// The probe of an [`Input::Ping`] was answered, with the path's share of the time in µs, where it could be told.
+    Pinged(NodeId, Option<u32>),
     /// This node has lost every link.
     CutOff,
     /// A connection could not be made.
@@ -336,6 +344,46 @@ pub enum Event {
         /// The details.
         why: String,
     },
+}
+
+/// The links that a node's newer record adds and withdraws: the origin of every change in the view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkNews {
+    /// The node whose record it is.
+    pub by: NodeId,
+    /// The neighbour that brought the record. `None`: it is our own.
+    pub via: Option<NodeId>,
+    /// The peers that the record lists and the one before did not.
+    pub added: Vec<ShortId>,
+    /// The peers that only the record before lists.
+    pub withdrawn: Vec<ShortId>,
+}
+
+impl LinkNews {
+    /// Compares a record with the one before it. `None`: both list the same peers.
+    pub(super) fn between(
+        before: Option<&Body>,
+        after: &Body,
+        via: Option<NodeId>,
+    ) -> Option<Self> {
+        let old = before.map_or(&[][..], |before| &before.links);
+        let only_in = |some: &[LinkState], others: &[LinkState]| -> Vec<ShortId> {
+            // Both are in ascending order of the peers.
+            let is_other = |link: &&LinkState| {
+                let place = others.binary_search_by_key(&link.peer, |other| other.peer);
+                place.is_err()
+            };
+            some.iter().filter(is_other).map(|link| link.peer).collect()
+        };
+        let (added, withdrawn) = (only_in(&after.links, old), only_in(old, &after.links));
+        let (by, same) = (after.id, added.is_empty() && withdrawn.is_empty());
+        (!same).then_some(Self {
+            by,
+            via,
+            added,
+            withdrawn,
+        })
+    }
 }
 
 /// How much there is in a core's tables.

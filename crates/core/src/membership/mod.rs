@@ -46,7 +46,7 @@ use std::time::Duration;
 pub use coordinator::Core;
 pub use interface::{
     Action, Candidate, Closed, Config, ConnId, Connected, DialError, DialId, Event, Input,
-    Obstacle, Remembered, Tables,
+    LinkNews, Obstacle, Remembered, Tables,
 };
 pub use links::detector::{LONGEST_INTERVAL, SLOWEST_VERDICT};
 pub use overlay::MAX_QUEUE as MAX_DIAL_QUEUE;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::interface::{Action, ConnId, Event};
+use super::interface::{Action, ConnId, Event, LinkNews};
 use crate::snapshot::{Changes, Rejected};
 use crate::wire::{CloseCode, Message, NodeId};
 
@@ -56,6 +56,11 @@ impl Out {
         self.events.push_back(event);
     }
 
+    pub(super) fn tell_links(&mut self, news: Option<LinkNews>) {
+        self.events
+            .extend(news.map(|news| Event::Links(Box::new(news))));
+    }
+
     /// Something that a peer sent is turned away: counted under a name, and told.
     pub(super) fn reject(&mut self, what: &'static str, peer: NodeId, why: String) {
         *self.rejected.entry(what).or_default() += 1;
@@ -78,8 +83,12 @@ impl Out {
     }
 
     pub(super) fn rejected(&self) -> Rejected {
-        let counts = self.rejected.iter().map(|(name, count)| (*name, *count));
-        Rejected(counts.collect())
+        let counts = self.rejected.iter();
+        Rejected(
+            counts
+                .map(|(name, count)| ((*name).into(), *count))
+                .collect(),
+        )
     }
 
     pub(super) fn poll_action(&mut self) -> Option<Action> {

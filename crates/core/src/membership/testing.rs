@@ -57,6 +57,7 @@ pub(super) fn config() -> Config {
         refresh_bytes_per_s: 1000,
         forget_after: ms(600_000),
         tuning: Arc::default(),
+        tells_links: false,
         ids: None,
     }
 }

@@ -29,7 +29,7 @@ use rand_chacha::ChaCha8Rng;
 use super::Time;
 use super::figures::Figures;
 use super::gossip::Gossip;
-use super::interface::{Action, Config, Event, Input, Remembered, Tables};
+use super::interface::{Action, Config, Event, Input, LinkNews, Remembered, Tables};
 use super::links::{Link, Links};
 use super::meet::Rendezvous;
 use super::out::Out;
@@ -138,6 +138,7 @@ impl Core {
             Input::PathLost(conn) => self.handle_path_lost(now, conn),
             Input::Redial(conn) => self.handle_redial(now, conn),
             Input::Opened { nonce, from } => self.meet.heard(now, nonce, from),
+            Input::Ping(peer) => self.links.ping(now, &peer),
             Input::Leave => self.leave(now),
         }
         self.advance(now);
@@ -420,6 +421,11 @@ impl Core {
             for peer in self.links.lost_paths() {
                 self.replace(now, peer);
             }
+        }
+        if self.config.tells_links {
+            let before = self.view.record_at(self.view.me()).body();
+            let news = LinkNews::between(Some(before), record.body(), None);
+            self.out.tell_links(news);
         }
         self.gossip.publish(now, record, &mut self.view);
         self.view.derive_soon(now, false);

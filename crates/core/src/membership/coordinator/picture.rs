@@ -44,6 +44,7 @@ impl Core {
         links.sort_by_key(|link: &LinkView| (link.dialer, link.listener));
         Snapshot {
             me: places[&self.view.me()],
+            at_ms: as_ms(now),
             // The core knows no wall clock; the node adds it.
             origin_ms: 0,
             network: self.config.network.clone(),
@@ -117,7 +118,7 @@ impl Core {
             dialer: dialer.0,
             listener: listener.0,
             rtt_us: (rtt_us > 0).then_some(rtt_us),
-            rtt_at_ms: as_ms(now) - figure.map_or(0, |figure| as_ms(figure.age)),
+            rtt_at_ms: figure.map_or(as_ms(now), |figure| measured_ms(now, figure.age)),
             rtt_stale: figure.is_some_and(|figure| figure.is_stale),
             // The worse of two estimates would be too bad on average.
             loss_permille: u16::from(loss) * 4,
@@ -145,6 +146,15 @@ impl Core {
             let told = (index, &**dialer.record, dialer.received);
             self.figures.figure(now, told, &ids.1.abbreviated(), up)
         })
+    }
+}
+
+/// When something of that age was measured. A measurement must have the same time in every snapshot, so what is less than a
+/// millisecond is left out once, of the difference.
+fn measured_ms(now: Time, age: Duration) -> i64 {
+    match now.checked_sub(age) {
+        Some(at) => as_ms(at),
+        None => -as_ms(age.saturating_sub(now)),
     }
 }
 

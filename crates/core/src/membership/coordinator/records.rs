@@ -7,7 +7,7 @@ use crate::figures::LinkFigures;
 use crate::membership::Time;
 use crate::membership::figures;
 use crate::membership::gossip::Heard;
-use crate::membership::interface::ConnId;
+use crate::membership::interface::{ConnId, LinkNews};
 use crate::membership::links::Link;
 use crate::membership::view::{Before, Change, Index};
 use crate::record::Record;
@@ -136,7 +136,7 @@ impl Core {
                     index,
                     change,
                     before,
-                } => self.handle_news(now, index, change, before),
+                } => self.handle_news(now, (index, peer), change, before),
                 Heard::Own(record) => {
                     if let Some(event) = self.own.heard_own(now, &record) {
                         self.out.tell(event);
@@ -190,8 +190,19 @@ impl Core {
     }
 
     /// A node has a newer record.
-    fn handle_news(&mut self, now: Time, index: Index, change: Change, before: Option<Before>) {
+    fn handle_news(
+        &mut self,
+        now: Time,
+        (index, via): (Index, NodeId),
+        change: Change,
+        before: Option<Before>,
+    ) {
         let after = self.view.record_at(index);
+        if self.config.tells_links && change != Change::Figures {
+            let before = before.as_ref().map(|before| before.record.body());
+            let news = LinkNews::between(before, after.body(), Some(via));
+            self.out.tell_links(news);
+        }
         let id = after.id();
         if let Some(Before { record: before, .. }) = &before {
             if matches!(change, Change::Withdrawal | Change::Suspicion) {

@@ -1,0 +1,60 @@
+//! What requests are answered from.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::feed::Feed;
+use super::maps::Maps;
+use crate::chronicle::Archive;
+use crate::snapshot::SnapshotReader;
+
+/// The most connections over TCP at a time, and through the socket of the same user, who must get in whatever others do. A browser
+/// opens up to six. Further ones are closed at once.
+const TCP_CONNECTIONS: usize = 64;
+const UNIX_CONNECTIONS: usize = 32;
+
+/// The most streams at a time: each makes the node send every change.
+const STREAMS: usize = 24;
+
+/// What requests are answered from.
+#[derive(Debug)]
+pub struct Site {
+    pub(super) feed: Arc<Feed>,
+    pub(super) maps: Arc<Maps>,
+    pub(super) streams: Arc<Semaphore>,
+    /// What readers over TCP must know.
+    pub(super) token: Option<String>,
+    /// Places for connections over TCP, and through the socket.
+    pub(super) tcp: Arc<Semaphore>,
+    pub(super) unix: Arc<Semaphore>,
+}
+
+impl Site {
+    /// The site of a running node. `token`: what readers over TCP must know.
+    pub(super) fn live(
+        reader: SnapshotReader,
+        archive: Arc<Archive>,
+        token: Option<String>,
+    ) -> Self {
+        Self::new(Feed::new(Some(reader), archive), token)
+    }
+
+    /// The site of a recording.
+    #[must_use]
+    pub fn recorded(archive: Arc<Archive>) -> Self {
+        Self::new(Feed::new(None, archive), None)
+    }
+
+    fn new(feed: Feed, token: Option<String>) -> Self {
+        let feed = Arc::new(feed);
+        Self {
+            maps: Arc::new(Maps::new(Arc::clone(&feed))),
+            feed,
+            streams: Arc::new(Semaphore::new(STREAMS)),
+            token,
+            tcp: Arc::new(Semaphore::new(TCP_CONNECTIONS)),
+            unix: Arc::new(Semaphore::new(UNIX_CONNECTIONS)),
+        }
+    }
+}
