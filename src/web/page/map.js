@@ -49,7 +49,7 @@ export class MapView {
     /** Milliseconds that the last drawings took, for measurements. */
     costs = [];
 
-    /** `on`: {choose(item), chooseLink(item), clear(), hover(item, link, x, y), camera(), pinned(item), covered() → the corner that the legend covers, {w, h}}. */
+    /** `on`: {choose(item), chooseLink(item), clear(), hover(item, link, x, y), camera(), pinned(item), covered() → {w, h} of the corner that the legend covers, and how far down the hint reaches}. */
     constructor(base, overlay, on) {
         this.#base = base;
         this.#overlay = overlay;
@@ -198,8 +198,9 @@ export class MapView {
 
     // Computes the camera that shows everything. Takes it at once, or as the goal.
     #refit(jump) {
-        const margin = this.#camera.width < 640 ? NARROW : MARGIN;
-        const { w, h } = this.#on.covered();
+        const { w, h, top } = this.#on.covered();
+        const room = this.#camera.width < 640 ? NARROW : MARGIN;
+        const margin = { ...room, top: Math.max(room.top, top + 28) };
         this.#fit = this.#fitted(margin);
         // A node under the legend would not be seen: room is made beside it or above it, whichever leaves the larger picture.
         const hidden = (fit) => this.scene.nodes.some(({ tx, ty }) => (tx - fit.x) * fit.k < w - this.#camera.width / 2 && (ty - fit.y) * fit.k > this.#camera.height / 2 - h);
