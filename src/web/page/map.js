@@ -11,6 +11,10 @@ const NARROW = { left: 36, right: 44, top: 64, bottom: 60 };
 // After how long without movement, in ms, the map is drawn in full again.
 const STILL_MS = 140;
 
+// Frames that take longer than this on average, in ms, make the map leave out more while it moves: 30 a second are the aim. At half, fast
+// machines leave out what they could draw; at double, slow ones stutter.
+const SLOW_MS = 38;
+
 // The least time between two drawings that only colours changed for, in ms; and how often longer than drawing takes the pause is. A node
 // sends figures many times a second; at half, drawing them takes twice the processor time; at double, a change of colour looks late.
 const COLOURS_MS = 250;
@@ -37,6 +41,8 @@ export class MapView {
     #coloursAt = -Infinity;
     #coloursTimer = null;
     #cost = 10;
+    // The mean time between the frames of this movement, when the last one was, and whether they were too slow.
+    #pace = { mean: 16, last: 0, slow: false };
     #full = false;
     #pointers = new Map();
     #drag = null;
@@ -248,6 +254,7 @@ export class MapView {
         }
         if (this.#goal) this.#approach(reduced, now);
         const moving = now - this.#movedAt < STILL_MS;
+        this.#measure(now, moving);
         if (this.#dirty.base || (!moving && !this.#full)) this.#drawBase(moving);
         const glows = this.scene.glows(now);
         if (this.#dirty.overlay || glows) this.#drawOverlay(now, reduced);
@@ -255,9 +262,22 @@ export class MapView {
         if (glows || this.#goal || moving || !this.#full) this.#schedule();
     }
 
+    #measure(now, moving) {
+        const pace = this.#pace;
+        const took = now - pace.last;
+        pace.last = now;
+        if (!moving || took > 500) {
+            Object.assign(pace, { mean: 16, slow: false });
+            return;
+        }
+        pace.mean += (took - pace.mean) * 0.15;
+        // Until it stands still: what comes and goes while it moves would flicker.
+        pace.slow ||= pace.mean > SLOW_MS;
+    }
+
     #drawBase(moving) {
         const began = performance.now();
-        paintBase(this.#basePen, this.scene, this.#camera, this.#theme, { fast: moving });
+        paintBase(this.#basePen, this.scene, this.#camera, this.#theme, { fast: moving, slow: this.#pace.slow });
         const took = performance.now() - began;
         if (!moving) this.#cost = took;
         this.costs.push(took);
