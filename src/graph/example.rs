@@ -44,6 +44,7 @@ pub(crate) fn snapshot(nodes: usize, links: &[(usize, usize, u32)]) -> Snapshot 
         impaired: None,
         nodes: (0..nodes).map(node).collect(),
         links: links.iter().map(link).collect(),
+        differing: Vec::new(),
         rejected: Rejected::default(),
     }
 }
