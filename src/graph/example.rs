@@ -89,6 +89,12 @@ pub(crate) fn any_graph() -> impl Strategy<Value = Snapshot> {
     })
 }
 
+/// The processor time that this thread has used. Other tests and other programs don't count.
+pub(crate) fn cpu_time() -> std::time::Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    std::time::Duration::try_from(time).unwrap()
+}
+
 /// Which nodes a path leads to from `from`, without the node `without` and the link `cut`. By the definition, in n² steps.
 pub(crate) fn reached(
     snapshot: &Snapshot,
