@@ -48,6 +48,8 @@ modules! {
     "paint.js",
     "map.js",
     "events.js",
+    "insights.js",
+    "findings.js",
     "panels.js",
     "tables.js",
     "furniture.js",

@@ -54,6 +54,7 @@ fn controls_have_names_and_text_has_contrast_in_both_schemes() {
         "#/links",
         "#/matrix",
         "#/events",
+        "#/findings",
         &format!("#/node/{}", id(1)),
         &format!("#/link/{}/{}", id(0), id(1)),
     ];

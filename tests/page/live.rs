@@ -124,6 +124,26 @@ fn switching_a_node_off_shows_what_falls_apart() {
 }
 
 #[test]
+fn the_findings_name_what_holds_the_network_together_and_detours() {
+    let Some((browser, _server)) = live_five("the_findings_name_what_holds_the_network_together")
+    else {
+        return;
+    };
+    browser.run("location.hash = '#/findings'");
+    browser.wait("document.querySelectorAll('#view-findings section').length === 5");
+    let text = browser.run("return document.getElementById('view-findings').innerText");
+    let text = text.as_str().unwrap();
+    for part in [
+        "carol cuts off 1 node: erin.",
+        "alice cuts off 1 node: dave.",
+        "carol → erin is the only way to 1 node: erin.",
+        "bob → alice takes 310 µs; over carol it is 180 µs.",
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+}
+
+#[test]
 fn dragging_a_node_pins_it_and_dragging_the_ground_moves_the_map() {
     let Some((browser, _server)) = live_five("dragging_a_node_pins_it") else {
         return;
@@ -201,6 +221,53 @@ fn a_lost_connection_is_said_and_comes_back_by_itself() {
     server.send(&json!({"at": 3_000, "nodes": [node(5, "frank")]}));
     server.set_down(false);
     browser.wait("document.getElementById('state').className.includes('live') && document.getElementById('notice').hidden && page.scene.nodes.length === 6");
+}
+
+#[test]
+fn a_node_that_was_started_again_begins_a_new_story() {
+    let Some((browser, server)) = live_five("a_node_that_was_started_again") else {
+        return;
+    };
+    browser.run("location.hash = '#/events'");
+    server.send(&json!({"at": 2_000, "nodes": [{"n": 4, "state": "unreachable", "since": 2_000}]}));
+    browser.wait(
+        "document.getElementById('view-events').innerText.includes('erin became unreachable')",
+    );
+    server.set_down(true);
+    browser.wait("document.getElementById('state').className.includes('lost')");
+    let (nodes, links) = five();
+    let mut first = keyframe(10, &nodes[..3], &links[..2]);
+    first["origin"] = json!(ORIGIN + 60_000);
+    server.begin_anew(&[header(), first]);
+    server.set_down(false);
+    browser.wait("document.getElementById('state').className.includes('live') && page.scene.nodes.length === 3");
+    server.send(&json!({"at": 20, "nodes": [{"n": 2, "state": "left", "since": 20}]}));
+    browser.wait("document.getElementById('view-events').innerText.includes('carol left')");
+    let text = browser.run("return document.getElementById('view-events').innerText");
+    assert!(!text.as_str().unwrap().contains("erin"), "{text}");
+}
+
+#[test]
+fn a_hidden_page_closes_its_stream_and_takes_it_up_again() {
+    let Some((browser, server)) = live_five("a_hidden_page_closes_its_stream") else {
+        return;
+    };
+    let hide = |hidden: bool| {
+        browser.run(&format!(
+            "Object.defineProperty(document, 'hidden', {{ configurable: true, get: () => {hidden} }}); document.dispatchEvent(new Event('visibilitychange'))"
+        ));
+    };
+    hide(true);
+    browser.wait("document.getElementById('state').className.includes('paused')");
+    server.send(&json!({"at": 2_000, "nodes": [node(5, "frank")]}));
+    hide(false);
+    browser.wait("document.getElementById('state').className.includes('live') && page.scene.nodes.length === 6");
+    let streams = server
+        .asked()
+        .iter()
+        .filter(|path| path.contains("from=live"))
+        .count();
+    assert_eq!(streams, 2);
 }
 
 #[test]

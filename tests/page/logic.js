@@ -4,6 +4,7 @@ import { Lines, Network, readHeader } from '/page/stream.js';
 import { Timeline } from '/page/timeline.js';
 import { Story } from '/page/story.js';
 import { Graph, nearOrder } from '/page/graph.js';
+import { culprits, detours, holds } from '/page/insights.js';
 import { Layout } from '/page/layout.js';
 import { RttScale, STEPS, UNKNOWN } from '/page/scale.js';
 import { clean, rtt, shortLabel, span } from '/page/text.js';
@@ -147,6 +148,24 @@ tests['without an articulation point its side is cut off'] = () => {
     equal(graph.cutOff(2, 2), [3]);
 };
 
+tests['what holds a network together is found, as by leaving each out'] = () => {
+    // Two rings that share a node, and a tail: compared with a search without each node and each link.
+    const ends = [[0, 1], [1, 2], [2, 0], [2, 3], [3, 4], [4, 2], [4, 5], [5, 6], [6, 5]];
+    const view = network(Array.from({ length: 7 }, (_, n) => node(n)), ends.map(([a, b], l) => link(l, a, b)));
+    const { points, bridges } = holds(new Graph(view), 0);
+    const wanted = [0, 1, 2, 3, 4, 5, 6].map((n) => ({ n, cut: new Graph(view).cutOff(0, n) })).filter(({ cut }) => cut.length > 0);
+    equal(points.map(({ n, cut }) => ({ n, cut: cut.sort() })).sort((a, b) => a.n - b.n), wanted);
+    // Both directions between 5 and 6: neither is a bridge.
+    equal(bridges.map(({ link: { l }, cut }) => [l, cut.sort()]), [[6, [5, 6]]]);
+};
+
+tests['a detour is told where two links are faster, and a culprit where its links are bad'] = () => {
+    const view = network([node(0), node(1), node(2), node(3)], [link(0, 0, 2, 900), link(1, 0, 1, 100, { loss: 50 }), link(2, 2, 1, 200, { suspect: true }), link(3, 3, 1, 50, { loss: 50 }), link(4, 0, 3, 145)]);
+    const graph = new Graph(view);
+    equal(detours(graph).map(({ link: { l }, over, total }) => [l, over, total]), [[0, 1, 300]]);
+    equal(culprits(graph).map(({ n, bad, links }) => [n, bad, links]), [[1, 3, 3]]);
+};
+
 tests['near nodes stand together in the matrix'] = () => {
     // Two groups whose members are mixed: 0, 2, 4 near each other, 1, 3, 5 near each other.
     const distance = Float64Array.from({ length: 36 }, (_, i) => (Math.floor(i / 6) % 2 === (i % 6) % 2 ? 1 + (i % 6) * 0.01 : 100));
@@ -182,6 +201,19 @@ tests['a new link moves what is near it and leaves the rest'] = () => {
     const moved = before.map(([x, y], i) => Math.hypot(nodes[i].lx - x, nodes[i].ly - y)).sort((a, b) => a - b);
     if (moved[30] > 0.15 * size) throw new Error(`half of the nodes moved by ${moved[30]} of ${size}`);
     if (Math.hypot(nodes[60].lx - nodes[1].lx, nodes[60].ly - nodes[1].ly) > 0.6 * size) throw new Error('the new node stands far from its neighbours');
+};
+
+tests['a node that has links again stands near its peers'] = () => {
+    const { nodes, pairs } = ring(30);
+    nodes.push({});
+    const layout = new Layout();
+    layout.update(nodes, pairs);
+    layout.settle();
+    const size = Math.max(...nodes.slice(0, 30).map(({ lx, ly }) => Math.hypot(lx, ly)));
+    if (Math.hypot(nodes[30].lx, nodes[30].ly) < size) throw new Error('a node without links stands among the others');
+    layout.update(nodes, [...pairs, [30, 3], [30, 4]]);
+    const far = Math.hypot(nodes[30].lx - nodes[3].lx, nodes[30].ly - nodes[3].ly);
+    if (far > 0.5 * size) throw new Error(`${far} of ${size}`);
 };
 
 tests['a layout of a thousand nodes has only finite places'] = () => {

@@ -60,6 +60,11 @@ impl Server {
         format!("http://127.0.0.1:{}/", self.port)
     }
 
+    /// What new streams begin with, as if the node had been started again.
+    pub(crate) fn begin_anew(&self, lines: &[Value]) {
+        self.with(|state| state.lines = lines.iter().map(Value::to_string).collect());
+    }
+
     /// Sends a frame to each open stream.
     pub(crate) fn send(&self, frame: &Value) {
         self.with(|state| state.lines.push(frame.to_string()));

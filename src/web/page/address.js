@@ -1,7 +1,7 @@
 // The page's address and what outlives a reload.
 
 /** The views, as the address calls them. */
-export const VIEWS = ['map', 'nodes', 'links', 'matrix', 'events'];
+export const VIEWS = ['map', 'nodes', 'links', 'matrix', 'events', 'findings'];
 
 // `#/node/ID`, `#/link/A/B`, `#/matrix`, `#/events?about=ID`, `#token=…`, which may follow any of them after `&`.
 export function readRoute(hash) {

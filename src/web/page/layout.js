@@ -29,6 +29,7 @@ export class Layout {
     #all = [];
     #nodes = [];
     #rim = [];
+    #alone = new Set();
     #pairs = new Int32Array(0);
     #heat = 0;
     #tree = new Quadtree();
@@ -56,6 +57,9 @@ export class Layout {
             flat.push(a, b);
         }
         this.#pairs = Int32Array.from(flat);
+        // A node that has links again stands where its new peers are: from the rim, springs alone would take minutes to bring it there.
+        for (const node of this.#nodes) if (this.#alone.has(node) && !node.pinned) node.lx = undefined;
+        this.#alone = new Set(nodes.filter((_, i) => !linked.has(i)));
         const placed = this.#nodes.filter((node) => node.lx !== undefined).length;
         const anew = before === 0 || placed * 2 < size;
         if (placed * 2 < size) this.#begin();

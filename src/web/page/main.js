@@ -12,6 +12,7 @@ import { showLink, showMissing, showNode } from './panels.js';
 import { LinksView, NodesView } from './tables.js';
 import { MatrixView } from './matrix.js';
 import { EventsView } from './events.js';
+import { FindingsView } from './findings.js';
 import { TimeBar } from './timebar.js';
 import { Legend, mapWords, notice, Search, showCounts, showFit, showTip } from './furniture.js';
 import { connectMenu } from './menu.js';
@@ -20,8 +21,12 @@ import { keepLayout, keepToken, layoutWish, readRoute, stored, VIEWS } from './a
 // How often views of text follow the stream, in ms. At half, reading and clicking what moves gets harder; at double it looks stuck.
 const TEXT_MS = 500;
 
-// The matrix searches all pairs.
+// How often those follow that search the whole graph, in ms. At half, they take a tenth of a core at 300 nodes; at double they look stuck.
 const MATRIX_MS = 2000;
+
+// By how much a node's start may be corrected, in ms, before it counts as another run. A clock that is set by more, at half, would empty
+// the list of events; at double, a node that is restarted at once would mix the events of two runs.
+const RESTART_MS = 2000;
 
 class Page {
     source = null;
@@ -34,6 +39,7 @@ class Page {
     #story = new Story();
     #liveStory = this.#story;
     #remembered = null;
+    #origin = null;
     #clock = { at: 0, heard: 0 };
     #route = { view: 'map' };
     #series = { key: '', points: null, asked: -Infinity };
@@ -57,6 +63,7 @@ class Page {
             links: new LinksView(byId('view-links'), this),
             matrix: new MatrixView(byId('view-matrix'), this),
             events: new EventsView(byId('view-events'), this),
+            findings: new FindingsView(byId('view-findings'), this),
         };
         this.time = new TimeBar(this);
         this.search = new Search(this);
@@ -72,7 +79,7 @@ class Page {
     }
 
     get storyVersion() {
-        return this.#story.version;
+        return `${this.#story.number}.${this.#story.version}`;
     }
 
     /** The time that is shown, in ms since the node's start. A live one goes on between frames. */
@@ -142,11 +149,23 @@ class Page {
             this.#liveStory.tell(network, change);
             return change;
         });
-        if (first) this.#remember();
+        if (first) this.#settle(network);
         if (this.past) return;
         this.#clock = { at: network.at, heard: performance.now() };
         this.#show(network, changes, first && this.network === null);
         if (first) this.time.refresh(true);
+    }
+
+    // A node that was started again counts time anew: what its last run told has no place in it.
+    #settle(network) {
+        const restarted = this.#origin !== null && network.origin !== null && Math.abs(network.origin - this.#origin) > RESTART_MS;
+        this.#origin = network.origin;
+        if (restarted) {
+            const old = this.#liveStory;
+            this.#liveStory = new Story();
+            if (this.#story === old) this.#story = this.#liveStory;
+        }
+        this.#remember();
     }
 
     // What happened before this page was opened.
@@ -171,17 +190,19 @@ class Page {
             this.map.glow();
             if (changes.some((change) => change.figures.length > 0)) this.map.recolour();
         }
-        byId('empty').hidden = network.nodes.size > 0;
+        byId('empty').hidden = network.nodes.size > 1;
+        byId('empty').classList.toggle('alone', network.nodes.size === 1);
+        byId('empty').textContent = network.nodes.size === 1 ? 'No other node is known yet.' : 'No node is known at this time.';
         this.#soon(structure || map);
     }
 
     // The time machine.
 
-    /** Shows the view at `at`. */
-    async show(at, ahead = false) {
+    /** Shows the view at `at`; `speed`: how fast it plays, if it does. */
+    async show(at, speed = 0) {
         const asked = this.source;
         try {
-            const { network, changes } = await asked.seek(at, ahead);
+            const { network, changes } = await asked.seek(at, speed);
             if (asked !== this.source) return;
             this.past = true;
             this.#clock = { at, heard: 0 };
@@ -226,8 +247,8 @@ class Page {
 
     #title() {
         const { network, label } = this.header;
-        byId('who').replaceChildren(el('strong', {}, network), ` as ${label} sees it`);
-        document.title = `${label} · ${network} · area-net`;
+        byId('who').replaceChildren(el('strong', {}, network || 'network'), label ? ` as ${label} sees it` : '');
+        document.title = [label, network, 'area-net'].filter(Boolean).join(' · ');
     }
 
     // The address.
@@ -308,9 +329,9 @@ class Page {
         this.#layouts();
         this.#panel();
         const { view } = this.#route;
-        if (view === 'matrix') {
+        if (view === 'matrix' || view === 'findings') {
             if (performance.now() - this.#matrixed > MATRIX_MS) {
-                this.views.matrix.update();
+                this.views[view].update();
                 this.#matrixed = performance.now();
             }
         } else this.views[view]?.update();

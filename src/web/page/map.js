@@ -218,7 +218,9 @@ export class MapView {
         const { width, height } = this.#camera;
         const [w, h] = [Math.max(width - margin.left - margin.right, 50), Math.max(height - margin.top - margin.bottom, 50)];
         const span = this.scene.nodes.length < 2 ? 1 : 1e-9;
-        const k = Math.min(w / Math.max(box.right - box.left, span), h / Math.max(box.bottom - box.top, span));
+        const full = Math.min(w / Math.max(box.right - box.left, span), h / Math.max(box.bottom - box.top, span));
+        // Two nodes in opposite corners are no picture.
+        const k = this.scene.nodes.length > 3 ? full : Math.min(full, 480 / Math.max(box.right - box.left, box.bottom - box.top, span));
         return {
             k,
             x: (box.left + box.right) / 2 + (margin.right - margin.left) / 2 / k,

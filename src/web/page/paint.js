@@ -14,9 +14,14 @@ const STYLES = (UNKNOWN + 1) * 6;
 const DASHES = [[], [9, 4], [3, 4]];
 
 // Links on the screen up to which each has its RTT written on it, and above which arrows are left out while the map moves. More figures
-// than this hide the links; more arrows than this cost more than half of a frame at 30 a second.
+// than this hide the links; with twice as many arrows, a map of 1,000 nodes fell from 30 frames a second to 18.
 const WITH_FIGURES = 60;
-const WITH_ARROWS = 5000;
+const WITH_ARROWS = 1500;
+
+// Links above which only those are drawn that matter while the map moves, and nodes above which the shortest paths don't. At double,
+// moving a map of 10,000 nodes shows five frames a second.
+const WITH_ALL_LINKS = 8000;
+const WITH_PATHS = 4000;
 
 // Links on the screen above which they are one pixel wide while the map moves: a canvas without a GPU has a way for such lines that is
 // three times as fast. At half, a map of 200 nodes gets thinner as it moves; at double, one of 1,000 that is zoomed in falls to 15 frames a second.
@@ -25,6 +30,9 @@ const WITH_WIDTH = 1200;
 // Lines and discs that are drawn as one path. A canvas without a GPU takes longer where the parts of a path cross each other, and as
 // long for setting up a path as for a line: of 1, 8, 24 and 200 lines, 8 gave the most frames at 4,000 links.
 const TOGETHER = 8;
+
+// Nodes on the screen above which only what changed has a label while the map moves. At double, a map of 2,000 nodes falls below 30 frames.
+const WITH_ROOM = 1500;
 
 // Nodes below this radius, in pixels, are squares: nobody sees the difference, and they take a third of the time.
 const SQUARE = 2.6;
@@ -73,14 +81,14 @@ export function project(scene, { width, height, x, y, k }) {
 }
 
 // Links that are on the screen, with their ends, aside of each other where both directions exist. Of many, while the map moves, only
-// those that matter: chosen by the filter, lossy, suspect or changed, and the shortest paths from this node.
+// those that matter: suspect, losing many packets, of this node, and on the shortest paths from it.
 function visibleLinks(scene, camera, size, fast) {
     const result = [];
-    const sparse = fast && scene.links.length > WITH_ARROWS * 2;
-    const matter = sparse && scene.network.me !== null && scene.filter.kind === 'all' ? scene.backbone() : null;
+    const sparse = fast && scene.links.length > WITH_ALL_LINKS && scene.filter.kind === 'all';
+    const paths = sparse && scene.network.me !== null && scene.nodes.length <= WITH_PATHS ? scene.backbone() : null;
+    const matters = ({ a, b, link }) => link.suspect || link.loss > 50 || a.me || b.me || paths?.has(link);
     for (const item of scene.links) {
-        if (!item.shown) continue;
-        if (matter && !matter.has(item.link) && !item.link.suspect && !(item.link.loss > 50)) continue;
+        if (!item.shown || (sparse && !matters(item))) continue;
         const { a, b } = item;
         let [x1, y1, x2, y2] = [a.sx, a.sy, b.sx, b.sy];
         if ((x1 < 0 && x2 < 0) || (y1 < 0 && y2 < 0) || (x1 > camera.width && x2 > camera.width) || (y1 > camera.height && y2 > camera.height)) continue;
@@ -236,15 +244,18 @@ function discs(pen, items, radius, fill, alpha, rim, dash = []) {
     pen.globalAlpha = alpha;
     pen.fillStyle = fill;
     if (rim) pen.strokeStyle = rim;
+    if (radius < SQUARE) {
+        // On whole pixels, so that nothing is blended.
+        const side = Math.max(2, Math.round(radius * 2));
+        for (const { sx, sy } of items) pen.fillRect(Math.round(sx - radius), Math.round(sy - radius), side, side);
+        pen.globalAlpha = 1;
+        return;
+    }
     pen.setLineDash(dash);
     for (let i = 0; i < items.length; ) {
         pen.beginPath();
         for (const end = Math.min(i + TOGETHER, items.length); i < end; i += 1) {
             const { sx, sy } = items[i];
-            if (radius < SQUARE) {
-                pen.rect(sx - radius, sy - radius, radius * 2, radius * 2);
-                continue;
-            }
             pen.moveTo(sx + radius, sy);
             pen.arc(sx, sy, radius, 0, Math.PI * 2);
         }
@@ -314,10 +325,12 @@ function widthOf(pen, font, text) {
 
 function paintLabels(pen, scene, visible, camera, theme, size, fast) {
     const [labels, discs] = [new Taken(), new Taken()];
-    const nodes = scene.nodes.filter((item) => onScreen(item, camera, 0));
-    for (const { sx, sy } of nodes) discs.add({ x: sx - size.radius, y: sy - size.radius, w: size.radius * 2, h: size.radius * 2 });
     const now = performance.now();
     const grave = (item) => (item.me ? 8 : 0) + (scene.cut.has(item.id) ? 4 : 0) + (item.node.state === 'unreachable' ? 2 : 0) + (now - item.glow < GLOW_MS ? 1 : 0);
+    let nodes = scene.nodes.filter((item) => onScreen(item, camera, 0));
+    // To find room among so many takes longer than a frame.
+    if (fast && nodes.length > WITH_ROOM) nodes = nodes.filter((item) => item.me || now - item.glow < GLOW_MS);
+    for (const { sx, sy } of nodes) discs.add({ x: sx - size.radius, y: sy - size.radius, w: size.radius * 2, h: size.radius * 2 });
     const order = nodes.map((item) => [grave(item) * 1e6 + item.degree - (item.dim ? 1e5 : 0), item]).sort((a, b) => b[0] - a[0] || (a[1].id < b[1].id ? -1 : 1));
     // Few labels over a dense map, more as there is room: about one for each area of 70 by 60 pixels.
     const most = Math.min(LABELS, Math.ceil((camera.width * camera.height) / 4200), fast ? 120 : LABELS);
@@ -327,7 +340,8 @@ function paintLabels(pen, scene, visible, camera, theme, size, fast) {
     for (const [rank, item] of order) {
         if (drawn >= most || (item.dim && drawn > 40)) break;
         // Only a label that matters may cover a node.
-        const around = { labels, discs: rank >= 1e6 && nodes.length > 60 ? null : discs, links: visible.length <= FEW_LINKS ? visible : null, camera };
+        const covers = rank >= 1e6 && nodes.length > 60 && (nodes.length <= 300 || item.me || now - item.glow < GLOW_MS);
+        const around = { labels, discs: covers ? null : discs, links: visible.length <= FEW_LINKS ? visible : null, camera };
         if (labelNode(pen, item, around, theme, size)) drawn += 1;
     }
     if (visible.length > WITH_FIGURES) return;

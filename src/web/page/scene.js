@@ -18,6 +18,7 @@ export class Scene {
     links = [];
     byId = new Map();
     byNumber = new Map();
+    byLink = new Map();
     /** Links that are gone and still fade. */
     ghosts = [];
     scale = new RttScale();
@@ -61,12 +62,14 @@ export class Scene {
         const known = new Map(this.links.map((item) => [item.key, item]));
         const pairs = new Set();
         this.links = [];
+        this.byLink = new Map();
         for (const link of this.network.links.values()) {
             const [a, b] = [this.byNumber.get(link.dialer), this.byNumber.get(link.listener)];
             const key = `${a.id}>${b.id}`;
             const item = known.get(key) ?? { key, glow: -Infinity, glowKind: '', shown: true };
             Object.assign(item, { link, a, b, twin: false });
             this.links.push(item);
+            this.byLink.set(link, item);
             pairs.add(key);
             a.degree += 1;
             b.degree += 1;
@@ -86,23 +89,32 @@ export class Scene {
         const index = new Map(this.nodes.map((item, i) => [item, i]));
         for (const item of this.nodes) item.pinned = this.#pins.has(item.id);
         this.#layout.update(this.nodes, this.links.map((item) => [index.get(item.a), index.get(item.b)]));
-        if (before === 'places') this.#arriving = true;
+        // A new place far away is glided to.
+        const jumped = this.nodes.some((item) => item.x !== undefined && Math.hypot(item.lx - item.x, item.ly - item.y) > 0.5);
+        if (before === 'places' || jumped) this.#arriving = true;
         if (still && this.nodes.length <= 2000) this.#layout.settle();
-        this.#follow(still || before === 'layout');
+        this.#follow(still || !this.#arriving);
     }
 
     #takePlaces(still) {
-        const missing = [];
+        const missing = new Map();
         for (const item of this.nodes) {
-            if (item.node.x === undefined) missing.push(item);
+            if (item.node.x === undefined) missing.set(item, { x: 0, y: 0, near: 0 });
             else [item.tx, item.ty] = [item.node.x, item.node.y];
         }
-        // A node that the node itself has no place for yet stands between its neighbours.
-        for (const item of missing) {
-            const near = this.links.filter(({ a, b }) => (a === item || b === item)).map(({ a, b }) => (a === item ? b : a)).filter((other) => other.tx !== undefined);
-            const mean = (key) => near.reduce((sum, other) => sum + other[key], 0) / Math.max(near.length, 1);
-            [item.tx, item.ty] = [mean('tx'), mean('ty')];
+        // A node that the stream has no place for yet stands between its neighbours.
+        const draw = (item, { node }) => {
+            const sum = missing.get(item);
+            if (!sum || node.x === undefined) return;
+            sum.x += node.x;
+            sum.y += node.y;
+            sum.near += 1;
+        };
+        for (const { a, b } of missing.size > 0 ? this.links : []) {
+            draw(a, b);
+            draw(b, a);
         }
+        for (const [item, { x, y, near }] of missing) [item.tx, item.ty] = [x / Math.max(near, 1), y / Math.max(near, 1)];
         for (const item of this.nodes) {
             const pin = this.#pins.get(item.id);
             if (pin) [item.tx, item.ty] = pin;
@@ -214,7 +226,7 @@ export class Scene {
                 if (a && b) this.ghosts.push({ a, b, glow: now });
                 continue;
             }
-            const item = what === 'changed' ? null : this.links.find((candidate) => candidate.link === link);
+            const item = what === 'changed' ? null : this.byLink.get(link);
             if (item) Object.assign(item, { glow: now, glowKind: what === 'suspect' ? 'suspect' : 'up' });
         }
     }

@@ -163,11 +163,11 @@ export class LiveSource {
         return { from: history.from_ms - this.#origin, to: history.to_ms - this.#origin };
     }
 
-    /** The view at `at`; with `ahead`, what follows it is fetched too, so that playing needs no request a frame. */
-    async seek(at, ahead = false) {
+    /** The view at `at`. `speed`: it plays that many times as fast, so what follows is fetched too, and playing needs no request a frame. */
+    async seek(at, speed = 0) {
         const known = this.#window;
         if (known && at >= known.from && at <= known.to) return known.timeline.seek(at);
-        const to = ahead ? at + AHEAD_MS : at;
+        const to = speed > 0 ? at + AHEAD_MS * Math.max(1, speed / 6) : at;
         const timeline = await this.#fetch(at, to);
         this.#window = { timeline, from: at, to };
         return timeline.seek(at);

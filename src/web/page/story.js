@@ -14,7 +14,11 @@ const SAME = 1500;
 /** What each kind of entry is about, for the filter. */
 export const TOPICS = { nodes: 'Nodes', links: 'Links', own: 'This node', trouble: 'Refused and failed' };
 
+// How many stories there were: two with as many entries are told apart.
+let stories = 0;
+
 export class Story {
+    number = (stories += 1);
     /** Entries, oldest first: {at, topic, level, name, text, why, ids, fields}. */
     entries = [];
     /** Grows with each entry, so that a reader sees cheaply whether there is news. */

@@ -25,7 +25,7 @@ export class TimeBar {
     #busy = false;
     #drawn = '';
 
-    /** `app`: {source, network, isLive, show(at, ahead) → Promise, live(), entries} */
+    /** `app`: {source, network, isLive, show(at, speed) → Promise, live(), entries} */
     constructor(app) {
         this.#app = app;
         this.#slider.addEventListener('input', () => this.#slide());
@@ -84,14 +84,14 @@ export class TimeBar {
     }
 
     // Goes to a time. While an answer is awaited, only the newest wish is kept.
-    async #go(at, ahead = false) {
-        this.#wanted = { at, ahead };
+    async #go(at, speed = 0) {
+        this.#wanted = { at, speed };
         if (this.#busy) return;
         this.#busy = true;
         while (this.#wanted) {
             const wish = this.#wanted;
             this.#wanted = null;
-            await this.#app.show(wish.at, wish.ahead);
+            await this.#app.show(wish.at, wish.speed);
         }
         this.#busy = false;
         this.update();
@@ -118,7 +118,8 @@ export class TimeBar {
         let last = performance.now();
         const frame = (now) => {
             if (!this.#playing) return;
-            at += (now - last) * Number(byId('speed').value);
+            const speed = Number(byId('speed').value);
+            at += (now - last) * speed;
             last = now;
             if (this.#app.source.kind === 'live') this.refresh();
             if (at >= this.#range.to) {
@@ -129,7 +130,7 @@ export class TimeBar {
             }
             // What waits for the node doesn't run ahead of it.
             if (this.#busy) at = Math.min(at, this.#app.now + 1000);
-            this.#go(at, true);
+            this.#go(at, speed);
             this.#frame = requestAnimationFrame(frame);
         };
         this.#frame = requestAnimationFrame(frame);

@@ -8,6 +8,9 @@ import { Story } from './story.js';
 // 50 MB more.
 const CHECKPOINTS = 32;
 
+// Nodes and links in all copies together, about: 40 MB. Fewer copies are kept of a larger network.
+const COPIED = 250000;
+
 // The longest series that is made of a recording: about the width of the widest sparkline, twice. More would not be seen.
 const POINTS = 600;
 
@@ -62,9 +65,13 @@ export class Timeline {
         }
         if (!first) return;
         // One pass over the recording gives the story and the checkpoints.
-        const every = Math.max(50, Math.ceil(this.frames.length / CHECKPOINTS));
+        let next = 50;
         this.frames.forEach((frame, index) => {
-            if (index % every === 0 && index > 0) this.#checkpoints.push({ index, network: network.clone() });
+            if (index >= next) {
+                this.#checkpoints.push({ index, network: network.clone() });
+                const copies = Math.min(CHECKPOINTS, COPIED / (network.nodes.size + network.links.size + 1));
+                next = index + Math.max(50, Math.ceil(this.frames.length / Math.max(copies, 1)));
+            }
             this.story.tell(network, network.apply(frame));
         });
         this.#rewind({ index: 0, network: new Network() });

@@ -1,0 +1,49 @@
+// The findings as text: what holds the network together, detours, and whose links are bad.
+
+import { el, linkPath, nodePath, refill } from './dom.js';
+import { count, listed, loss, rtt } from './text.js';
+import { called } from './story.js';
+import { LOSSY } from './scene.js';
+import { culprits, detours, holds } from './insights.js';
+
+// Findings of a kind that are shown: the worst. More are counted.
+const SHOWN = 12;
+
+export class FindingsView {
+    #app;
+    #box = el('div');
+
+    constructor(root, app) {
+        this.#app = app;
+        root.append(el('h2', { id: 'findings-title' }, 'Findings'), el('p.lead', {}, 'What only the whole graph can tell, at the time that is shown.'), this.#box);
+    }
+
+    update() {
+        const { scene, network } = this.#app;
+        const { graph } = scene;
+        const { points, bridges } = network.me === null ? { points: [], bridges: [] } : holds(graph, network.me);
+        const node = (n) => network.nodes.get(n);
+        const toNode = (n) => el('a', { href: nodePath(node(n).id), 'data-key': `n${n}` }, called(node(n)));
+        const toLink = ({ l, dialer, listener }) => el('a', { href: linkPath(node(dialer).id, node(listener).id), 'data-key': `l${l}` }, `${called(node(dialer))} → ${called(node(listener))}`);
+        const names = (cut) => listed(cut.map((n) => called(node(n))), 5);
+        const bad = [...network.links.values()].filter((link) => link.suspect || link.loss >= LOSSY).sort((a, b) => Number(b.suspect) - Number(a.suspect) || b.loss - a.loss);
+        refill(this.#box,
+            part('Nodes that hold the network together', 'Without one of these, others can no longer be reached from here. Open one and switch it off to see it on the map.', 'No single node: whichever goes, the others still reach each other.',
+                points, ({ n, cut }) => [toNode(n), ` cuts off ${count(cut.length, 'node')}: ${names(cut)}.`]),
+            part('Links that hold the network together', 'There is no way around these links.', 'No single link: there is a way around each.',
+                bridges, ({ link, cut }) => [toLink(link), ` is the only way to ${count(cut.length, 'node')}: ${names(cut)}.`]),
+            part('Faster detours', 'Two links in a row are at least a tenth faster than the direct one.', 'None: no two links in a row are much faster than a direct one.',
+                detours(graph), ({ link, over, total }) => [toLink(link), ` takes ${rtt(link.rtt)}; over `, toNode(over), ` it is ${rtt(total)}.`]),
+            part('Nodes with bad links', 'Most of their links lose packets or are suspect, so the cause is likely to be near the node itself.', 'None: bad links, if there are any, have no node in common.',
+                culprits(graph), ({ n, bad: many, links }) => [toNode(n), `: ${many} of its ${count(links, 'link')}.`]),
+            part('Bad links', '', 'None loses packets, and none is suspect.',
+                bad, (link) => [toLink(link), `: ${[link.suspect ? 'suspect' : '', link.loss > 0 ? `${loss(link.loss)} loss` : ''].filter(Boolean).join(', ')}.`]));
+    }
+}
+
+function part(title, lead, none, found, row) {
+    return el('section.finding', {},
+        el('h3', {}, title, found.length > 0 ? el('span.number', {}, found.length.toLocaleString('en')) : null),
+        found.length === 0 ? el('p.muted', {}, none) : [lead ? el('p.muted', {}, lead) : null, el('ul', {}, found.slice(0, SHOWN).map((each) => el('li', {}, row(each))))],
+        found.length > SHOWN ? el('p.muted', {}, `and ${(found.length - SHOWN).toLocaleString('en')} more`) : null);
+}
