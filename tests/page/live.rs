@@ -125,12 +125,17 @@ fn switching_a_node_off_shows_what_falls_apart() {
 
 #[test]
 fn the_findings_name_what_holds_the_network_together_and_detours() {
-    let Some((browser, _server)) = live_five("the_findings_name_what_holds_the_network_together")
+    let Some((browser, server)) = live_five("the_findings_name_what_holds_the_network_together")
     else {
         return;
     };
+    let who = |n: usize, label: &str| json!({"id": id(n), "label": label});
+    server.set_slow(vec![
+        json!({"suspect": "node", "nodes": [who(0, "bob")], "sizes": [], "me": true, "links": 2}),
+        json!({"suspect": "sites", "nodes": [who(1, "alice"), who(9, "gone")], "sizes": [3, 4], "me": false, "links": 5}),
+    ]);
     browser.run("location.hash = '#/findings'");
-    browser.wait("document.querySelectorAll('#view-findings section').length === 5");
+    browser.wait("document.querySelectorAll('#view-findings section').length === 6");
     let text = browser.run("return document.getElementById('view-findings').innerText");
     let text = text.as_str().unwrap();
     for part in [
@@ -138,6 +143,8 @@ fn the_findings_name_what_holds_the_network_together_and_detours() {
         "alice cuts off 1 node: dave.",
         "carol → erin is the only way to 1 node: erin.",
         "bob → alice takes 310 µs; over carol it is 180 µs.",
+        "2 links of this node: it lacks processor time, or its access line is full.",
+        "5 links between the site of alice (3 nodes) and that of gone (4 nodes).",
     ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }

@@ -23,6 +23,7 @@ struct State {
     past: Vec<String>,
     events: Vec<Value>,
     series: Vec<Value>,
+    slow: Vec<Value>,
     token: Option<String>,
     /// Streams end, and new ones are refused.
     down: bool,
@@ -80,6 +81,10 @@ impl Server {
 
     pub(crate) fn set_series(&self, series: Vec<Value>) {
         self.with(|state| state.series = series);
+    }
+
+    pub(crate) fn set_slow(&self, causes: Vec<Value>) {
+        self.with(|state| state.slow = causes);
     }
 
     pub(crate) fn require(&self, token: &str) {
@@ -180,6 +185,8 @@ impl Server {
                 json!({"format": 1, "from_ms": ORIGIN + 1_000, "to_ms": ORIGIN + 101_000})
             } else if path == "/v1/events" {
                 json!({"format": 1, "events": state.events})
+            } else if path.starts_with("/v1/explain") {
+                json!({"format": 1, "slow": state.slow})
             } else if path.starts_with("/v1/link/") {
                 json!({"format": 1, "series": state.series})
             } else {

@@ -1,7 +1,7 @@
 // The findings as text: what holds the network together, detours, and whose links are bad.
 
 import { el, linkPath, nodePath, refill } from './dom.js';
-import { count, listed, loss, rtt } from './text.js';
+import { clean, count, listed, loss, rtt } from './text.js';
 import { called } from './story.js';
 import { LOSSY } from './scene.js';
 import { culprits, detours, holds } from './insights.js';
@@ -12,6 +12,9 @@ const SHOWN = 12;
 export class FindingsView {
     #app;
     #box = el('div');
+    // What the node says of slow links; null if nobody knows what is usual.
+    #slow = null;
+    #asking = false;
 
     constructor(root, app) {
         this.#app = app;
@@ -19,6 +22,20 @@ export class FindingsView {
     }
 
     update() {
+        this.#show();
+        this.#ask();
+    }
+
+    async #ask() {
+        if (this.#asking) return;
+        this.#asking = true;
+        const { source, past, now } = this.#app;
+        this.#slow = await source.slow(past ? now : null).catch(() => null);
+        this.#asking = false;
+        this.#show();
+    }
+
+    #show() {
         const { scene, network } = this.#app;
         const { graph } = scene;
         const { points, bridges } = network.me === null ? { points: [], bridges: [] } : holds(graph, network.me);
@@ -34,11 +51,30 @@ export class FindingsView {
                 bridges, ({ link, cut }) => [toLink(link), ` is the only way to ${count(cut.length, 'node')}: ${names(cut)}.`]),
             part('Faster detours', 'Two links in a row are at least a tenth faster than the direct one.', 'None: no two links in a row are much faster than a direct one.',
                 detours(graph), ({ link, over, total }) => [toLink(link), ` takes ${rtt(link.rtt)}; over `, toNode(over), ` it is ${rtt(total)}.`]),
+            this.#slow === null ? null : part('Slower than usual', 'Links whose round trips take longer than they used to, by their probable cause.', 'None: each link is about as fast as usual.',
+                this.#slow, (cause) => slowWords(cause, (who) => this.#named(who))),
             part('Nodes with bad links', 'Most of their links lose packets or are suspect, so the cause is likely to be near the node itself.', 'None: bad links, if there are any, have no node in common.',
                 culprits(graph), ({ n, bad: many, links }) => [toNode(n), `: ${many} of its ${count(links, 'link')}.`]),
             part('Bad links', '', 'None loses packets, and none is suspect.',
                 bad, (link) => [toLink(link), `: ${[link.suspect ? 'suspect' : '', link.loss > 0 ? `${loss(link.loss)} loss` : ''].filter(Boolean).join(', ')}.`]));
     }
+
+    // A node that the node's answer names: a link if it is in the view.
+    #named(who) {
+        const item = this.#app.scene.byId.get(who?.id);
+        return item ? el('a', { href: nodePath(item.id), 'data-key': `s${item.id}` }, called(item.node)) : clean(who?.label) || 'a node';
+    }
+}
+
+// A cause of slow links in words: {suspect, nodes, sizes, me, links}.
+function slowWords({ suspect, nodes, sizes, me, links }, named) {
+    const many = count(Number(links) || 0, 'link');
+    const ends = Array.isArray(nodes) ? nodes.map(named) : [];
+    if (suspect === 'network') return [`Nearly all: ${many}. Rather this machine, or all machines, than each link.`];
+    if (suspect === 'node' && me) return [`${many} of this node: it lacks processor time, or its access line is full.`];
+    if (suspect === 'node') return [ends[0], `: ${many} of it. The cause is near that node.`];
+    if (suspect === 'sites') return [`${many} between the site of `, ends[0], ` (${count(Number(sizes?.[0]) || 1, 'node')}) and that of `, ends[1], ` (${count(Number(sizes?.[1]) || 1, 'node')}).`];
+    return [ends[0], ' → ', ends[1], ': this link alone.'];
 }
 
 function part(title, lead, none, found, row) {

@@ -194,6 +194,12 @@ export class LiveSource {
         return (answer.series ?? []).filter(Array.isArray).map(([ms, rtt, loss]) => [ms - this.#origin, rtt, loss]);
     }
 
+    /** The causes that the node sees for links that are slower than usual, at `at` or, if that is null, now. */
+    async slow(at) {
+        const answer = await this.#json(at === null ? '/v1/explain' : `/v1/explain?at=${Math.round(this.#origin + at)}`);
+        return Array.isArray(answer.slow) ? answer.slow : null;
+    }
+
     /** The events before this page was opened, as entries of the story. */
     async past(network) {
         const answer = await this.#json('/v1/events');
@@ -252,6 +258,11 @@ export class FileSource {
 
     async past() {
         return [];
+    }
+
+    // What is usual, only a node that ran for a while knows.
+    async slow() {
+        return null;
     }
 }
 
