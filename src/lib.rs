@@ -13,6 +13,7 @@ pub mod events;
 pub mod export;
 pub mod identity;
 pub mod impair;
+pub mod layout;
 pub mod log;
 pub mod memory;
 pub mod nearest;
