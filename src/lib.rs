@@ -8,6 +8,7 @@
 pub mod atomic_file;
 pub mod cli;
 pub mod clock;
+pub mod culprit;
 pub mod discovery;
 pub mod events;
 pub mod export;
