@@ -3,6 +3,7 @@
 use worlds::{World, distance, extent, ids, is_finite, mesh, moved, nearest, star, without};
 
 use super::{APART, Input, Kind, Layout, Place};
+use crate::snapshot::{LinkView, NodeState, NodeView, Rejected, Snapshot};
 use crate::wire::NodeId;
 
 mod worlds;
@@ -363,6 +364,46 @@ fn hostile_inputs_give_finite_places() {
             assert!(is_finite(&layout.update(input)), "{kind:?}, step {number}");
         }
     }
+}
+
+#[test]
+fn only_nodes_that_are_up_are_on_the_map() {
+    let node = |number: usize, state| NodeView {
+        id: ids(4)[number],
+        label: "".into(),
+        addrs: Vec::new(),
+        state,
+        since_ms: 0,
+    };
+    let link = |dialer, listener, rtt_us| LinkView {
+        dialer,
+        listener,
+        rtt_us,
+        rtt_at_ms: 0,
+        rtt_stale: false,
+        loss_permille: 0,
+        suspect: false,
+    };
+    let snapshot = Snapshot {
+        me: 0,
+        origin_ms: 0,
+        network: "test".into(),
+        cut_off: false,
+        impaired: None,
+        nodes: vec![
+            node(0, NodeState::Left),
+            node(1, NodeState::Up),
+            node(2, NodeState::Unreachable),
+            node(3, NodeState::Up),
+        ],
+        links: vec![link(3, 1, Some(700)), link(1, 2, Some(5)), link(1, 9, None)],
+        rejected: Rejected::default(),
+    };
+    let expected = Input {
+        nodes: vec![ids(4)[1], ids(4)[3]],
+        links: vec![(1, 0, Some(700))],
+    };
+    assert_eq!(Input::from(&snapshot), expected);
 }
 
 #[test]
