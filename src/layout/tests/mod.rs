@@ -385,6 +385,7 @@ fn only_nodes_that_are_up_are_on_the_map() {
         suspect: false,
     };
     let snapshot = Snapshot {
+        at_ms: 0,
         me: 0,
         origin_ms: 0,
         network: "test".into(),
@@ -397,6 +398,7 @@ fn only_nodes_that_are_up_are_on_the_map() {
             node(3, NodeState::Up),
         ],
         links: vec![link(3, 1, Some(700)), link(1, 2, Some(5)), link(1, 9, None)],
+        differing: Vec::new(),
         rejected: Rejected::default(),
     };
     let expected = Input {
