@@ -6,10 +6,16 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+mod shells;
 
+use clap::{Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::ask::Question;
 use crate::settings::KEYS;
 use crate::sim::command::SimArgs;
+
+pub use shells::{completions, man};
 
 /// The parsed command line.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
@@ -18,7 +24,7 @@ use crate::sim::command::SimArgs;
     name = "area-net",
     version,
     about = ABOUT,
-    override_usage = "area-net -c <CONFIG DIR> [-p <PROFILE>] [-s KEY=VALUE]...\n       area-net sim [SCENARIO] [OPTIONS]",
+    override_usage = "area-net -c <CONFIG DIR> [-p <PROFILE>] [-s KEY=VALUE]...\n       area-net <COMMAND> [OPTIONS]",
     after_help = after_help(),
 )]
 pub struct Cli {
@@ -44,6 +50,25 @@ pub struct Cli {
 pub enum Command {
     /// Simulate a network in virtual time; see area-net sim -h
     Sim(Box<SimArgs>),
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap takes a comment for a help text")]
+    Ask(Question),
+
+    /// Print completions for a shell; they complete the labels of nodes too
+    #[command(after_help = COMPLETIONS)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+
+    /// Print the manual page, or write those of all commands into a folder
+    #[command(after_help = MAN)]
+    Man {
+        /// The folder
+        #[arg(value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
 }
 
 // Paragraphs are single lines: clap wraps them at the terminal's width.
@@ -51,6 +76,17 @@ const ABOUT: &str = "\
 Runs a node of a peer-to-peer overlay network over QUIC. The node connects to other nodes by itself and reconnects \
 when a connection fails. It knows every other node and every link between nodes, with the direction and the \
 round-trip time of the link.";
+
+const COMPLETIONS: &str = "\
+Examples:
+  area-net completions bash >~/.local/share/bash-completion/completions/area-net
+  area-net completions fish >~/.config/fish/completions/area-net.fish
+  area-net completions zsh >\"${fpath[1]}/_area-net\"";
+
+const MAN: &str = "\
+Examples:
+  area-net man | man -l -
+  area-net man ~/.local/share/man/man1";
 
 const LAYERS: &str = "\
 Settings are read in layers. Each layer overrides the one above it:
@@ -83,8 +119,11 @@ Signals: on SIGINT (Ctrl-C), SIGTERM or SIGHUP the node tells the other nodes th
 A signal that was ignored when the node started stays ignored, so a node started with nohup outlives its terminal.
 
 Exit status:
-  0  the node was asked to stop
+  0  the node was asked to stop, or the question was answered
   2  bad input: the command line, a setting or a file; nothing was started
+  3  no node is running that could answer
+  4  no such node
+  5  not reachable, or the condition of area-net wait is false
   1  any other error
 
 Logs go to stderr. log.level sets the level of area-net's own messages; other libraries log from \"warn\" up. \
@@ -100,6 +139,8 @@ Examples:
   area-net -c config -s label=zoe -s network.controller.listen.port=9000 \\
            -s network.controller.target.path=profiles/alice/peers.json
       another node, which joins the network through the nodes that alice knows
+  area-net nodes -p bob
+      the nodes that the running node bob knows; area-net help lists all questions
 ";
 
 /// The help after the options. The list of settings comes from the table that also checks them.
@@ -123,6 +164,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+    use crate::ask::Common;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(line.split_whitespace())
@@ -150,9 +192,45 @@ mod tests {
             "area-net -c a sim",
             "area-net sim --nodes",
             "area-net sim --delay 1ms --links x",
+            "area-net -p bob status",
+            "area-net -c config status",
+            "area-net node",
+            "area-net link x",
+            "area-net path",
+            "area-net path a b c",
+            "area-net nodes --at",
+            "area-net nodes --watch --at -5m",
+            "area-net graph --format png",
+            "area-net wait",
+            "area-net wait --timeout 1s",
         ] {
             assert_eq!(parse(bad).unwrap_err().exit_code(), 2, "{bad}");
         }
+    }
+
+    #[test]
+    fn questions_have_a_profile_of_their_own() {
+        let question = |line: &str| match parse(line).unwrap() {
+            Cli {
+                command: Some(Command::Ask(question)),
+                config_dir: None,
+                profile: None,
+                ..
+            } => question,
+            other => panic!("{other:?}"),
+        };
+        let common = Common {
+            profile: Some("bob".into()),
+            at: Some("-5m".into()),
+            ..Common::default()
+        };
+        let line = "area-net status -p bob --at -5m";
+        assert_eq!(question(line), Question::Status(common.clone()));
+        let ends = vec!["a".to_owned(), "b".to_owned()];
+        let path = Question::Path { ends, common };
+        assert_eq!(question("area-net path a b --at=-5m -p bob"), path);
+        question("area-net wait --nodes 5 --rtt-max 80ms --agree --timeout 10s");
+        question("area-net events --follow --since -1h");
     }
 
     #[test]

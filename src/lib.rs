@@ -6,6 +6,7 @@
 //! it, and [`transport`], which carries what it says.
 
 pub mod answers;
+pub mod ask;
 pub mod atomic_file;
 pub mod chronicle;
 pub mod cli;

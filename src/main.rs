@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use area_net::ask::{self, AskError};
 use area_net::chronicle::Notes;
-use area_net::cli::{Cli, Command};
+use area_net::cli::{self, Cli, Command};
 use area_net::log::{self, LogError};
 use area_net::node::{self, NodeError};
 use area_net::settings::{Settings, SettingsError};
@@ -26,14 +27,22 @@ fn main() -> ExitCode {
     let Err(error) = run(&Cli::parse()) else {
         return ExitCode::SUCCESS;
     };
-    // If stderr is closed, the exit status still reports the error.
-    let _ = writeln!(std::io::stderr(), "area-net: error: {error:#}");
-    ExitCode::from(if is_bad_input(&error) { 2 } else { 1 })
+    let status = status(&error);
+    if status != 0 {
+        // If stderr is closed, the exit status still reports the error.
+        let _ = writeln!(std::io::stderr(), "area-net: error: {error:#}");
+    }
+    ExitCode::from(status)
 }
 
 fn run(cli: &Cli) -> anyhow::Result<()> {
     match &cli.command {
         Some(Command::Sim(args)) => simulate(args),
+        Some(Command::Ask(question)) => Ok(ask::run(question)?),
+        Some(Command::Completions { shell }) => {
+            cli::completions(*shell).context("can't write the completions")
+        }
+        Some(Command::Man { dir }) => cli::man(dir.as_deref()).context("can't write the manual"),
         None => run_node(cli),
     }
 }
@@ -129,9 +138,14 @@ fn run_node(cli: &Cli) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn is_bad_input(error: &anyhow::Error) -> bool {
+/// The exit status of an error. 0: there is nothing to report.
+fn status(error: &anyhow::Error) -> u8 {
+    if let Some(error) = error.downcast_ref::<AskError>() {
+        return error.status();
+    }
     let log = error.downcast_ref().is_some_and(LogError::is_bad_input);
     let node = error.downcast_ref().is_some_and(NodeError::is_bad_input);
     let sim = error.downcast_ref().is_some_and(SimError::is_bad_input);
-    error.is::<SettingsError>() || log || node || sim
+    let is_bad_input = error.is::<SettingsError>() || log || node || sim;
+    if is_bad_input { 2 } else { 1 }
 }

@@ -2,8 +2,8 @@
 
 use super::FORMAT;
 use super::types::{
-    Agreement, Counts, Event, Failure, FailureKind, History, Link, LinkLine, Links, Node, NodeLine,
-    Nodes, Path, PathHop, Status, Told, Who,
+    Agreement, Counts, Differing, Event, Failure, FailureKind, History, Link, LinkLine, Links,
+    Node, NodeLine, Nodes, Path, PathHop, Status, Told, Who,
 };
 use crate::graph::{Graph, Hop, Paths};
 use crate::snapshot::{LinkView, NodeState, NodeView, Snapshot};
@@ -71,6 +71,24 @@ pub fn status(snapshot: &Snapshot, extras: StatusExtras) -> Status {
         agreement: extras.agreement,
         rejected: rejected
             .map(|(kind, count)| (kind.to_string(), *count))
+            .collect(),
+    }
+}
+
+/// Which neighbours see the same network.
+#[must_use]
+pub fn agreement(snapshot: &Snapshot) -> Agreement {
+    let is_own = |link: &&LinkView| [link.dialer, link.listener].contains(&snapshot.me);
+    let neighbours = snapshot.links.iter().filter(is_own).count();
+    let differing = snapshot.differing.iter();
+    Agreement {
+        same: neighbours.saturating_sub(snapshot.differing.len()),
+        neighbours,
+        differing: differing
+            .map(|(node, since)| Differing {
+                node: who(snapshot, *node),
+                since_ms: snapshot.unix_ms(*since),
+            })
             .collect(),
     }
 }
@@ -262,6 +280,17 @@ mod tests {
         assert_eq!((status.links, status.own_links), (3, 2));
         assert_eq!(status.now_ms - status.started_ms, 5000);
         read_back(&status);
+    }
+
+    #[test]
+    fn neighbours_that_see_another_network_are_named() {
+        let mut view = view();
+        view.differing = vec![(2, 3000)];
+        let agreement = agreement(&view);
+        assert_eq!((agreement.same, agreement.neighbours), (1, 2));
+        assert_eq!(agreement.differing[0].node.label, "n2");
+        let since_ms = agreement.differing[0].since_ms;
+        assert_eq!(since_ms, view.unix_ms(3000));
     }
 
     #[test]

@@ -19,7 +19,8 @@ pub mod types;
 
 pub use explain::{ExplainExtras, explain};
 pub use make::{
-    LinkExtras, NodeExtras, StatusExtras, link, links, node, nodes, path, status, who, who_by_id,
+    LinkExtras, NodeExtras, StatusExtras, agreement, link, links, node, nodes, path, status, who,
+    who_by_id,
 };
 pub use ping::{Ping, PingHop, first_hop, ping};
 pub use select::{SelectError, select};

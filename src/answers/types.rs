@@ -61,12 +61,23 @@ documents! {
         limit_bytes: u64,
     }
 
+    /// A neighbour that sees another network than this node.
+    Differing {
+        /// The neighbour.
+        node: Who,
+        /// Since when. News that is on its way makes views differ for a moment.
+        since_ms: u64,
+    }
+
     /// How many neighbours see the same network.
     Agreement {
         /// The neighbours whose view equals this node's.
         same: usize,
         /// All neighbours.
         neighbours: usize,
+        /// Those that see another network.
+        #[serde(default)]
+        differing: Vec<Differing>,
     }
 
     /// `GET /v1/status`.

@@ -47,6 +47,7 @@ impl Differ {
             impaired: (snapshot.impaired != last.impaired).then(|| snapshot.impaired.clone()),
             ..Frame::default()
         };
+        let before = self.differing(&last);
         self.compare_nodes(&last, snapshot, news, &mut frame);
         self.compare_links(&last, snapshot, news, &mut frame);
         if snapshot.rejected != last.rejected {
@@ -57,8 +58,20 @@ impl Differ {
                 .cloned()
                 .collect();
         }
+        let differing = self.differing(snapshot);
+        if differing != before {
+            frame.differing = Some(differing);
+        }
         self.last = Some(Arc::clone(snapshot));
         frame
+    }
+
+    /// The neighbours whose view differs, by number.
+    fn differing(&self, snapshot: &Snapshot) -> Vec<(u32, i64)> {
+        let differing = snapshot.differing.iter();
+        let numbered =
+            differing.filter_map(|(place, since)| Some((self.nodes.get(*place)?.0, *since)));
+        numbered.collect()
     }
 
     /// The last snapshot as the difference from nothing, with the numbers that were given. `None` before the first one.
@@ -82,6 +95,7 @@ impl Differ {
                     whole_link(last, link, ends, (*l, *since_ms))
                 })
                 .collect(),
+            differing: Some(self.differing(last)),
             rejected: last.rejected.0.clone(),
             ..Frame::default()
         })

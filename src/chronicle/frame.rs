@@ -116,6 +116,8 @@ pub struct Frame {
     pub suspect: Vec<(u32, bool)>,
     /// New measurements of links.
     pub figures: Vec<(u32, Figures)>,
+    /// The neighbours whose view differs, by number, and since when, if that changed.
+    pub differing: Option<Vec<(u32, i64)>>,
     /// Counters of what was rejected, those that changed.
     pub rejected: Vec<(Cow<'static, str>, u64)>,
 }

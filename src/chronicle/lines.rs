@@ -82,6 +82,8 @@ struct Line {
     links: Vec<LinkLine>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     figures: Vec<(u32, Option<u32>, i64, u16, u8)>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    differing: Option<Vec<(u32, i64)>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     rejected: BTreeMap<Cow<'static, str>, u64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -98,6 +100,8 @@ struct View {
     nodes: Vec<NodeLine>,
     #[serde(default)]
     links: Vec<LinkLine>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    differing: Vec<(u32, i64)>,
     #[serde(default)]
     rejected: BTreeMap<Cow<'static, str>, u64>,
 }
@@ -207,6 +211,7 @@ fn frame_line(frame: &Frame) -> String {
             impaired: frame.impaired.clone().flatten(),
             nodes: nodes.collect(),
             links: links.collect(),
+            differing: frame.differing.clone().unwrap_or_default(),
             rejected,
         });
         return to_line(&line);
@@ -227,6 +232,7 @@ fn frame_line(frame: &Frame) -> String {
             (*l, it.rtt_us, measured, it.loss_permille, it.stale.into())
         })
         .collect();
+    line.differing.clone_from(&frame.differing);
     line.rejected = rejected;
     to_line(&line)
 }
@@ -469,6 +475,7 @@ pub fn read_line(line: &str) -> Result<Option<Entry>, String> {
         origin_ms: line.origin,
         cut_off: line.cut_off,
         impaired: line.impaired,
+        differing: line.differing,
         rejected: line.rejected.into_iter().collect(),
         ..Frame::default()
     };
@@ -477,6 +484,7 @@ pub fn read_line(line: &str) -> Result<Option<Entry>, String> {
         frame.whole = Some(view.me);
         frame.cut_off = Some(view.cut_off);
         frame.impaired = Some(view.impaired);
+        frame.differing = Some(view.differing);
         frame.rejected = view.rejected.into_iter().collect();
         (nodes, links) = (view.nodes, view.links);
     }

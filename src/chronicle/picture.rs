@@ -37,6 +37,7 @@ pub struct Picture {
     nodes: BTreeMap<u32, Node>,
     /// The links, with the time of the frame that their measurements came in.
     links: BTreeMap<u32, (Link, i64)>,
+    differing: Vec<(u32, i64)>,
     rejected: BTreeMap<Cow<'static, str>, u64>,
 }
 
@@ -53,6 +54,7 @@ impl Picture {
             impaired: None,
             nodes: BTreeMap::new(),
             links: BTreeMap::new(),
+            differing: Vec::new(),
             rejected: BTreeMap::new(),
         }
     }
@@ -149,6 +151,9 @@ impl Picture {
         for gone in frame.gone {
             self.links.remove(&gone.l).ok_or(BadFrame::NoLink(gone.l))?;
         }
+        if let Some(differing) = frame.differing {
+            self.differing = differing;
+        }
         self.rejected.extend(frame.rejected);
         self.nodes
             .contains_key(&me)
@@ -210,8 +215,14 @@ impl Picture {
             });
         }
         links.sort_by_key(|link| (link.dialer, link.listener));
+        // A neighbour that is shown no longer differs in nothing.
+        let differing = self.differing.iter();
+        let differing = differing.filter_map(|(n, since)| Some((*places.get(n)?, *since)));
+        let mut differing: Vec<_> = differing.collect();
+        differing.sort_unstable();
         let rejected = self.rejected.iter();
         Ok(Snapshot {
+            differing,
             me: place(me)?,
             at_ms: self.at_ms,
             origin_ms: self.origin_ms,
@@ -252,6 +263,7 @@ impl Picture {
             impaired: Some(self.impaired.clone()),
             nodes: self.nodes.values().cloned().collect(),
             links: links.collect(),
+            differing: Some(self.differing.clone()),
             rejected: rejected
                 .map(|(name, count)| (name.clone(), *count))
                 .collect(),

@@ -64,6 +64,10 @@ fn view(at_ms: i64, others: &[(u8, NodeState, i64)], links: &[(u8, u8, u32)]) ->
         at_ms,
         origin_ms: 1_700_000_000_000 + at_ms / 5000,
         network: "demo".into(),
+        differing: (at_ms % 10 == 3)
+            .then_some((0, at_ms))
+            .into_iter()
+            .collect(),
         cut_off: links.is_empty(),
         impaired: (at_ms % 2 == 1).then(|| "delay 1ms".into()),
         links,

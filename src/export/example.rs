@@ -43,6 +43,7 @@ pub(crate) fn three() -> Snapshot {
         impaired: None,
         nodes: vec![node(0x11, "alice", 8090), node(0x22, "bob", 8095), carol],
         links: vec![link(1, 0, 312)],
+        differing: Vec::new(),
         rejected: Rejected(vec![("bad_signature".into(), 2)]),
     }
 }
@@ -58,6 +59,7 @@ pub(crate) fn alone() -> Snapshot {
         impaired: None,
         nodes: vec![node(0x11, "alice", 8090)],
         links: Vec::new(),
+        differing: Vec::new(),
         rejected: Rejected::default(),
     }
 }

@@ -44,6 +44,7 @@ pub(crate) fn snapshot(nodes: usize, links: &[(usize, usize, u32)]) -> Snapshot 
         impaired: None,
         nodes: (0..nodes).map(node).collect(),
         links: links.iter().map(link).collect(),
+        differing: Vec::new(),
         rejected: Rejected::default(),
     }
 }
@@ -86,6 +87,12 @@ pub(crate) fn any_graph() -> impl Strategy<Value = Snapshot> {
         proptest::collection::vec(link.prop_map(|(a, b, rtt)| (a, b, rtt * 10_000)), 0..18)
             .prop_map(move |links| snapshot(nodes, &links))
     })
+}
+
+/// The processor time that this thread has used. Other tests and other programs don't count.
+pub(crate) fn cpu_time() -> std::time::Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    std::time::Duration::try_from(time).unwrap()
 }
 
 /// Which nodes a path leads to from `from`, without the node `without` and the link `cut`. By the definition, in n² steps.

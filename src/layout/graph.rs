@@ -39,7 +39,7 @@ impl Graph {
         Self::of_links(nodes, links)
     }
 
-    /// The links must be unique.
+    /// The links must be unique, and sorted by their ends.
     fn of_links(nodes: usize, links: Vec<Link>) -> Self {
         let mut starts = vec![0_u32; nodes + 1];
         for link in &links {
@@ -105,9 +105,14 @@ impl Graph {
         self.starts.len() - 1
     }
 
-    /// The neighbours of a node, each with the number of the link to it.
+    /// The neighbours of a node in ascending order, each with the number of the link to it.
     pub(super) fn around(&self, node: usize) -> &[(u32, u32)] {
         &self.ends[self.starts[node] as usize..self.starts[node + 1] as usize]
+    }
+
+    pub(super) fn is_link(&self, node: usize, other: u32) -> bool {
+        let around = self.around(node);
+        around.binary_search_by_key(&other, |end| end.0).is_ok()
     }
 
     pub(super) fn degree(&self, node: usize) -> usize {

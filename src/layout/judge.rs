@@ -7,17 +7,16 @@ use rand_chacha::ChaCha8Rng;
 use super::graph::Graph;
 use super::{Fit, Place, latency, solve};
 
-/// Each second map is made without one of this many shares of the links. With half as many, nodes lose a fifth of their links, and
-/// the judgement is of a worse map; with twice as many, small networks need twice as many maps.
+/// Each second map is made without one of this many shares of the links. With half as many, it is a worse map than the one that it judges;
+/// with twice as many, small networks need twice as many maps.
 const SHARES: usize = 10;
-/// Shares are held out until this many links have been. At half, the correlation of a random world may be 0.2; double would need
-/// more than one second map at 500 nodes.
+/// Shares are held out until this many links have been. The standard error of a correlation of 0 is then a tenth; double costs double.
 const ENOUGH: usize = 100;
 /// A link is judged only if its ends have so many others: with one, a node may be anywhere on a circle.
 const OTHERS: usize = 2;
 /// The work between two judgements, relative to that of a judgement.
 const REST: u64 = 4;
-/// The correlation of the links is that of a sample of this many. At half, it differs by 0.01 from that of all.
+/// The correlation of the links is that of a sample of this many, so that it costs no more at 10,000 nodes than at 1,000.
 const SAMPLE: usize = 4000;
 /// Fewer pairs say nothing. At half, chance decides; at double, five nodes in a full mesh, which have ten links, get no judgement.
 const FEWEST: usize = 6;

@@ -143,7 +143,7 @@ async fn status(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {
     let extras = StatusExtras {
         history: site.feed.archive().read(extent),
         readers: site.feed.lookers(),
-        agreement: None,
+        agreement: Some(answers::agreement(&snapshot)),
     };
     Ok(body::json(&answers::status(&snapshot, extras)))
 }

@@ -50,6 +50,7 @@ fn three() -> Snapshot {
         impaired: None,
         nodes: vec![node(1, "alice"), node(2, "bob"), node(3, "carol/ä")],
         links: vec![link(0, 1, 50), link(1, 2, 70)],
+        differing: Vec::new(),
         rejected: Rejected::default(),
     }
 }

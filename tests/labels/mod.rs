@@ -70,6 +70,7 @@ pub(crate) fn network(labels: &[String]) -> Snapshot {
         impaired: None,
         nodes: nodes.collect(),
         links: Vec::new(),
+        differing: Vec::new(),
         rejected: Rejected::default(),
     }
 }

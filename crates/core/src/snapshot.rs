@@ -78,6 +78,9 @@ pub struct Snapshot {
     pub nodes: Vec<NodeView>,
     /// Every link between nodes that are up and that both of its ends list.
     pub links: Vec<LinkView>,
+    /// The neighbours whose view differs from this node's, by their index in `nodes`, and since when, in ms since this node's start. News
+    /// that is on its way makes views differ for a moment.
+    pub differing: Vec<(usize, i64)>,
     /// What this node has rejected.
     pub rejected: Rejected,
 }

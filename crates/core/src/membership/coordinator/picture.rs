@@ -51,10 +51,22 @@ impl Core {
             cut_off: self.view.up_count() == 1 && shown.len() > 1,
             // The core knows nothing of sockets; the node adds it.
             impaired: None,
+            differing: self.differing(&places),
             nodes,
             links,
             rejected: self.out.rejected(),
         }
+    }
+
+    /// The neighbours whose view differs from ours.
+    fn differing(&self, places: &BTreeMap<Index, usize>) -> Vec<(usize, i64)> {
+        let differing = self.gossip.differing().filter_map(|(peer, since)| {
+            let place = places.get(&self.view.index(&peer.abbreviated())?)?;
+            Some((*place, as_ms(since)))
+        });
+        let mut differing: Vec<_> = differing.collect();
+        differing.sort_unstable();
+        differing
     }
 
     fn node_view(&self, index: Index, entry: &Entry<'_>) -> NodeView {

@@ -328,6 +328,15 @@ impl Gossip {
         }
     }
 
+    /// The neighbours whose view differs from ours, and since when.
+    pub(in crate::membership) fn differing(&self) -> impl Iterator<Item = (NodeId, Time)> + '_ {
+        let neighbors = self.neighbors.iter();
+        neighbors.filter_map(|(peer, neighbor)| {
+            let (_, _, since) = neighbor.anti_entropy.differs?;
+            Some((*peer, since))
+        })
+    }
+
     fn start_round(&mut self, peer: &NodeId, view: &View) -> bool {
         let log2 = view.bucket_log2();
         let sums = view.bucket_sums(log2);
