@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use ring::digest::{SHA256, digest};
 
-/// What the page may do, as the header of its answers: load its own files, and ask the node that served it.
+/// The policy that goes with the page as a header: it may load its own files, and ask the node that served it.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                                            connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

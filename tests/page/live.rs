@@ -223,7 +223,7 @@ fn a_lost_connection_is_said_and_comes_back_by_itself() {
     };
     server.set_down(true);
     browser.wait("document.getElementById('state').className.includes('lost') && !document.getElementById('notice').hidden");
-    // What was known stays on the page meanwhile.
+    // The page keeps the view that it had.
     assert_eq!(browser.run("return page.scene.nodes.length"), 5);
     server.send(&json!({"at": 3_000, "nodes": [node(5, "frank")]}));
     server.set_down(false);
@@ -331,7 +331,7 @@ fn places_from_the_node_are_taken_and_a_poor_fit_is_said() {
     server.wait_for_request("map=structure");
     browser
         .wait("document.getElementById('hint').innerText.includes('so the map shows structure')");
-    // Who wants the map all the same gets it, with the warning.
+    // A person who wants the map all the same gets it, with the warning.
     browser.run("document.querySelector('#hint button').click()");
     server.send(&poor);
     browser.wait("document.getElementById('hint').innerText.includes('Distances here say little')");

@@ -1,4 +1,4 @@
-// What can be told without a page: the stream, the timeline, the graph, the layout. Runs in the browser; the results are in `window.results`.
+// Tests of the modules that need no page: stream, timeline, graph, layout. They run in the browser; `window.results` has the results.
 
 import { Lines, Network, readHeader } from '/page/stream.js';
 import { Timeline } from '/page/timeline.js';

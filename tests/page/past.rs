@@ -97,7 +97,7 @@ fn recordings_that_are_packed_cut_off_or_of_another_kind() {
     let cut = open("text.slice(0, -20)");
     assert!(cut[1].as_str().unwrap().contains("cut off"), "{cut}");
     assert_eq!(cut[0], 5);
-    // What is packed and cut off is read up to there, or its damage is said. Both leave the page as it was.
+    // A packed recording that was cut off is read up to its end, or refused with a message.
     let packed = open("(await pack(text)).slice(0, -30)");
     assert_eq!(packed[0], 5);
     for (bytes, says) in [

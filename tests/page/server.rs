@@ -19,7 +19,7 @@ pub(crate) const ORIGIN: i64 = 1_764_460_000_000;
 struct State {
     /// Header, keyframe, then whatever a test added.
     lines: Vec<String>,
-    /// What `from=…&to=…` gives.
+    /// The answer to `from=…&to=…`.
     past: Vec<String>,
     events: Vec<Value>,
     series: Vec<Value>,
@@ -61,7 +61,7 @@ impl Server {
         format!("http://127.0.0.1:{}/", self.port)
     }
 
-    /// What new streams begin with, as if the node had been started again.
+    /// Replaces the lines that new streams begin with, as if the node had been started again.
     pub(crate) fn begin_anew(&self, lines: &[Value]) {
         self.with(|state| state.lines = lines.iter().map(Value::to_string).collect());
     }

@@ -22,7 +22,7 @@ function decode(text) {
     }
 }
 
-// What outlives a reload. Storage may be forbidden, and then it doesn't.
+// A value that outlives a reload. If storage is forbidden, it doesn't.
 export function stored(storage, key, value) {
     try {
         if (value !== undefined) window[storage].setItem(key, value);

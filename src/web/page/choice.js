@@ -1,4 +1,4 @@
-// Which layout the map has: a person's choice, or, where a map of latencies would mean nothing, structure.
+// The choice of the layout: a person makes it. If nobody did and a map of latencies would mean nothing, the page chooses structure.
 
 import { stored } from './address.js';
 import { poorFit } from './furniture.js';
@@ -6,7 +6,7 @@ import { poorFit } from './furniture.js';
 export class LayoutChoice {
     #app;
     #changed;
-    // What was chosen in this run of the page: by the person, or by the page itself.
+    // The layout that the person, or the page itself, chose in this run of the page.
     #chosen = null;
     // The poor fit for which the page chose structure; null if it didn't.
     #fit = null;
@@ -24,7 +24,7 @@ export class LayoutChoice {
         return (this.#chosen ?? stored('localStorage', 'layout')) === 'structure' ? 'structure' : 'latency';
     }
 
-    /** What is to be said about the layout, as `showHint` takes it. Chooses structure where nobody chose and the fit is poor. */
+    /** The hint about the layout, as `showHint` takes it. Chooses structure if nobody chose and the fit is poor. */
     hint() {
         const { scene, source } = this.#app;
         const heldOut = poorFit(scene);

@@ -7,7 +7,7 @@ import { called, TOPICS } from './story.js';
 // How many entries the list shows before "more" is asked for. At double, a list takes longer than a frame to build.
 const SHOWN = 200;
 
-/** One entry. Where it says who noticed first, or has fields, it can be opened. */
+/** One entry. It can be opened if it says who noticed first, or has fields. */
 export function logEntry(app, entry) {
     const { origin } = app.network;
     const fields = Object.entries(entry.fields).filter(([, value]) => value !== '');
@@ -76,7 +76,7 @@ export class EventsView {
         this.#shown = sign;
         const wanted = entries.filter((entry) => this.#topics.has(entry.topic) && (!this.#grave || entry.level !== 'info')
             && (this.about === null || entry.ids.includes(this.about)) && (this.#words === '' || this.#matches(entry)));
-        this.#lead.textContent = entries.length === 0 ? 'What happens in the network is told here.'
+        this.#lead.textContent = entries.length === 0 ? 'This list shows what happens in the network.'
             : `${count(wanted.length, 'event')} of ${entries.length.toLocaleString('en')}, newest first. Open one to see who noticed it first and how the news came here.`;
         const item = this.about === null ? null : app.scene.byId.get(this.about);
         refill(this.#about, this.about === null ? null : el('span.row', {}, 'Only about ', item ? el('a', { href: nodePath(item.id) }, called(item.node)) : 'a node that is gone', ' · ', el('a', { href: '#/events' }, 'show all')));

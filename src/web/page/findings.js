@@ -12,13 +12,13 @@ const SHOWN = 12;
 export class FindingsView {
     #app;
     #box = el('div');
-    // What the node says of slow links; null if nobody knows what is usual.
+    // The node's causes of slow links; null if nobody knows which RTTs are usual.
     #slow = null;
     #asking = false;
 
     constructor(root, app) {
         this.#app = app;
-        root.append(el('h2', { id: 'findings-title' }, 'Findings'), el('p.lead', {}, 'What only the whole graph can tell, at the time that is shown.'), this.#box);
+        root.append(el('h2', { id: 'findings-title' }, 'Findings'), el('p.lead', {}, 'These follow from the whole graph, at the time that is shown.'), this.#box);
     }
 
     update() {

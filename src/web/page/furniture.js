@@ -1,4 +1,4 @@
-// What stands around the map: the legend with its scale bar, counts, the tip at the pointer, messages, and the search.
+// The controls and texts around the map: the legend with its scale bar, counts, the tip at the pointer, messages, and the search.
 
 import { byId, el, nodePath, refill, svg } from './dom.js';
 import { count, loss, rtt, span } from './text.js';

@@ -1,4 +1,4 @@
-// What only the whole graph can tell: shortest paths, and what falls apart without a node. Pure; over a Network.
+// Searches over the whole graph: shortest paths, and the nodes that are cut off without a given one. Pure; over a Network.
 
 // The weight of a link that has no measurement yet, in µs: above any real path, so that such a link is used only where nothing else
 // leads on.

@@ -1,4 +1,4 @@
-// What follows from the whole graph and from no part of it: what holds it together, which links have faster detours, whose links are bad.
+// Findings that need the whole graph: bridges and articulation points, links with faster detours, nodes with bad links.
 // Pure; over a Graph.
 
 import { LOSSY } from './scene.js';

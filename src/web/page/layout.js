@@ -1,4 +1,4 @@
-// Where nodes stand if the stream doesn't say: linked nodes near each other, all others apart. The same network in the same order gives
+// The page's own layout, for streams without a map: linked nodes are near each other, all others apart. The same network in the same order gives
 // the same picture. A change moves what is near it and leaves the rest where it is.
 //
 // It begins with distances in hops to a few pivots, squeezed to two dimensions (Brandes and Pich, 2007), which unfolds the graph, then
@@ -13,7 +13,7 @@ const START = 0.4;
 const CHANGE = 0.08;
 const REST = 0.004;
 
-// What remains of the heat after each step. 0.9 stops before it is untangled; 0.98 takes twice as many steps.
+// The share of the heat that remains after each step. 0.9 stops before it is untangled; 0.98 takes twice as many steps.
 const COOLING = 0.955;
 
 // Forces between bodies that are computed in a frame, about: 4 ms in a browser without a GPU. At half the layout takes twice as long to

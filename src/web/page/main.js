@@ -22,7 +22,7 @@ import { LayoutChoice } from './choice.js';
 // How often views of text follow the stream, in ms. At half, reading and clicking what moves gets harder; at double it looks stuck.
 const TEXT_MS = 500;
 
-// How often those follow that search the whole graph, in ms. At half, they take a tenth of a core at 300 nodes; at double they look stuck.
+// How often the views that search the whole graph follow the stream, in ms. At half, they take a tenth of a core at 300 nodes; at double they look stuck.
 const MATRIX_MS = 2000;
 
 // By how much a node's start may be corrected, in ms, before it counts as another run. A clock that is set by more, at half, would empty
@@ -32,7 +32,7 @@ const RESTART_MS = 2000;
 class Page {
     source = null;
     header = null;
-    /** What is shown. */
+    /** The network that is shown. */
     network = null;
     /** Whether that is of the past. */
     past = false;
@@ -170,7 +170,7 @@ class Page {
         this.#remember();
     }
 
-    // What happened before this page was opened.
+    // Fetches the events from before this page was opened.
     async #remember() {
         const story = this.#liveStory;
         if (this.#remembered === story) return;
@@ -308,7 +308,7 @@ class Page {
         }
     }
 
-    // What is said in text.
+    // The views of text.
 
     #soon(structure) {
         if (structure) this.#matrixed = -Infinity;

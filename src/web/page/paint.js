@@ -70,7 +70,7 @@ export function paintBase(pen, scene, camera, theme, { fast = false, slow = fals
     paintLabels(pen, scene, visible, camera, theme, size, fast);
 }
 
-/** Where each node stands on the screen. */
+/** Computes the place of each node on the screen. */
 export function project(scene, { width, height, x, y, k }) {
     for (const item of scene.nodes) {
         item.sx = (item.x - x) * k + width / 2;

@@ -108,7 +108,7 @@ function pathList(app, node, path, title = 'Path from this node', start = null) 
     ];
 }
 
-// What falls apart if this node goes.
+// The switch that takes this node away, and the nodes that are cut off then.
 function whatIf(app, item) {
     const active = app.scene.off === item.id;
     const box = el('input', { type: 'checkbox', 'data-key': 'whatif', checked: active, onchange: (event) => app.switchOff(event.target.checked ? item.id : null) });

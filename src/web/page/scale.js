@@ -1,4 +1,4 @@
-// Which colour an RTT has: six steps whose limits are round numbers and fit what the network has, so that five nodes on one machine
+// The colour of an RTT: six steps. Their limits are round numbers that fit the RTTs of the network, so that five nodes on one machine
 // and a thousand around the world both show differences. Pure.
 
 const ROUND = [1, 2, 5];

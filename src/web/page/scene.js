@@ -1,4 +1,4 @@
-// What the map shows: nodes with places and links with styles, made of a Network. A node keeps its place by its id, whichever stream it
+// The contents of the map: nodes with places and links with styles, made of a Network. A node keeps its place by its id, whichever stream it
 // comes from, so that a reconnect or a jump in time moves nothing that didn't move.
 
 import { Layout } from './layout.js';

@@ -1,4 +1,4 @@
-// Where frames come from: a running node, or a recording. Both give the view at any time, and the history of a link.
+// The sources of frames: a running node, or a recording. Both give the view at any time, and the history of a link.
 
 import { Lines, readEvent, readHeader, StreamError } from './stream.js';
 import { Timeline } from './timeline.js';
@@ -267,7 +267,7 @@ export class FileSource {
         return [];
     }
 
-    // What is usual, only a node that ran for a while knows.
+    // Only a running node knows which RTTs are usual.
     async slow() {
         return null;
     }
@@ -285,7 +285,7 @@ async function unpack(bytes) {
             text += decoder.decode(value, { stream: true });
         }
     } catch {
-        // What came before the end of a file that was cut off is good.
+        // A file that was cut off is good up to its end.
         if (text === '') throw new StreamError('This file is packed with gzip, and damaged.');
         return text;
     }

@@ -1,4 +1,4 @@
-// What happened, in the order in which it happened: the node's own events, and the changes of the whole network, in words.
+// The events in words, oldest first: those of the node's log, and the changes of the whole network.
 // A change of state that is also an event is told once.
 
 import { clean, count, listed } from './text.js';
@@ -11,10 +11,10 @@ const LIMIT = 5000;
 // node's loop, in frames beside each other; at half or double nothing changes but for a node that flaps within it.
 const SAME = 1500;
 
-/** What each kind of entry is about, for the filter. */
+/** The topics of entries, for the filter. */
 export const TOPICS = { nodes: 'Nodes', links: 'Links', own: 'This node', trouble: 'Refused and failed' };
 
-// How many stories there were: two with as many entries are told apart.
+// The number of stories so far. It tells two stories apart that have as many entries.
 let stories = 0;
 
 export class Story {

@@ -1,8 +1,7 @@
 // The stream (docs/recording.md) as a model: lines become frames, frames change a Network, and each change says what it changed.
 // Nothing here touches the page, the network or a clock.
 //
-// A line is untrusted. What has the wrong type is replaced by a value that is safe to show, once, here; everything behind this module
-// reads valid values.
+// A line is untrusted. This module replaces each value of a wrong type by one that is safe to show. All other modules read valid values.
 
 import { clean } from './text.js';
 
@@ -26,7 +25,7 @@ export class Lines {
         return this.#parse(lines);
     }
 
-    /** What the last line gives, once nothing more comes. */
+    /** Parses the last line, which has no end. */
     end() {
         const rest = this.#rest;
         this.#rest = '';
@@ -236,7 +235,7 @@ function told(value) {
     return { by: number(value.by), via: number(value.via) };
 }
 
-// What impairs the sending: text, or a table of settings.
+// The impairment of what the node sends: text, or a table of settings.
 function described(value) {
     if (value === null || value === undefined || value === false) return null;
     if (typeof value !== 'object') return clean(value);

@@ -128,7 +128,7 @@ export class TimeBar {
                 else this.#go(this.#range.to);
                 return;
             }
-            // What waits for the node doesn't run ahead of it.
+            // Playing doesn't run ahead of the node's answers.
             if (this.#busy) at = Math.min(at, this.#app.now + 1000);
             this.#go(at, speed);
             this.#frame = requestAnimationFrame(frame);
@@ -150,7 +150,7 @@ export class TimeBar {
         this.refresh(true);
     }
 
-    // Where something happened: a mark for each, warnings in the colour of warnings.
+    // Marks the times of events, warnings in the colour of warnings.
     #draw() {
         const canvas = this.#activity;
         const width = canvas.clientWidth;
