@@ -119,7 +119,7 @@ fn recordings_that_are_packed_cut_off_or_of_another_kind() {
 
 #[test]
 fn what_is_shown_can_be_saved() {
-    let Some((browser, _server)) = live_five("what_is_shown_can_be_saved") else {
+    let Some((browser, server)) = live_five("what_is_shown_can_be_saved") else {
         return;
     };
     let found = browser.run_async(
@@ -138,6 +138,15 @@ fn what_is_shown_can_be_saved() {
     assert_eq!(found["link"]["dialer"], id(0));
     assert_eq!(found["link"]["rtt_us"], 310);
     assert_eq!(found["at"], 1_764_460_001_000_u64);
+    // A map of latencies is saved with its scale bar.
+    let places: Vec<Value> = (0..5).map(|n| json!([n, n * 40, n * n * 10, 5])).collect();
+    server
+        .send(&json!({"at": 2_000, "map": {"kind": "latency", "places": places, "unit_us": true}}));
+    browser.wait("page.scene.placing === 'places'");
+    let scale = browser.run_async(
+        "const { svgOf } = await import('/page/export.js'); done((await svgOf(page.map, page).text()).includes(' round trip</text>'));",
+    );
+    assert_eq!(scale, true);
 }
 
 fn recording() -> String {

@@ -1,7 +1,7 @@
 // Export of what is shown: the picture as SVG or PNG, the data as JSON.
 
-import { moment, rtt } from './text.js';
-import { STEPS } from './scale.js';
+import { moment, roundRtt } from './text.js';
+import { scaleLength, STEPS } from './scale.js';
 
 /** A pen with the part of a canvas context that the map draws with, which writes SVG. */
 export class SvgPen {
@@ -120,7 +120,13 @@ export function paintPicture(pen, map, app) {
         pen.fillRect(16 + i * 48, camera.height - 34, 46, 6);
         if (i === STEPS - 1) continue;
         pen.fillStyle = theme.muted;
-        pen.fillText(rtt(limits[i]), 16 + (i + 1) * 48 - 14, camera.height - 20);
+        pen.fillText(roundRtt(limits[i]), 16 + (i + 1) * 48 - 14, camera.height - 20);
+    }
+    if (map.scene.placing === 'places' && map.scene.network.map.kind === 'latency') {
+        const length = scaleLength(camera.k);
+        pen.fillStyle = theme.text;
+        pen.fillRect(16, camera.height - 52, length * camera.k, 2);
+        pen.fillText(`${roundRtt(length)} round trip`, 22 + length * camera.k, camera.height - 51);
     }
     pen.fillStyle = theme.text;
     pen.font = '600 13px system-ui, sans-serif';

@@ -1,10 +1,10 @@
 // The controls and texts around the map: the legend with its scale bar, counts, the tip at the pointer, messages, and the search.
 
 import { byId, el, nodePath, refill, svg } from './dom.js';
-import { count, loss, rtt, span } from './text.js';
+import { count, loss, roundRtt, rtt, span } from './text.js';
 import { called } from './story.js';
 import { matches } from './scene.js';
-import { STEPS } from './scale.js';
+import { scaleLength, STEPS } from './scale.js';
 
 // Below this correlation of predicted and measured RTT on links that the fit has not seen, distances on a latency map mean nothing.
 const POOR_FIT = 0.5;
@@ -50,10 +50,9 @@ export class Legend {
     /** The bar that shows how far a round RTT is. `k` is pixels for each µs. */
     measure(k) {
         if (!this.#bar?.isConnected) return;
-        let length = 1;
-        for (let decade = 1; decade < 1e10; decade *= 10) for (const digit of [1, 2, 5]) if (digit * decade * k <= 130) length = digit * decade;
+        const length = scaleLength(k);
         this.#bar.style.width = `${Math.max(4, length * k)}px`;
-        byId('scale-text').textContent = `${round(length)} round trip`;
+        byId('scale-text').textContent = `${roundRtt(length)} round trip`;
     }
 }
 
@@ -65,13 +64,8 @@ export function ramp(scale) {
 
 // A limit with its unit, which is left out where the next one has the same.
 function limit(limits, i) {
-    const [number, unit] = round(limits[i]).split(' ');
-    return i + 1 < limits.length && round(limits[i + 1]).endsWith(` ${unit}`) ? number : `${number} ${unit}`;
-}
-
-// A round number needs no digits behind the point.
-function round(us) {
-    return rtt(us).replace(/\.0+ /, ' ');
+    const [number, unit] = roundRtt(limits[i]).split(' ');
+    return i + 1 < limits.length && roundRtt(limits[i + 1]).endsWith(` ${unit}`) ? number : `${number} ${unit}`;
 }
 
 function sketch(...parts) {

@@ -38,6 +38,13 @@ export class RttScale {
     }
 }
 
+/** The round RTT, in µs, whose bar is at most 130 pixels long, where a µs has `k` pixels. */
+export function scaleLength(k) {
+    let length = 1;
+    for (let decade = 1; decade < 1e10; decade *= 10) for (const digit of ROUND) if (digit * decade * k <= 130) length = digit * decade;
+    return length;
+}
+
 // Five of the numbers 1, 2, 5, 10, … that lie about evenly between low and high.
 function chosen(low, high) {
     const series = [];

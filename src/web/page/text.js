@@ -33,6 +33,11 @@ export function rtt(us) {
     return `${(ms / 1000).toFixed(1)} s`;
 }
 
+/** A round RTT, which needs no digits behind the point. */
+export function roundRtt(us) {
+    return rtt(us).replace(/\.0+ /, ' ');
+}
+
 /** A loss that is given in 1/1000, as a percentage. */
 export function loss(permille) {
     if (!permille) return '0 %';
