@@ -338,6 +338,21 @@ fn places_from_the_node_are_taken_and_a_poor_fit_is_said() {
 }
 
 #[test]
+fn a_map_that_nobody_can_judge_is_not_the_first_choice() {
+    let Some((browser, server)) = live_five("a_map_that_nobody_can_judge") else {
+        return;
+    };
+    let places: Vec<Value> = (0..5).map(|n| json!([n, n * 40, n * n * 10, 5])).collect();
+    let map = json!({"at": 2_000, "map": {"kind": "latency", "places": places, "fit": {"links": 0.9, "held_out": null}, "unit_us": true}});
+    server.send(&map);
+    server.wait_for_request("map=structure");
+    // It needs no warning, and a person can have it.
+    browser.wait("document.getElementById('hint').hidden");
+    browser.run("document.querySelector('[data-layout=latency]').click()");
+    browser.wait("localStorage.layout === 'latency' && document.querySelector('[data-layout=latency]').getAttribute('aria-pressed') === 'true'");
+}
+
+#[test]
 fn filters_choose_links() {
     let Some((browser, server)) = live_five("filters_choose_links") else {
         return;

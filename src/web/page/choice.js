@@ -1,7 +1,7 @@
-// The choice of the layout: a person makes it. If nobody did and a map of latencies would mean nothing, the page chooses structure.
+// The choice of the layout: a person makes it. If nobody did and a map of latencies may mean nothing, the page chooses structure.
 
 import { stored } from './address.js';
-import { poorFit } from './furniture.js';
+import { judged } from './furniture.js';
 
 export class LayoutChoice {
     #app;
@@ -24,12 +24,14 @@ export class LayoutChoice {
         return (this.#chosen ?? stored('localStorage', 'layout')) === 'structure' ? 'structure' : 'latency';
     }
 
-    /** The hint about the layout, as `showHint` takes it. Chooses structure if nobody chose and the fit is poor. */
+    /** The hint about the layout, as `showHint` takes it. Chooses structure if nobody chose and the map of latencies is
+     * poor, or of a network so small that nobody can tell: a few nodes on one machine would dance with each measurement. */
     hint() {
         const { scene, source } = this.#app;
-        const heldOut = poorFit(scene);
+        const verdict = judged(scene);
+        const heldOut = verdict === 'poor' ? scene.network.map.fit.heldOut : null;
         const nobody = this.#chosen === null && stored('localStorage', 'layout') === null;
-        if (heldOut !== null && nobody && source.kind === 'live') {
+        if ((verdict === 'poor' || verdict === 'unjudged') && nobody && source.kind === 'live') {
             this.#fit = heldOut;
             this.#chosen = 'structure';
             source.setMap('structure');

@@ -99,10 +99,12 @@ export function mapWords(scene, states) {
     return `Map of the network: ${count(states.up, 'node')} up, ${states.unreachable} unreachable, ${states.left} left, ${count(scene.links.length, 'link')}.`;
 }
 
-/** The correlation on links that the fit has not seen, if it is too poor to believe the map; else null. */
-export function poorFit(scene) {
-    const fit = scene.placing === 'places' && scene.network.map.kind === 'latency' ? scene.network.map.fit : null;
-    return fit !== null && fit.heldOut !== null && fit.heldOut < POOR_FIT ? fit.heldOut : null;
+/** How good a map of latencies is: 'poor', 'good', or 'unjudged' if the network is too small to tell; null if there is none. */
+export function judged(scene) {
+    if (scene.placing !== 'places' || scene.network.map.kind !== 'latency') return null;
+    const heldOut = scene.network.map.fit?.heldOut ?? null;
+    if (heldOut === null) return 'unjudged';
+    return heldOut < POOR_FIT ? 'poor' : 'good';
 }
 
 /** Says how good a latency map would be, and offers the other layout. `hint`: null, or {heldOut, shown, other()}. Returns whether it changed. */
