@@ -369,8 +369,13 @@ impl Desk {
             .map(str::to_owned)
             .or(first.map(|node| node.profile));
         let body = self.get(profile.as_deref(), "/v1/nodes")?;
-        for node in read::<types::Nodes>(&body)?.nodes {
-            writeln!(self.out, "{}", text::label(&node.label, &node.id))?;
+        let nodes = read::<types::Nodes>(&body)?.nodes.into_iter();
+        let mut labels: Vec<String> = nodes
+            .map(|node| text::label(&node.label, &node.id))
+            .collect();
+        labels.sort();
+        for label in labels {
+            writeln!(self.out, "{label}")?;
         }
         Ok(())
     }
