@@ -12,6 +12,7 @@ mod listen;
 mod pings;
 mod resolver;
 mod saver;
+mod service;
 mod start;
 mod story;
 mod wall;

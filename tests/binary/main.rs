@@ -9,4 +9,6 @@ mod life;
 #[path = "../processes/mod.rs"]
 mod processes;
 #[cfg(test)]
+mod service;
+#[cfg(test)]
 mod web;
