@@ -58,6 +58,7 @@ modules! {
     "export.js",
     "menu.js",
     "address.js",
+    "choice.js",
     "main.js",
 }
 

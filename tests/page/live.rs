@@ -324,10 +324,17 @@ fn places_from_the_node_are_taken_and_a_poor_fit_is_said() {
     );
     let (bar, says) = (bar.as_f64().unwrap(), says.as_f64().unwrap());
     assert!((bar / says - 1.0).abs() < 0.05, "{bar} {says}");
-    server.send(&json!({"at": 2_100, "map": {"kind": "latency", "places": places, "fit": {"links": 0.9, "held_out": 0.2}, "unit_us": true}}));
+    let poor = json!({"at": 2_100, "map": {"kind": "latency", "places": places, "fit": {"links": 0.9, "held_out": 0.2}, "unit_us": true}});
+    server.send(&poor);
     browser.wait("!document.getElementById('hint').hidden && document.getElementById('hint').innerText.includes('0.20')");
-    browser.run("document.querySelector('#hint button').click()");
+    // Nobody chose a layout, so the page takes the other one, and says so.
     server.wait_for_request("map=structure");
+    browser
+        .wait("document.getElementById('hint').innerText.includes('so the map shows structure')");
+    // Who wants the map all the same gets it, with the warning.
+    browser.run("document.querySelector('#hint button').click()");
+    server.send(&poor);
+    browser.wait("document.getElementById('hint').innerText.includes('Distances here say little')");
 }
 
 #[test]

@@ -24,6 +24,9 @@ fn the_slider_shows_the_past_and_live_returns() {
     server.send(&json!({"at": 2_000, "nodes": [node(5, "frank")]}));
     browser.run("location.hash = '#/nodes'");
     browser.wait("document.querySelector('#view-nodes .lead').innerText === '2 nodes'");
+    // Playing asks for what follows, and for nothing after the newest view: a stream up to the future would wait for it.
+    browser.run("document.getElementById('play').click()");
+    server.wait_for_request("&to=1764460101000");
     browser.run("document.getElementById('live').click()");
     browser.wait("!page.past && page.scene.nodes.length === 6 && document.querySelector('#view-nodes .lead').innerText === '6 nodes'");
     assert_eq!(browser.console(), Vec::<String>::new());

@@ -35,11 +35,3 @@ export function stored(storage, key, value) {
 export function keepToken(token) {
     stored('sessionStorage', 'token', token);
 }
-
-export function keepLayout(layout) {
-    stored('localStorage', 'layout', layout);
-}
-
-export function layoutWish() {
-    return stored('localStorage', 'layout') === 'structure' ? 'structure' : 'latency';
-}

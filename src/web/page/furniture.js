@@ -105,14 +105,26 @@ export function mapWords(scene, states) {
     return `Map of the network: ${count(states.up, 'node')} up, ${states.unreachable} unreachable, ${states.left} left, ${count(scene.links.length, 'link')}.`;
 }
 
-/** Says that a latency map is not to be believed, and offers the other. */
-export function showFit(scene, structure) {
+/** The correlation on links that the fit has not seen, if it is too poor to believe the map; else null. */
+export function poorFit(scene) {
     const fit = scene.placing === 'places' && scene.network.map.kind === 'latency' ? scene.network.map.fit : null;
-    const poor = fit !== null && fit.heldOut !== null && fit.heldOut < POOR_FIT;
-    const hint = byId('hint');
-    if (hint.hidden === !poor) return;
-    hint.hidden = !poor;
-    refill(hint, poor ? [el('span', {}, `Distances here say little: RTTs of this network don't fit on a plane (${fit.heldOut.toFixed(2)} on pairs that the map has not seen).`), el('button', { type: 'button', onclick: structure }, 'Show structure')] : null);
+    return fit !== null && fit.heldOut !== null && fit.heldOut < POOR_FIT ? fit.heldOut : null;
+}
+
+/** Says how good a latency map would be, and offers the other layout. `hint`: null, or {heldOut, shown, other()}. Returns whether it changed. */
+export function showHint(hint) {
+    const box = byId('hint');
+    const sign = hint === null ? '' : `${hint.shown} ${hint.heldOut}`;
+    if (box.dataset.sign === sign) return false;
+    box.dataset.sign = sign;
+    box.hidden = hint === null;
+    if (hint === null) return true;
+    const figure = hint.heldOut.toFixed(2).replace('-', '−');
+    const text = hint.shown === 'latency' ? `Distances here say little: the RTTs of this network don't fit on a plane (${figure} on pairs that the map has not seen).`
+        : `The RTTs of this network don't fit on a plane (${figure} on pairs that such a map has not seen), so the map shows structure.`;
+    refill(box, el('span', {}, text), el('button', { type: 'button', onclick: hint.other }, hint.shown === 'latency' ? 'Show structure' : 'Show latency'),
+        el('button.quiet', { type: 'button', 'aria-label': 'Close this hint', onclick: hint.close }, '✕'));
+    return true;
 }
 
 /** The tip at the pointer. */

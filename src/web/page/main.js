@@ -14,9 +14,10 @@ import { MatrixView } from './matrix.js';
 import { EventsView } from './events.js';
 import { FindingsView } from './findings.js';
 import { TimeBar } from './timebar.js';
-import { Legend, mapWords, notice, Search, showCounts, showFit, showTip } from './furniture.js';
+import { Legend, mapWords, notice, Search, showCounts, showHint, showTip } from './furniture.js';
 import { connectMenu } from './menu.js';
-import { keepLayout, keepToken, layoutWish, readRoute, stored, VIEWS } from './address.js';
+import { keepToken, readRoute, stored, VIEWS } from './address.js';
+import { LayoutChoice } from './choice.js';
 
 // How often views of text follow the stream, in ms. At half, reading and clicking what moves gets harder; at double it looks stuck.
 const TEXT_MS = 500;
@@ -56,7 +57,7 @@ class Page {
             hover: (item, link, x, y) => showTip(this, item, link, x, y),
             camera: () => this.#legend.measure(this.map.camera.k),
             pinned: () => this.#soon(true),
-            covered: () => ({ w: byId('legend').offsetWidth + 12, h: byId('legend').offsetHeight + 12 }),
+            covered: () => ({ w: byId('legend').offsetWidth + 12, h: byId('legend').offsetHeight + 12, top: byId('hint').hidden ? 0 : byId('hint').offsetTop + byId('hint').offsetHeight }),
         });
         this.views = {
             nodes: new NodesView(byId('view-nodes'), this),
@@ -65,6 +66,7 @@ class Page {
             events: new EventsView(byId('view-events'), this),
             findings: new FindingsView(byId('view-findings'), this),
         };
+        this.layouts = new LayoutChoice(this, () => this.#soon(false));
         this.time = new TimeBar(this);
         this.search = new Search(this);
         this.#listen();
@@ -100,9 +102,9 @@ class Page {
     // Sources.
 
     startLive(token) {
-        const map = layoutWish();
         this.source = new LiveSource({
-            token, map,
+            token,
+            map: this.layouts.wished,
             tell: {
                 header: (header) => this.#begin(header),
                 frames: (frames) => this.#frames(frames),
@@ -322,11 +324,11 @@ class Page {
         this.#texted = performance.now();
         const states = showCounts(this.network, Object.values(this.network.rejected).reduce((a, b) => a + b, 0));
         byId('overlay').setAttribute('aria-label', mapWords(this.scene, states));
-        if (this.#legend.update(this.scene, this.theme)) this.map.refit();
+        const legend = this.#legend.update(this.scene, this.theme);
+        if (showHint(this.layouts.hint()) || legend) this.map.refit();
         this.#legend.measure(this.map.camera.k);
-        showFit(this.scene, () => this.#wish('structure'));
         byId('unpin').hidden = this.scene.pins === 0;
-        this.#layouts();
+        this.layouts.update();
         this.#panel();
         const { view } = this.#route;
         if (view === 'matrix' || view === 'findings') {
@@ -425,22 +427,6 @@ class Page {
         this.#panel();
     }
 
-    // Which layout the stream has, or is asked for.
-    #wish(layout) {
-        keepLayout(layout);
-        if (this.source.kind === 'live') this.source.setMap(layout);
-        this.#layouts();
-    }
-
-    #layouts() {
-        const shown = this.scene.placing === 'places' ? this.scene.network.map.kind : 'structure';
-        for (const button of document.querySelectorAll('#layouts button')) {
-            button.setAttribute('aria-pressed', String(button.dataset.layout === shown));
-            // A recording without places has the page's own layout, which shows structure.
-            button.disabled = this.source.kind === 'file' && button.dataset.layout !== shown;
-        }
-    }
-
     #listen() {
         addEventListener('hashchange', () => this.follow());
         byId('zoom-in').addEventListener('click', () => this.map.zoomBy(1.4));
@@ -453,7 +439,6 @@ class Page {
             this.#soon(true);
         });
         byId('notice-close').addEventListener('click', () => notice(''));
-        for (const button of document.querySelectorAll('#layouts button')) button.addEventListener('click', () => this.#wish(button.dataset.layout));
         byId('token-form').addEventListener('submit', (event) => {
             event.preventDefault();
             keepToken(byId('token').value);

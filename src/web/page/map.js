@@ -11,6 +11,10 @@ const NARROW = { left: 36, right: 44, top: 64, bottom: 60 };
 // After how long without movement, in ms, the map is drawn in full again.
 const STILL_MS = 140;
 
+// Frames that take longer than this on average, in ms, make the map leave out more while it moves: 30 a second are the aim. At half, fast
+// machines leave out what they could draw; at double, slow ones stutter.
+const SLOW_MS = 38;
+
 // The least time between two drawings that only colours changed for, in ms; and how often longer than drawing takes the pause is. A node
 // sends figures many times a second; at half, drawing them takes twice the processor time; at double, a change of colour looks late.
 const COLOURS_MS = 250;
@@ -37,6 +41,8 @@ export class MapView {
     #coloursAt = -Infinity;
     #coloursTimer = null;
     #cost = 10;
+    // The mean time between the frames of this movement, when the last one was, and whether they were too slow.
+    #pace = { mean: 16, last: 0, slow: false };
     #full = false;
     #pointers = new Map();
     #drag = null;
@@ -49,7 +55,7 @@ export class MapView {
     /** Milliseconds that the last drawings took, for measurements. */
     costs = [];
 
-    /** `on`: {choose(item), chooseLink(item), clear(), hover(item, link, x, y), camera(), pinned(item), covered() → the corner that the legend covers, {w, h}}. */
+    /** `on`: {choose(item), chooseLink(item), clear(), hover(item, link, x, y), camera(), pinned(item), covered() → {w, h} of the corner that the legend covers, and how far down the hint reaches}. */
     constructor(base, overlay, on) {
         this.#base = base;
         this.#overlay = overlay;
@@ -198,8 +204,9 @@ export class MapView {
 
     // Computes the camera that shows everything. Takes it at once, or as the goal.
     #refit(jump) {
-        const margin = this.#camera.width < 640 ? NARROW : MARGIN;
-        const { w, h } = this.#on.covered();
+        const { w, h, top } = this.#on.covered();
+        const room = this.#camera.width < 640 ? NARROW : MARGIN;
+        const margin = { ...room, top: Math.max(room.top, top + 28) };
         this.#fit = this.#fitted(margin);
         // A node under the legend would not be seen: room is made beside it or above it, whichever leaves the larger picture.
         const hidden = (fit) => this.scene.nodes.some(({ tx, ty }) => (tx - fit.x) * fit.k < w - this.#camera.width / 2 && (ty - fit.y) * fit.k > this.#camera.height / 2 - h);
@@ -247,6 +254,7 @@ export class MapView {
         }
         if (this.#goal) this.#approach(reduced, now);
         const moving = now - this.#movedAt < STILL_MS;
+        this.#measure(now, moving);
         if (this.#dirty.base || (!moving && !this.#full)) this.#drawBase(moving);
         const glows = this.scene.glows(now);
         if (this.#dirty.overlay || glows) this.#drawOverlay(now, reduced);
@@ -254,9 +262,22 @@ export class MapView {
         if (glows || this.#goal || moving || !this.#full) this.#schedule();
     }
 
+    #measure(now, moving) {
+        const pace = this.#pace;
+        const took = now - pace.last;
+        pace.last = now;
+        if (!moving || took > 500) {
+            Object.assign(pace, { mean: 16, slow: false });
+            return;
+        }
+        pace.mean += (took - pace.mean) * 0.15;
+        // Until it stands still: what comes and goes while it moves would flicker.
+        pace.slow ||= pace.mean > SLOW_MS;
+    }
+
     #drawBase(moving) {
         const began = performance.now();
-        paintBase(this.#basePen, this.scene, this.#camera, this.#theme, { fast: moving });
+        paintBase(this.#basePen, this.scene, this.#camera, this.#theme, { fast: moving, slow: this.#pace.slow });
         const took = performance.now() - began;
         if (!moving) this.#cost = took;
         this.costs.push(took);

@@ -57,15 +57,13 @@ export function sizes(count, links, zoom) {
     };
 }
 
-/** Draws links, nodes and labels. `camera`: {width, height, x, y, k, zoom}; `fast`: the map moves. */
-export function paintBase(pen, scene, camera, theme, { fast = false, transparent = false } = {}) {
-    if (!transparent) {
-        pen.fillStyle = theme.background;
-        pen.fillRect(0, 0, camera.width, camera.height);
-    }
+/** Draws links, nodes and labels. `camera`: {width, height, x, y, k, zoom}; `fast`: the map moves; `slow`: this machine can't keep up. */
+export function paintBase(pen, scene, camera, theme, { fast = false, slow = false } = {}) {
+    pen.fillStyle = theme.background;
+    pen.fillRect(0, 0, camera.width, camera.height);
     const size = sizes(scene.nodes.length, scene.links.length, camera.zoom);
     project(scene, camera);
-    const visible = visibleLinks(scene, camera, size, fast);
+    const visible = visibleLinks(scene, camera, size, fast, slow);
     paintSuspects(pen, visible, theme, size);
     paintLinks(pen, visible, theme, size, fast, camera.ratio);
     paintNodes(pen, scene, camera, theme, size);
@@ -82,9 +80,10 @@ export function project(scene, { width, height, x, y, k }) {
 
 // Links that are on the screen, with their ends, aside of each other where both directions exist. Of many, while the map moves, only
 // those that matter: suspect, losing many packets, of this node, and on the shortest paths from it.
-function visibleLinks(scene, camera, size, fast) {
+function visibleLinks(scene, camera, size, fast, slow) {
     const result = [];
-    const sparse = fast && scene.links.length > WITH_ALL_LINKS && scene.filter.kind === 'all';
+    const most = slow ? WITH_ARROWS : WITH_ALL_LINKS;
+    const sparse = fast && scene.links.length > most && scene.filter.kind === 'all';
     const paths = sparse && scene.network.me !== null && scene.nodes.length <= WITH_PATHS ? scene.backbone() : null;
     const matters = ({ a, b, link }) => link.suspect || link.loss > 50 || a.me || b.me || paths?.has(link);
     for (const item of scene.links) {

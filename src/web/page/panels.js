@@ -61,7 +61,14 @@ export function showLink(panel, app, a, b, link, back, series) {
         link ? [el('h3', {}, 'Round-trip time and loss'), sparkline(app, series)] : null,
         detour ? [el('h3', {}, 'Detour'), el('p', {}, `${count(detour.hops.length, 'link')} over ${listed(detour.hops.slice(0, -1).map((hop) => called(network.nodes.get(hop.n))))} take ${rtt(detour.total)}; this link takes ${rtt(direct)}.`)] : null,
         !link && path ? pathList(app, to, path, `Path from ${called(from)}`, from) : null,
-        eventList(app, (entry) => entry.ids.includes(from.id) && entry.ids.includes(to.id), `#/events?about=${encodeURIComponent(from.id)}`));
+        eventList(app, aboutLink(from, to), `#/events?about=${encodeURIComponent(from.id)}`));
+}
+
+// Whether an entry is about a link, also where it came or went with a node.
+function aboutLink(from, to) {
+    const pair = `${called(from)} → ${called(to)}`;
+    const names = (entry) => entry.name.startsWith('link ') || Object.values(entry.links ?? {}).some((pairs) => pairs.includes(pair));
+    return (entry) => entry.ids.includes(from.id) && entry.ids.includes(to.id) && names(entry);
 }
 
 function linkFacts(app, link) {

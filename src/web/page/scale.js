@@ -7,6 +7,10 @@ const ROUND = [1, 2, 5];
 export const STEPS = 6;
 export const UNKNOWN = STEPS;
 
+// RTTs below this, in µs, have one colour: between processes of one machine they say more about its scheduler than about links. At half,
+// five nodes on loopback look as if some were far away; at double, kernel and container networks look alike.
+const JITTER = 20;
+
 export class RttScale {
     /** Upper limits, in µs, of all steps but the last. */
     limits = [1000, 5000, 20000, 50000, 100000];
@@ -15,7 +19,7 @@ export class RttScale {
     fit(values) {
         if (values.length === 0) return false;
         const sorted = Float64Array.from(values).sort();
-        const low = Math.max(1, sorted[Math.floor(sorted.length * 0.1)]);
+        const low = Math.max(JITTER, sorted[Math.floor(sorted.length * 0.1)]);
         const high = Math.max(low, sorted[Math.floor((sorted.length - 1) * 0.95)]);
         const [first, last] = [this.limits[0], this.limits[STEPS - 2]];
         const wide = Math.max(2, high / low);

@@ -28,6 +28,8 @@ export class LiveSource {
     #stopped = false;
     #wake = () => {};
     #window = null;
+    // The newest time that the node told. Of a later one there is no view yet, and a stream up to it would wait for it.
+    #newest = 0;
 
     constructor({ tell, token, map }) {
         this.#tell = tell;
@@ -128,7 +130,10 @@ export class LiveSource {
                     this.#tell.header(header);
                     this.#tell.state('live');
                 }
-                for (const frame of values) if (Number.isFinite(frame.origin)) this.#origin = frame.origin;
+                for (const frame of values) {
+                    if (Number.isFinite(frame.origin)) this.#origin = frame.origin;
+                    if (Number.isFinite(frame.at)) this.#newest = frame.at;
+                }
                 if (values.length > 0) this.#tell.frames(values);
             }
         } catch (error) {
@@ -160,31 +165,33 @@ export class LiveSource {
     async range() {
         if (this.#origin === null) return null;
         const history = await this.#json('/v1/history');
-        return { from: history.from_ms - this.#origin, to: history.to_ms - this.#origin };
+        const range = { from: history.from_ms - this.#origin, to: history.to_ms - this.#origin };
+        this.#newest = Math.max(this.#newest, range.to);
+        return range;
     }
 
     /** The view at `at`. `speed`: it plays that many times as fast, so what follows is fetched too, and playing needs no request a frame. */
     async seek(at, speed = 0) {
         const known = this.#window;
         if (known && at >= known.from && at <= known.to) return known.timeline.seek(at);
-        const to = speed > 0 ? at + AHEAD_MS * Math.max(1, speed / 6) : at;
-        const timeline = await this.#fetch(at, to);
-        this.#window = { timeline, from: at, to };
+        const from = Math.min(at, this.#newest);
+        const timeline = await this.#fetch(from, speed > 0 ? from + AHEAD_MS * Math.max(1, speed / 6) : from);
         return timeline.seek(at);
     }
 
-    /** The time of the next or the last news around `at`, within what was fetched around it. */
+    /** The time of the next or the last news around `at`, within what is fetched around it. */
     async step(at, forward) {
-        const from = forward ? at : Math.max(0, at - AHEAD_MS);
-        const timeline = await this.#fetch(from, forward ? at + AHEAD_MS : at);
-        this.#window = { timeline, from, to: forward ? at + AHEAD_MS : at };
+        const timeline = await this.#fetch(forward ? at : Math.max(0, at - AHEAD_MS), forward ? at + AHEAD_MS : at);
         return timeline.step(at, forward);
     }
 
-    async #fetch(from, to) {
+    async #fetch(from, wanted) {
+        const to = Math.max(from, Math.min(wanted, this.#newest));
         const unix = (at) => Math.round(this.#origin + at);
         const response = await this.#get(`/v1/stream?from=${unix(from)}&to=${unix(to)}&map=none`);
-        return Timeline.parse(await response.text());
+        const timeline = Timeline.parse(await response.text());
+        this.#window = { timeline, from, to };
+        return timeline;
     }
 
     /** [[at, rtt, loss], …] of the link between two nodes. */

@@ -156,6 +156,7 @@ function sentence(name, fields) {
         'node up': () => `${peer} is up.${up}`,
         'node unreachable': () => `${peer} became unreachable: no path of live links leads to it.${up}`,
         'node left': () => `${peer} left the network.${up}`,
+        'page served': () => `This page is served${fields.page ? ` at ${fields.page}` : ''}.`,
         'link up': () => `This node has a link with ${peer}${at}; ${fields.dialed_by === 'us' ? 'this node dialed' : 'the peer dialed'}.`,
         'link replaced': () => `A new connection with ${peer} took the place of an older one.`,
         'link closed': () => `The link of this node with ${peer} was closed${cause}.`,
