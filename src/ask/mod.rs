@@ -14,6 +14,7 @@ mod fake;
 mod http;
 mod show;
 mod socket;
+mod stream;
 mod table;
 mod text;
 mod times;
@@ -30,6 +31,7 @@ pub use self::error::AskError;
 use self::http::{Answer, HttpError, PATIENCE};
 use self::show::Screen;
 use self::socket::Places;
+pub use self::stream::{Stream, duration, stream};
 use crate::answers::types::{self, Event, Events};
 use crate::answers::{FORMAT, Failure, FailureKind};
 

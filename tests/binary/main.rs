@@ -9,4 +9,6 @@ mod life;
 #[path = "../processes/mod.rs"]
 mod processes;
 #[cfg(test)]
+mod recording;
+#[cfg(test)]
 mod web;
