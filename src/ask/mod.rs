@@ -15,6 +15,7 @@ mod http;
 mod ping;
 mod show;
 mod socket;
+mod stream;
 mod table;
 mod text;
 mod times;
@@ -31,6 +32,7 @@ pub use self::error::AskError;
 use self::http::{Answer, HttpError, PATIENCE};
 use self::show::Screen;
 use self::socket::Places;
+pub use self::stream::{Stream, duration, stream};
 use crate::answers::types::{self, Event, Events};
 use crate::answers::{FORMAT, Failure, FailureKind};
 

@@ -80,6 +80,7 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
         runtime,
         tuning: Arc::default(),
         notes: Some(notes.clone()),
+        tells_links: true,
         witness: None,
     };
     let node = Node::assemble(assembly).map_err(system("can't open the endpoint"))?;
