@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::ask::Question;
+use crate::recording::{RecordArgs, ReplayArgs};
 use crate::settings::KEYS;
 use crate::sim::command::SimArgs;
 
@@ -69,6 +70,11 @@ pub enum Command {
         #[arg(value_name = "DIR")]
         dir: Option<PathBuf>,
     },
+
+    /// Write what a running node sees to a file, until Ctrl-C
+    Record(RecordArgs),
+    /// Show a recording on the page, and answer questions about it
+    Replay(ReplayArgs),
 }
 
 // Paragraphs are single lines: clap wraps them at the terminal's width.

@@ -23,6 +23,7 @@ pub mod memory;
 pub mod metrics;
 pub mod nearest;
 pub mod node;
+pub mod recording;
 pub mod settings;
 pub mod signals;
 pub mod sim;

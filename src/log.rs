@@ -3,21 +3,26 @@
 //! A node must outlive its terminal, so a line that can't be written is dropped without further effect. A node must not wait for
 //! a terminal that is paused (Ctrl-S) or a pipe that nobody reads either. A thread of its own writes the lines. Once
 //! [`MAX_QUEUED`] lines are queued, further ones are dropped and counted, and a line with their number precedes the next line.
+//!
+//! If stderr leads to systemd's journal, each line begins with its priority, such as `<4>`, which the journal takes off again.
 
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
+use std::fs;
 use std::io::{self, IsTerminal as _, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::{Level, Subscriber};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 
 use crate::chronicle::Notes;
 use crate::events::EventName;
@@ -71,11 +76,69 @@ pub fn init(level: Level, format: LogFormat, notes: Notes) -> Result<Lines, LogE
     let filter = filter(env::var_os("RUST_LOG"), level)?;
     let colours =
         io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let (queue, guard) = Queue::to(io::stderr(), MAX_QUEUED, format);
+    let shape = Shape {
+        format,
+        colours,
+        journal: leads_to_journal(env::var("JOURNAL_STREAM").ok().as_deref()),
+    };
+    let (queue, guard) = Queue::to(io::stderr(), MAX_QUEUED, shape);
     let writer = move || queue.clone();
     let notes = Some(notes);
-    tracing::subscriber::set_global_default(subscriber(filter, format, colours, writer, notes))?;
+    tracing::subscriber::set_global_default(subscriber(filter, shape, writer, notes))?;
     Ok(Lines { _writer: guard })
+}
+
+/// What a line looks like.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    format: LogFormat,
+    colours: bool,
+    /// Each line begins with its priority.
+    journal: bool,
+}
+
+/// Whether stderr leads to the journal: systemd gives the journal's device and inode, and stderr may have been redirected since.
+fn leads_to_journal(journal: Option<&str>) -> bool {
+    let is = |journal: &str| {
+        let stderr = fs::metadata("/proc/self/fd/2");
+        stderr.is_ok_and(|it| format!("{}:{}", it.dev(), it.ino()) == *journal)
+    };
+    journal.is_some_and(is)
+}
+
+/// The priority of syslog's for a level.
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        Level::DEBUG | Level::TRACE => 7,
+    }
+}
+
+/// A format of lines, which begin with their priority if they go to the journal.
+struct Prioritised<F> {
+    inner: F,
+    journal: bool,
+}
+
+impl<S, N, F> FormatEvent<S, N> for Prioritised<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> fmt::Result {
+        if self.journal {
+            write!(writer, "<{}>", priority(*event.metadata().level()))?;
+        }
+        self.inner.format_event(context, writer, event)
+    }
 }
 
 fn filter(rust_log: Option<OsString>, level: Level) -> Result<Targets, LogError> {
@@ -97,8 +160,7 @@ fn filter(rust_log: Option<OsString>, level: Level) -> Result<Targets, LogError>
 
 fn subscriber<W>(
     filter: Targets,
-    format: LogFormat,
-    colours: bool,
+    shape: Shape,
     writer: W,
     notes: Option<Notes>,
 ) -> Box<dyn Subscriber + Send + Sync>
@@ -112,16 +174,25 @@ where
     // A filter of its own: what a history notes doesn't depend on what the log shows.
     let noted = Targets::new().with_target("area_net", LevelFilter::INFO);
     let registry = tracing_subscriber::registry().with(notes.with_filter(noted));
+    let Shape {
+        format,
+        colours,
+        journal,
+    } = shape;
     match format {
         LogFormat::Text => {
             let lines = lines
                 .with_timer(TimeOfDay)
                 .with_target(false)
-                .with_ansi(colours);
+                .with_ansi(colours)
+                .map_event_format(|inner| Prioritised { inner, journal });
             Box::new(registry.with(lines.with_filter(filter)))
         }
         LogFormat::Json => {
-            let lines = lines.json().flatten_event(true);
+            let lines = lines
+                .json()
+                .flatten_event(true)
+                .map_event_format(|inner| Prioritised { inner, journal });
             Box::new(registry.with(lines.with_filter(filter)))
         }
     }
@@ -147,7 +218,7 @@ impl<W: Write> Write for Lossy<W> {
 #[derive(Clone)]
 struct Queue {
     queue: NonBlocking,
-    format: LogFormat,
+    shape: Shape,
     /// The number of dropped lines that the log has reported so far.
     reported: Arc<Mutex<usize>>,
 }
@@ -157,7 +228,7 @@ impl Queue {
     fn to(
         writer: impl Write + Send + 'static,
         max_queued: usize,
-        format: LogFormat,
+        shape: Shape,
     ) -> (Self, WorkerGuard) {
         let queue = NonBlockingBuilder::default()
             .buffered_lines_limit(max_queued)
@@ -166,7 +237,7 @@ impl Queue {
         let reported = Arc::default();
         let queue = Self {
             queue,
-            format,
+            shape,
             reported,
         };
         (queue, guard)
@@ -182,7 +253,7 @@ impl Write for Queue {
             return self.queue.write(line);
         }
         // One write for both lines: the queue accepts both or neither.
-        let mut lines = gap(before - *reported, self.format).into_bytes();
+        let mut lines = gap(before - *reported, self.shape).into_bytes();
         lines.extend(line);
         self.queue.write_all(&lines)?;
         if dropped.dropped_lines() == before {
@@ -197,10 +268,17 @@ impl Write for Queue {
 }
 
 /// The line that reports dropped lines. It is made here, since the queue sees finished lines only.
-fn gap(dropped: usize, format: LogFormat) -> String {
+fn gap(dropped: usize, shape: Shape) -> String {
     let name = EventName::LogLinesDropped;
-    match format {
-        LogFormat::Text => format!("{}  WARN {name} dropped={dropped}\n", time_by(&TimeOfDay)),
+    let priority = match shape.journal {
+        true => format!("<{}>", priority(Level::WARN)),
+        false => String::new(),
+    };
+    match shape.format {
+        LogFormat::Text => {
+            let time = time_by(&TimeOfDay);
+            format!("{priority}{time}  WARN {name} dropped={dropped}\n")
+        }
         LogFormat::Json => {
             let line = serde_json::json!({
                 "timestamp": time_by(&SystemTime),
@@ -209,7 +287,7 @@ fn gap(dropped: usize, format: LogFormat) -> String {
                 "message": name.as_str(),
                 "dropped": dropped,
             });
-            format!("{line}\n")
+            format!("{priority}{line}\n")
         }
     }
 }
@@ -251,163 +329,4 @@ fn time_of_day(since_1970: std::time::Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-    use std::time::Duration;
-
-    use super::*;
-
-    /// A terminal that keeps what it was given.
-    #[derive(Clone, Default)]
-    struct Screen(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Screen {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    /// A terminal that was closed.
-    struct Closed;
-
-    impl Write for Closed {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-    }
-
-    fn shown(rust_log: Option<&str>, format: LogFormat, tell: impl FnOnce()) -> String {
-        let screen = Screen::default();
-        let writer = screen.clone();
-        let filter = filter(rust_log.map(Into::into), Level::INFO).unwrap();
-        let subscriber = subscriber(filter, format, false, move || Lossy(writer.clone()), None);
-        tracing::subscriber::with_default(subscriber, tell);
-        String::from_utf8(screen.0.lock().unwrap().clone()).unwrap()
-    }
-
-    fn tell() {
-        tracing::info!(target: "area_net::node", peer = "alice", "link up");
-        tracing::debug!(target: "area_net::node", "probe");
-        tracing::info!(target: "quinn", "chatter");
-        tracing::warn!(target: "quinn", "trouble");
-    }
-
-    #[test]
-    fn text_contains_time_level_message_and_fields() {
-        let text = shown(None, LogFormat::Text, tell);
-        let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines.len(), 2, "{text}");
-        let (time, rest) = lines[0].split_once(' ').unwrap();
-        assert_eq!(time.len(), "00:00:00.000".len());
-        assert_eq!(rest.trim(), "INFO link up peer=\"alice\"");
-        assert!(lines[1].ends_with("WARN trouble"), "{text}");
-    }
-
-    #[test]
-    fn json_is_one_flat_object_a_line() {
-        let text = shown(None, LogFormat::Json, tell);
-        let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-        assert_eq!(first["message"], "link up");
-        assert_eq!(first["peer"], "alice");
-        assert_eq!(first["level"], "INFO");
-        assert_eq!(first["target"], "area_net::node");
-    }
-
-    #[test]
-    fn rust_log_replaces_the_levels() {
-        let text = shown(Some("quinn=info"), LogFormat::Text, tell);
-        assert!(
-            text.contains("chatter") && !text.contains("link up"),
-            "{text}"
-        );
-        let text = shown(Some(""), LogFormat::Text, tell);
-        assert!(text.contains("link up"), "{text}");
-    }
-
-    #[test]
-    fn a_bad_rust_log_is_named() {
-        let error = filter(Some("area_net=loud".into()), Level::INFO).unwrap_err();
-        let said = error.to_string();
-        assert!(said.contains("RUST_LOG is \"area_net=loud\""), "{said}");
-    }
-
-    #[test]
-    fn a_closed_terminal_does_not_stop_the_program() {
-        let filter = filter(None, Level::TRACE).unwrap();
-        let subscriber = subscriber(filter, LogFormat::Text, false, || Lossy(Closed), None);
-        tracing::subscriber::with_default(subscriber, tell);
-    }
-
-    /// A terminal that reports each write, and blocks until the test lets it continue.
-    struct Still {
-        given: mpsc::Sender<()>,
-        goes_on: mpsc::Receiver<()>,
-        screen: Screen,
-    }
-
-    impl Write for Still {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.given.send(()).unwrap();
-            self.goes_on.recv().unwrap();
-            self.screen.write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_blocked_terminal_delays_nobody_and_dropped_lines_are_reported() {
-        for (format, missing) in [
-            (LogFormat::Text, "WARN log lines dropped dropped=2"),
-            (LogFormat::Json, r#""dropped":2"#),
-        ] {
-            let screen = Screen::default();
-            let ((given, is_given), (go_on, goes_on)) = (mpsc::channel(), mpsc::channel());
-            let still = Still {
-                given,
-                goes_on,
-                screen: screen.clone(),
-            };
-            let (queue, guard) = Queue::to(still, 2, format);
-            let say = |what: &str| queue.clone().write_all(what.as_bytes()).unwrap();
-            say("first\n");
-            is_given.recv().unwrap();
-            // The queue takes two lines and drops two.
-            for line in ["second\n", "third\n", "fourth\n", "fifth\n"] {
-                say(line);
-            }
-            go_on.send(()).unwrap();
-            is_given.recv().unwrap();
-            // The queue has room again.
-            say("sixth\n");
-            for _ in 0..3 {
-                go_on.send(()).unwrap();
-            }
-            drop(guard);
-            let shown = String::from_utf8(screen.0.lock().unwrap().clone()).unwrap();
-            let lines: Vec<_> = shown.lines().collect();
-            assert_eq!(lines[..3], ["first", "second", "third"]);
-            assert!(lines[3].contains(missing), "{shown}");
-            assert_eq!(lines[4..], ["sixth"]);
-        }
-    }
-
-    #[test]
-    fn the_day_ends_at_midnight() {
-        let at =
-            |seconds, ms| time_of_day(Duration::from_secs(seconds) + Duration::from_millis(ms));
-        assert_eq!(at(0, 0), "00:00:00.000");
-        assert_eq!(at(86_399, 999), "23:59:59.999");
-        assert_eq!(at(86_400 + 3661, 7), "01:01:01.007");
-    }
-}
+mod tests;

@@ -12,6 +12,7 @@ use area_net::chronicle::Notes;
 use area_net::cli::{self, Cli, Command};
 use area_net::log::{self, LogError};
 use area_net::node::{self, NodeError};
+use area_net::recording::{self, RecordingError};
 use area_net::settings::{Settings, SettingsError};
 use area_net::sim::command::{self, SimArgs, SimError};
 use clap::Parser as _;
@@ -43,6 +44,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             cli::completions(*shell).context("can't write the completions")
         }
         Some(Command::Man { dir }) => cli::man(dir.as_deref()).context("can't write the manual"),
+        Some(Command::Record(args)) => Ok(recording::record(args)?),
+        Some(Command::Replay(args)) => Ok(recording::replay(args)?),
         None => run_node(cli),
     }
 }
@@ -141,6 +144,9 @@ fn run_node(cli: &Cli) -> anyhow::Result<()> {
 /// The exit status of an error. 0: there is nothing to report.
 fn status(error: &anyhow::Error) -> u8 {
     if let Some(error) = error.downcast_ref::<AskError>() {
+        return error.status();
+    }
+    if let Some(error) = error.downcast_ref::<RecordingError>() {
         return error.status();
     }
     let log = error.downcast_ref().is_some_and(LogError::is_bad_input);

@@ -12,6 +12,7 @@ mod listen;
 mod pings;
 mod resolver;
 mod saver;
+mod service;
 mod start;
 mod story;
 mod wall;
@@ -94,6 +95,8 @@ pub struct Assembly {
     pub memory: Memory,
     /// Where to write down what a history of the view needs. `None`: there is no history.
     pub notes: Option<Notes>,
+    /// Let the core tell which links newer records add and withdraw.
+    pub tells_links: bool,
     /// The core's tuned constants.
     pub tuning: Arc<Tuning>,
     /// Observes what passes between the core and the node.
@@ -195,7 +198,7 @@ impl Node {
             epoch: (assembly.wall)().max(memory.epoch.saturating_add(1)),
             seed: assembly.core_seed,
             tuning: assembly.tuning,
-            tells_links: assembly.notes.is_some(),
+            tells_links: assembly.tells_links,
             ids: None,
         });
         let core = Core::new(config, assembly.identity.clone());

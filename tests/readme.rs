@@ -49,7 +49,7 @@ mod commands {
     const HERE: &str = "tests/readme.rs";
 
     /// Every command of the README, and what runs it.
-    const COMMANDS: [(&str, By); 16] = [
+    const COMMANDS: [(&str, By); 19] = [
         (
             "./start.sh",
             Test(
@@ -65,6 +65,27 @@ mod commands {
         (
             "d2 profiles/bob/peers.d2 bob.svg",
             Test("tests/d2.rs", "any_label_is_shown_as_it_is"),
+        ),
+        (
+            "target/release/area-net status -p bob",
+            Test(
+                "tests/questions/main.rs",
+                "every_question_has_an_answer_from_a_running_node",
+            ),
+        ),
+        (
+            "target/release/area-net path erin -p bob",
+            Test(
+                "tests/questions/main.rs",
+                "every_question_has_an_answer_from_a_running_node",
+            ),
+        ),
+        (
+            "target/release/area-net events --follow -p bob",
+            Test(
+                "tests/questions/main.rs",
+                "what_is_watched_and_followed_ends_with_its_reader",
+            ),
         ),
         ("cargo build --release", Ci("release build")),
         (HELP, Test(HERE, "the_help_is_shown")),

@@ -21,7 +21,7 @@ const LONGEST: usize = 100;
 pub enum SelectError {
     /// No node matches.
     None {
-        /// Labels that may have been meant, nearest first.
+        /// Labels that may have been meant: all in their order, or the nearest first.
         nearest: Vec<String>,
         /// Whether these are all labels.
         all: bool,
@@ -81,8 +81,10 @@ fn none(snapshot: &Snapshot, text: &str) -> SelectError {
     labels.sort_unstable();
     labels.dedup();
     let all = labels.len() <= FEW;
-    labels.sort_by_cached_key(|label| nearest::edits(text, label));
-    labels.truncate(if all { FEW } else { 3 });
+    if !all {
+        labels.sort_by_cached_key(|label| nearest::edits(text, label));
+        labels.truncate(3);
+    }
     let nearest = labels.into_iter().map(str::to_owned).collect();
     SelectError::None { nearest, all }
 }

@@ -54,6 +54,9 @@ pub enum Question {
         #[allow(missing_docs, reason = "clap takes a comment for a help text")]
         common: Common,
     },
+    /// Measure the round-trip time to a node now, along the fastest path
+    #[command(after_help = PING)]
+    Ping(PingArgs),
     /// Explain the network: what falls apart without which node or link, detours, who slows links down
     #[command(after_help = EXIT)]
     Explain(Common),
@@ -86,6 +89,26 @@ pub struct Common {
     /// Show the answer again when it changes, at most once a second, until Ctrl-C
     #[arg(long, conflicts_with = "at")]
     pub watch: bool,
+}
+
+/// `area-net ping`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct PingArgs {
+    /// Which node: a label, the beginning of an id, or an address
+    #[arg(value_name = "X")]
+    pub x: String,
+
+    /// Profile of the node to ask [default: the only one that runs]
+    #[arg(short, long, value_name = "PROFILE")]
+    pub profile: Option<String>,
+
+    /// Print the documents of the API, one a line
+    #[arg(long)]
+    pub json: bool,
+
+    /// How often to measure, once a second
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 1)]
+    pub count: u32,
 }
 
 /// `area-net events`.
@@ -201,6 +224,16 @@ Examples:
 The path has the least sum of round-trip times. A link without a measurement counts as the slowest one.
 
 Exit status: 4 no such node; 5 no path leads there; the others as of area-net status.";
+
+const PING: &str = "\
+Examples:
+  area-net ping alice
+  area-net ping alice -n 10 -p bob
+
+The node probes the first node of the path now. The links behind it are known from their own nodes, and the answer says how old \
+these measurements are.
+
+Exit status: 4 no such node; 5 no path leads there, or the last probe was not answered; the others as of area-net status.";
 
 const EVENTS: &str = "\
 Examples:

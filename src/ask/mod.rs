@@ -12,8 +12,10 @@ mod explained;
 #[cfg(test)]
 mod fake;
 mod http;
+mod ping;
 mod show;
 mod socket;
+mod stream;
 mod table;
 mod text;
 mod times;
@@ -25,11 +27,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-pub use self::args::{Common, EventArgs, GraphArgs, GraphFormat, Question, WaitArgs};
+pub use self::args::{Common, EventArgs, GraphArgs, GraphFormat, PingArgs, Question, WaitArgs};
 pub use self::error::AskError;
 use self::http::{Answer, HttpError, PATIENCE};
 use self::show::Screen;
 use self::socket::Places;
+pub use self::stream::{Stream, duration, stream};
 use crate::answers::types::{self, Event, Events};
 use crate::answers::{FORMAT, Failure, FailureKind};
 
@@ -190,6 +193,7 @@ impl Desk {
                 };
                 self.ask::<types::Path>(common, &target)
             }
+            Question::Ping(args) => self.ping(args),
             Question::Explain(common) => self.ask::<types::Explain>(common, "/v1/explain"),
             Question::Events(args) => self.events(args),
             Question::Graph(args) => self.graph(args),
@@ -367,8 +371,13 @@ impl Desk {
             .map(str::to_owned)
             .or(first.map(|node| node.profile));
         let body = self.get(profile.as_deref(), "/v1/nodes")?;
-        for node in read::<types::Nodes>(&body)?.nodes {
-            writeln!(self.out, "{}", text::label(&node.label, &node.id))?;
+        let nodes = read::<types::Nodes>(&body)?.nodes.into_iter();
+        let mut labels: Vec<String> = nodes
+            .map(|node| text::label(&node.label, &node.id))
+            .collect();
+        labels.sort();
+        for label in labels {
+            writeln!(self.out, "{label}")?;
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Answers as text for people.
 
+use std::fmt::Write as _;
+
 use super::table::{Cell, Column, Style, Table, plain};
 use super::text::{bytes, clean, count, label, name, rtt, short, width, wrap};
 use super::times;
@@ -14,6 +16,8 @@ const LOSS_PERCENT: f64 = 1.0;
 const KEY: usize = 11;
 /// The most points of a sparkline: it fits the narrowest terminal beside its key.
 const SPARKS: usize = 28;
+/// The most neighbours that are named.
+const NAMED: usize = 5;
 /// The fields of an event that come first.
 const SUBJECTS: [&str; 5] = ["node", "peer", "id", "addr", "file"];
 /// The fewest columns that text is wrapped to.
@@ -62,10 +66,16 @@ impl Screen {
         }
         if let Some(agreement) = &status.agreement {
             let (same, all) = (agreement.same, agreement.neighbours);
-            facts.push((
-                "agreement",
-                format!("{same} of {} see the same", count(all, "neighbour")),
-            ));
+            let mut text = format!("{same} of {} see the same", count(all, "neighbour"));
+            for differing in agreement.differing.iter().take(NAMED) {
+                let for_how_long = times::ago(differing.since_ms, now);
+                let _ = write!(
+                    text,
+                    "; {} differs for {for_how_long}",
+                    name(&differing.node)
+                );
+            }
+            facts.push(("agreement", text));
         }
         if status.readers > 0 {
             facts.push(("readers", status.readers.to_string()));

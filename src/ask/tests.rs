@@ -174,6 +174,9 @@ fn all() -> Answers {
             "/v1/explain",
             json(&answers::explain(&view, &ExplainExtras::default())),
         ),
+        ("/v1/ping/n2", json(&answers::ping(&view, 2, Some(40)))),
+        ("/v1/ping/n1", json(&answers::ping(&view, 1, None))),
+        ("/v1/ping/n3", json(&answers::ping(&view, 3, None))),
         ("/v1/events", json(&events)),
         ("/v1/graph?format=dot", (200, "digraph {}\n".to_owned())),
         ("/v1/graph?format=json", (200, network(&view))),
@@ -199,6 +202,10 @@ fn every_question_is_answered_by_the_only_running_node() {
         ("graph --format dot", "digraph {}\n"),
         ("nodes --labels", "n0\nn1\nn2\nn3\n"),
         ("status -p bob", "3 up"),
+        (
+            "ping n2",
+            "n2  81.040 ms: n1 (0.040 ms, now) -> n2 (81.000 ms, 58 s ago)\n",
+        ),
         ("wait --nodes 3 --rtt-max 81ms", ""),
     ] {
         let left = room.run(line);
@@ -215,6 +222,12 @@ fn each_kind_of_failure_has_its_exit_status_and_one_clear_error() {
         ("node ::1", 2, "4 nodes match \"::1\"; write more digits"),
         ("link n0 n2", 5, "n0 and n2 have no link"),
         ("path n2 n3", 5, "no path leads from n2 to n3"),
+        ("ping n3", 5, "no path leads to n3"),
+        (
+            "ping n1",
+            5,
+            "n1, the first node on the path to n1, did not answer",
+        ),
         ("nodes --at -5m", 1, "the history begins later"),
         ("nodes --at noon", 2, "--at noon: not a time"),
         (

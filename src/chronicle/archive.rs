@@ -12,7 +12,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::frame::{EventLine, Value};
-use super::store::{Chronicle, Limit};
+use super::picture::BadFrame;
+use super::store::{Chronicle, Entry, Limit};
 use crate::events::EventName;
 use crate::membership::LinkNews;
 use crate::snapshot::Snapshot;
@@ -197,11 +198,14 @@ impl Visit for Fields {
     }
 }
 
-/// The chronicle of a running node, for whoever records snapshots and whoever reads.
+/// The chronicle of a running node, for whoever records snapshots and whoever reads. Or that of a simulation, or a recording.
 #[derive(Debug)]
 pub struct Archive {
     chronicle: Mutex<Chronicle>,
     notes: Notes,
+    /// Counts the views.
+    recorded: watch::Sender<u64>,
+    grows: bool,
 }
 
 impl Archive {
@@ -211,6 +215,8 @@ impl Archive {
         Self {
             chronicle: Mutex::new(Chronicle::new(limit)),
             notes,
+            recorded: watch::Sender::new(0),
+            grows: true,
         }
     }
 
@@ -220,6 +226,8 @@ impl Archive {
         Self {
             chronicle: Mutex::new(chronicle),
             notes: Notes::default(),
+            recorded: watch::Sender::new(0),
+            grows: false,
         }
     }
 
@@ -228,6 +236,28 @@ impl Archive {
         let mut chronicle = lock(&self.chronicle);
         self.notes.empty_into(&mut chronicle);
         chronicle.record(snapshot);
+        drop(chronicle);
+        self.recorded.send_modify(|count| *count += 1);
+    }
+
+    /// Adds an entry of a recording of that network as it is.
+    ///
+    /// # Errors
+    /// As [`Chronicle::load`].
+    pub fn load(&self, network: &Arc<str>, entry: Entry) -> Result<(), BadFrame> {
+        let changed = match entry {
+            Entry::Frame(_) => &self.recorded,
+            Entry::Event(_) => &self.notes.0.events,
+        };
+        lock(&self.chronicle).load(network, entry)?;
+        changed.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    /// Whether it may still grow: it is not that of a recording.
+    #[must_use]
+    pub fn grows(&self) -> bool {
+        self.grows
     }
 
     /// Reads the history. Nothing is recorded meanwhile, so `read` should be quick.
@@ -241,5 +271,11 @@ impl Archive {
     #[must_use]
     pub fn events(&self) -> watch::Receiver<u64> {
         self.notes.events()
+    }
+
+    /// Notices views: the channel changes with each one that was recorded.
+    #[must_use]
+    pub fn recorded(&self) -> watch::Receiver<u64> {
+        self.recorded.subscribe()
     }
 }

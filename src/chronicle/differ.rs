@@ -33,7 +33,8 @@ impl Differ {
         nodes.zip(&self.nodes).map(|(node, (n, _))| (&node.id, *n))
     }
 
-    /// The difference of this snapshot from the last one; a keyframe for the first one. `news` explains changes.
+    /// The difference of this snapshot from the last one; a keyframe for the first one, and for one of another node's view, in which
+    /// nodes and links keep their numbers. `news` explains changes.
     pub fn next(&mut self, snapshot: &Arc<Snapshot>, news: &News) -> Frame {
         let Some(last) = self.last.take() else {
             self.take_all(snapshot);
@@ -63,6 +64,13 @@ impl Differ {
             frame.differing = Some(differing);
         }
         self.last = Some(Arc::clone(snapshot));
+        if last.nodes[last.me].id != snapshot.nodes[snapshot.me].id {
+            // What the other node was told explains nothing of what this one sees.
+            for (_, told) in &mut self.nodes {
+                *told = None;
+            }
+            return self.keyframe().expect("there is a snapshot");
+        }
         frame
     }
 

@@ -13,6 +13,8 @@
 //! - [`Archive`] is the chronicle of a running node, for its readers: the thread that writes files records into it, and
 //!   [`Notes`] takes what the event loop has to add.
 //!
+//! A chronicle that is loaded from a recording keeps the frames of the recording, with their numbers and origins, and compares nothing.
+//!
 //! The chronicle asks for no snapshot itself: it records those that are made anyway, for the files and for whoever looks.
 
 mod archive;

@@ -20,6 +20,12 @@ pub enum BadFrame {
     /// It names a link that is not there.
     #[error("there is no link of the number {0}")]
     NoLink(u32),
+    /// A link has one end.
+    #[error("the link of the number {0} leads from a node to itself")]
+    OneEnd(u32),
+    /// Time runs backwards.
+    #[error("its time is before that of the frame before it")]
+    Backwards,
     /// Two nodes have one id.
     #[error("two nodes have the id {0}")]
     OneId(NodeId),
@@ -118,8 +124,11 @@ impl Picture {
     /// When the frame doesn't follow from the ones before. The view is useless then.
     pub fn apply(&mut self, frame: Frame) -> Result<(), BadFrame> {
         if let Some(me) = frame.whole {
-            *self = Self::new(self.network.clone());
-            self.me = Some(me);
+            *self = Self {
+                me: Some(me),
+                origin_ms: self.origin_ms,
+                ..Self::new(self.network.clone())
+            };
         }
         let me = self.me.ok_or(BadFrame::NoKeyframe)?;
         self.at_ms = frame.at_ms;
@@ -169,6 +178,9 @@ impl Picture {
         figures: &[(u32, Figures)],
     ) -> Result<(), BadFrame> {
         for link in links {
+            if link.dialer == link.listener {
+                return Err(BadFrame::OneEnd(link.l));
+            }
             for end in [link.dialer, link.listener] {
                 self.node(end).ok_or(BadFrame::NoNode(end))?;
             }

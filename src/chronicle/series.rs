@@ -53,7 +53,13 @@ impl Chronicle {
                     push(&mut series.points, frame.at_ms, *figures);
                 }
             }
-            if link.is_some_and(|l| frame.gone.iter().any(|gone| gone.l == l)) {
+            // In a keyframe of another node's view, the link may be missing.
+            let is_whole = frame.whole.is_some();
+            let is_gone = |l| match is_whole {
+                true => frame.links.iter().all(|link| link.l != l),
+                false => frame.gone.iter().any(|gone| gone.l == l),
+            };
+            if link.is_some_and(is_gone) {
                 link = None;
                 series.since_ms = None;
                 // A gap, for whoever draws it.

@@ -1,7 +1,7 @@
 //! Keeps the history within its bounds.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::differ::Differ;
 use super::frame::{EventLine, Frame};
 use super::news::News;
-use super::picture::Picture;
+use super::picture::{BadFrame, Picture};
 use crate::membership::LinkNews;
 use crate::snapshot::Snapshot;
 use crate::wire::NodeId;
@@ -90,6 +90,11 @@ impl Segment {
         self.last_ms = entry.at_ms();
     }
 
+    /// The memory that it takes.
+    fn size(&self) -> usize {
+        self.bytes.capacity() + size_of::<Self>()
+    }
+
     fn encoded(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = &self.bytes[..];
         std::iter::from_fn(move || {
@@ -105,6 +110,14 @@ impl Segment {
     }
 }
 
+/// The newest view of a loaded history.
+#[derive(Debug)]
+struct Loaded {
+    picture: Picture,
+    /// The same as a snapshot, once somebody asks.
+    snapshot: OnceLock<Arc<Snapshot>>,
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Chronicle {
@@ -112,7 +125,11 @@ pub struct Chronicle {
     limit: Limit,
     differ: Differ,
     news: News,
+    /// The newest view, if the history is loaded rather than recorded.
+    loaded: Option<Box<Loaded>>,
     segments: VecDeque<Segment>,
+    /// The bytes of all segments but the last.
+    full: usize,
     /// The events from before the first view.
     early: Vec<EventLine>,
 }
@@ -126,7 +143,9 @@ impl Chronicle {
             limit,
             differ: Differ::default(),
             news: News::default(),
+            loaded: None,
             segments: VecDeque::new(),
+            full: 0,
             early: Vec::new(),
         }
     }
@@ -157,6 +176,10 @@ impl Chronicle {
             return;
         }
         self.push(&Entry::Frame(frame));
+        self.tell_early();
+    }
+
+    fn tell_early(&mut self) {
         for event in std::mem::take(&mut self.early) {
             self.push(&Entry::Event(event));
         }
@@ -170,6 +193,50 @@ impl Chronicle {
         } else {
             self.push(&Entry::Event(event));
         }
+    }
+
+    /// Adds an entry of a recording of that network as it is. A chronicle is either loaded or records; never both.
+    ///
+    /// # Errors
+    /// When a frame doesn't follow from the ones before. It is left out then.
+    pub fn load(&mut self, network: &Arc<str>, entry: Entry) -> Result<(), BadFrame> {
+        let frame = match entry {
+            Entry::Event(event) => {
+                self.tell(event);
+                return Ok(());
+            }
+            Entry::Frame(frame) => frame,
+        };
+        let mut picture = match self.loaded.take() {
+            Some(loaded) => loaded.picture,
+            None => Picture::new(network.clone()),
+        };
+        let is_first = picture.me().is_none();
+        // Only these can make a view contradict itself as a whole.
+        let members = frame.nodes.len() + frame.forgotten.len() > 0 || frame.whole.is_some();
+        let follows = if !is_first && frame.at_ms < picture.at_ms() {
+            Err(BadFrame::Backwards)
+        } else {
+            let applied = picture.apply(frame.clone());
+            applied.and_then(|()| match members {
+                true => picture.snapshot().map(|it| Some(Arc::new(it))),
+                false => Ok(None),
+            })
+        };
+        let snapshot = match follows {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                // Half of the frame may be in the view.
+                let before = self.at(i64::MAX).map(|(picture, _)| picture);
+                self.loaded = before.map(|picture| Loaded::of(picture, None));
+                return Err(error);
+            }
+        };
+        self.network = Some(network.clone());
+        self.loaded = Some(Loaded::of(picture, snapshot));
+        self.push(&Entry::Frame(frame));
+        self.tell_early();
+        Ok(())
     }
 
     fn push(&mut self, entry: &Entry) {
@@ -187,9 +254,9 @@ impl Chronicle {
         self.forget();
     }
 
-    /// Begins a segment with the last snapshot as its keyframe.
+    /// Begins a segment with the newest view as its keyframe.
     fn begin(&mut self) {
-        let Some(key) = self.differ.keyframe() else {
+        let Some(key) = self.newest_key() else {
             return;
         };
         let mut segment = Segment {
@@ -199,6 +266,7 @@ impl Chronicle {
         };
         segment.push(&Entry::Frame(key));
         segment.key = segment.bytes.len();
+        self.full += self.segments.back().map_or(0, Segment::size);
         self.segments.push_back(segment);
     }
 
@@ -211,42 +279,57 @@ impl Chronicle {
             if !is_old && self.bytes() <= self.limit.bytes {
                 break;
             }
-            self.segments.pop_front();
+            let forgotten = self.segments.pop_front();
+            self.full -= forgotten.as_ref().map_or(0, Segment::size);
         }
     }
 
     fn bytes(&self) -> usize {
-        let bytes = |segment: &Segment| segment.bytes.capacity() + size_of::<Segment>();
-        self.segments.iter().map(bytes).sum()
+        self.full + self.segments.back().map_or(0, Segment::size)
+    }
+
+    fn newest_key(&self) -> Option<Frame> {
+        match &self.loaded {
+            Some(loaded) => Some(loaded.picture.keyframe()),
+            None => self.differ.keyframe(),
+        }
     }
 
     /// What the history covers. `None`: it is empty.
     #[must_use]
     pub fn span(&self) -> Option<Span> {
-        let (first, last) = (self.segments.front()?, self.differ.last()?);
+        let to_ms = match &self.loaded {
+            Some(loaded) => loaded.picture.at_ms(),
+            None => self.differ.last()?.at_ms,
+        };
         Some(Span {
-            from_ms: first.first_ms,
-            to_ms: last.at_ms,
+            from_ms: self.segments.front()?.first_ms,
+            to_ms,
             entries: self.segments.iter().map(|segment| segment.entries).sum(),
             bytes: self.bytes(),
         })
     }
 
-    /// The last snapshot that was recorded.
+    /// The newest view as a snapshot: the last one that was recorded.
     #[must_use]
     pub fn last(&self) -> Option<&Arc<Snapshot>> {
-        self.differ.last()
+        match &self.loaded {
+            Some(loaded) => Some(loaded.snapshot()),
+            None => self.differ.last(),
+        }
     }
 
     /// The nodes of the last view, with their numbers.
     pub fn numbers(&self) -> impl Iterator<Item = (&NodeId, u32)> {
-        self.differ.numbers()
+        let loaded = self.loaded.iter().flat_map(|it| it.picture.nodes());
+        let loaded = loaded.map(|node| (&node.id, node.n));
+        self.differ.numbers().chain(loaded)
     }
 
     /// The last view as a keyframe, and the sequence number of the entry that will follow it.
     #[must_use]
     pub fn keyframe(&self) -> Option<(Frame, u64)> {
-        Some((self.differ.keyframe()?, self.next()))
+        Some((self.newest_key()?, self.next()))
     }
 
     /// The view at a time in ms since the start of the node: the last one that was recorded until then, and the sequence number of the
@@ -273,13 +356,16 @@ impl Chronicle {
     /// The last view.
     #[must_use]
     pub fn newest(&self) -> Option<Picture> {
+        if let Some(loaded) = &self.loaded {
+            return Some(loaded.picture.clone());
+        }
         let mut picture = Picture::new(self.network.clone()?);
         picture.apply(self.differ.keyframe()?).expect("we made it");
         Some(picture)
     }
 
-    /// The entries from that sequence number on, with their numbers. Keyframes are left out, since they only repeat what the frames
-    /// before them say. `None`: some of them are forgotten.
+    /// The entries from that sequence number on, with their numbers. Keyframes at the beginning of a segment are left out, since they
+    /// only repeat what the frames before them say. `None`: some of them are forgotten.
     #[must_use]
     pub fn since(&self, number: u64) -> Option<impl Iterator<Item = (u64, Entry)> + '_> {
         if self.segments.front()?.first > number {
@@ -287,19 +373,12 @@ impl Chronicle {
         }
         let segments = self.segments.iter();
         let inside = segments.filter(move |it| it.first + it.entries as u64 > number);
-        let entries = inside.flat_map(move |it| {
-            // What was read before is skipped, not decoded.
-            let known = number.saturating_sub(it.first);
-            let encoded = it
-                .encoded()
-                .skip(usize::try_from(known).unwrap_or(usize::MAX));
-            (it.first.max(number)..).zip(encoded.map(decode))
-        });
-        Some(
-            entries.filter(
-                |(_, entry)| !matches!(entry, Entry::Frame(frame) if frame.whole.is_some()),
-            ),
-        )
+        Some(inside.flat_map(move |it| {
+            // What was read before is skipped, not decoded; and so is the keyframe.
+            let from = number.max(it.first + 1);
+            let known = usize::try_from(from - it.first).unwrap_or(usize::MAX);
+            (from..).zip(it.encoded().skip(known).map(decode))
+        }))
     }
 
     /// The sequence number of the first entry; it is a keyframe.
@@ -313,6 +392,22 @@ impl Chronicle {
     pub fn next(&self) -> u64 {
         let last = self.segments.back();
         last.map_or(0, |segment| segment.first + segment.entries as u64)
+    }
+}
+
+impl Loaded {
+    fn of(picture: Picture, snapshot: Option<Arc<Snapshot>>) -> Box<Self> {
+        let snapshot = snapshot.map(OnceLock::from).unwrap_or_default();
+        Box::new(Self { picture, snapshot })
+    }
+
+    fn snapshot(&self) -> &Arc<Snapshot> {
+        let made = || {
+            self.picture
+                .snapshot()
+                .expect("it was tried when nodes changed")
+        };
+        self.snapshot.get_or_init(|| Arc::new(made()))
     }
 }
 

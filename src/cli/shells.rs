@@ -19,7 +19,7 @@ _area-net_with_labels() {
     local -a profile=()
     case ${COMP_WORDS[1]}:$current:${COMP_WORDS[COMP_CWORD-1]} in
         *:-*:* | *:-p | *:--profile | *:--at) return ;;
-        node:* | link:* | path:*) ;;
+        node:* | link:* | path:* | ping:*) ;;
         *) return ;;
     esac
     for ((at = 2; at + 1 < COMP_CWORD; at++)); do
@@ -36,7 +36,7 @@ complete -F _area-net_with_labels -o nosort -o bashdefault -o default area-net 2
 
 /// The labels for fish.
 const FISH: &str = r#"
-complete -c area-net -n "__fish_seen_subcommand_from node link path" -f -a "(area-net nodes --labels 2>/dev/null)"
+complete -c area-net -n "__fish_seen_subcommand_from node link path ping" -f -a "(area-net nodes --labels 2>/dev/null)"
 "#;
 
 /// The labels for zsh: the action of each argument that is a node.
@@ -129,7 +129,7 @@ mod tests {
             assert!(script(shell).contains("wait"), "{shell}");
         }
         let zsh = script(Shell::Zsh);
-        assert_eq!(zsh.matches(":_area-net_nodes").count(), 4, "{zsh}");
+        assert_eq!(zsh.matches(":_area-net_nodes").count(), 5, "{zsh}");
         assert!(zsh.starts_with("#compdef area-net\n"));
     }
 

@@ -9,6 +9,7 @@ use rand::TryRng as _;
 
 use super::error::NodeError;
 use super::listen::{listen, local_addrs};
+use super::service::Service;
 use super::{Assembly, Finder, Node, edge, story, wall};
 use crate::atomic_file;
 use crate::chronicle::{Archive, Limit, Notes};
@@ -79,6 +80,7 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
         runtime,
         tuning: Arc::default(),
         notes: Some(notes.clone()),
+        tells_links: true,
         witness: None,
     };
     let node = Node::assemble(assembly).map_err(system("can't open the endpoint"))?;
@@ -96,7 +98,13 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
             archive: Some(archive),
         },
     );
-    node.run(leave.asked()).await;
+    let service = Service::of_environment();
+    service.ready(node.reader());
+    let leaving = async {
+        leave.asked().await;
+        service.stopping();
+    };
+    node.run(leaving).await;
     exporter.finish(None).await;
     Ok(())
 }

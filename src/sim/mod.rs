@@ -18,6 +18,7 @@
 //! - [`reach`]: which nodes can be linked, so who must, may and must not show whom;
 //! - [`views`]: the true state of the network, and each node's view compared with it; [`watch`]: invariants; [`measure`]: figures of the run; [`figures`]: ages and
 //!   errors of the round-trip times that views show;
+//! - [`recorder`](Recorder): what one node sees of the run, as a recording;
 //! - [`play`]: runs a scenario under `watch` and `measure`;
 //! - [`report`]: the result as text, as JSON and as a web page;
 //! - [`fuzz`]: generates random scenarios, and minimises one that fails;
@@ -38,10 +39,12 @@ pub mod measure;
 mod news;
 pub mod parse;
 pub mod path;
+mod people;
 pub mod places;
 pub mod play;
 mod queue;
 pub mod reach;
+mod recorder;
 pub mod report;
 mod room;
 pub mod scenario;
@@ -54,6 +57,7 @@ mod window;
 pub mod world;
 
 pub use play::{Ended, Play, Progress};
+pub use recorder::Recorder;
 pub use report::Report;
 pub use scenario::Scenario;
 

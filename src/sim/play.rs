@@ -11,11 +11,13 @@ use rand_chacha::ChaCha8Rng;
 use super::delays::Delays;
 use super::lines::Way;
 use super::measure::Measure;
+use super::people::people;
 use super::places::{Places, Who};
-use super::scenario::{Action, Fidelity, Introduction, Scenario};
+use super::recorder::{self, Recorder};
+use super::scenario::{Action, Fidelity, Scenario};
 use super::views::{Standing, Views, counts};
 use super::watch::{Violation, Watch};
-use super::world::{Told, World, settings_of};
+use super::world::{Told, World};
 use crate::membership::Time;
 
 /// How often views are judged while they change and at rest. It is more rarely in a large network, where each time costs more.
@@ -34,6 +36,7 @@ enum Deed {
     Start(Vec<usize>),
     Step(usize),
     ChurnKill,
+    Record,
 }
 
 /// The progress of a run.
@@ -76,6 +79,7 @@ pub struct Play<'a> {
     rng: ChaCha8Rng,
     standing: Standing,
     disturbed: Time,
+    recorder: Option<&'a mut Recorder>,
 }
 
 impl<'a> Play<'a> {
@@ -103,11 +107,21 @@ impl<'a> Play<'a> {
             rng,
             standing: Standing::default(),
             disturbed: Duration::ZERO,
+            recorder: None,
             world,
             scenario,
         };
         play.plan();
         play
+    }
+
+    /// Lets that recorder record the run.
+    pub fn record(&mut self, recorder: &'a mut Recorder) {
+        for node in &mut self.world.nodes {
+            node.start.tells_links = true;
+        }
+        self.recorder = Some(recorder);
+        self.at(Duration::ZERO, Deed::Record);
     }
 
     fn plan(&mut self) {
@@ -141,8 +155,12 @@ impl<'a> Play<'a> {
             world,
             mut measure,
             mut views,
+            recorder,
             ..
         } = self;
+        if let Some(recorder) = recorder {
+            recorder.look_last(&world);
+        }
         let standing = views.judge(&world);
         measure.finish(&world, &views, &standing);
         (ended, measure, world)
@@ -158,7 +176,7 @@ impl<'a> Play<'a> {
                 Ok(false) => return Ended::Interrupted,
                 Err(violation) => return Ended::Violated(violation),
             }
-            let looks = matches!(deed, Deed::Look);
+            let looks = matches!(deed, Deed::Look | Deed::Record);
             let done = self.perform(deed).and_then(|()| self.hear());
             if let Err(violation) = done {
                 return Ended::Violated(violation);
@@ -206,6 +224,9 @@ impl<'a> Play<'a> {
     fn hear(&mut self) -> Result<(), Violation> {
         while let Some(news) = self.world.poll_news() {
             let place = news.place;
+            if let Some(recorder) = &mut self.recorder {
+                recorder.hear(&news);
+            }
             let gone = match &news.what {
                 Told::Started | Told::Stopped => {
                     self.views.nodes_changed();
@@ -242,6 +263,12 @@ impl<'a> Play<'a> {
                 self.measure.after_mark(&standing);
             }
             Deed::ChurnKill => self.churn(),
+            Deed::Record => {
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.look(&self.world);
+                }
+                self.at(self.world.now() + recorder::LOOK, Deed::Record);
+            }
         }
         Ok(())
     }
@@ -307,6 +334,9 @@ impl<'a> Play<'a> {
     fn step(&mut self, number: usize) -> Result<(), Violation> {
         let step = &self.scenario.steps[number];
         self.measure.mark(&self.world, &step.words);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.tell(self.world.now(), &step.words);
+        }
         self.delays = Delays::default();
         match &step.action {
             Action::Kill(who) => {
@@ -454,36 +484,5 @@ impl<'a> Play<'a> {
                 .filter(|&place| !self.world.is_running(place))
                 .collect(),
         }
-    }
-}
-
-/// Adds a node with its targets at every place.
-fn people(scenario: &Scenario, world: &mut World, rng: &mut ChaCha8Rng) {
-    let skew = u64::try_from(scenario.clocks.as_millis()).expect("it was read as a time of a run");
-    for place in 0..scenario.nodes {
-        let targets = match &scenario.introduction {
-            Introduction::Chain => place.checked_sub(1).into_iter().collect(),
-            Introduction::Star if place > 0 => vec![0],
-            Introduction::Star => Vec::new(),
-            Introduction::Random(count) => {
-                let mut before: Vec<usize> = Vec::new();
-                for _ in 0..(*count).min(place) {
-                    let target = rng.random_range(0..place);
-                    if !before.contains(&target) {
-                        before.push(target);
-                    }
-                }
-                before
-            }
-            Introduction::Targets(all) => all[place].clone(),
-        };
-        let key = scenario
-            .seed
-            .wrapping_mul(1 << 20)
-            .wrapping_add(place as u64);
-        world.add(key, settings_of(&scenario.settings, place, &targets));
-        world.nodes[place].start.tuning = scenario.tuning.clone();
-        let clock = &mut world.nodes[place].clock_ms;
-        *clock = *clock - skew.min(*clock) + rng.random_range(0..=2 * skew);
     }
 }

@@ -180,6 +180,7 @@ impl Whole {
             },
             tuning: start.tuning.clone(),
             notes: None,
+            tells_links: start.tells_links,
             witness: Some(witness(self.ledger.clone())),
         };
         let node = Node::assemble(assembly).expect("the simulated socket has all that quinn wants");

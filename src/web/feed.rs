@@ -31,14 +31,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Asks the node for snapshots, and records them.
 #[derive(Debug)]
 pub(super) struct Feed {
-    /// `None`: a recording, in which nothing changes.
+    /// `None`: a recording, or a simulation, which records by itself.
     reader: Option<SnapshotReader>,
     archive: Arc<Archive>,
     last: Mutex<Option<Instant>>,
     /// How many look.
     lookers: watch::Sender<usize>,
-    /// Changes whenever a snapshot was recorded.
-    recorded: watch::Sender<u64>,
 }
 
 /// Somebody looks, as long as it is held.
@@ -58,7 +56,6 @@ impl Feed {
             archive,
             last: Mutex::new(None),
             lookers: watch::Sender::new(0),
-            recorded: watch::Sender::new(0),
         }
     }
 
@@ -66,9 +63,9 @@ impl Feed {
         &self.archive
     }
 
-    /// Whether it is a running node's, rather than a recording.
+    /// Whether more may come: it is no recording.
     pub(super) fn is_live(&self) -> bool {
-        self.reader.is_some()
+        self.archive.grows()
     }
 
     pub(super) fn lookers(&self) -> usize {
@@ -81,7 +78,7 @@ impl Feed {
         Looking(Arc::clone(self))
     }
 
-    /// Waits until the node has ended; for ever, for a recording.
+    /// Waits until the node has ended; for ever, for a recording or a simulation.
     pub(super) async fn ended(&self) {
         match &self.reader {
             Some(reader) => reader.ended().await,
@@ -91,7 +88,7 @@ impl Feed {
 
     /// Notices snapshots that were recorded.
     pub(super) fn recorded(&self) -> watch::Receiver<u64> {
-        self.recorded.subscribe()
+        self.archive.recorded()
     }
 
     /// Records a snapshot, unless the last one is so new that it will do.
@@ -119,7 +116,6 @@ impl Feed {
         let snapshot = asked.map_err(|_| problem("the node is too busy to answer"))?;
         let snapshot = snapshot.ok_or_else(|| problem("the node stops"))?;
         self.archive.record(&snapshot);
-        self.recorded.send_modify(|count| *count += 1);
         Ok(())
     }
 

@@ -40,7 +40,7 @@ impl Site {
         Self::new(Feed::new(Some(reader), archive), token)
     }
 
-    /// The site of a recording.
+    /// The site of a recording, or of a simulation that goes on.
     #[must_use]
     pub fn recorded(archive: Arc<Archive>) -> Self {
         Self::new(Feed::new(None, archive), None)

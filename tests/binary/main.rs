@@ -9,4 +9,8 @@ mod life;
 #[path = "../processes/mod.rs"]
 mod processes;
 #[cfg(test)]
+mod recording;
+#[cfg(test)]
+mod service;
+#[cfg(test)]
 mod web;

@@ -205,6 +205,7 @@ pub(crate) fn start(
         memory: Memory::default(),
         tuning: Arc::default(),
         notes: None,
+        tells_links: false,
         witness: None,
     };
     let node = Node::assemble(assembly).unwrap();

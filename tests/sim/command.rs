@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use area_net::sim::command::{SimArgs, SimError};
+use area_net::sim::command::{SeeingArgs, SimArgs, SimError};
 
 use crate::flags;
 
@@ -17,6 +17,7 @@ fn a_run_that_does_not_fit_is_refused_before_it_starts() {
         flags: flags(|it| it.nodes = Some("32768".into())),
         json: None,
         html: None,
+        seeing: SeeingArgs::default(),
         log_from: None,
         fuzz: None,
         quiet: true,

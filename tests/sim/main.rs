@@ -5,6 +5,8 @@ mod command;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]
+mod recording;
+#[cfg(test)]
 mod reporting;
 #[cfg(test)]
 mod running;

@@ -67,6 +67,14 @@ fn all(screen: Screen) -> Vec<(&'static str, String)> {
             bytes: 1_300_000,
             limit_bytes: 8 << 20,
         }),
+        agreement: Some(answers::types::Agreement {
+            same: 1,
+            neighbours: 2,
+            differing: vec![answers::types::Differing {
+                node: who(&view, 4),
+                since_ms: view.unix_ms(3_720_000),
+            }],
+        }),
         ..StatusExtras::default()
     };
     vec![
@@ -119,7 +127,14 @@ fn nothing_hostile_reaches_the_terminal() {
             assert!(!text.contains(hostile), "{name}: {text:?}");
         }
     }
-    let (_, nodes) = &all(Screen::default())[1];
+    let [(_, status), (_, nodes), ..] = &all(Screen::default())[..] else {
+        panic!("a status and nodes come first");
+    };
+    assert!(
+        status.contains("1 of 2 neighbours see the same; \u{fffd}[2J"),
+        "{status}"
+    );
+    assert!(status.contains(" differs for 3 s\n"), "{status}");
     assert!(nodes.contains("\u{fffd}[2J\u{fffd}a label that"), "{nodes}");
 }
 

@@ -1,6 +1,7 @@
 //! `area-net sim`: reads the scenario, runs it, and writes the report.
 
 mod outputs;
+mod seeing;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -12,9 +13,12 @@ use clap::Args;
 use tokio::time::Instant;
 
 use super::parse::{self, Flags, ScenarioError, words_time};
-use super::{Play, Progress, Report, Scenario, fuzz, report, room};
+use super::{Play, Progress, Recorder, Report, Scenario, fuzz, report, room};
 use crate::membership::Time;
+use crate::recording::ShowError;
 use outputs::{check_files, is_stdout, write_file};
+pub use seeing::SeeingArgs;
+use seeing::{Pace, Showing};
 
 /// How often progress is shown on a terminal, where one line is rewritten, and elsewhere, where each is a line of its own.
 const SHOW_EVERY: Duration = Duration::from_millis(500);
@@ -43,12 +47,16 @@ pub struct SimArgs {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub html: Option<PathBuf>,
 
+    #[command(flatten, next_help_heading = "Output")]
+    #[allow(missing_docs, reason = "clap takes a comment for a help text")]
+    pub seeing: SeeingArgs,
+
     /// Write all actions and events of cores to standard error, from this virtual time on
     #[arg(long, value_name = "TIME", help_heading = "Output")]
     pub log_from: Option<String>,
 
     /// Run this many random scenarios of up to --nodes nodes, beginning at --seed; print those that fail, minimised
-    #[arg(long, value_name = "COUNT", conflicts_with_all = ["scenario", "json", "html", "log_from"], help_heading = "Output")]
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["scenario", "json", "html", "record", "viewer", "serve", "speed", "log_from"], help_heading = "Output")]
     pub fuzz: Option<u64>,
 
     /// Don't show progress
@@ -77,6 +85,10 @@ Examples:
       a scenario that ships, with another seed
   area-net sim --fidelity whole --nodes 30 --loss 5% --kill 30%@30s
       9 of 30 whole nodes are killed
+  area-net sim config/sim/hub.toml --serve --speed 10
+      the run on a page, ten times as fast as it would be
+  area-net sim --nodes 50 --kill 30%@60s --record run.gz
+      what node 0 sees; area-net replay run.gz shows it
   area-net sim --fuzz 100 --nodes 30
       a hundred random scenarios; one that fails is minimised and printed as a file
 
@@ -126,6 +138,9 @@ pub enum SimError {
         /// The system's error.
         source: io::Error,
     },
+    /// The run can't be shown.
+    #[error("--serve")]
+    Show(#[source] ShowError),
     /// An invariant was violated.
     #[error("{0}")]
     Violated(String),
@@ -136,7 +151,7 @@ impl SimError {
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
         match self {
-            Self::Scenario(_) | Self::Flag { .. } | Self::Memory { .. } => true,
+            Self::Scenario(_) | Self::Flag { .. } | Self::Memory { .. } | Self::Show(_) => true,
             Self::Unwritable { .. } | Self::Violated(_) => false,
         }
     }
@@ -160,7 +175,13 @@ pub fn run(args: &SimArgs, stop: &Arc<AtomicBool>) -> Result<(), SimError> {
     let log_from = log_from.transpose()?;
     check_memory(&scenario)?;
     check_files(args, &scenario)?;
+    let showing = Showing::begin(&args.seeing)?;
+    let mut recorder = seeing::recorder(args, &scenario, showing.as_ref())?;
+    let mut pace = Pace::new(&args.seeing)?;
     let mut play = Play::new(&scenario);
+    if let Some(recorder) = &mut recorder {
+        play.record(recorder);
+    }
     if let Some(from) = log_from {
         play.world.tap = Some(Box::new(move |now, place, what| {
             log(from, now, place, what)
@@ -172,10 +193,15 @@ pub fn run(args: &SimArgs, stop: &Arc<AtomicBool>) -> Result<(), SimError> {
     );
     let report = super::report_of(&scenario, play, |progress| {
         show.show(progress);
+        pace.wait(progress.now, stop);
         !stop.load(Ordering::Relaxed)
     });
     show.clear();
-    let written = write(args, &report);
+    let recording = recorder.map(Recorder::finish);
+    let written = write(args, &report, recording.as_deref());
+    if let Some(showing) = showing {
+        showing.end(report.violation.as_ref(), stop);
+    }
     let Some(violation) = &report.violation else {
         return written;
     };
@@ -307,7 +333,7 @@ fn log(from: Time, now: Time, place: usize, what: &std::fmt::Arguments<'_>) {
 }
 
 /// Writes all outputs, even if one fails; returns the first error.
-fn write(args: &SimArgs, report: &Report) -> Result<(), SimError> {
+fn write(args: &SimArgs, report: &Report, recording: Option<&[u8]>) -> Result<(), SimError> {
     let json = args.json.as_deref();
     let to_stdout = json.is_some_and(is_stdout);
     let json = json.filter(|_| !to_stdout);
@@ -316,13 +342,15 @@ fn write(args: &SimArgs, report: &Report) -> Result<(), SimError> {
     } else {
         report::summary::render(report)
     };
+    let run = recording.filter(|_| seeing::plays_back(report.nodes));
     let written = [
         json.map_or(Ok(()), |file| {
-            write_file(file, &report::json::render(report))
+            write_file(file, report::json::render(report).as_bytes())
         }),
         args.html.as_deref().map_or(Ok(()), |file| {
-            write_file(file, &report::html::render(report))
+            write_file(file, report::html::render_with(report, run).as_bytes())
         }),
+        seeing::write(args, recording),
         say(&text),
     ];
     written.into_iter().collect()

@@ -13,18 +13,17 @@ use crate::sim::Scenario;
 const MOST_LINKS: usize = 40;
 
 /// Replaces a file by rename, so that Ctrl-C leaves either the old or the new one, complete. Pipes and devices are written directly.
-pub(super) fn write_file(file: &Path, text: &str) -> Result<(), SimError> {
-    atomic_file::write(file, text.as_bytes(), Care::default()).map_err(|source| {
-        SimError::Unwritable {
-            file: file.to_owned(),
-            source,
-        }
+pub(super) fn write_file(file: &Path, bytes: &[u8]) -> Result<(), SimError> {
+    atomic_file::write(file, bytes, Care::default()).map_err(|source| SimError::Unwritable {
+        file: file.to_owned(),
+        source,
     })
 }
 
 /// Checks the output files before the run, so that a long run is not lost to a missing folder, and no input is overwritten.
 pub(super) fn check_files(args: &SimArgs, scenario: &Scenario) -> Result<(), SimError> {
-    let [json, html] = [&args.json, &args.html].map(Option::as_deref);
+    let files = [&args.json, &args.html, &args.seeing.record];
+    let [json, html, record] = files.map(Option::as_deref);
     let json = json.filter(|file| !is_stdout(file));
     let refuse = |flag: &str, file: &Path, what: &str| {
         Err(SimError::Flag {
@@ -32,19 +31,21 @@ pub(super) fn check_files(args: &SimArgs, scenario: &Scenario) -> Result<(), Sim
             what: what.to_owned(),
         })
     };
-    if let Some(html) = html {
-        if is_stdout(html) {
-            let what = "only --json can write to standard output; give a file name";
-            return refuse("--html", html, what);
-        }
-        if json.is_some_and(|json| target(json) == target(html) || is_same(json, html)) {
-            return refuse("--html", html, "--json writes the same file");
-        }
-    }
-    let files = [("--json", json), ("--html", html)];
+    let files = [("--json", json), ("--html", html), ("--record", record)];
     let files = files
         .into_iter()
         .filter_map(|(flag, file)| Some((flag, file?)));
+    let files: Vec<(&str, &Path)> = files.collect();
+    for (nth, (flag, file)) in files.iter().enumerate() {
+        if is_stdout(file) {
+            let what = "only --json can write to standard output; give a file name";
+            return refuse(flag, file, what);
+        }
+        let one = |other: &Path| target(other) == target(file) || is_same(other, file);
+        if let Some((other, _)) = files[..nth].iter().find(|(_, other)| one(other)) {
+            return refuse(flag, file, &format!("{other} writes the same file"));
+        }
+    }
     for (flag, file) in files {
         if scenario.files.iter().any(|other| is_same(file, other)) {
             return refuse(

@@ -1,21 +1,30 @@
-//! The report as one HTML page with charts: no script, no external resources, light and dark.
+//! The report as one HTML page with charts: no external resources, light and dark. The only script is that of the playback.
 
 use std::fmt::Write as _;
 
 use super::chart::{Chart, escaped, ticks, time_ticks};
 use super::summary::{bytes, percent, shortened, time};
 use super::{Awareness, Report, SentReport, Times, graph};
+use crate::web::page::standalone;
 
 /// The most steps that are numbered in the charts; with more, none is.
 const MOST_NUMBERS: usize = 24;
+/// The most nodes of a run that is played back: the recording of a thousand takes some MB, and a browser draws 30 frames a second.
+pub(in crate::sim) const MOST_PLAYED: usize = 1000;
 /// The most steps that are listed.
 const MOST_LISTED: usize = 60;
 
 const STYLE: &str = include_str!("style.css");
 
-/// The page.
+/// The page, without the run.
 #[must_use]
 pub fn render(report: &Report) -> String {
+    render_with(report, None)
+}
+
+/// The page; `run`: a recording of the run, packed with gzip.
+#[must_use]
+pub fn render_with(report: &Report, run: Option<&[u8]>) -> String {
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -30,6 +39,9 @@ pub fn render(report: &Report) -> String {
     );
     page.push_str(&trouble(report));
     page.push_str(&tiles(report));
+    if let Some(playback) = playback(report, run) {
+        section(&mut page, "The run", &playback);
+    }
     section(&mut page, "Awareness", &awareness(report));
     section(&mut page, "What was done", &events(report));
     section(&mut page, "Traffic", &traffic(report));
@@ -103,6 +115,24 @@ fn tiles(report: &Report) -> String {
     };
     let tiles: String = tiles.iter().map(tile).collect();
     format!("<div class=\"tiles\">\n{tiles}</div>\n")
+}
+
+/// A page of its own inside of this one: the view of a node, to play back. Its policy is that of the page, whose script can reach
+/// nothing of this one.
+fn playback(report: &Report, run: Option<&[u8]>) -> Option<String> {
+    let Some(run) = run else {
+        let none = format!(
+            "<p>No playback: it is there for up to {MOST_PLAYED} nodes, and this run has {}.</p>\n",
+            report.nodes
+        );
+        return (report.nodes > MOST_PLAYED).then_some(none);
+    };
+    // An attribute keeps line breaks, and ends with its quote.
+    let page = standalone(run).replace('&', "&amp;").replace('"', "&quot;");
+    Some(format!(
+        "<p>What one node saw, to play back: the slider is time, and the space bar plays.</p>\n\
+         <iframe class=\"run\" title=\"The run\" sandbox=\"allow-scripts allow-downloads\" srcdoc=\"{page}\"></iframe>\n"
+    ))
 }
 
 fn span(report: &Report) -> (f64, f64) {

@@ -1,0 +1,38 @@
+//! Settles a world: who is where, who is told of whom, and whose clock is wrong by how much.
+
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
+
+use super::scenario::{Introduction, Scenario};
+use super::world::{World, settings_of};
+
+/// Adds a node with its targets at every place.
+pub(super) fn people(scenario: &Scenario, world: &mut World, rng: &mut ChaCha8Rng) {
+    let skew = u64::try_from(scenario.clocks.as_millis()).expect("it was read as a time of a run");
+    for place in 0..scenario.nodes {
+        let targets = match &scenario.introduction {
+            Introduction::Chain => place.checked_sub(1).into_iter().collect(),
+            Introduction::Star if place > 0 => vec![0],
+            Introduction::Star => Vec::new(),
+            Introduction::Random(count) => {
+                let mut before: Vec<usize> = Vec::new();
+                for _ in 0..(*count).min(place) {
+                    let target = rng.random_range(0..place);
+                    if !before.contains(&target) {
+                        before.push(target);
+                    }
+                }
+                before
+            }
+            Introduction::Targets(all) => all[place].clone(),
+        };
+        let key = scenario
+            .seed
+            .wrapping_mul(1 << 20)
+            .wrapping_add(place as u64);
+        world.add(key, settings_of(&scenario.settings, place, &targets));
+        world.nodes[place].start.tuning = scenario.tuning.clone();
+        let clock = &mut world.nodes[place].clock_ms;
+        *clock = *clock - skew.min(*clock) + rng.random_range(0..=2 * skew);
+    }
+}
