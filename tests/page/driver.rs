@@ -144,6 +144,11 @@ impl Browser {
         self.command("/execute/async", &json!({"script": script, "args": []}))
     }
 
+    /// Goes into the first document inside of this one. Scripts run there from then on.
+    pub(crate) fn enter_frame(&self) {
+        self.command("/frame", &json!({"id": 0}));
+    }
+
     /// Clicks at a place of the window.
     pub(crate) fn click_at(&self, x: i64, y: i64) {
         self.pointer(&json!([

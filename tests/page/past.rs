@@ -66,6 +66,36 @@ fn a_document_with_a_recording_plays_from_a_file() {
 }
 
 #[test]
+fn a_document_with_a_recording_works_inside_of_a_report() {
+    let Some(browser) = Browser::start("a_document_with_a_recording_works_inside", 1280, 800)
+    else {
+        return;
+    };
+    let inner = page::standalone(recording().as_bytes())
+        .replace('&', "&amp;")
+        .replace('"', "&quot;");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.html");
+    let outer = format!(
+        "<!doctype html><title>report</title><iframe width=1200 height=700 sandbox=\"allow-scripts\" srcdoc=\"{inner}\"></iframe>"
+    );
+    fs::write(&file, outer).unwrap();
+    browser.open(&address(&file));
+    browser.enter_frame();
+    browser.wait("page.network?.nodes.size === 5 && page.map.costs.length > 0");
+    browser.run("document.querySelector('.tabs [data-view=nodes]').click()");
+    browser.wait("!document.getElementById('view-nodes').hidden");
+    browser.run("document.querySelector('#view-nodes tbody a').click()");
+    browser.wait("document.querySelector('#panel h2')?.innerText === 'alice'");
+    // The space bar plays.
+    browser.run("document.getElementById('speed').value = '100'");
+    browser.click_at(600, 560);
+    browser.press(" ");
+    browser.wait("page.now === 9000");
+    assert_eq!(browser.console(), Vec::<String>::new());
+}
+
+#[test]
 fn a_recording_of_a_thousand_nodes_opens_in_a_file() {
     let Some(browser) = Browser::start("a_recording_of_a_thousand_nodes", 1280, 800) else {
         return;

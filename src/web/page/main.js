@@ -429,6 +429,18 @@ class Page {
 
     #listen() {
         addEventListener('hashchange', () => this.follow());
+        // In a document inside of another one, a link to a fragment leads to the outer document.
+        document.addEventListener('click', (event) => {
+            const link = event.target.closest?.('a[href^="#"]');
+            if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+            event.preventDefault();
+            this.go(link.getAttribute('href'));
+        });
+        document.addEventListener('keydown', (event) => {
+            if (event.key !== ' ' || event.target.closest?.('input, select, button, summary, a, textarea')) return;
+            event.preventDefault();
+            this.time.toggle();
+        });
         byId('zoom-in').addEventListener('click', () => this.map.zoomBy(1.4));
         byId('zoom-out').addEventListener('click', () => this.map.zoomBy(1 / 1.4));
         byId('zoom-fit').addEventListener('click', () => this.map.fit());
