@@ -66,8 +66,12 @@ fn the_report_contains_the_run() {
     done(folder.path(), &format!("{RUN} --html report.html"));
     let page = fs::read_to_string(folder.path().join("report.html")).unwrap();
     assert_eq!(page.matches("<iframe").count(), 1);
-    // The page in the page is text of an attribute.
-    assert!(page.contains("srcdoc=\"<!doctype html>") || page.contains("srcdoc=\"<!DOCTYPE html>"));
+    // The page in the page is text.
+    let (_, inner) = page
+        .split_once("<textarea id=\"run\" hidden readonly>")
+        .unwrap();
+    let (inner, _) = inner.split_once("</textarea>").unwrap();
+    assert!(!inner.contains('<') && inner.to_lowercase().starts_with("&lt;!doctype html>"));
     assert!(!page.contains("No playback"));
 }
 

@@ -117,8 +117,11 @@ fn tiles(report: &Report) -> String {
     format!("<div class=\"tiles\">\n{tiles}</div>\n")
 }
 
-/// A page of its own inside of this one: the view of a node, to play back. Its policy is that of the page, whose script can reach
-/// nothing of this one.
+/// Opens the page of the run in its frame. Links within it lead to fragments, which `srcdoc` would look for in the report.
+const OPEN: &str = "const page = document.getElementById('run').value;\n\
+                    document.querySelector('iframe.run').src = URL.createObjectURL(new Blob([page], { type: 'text/html' }));\n";
+
+/// A page of its own inside of this one: the view of a node, to play back.
 fn playback(report: &Report, run: Option<&[u8]>) -> Option<String> {
     let Some(run) = run else {
         let none = format!(
@@ -127,11 +130,12 @@ fn playback(report: &Report, run: Option<&[u8]>) -> Option<String> {
         );
         return (report.nodes > MOST_PLAYED).then_some(none);
     };
-    // An attribute keeps line breaks, and ends with its quote.
-    let page = standalone(run).replace('&', "&amp;").replace('"', "&quot;");
+    // The text of this element ends with its tag, and knows references.
+    let page = standalone(run).replace('&', "&amp;").replace('<', "&lt;");
     Some(format!(
         "<p>What one node saw, to play back: the slider is time, and the space bar plays.</p>\n\
-         <iframe class=\"run\" title=\"The run\" sandbox=\"allow-scripts allow-downloads\" srcdoc=\"{page}\"></iframe>\n"
+         <iframe class=\"run\" title=\"The run\" sandbox=\"allow-scripts allow-downloads\"></iframe>\n\
+         <textarea id=\"run\" hidden readonly>{page}</textarea>\n<script>\n{OPEN}</script>\n"
     ))
 }
 
