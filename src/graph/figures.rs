@@ -3,8 +3,8 @@
 use super::{Graph, Paths};
 use crate::snapshot::Snapshot;
 
-/// Up to this number of nodes the diameter is exact, by the paths from every node: 128 times the 50 µs of one. At double it takes
-/// four times as long (30 ms, of the 100 ms that a command may take); at half, a network of 100 nodes gets an estimate.
+/// Up to this number of nodes the diameter is exact: the paths from every node take 2 ms together. At double they take four times as
+/// long, for each answer; at half, a network of 100 nodes gets an estimate.
 const EXACT_NODES: usize = 128;
 /// How often the estimate goes on from the farthest node found. The first two rounds find most of it; further ones rarely gain.
 const SWEEPS: usize = 4;
