@@ -303,11 +303,16 @@ async fn history(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {
     #[derive(serde::Serialize)]
     struct Document {
         format: u32,
+        /// Whether it goes on: a recording doesn't.
+        live: bool,
         #[serde(flatten)]
         extent: History,
     }
-    let format = FORMAT;
-    Ok(body::json(&Document { format, extent }))
+    Ok(body::json(&Document {
+        format: FORMAT,
+        live: site.feed.is_live(),
+        extent,
+    }))
 }
 
 async fn follow(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {
