@@ -236,9 +236,16 @@ class Page {
         this.#show(this.#live, null, false);
     }
 
+    /** The source has turned out to be a recording that a program serves. */
+    over() {
+        if (byId('state').className !== 'state file') this.#state('live');
+    }
+
     #state(state, why = '') {
         if (this.past && state === 'live' && this.source.kind === 'live') state = 'past';
         const texts = { connecting: 'Connecting…', live: 'Live', paused: 'Paused', lost: 'Connection lost', denied: 'Token needed', past: 'The past', file: 'Recording' };
+        // A recording that is served is known as one once its range is.
+        if (state === 'live' && this.source.isOver) state = 'file';
         byId('state').className = `state ${state}`;
         byId('state-text').textContent = texts[state];
         if (state === 'lost') notice(`No connection with the node: ${why}. The page tries again.`);

@@ -12,6 +12,9 @@ export const GLOW_MS = 3500;
 export const LOSSY = 10;
 const VERY_LOSSY = 50;
 
+// How many nodes without a place stand in a row below the map. At half, labels have more room; at double, the row is wider than the map.
+const LONELY_IN_A_ROW = 12;
+
 export class Scene {
     network = null;
     nodes = [];
@@ -114,7 +117,18 @@ export class Scene {
             draw(a, b);
             draw(b, a);
         }
-        for (const [item, { x, y, near }] of missing) [item.tx, item.ty] = [x / Math.max(near, 1), y / Math.max(near, 1)];
+        const lonely = new Set();
+        for (const [item, { x, y, near }] of missing) {
+            if (near > 0) [item.tx, item.ty] = [x / near, y / near];
+            else lonely.add(item);
+        }
+        // Nodes that are not up were perhaps never on a map: they stand in rows below it.
+        const { left, right, bottom } = boxOf(this.nodes.filter((item) => !lonely.has(item)));
+        const step = (right - left) / (LONELY_IN_A_ROW - 1);
+        [...lonely].forEach((item, i) => {
+            item.tx = left + step * (i % LONELY_IN_A_ROW);
+            item.ty = bottom + step * (1.5 + Math.floor(i / LONELY_IN_A_ROW));
+        });
         for (const item of this.nodes) {
             const pin = this.#pins.get(item.id);
             if (pin) [item.tx, item.ty] = pin;
@@ -162,14 +176,7 @@ export class Scene {
     }
 
     box() {
-        const box = { left: Infinity, right: -Infinity, top: Infinity, bottom: -Infinity };
-        for (const { tx, ty } of this.nodes) {
-            if (tx < box.left) box.left = tx;
-            if (tx > box.right) box.right = tx;
-            if (ty < box.top) box.top = ty;
-            if (ty > box.bottom) box.bottom = ty;
-        }
-        return this.nodes.length === 0 ? { left: -1, right: 1, top: -1, bottom: 1 } : box;
+        return boxOf(this.nodes);
     }
 
     /** Puts a node where it was dragged to, and holds it there. */
@@ -301,4 +308,15 @@ export function matches(node, text) {
     const wanted = text.trim().toLowerCase();
     if (wanted === '') return true;
     return node.label.toLowerCase().includes(wanted) || node.id.startsWith(wanted) || node.addresses.some((address) => address.toLowerCase().includes(wanted));
+}
+
+function boxOf(items) {
+    const box = { left: Infinity, right: -Infinity, top: Infinity, bottom: -Infinity };
+    for (const { tx, ty } of items) {
+        if (tx < box.left) box.left = tx;
+        if (tx > box.right) box.right = tx;
+        if (ty < box.top) box.top = ty;
+        if (ty > box.bottom) box.bottom = ty;
+    }
+    return items.length === 0 ? { left: -1, right: 1, top: -1, bottom: 1 } : box;
 }

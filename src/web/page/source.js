@@ -20,6 +20,8 @@ const AHEAD_MS = 60000;
 /** A node that answers over HTTP. `tell` has the methods header, frames, state. */
 export class LiveSource {
     kind = 'live';
+    /** Whether it is a recording that a program serves: nothing will change. */
+    isOver = false;
     #tell;
     #token;
     #map;
@@ -165,6 +167,7 @@ export class LiveSource {
     async range() {
         if (this.#origin === null) return null;
         const history = await this.#json('/v1/history');
+        this.isOver = history.live === false;
         const range = { from: history.from_ms - this.#origin, to: history.to_ms - this.#origin };
         this.#newest = Math.max(this.#newest, range.to);
         return range;

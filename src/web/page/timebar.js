@@ -25,7 +25,7 @@ export class TimeBar {
     #busy = false;
     #drawn = '';
 
-    /** `app`: {source, network, isLive, show(at, speed) → Promise, live(), entries} */
+    /** `app`: {source, network, isLive, show(at, speed) → Promise, live(), over(), entries} */
     constructor(app) {
         this.#app = app;
         this.#slider.addEventListener('input', () => this.#slide());
@@ -44,6 +44,7 @@ export class TimeBar {
         this.#asked = performance.now();
         const range = await this.#app.source?.range().catch(() => null);
         if (range) this.#range = range;
+        if (this.#app.source?.isOver) this.#app.over();
         this.update();
     }
 
