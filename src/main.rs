@@ -1,5 +1,6 @@
 //! The program: it parses the command line, runs a node or a simulation, and prints an error once.
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,7 +16,6 @@ use area_net::node::{self, NodeError};
 use area_net::recording::{self, RecordingError};
 use area_net::settings::{Settings, SettingsError};
 use area_net::sim::command::{self, SimArgs, SimError};
-use clap::Parser as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The time within which a second Ctrl-C or SIGTERM counts as the first. A shell or script that forwards signals may deliver one twice.
@@ -25,7 +25,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let Err(error) = run(&Cli::parse()) else {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = Cli::of(&arguments).unwrap_or_else(|error| error.exit());
+    let Err(error) = run(&cli) else {
         return ExitCode::SUCCESS;
     };
     let status = status(&error);
