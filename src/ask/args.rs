@@ -24,7 +24,7 @@ pub enum Question {
     /// Show one node: why it is up or down, its links, the path to it, the last events
     #[command(after_help = NODE)]
     Node {
-        /// Which node: a label, the beginning of an id (4 digits or more), or an address ([::1]:8090, an IP, :8090)
+        /// Which node: a label, the beginning of an id (4 digits or more), or an address (IP:PORT, IP or :PORT)
         #[arg(value_name = "X")]
         x: String,
         #[command(flatten)]

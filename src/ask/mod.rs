@@ -1,8 +1,8 @@
 //! Questions to a running node: `area-net status`, `nodes`, `node X` and others.
 //!
-//! The node answers over HTTP on a Unix socket ([`http`]), which [`socket`] finds. The answers are the documents of
-//! [`answers`](crate::answers): `--json` prints them as they are, otherwise [`show`] and [`table`] make text for a terminal of them.
-//! Text from other nodes is made harmless in [`text`].
+//! The node answers over HTTP on a Unix socket (`http`), which `socket` finds. The answers are the documents of
+//! [`answers`](crate::answers): `--json` prints them as they are, otherwise `show` and `table` make text for a terminal of them.
+//! Text from other nodes is made harmless in `text`.
 //!
 //! Answers go to stdout, and everything else to stderr. [`AskError::status`] is the exit status.
 

@@ -9,6 +9,8 @@ mod life;
 #[path = "../processes/mod.rs"]
 mod processes;
 #[cfg(test)]
+mod questions;
+#[cfg(test)]
 mod recording;
 #[cfg(test)]
 mod service;

@@ -4,12 +4,10 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use processes::{Desk, Process, ports, until_exact};
 use rustix::process::Signal;
 use tokio::time::Instant;
 
-#[path = "../processes/mod.rs"]
-mod processes;
+use crate::processes::{Desk, PATIENCE, Process, ports, until_exact};
 
 const LABELS: [&str; 3] = ["alice", "bob", "carol"];
 
@@ -159,7 +157,7 @@ async fn each_failure_has_its_exit_status() {
     assert_eq!(waited.0, 3, "{}", waited.2);
     let (mut status, mut error) = (0, String::new());
     let begun = Instant::now();
-    while status != 5 && begun.elapsed() < processes::PATIENCE {
+    while status != 5 && begun.elapsed() < PATIENCE {
         (status, _, error) = ask(&desk, "path carol -p alice");
     }
     assert_eq!(status, 5, "{error}");
@@ -242,7 +240,7 @@ async fn a_question_takes_less_than_a_tenth_of_a_second() {
         // The machine may be busy with other tests, but a delay that is in the program doesn't go away.
         let begun = Instant::now();
         let mut best = Duration::MAX;
-        while best >= Duration::from_millis(100) && begun.elapsed() < processes::PATIENCE {
+        while best >= Duration::from_millis(100) && begun.elapsed() < PATIENCE {
             let asked = Instant::now();
             assert_eq!(ask(&desk, &line).0, 0, "{line}");
             best = best.min(asked.elapsed());
