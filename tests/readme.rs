@@ -69,21 +69,21 @@ mod commands {
         (
             "target/release/area-net status -p bob",
             Test(
-                "tests/questions/main.rs",
+                "tests/binary/questions.rs",
                 "every_question_has_an_answer_from_a_running_node",
             ),
         ),
         (
             "target/release/area-net path erin -p bob",
             Test(
-                "tests/questions/main.rs",
+                "tests/binary/questions.rs",
                 "every_question_has_an_answer_from_a_running_node",
             ),
         ),
         (
             "target/release/area-net events --follow -p bob",
             Test(
-                "tests/questions/main.rs",
+                "tests/binary/questions.rs",
                 "what_is_watched_and_followed_ends_with_its_reader",
             ),
         ),

@@ -81,6 +81,68 @@ fn ends_with(file: &Path, up: usize) -> bool {
     })
 }
 
+/// Replays a recording, and asks again what the node was asked: paths and answers. At one of the times, about, the node's file had that
+/// content.
+fn replays(
+    desk: &Desk,
+    file: &str,
+    answers: &[(String, Vec<u8>)],
+    (times, linked): (&[u64], &Vec<u8>),
+) {
+    let mut command = area_net(desk, &format!("replay {file}"));
+    let mut replay = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let mut lines = BufReader::new(replay.0.stdout.take().unwrap()).lines();
+    let page = lines.next().unwrap().unwrap();
+    let addr = page.strip_prefix("http://").unwrap().trim_end_matches('/');
+    let ask = |path: &str| get(TcpStream::connect(addr).unwrap(), path);
+    let end = json(&ask("/v1/history"))["to_ms"].as_u64().unwrap();
+    let mut same = 0;
+    for (path, answer) in answers {
+        let at: u64 = path.rsplit_once("at=").unwrap().1.parse().unwrap();
+        if at > end {
+            continue;
+        }
+        let (mut then, mut now) = (json(answer), json(&ask(path)));
+        // Who looks, and what the history takes, is not of the past. Nor is a recording a log.
+        for value in [&mut then, &mut now] {
+            if let Some(value) = value.as_object_mut() {
+                value.remove("history");
+                value.remove("readers");
+            }
+        }
+        assert_eq!(then, now, "{file}: {path}");
+        same += 1;
+    }
+    assert!(same > 50, "{file}: {same} answers");
+    // Some view of the recording is what the file said while both were there.
+    assert!(
+        times
+            .iter()
+            .flat_map(|at| at.saturating_sub(25)..at + 25)
+            .any(|at| { at >= times[0] && ask(&format!("/v1/graph?at={at}")) == *linked }),
+        "{file}"
+    );
+    let stream = ask(&format!("/v1/stream?from=begin&to={end}"));
+    let again = recording::load(std::io::Cursor::new(stream)).unwrap();
+    assert!(again.warnings.is_empty());
+    assert!(ask("/").starts_with(b"<!"));
+    replay.signal(Signal::INT);
+    assert!(replay.0.wait().unwrap().success());
+    let mut stderr = String::new();
+    replay
+        .0
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut stderr)
+        .unwrap();
+    assert_eq!(
+        stderr.contains("the file is cut off here"),
+        file.ends_with("gz"),
+        "{stderr}"
+    );
+}
+
 #[tokio::test]
 async fn a_replayed_recording_answers_as_the_node_did() {
     let desk = Desk::new();
@@ -142,58 +204,7 @@ async fn a_replayed_recording_answers_as_the_node_did() {
     .await;
 
     for file in ["whole.jsonl", "killed.jsonl.gz"] {
-        let mut command = area_net(&desk, &format!("replay {file}"));
-        let mut replay = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
-        let mut lines = BufReader::new(replay.0.stdout.take().unwrap()).lines();
-        let page = lines.next().unwrap().unwrap();
-        let addr = page.strip_prefix("http://").unwrap().trim_end_matches('/');
-        let ask = |path: &str| get(TcpStream::connect(addr).unwrap(), path);
-        let end = json(&ask("/v1/history"))["to_ms"].as_u64().unwrap();
-        let mut same = 0;
-        for (path, answer) in &answers {
-            let at: u64 = path.rsplit_once("at=").unwrap().1.parse().unwrap();
-            if at > end {
-                continue;
-            }
-            let (mut then, mut now) = (json(answer), json(&ask(path)));
-            // Who looks, and what the history takes, is not of the past. Nor is a recording a log.
-            for value in [&mut then, &mut now] {
-                if let Some(value) = value.as_object_mut() {
-                    value.remove("history");
-                    value.remove("readers");
-                }
-            }
-            assert_eq!(then, now, "{file}: {path}");
-            same += 1;
-        }
-        assert!(same > 50, "{file}: {same} answers");
-        // Some view of the recording is what the file said while both were there.
-        assert!(
-            times
-                .iter()
-                .flat_map(|at| at.saturating_sub(25)..at + 25)
-                .any(|at| { at >= from && ask(&format!("/v1/graph?at={at}")) == linked }),
-            "{file}"
-        );
-        let stream = ask(&format!("/v1/stream?from=begin&to={end}"));
-        let again = recording::load(std::io::Cursor::new(stream)).unwrap();
-        assert!(again.warnings.is_empty());
-        assert!(ask("/").starts_with(b"<!"));
-        replay.signal(Signal::INT);
-        assert!(replay.0.wait().unwrap().success());
-        let mut stderr = String::new();
-        replay
-            .0
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut stderr)
-            .unwrap();
-        assert_eq!(
-            stderr.contains("the file is cut off here"),
-            file.ends_with("gz"),
-            "{stderr}"
-        );
+        replays(&desk, file, &answers, (&times, &linked));
     }
 }
 

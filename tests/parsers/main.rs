@@ -3,6 +3,8 @@
 //! `check.py`, `prometheus.py` and `mermaid.mjs` read what is exported and compare it with `network.json` of the same snapshot, so
 //! these tests only make networks. The consumers come from the folder that `AREA_NET_PARSERS` names and `.ci/run` makes: a Python environment, with
 //! `node_modules` beside its `bin`. Without it these tests say so and pass.
+// Helpers of tests are tests, which clippy only knows of the functions marked so.
+#![allow(clippy::unwrap_used)]
 
 use std::ffi::OsString;
 use std::fs;
