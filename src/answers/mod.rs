@@ -4,9 +4,9 @@
 //! passes that ([`Told`], [`LinkExtras`], [`NodeExtras`], [`ExplainExtras`], [`StatusExtras`]). So a question about the past has the
 //! same answer as one about the present: it gets the snapshot of that time.
 //!
-//! - [`select`] finds the node that a person means.
+//! - [`select()`] finds the node that a person means.
 //! - [`types`] are the documents. Every document is a JSON object with `format`.
-//! - [`status`], [`nodes`], [`links`], [`node`], [`link`], [`path`] and [`explain`] make them.
+//! - [`status`], [`nodes`], [`links`], [`node`], [`link`], [`path`] and [`explain()`] make them.
 //!
 //! Times are Unix ms, round-trip times µs, ids 64 hex digits. Labels are any text, perhaps hostile: whoever shows them makes them
 //! harmless.

@@ -6,8 +6,8 @@
 //! - [`Graph`]: the links by node, built once and shared by all questions.
 //! - [`Paths`]: the shortest paths from one node, by the least sum of round-trip times.
 //! - [`Cuts`]: bridges and articulation points, and the nodes that each of them holds to this node.
-//! - [`detours`]: pairs of nodes for which two links are faster than the direct one.
-//! - [`culprits`]: one cause for many links that became slow.
+//! - [`detours()`]: pairs of nodes for which two links are faster than the direct one.
+//! - [`culprits()`]: one cause for many links that became slow.
 //! - [`Figures`]: quantiles of round-trip times, degrees and the diameter.
 
 use crate::snapshot::{LinkView, Snapshot};

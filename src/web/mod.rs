@@ -9,7 +9,7 @@
 //!                                 feed ────────┴──► Archive (the chronicle)
 //! ```
 //!
-//! - [`listen`](self::listen) opens the sockets: one in the file system for the same user, one over TCP if the settings say so.
+//! - `listen` opens the sockets: one in the file system for the same user, one over TCP if the settings say so.
 //! - `site` is what requests are answered from: the feed, the maps, and places for connections and streams.
 //! - `serve` speaks HTTP/1.1 with bounded connections, and `guard` decides who may ask.
 //! - `feed` asks the node for snapshots while somebody looks, and records them. `stream` sends what the chronicle recorded.

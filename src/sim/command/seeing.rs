@@ -42,7 +42,7 @@ pub struct SeeingArgs {
     #[arg(long, value_name = "NODE")]
     pub viewer: Option<usize>,
 
-    /// Show the run on a page while it runs, and after it until Ctrl-C [default: [::1] and a free port]
+    /// Show the run on a page while it runs, and after it until Ctrl-C [default: a free port of ::1]
     #[arg(long, value_name = "ADDR:PORT", num_args = 0..=1, require_equals = true, default_missing_value = "[::1]:0")]
     pub serve: Option<SocketAddr>,
 
