@@ -245,6 +245,9 @@ fn seen_by(world: &World, place: usize, origin_ms: i64) -> Option<Snapshot> {
     for link in &mut snapshot.links {
         link.rtt_at_ms += started_ms;
     }
+    for (_, since_ms) in &mut snapshot.differing {
+        *since_ms += started_ms;
+    }
     let impair = &node.settings.impair;
     if world.is_whole() && !impair.is_empty() {
         snapshot.impaired = Some(impair.to_string().into());
@@ -260,7 +263,11 @@ fn has_same_shape(one: &Snapshot, other: &Snapshot) -> bool {
         ends.collect::<Vec<_>>()
     };
     let whole = |view: &Snapshot| (view.me, view.cut_off);
-    whole(one) == whole(other) && one.nodes == other.nodes && links(one) == links(other)
+    let differing = one.differing == other.differing;
+    differing
+        && whole(one) == whole(other)
+        && one.nodes == other.nodes
+        && links(one) == links(other)
 }
 
 fn ms(time: Time) -> i64 {
