@@ -157,6 +157,31 @@ proptest! {
     }
 
     #[test]
+    fn a_loaded_history_is_the_one_that_was_recorded(views in any_views()) {
+        let mut recorded = Chronicle::new(ROOMY);
+        let mut loaded = Chronicle::new(ROOMY);
+        for view in &views {
+            recorded.record(view);
+        }
+        let lines = recording(&recorded);
+        for line in &lines[1..] {
+            if let Some(entry) = lines::read_line(line).unwrap() {
+                loaded.load(&"demo".into(), entry).unwrap();
+            }
+        }
+        prop_assert_eq!(recording(&loaded), lines);
+        for view in &views {
+            let [there, here] = [&loaded, &recorded].map(|it| it.at(view.at_ms).unwrap().0);
+            prop_assert_eq!(there.keyframe(), here.keyframe());
+        }
+        let numbers = |it: &Chronicle| {
+            let numbers = it.numbers().map(|(id, n)| (*id, n));
+            numbers.collect::<std::collections::BTreeMap<_, _>>()
+        };
+        prop_assert_eq!(numbers(&loaded), numbers(&recorded));
+    }
+
+    #[test]
     fn no_line_panics(line in ".{0,200}", from in 0..20_usize) {
         let views = [view(1, &[up(2)], &[(1, 2, 3)]), view(2, &[up(3)], &[(1, 3, 4)])];
         let mut chronicle = Chronicle::new(ROOMY);
@@ -450,4 +475,22 @@ fn the_lines_are_as_documented() {
     let expected = "{\"at\":3000,\"cut_off\":true,\"nodes\":[{\"n\":1,\"gone\":true}],\
         \"links\":[{\"l\":0,\"gone\":true}],\"rejected\":{\"over_limit\":1}}\n";
     assert_eq!(third, expected);
+}
+
+#[test]
+fn the_view_of_another_node_begins_with_a_keyframe_and_numbers_stay() {
+    let mut chronicle = Chronicle::new(ROOMY);
+    chronicle.record(&view(0, &[up(2), up(3)], &[(1, 2, 9), (2, 3, 9)]));
+    let mut other = (*view(1000, &[up(3), up(4)], &[(1, 3, 9), (3, 4, 9)])).clone();
+    other.me = 1;
+    chronicle.record(&Arc::new(other.clone()));
+    let frames: Vec<_> = chronicle.since(1).unwrap().collect();
+    let [(1, Entry::Frame(key))] = &frames[..] else {
+        panic!("{frames:?}");
+    };
+    // Nodes 1 and 3 had the numbers 0 and 2; node 4 is new.
+    let numbers: Vec<u32> = key.nodes.iter().map(|node| node.n).collect();
+    assert_eq!((key.whole, numbers), (Some(2), vec![0, 2, 3]));
+    assert_eq!(chronicle.at(1000).unwrap().0.snapshot().unwrap(), other);
+    assert_eq!(chronicle.at(999).unwrap().0.me(), Some(0));
 }

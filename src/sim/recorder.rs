@@ -16,7 +16,7 @@ use crate::chronicle::lines::{self, Header};
 use crate::chronicle::{self, Archive, Differ, Entry, EventLine, Value};
 use crate::membership::{Event, Time};
 use crate::recording::file::packer;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Changes, Snapshot};
 use crate::web::Cartographer;
 
 /// How often the view is compared with what was recorded. At half, a recording of a network that changes all the time has twice the
@@ -45,9 +45,9 @@ pub struct Recorder {
     wanted: Option<usize>,
     differ: Differ,
     news: chronicle::News,
-    /// The viewer's start, and its count of changes, when it was looked at last.
-    seen: Option<(usize, u32, u64)>,
-    /// When the last frame was made.
+    /// The viewer's start, and its counts of changes, when it was looked at last.
+    seen: Option<(usize, u32, Changes)>,
+    /// When measurements were recorded last.
     looked: Time,
     /// The beginning of virtual time in Unix ms, by the clock of the first viewer.
     origin_ms: Option<i64>,
@@ -115,17 +115,16 @@ impl Recorder {
         }
     }
 
-    /// Records the view, if it changed.
+    /// Records the view, if it changed. If only measurements did, they wait until a second is over.
     pub(super) fn look(&mut self, world: &World) {
         if self.choose(world) {
             let node = &world.nodes[self.viewer];
-            let shape = node.core().map_or(0, |core| core.changes().shape);
-            let seen = (self.viewer, node.life(), shape);
-            let now = world.now();
-            if self.seen != Some(seen) || now >= self.looked + FIGURES {
+            let changes = node.core().map(|core| core.changes());
+            let seen = (self.viewer, node.life(), changes.unwrap_or_default());
+            let is_late = world.now() >= self.looked + FIGURES;
+            if is_late || self.seen != Some(seen) {
                 self.seen = Some(seen);
-                self.looked = now;
-                self.take(world);
+                self.take(world, is_late);
             }
         }
         self.map(world.now());
@@ -134,7 +133,7 @@ impl Recorder {
     /// Records the view at the end.
     pub(super) fn look_last(&mut self, world: &World) {
         if self.choose(world) {
-            self.take(world);
+            self.take(world, true);
         }
     }
 
@@ -158,7 +157,8 @@ impl Recorder {
         !world.nodes[viewer].is_paused()
     }
 
-    fn take(&mut self, world: &World) {
+    /// Records the view; `figures`: also if only measurements changed.
+    fn take(&mut self, world: &World, figures: bool) {
         let node = &world.nodes[self.viewer];
         let clock_ms = i64::try_from(node.clock_ms).unwrap_or(i64::MAX);
         let origin_ms = *self.origin_ms.get_or_insert(clock_ms);
@@ -166,9 +166,11 @@ impl Recorder {
             return;
         };
         let last = self.differ.last();
-        if last.is_some_and(|last| snapshot.at_ms < last.at_ms) {
+        let waits = |last: &Snapshot| !figures && has_same_shape(last, &snapshot);
+        if last.is_some_and(|last| snapshot.at_ms < last.at_ms || waits(last)) {
             return;
         }
+        self.looked = world.now();
         if last.is_none() {
             self.network = snapshot.network.clone();
             let me = &snapshot.nodes[snapshot.me];
@@ -199,7 +201,9 @@ impl Recorder {
         };
         let is_early = self.mapped.is_some_and(|mapped| now < mapped + pause);
         // A page that is served gets its maps from the server.
-        if is_early || self.packed.is_none() || last.nodes.len() > MAPPED {
+        // Without a link there is nothing to place a node by.
+        let is_bare = last.links.is_empty();
+        if is_early || is_bare || self.packed.is_none() || last.nodes.len() > MAPPED {
             return;
         }
         let numbers = self.differ.numbers().map(|(id, n)| (*id, n));
@@ -241,11 +245,29 @@ fn seen_by(world: &World, place: usize, origin_ms: i64) -> Option<Snapshot> {
     for link in &mut snapshot.links {
         link.rtt_at_ms += started_ms;
     }
+    for (_, since_ms) in &mut snapshot.differing {
+        *since_ms += started_ms;
+    }
     let impair = &node.settings.impair;
     if world.is_whole() && !impair.is_empty() {
         snapshot.impaired = Some(impair.to_string().into());
     }
     Some(snapshot)
+}
+
+/// Whether two views differ in measurements and counters at most.
+fn has_same_shape(one: &Snapshot, other: &Snapshot) -> bool {
+    let links = |view: &Snapshot| {
+        let links = view.links.iter();
+        let ends = links.map(|link| (link.dialer, link.listener, link.suspect));
+        ends.collect::<Vec<_>>()
+    };
+    let whole = |view: &Snapshot| (view.me, view.cut_off);
+    let differing = one.differing == other.differing;
+    differing
+        && whole(one) == whole(other)
+        && one.nodes == other.nodes
+        && links(one) == links(other)
 }
 
 fn ms(time: Time) -> i64 {

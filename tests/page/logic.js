@@ -89,6 +89,23 @@ const story = () => [header, keyframe([node(0), node(1), node(2)], [link(0, 0, 1
     { at: 5000, nodes: [{ n: 2, state: 'up', since: 5000 }], links: [link(2, 2, 1)] },
     { at: 6000, nodes: [{ n: 2, gone: true }] }];
 
+tests['a recording with both maps places its nodes by the one that is wanted'] = () => {
+    const maps = [{ at: 2000, map: { kind: 'latency', places: [[0, 1, 2, 3], [1, 4, 5, 6], [2, 7, 8, 9]], fit: { links: 0.9, held_out: 0.8 } } },
+        { at: 2000, map: { kind: 'structure', places: [[0, -1, -2], [1, -4, -5]] } }];
+    const values = [...story().slice(0, 2), ...maps, ...story().slice(2)];
+    const timeline = Timeline.parse(values.map((value) => JSON.stringify(value)).join('\n'));
+    const places = () => [...timeline.seek(2500).network.nodes.values()].map(({ x, y, h }) => [x, y, h]);
+    equal([...timeline.kinds], ['latency', 'structure']);
+    equal(places(), [[1, 2, 3], [4, 5, 6], [7, 8, 9]]);
+    timeline.wish('structure');
+    equal(timeline.seek(2500).network.map, { kind: 'structure', fit: null });
+    equal(places(), [[-1, -2, 0], [-4, -5, 0], [undefined, undefined, 0]]);
+    timeline.seek(1000);
+    equal(places()[1], [-4, -5, 0]);
+    timeline.wish('latency');
+    equal(timeline.seek(2500).network.map, { kind: 'latency', fit: { links: 0.9, heldOut: 0.8 } });
+};
+
 tests['any time in a recording shows what a replay up to it shows, in any order'] = () => {
     const values = story();
     const timeline = Timeline.parse(values.map((value) => JSON.stringify(value)).join('\n'));

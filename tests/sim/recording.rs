@@ -45,7 +45,8 @@ fn a_recording_repeats_to_the_byte_and_changes_nothing_of_the_run() {
     assert!(packed.warnings.is_empty() && plain.warnings.is_empty());
     assert_eq!(packed.chronicle.last(), plain.chronicle.last());
     let last = plain.chronicle.last().unwrap();
-    assert_eq!((last.at_ms, last.nodes.len()), (30_000, 12));
+    assert!((29_000..=30_000).contains(&last.at_ms), "{}", last.at_ms);
+    assert_eq!(last.nodes.len(), 12);
     assert_eq!(
         (&*plain.header.label, &*last.nodes[last.me].label),
         ("node 0", "node 4")
@@ -159,7 +160,7 @@ fn a_run_is_shown_while_it_runs_and_after_it_until_ctrl_c() {
     assert!(said().contains("the run is over"));
     let status = get(&addr, "/v1/status");
     assert_eq!(status["nodes"]["up"], 12);
-    let then = status["history"]["from_ms"].as_i64().unwrap() + 15_000;
+    let then = status["history"]["from_ms"].as_i64().unwrap() + 19_500;
     let then = get(&addr, &format!("/v1/status?at={then}"));
     assert_eq!(then["nodes"]["up"], 8);
     kill_process(Pid::from_child(&run), Signal::INT).unwrap();

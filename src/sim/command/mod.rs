@@ -55,7 +55,7 @@ pub struct SimArgs {
     #[arg(long, value_name = "TIME", help_heading = "Output")]
     pub log_from: Option<String>,
 
-    /// Run this many random scenarios of up to --nodes nodes, beginning at --seed; print those that fail, minimised
+    /// Run this many random scenarios, from --seed on, of up to --nodes nodes; print those that fail, minimised
     #[arg(long, value_name = "COUNT", conflicts_with_all = ["scenario", "json", "html", "record", "viewer", "serve", "speed", "log_from"], help_heading = "Output")]
     pub fuzz: Option<u64>,
 
@@ -175,7 +175,7 @@ pub fn run(args: &SimArgs, stop: &Arc<AtomicBool>) -> Result<(), SimError> {
     let log_from = log_from.transpose()?;
     check_memory(&scenario)?;
     check_files(args, &scenario)?;
-    let showing = Showing::begin(&args.seeing)?;
+    let mut showing = Showing::begin(&args.seeing)?;
     let mut recorder = seeing::recorder(args, &scenario, showing.as_ref())?;
     let mut pace = Pace::new(&args.seeing)?;
     let mut play = Play::new(&scenario);
@@ -193,6 +193,9 @@ pub fn run(args: &SimArgs, stop: &Arc<AtomicBool>) -> Result<(), SimError> {
     );
     let report = super::report_of(&scenario, play, |progress| {
         show.show(progress);
+        if let Some(showing) = &mut showing {
+            showing.tell();
+        }
         pace.wait(progress.now, stop);
         !stop.load(Ordering::Relaxed)
     });

@@ -100,6 +100,7 @@ pub(super) fn write(args: &SimArgs, recording: Option<&[u8]>) -> Result<(), SimE
 pub(super) struct Showing {
     archive: Arc<Archive>,
     at: SocketAddr,
+    is_told: bool,
 }
 
 impl Showing {
@@ -115,8 +116,20 @@ impl Showing {
         let thread = std::thread::Builder::new().name("web".to_owned());
         let serving = thread.spawn(move || serve_on(site, listener));
         serving.map_err(failed)?;
-        say(&format!("the run is shown at http://{at}/"));
-        Ok(Some(Self { archive, at }))
+        let is_told = false;
+        Ok(Some(Self {
+            archive,
+            at,
+            is_told,
+        }))
+    }
+
+    /// Tells the address, once there is something to see.
+    pub(super) fn tell(&mut self) {
+        if !self.is_told {
+            self.is_told = true;
+            say(&format!("the run is shown at http://{}/", self.at));
+        }
     }
 
     /// Goes on until Ctrl-C, though the run is over.

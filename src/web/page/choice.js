@@ -31,10 +31,12 @@ export class LayoutChoice {
         const verdict = judged(scene);
         const heldOut = verdict === 'poor' ? scene.network.map.fit.heldOut : null;
         const nobody = this.#chosen === null && stored('localStorage', 'layout') === null;
-        if ((verdict === 'poor' || verdict === 'unjudged') && nobody && source.kind === 'live') {
+        // A recording begins with a few nodes, which says nothing of its maps.
+        const doubts = verdict === 'poor' || (verdict === 'unjudged' && source.kind === 'live');
+        if (doubts && nobody && this.#has('structure')) {
             this.#fit = heldOut;
             this.#chosen = 'structure';
-            source.setMap('structure');
+            this.#ask('structure');
         }
         const close = () => {
             this.#fit = null;
@@ -47,12 +49,12 @@ export class LayoutChoice {
 
     /** Marks the layout that is shown. */
     update() {
-        const { scene, source } = this.#app;
+        const { scene } = this.#app;
         const shown = scene.placing === 'places' ? scene.network.map.kind : 'structure';
         for (const button of this.#buttons()) {
             button.setAttribute('aria-pressed', String(button.dataset.layout === shown));
             // A recording without places has the page's own layout, which shows structure.
-            button.disabled = source.kind === 'file' && button.dataset.layout !== shown;
+            button.disabled = button.dataset.layout !== shown && !this.#has(button.dataset.layout);
         }
     }
 
@@ -61,8 +63,20 @@ export class LayoutChoice {
         stored('localStorage', 'layout', layout);
         this.#fit = null;
         this.#closed = false;
-        if (this.#app.source.kind === 'live') this.#app.source.setMap(layout);
+        if (this.#has(layout)) this.#ask(layout);
         this.#changed();
+    }
+
+    // Whether there is a map of that layout, or will be.
+    #has(layout) {
+        const { source } = this.#app;
+        return source.kind === 'live' || source.maps.has(layout);
+    }
+
+    #ask(layout) {
+        this.#app.source.setMap(layout);
+        // The stream brings the map of a node. That of a recording is there.
+        if (this.#app.source.kind === 'file') this.#app.replace();
     }
 
     #buttons() {

@@ -118,6 +118,7 @@ class Page {
         const source = await FileSource.read(bytes);
         this.source?.stop();
         this.source = source;
+        source.setMap(this.layouts.wished);
         this.header = source.header;
         this.#story = source.story;
         this.past = true;
@@ -128,6 +129,12 @@ class Page {
         const { from } = await source.range();
         this.scene.network = null;
         await this.show(from);
+    }
+
+    /** The nodes have other places. */
+    replace() {
+        this.map.show(this.network, { still: true });
+        this.map.fit();
     }
 
     #begin(header) {

@@ -92,6 +92,8 @@ export class MapView {
         else if (map) this.scene.place();
         if (first || before !== this.scene.placing) this.#auto = true;
         if (first) this.#refit(true);
+        // Another kind of places has another scale, also if nothing moves there.
+        else if (before !== this.scene.placing) this.#refit(false);
         this.touch();
     }
 

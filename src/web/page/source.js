@@ -237,6 +237,16 @@ export class FileSource {
         return this.#timeline.header;
     }
 
+    /** The kinds of map in it. */
+    get maps() {
+        return this.#timeline.kinds;
+    }
+
+    /** Shows another map. */
+    setMap(map) {
+        this.#timeline.wish(map);
+    }
+
     get story() {
         return this.#timeline.story;
     }

@@ -72,8 +72,12 @@ export class Network {
     nodes = new Map();
     /** number → link {l, dialer, listener, since, rtt, measured, loss, stale, suspect}. Both ends are in `nodes`. */
     links = new Map();
-    /** {kind, fit} of the last map frame, or null. */
+    /** {kind, fit} of the map that the nodes are placed by, or null. */
     map = null;
+    /** The kind of map to place them by, where there are both; null: the one that came last. */
+    wish = null;
+    /** kind → fit of its last map frame. */
+    fits = {};
 
     /** Applies one frame. Returns what it changed. */
     apply(frame) {
@@ -118,7 +122,7 @@ export class Network {
             const old = places.get(node?.n);
             const now = this.nodes.get(node?.n);
             // A keyframe has no places: a node that stays keeps its own.
-            if (old && now) Object.assign(now, { x: old.x, y: old.y, h: old.h });
+            if (old && now) Object.assign(now, { x: old.x, y: old.y, h: old.h, places: old.places });
         }
         for (const link of list(view.links)) this.#link(link, inner);
         change.keyframe = true;
@@ -195,15 +199,22 @@ export class Network {
     #places(map, change) {
         const kind = map.kind === 'latency' ? 'latency' : 'structure';
         const fit = map.fit && typeof map.fit === 'object' ? { links: number(map.fit.links, -1), heldOut: number(map.fit.held_out, -1) } : null;
-        this.map = { kind, fit };
+        this.fits = { ...this.fits, [kind]: fit };
         for (const place of list(map.places)) {
             const node = Array.isArray(place) ? this.nodes.get(place[0]) : undefined;
             if (!node || !Number.isFinite(place[1]) || !Number.isFinite(place[2])) continue;
-            node.x = place[1];
-            node.y = place[2];
-            node.h = number(place[3]) ?? 0;
+            node.places = { ...node.places, [kind]: { x: place[1], y: place[2], h: number(place[3]) ?? 0 } };
         }
+        this.arrange(this.wish ?? kind);
         change.map = true;
+    }
+
+    /** Places the nodes by the map of that kind; by the other one if there is none. */
+    arrange(wish) {
+        const kind = wish in this.fits ? wish : Object.keys(this.fits)[0];
+        if (kind === undefined) return;
+        this.map = { kind, fit: this.fits[kind] };
+        for (const node of this.nodes.values()) Object.assign(node, { x: undefined, y: undefined, h: 0 }, node.places?.[kind]);
     }
 }
 

@@ -20,6 +20,9 @@ export class Timeline {
     story = new Story();
     /** Lines that could not be read: more than one means a damaged file, one that it was cut off. */
     broken = 0;
+    /** The kinds of map in it. */
+    kinds = new Set();
+    #wish = 'latency';
     #checkpoints = [];
     #cursor = null;
     #index = 0;
@@ -62,6 +65,7 @@ export class Timeline {
             last = Math.max(last, Number.isFinite(frame.at) ? frame.at : last);
             frame.at = last;
             this.frames.push(frame);
+            if (frame.map && typeof frame.map === 'object') this.kinds.add(frame.map.kind);
         }
         if (!first) return;
         // One pass over the recording gives the story and the checkpoints.
@@ -75,6 +79,13 @@ export class Timeline {
             this.story.tell(network, network.apply(frame));
         });
         this.#rewind({ index: 0, network: new Network() });
+    }
+
+    /** From now on, nodes are placed by the map of that kind. */
+    wish(kind) {
+        this.#wish = kind;
+        this.#cursor.wish = kind;
+        this.#cursor.arrange(kind);
     }
 
     /** The view at `at`. The changes since the last call are given if time went on by a step, and null after a jump. */
@@ -131,5 +142,6 @@ export class Timeline {
     #rewind({ index, network }) {
         this.#index = index;
         this.#cursor = network.clone();
+        this.wish(this.#wish);
     }
 }
