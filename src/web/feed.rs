@@ -91,9 +91,13 @@ impl Feed {
         self.archive.recorded()
     }
 
-    /// Records a snapshot, unless the last one is so new that it will do.
+    /// Records a snapshot, unless the last one is so new that it will do. Of a simulation that has just begun, waits for the first view.
     pub(super) async fn refresh(&self) -> Result<(), Problem> {
         let Some(reader) = &self.reader else {
+            let mut recorded = self.recorded();
+            let begun = recorded.wait_for(|_| self.archive.read(|it| it.last().is_some()));
+            // Whoever asks is told if there is none.
+            drop(timeout(PATIENCE, begun).await);
             return Ok(());
         };
         let mut last = self.last.lock().await;

@@ -647,3 +647,28 @@ async fn the_answers_are_as_described() {
         assert!(paths.contains_key(&path), "{path} is not described");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_a_simulation_that_begins_the_first_view_is_waited_for() {
+    let limit = Limit {
+        bytes: 1 << 20,
+        age: Duration::from_secs(3600),
+    };
+    let archive = Arc::new(Archive::new(limit, Notes::default()));
+    let mut scene = Scene::new();
+    scene.site = Arc::new(Site::recorded(Arc::clone(&archive)));
+    let begins = async {
+        sleep(Duration::from_secs(1)).await;
+        archive.record(&Arc::new(three()));
+    };
+    let (reply, ()) = tokio::join!(scene.get("/v1/status"), begins);
+    assert_eq!(reply.status, 200, "{reply:?}");
+
+    let limit_of_patience = Instant::now();
+    scene.site = Arc::new(Site::recorded(Arc::new(Archive::new(
+        limit,
+        Notes::default(),
+    ))));
+    scene.get("/v1/status").await.refused(503, "no history yet");
+    assert_eq!(limit_of_patience.elapsed(), Duration::from_secs(5));
+}
