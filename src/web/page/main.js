@@ -134,7 +134,7 @@ class Page {
     /** The nodes have other places. */
     replace() {
         this.map.show(this.network, { still: true });
-        this.map.fit();
+        this.map.fit(true);
     }
 
     #begin(header) {

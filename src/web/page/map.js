@@ -91,9 +91,8 @@ export class MapView {
         if (structure || this.scene.network !== network) this.scene.show(network, { still });
         else if (map) this.scene.place();
         if (first || before !== this.scene.placing) this.#auto = true;
-        if (first) this.#refit(true);
-        // Another kind of places has another scale, also if nothing moves there.
-        else if (before !== this.scene.placing) this.#refit(false);
+        // Another kind of places has another scale: hops or µs. A glide over five orders of magnitude shows nothing for seconds.
+        if (first || before !== this.scene.placing) this.#refit(true);
         this.touch();
     }
 
@@ -127,9 +126,10 @@ export class MapView {
         this.#schedule();
     }
 
-    fit() {
+    fit(jump = false) {
         this.#auto = true;
-        this.#refit(false);
+        this.#goal = null;
+        this.#refit(jump);
         this.#schedule();
     }
 
