@@ -39,6 +39,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     match &cli.command {
         Some(Command::Sim(args)) => simulate(args),
         Some(Command::Ask(question)) => Ok(ask::run(question)?),
+        #[cfg(feature = "top")]
+        Some(Command::Top { profile }) => Ok(area_net::top::run(profile.as_deref())?),
         Some(Command::Completions { shell }) => {
             cli::completions(*shell).context("can't write the completions")
         }
@@ -141,6 +143,10 @@ fn run_node(cli: &Cli) -> anyhow::Result<()> {
 /// The exit status of an error. 0: there is nothing to report.
 fn status(error: &anyhow::Error) -> u8 {
     if let Some(error) = error.downcast_ref::<AskError>() {
+        return error.status();
+    }
+    #[cfg(feature = "top")]
+    if let Some(error) = error.downcast_ref::<area_net::top::TopError>() {
         return error.status();
     }
     let log = error.downcast_ref().is_some_and(LogError::is_bad_input);

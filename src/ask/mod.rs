@@ -11,12 +11,14 @@ mod error;
 mod explained;
 #[cfg(test)]
 mod fake;
+#[cfg(feature = "top")]
+pub(crate) mod follow;
 mod http;
 mod ping;
 mod show;
 mod socket;
 mod table;
-mod text;
+pub(crate) mod text;
 mod times;
 mod wait;
 
