@@ -1,15 +1,16 @@
 //! Follows the stream of the node, on a thread of its own.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
+
+use ratatui::crossterm::event::KeyEvent;
 
 use crate::ask::AskError;
 use crate::ask::follow::{Source, Stream};
 use crate::chronicle::Entry;
 use crate::chronicle::lines;
-
-use super::screen::Message;
 
 /// How long to wait before a node that is gone is sought again. A node needs a second to start; half of it finds it hardly sooner, and
 /// double is a wait that a person notices.
@@ -17,6 +18,23 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 /// The most entries in one message. The screen is drawn between messages, so a long history shows itself while it is read.
 const BATCH: usize = 2000;
+
+/// What the loop that has the screen waits for: news of the node, and of the terminal.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// A stream begins, of a node of that network.
+    Begin(Arc<str>),
+    /// What came on it.
+    Entries(Vec<Entry>),
+    /// It ended, and why.
+    Lost(String),
+    /// A key was pressed.
+    Key(KeyEvent),
+    /// The terminal has another size.
+    Resized,
+    /// The program was asked to stop, or its terminal is gone.
+    Stop,
+}
 
 /// Follows the node until nobody listens. What is dropped at the other end of `quit` ends the wait for a node that is gone.
 pub(super) fn follow(source: &Source, to: &SyncSender<Message>, quit: &Receiver<()>) {

@@ -2,7 +2,6 @@
 
 use std::io::{self, Stdout};
 use std::panic;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use std::time::Duration;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::{Hide, Show};
-use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind};
+use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
@@ -20,9 +19,8 @@ use tokio::time::Instant;
 use super::TopError;
 use super::app::{App, Wish};
 use super::draw::draw;
-use super::reader;
+use super::reader::{self, Message};
 use crate::ask::follow::Source;
-use crate::chronicle::Entry;
 use crate::signals::Stopping;
 
 /// The least time between two pictures: ten a second. At half, a slow line sends what nobody can read; at double, moving the selection
@@ -31,23 +29,6 @@ const FRAME: Duration = Duration::from_millis(100);
 
 /// The most messages that wait. The reader waits then, and at last the node, which sends a slow reader the newest view instead.
 const WAITING: usize = 16;
-
-/// What the loop waits for.
-#[derive(Debug)]
-pub(super) enum Message {
-    /// A stream begins, of a node of that network.
-    Begin(Arc<str>),
-    /// What came on it.
-    Entries(Vec<Entry>),
-    /// It ended, and why.
-    Lost(String),
-    /// A key was pressed.
-    Key(KeyEvent),
-    /// The terminal has another size.
-    Resized,
-    /// The program was asked to stop, or its terminal is gone.
-    Stop,
-}
 
 /// Shows the node's view until the user quits.
 pub(super) fn show(source: Source) -> Result<(), TopError> {

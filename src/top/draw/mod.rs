@@ -29,18 +29,15 @@ const ROOMY: u16 = 50;
 /// From this width on, details are beside the list instead of over it.
 const WIDE: u16 = 110;
 
-const KEYS: [(&str, &str); 11] = [
-    ("1-5, Tab", "nodes, links, matrix, map, events"),
-    ("↑ ↓, j, k", "select; PgUp, PgDn, Home, End too"),
-    ("Enter, Esc", "details of what is selected; back"),
-    ("/", "show only what contains a text; Esc ends that"),
-    ("s, S", "sort by the next or the previous column"),
-    ("r", "reverse the order"),
-    ("← →", "10 s back or forward in the history"),
-    ("[ ]", "to the previous or the next change"),
-    ("l", "live: return to the newest view"),
-    ("m", "map by links, or by round-trip times"),
-    ("q, Ctrl-C", "quit"),
+/// The keys, in as many lines as the smallest screen has between its header and its footer.
+const KEYS: [(&str, &str); 7] = [
+    ("1-5, Tab", "choose a view"),
+    ("↑ ↓ j k", "select; also PgUp, PgDn"),
+    ("Enter, Esc", "open details; go back"),
+    ("/", "filter by a text"),
+    ("s S r", "sort by a column; reverse"),
+    ("← → [ ]", "10 s, or to a change"),
+    ("l, m, q", "live; other map; quit"),
 ];
 
 /// Draws everything.
