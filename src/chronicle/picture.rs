@@ -96,12 +96,6 @@ impl Picture {
         })
     }
 
-    /// Whether the node has lost all its links.
-    #[must_use]
-    pub fn is_cut_off(&self) -> bool {
-        self.cut_off
-    }
-
     /// The link between these two nodes, whoever dialed.
     #[must_use]
     pub fn link(&self, one: u32, other: u32) -> Option<&Link> {
