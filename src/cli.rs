@@ -98,6 +98,15 @@ pub enum Command {
     #[allow(missing_docs, reason = "clap takes a comment for a help text")]
     Ask(Question),
 
+    /// Show the network live in this terminal: nodes, links, a matrix, a map and events
+    #[cfg(feature = "top")]
+    #[command(after_help = TOP)]
+    Top {
+        /// The running node's profile [default: the only one that runs]
+        #[arg(short, long, value_name = "PROFILE")]
+        profile: Option<String>,
+    },
+
     /// Print completions for a shell; they complete the labels of nodes too
     #[command(after_help = COMPLETIONS)]
     Completions {
@@ -124,6 +133,10 @@ const ABOUT: &str = "\
 Runs a node of a peer-to-peer overlay network over QUIC. The node connects to other nodes by itself and reconnects \
 when a connection fails. It knows every other node and every link between nodes, with the direction and the \
 round-trip time of the link.";
+
+#[cfg(feature = "top")]
+const TOP: &str = "\
+Press ? for the keys, and q to quit. NO_COLOR=1 turns colours off.";
 
 const COMPLETIONS: &str = "\
 Examples:

@@ -28,6 +28,8 @@ pub mod settings;
 pub mod signals;
 pub mod sim;
 pub mod snapshot;
+#[cfg(feature = "top")]
+pub mod top;
 pub mod transport;
 pub mod web;
 

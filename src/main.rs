@@ -42,6 +42,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     match &cli.command {
         Some(Command::Sim(args)) => simulate(args),
         Some(Command::Ask(question)) => Ok(ask::run(question)?),
+        #[cfg(feature = "top")]
+        Some(Command::Top { profile }) => Ok(area_net::top::run(profile.as_deref())?),
         Some(Command::Completions { shell }) => {
             cli::completions(*shell).context("can't write the completions")
         }
@@ -149,6 +151,10 @@ fn status(error: &anyhow::Error) -> u8 {
         return error.status();
     }
     if let Some(error) = error.downcast_ref::<RecordingError>() {
+        return error.status();
+    }
+    #[cfg(feature = "top")]
+    if let Some(error) = error.downcast_ref::<area_net::top::TopError>() {
         return error.status();
     }
     let log = error.downcast_ref().is_some_and(LogError::is_bad_input);

@@ -11,13 +11,15 @@ mod error;
 mod explained;
 #[cfg(test)]
 mod fake;
+#[cfg(feature = "top")]
+pub(crate) mod follow;
 mod http;
 mod ping;
 mod show;
 mod socket;
 mod stream;
 mod table;
-mod text;
+pub(crate) mod text;
 mod times;
 mod wait;
 

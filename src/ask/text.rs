@@ -6,7 +6,7 @@ use crate::answers::Who;
 
 /// A text from elsewhere, such as a label, as one line that can do nothing to a terminal. Control characters, bidirectional controls,
 /// characters without a width that imitate other texts, and noncharacters become U+FFFD. What joins and varies emojis stays.
-pub(super) fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let harmless = |letter: char| {
         if is_deceptive(letter) {
             char::REPLACEMENT_CHARACTER
@@ -28,12 +28,12 @@ fn is_deceptive(letter: char) -> bool {
 }
 
 /// How many columns a text takes.
-pub(super) fn width(text: &str) -> usize {
+pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
 /// The text, or its beginning and `…`, within `most` columns.
-pub(super) fn cut(text: &str, most: usize) -> String {
+pub(crate) fn cut(text: &str, most: usize) -> String {
     if width(text) <= most {
         return text.to_owned();
     }
@@ -58,7 +58,7 @@ pub(super) fn short(id: &str) -> String {
 }
 
 /// A node's label; the beginning of its id if the label shows nothing.
-pub(super) fn label(label: &str, id: &str) -> String {
+pub(crate) fn label(label: &str, id: &str) -> String {
     let text = clean(label);
     if text.trim().is_empty() || width(&text) == 0 {
         short(id)
@@ -73,12 +73,12 @@ pub(super) fn name(who: &Who) -> String {
 }
 
 /// A round-trip time. The unit is always ms, with µs as its decimals, so that a column can be compared by eye and sorted by `sort -n`.
-pub(super) fn rtt(us: u64) -> String {
+pub(crate) fn rtt(us: u64) -> String {
     format!("{}.{:03} ms", us / 1000, us % 1000)
 }
 
 /// A number and its noun.
-pub(super) fn count(number: usize, one: &str) -> String {
+pub(crate) fn count(number: usize, one: &str) -> String {
     if number == 1 {
         format!("1 {one}")
     } else {

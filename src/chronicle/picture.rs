@@ -94,6 +94,14 @@ impl Picture {
         self.nodes.values().find(|node| node.id == *id)
     }
 
+    /// The links, by number, each with the time of its measurement in ms since the start of the node whose view this is.
+    pub fn links(&self) -> impl Iterator<Item = (&Link, i64)> {
+        self.links.values().map(|(link, frame_ms)| {
+            let measured_ms = frame_ms.saturating_sub(link.figures.age_ms);
+            (link, measured_ms)
+        })
+    }
+
     /// The link between these two nodes, whoever dialed.
     #[must_use]
     pub fn link(&self, one: u32, other: u32) -> Option<&Link> {
