@@ -380,7 +380,7 @@ impl App {
         let at_ms = self.past.unwrap_or(live_ms);
         match to(history, at_ms) {
             Some(to) if to >= live_ms => self.past = None,
-            Some(to) => self.past = Some(to.max(history.from_ms())),
+            Some(to) => self.past = Some(to.max(history.oldest_ms())),
             None if to(history, i64::MIN).is_some() => self.past = None,
             None => {}
         }

@@ -159,7 +159,7 @@ impl History {
         while self.segments.len() > 1 && self.bytes() > LIMIT_BYTES {
             self.segments.pop_front();
         }
-        let from_ms = self.from_ms();
+        let from_ms = self.oldest_ms();
         while self.turns.front().is_some_and(|turn| *turn < from_ms) {
             self.turns.pop_front();
         }
@@ -187,7 +187,7 @@ impl History {
     }
 
     /// The time of the oldest view.
-    pub(super) fn from_ms(&self) -> i64 {
+    pub(super) fn oldest_ms(&self) -> i64 {
         self.segments.front().map_or(0, |segment| segment.first_ms)
     }
 

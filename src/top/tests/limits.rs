@@ -127,11 +127,14 @@ fn the_history_is_bounded_and_gives_each_view_back() {
         "{}",
         history.bytes()
     );
-    assert!(history.from_ms() > 0, "it was filled");
-    for past in shown.iter().filter(|past| past.at_ms >= history.from_ms()) {
+    assert!(history.oldest_ms() > 0, "it was filled");
+    for past in shown
+        .iter()
+        .filter(|past| past.at_ms >= history.oldest_ms())
+    {
         let (picture, _) = history.at(past.at_ms + 50).unwrap();
         assert_eq!(picture.snapshot().unwrap(), *past);
     }
     assert_eq!(history.at(end).unwrap().0.at_ms(), end);
-    assert_eq!(history.at(0).unwrap().0.at_ms(), history.from_ms());
+    assert_eq!(history.at(0).unwrap().0.at_ms(), history.oldest_ms());
 }
