@@ -44,11 +44,7 @@ impl Source {
             let what = format!("the node refused the stream with status {}", answer.status);
             return Err(AskError::Unreadable { what });
         }
-        Ok(Stream {
-            answer,
-            buffer: Vec::new(),
-            read: 0,
-        })
+        Ok(Stream::new(answer))
     }
 }
 
@@ -62,6 +58,14 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    fn new(answer: Answer) -> Self {
+        Self {
+            answer,
+            buffer: Vec::new(),
+            read: 0,
+        }
+    }
+
     /// The next line without its line break; `None` at the end. The node sends a line every five seconds, so one that says nothing for
     /// longer than twice that is gone.
     ///
@@ -98,5 +102,36 @@ impl Stream {
     /// Whether another line was received already.
     pub(crate) fn has_line(&self) -> bool {
         self.buffer[self.read..].contains(&b'\n')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::Fake;
+    use super::*;
+
+    fn stream(chunks: &[&str], end: &str) -> (Fake, Stream) {
+        let mut said = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
+        for chunk in chunks {
+            said.push_str(&format!("{:x}\r\n{chunk}\r\n", chunk.len()));
+        }
+        let fake = Fake::says(&format!("{said}{end}"));
+        let answer = http::get(&fake.path, "/v1/stream", PATIENCE).unwrap();
+        (fake, Stream::new(answer))
+    }
+
+    #[test]
+    fn lines_are_whole_wherever_chunks_end() {
+        let (_fake, mut stream) = stream(&["a", "b\nc\n\nd", "\nrest"], "0\r\n\r\n");
+        let lines = std::iter::from_fn(|| stream.line().unwrap());
+        assert_eq!(lines.collect::<Vec<_>>(), ["ab", "c", "", "d"]);
+        assert!(!stream.has_line(), "a line without its end is none");
+    }
+
+    #[test]
+    fn a_stream_that_is_cut_off_is_an_error() {
+        let (_fake, mut cut) = stream(&["a\nb"], "");
+        assert_eq!(cut.line().unwrap().as_deref(), Some("a"));
+        assert!(cut.line().is_err());
     }
 }
