@@ -162,6 +162,6 @@ pub struct EventLine {
     pub name: Cow<'static, str>,
     /// The level, as the log writes it in lower case.
     pub level: Cow<'static, str>,
-    /// The fields, in the order of the log line.
+    /// The fields. Those of an event that was read from a line are in the order of their names.
     pub fields: Vec<(Cow<'static, str>, Value)>,
 }

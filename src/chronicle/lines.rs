@@ -154,7 +154,7 @@ struct LinkLine {
     told: Option<Told>,
 }
 
-/// An event: its fields are an object, in the order of the log line.
+/// An event: its fields are an object, in the order of their names.
 #[derive(Debug, Serialize, Deserialize)]
 struct EventOf {
     name: String,

@@ -177,7 +177,8 @@ pub(super) fn problem(graph: &Graph, keys: &[u64], fans: &[Fan], apart: f32) -> 
 pub(super) fn mesh(graph: &Graph, bodies: &mut [Body]) {
     let nodes = graph.nodes();
     let pairs = nodes * (nodes - 1) / 2;
-    if nodes > MESH || (graph.links.len() as f32) < FULL * pairs as f32 {
+    // One node is no circle: its radius would be that of a straight line.
+    if !(2..=MESH).contains(&nodes) || (graph.links.len() as f32) < FULL * pairs as f32 {
         return;
     }
     let count = nodes as f32;

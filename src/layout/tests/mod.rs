@@ -453,3 +453,23 @@ fn judging_adds_at_most_a_fourth_to_the_work_of_updates() {
     assert!(in_judgements > 0, "it is judged again");
     assert!(in_judgements * 4 <= all, "{in_judgements} of {all}");
 }
+
+#[test]
+fn a_lone_node_stands_at_the_origin() {
+    for kind in [Kind::Latency, Kind::Structure] {
+        for number in 0..20 {
+            let input = Input {
+                nodes: vec![NodeId([number; 32])],
+                links: Vec::new(),
+            };
+            let mut layout = Layout::new(kind, 1);
+            for _ in 0..3 {
+                let place = layout.update(&input).nodes[0];
+                assert!(
+                    place.x.hypot(place.y) < 10.0,
+                    "{kind:?} {number}: {place:?}"
+                );
+            }
+        }
+    }
+}
