@@ -259,5 +259,5 @@ Examples:
 
 It also waits for the node to start. All conditions must hold at once.
 
-Exit status: 0 all conditions hold; 5 they did not within the time; 3 no node was running all the time; the others as of area-net \
+Exit status: 0 all conditions hold; 5 they did not within the time; 3 no node ran at any time; the others as of area-net \
 status.";

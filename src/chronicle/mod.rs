@@ -1,4 +1,4 @@
-//! The chronicle: what a node's view was, when each thing changed, and who told.
+//! The chronicle: the history of a node's view: each change, when it happened, and which node reported it.
 //!
 //! ```text
 //! Snapshot ─► Differ ─► Frame ─┬─► Chronicle    in memory, bounded: binary frames in segments

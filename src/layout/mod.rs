@@ -4,7 +4,7 @@
 //! [`Layout`] keeps the last map, by node id, so that nodes stay where they are while others come and go:
 //!
 //! 1. `graph` merges the links, and splits the network into connected parts.
-//! 2. For each part, `latency` or `structure` says which pairs of nodes should be how far apart, and `solve` places the nodes by
+//! 2. For each part, `latency` or `structure` chooses pairs of nodes and their target distances, and `solve` places the nodes by
 //!    gradient descent (`sgd`), from nothing or from the last map.
 //! 3. `align` turns each part so that it lies on the last map; `apart` makes room for labels; `pack` puts the parts side by side.
 //! 4. `fit` and `judge` say how far a latency map can be trusted.

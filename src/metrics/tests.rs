@@ -303,8 +303,8 @@ This page is for people who watch nodes with [Prometheus](https://prometheus.io)
 
 `GET /metrics` gives [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/) to a reader that accepts it,
 and the older text format of Prometheus to others. The two have the same series, but for the count and the sum of the
-histogram: `_gcount` and `_gsum`, and `_count` and `_sum` in the older one. It shows the links of the moment, so its
-counts fall too. Use them as they are, without `rate`:
+histogram: `_gcount` and `_gsum`, and `_count` and `_sum` in the older one. The histogram shows the links that exist now,
+so its counts can fall. Use its buckets without `rate`:
 
 ```promql
 histogram_quantile(0.9, areanet_network_link_rtt_seconds_bucket)
@@ -333,8 +333,8 @@ fn metrics_md_is_what_the_table_says() {
         text,
         "some 40 series, and five for each of its own links, at most {MAX_OWN_LINKS} of them. The links of others are one\n\
          histogram. With `?links=worst&limit=50`, the worst 50 links of the network have series of their own, at most\n\
-         {MAX_WORST_LINKS}: suspect ones first, then those that lose most, then the slowest. Watch few nodes in that way, since\n\
-         each of them gives the series of all.\n\n\
+         {MAX_WORST_LINKS}: suspect ones first, then those that lose most, then the slowest. Ask only a few nodes for this, since\n\
+         each of them exports the links of the whole network.\n\n\
          | Metric | Kind | Labels | Value |\n| --- | --- | --- | --- |\n"
     )
     .unwrap();

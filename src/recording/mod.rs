@@ -49,20 +49,20 @@ pub struct ReplayArgs {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// Where to serve the page and the API; port 0 is any free one
+    /// Loopback address at which to serve the page and the API; port 0 is any free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "[::1]:0")]
     pub addr: SocketAddr,
 }
 
 const RECORD_HELP: &str = "\
-A file that exists is not overwritten. What is recorded is in the file a second later, whatever happens to the recorder.
+A file that exists is not overwritten. Each line is in the file within a second, so a recorder that is killed loses at most the last second.
 
 Exit status: 0 Ctrl-C, the duration is over, or the node ended; 2 bad input; 3 no node is running; 1 any other error.";
 
 const REPLAY_HELP: &str = "\
 The address of the page is written to standard output. A recording that was cut off is shown up to there.
 
-Exit status: 0 Ctrl-C; 2 the file is no recording, or nothing in it can be shown; 1 any other error.";
+Exit status: 0 Ctrl-C; 2 the file can't be opened or is no recording, or the address can't be used; 1 any other error.";
 
 /// An error of `area-net record` or `area-net replay`.
 #[derive(Debug, thiserror::Error)]

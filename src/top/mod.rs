@@ -8,8 +8,8 @@
 //!
 //! - `reader` follows the node's stream on a thread of its own, and waits for a node that is gone.
 //! - `past` keeps the stream within a bound, and gives the view at any time in it.
-//! - `view` and `rows` make of a view what the tables show.
-//! - `app` is what is shown, and handles keys; `draw` draws it. Neither touches a terminal or a clock.
+//! - `view` and `rows` turn a view into table rows.
+//! - `app` holds the state of the screen and handles keys; `draw` draws it. Neither touches a terminal or a clock.
 //! - `screen` has the terminal, and gives it back however the program ends.
 //!
 //! Labels are hostile text: [`ask`](crate::ask) makes them harmless before they are put into a cell.

@@ -1,4 +1,4 @@
-//! HTTP for people and programs that look: the page, the API, the metrics.
+//! The HTTP server: the page, the API and the metrics.
 //!
 //! ```text
 //!  node's event loop ── waits for the first connection, and starts the thread
@@ -14,8 +14,8 @@
 //! - `serve` speaks HTTP/1.1 with bounded connections, and `guard` decides who may ask.
 //! - `feed` asks the node for snapshots while somebody looks, and records them. `stream` sends what the chronicle recorded.
 //!
-//! Until the first connection comes, all of this is two sockets. Then a thread of its own, with a lower priority than the node's,
-//! does everything. The event loop makes a snapshot when the thread asks for one, which it does at a bounded rate.
+//! Until the first connection comes, the node only holds the sockets open. Then a thread of its own, with a lower priority than the node's,
+//! does everything. The event loop makes a snapshot, or sends a probe, when the thread asks for it, which it does at a bounded rate.
 
 mod body;
 mod feed;
