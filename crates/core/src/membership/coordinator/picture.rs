@@ -51,7 +51,7 @@ impl Core {
             cut_off: self.view.up_count() == 1 && shown.len() > 1,
             // The core knows nothing of sockets; the node adds it.
             impaired: None,
-            differing: self.differing(&places),
+            differing: self.differing(now, &places),
             nodes,
             links,
             rejected: self.out.rejected(),
@@ -59,8 +59,8 @@ impl Core {
     }
 
     /// The neighbours whose view differs from ours.
-    fn differing(&self, places: &BTreeMap<Index, usize>) -> Vec<(usize, i64)> {
-        let differing = self.gossip.differing().filter_map(|(peer, since)| {
+    fn differing(&self, now: Time, places: &BTreeMap<Index, usize>) -> Vec<(usize, i64)> {
+        let differing = self.gossip.differing(now).filter_map(|(peer, since)| {
             let place = places.get(&self.view.index(&peer.abbreviated())?)?;
             Some((*place, as_ms(since)))
         });

@@ -29,11 +29,17 @@ use crate::membership::view::{Index, View};
 use crate::record::Version;
 use crate::wire::{Hello, MAX_SYNC_ENTRIES, Message, NodeId, ShortId, ViewDigest};
 
+/// How long what a neighbour told of its view is news: three probes at their longest interval. At half, a lost probe makes a neighbour seem
+/// to agree; at double, one that stopped to probe seems to differ for longer.
+const TOLD_LATELY: Duration = Duration::from_secs(10);
+
 /// How the view of a neighbour compares with ours.
 #[derive(Debug)]
 pub(super) struct AntiEntropy {
     /// The digests differ: ours, since when it has been this one, since when they differ at all.
     differs: Option<(ViewDigest, Time, Time)>,
+    /// When the neighbour last told its digest: only the end of a link that probes tells it.
+    told: Time,
     pause: Duration,
     next: Time,
     /// The first round on the link, while it is under way.
@@ -143,6 +149,7 @@ impl AntiEntropy {
     pub(super) fn new(now: Time, tuning: &Tuning) -> Self {
         Self {
             differs: None,
+            told: now,
             pause: tuning.differs_for,
             next: now,
             first: None,
@@ -160,6 +167,7 @@ impl AntiEntropy {
         hurry: bool,
         tuning: &Tuning,
     ) -> bool {
+        self.told = now;
         if theirs == ours {
             self.differs = None;
             self.pause = tuning.differs_for;
@@ -328,11 +336,15 @@ impl Gossip {
         }
     }
 
-    /// The neighbours whose view differs from ours, and since when.
-    pub(in crate::membership) fn differing(&self) -> impl Iterator<Item = (NodeId, Time)> + '_ {
+    /// The neighbours whose view differs from ours, by what they told lately, and since when.
+    pub(in crate::membership) fn differing(
+        &self,
+        now: Time,
+    ) -> impl Iterator<Item = (NodeId, Time)> + '_ {
         let neighbors = self.neighbors.iter();
-        neighbors.filter_map(|(peer, neighbor)| {
-            let (_, _, since) = neighbor.anti_entropy.differs?;
+        neighbors.filter_map(move |(peer, neighbor)| {
+            let is_news = now.saturating_sub(neighbor.anti_entropy.told) <= TOLD_LATELY;
+            let (_, _, since) = neighbor.anti_entropy.differs.filter(|_| is_news)?;
             Some((*peer, since))
         })
     }
