@@ -22,6 +22,10 @@ const SEGMENT_BYTES: usize = 32 * 1024;
 /// A segment has so many times the bytes of its keyframe at least, so that keyframes take up to a fifth of the room.
 const KEYFRAMES: usize = 4;
 
+/// The most events from before the first view. A node logs a handful of them; a recording may have any number, of which the rest is left
+/// out.
+const MAX_EARLY: usize = 256;
+
 /// The bounds of a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
@@ -188,8 +192,9 @@ impl Chronicle {
     /// Records an event of the log.
     pub fn tell(&mut self, event: EventLine) {
         if self.segments.is_empty() {
-            // A node logs a handful of events before its first snapshot.
-            self.early.push(event);
+            if self.early.len() < MAX_EARLY {
+                self.early.push(event);
+            }
         } else {
             self.push(&Entry::Event(event));
         }
@@ -245,9 +250,8 @@ impl Chronicle {
             return self.begin();
         };
         segment.push(entry);
-        // A segment ends with a frame, and the next one begins with the same view: so no difference is missing between two keyframes.
-        let is_full = segment.bytes.len() >= SEGMENT_BYTES.max(segment.key * (KEYFRAMES + 1));
-        if is_full && matches!(entry, Entry::Frame(_)) {
+        // The next segment begins with the view at the end of this one: so no difference is missing between two keyframes.
+        if segment.bytes.len() >= SEGMENT_BYTES.max(segment.key * (KEYFRAMES + 1)) {
             segment.bytes.shrink_to_fit();
             self.begin();
         }

@@ -259,6 +259,36 @@ fn a_reader_that_goes_on_misses_nothing_and_one_that_is_too_late_is_told() {
 }
 
 #[test]
+fn events_alone_stay_within_the_bound_too() {
+    let limit = Limit {
+        bytes: 200_000,
+        ..ROOMY
+    };
+    let event = |at_ms| EventLine {
+        at_ms,
+        name: "x".repeat(300).into(),
+        level: "info".into(),
+        fields: Vec::new(),
+    };
+    let mut chronicle = Chronicle::new(limit);
+    for at_ms in -5000..0 {
+        chronicle.tell(event(at_ms));
+    }
+    chronicle.record(&busy(0, 20));
+    for at_ms in 1..5000 {
+        chronicle.tell(event(at_ms));
+        assert!(chronicle.span().unwrap().bytes <= 280_000);
+        if at_ms == 2500 {
+            chronicle.record(&busy(2500, 30));
+        }
+    }
+    let newest = chronicle.newest().unwrap().snapshot().unwrap();
+    assert_eq!(newest, *busy(2500, 30));
+    let (last, _) = chronicle.at(5000).unwrap();
+    assert_eq!(last.snapshot().unwrap(), newest);
+}
+
+#[test]
 fn forgets_views_beyond_the_bound_of_age() {
     let limit = Limit {
         age: Duration::from_secs(600),
