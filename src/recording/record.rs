@@ -33,13 +33,14 @@ pub fn record(args: &RecordArgs) -> Result<(), RecordingError> {
     let lasts = args.lasts.as_deref();
     let lasts = lasts.map(|text| duration("--for", text)).transpose()?;
     let stream = stream(args.profile.as_deref(), args.from.as_deref())?;
+    // Before signals are listened for: a pipe that nobody reads makes us wait, and Ctrl-C must end that.
+    let file = args.file.as_path();
+    let to: Box<dyn Write> = match file == Path::new("-") {
+        true => Box::new(io::stdout()),
+        false => Box::new(create(file)?),
+    };
     runtime()?.block_on(async {
         let mut stop = Stopping::listen().map_err(failed("listen for signals"))?;
-        let file = args.file.as_path();
-        let to: Box<dyn Write> = match file == Path::new("-") {
-            true => Box::new(io::stdout()),
-            false => Box::new(create(file)?),
-        };
         say(&format!(
             "recording {} to {}",
             stream.profile,
