@@ -60,9 +60,14 @@ pub(super) fn check_tcp(
     token: Option<&str>,
     needs_token: bool,
 ) -> Result<(), Problem> {
-    let text = |name: HeaderName| match headers.get(name) {
-        None => Ok(None),
-        Some(value) => value.to_str().map(Some).map_err(|_| ()),
+    // One that is there twice means one thing to us and another to somebody else.
+    let text = |name: HeaderName| {
+        let mut values = headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(None),
+            (Some(value), None) => value.to_str().map(Some).map_err(|_| ()),
+            (Some(_), Some(_)) => Err(()),
+        }
     };
     let forbidden = |what: &str| Problem::new(StatusCode::FORBIDDEN, what);
     let bad_host = || {
@@ -190,6 +195,19 @@ mod tests {
                 StatusCode::FORBIDDEN,
                 "{more:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_header_that_is_there_twice_is_refused() {
+        for name in ["origin", "sec-fetch-site"] {
+            let good = if name == "origin" {
+                "http://[::1]:1"
+            } else {
+                "none"
+            };
+            let twice = headers(&[("host", "[::1]:1"), (name, good), (name, "cross-site")]);
+            assert!(check_tcp(&twice, None, true).is_err(), "{name}");
         }
     }
 

@@ -1,16 +1,18 @@
 //! The sockets: one in the file system, which only the node's user may open, and one over TCP.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net as unix_net;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use rand::TryRng as _;
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::atomic_file::{self, Care};
@@ -20,6 +22,12 @@ const SOCKET_FILE: &str = "node.sock";
 
 /// The name of the file with the token, beside the node's files.
 pub(super) const TOKEN_FILE: &str = "web.token";
+
+/// The most bytes of that file. A token has 48.
+const TOKEN_BYTES: u64 = 4096;
+
+/// The pause after the system refuses a connection, for want of descriptors.
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Why a socket can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -137,7 +145,13 @@ pub(super) async fn first(listeners: Vec<Listener>) -> Option<(Accepted, Vec<Lis
     if watched.is_empty() {
         return None;
     }
-    let accepted = any_of(&watched).await.ok()?;
+    let accepted = loop {
+        match any_of(&watched).await {
+            Ok(accepted) => break accepted,
+            // The system may be short of descriptors for a while.
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    };
     let listeners = watched.into_iter().filter_map(|it| it.release().ok());
     Some((accepted, listeners.collect()))
 }
@@ -202,13 +216,26 @@ pub(super) fn unix(profile: &str, dir: &Path) -> Result<(Listener, UnixSocket), 
 }
 
 fn unix_at(path: &Path, folder_mode: u32) -> Result<(Listener, UnixSocket), ListenError> {
-    if unix_net::UnixStream::connect(path).is_ok() {
+    if is_held(path) {
         return Err(ListenError::Held(path.display().to_string()));
     }
     bind_unix(path, folder_mode).map_err(|source| ListenError::Socket {
         path: path.display().to_string(),
         source,
     })
+}
+
+/// Whether somebody listens there. One whose queue is full does, too, and must not make us wait.
+fn is_held(path: &Path) -> bool {
+    let connect = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(path)?)
+    };
+    match connect() {
+        Ok(()) => true,
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    }
 }
 
 /// Binds in a folder that nobody else may enter, sets the mode, and moves the socket into its place: nobody can connect before the
@@ -264,9 +291,21 @@ pub(super) fn tcp(
     Ok((listener, at, token))
 }
 
+/// Reads a file of at most [`TOKEN_BYTES`]. A pipe would make us wait, and a device may have no end.
+fn read_small(path: &Path) -> io::Result<String> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no file"));
+    }
+    let mut text = String::new();
+    File::open(path)?
+        .take(TOKEN_BYTES)
+        .read_to_string(&mut text)?;
+    Ok(text)
+}
+
 /// Reads the token, or makes one at the first start.
 fn token(path: &Path) -> io::Result<String> {
-    match fs::read_to_string(path) {
+    match read_small(path) {
         Ok(token) => {
             let token = token.trim();
             if token.len() >= 16 && token.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -37,16 +37,26 @@ pub use serve::serve;
 pub use site::Site;
 
 use std::error::Error as _;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use crate::chronicle::Archive;
 use crate::events::EventName;
 use crate::settings::Settings;
 use crate::snapshot::SnapshotReader;
+
+/// What the thread is to serve: the connection that came first, and the sockets.
+type Handover = mpsc::Sender<(listen::Accepted, Vec<Listener>)>;
+
+/// The pause after the thread could not be started.
+const START_PAUSE: Duration = Duration::from_secs(1);
 
 /// The stack of the thread. Requests are futures on the heap; rendering and glibc's thread-local storage need little.
 const STACK_BYTES: usize = 512 * 1024;
@@ -109,15 +119,19 @@ impl Web {
         }
         let site = Arc::new(Site::live(reader, archive, token));
         let waits = tokio::spawn(async move {
-            let Some((first, listeners)) = listen::first(listeners).await else {
-                return;
-            };
-            let thread = std::thread::Builder::new()
-                .name("web".to_owned())
-                .stack_size(STACK_BYTES)
-                .spawn(move || run(site, first, listeners));
-            if let Err(error) = thread {
-                tracing::warn!(%error, "{}", EventName::PageUnavailable);
+            let mut listeners = listeners;
+            while let Some((first, all)) = listen::first(listeners).await {
+                match start(&site).await {
+                    Ok(thread) => {
+                        // The thread waits for them.
+                        let _ended = thread.send((first, all));
+                        return;
+                    }
+                    Err(error) => tracing::warn!(%error, "{}", EventName::PageUnavailable),
+                }
+                // This connection is closed, and the next one may have more luck.
+                listeners = all;
+                sleep(START_PAUSE).await;
             }
         });
         Self {
@@ -136,14 +150,32 @@ fn unavailable(error: &ListenError) {
     tracing::warn!(cause = %format_args!("{error}{cause}"), action, "{}", EventName::PageUnavailable);
 }
 
-/// The thread.
-fn run(site: Arc<Site>, first: listen::Accepted, listeners: Vec<Listener>) {
-    crate::export::yield_to_the_node();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(serve::serve_after(site, Some(first), listeners)),
-        Err(error) => tracing::warn!(%error, "{}", EventName::PageUnavailable),
-    }
+/// Starts the thread, which then waits for what it is to serve.
+async fn start(site: &Arc<Site>) -> io::Result<Handover> {
+    let (hand, taken) = mpsc::channel();
+    let (ready, started) = oneshot::channel();
+    let site = Arc::clone(site);
+    std::thread::Builder::new()
+        .name("web".to_owned())
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            crate::export::yield_to_the_node();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            match runtime {
+                Ok(runtime) => {
+                    // Whoever started it waits for this.
+                    ready.send(Ok(())).ok();
+                    if let Ok((first, listeners)) = taken.recv() {
+                        runtime.block_on(serve::serve_after(site, Some(first), listeners));
+                    }
+                }
+                Err(error) => {
+                    ready.send(Err(error)).ok();
+                }
+            }
+        })?;
+    started.await.map_err(io::Error::other)??;
+    Ok(hand)
 }

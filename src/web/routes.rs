@@ -43,6 +43,7 @@ pub(super) async fn answer(
     path: &str,
     query: Option<&str>,
     accept: Option<&str>,
+    is_unix: bool,
 ) -> Result<Answer, Problem> {
     if let Some(name) = page_file(path) {
         let asset = page::asset(name).ok_or_else(|| missing(path))?;
@@ -72,8 +73,8 @@ pub(super) async fn answer(
         (Some("explain"), None, ..) => explain(site, &query).await,
         (Some("graph"), None, ..) => graph(site, &query).await,
         (Some("history"), None, ..) => history(site, &query).await,
-        (Some("stream"), None, ..) => follow(site, &query).await,
-        (Some("events"), None, ..) => events(site, &query).await,
+        (Some("stream"), None, ..) => follow(site, is_unix, &query).await,
+        (Some("events"), None, ..) => events(site, is_unix, &query).await,
         _ => Err(missing(&format!("/v1/{path}"))),
     }
 }
@@ -315,7 +316,7 @@ async fn history(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {
     }))
 }
 
-async fn follow(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {
+async fn follow(site: &Arc<Site>, is_unix: bool, query: &Query) -> Result<Answer, Problem> {
     query.only(&["from", "to", "map"])?;
     let from = match query.get("from") {
         None | Some("live") => From::Live,
@@ -332,10 +333,10 @@ async fn follow(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {
             return Err(problem.hint("there are: none, latency, structure"));
         }
     };
-    stream::stream(site, from, query.time("to")?, map).await
+    stream::stream(site, is_unix, from, query.time("to")?, map).await
 }
 
-async fn events(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {
+async fn events(site: &Arc<Site>, is_unix: bool, query: &Query) -> Result<Answer, Problem> {
     query.only(&["since", "name", "about", "follow"])?;
     let since_ms = query.time("since")?;
     let mut wanted = match query.get("about") {
@@ -349,7 +350,7 @@ async fn events(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {
     wanted.since_ms = since_ms.map(|since| since.max(0).unsigned_abs());
     wanted.name = query.get("name").map(str::to_owned);
     if query.get("follow").is_some_and(|it| it != "0") {
-        return stream::events(site, wanted);
+        return stream::events(site, is_unix, wanted);
     }
     let (events, _): (Vec<Event>, _) = site
         .feed

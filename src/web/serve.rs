@@ -11,14 +11,14 @@ use hyper::body::Incoming;
 use hyper::header;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::body::{Answer, Content};
-use super::listen::{Accepted, Listener, Pipe, Watched};
+use super::body::{Answer, Content, Problem};
+use super::listen::{ACCEPT_PAUSE, Accepted, Listener, Pipe, Watched};
 use super::site::Site;
 use super::{guard, routes};
 
@@ -30,9 +30,6 @@ const HEAD_BYTES: usize = 16 * 1024;
 
 /// How long a client may take nothing of an answer that waits for it.
 const STALL_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// The pause after the system refuses a connection, for want of descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Serves the connection that came first, if there was one, and those that come to the listeners. It ends only if nothing can be
 /// served.
@@ -103,6 +100,10 @@ async fn answer(site: &Arc<Site>, request: &Request<Incoming>, is_unix: bool) ->
         if is_unix {
             return Ok(());
         }
+        if request.uri().authority().is_some() {
+            let what = "the target of the request is that of a proxy";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, what));
+        }
         let needs_token = routes::needs_token(path);
         guard::check_tcp(request.headers(), site.token.as_deref(), needs_token)
     });
@@ -110,11 +111,11 @@ async fn answer(site: &Arc<Site>, request: &Request<Incoming>, is_unix: bool) ->
         Ok(()) => {
             let accept = request.headers().get(header::ACCEPT);
             let accept = accept.and_then(|accept| accept.to_str().ok());
-            routes::answer(site, path, request.uri().query(), accept).await
+            routes::answer(site, path, request.uri().query(), accept, is_unix).await
         }
         Err(problem) => Err(problem),
     };
-    let mut answer = answered.unwrap_or_else(super::body::Problem::answer);
+    let mut answer = answered.unwrap_or_else(Problem::answer);
     guard::protect(answer.headers_mut());
     if *request.method() == Method::HEAD {
         *answer.body_mut() = Content::Whole(None);

@@ -14,15 +14,17 @@ use crate::snapshot::SnapshotReader;
 const TCP_CONNECTIONS: usize = 64;
 const UNIX_CONNECTIONS: usize = 32;
 
-/// The most streams at a time: each makes the node send every change.
-const STREAMS: usize = 24;
+/// The most streams at a time over TCP, and through the socket: each makes the node send every change.
+const TCP_STREAMS: usize = 16;
+const UNIX_STREAMS: usize = 16;
 
 /// What requests are answered from.
 #[derive(Debug)]
 pub struct Site {
     pub(super) feed: Arc<Feed>,
     pub(super) maps: Arc<Maps>,
-    pub(super) streams: Arc<Semaphore>,
+    tcp_streams: Arc<Semaphore>,
+    unix_streams: Arc<Semaphore>,
     /// What readers over TCP must know.
     pub(super) token: Option<String>,
     /// Places for connections over TCP, and through the socket.
@@ -51,10 +53,20 @@ impl Site {
         Self {
             maps: Arc::new(Maps::new(Arc::clone(&feed))),
             feed,
-            streams: Arc::new(Semaphore::new(STREAMS)),
+            tcp_streams: Arc::new(Semaphore::new(TCP_STREAMS)),
+            unix_streams: Arc::new(Semaphore::new(UNIX_STREAMS)),
             token,
             tcp: Arc::new(Semaphore::new(TCP_CONNECTIONS)),
             unix: Arc::new(Semaphore::new(UNIX_CONNECTIONS)),
+        }
+    }
+
+    /// Places for streams over TCP, or through the socket.
+    pub(super) fn streams(&self, is_unix: bool) -> &Arc<Semaphore> {
+        if is_unix {
+            &self.unix_streams
+        } else {
+            &self.tcp_streams
         }
     }
 }

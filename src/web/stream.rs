@@ -40,16 +40,21 @@ pub(super) enum From {
 /// Answers with a stream. `to`: where it ends, in Unix ms; `None`: it goes on.
 pub(super) async fn stream(
     site: &Arc<Site>,
+    is_unix: bool,
     from: From,
     to: Option<i64>,
     map: Option<Kind>,
 ) -> Result<Answer, Problem> {
-    let place = site.streams.clone().try_acquire_owned().map_err(|_| {
-        Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too many streams are open already",
-        )
-    })?;
+    let place = site
+        .streams(is_unix)
+        .clone()
+        .try_acquire_owned()
+        .map_err(|_| {
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many streams are open already",
+            )
+        })?;
     site.feed.refresh().await?;
     let start = site
         .feed
@@ -290,11 +295,15 @@ impl Wanted {
 }
 
 /// Answers with events as JSON lines: those that there are, then those that come.
-pub(super) fn events(site: &Arc<Site>, wanted: Wanted) -> Result<Answer, Problem> {
-    let place = site.streams.clone().try_acquire_owned().map_err(|_| {
-        let what = "too many streams are open already";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, what)
-    })?;
+pub(super) fn events(site: &Arc<Site>, is_unix: bool, wanted: Wanted) -> Result<Answer, Problem> {
+    let place = site
+        .streams(is_unix)
+        .clone()
+        .try_acquire_owned()
+        .map_err(|_| {
+            let what = "too many streams are open already";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, what)
+        })?;
     let (lines, parts_of_it) = mpsc::channel(1);
     let site = Arc::clone(site);
     tokio::spawn(async move {

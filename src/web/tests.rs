@@ -588,7 +588,7 @@ async fn a_huge_head_is_refused() {
 async fn streams_are_few_and_a_place_is_free_again() {
     let scene = Scene::new();
     let mut streams = Vec::new();
-    for _ in 0..24 {
+    for _ in 0..16 {
         let mut lines = Lines::of(&scene, "/v1/stream").await;
         lines.next().await.unwrap();
         streams.push(lines);
@@ -671,4 +671,29 @@ async fn of_a_simulation_that_begins_the_first_view_is_waited_for() {
     ))));
     scene.get("/v1/status").await.refused(503, "no history yet");
     assert_eq!(limit_of_patience.elapsed(), Duration::from_secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_takes_all_streams_over_tcp_leaves_those_of_the_nodes_user() {
+    let scene = Scene::new();
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        let mut client = scene.connect(false);
+        let request = "GET /v1/events?follow=1 HTTP/1.1\r\nHost: [::1]\r\n\r\n";
+        client.write_all(request.as_bytes()).await.unwrap();
+        held.push(client);
+    }
+    sleep(Duration::from_secs(1)).await;
+    let refused = scene.get_tcp("/v1/stream", "Host: [::1]\r\n").await;
+    refused.refused(503, "too many streams");
+    let mut lines = Lines::of(&scene, "/v1/stream").await;
+    assert_eq!(lines.next().await.unwrap()["version"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_for_a_proxy_is_refused_over_tcp() {
+    let scene = Scene::new();
+    let request =
+        "GET http://evil.example/v1/status HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\n\r\n";
+    scene.ask(request, false).await.refused(400, "proxy");
 }
