@@ -332,3 +332,22 @@ fn token(path: &Path) -> io::Result<String> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn listeners_are_there_again_after_the_first_connection() {
+        let tcp = std::net::TcpListener::bind("[::1]:0").unwrap();
+        tcp.set_nonblocking(true).unwrap();
+        let addr = tcp.local_addr().unwrap();
+        let mut listeners = vec![Listener::Tcp(tcp)];
+        for _ in 0..3 {
+            let _client = std::net::TcpStream::connect(addr).unwrap();
+            let (_accepted, all) = first(listeners).await.unwrap();
+            assert_eq!(all.len(), 1);
+            listeners = all;
+        }
+    }
+}
