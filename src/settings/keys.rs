@@ -243,6 +243,14 @@ settings! {
         /// gives up the link with a guest once the guest has enough other links.
         "network.controller.degree.guests" => guests: usize = "256", Kind::number(16, 256), simulated();
 
+        /// Largest number of nodes that are shown on the word of one other node
+        ///
+        /// In an open network, any member can invent nodes and sign records for them. A node counts by itself once this
+        /// node had a link with it, or once it has links with several nodes that count. Any other node counts on the
+        /// word of one node, up to this number; further ones are not shown, and the log says so. Raise it where many nodes
+        /// reach the rest of the network through one gateway only.
+        "network.controller.claims" => claims: usize = "64", Kind::number(8, 32768), simulated();
+
         /// Largest number of simultaneous dials
         ///
         /// A higher value joins a large network sooner. Each dial is a cryptographic handshake, and too many at once

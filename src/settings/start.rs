@@ -46,6 +46,7 @@ impl Settings {
             degree_target: self.degree_target,
             degree_cap: self.degree_cap,
             guests: self.guests,
+            claims: self.claims,
             dials_at_once: self.dials_at_once,
             dial_timeout: self.dial_timeout,
             refresh_bytes_per_s: self.refresh_bytes_per_s,

@@ -75,6 +75,7 @@ fn a_node_without_a_word_of_settings_runs_on_the_defaults() {
         degree_target: 8,
         degree_cap: 16,
         guests: 256,
+        claims: 64,
         dials_at_once: 8,
         dial_timeout: Duration::from_millis(2900),
         refresh_bytes_per_s: 512,

@@ -102,6 +102,8 @@ pub struct Config {
     pub degree_cap: usize,
     /// So many more links with guests: peers that depend on the link.
     pub guests: usize,
+    /// The most nodes that count on the word of one other node.
+    pub claims: usize,
     /// So many dials at a time.
     pub dials_at_once: usize,
     /// How long a dial that nobody answers takes.

@@ -50,6 +50,7 @@ pub(super) fn config() -> Config {
         probe_interval: ms(1500),
         full_mesh: 16,
         degree_target: 8,
+        claims: 64,
         degree_cap: 16,
         guests: 256,
         dials_at_once: 8,

@@ -35,7 +35,7 @@ use super::meet::Rendezvous;
 use super::out::Out;
 use super::overlay::{Overlay, Seen};
 use super::own_record::{Around, OwnRecord};
-use super::view::{Derived, Ids, Index, View};
+use super::view::{Bound, Derived, Ids, Index, View};
 use crate::record::{Record, Signer};
 use crate::snapshot::Changes;
 use crate::wire::{CloseCode, Message, NodeId, ViewDigest};
@@ -71,7 +71,12 @@ impl Core {
         let tuning = config.tuning.clone();
         Self {
             rng: ChaCha8Rng::from_seed(config.seed),
-            view: View::with_ids(own.record().clone(), ids, tuning.clone()),
+            view: {
+                let vouchers = tuning.view.vouchers.min(config.degree_target / 2).max(1);
+                let most = config.claims;
+                let view = View::with_ids(own.record().clone(), ids, tuning.clone());
+                view.with_bound(Bound { most, vouchers })
+            },
             links: Links::new(me, config.probe_interval, tuning.clone()),
             gossip: Gossip::new(me, config.network.clone(), tuning),
             overlay: {
@@ -302,6 +307,14 @@ impl Core {
         let listed = self.links.listed().map(Link::peer);
         if let Some(derived) = self.view.derive_if_due(now, listed) {
             self.handle_derived(now, &derived);
+        }
+        for account in self.view.take_over_bound() {
+            let id = self.view.record_at(account).id();
+            let why = format!(
+                "more than {} nodes have links only with it, or with each other; the others are not shown",
+                self.config.claims
+            );
+            self.out.reject("claims_over_limit", id, why);
         }
         if !self.own.is_leaving() {
             self.advance_overlay(now);

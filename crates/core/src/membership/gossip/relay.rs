@@ -171,7 +171,13 @@ impl Gossip {
             Outcome::Newer(index, change, before) => {
                 self.has_come(now, &short, version, from.conn, view.up_count());
                 from.news += 1;
-                self.relay(now, index, change, from.slot, view);
+                // A node that counts on a word that carries too much already is passed on once it is up, if ever.
+                if view.is_worth_telling(index) {
+                    self.relay(now, index, change, from.slot, view);
+                } else {
+                    self.backlog.renew(index);
+                    self.backlog.settle(from.slot, index);
+                }
                 Heard::News {
                     index,
                     change,

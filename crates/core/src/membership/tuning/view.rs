@@ -26,5 +26,14 @@ tuning! {
         /// that differs costs 32 bytes for each of its nodes, a bucket that does not costs 8 or less. Halved: sums take twice the bytes.
         /// Doubled: versions do. Runs A and B of gossip's constants change by no more than chance.
         nodes_per_bucket: usize = 8, 1 => 100_000;
+        /// A node that has had one link at most believes everything that it is told about others. So long after it got more links, it
+        /// judges on whose word each node counts. Halved: a node that joins a network of thousands over slow lines judges while
+        /// records still come, and parts of the network go out of view for a moment. Doubled: a member that meets a node in its first
+        /// moments has 20 s in which it can show it invented nodes.
+        judged_after: Duration = Duration::from_secs(10), Duration::ZERO => Duration::from_secs(3600);
+        /// A node that has links with nodes of so many accounts counts by itself, and no longer on the word of others; less where nodes have
+        /// few links (half of `degree.target`). Halved: two members that act together can show any number of nodes that nobody runs.
+        /// Doubled: in sparse networks most nodes would count on the word of others, and some be refused.
+        vouchers: usize = 4, 1 => 64;
     }
 }

@@ -3,9 +3,10 @@
 //! Nodes stand at dense places ([`ids`]), and a core in a large network spends less than thirty bytes on each: its record, which all
 //! cores of a simulator share, in one table, what is looked at less often in a second one, and a bit that says whether the node is up.
 //! The parts: `store` takes and forgets records, [`change`] tells what a newer record changes, `reach` derives who is up,
-//! `digest` sums the view over ranges of ids, `spanning` finds a tree that all nodes compute alike.
+//! [`claims`] bounds how many nodes count on the word of one, `digest` sums the view over ranges of ids, `spanning` finds a tree that all nodes compute alike.
 
 pub(crate) mod change;
+mod claims;
 mod digest;
 pub(crate) mod ids;
 mod reach;
@@ -24,6 +25,8 @@ pub use super::tuning::view::MAX_NODES;
 use crate::record::{Record, TableIndex};
 use crate::wire::{MAX_BUCKETS_LOG2, NodeId, ShortId, ViewDigest};
 pub(crate) use change::Change;
+pub(super) use claims::Bound;
+use claims::Claims;
 pub(crate) use digest::bucket;
 pub(crate) use ids::Index;
 pub use ids::{Ids, ring_position};
@@ -118,6 +121,7 @@ pub(crate) struct View {
     /// When a node became unreachable, if it later published that it leaves, or withdrew that.
     down_since: BTreeMap<Index, Stamp>,
     pending: Pending,
+    claims: Claims,
     schedule: Schedule,
 }
 
@@ -159,6 +163,7 @@ impl View {
             bringers: Bringers::default(),
             down_since: BTreeMap::new(),
             pending: Pending::default(),
+            claims: Claims::default(),
             schedule: Schedule::default(),
         };
         view.me = view.insert(own, Duration::ZERO, None, false);
@@ -333,6 +338,11 @@ impl View {
             .filter_map(|peer| self.index(&peer.abbreviated()))
             .collect();
         let flips = self.derive_up(now, &live);
+        if let Some(at) = self.claims_due(now) {
+            let due = at.max(now + self.tuning.pace.derive_spacing);
+            let earlier = self.schedule.derive_due.map_or(due, |before| before.min(due));
+            self.schedule.derive_due = Some(earlier);
+        }
         if flips.is_empty() {
             return None;
         }

@@ -84,7 +84,10 @@ impl View {
         let ids = ids.read();
         let before = self.up.clone();
         let mut gained = std::mem::take(&mut self.pending.gained);
-        let taken_down = self.cut_off(&ids, live);
+        let mut taken_down = self.cut_off(&ids, live);
+        if self.begin_claims(now, live) {
+            self.take_all_down(&mut taken_down);
+        }
         let mut found = Vec::new();
         for &index in live {
             if !self.up.contains(index.at()) && !self.is_leaving(index) {
@@ -97,12 +100,13 @@ impl View {
         for &index in taken_down.iter().chain(&gained) {
             if self.up.contains(index.at()) {
                 found.push(index);
-            } else if let Some(predecessor) = self.look_for_predecessor(&ids, index) {
-                self.take_predecessor(index, predecessor);
+            } else if self.comes_up(&ids, index) {
                 found.push(index);
             }
         }
         self.walk(&ids, found);
+        self.retry_refused(&ids);
+        self.end_claims();
         self.pending.live.clear();
         self.pending.live.extend_from_slice(live);
         let mut changed = before;
@@ -181,9 +185,7 @@ impl View {
         let mut next = first;
         while let Some(&index) = taken_down.get(next) {
             next += 1;
-            self.up.remove(index.at());
-            self.notes[index.at()].predecessor = NOBODY;
-            self.unreachable_count += 1;
+            self.take_down(index);
             let record = self.record_at(index);
             for (link, remembered) in record.standing_links() {
                 if let Some(peer) = ids.find(&link.peer, remembered)
@@ -195,6 +197,53 @@ impl View {
         }
     }
 
+    /// Takes down all nodes but this one: each has to be found anew.
+    fn take_all_down(&mut self, taken_down: &mut Vec<Index>) {
+        let all: Vec<Index> = self.up.ones().map(Index::from_place).collect();
+        for index in all {
+            if index != self.me {
+                self.take_down(index);
+                taken_down.push(index);
+            }
+        }
+    }
+
+    fn take_down(&mut self, index: Index) {
+        self.up.remove(index.at());
+        self.notes[index.at()].predecessor = NOBODY;
+        self.unreachable_count += 1;
+        self.claim_falls(index);
+    }
+
+    /// Looks for a predecessor of a node that is not up, and takes it up if there is one and the node may come up.
+    fn comes_up(&mut self, ids: &Places<'_>, index: Index) -> bool {
+        let Some(predecessor) = self.look_for_predecessor(ids, index) else {
+            return false;
+        };
+        let may = self.may_come_up(ids, index);
+        if may {
+            self.take_predecessor(index, predecessor);
+        }
+        may
+    }
+
+    /// Looks at nodes that were refused, as long as what has changed since then may let one of them up.
+    fn retry_refused(&mut self, ids: &Places<'_>) {
+        for pass in 0.. {
+            let retries = self.take_retries(pass);
+            if retries.is_empty() {
+                return;
+            }
+            let mut found = Vec::new();
+            for index in retries {
+                if !self.up.contains(index.at()) && self.comes_up(ids, index) {
+                    found.push(index);
+                }
+            }
+            self.walk(ids, found);
+        }
+    }
+
     /// Finds a neighbour that is up and has a link with the node that both list.
     fn look_for_predecessor(&self, ids: &Places<'_>, index: Index) -> Option<Index> {
         self.neighbors_up(ids, index)
@@ -202,7 +251,7 @@ impl View {
     }
 
     /// The other nodes that are up to which the node lists links.
-    fn neighbors_up<'a>(
+    pub(super) fn neighbors_up<'a>(
         &'a self,
         ids: &'a Places<'_>,
         index: Index,
@@ -223,15 +272,22 @@ impl View {
             if index == self.me {
                 continue;
             }
-            let first = found.len();
             let links = self.record_at(index).standing_links();
             let peers = links.filter_map(|(link, remembered)| ids.find(&link.peer, remembered));
             let is_new =
                 |peer: &Index| !self.up.contains(peer.at()) && self.are_linked(*peer, index);
+            let first = found.len();
             found.extend(peers.filter(is_new));
-            for &peer in &found[first..] {
-                self.take_predecessor(peer, index);
+            let mut taken = first;
+            for at in first..found.len() {
+                let peer = found[at];
+                if self.may_come_up(ids, peer) {
+                    self.take_predecessor(peer, index);
+                    found[taken] = peer;
+                    taken += 1;
+                }
             }
+            found.truncate(taken);
         }
     }
 
@@ -247,7 +303,7 @@ impl View {
     }
 
     /// Whether two nodes are known and list a link with each other that counts.
-    fn are_linked(&self, one: Index, other: Index) -> bool {
+    pub(super) fn are_linked(&self, one: Index, other: Index) -> bool {
         let record = |index: Index| self.records.get(index.at()).and_then(Option::as_ref);
         let both = record(one).zip(record(other));
         both.is_some_and(|(first, second)| {

@@ -293,6 +293,7 @@ impl View {
         self.bytes -= record.encoded_len();
         self.unreachable_count -= usize::from(self.notes[index.at()].predecessor == NOBODY);
         self.take_bringer(index);
+        self.forget_claims(index);
         self.down_since.remove(&index);
         self.count -= 1;
         self.ids.release([index]);

@@ -1,0 +1,323 @@
+//! What members can make others show, and what stays in view.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::seq::IndexedRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+use crate::membership::testing::{self, listing};
+use crate::record::Record;
+use crate::wire::NodeId;
+
+const BOUND: Bound = Bound {
+    most: 64,
+    vouchers: 4,
+};
+
+fn id(number: u32) -> NodeId {
+    let mut id = [0; 32];
+    id[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b1).to_be_bytes());
+    id[28..].copy_from_slice(&number.to_be_bytes());
+    NodeId(id)
+}
+
+/// A network as node 0 sees it.
+struct Net {
+    view: View,
+    links: BTreeMap<u32, BTreeSet<u32>>,
+    live: Vec<u32>,
+    seq: u32,
+    now: Duration,
+}
+
+impl Net {
+    fn new() -> Self {
+        let own = testing::record(listing(id(0), 1, []));
+        Self {
+            view: View::new(own).with_bound(BOUND),
+            links: BTreeMap::new(),
+            live: Vec::new(),
+            seq: 1,
+            now: Duration::ZERO,
+        }
+    }
+
+    /// Node 0 and all others up to that number link with each other, and node 0 judges.
+    fn mesh(nodes: u32) -> Self {
+        let mut net = Self::new();
+        for one in 0..nodes {
+            for other in 0..one {
+                net.link(one, other);
+            }
+        }
+        net.settle();
+        assert_eq!(net.up(), (0..nodes).collect());
+        net
+    }
+
+    fn link(&mut self, one: u32, other: u32) {
+        self.links.entry(one).or_default().insert(other);
+        self.links.entry(other).or_default().insert(one);
+        if one.min(other) == 0 {
+            self.live.push(one.max(other));
+        }
+    }
+
+    fn unlink(&mut self, one: u32, other: u32) {
+        for (one, other) in [(one, other), (other, one)] {
+            self.links.get_mut(&one).unwrap().remove(&other);
+        }
+        self.live
+            .retain(|&peer| one.min(other) > 0 || peer != one.max(other));
+    }
+
+    fn record(&self, number: u32) -> Arc<Record> {
+        let peers = self.links[&number].iter().map(|&peer| id(peer));
+        testing::record(listing(id(number), self.seq, peers))
+    }
+
+    /// All nodes publish, and node 0 derives who is up. Time passes.
+    fn settle(&mut self) {
+        for _ in 0..2 {
+            self.seq += 1;
+            for &number in self.links.keys().filter(|&&number| number > 0) {
+                self.view
+                    .accept(self.record(number), self.now, Some(id(1)), false);
+            }
+            self.derive();
+            self.now += Duration::from_secs(11);
+        }
+    }
+
+    fn derive(&mut self) {
+        let live = self.live.iter();
+        let live: Vec<Index> = live
+            .filter_map(|&peer| self.view.index(&id(peer).abbreviated()))
+            .collect();
+        self.view.derive_up(self.now, &live);
+    }
+
+    fn up(&self) -> BTreeSet<u32> {
+        let up = self.view.records_up();
+        up.map(|record| u32::from_be_bytes(record.id().0[28..].try_into().unwrap()))
+            .collect()
+    }
+
+    /// These members invent so many ids from 1000 on: all members list all of them, as far as a record has room, and each lists the next.
+    fn invent(&mut self, members: &[u32], count: u32) {
+        for number in 1000..1000 + count {
+            self.link(number, number + 1);
+            for &member in members {
+                if self.links[&member].len() < 300 {
+                    self.link(number, member);
+                }
+            }
+        }
+    }
+
+    fn invented(&self) -> usize {
+        self.up().into_iter().filter(|&one| one >= 1000).count()
+    }
+
+    fn over(&mut self) -> Vec<NodeId> {
+        let over = self.view.take_over_bound();
+        over.into_iter()
+            .map(|index| self.view.record_at(index).id())
+            .collect()
+    }
+}
+
+#[test]
+fn a_member_shows_no_more_invented_nodes_than_it_may_and_is_named_once() {
+    let mut net = Net::mesh(6);
+    net.invent(&[5], 1500);
+    net.settle();
+    assert_eq!(net.invented(), 64);
+    assert_eq!(net.up().len(), 6 + 64);
+    assert_eq!(net.over(), [id(5)]);
+    net.settle();
+    assert_eq!((net.invented(), net.over()), (64, vec![]));
+    // An honest newcomer is shown as ever.
+    for peer in 0..5 {
+        net.link(6, peer);
+    }
+    net.settle();
+    assert!(net.up().contains(&6));
+}
+
+#[test]
+fn members_that_act_together_show_as_much_as_each_of_them_may() {
+    let mut net = Net::mesh(8);
+    net.invent(&[5, 6, 7], 1500);
+    net.settle();
+    assert_eq!(net.invented(), 3 * 64);
+}
+
+#[test]
+fn what_a_member_no_longer_claims_makes_room_for_other_claims() {
+    let mut net = Net::mesh(6);
+    net.invent(&[5], 100);
+    net.settle();
+    assert_eq!(net.invented(), 64);
+    // The links with the first half of them are withdrawn: those are reached no more, and others are.
+    for number in 1000..1050 {
+        net.unlink(number, 5);
+        net.unlink(number, number + 1);
+    }
+    net.settle();
+    let up = net.up();
+    assert!((1050..1100).all(|number| up.contains(&number)));
+    assert_eq!(net.view.claims.carried.len(), 1);
+}
+
+#[test]
+fn a_refused_node_comes_up_once_it_has_links_of_its_own() {
+    let mut net = Net::mesh(6);
+    net.invent(&[5], 200);
+    net.settle();
+    let up = net.up();
+    let refused = (1000..1200).find(|number| !up.contains(number)).unwrap();
+    net.link(refused, 3);
+    net.settle();
+    assert!(net.up().contains(&refused), "another account has room");
+    for peer in [1, 2, 4] {
+        net.link(refused, peer);
+    }
+    net.settle();
+    let index = net.view.index(&id(refused).abbreviated()).unwrap();
+    assert!(net.up().contains(&refused) && !net.view.claims.refused.contains(&index));
+}
+
+/// A network in which each node has about eight links with random others.
+fn random_graph(net: &mut Net, nodes: std::ops::Range<u32>, seed: u64) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let all: Vec<u32> = nodes.clone().collect();
+    for one in nodes {
+        for _ in 0..4 {
+            let other = *all.choose(&mut rng).unwrap();
+            if other != one {
+                net.link(one, other);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_honest_network_is_seen_whole() {
+    for seed in 0..3 {
+        let mut net = Net::new();
+        random_graph(&mut net, 0..2000, seed);
+        net.settle();
+        assert!(!net.view.is_filling());
+        assert_eq!(net.up().len(), 2000);
+        assert_eq!(net.over(), []);
+    }
+}
+
+#[test]
+fn honest_networks_that_meet_are_seen_whole_once_they_have_grown_together() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut net = Net::new();
+    random_graph(&mut net, 0..300, 1);
+    net.settle();
+    random_graph(&mut net, 1000..1300, 2);
+    net.link(17, 1017);
+    net.settle();
+    assert_eq!(net.invented(), 64, "one bridge carries as much as one account");
+    for _ in 0..60 {
+        let (one, other) = (rng.random_range(0..300), rng.random_range(1000..1300));
+        net.link(one, other);
+    }
+    net.settle();
+    assert_eq!(net.up().len(), 600);
+}
+
+#[test]
+fn a_network_that_is_cut_down_to_a_bridge_stays_in_view() {
+    let mut net = Net::new();
+    random_graph(&mut net, 0..300, 1);
+    net.settle();
+    let far: BTreeSet<u32> = (100..300).collect();
+    let cut: Vec<(u32, u32)> = net
+        .links
+        .iter()
+        .flat_map(|(&one, peers)| peers.iter().map(move |&peer| (one, peer)))
+        .filter(|(one, peer)| one < peer && !far.contains(one) && far.contains(peer))
+        .skip(1)
+        .collect();
+    for (one, other) in cut {
+        net.unlink(one, other);
+    }
+    net.settle();
+    let seen = net.up().intersection(&far).count();
+    assert!(seen > 190, "{seen} of 200 behind the bridge are in view");
+}
+
+#[test]
+fn a_node_with_one_link_believes_and_judges_when_it_has_had_more_for_a_while() {
+    let mut net = Net::new();
+    net.link(0, 5);
+    net.invent(&[5], 500);
+    net.settle();
+    assert_eq!(net.invented(), 501);
+    for (one, other) in [(0, 1), (0, 2), (1, 2), (1, 5), (2, 5)] {
+        net.link(one, other);
+    }
+    net.derive();
+    assert_eq!(net.invented(), 501, "the network may still come into view");
+    net.settle();
+    assert_eq!(net.invented(), 64);
+    assert_eq!(net.up().len(), 64 + 4);
+    // It keeps judging when it has one link again, as far as it has met the others.
+    net.unlink(0, 1);
+    net.unlink(0, 2);
+    net.settle();
+    assert!(net.view.is_filling());
+}
+
+#[test]
+fn no_more_is_passed_on_than_will_come_up() {
+    let mut net = Net::mesh(6);
+    net.invent(&[5], 500);
+    let mut told = 0;
+    net.seq += 1;
+    for &number in net.links.keys().filter(|&&number| number >= 1000 || number == 5) {
+        let outcome = net.view.accept(net.record(number), net.now, Some(id(5)), false);
+        let super::super::Outcome::Newer(index, ..) = outcome else {
+            panic!("{outcome:?}");
+        };
+        told += usize::from(number >= 1000 && net.view.is_worth_telling(index));
+    }
+    assert!(told <= 64, "{told} were passed on");
+    net.derive();
+    assert_eq!(net.invented(), 64);
+    // By now, the rest needs no look at its signature.
+    net.links.entry(9999).or_default().insert(5);
+    let unknown = net.record(9999);
+    assert!(net.view.would_be_refused(&unknown));
+    net.links.get_mut(&9999).unwrap().insert(2);
+    assert!(!net.view.would_be_refused(&net.record(9999)));
+}
+
+#[test]
+fn nothing_is_left_of_claims_that_are_forgotten() {
+    let mut net = Net::mesh(6);
+    net.invent(&[5], 300);
+    net.settle();
+    net.links.retain(|&number, _| number < 5);
+    for peers in net.links.values_mut() {
+        peers.remove(&5);
+    }
+    net.live.retain(|&peer| peer != 5);
+    net.settle();
+    assert_eq!(net.up().len(), 5);
+    net.view.forget_older(net.now, Duration::from_secs(1));
+    let claims = &net.view.claims;
+    assert_eq!(net.view.count(), 5);
+    assert!(claims.accounts.is_empty() && claims.carried.is_empty() && claims.refused.is_empty());
+    assert!(claims.told.is_empty());
+}
