@@ -68,6 +68,14 @@ impl Out {
         self.tell(Event::Rejected { what, peer, why });
     }
 
+    /// The same for several things at once, told once.
+    pub(super) fn reject_many(&mut self, what: &'static str, count: u64, peer: NodeId, why: &str) {
+        *self.rejected.entry(what).or_default() += count;
+        self.changes.figures += 1;
+        let why = format!("{count} {why}");
+        self.tell(Event::Rejected { what, peer, why });
+    }
+
     /// Nodes or links came, went, or changed their state.
     pub(super) fn shape_changed(&mut self) {
         self.changes.shape += 1;

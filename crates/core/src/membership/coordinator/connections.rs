@@ -35,6 +35,12 @@ impl Core {
             self.refuse_own_key(&new);
             return;
         }
+        if let Some(left) = self.penalties.left(now, &new.peer) {
+            let why = format!("kept out for {} s more, after a violation", left.as_secs() + 1);
+            self.out.reject("kept_out", new.peer, why);
+            self.out.close(new.conn, CloseCode::Limit);
+            return;
+        }
         if let Some(addr) = dialed {
             self.overlay.worked(now, new.peer, addr, &self.view);
         }
@@ -277,6 +283,9 @@ impl Core {
         let Some(link) = self.links.remove(&peer) else {
             return;
         };
+        if let Closed::Violation(code, _) = why {
+            self.penalties.note(now, peer, *code);
+        }
         let gone = self.gossip.peer_down(&peer);
         let offered = gone.is_some_and(|gone| gone.offered);
         let record = self.view.record(&peer);

@@ -16,6 +16,7 @@ macro_rules! seen {
 mod connections;
 mod links;
 mod meetings;
+mod penalties;
 mod picture;
 mod records;
 
@@ -39,6 +40,7 @@ use super::view::{Bound, Derived, Ids, Index, View};
 use crate::record::{Record, Signer};
 use crate::snapshot::Changes;
 use crate::wire::{CloseCode, Message, NodeId, ViewDigest};
+use penalties::Penalties;
 
 /// See the module's documentation.
 pub struct Core {
@@ -51,6 +53,7 @@ pub struct Core {
     own: OwnRecord,
     figures: Figures,
     meet: Rendezvous,
+    penalties: Penalties,
     out: Out,
     /// What `poll_timeout` said last: being called much later means that we were away.
     promised: Option<Time>,
@@ -73,9 +76,13 @@ impl Core {
             rng: ChaCha8Rng::from_seed(config.seed),
             view: {
                 let vouchers = tuning.view.vouchers.min(config.degree_target / 2).max(1);
-                let most = config.claims;
+                let (most, fresh_per_s) = (config.claims, tuning.view.fresh_claims_per_s);
                 let view = View::with_ids(own.record().clone(), ids, tuning.clone());
-                view.with_bound(Bound { most, vouchers })
+                view.with_bound(Bound {
+                    most,
+                    vouchers,
+                    fresh_per_s,
+                })
             },
             links: Links::new(me, config.probe_interval, tuning.clone()),
             gossip: Gossip::new(me, config.network.clone(), tuning),
@@ -87,6 +94,7 @@ impl Core {
             own,
             figures,
             meet: Rendezvous::new(me, config.tuning.clone()),
+            penalties: Penalties::default(),
             out: Out::new(),
             promised: None,
             config,

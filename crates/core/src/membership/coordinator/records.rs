@@ -75,13 +75,20 @@ impl Core {
     }
 
     fn handle_records(&mut self, now: Time, peer: NodeId, records: Vec<Arc<Record>>) {
-        let received = self.gossip.receive(now, &peer, records, &self.view);
-        let Some((known, deferred)) = received else {
-            self.drop_over_limit(now, peer, "new records");
-            return;
+        let received = match self.gossip.receive(now, &peer, records, &self.view) {
+            Ok(received) => received,
+            Err(what) => {
+                self.drop_over_limit(now, peer, what);
+                return;
+            }
         };
-        self.take_records(now, peer, known);
-        if !deferred {
+        if received.turned_away > 0 {
+            let why = "of nodes that have had too many versions, or count on a word that carries too much";
+            self.out
+                .reject_many("records_turned_away", received.turned_away, peer, why);
+        }
+        self.take_records(now, peer, received.known);
+        if !received.deferred {
             self.gossip.prune_if_late(&peer, &self.links);
             self.go_on_with_first_rounds(now);
         }
@@ -128,8 +135,8 @@ impl Core {
         let Some(mut bringer) = self.gossip.bringer(&peer, &self.links) else {
             return;
         };
+        let mut full = 0;
         for record in records {
-            let id = record.id();
             match self.gossip.take(now, record, &mut bringer, &mut self.view) {
                 Heard::Nothing => {}
                 Heard::News {
@@ -146,11 +153,12 @@ impl Core {
                     self.drop_forger(now, peer, why);
                     return;
                 }
-                Heard::Full => {
-                    let why = "no room for more nodes".to_owned();
-                    self.out.reject("database_full", id, why);
-                }
+                Heard::Full => full += 1,
             }
+        }
+        if full > 0 {
+            let why = "no room for more nodes";
+            self.out.reject_many("database_full", full, peer, why);
         }
         self.gossip.note_brought(&bringer);
     }
@@ -158,7 +166,7 @@ impl Core {
     /// Takes figures from a neighbour.
     fn handle_figures(&mut self, now: Time, peer: NodeId, entries: Vec<(u16, Arc<LinkFigures>)>) {
         let news = self.figures.news(&entries, &self.view);
-        if !self.gossip.admit_figures(now, &peer, news.len()) {
+        if !self.gossip.admit_figures(now, &peer, news.len(), &self.view) {
             self.drop_over_limit(now, peer, "new figures");
             return;
         }

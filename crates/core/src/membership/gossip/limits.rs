@@ -3,12 +3,14 @@
 use crate::bucket::{Bucket, Rate};
 use crate::membership::Time;
 use crate::membership::tuning::gossip::Tuning;
+use crate::membership::view::Size;
 use crate::wire::Message;
 
 /// What one neighbour may still send.
 #[derive(Debug)]
 pub(super) struct Limits {
     records: Bucket,
+    useless: Bucket,
     rounds: Bucket,
     names: Bucket,
 }
@@ -17,7 +19,9 @@ impl Limits {
     pub(super) fn new(now: Time, tuning: &Tuning) -> Self {
         let full = |rate: Rate| Bucket::holding(now, rate.burst);
         Self {
-            records: full(tuning.new_records()),
+            // These have a burst that depends on the view, so they hold more than any until they are first filled.
+            records: Bucket::holding(now, f64::MAX),
+            useless: Bucket::holding(now, f64::MAX),
             rounds: full(tuning.rounds()),
             names: full(tuning.names()),
         }
@@ -53,7 +57,24 @@ impl Limits {
     }
 
     /// Whether so many new records or figures, each with a signature to verify, are within the limit.
-    pub(super) fn admit_news(&mut self, now: Time, news: usize, tuning: &Tuning) -> bool {
-        news == 0 || self.records.take(now, tuning.new_records(), news)
+    pub(super) fn admit_news(
+        &mut self,
+        now: Time,
+        news: usize,
+        tuning: &Tuning,
+        size: Size,
+    ) -> bool {
+        news == 0 || self.records.take(now, tuning.new_records(size), news)
+    }
+
+    /// Whether so many bytes of records that are known already, or are not taken, are within the limit.
+    pub(super) fn admit_useless(
+        &mut self,
+        now: Time,
+        bytes: usize,
+        tuning: &Tuning,
+        size: Size,
+    ) -> bool {
+        bytes == 0 || self.useless.take(now, tuning.useless(size), bytes)
     }
 }

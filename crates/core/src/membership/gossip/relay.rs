@@ -33,6 +33,17 @@ pub(in crate::membership) struct Bringer {
     repeats: u32,
 }
 
+/// What to do with records that came from a neighbour.
+#[derive(Debug, Default)]
+pub(in crate::membership) struct Received {
+    /// These can be taken at once.
+    pub(in crate::membership) known: Vec<Arc<Record>>,
+    /// Others are news that is not verified: they wait until the inputs that are there already have been handled.
+    pub(in crate::membership) deferred: bool,
+    /// So many were turned away unread.
+    pub(in crate::membership) turned_away: u64,
+}
+
 /// What a record that came means to others.
 #[derive(Debug)]
 pub(in crate::membership) enum Heard {
@@ -53,40 +64,59 @@ pub(in crate::membership) enum Heard {
 }
 
 impl Gossip {
-    /// Records came from a neighbour. Returns those that can be taken at once, and whether others wait: news that is not verified waits until
-    /// the inputs that are there already have been handled. `None` if the neighbour sent more news than it may.
+    /// Records came from a neighbour.
+    ///
+    /// # Errors
+    /// If the neighbour sent more than it may: of what.
     pub(in crate::membership) fn receive(
         &mut self,
         now: Time,
         peer: &NodeId,
         records: Vec<Arc<Record>>,
         view: &View,
-    ) -> Option<(Vec<Arc<Record>>, bool)> {
-        let is_news = records.iter().map(|record| view.would_be_news(record));
-        let is_news: Vec<bool> = is_news.collect();
-        let new = records
-            .iter()
-            .zip(&is_news)
-            .filter(|(_, is_news)| **is_news);
-        // What a record costs to verify and to pass on grows with its size.
-        let news = new
-            .map(|(record, _)| 1 + record.encoded_len() / ORDINARY)
-            .sum();
-        let tuning = &self.tuning.gossip;
-        let neighbor = self.neighbors.get_mut(peer);
-        if neighbor.is_some_and(|one| !one.limits.admit_news(now, news, tuning)) {
-            return None;
-        }
-        let (mut known, mut deferred) = (Vec::with_capacity(records.len()), false);
-        for (record, is_news) in records.into_iter().zip(is_news) {
-            if is_news && !record.is_verified() {
-                self.inbox.put(now, record, *peer);
-                deferred = true;
+    ) -> Result<Received, &'static str> {
+        let mut received = Received::default();
+        let (mut news, mut new, mut useless) = (Vec::new(), 0, 0);
+        for record in records {
+            let is_news = view.would_be_news(&record);
+            // What is turned away here cost no look at its signature.
+            let is_welcome = record.id() == self.me
+                || if view.record(&record.id()).is_some() {
+                    view.keeps_pace(now, &record)
+                } else {
+                    view.has_room_for(&record, peer)
+                };
+            if !is_news {
+                useless += record.encoded_len();
+                received.known.push(record);
+            } else if is_welcome {
+                // What a record costs to verify and to pass on grows with its size.
+                new += 1 + record.encoded_len() / ORDINARY;
+                news.push(record);
             } else {
-                known.push(record);
+                useless += record.encoded_len();
+                received.turned_away += 1;
             }
         }
-        Some((known, deferred))
+        let (tuning, size) = (&self.tuning.gossip, view.size());
+        if let Some(neighbor) = self.neighbors.get_mut(peer) {
+            let limits = &mut neighbor.limits;
+            if !limits.admit_news(now, new, tuning, size) {
+                return Err("new records");
+            }
+            if !limits.admit_useless(now, useless, tuning, size) {
+                return Err("records that are of no use");
+            }
+        }
+        for record in news {
+            if record.is_verified() {
+                received.known.push(record);
+            } else {
+                self.inbox.put(now, record, *peer);
+                received.deferred = true;
+            }
+        }
+        Ok(received)
     }
 
     /// Since when news waits to be verified.
@@ -121,10 +151,11 @@ impl Gossip {
         now: Time,
         peer: &NodeId,
         news: usize,
+        view: &View,
     ) -> bool {
-        let tuning = &self.tuning.gossip;
+        let (tuning, size) = (&self.tuning.gossip, view.size());
         let neighbor = self.neighbors.get_mut(peer);
-        neighbor.is_none_or(|one| one.limits.admit_news(now, news, tuning))
+        neighbor.is_none_or(|one| one.limits.admit_news(now, news, tuning, size))
     }
 
     /// A neighbour that brings records, as long as there is a link to it.

@@ -168,7 +168,7 @@ impl Node {
         let peer = id(from);
         let mut bringer = self.gossip.bringer(&peer, &self.links).unwrap();
         let received = self.gossip.receive(now, &peer, records, &self.view);
-        for record in received.unwrap().0 {
+        for record in received.unwrap().known {
             let heard = self.gossip.take(now, record, &mut bringer, &mut self.view);
             assert!(matches!(heard, Heard::Nothing | Heard::News { .. }));
         }

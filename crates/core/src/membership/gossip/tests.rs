@@ -11,6 +11,7 @@ use super::testing::{DELAY, Net, Node, body, forged, id, record};
 use crate::membership::Time;
 use crate::membership::tuning::Tuning as All;
 use crate::membership::tuning::gossip::Tuning;
+use crate::membership::view::Bound;
 use crate::window;
 use crate::wire::{BATCH_BYTES, Message, Probe, ViewDigest};
 
@@ -267,13 +268,66 @@ fn more_new_records_than_a_neighbour_may_bring_are_refused() {
     let known = vec![record(1, 1, &[0]); 100];
     let mut receive = |records| {
         let received = node.gossip.receive(Time::ZERO, &id(1), records, &node.view);
-        received.map(|(now, _)| now.len())
+        received.ok().map(|received| received.known.len())
     };
     assert_eq!(receive(known.clone()), Some(100), "what is known is free");
     let news = (2..5).map(|one| record(one, 1, &[])).collect();
     assert_eq!(receive(news), Some(3));
     assert_eq!(receive(vec![record(6, 1, &[])]), None);
     assert_eq!(receive(known), Some(100));
+}
+
+/// A node that judges, with a link to node 1, which is up.
+fn judging(tuning: Tuning) -> Node {
+    let mut node = pair(tuning);
+    node.view.judge(Bound {
+        most: 64,
+        vouchers: 4,
+        fresh_per_s: 1.0,
+    });
+    assert!(!node.view.is_filling());
+    node
+}
+
+#[test]
+fn of_a_node_that_signs_all_the_time_a_few_versions_are_read() {
+    let mut node = judging(Tuning::DEFAULT);
+    let now = S;
+    let mut turned_away = 0;
+    for seq in 0..1000 {
+        let records = vec![record(1, 10 + seq, &[0])];
+        let received = node.gossip.receive(now, &id(1), records, &node.view);
+        let received = received.unwrap();
+        turned_away += received.turned_away;
+        for record in received.known {
+            node.view.accept(record, now, Some(id(1)), false);
+        }
+    }
+    assert!((930..=937).contains(&turned_away), "{turned_away}");
+    let newest = vec![record(1, 5000, &[0])];
+    let later = now + S;
+    let received = node.gossip.receive(later, &id(1), newest, &node.view);
+    assert_eq!(received.unwrap().turned_away, 0, "the newest comes again");
+}
+
+#[test]
+fn a_neighbour_that_sends_what_is_of_no_use_exceeds_a_limit() {
+    let mut node = judging(Tuning {
+        useless_burst: 10_000.0,
+        ..Tuning::DEFAULT
+    });
+    let now = S;
+    let known = vec![record(1, 1, &[0]); 10];
+    let mut refused = None;
+    for round in 0..1000 {
+        if let Err(what) = node.gossip.receive(now, &id(1), known.clone(), &node.view) {
+            refused = Some((round, what));
+            break;
+        }
+    }
+    let (round, what) = refused.expect("there is a limit");
+    assert!((5..20).contains(&round), "after {round} messages");
+    assert_eq!(what, "records that are of no use");
 }
 
 #[test]
@@ -361,7 +415,8 @@ fn a_forged_record_waits_to_be_verified_and_is_told_as_forged() {
     let (bad, good) = (forged(&body(3, 9, &[])), record(4, 1, &[]));
     let news = vec![bad, good.clone()];
     let received = node.gossip.receive(S, &id(1), news, &node.view);
-    assert_eq!(received, Some((vec![good], true)));
+    let received = received.unwrap();
+    assert_eq!((received.known, received.deferred), (vec![good], true));
     assert_eq!(node.gossip.inbox_since(), Some(S));
     let mut rng = ChaCha8Rng::from_seed([0; 32]);
     let [(waited, from)] = &node.gossip.open_inbox(&mut rng).unwrap()[..] else {

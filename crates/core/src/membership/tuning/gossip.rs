@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::view::MAX_NODES;
 use super::{links, tuning};
 use crate::bucket::Rate;
+use crate::membership::view::Size;
 use crate::wire::MAX_SYNC_ENTRIES;
 
 const MS: Duration = Duration::from_millis(1);
@@ -208,14 +209,25 @@ tuning! {
         /// that never sends them must not make the records of others expensive. Halved or doubled: the look-ups that each message
         /// costs, no more; the end of a round is noticed all the same, since those that have come leave the list.
         most_lacking: u32 = 64, 1 => 100_000;
-        /// How many new records one neighbour may bring at once: the first fill of the largest network. Halved: a node that joins a
-        /// network of more than 16,384 through one neighbour closes that link. Doubled: a neighbour can have us verify 65,536
-        /// signatures, 3.3 s of CPU, at once.
+        /// How many new records one neighbour may bring at once while this node fills its view: the first fill of the largest network.
+        /// Halved: a node that joins a network of more than 16,384 through one neighbour closes that link. Doubled: a neighbour can have
+        /// us verify 65,536 signatures, 3.3 s of CPU, at once.
         new_records_burst: f64 = MAX_NODES as f64, 1.0 => 1e6;
+        /// The same later: so many, and four for each node that is up. News of a few thousand nodes that come back is more than that only if
+        /// they were never here. Halved: two networks of thousands that meet close their first links once. Doubled: a hostile neighbour can
+        /// have us verify 4096 signatures, 0.2 s of CPU, at once.
+        new_records_later: f64 = 2048.0, 1.0 => 1e6;
         /// The same a second. A signature takes 50 µs to verify, so this is a twentieth of a core a neighbour. Halved: a neighbour that
-        /// brings 700 a second has its link closed after 160 s. Doubled: each hostile neighbour may cost a tenth of a core. Halved or
+        /// brings 700 a second has its link closed after a while. Doubled: each hostile neighbour may cost a tenth of a core. Halved or
         /// doubled, with the burst: A and B are the same.
         new_records_per_s: f64 = 1000.0, 0.0 => 1e6;
+        /// How many bytes of records one neighbour may send at once that are known already, or that are not taken, besides four times the
+        /// size of the view. A start brings each record some two times. Halved: the start of a small network with large records may exceed
+        /// it. Doubled: a hostile neighbour can have us read 8 MiB at once, 40 ms of CPU.
+        useless_burst: f64 = 4.0 * 1024.0 * 1024.0, 1.0 => 1e12;
+        /// The same a second, in bytes. At rest there are none. Halved: a network of thousands in trouble all the time exceeds it. Doubled:
+        /// a hostile neighbour may cost 0.2 % of a core more.
+        useless_per_s: f64 = 65_536.0, 0.0 => 1e12;
         /// How many messages of anti-entropy rounds (and marks of superfluous links) one neighbour may send at once: two first rounds,
         /// ours and its own, fit. Each costs a walk over the view. Halved: the first rounds of two parts that meet again exceed it, and
         /// the link is closed. Doubled: a neighbour may cost twice as many walks at once.
@@ -252,8 +264,19 @@ impl Tuning {
     }
 
     /// New records that a neighbour may send.
-    pub(in crate::membership) fn new_records(&self) -> Rate {
-        rate(self.new_records_burst, self.new_records_per_s)
+    pub(in crate::membership) fn new_records(&self, size: Size) -> Rate {
+        let burst = if size.filling {
+            self.new_records_burst
+        } else {
+            (self.new_records_later + 4.0 * size.up as f64).min(self.new_records_burst)
+        };
+        rate(burst, self.new_records_per_s)
+    }
+
+    /// Bytes of records that a neighbour may send in vain.
+    pub(in crate::membership) fn useless(&self, size: Size) -> Rate {
+        let burst = self.useless_burst + 4.0 * size.bytes as f64;
+        rate(burst, self.useless_per_s)
     }
 
     /// Messages of anti-entropy rounds that a neighbour may send.

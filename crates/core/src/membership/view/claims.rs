@@ -15,13 +15,16 @@
 //! has had more links for a while (`view.judged_after`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use fixedbitset::FixedBitSet;
 
 use super::View;
 use super::ids::{Index, Places};
 use super::store::NOBODY;
+use crate::bucket::{Bucket, Rate};
 use crate::membership::Time;
+use crate::record::{Record, ShortRun};
 
 /// How many nodes may count on the word of others.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +33,17 @@ pub(in crate::membership) struct Bound {
     pub(in crate::membership) most: usize,
     /// A node that has links with nodes of so many accounts counts by itself.
     pub(in crate::membership) vouchers: usize,
+    /// How many other nodes one account may come to carry in a second, once it has used up its `most`.
+    pub(in crate::membership) fresh_per_s: f64,
+}
+
+impl Bound {
+    fn fresh(self) -> Rate {
+        Rate {
+            burst: self.most as f64,
+            per_s: self.fresh_per_s,
+        }
+    }
 }
 
 /// The most refused nodes that are looked at again in one pass of a derivation. It bounds what a member costs that lets its claims come and
@@ -49,6 +63,10 @@ pub(super) struct Claims {
     /// The other nodes that are up, each with the account that it is charged to; and the same by account.
     accounts: BTreeMap<Index, Index>,
     carried: BTreeMap<Index, BTreeSet<Index>>,
+    /// How many more nodes each account that carries some may come to carry: those that it drops for others count.
+    fresh: BTreeMap<Index, Bucket>,
+    /// When reachability was last derived.
+    now: Time,
     /// What may still be passed on, before the next derivation, of nodes that are not up yet: by account.
     promised: BTreeMap<Index, usize>,
     /// The nodes that were refused, and after which of them the next pass begins.
@@ -63,6 +81,8 @@ pub(super) struct Claims {
     searched: BTreeSet<Index>,
     /// Something changed by which a refused node may count.
     progress: bool,
+    /// A node was refused only since its account took on others lately.
+    waits: bool,
     filling: Filling,
 }
 
@@ -88,7 +108,10 @@ impl Claims {
         self.own.contains(index.at())
     }
 
-    fn charge(&mut self, index: Index, account: Index) {
+    fn charge(&mut self, index: Index, account: Index, bound: Bound) {
+        let full = || Bucket::holding(self.now, bound.fresh().burst);
+        let fresh = self.fresh.entry(account).or_insert_with(full);
+        fresh.take_one(self.now, bound.fresh());
         self.accounts.insert(index, account);
         self.carried.entry(account).or_default().insert(index);
         self.refused.remove(&index);
@@ -121,6 +144,13 @@ impl Claims {
         }
     }
 
+    /// Whether one more node may be charged to an account now.
+    fn has_room(&self, account: Index, bound: Bound) -> bool {
+        let fresh = self.fresh.get(&account);
+        let has_token = fresh.is_none_or(|fresh| fresh.clone().fill(self.now, bound.fresh()) >= 1.0);
+        self.carries(account) < bound.most && has_token
+    }
+
     fn carries(&self, account: Index) -> usize {
         self.carried.get(&account).map_or(0, BTreeSet::len)
     }
@@ -143,6 +173,16 @@ impl View {
         self
     }
 
+    /// The view judges from now on, as if it had had several links for a while.
+    #[cfg(test)]
+    pub(in crate::membership) fn judge(&mut self, bound: Bound) {
+        self.claims.bound = Some(bound);
+        self.claims.filling = Filling::Over;
+        for index in self.up.ones() {
+            self.claims.count_by_itself(Index::from_place(index));
+        }
+    }
+
     /// Whether this node takes everything that it is told: it has had one link at most until lately.
     #[must_use]
     pub(in crate::membership) fn is_filling(&self) -> bool {
@@ -155,7 +195,9 @@ impl View {
         match claims.filling {
             Filling::Until(at) if claims.bound.is_some() => Some(at),
             Filling::Alone | Filling::Until(_) => None,
-            Filling::Over => (claims.progress && !claims.refused.is_empty()).then_some(now),
+            Filling::Over if claims.refused.is_empty() => None,
+            Filling::Over if claims.progress => Some(now),
+            Filling::Over => claims.waits.then(|| now + Duration::from_secs(1)),
         }
     }
 
@@ -171,6 +213,7 @@ impl View {
         if claims.bound.is_none() {
             return false;
         }
+        claims.now = now;
         claims.searched.clear();
         claims.promised.clear();
         for &index in live {
@@ -214,7 +257,7 @@ impl View {
             self.refuse(ids, index, bound);
             return false;
         };
-        self.claims.charge(index, account);
+        self.claims.charge(index, account, bound);
         true
     }
 
@@ -238,7 +281,7 @@ impl View {
         let claims = &mut self.claims;
         let has_room = |account: &&Index| {
             let promised = claims.promised.get(account).copied().unwrap_or(0);
-            claims.carries(**account) + promised < bound.most
+            claims.has_room(**account, bound) && claims.carries(**account) + promised < bound.most
         };
         let Some(&account) = vouching.iter().find(has_room) else {
             return false;
@@ -247,38 +290,75 @@ impl View {
         true
     }
 
-    /// Whether it is certain by now that an unknown node would be refused: everybody up that its record names is over the bound. That takes
-    /// no signature to see.
+    /// Whether an unknown node would come up with the next derivation, most likely: a node that is up lists the link with it, and has room for
+    /// it. That takes no signature to see.
     #[must_use]
-    pub(in crate::membership) fn would_be_refused(&self, record: &crate::record::Record) -> bool {
-        let Some(bound) = self.claims.bound.filter(|_| !self.is_filling()) else {
-            return false;
-        };
+    pub(in crate::membership) fn would_come_up(&self, record: &Record) -> bool {
         let ids = self.ids.read();
-        let mut named = false;
-        let accounts = record.standing_links().filter_map(|(link, remembered)| {
+        let short = record.id().abbreviated();
+        let run = ShortRun::of(record.body().run_id);
+        let peers = record.standing_links().filter_map(|(link, remembered)| {
             let peer = ids.find(&link.peer, remembered)?;
-            named |= peer == self.me;
-            let is_up = peer != self.me && self.up.contains(peer.at());
-            is_up.then(|| self.claims.account(peer))
+            let listed = self.has(peer) && self.up.contains(peer.at());
+            let listed = listed && {
+                let back = self.record_at(peer).link_to(&short);
+                back.is_some_and(|back| back.run == run)
+            };
+            listed.then_some(peer)
         });
+        let Some(bound) = self.claims.bound.filter(|_| !self.is_filling()) else {
+            return peers.count() > 0;
+        };
         let mut vouching: Vec<Index> = Vec::new();
-        for account in accounts {
+        for peer in peers {
+            let account = self.claims.account(peer);
+            if peer == self.me || self.claims.has_room(account, bound) {
+                return true;
+            }
             if !vouching.contains(&account) {
                 vouching.push(account);
             }
             if vouching.len() >= bound.vouchers {
-                return false;
+                return true;
             }
         }
-        let is_full = |account: &Index| self.claims.carries(*account) >= bound.most;
-        !named && !vouching.is_empty() && vouching.iter().all(is_full)
+        false
+    }
+
+    /// Whether a node counts by itself, as far as this view judges.
+    pub(super) fn counts_by_itself(&self, index: Index) -> bool {
+        self.is_filling() || self.claims.counts(index)
+    }
+
+    /// Whether a node counts on the word of one that carries as much as it may: neighbours may have taken other claims of it, and are not told
+    /// of this one.
+    #[must_use]
+    pub(in crate::membership) fn is_contested(&self, index: Index) -> bool {
+        let Some(bound) = self.claims.bound else {
+            return false;
+        };
+        let account = self.claims.accounts.get(&index);
+        account.is_some_and(|account| self.claims.carries(*account) >= bound.most)
+    }
+
+    /// A node that is up lists new links: it may count by itself now.
+    pub(super) fn look_at_claim(&mut self, ids: &Places<'_>, index: Index) {
+        let Some(bound) = self.claims.bound else {
+            return;
+        };
+        if self.claims.accounts.contains_key(&index)
+            && self.vouching(ids, index, bound).len() >= bound.vouchers
+        {
+            self.claims.count_by_itself(index);
+        }
     }
 
     /// The refused nodes to look at again, if one of them may count by now.
     pub(super) fn take_retries(&mut self, pass: usize) -> Vec<Index> {
         let claims = &mut self.claims;
-        if pass >= PASSES || claims.refused.is_empty() || !std::mem::take(&mut claims.progress) {
+        let again = std::mem::take(&mut claims.progress)
+            || pass == 0 && std::mem::take(&mut claims.waits);
+        if pass >= PASSES || claims.refused.is_empty() || !again {
             return Vec::new();
         }
         claims.searched.clear();
@@ -289,6 +369,13 @@ impl View {
     pub(super) fn end_claims(&mut self) {
         let claims = &mut self.claims;
         let most = claims.bound.map_or(usize::MAX, |bound| bound.most);
+        if let Some(bound) = claims.bound {
+            let (now, carried) = (claims.now, &claims.carried);
+            claims.fresh.retain(|account, fresh| {
+                carried.contains_key(account)
+                    || fresh.fill(now, bound.fresh()) < bound.fresh().burst
+            });
+        }
         for (account, refused) in std::mem::take(&mut claims.refusing) {
             let is_over = claims.refused.contains(&refused) && claims.carries(account) >= most;
             if is_over && claims.told.insert(account) {
@@ -316,8 +403,11 @@ impl View {
             let is_known = predecessor.0 != NOBODY && self.has(predecessor);
             if is_known && predecessor != self.me && predecessor != index {
                 let account = self.claims.account(predecessor);
-                if account != index && account != orphan {
-                    self.claims.charge(orphan, account);
+                if let Some(bound) = self.claims.bound
+                    && account != index
+                    && account != orphan
+                {
+                    self.claims.charge(orphan, account, bound);
                 }
             }
         }
@@ -341,9 +431,9 @@ impl View {
 
     /// The account among these that carries least, if it has room.
     fn least(&self, accounts: &[Index], bound: Bound) -> Option<Index> {
-        let carries = |account: &&Index| self.claims.carries(**account);
-        let least = accounts.iter().min_by_key(carries)?;
-        (carries(&least) < bound.most).then_some(*least)
+        let with_room = accounts.iter().copied();
+        let with_room = with_room.filter(|&account| self.claims.has_room(account, bound));
+        with_room.min_by_key(|&account| self.claims.carries(account))
     }
 
     /// Looks for nodes among those charged to an account that count by themselves by now. Returns whether there is one.
@@ -367,6 +457,8 @@ impl View {
         let vouching = self.vouching(ids, index, bound);
         let claims = &mut self.claims;
         claims.refused.insert(index);
+        let has_place = |account: &Index| claims.carries(*account) < bound.most;
+        claims.waits |= vouching.iter().any(has_place);
         let refusing = vouching.into_iter().map(|account| (account, index));
         claims.refusing.extend(refusing);
     }

@@ -33,9 +33,13 @@ pub use ids::{Ids, ring_position};
 use reach::Pending;
 use store::{Bringers, Notes, Stamp};
 
-/// The most records of nodes that are not up, from one neighbour. It bounds the memory that a neighbour can use up by inventing
-/// nodes.
+/// The most records of nodes that were never up, from one neighbour, while this node fills its view: records come in no order, so
+/// many come before those that lead to them. Later it is `view.down_from_one`.
 pub(crate) const MAX_DOWN_PER_NEIGHBOUR: u32 = 2048;
+
+/// The most bytes of these records. It bounds the memory that a neighbour can use up by inventing nodes. Half as much would not hold
+/// [`MAX_DOWN_PER_NEIGHBOUR`] ordinary records; twice as much lets eleven hostile neighbours fill half of the view.
+pub(crate) const MAX_DOWN_BYTES: usize = 2 * 1024 * 1024;
 
 /// The most bytes of records in a view, 80 MB: records of 2.4 kB, or a hundred links, of all nodes. It bounds memory, which a hostile
 /// neighbour could use up with records of hundreds of links. Halved: records of all nodes at the highest cap just fit. Doubled: a
@@ -77,6 +81,17 @@ pub(crate) struct Before {
     pub record: Arc<Record>,
     /// Whether a neighbour on this very machine had brought it.
     pub over_loopback: bool,
+}
+
+/// How large a view is, for limits that grow with it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size {
+    /// The number of nodes that are up.
+    pub(super) up: usize,
+    /// The bytes of all records.
+    pub(super) bytes: usize,
+    /// The view is being filled: it may become as large as views get.
+    pub(super) filling: bool,
 }
 
 /// A node that went up or down.
@@ -185,6 +200,16 @@ impl View {
         self.up_count
     }
 
+    /// How large the view is.
+    #[must_use]
+    pub(super) fn size(&self) -> Size {
+        Size {
+            up: self.up_count,
+            bytes: self.bytes,
+            filling: self.is_filling(),
+        }
+    }
+
     /// How many nodes there are, up or not.
     #[must_use]
     pub(crate) fn count(&self) -> usize {
@@ -239,7 +264,7 @@ impl View {
             up: self.up.contains(index.at()),
             since: notes.since.time(),
             received: notes.received.time(),
-            over_loopback: notes.over_loopback,
+            over_loopback: notes.over_loopback(),
         })
     }
 

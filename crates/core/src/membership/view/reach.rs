@@ -99,6 +99,7 @@ impl View {
         gained.dedup();
         for &index in taken_down.iter().chain(&gained) {
             if self.up.contains(index.at()) {
+                self.look_at_claim(&ids, index);
                 found.push(index);
             } else if self.comes_up(&ids, index) {
                 found.push(index);
@@ -293,7 +294,7 @@ impl View {
 
     fn take_predecessor(&mut self, index: Index, predecessor: Index) {
         self.unreachable_count -= usize::from(self.notes[index.at()].predecessor == NOBODY);
-        self.take_bringer(index);
+        self.take_bringer(index, self.record_at(index).encoded_len());
         self.notes[index.at()].predecessor = predecessor.0;
         self.up.insert(index.at());
     }

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::change::{Change, Difference, compare, is_newer};
-use super::{Before, Index, MAX_BYTES, MAX_DOWN_PER_NEIGHBOUR, MAX_NODES, Outcome, View};
+use super::{
+    Before, Index, MAX_BYTES, MAX_DOWN_BYTES, MAX_DOWN_PER_NEIGHBOUR, MAX_NODES, Outcome, View,
+};
+use crate::bucket::Rate;
 use crate::membership::Time;
 use crate::record::Record;
 use crate::wire::NodeId;
@@ -20,7 +23,43 @@ pub(super) struct Notes {
     pub(super) since: Stamp,
     pub(super) received: Stamp,
     relayed: Stamp,
-    pub(super) over_loopback: bool,
+    flags: Flags,
+}
+
+/// Whether the record came from a neighbour on this very machine (the highest bit), and how many versions came lately (the other bits).
+#[derive(Debug, Clone, Copy, Default)]
+struct Flags(u8);
+
+impl Flags {
+    const LOOPBACK: u8 = 0x80;
+    const MOST: u8 = 0x7f;
+
+    fn new(over_loopback: bool, versions: u8) -> Self {
+        let loopback = if over_loopback { Self::LOOPBACK } else { 0 };
+        Self(loopback | versions.min(Self::MOST))
+    }
+
+    fn over_loopback(self) -> bool {
+        self.0 & Self::LOOPBACK > 0
+    }
+
+    fn versions(self) -> u8 {
+        self.0 & Self::MOST
+    }
+}
+
+impl Notes {
+    pub(super) fn over_loopback(&self) -> bool {
+        self.flags.over_loopback()
+    }
+
+    /// How many versions came lately: it leaks at that rate.
+    fn versions(&self, now: Time, per_s: f64) -> u8 {
+        let elapsed = now.saturating_sub(self.received.time());
+        let leaked = elapsed.as_secs_f64() * per_s;
+        let left = f64::from(self.flags.versions()) - leaked.floor();
+        left.max(0.0) as u8
+    }
 }
 
 /// No predecessor, or no bringer.
@@ -45,38 +84,59 @@ impl Stamp {
     }
 }
 
-/// The neighbours that brought nodes which were never up, with the number of these nodes.
+/// The neighbours that brought nodes which were never up, with the number of these nodes and the size of their records.
 #[derive(Debug, Default)]
 pub(super) struct Bringers {
     places: BTreeMap<NodeId, u32>,
-    counts: Vec<(Option<NodeId>, u32)>,
+    counts: Vec<(Option<NodeId>, u32, usize)>,
 }
 
 impl Bringers {
-    fn count(&self, id: &NodeId) -> u32 {
+    fn count(&self, id: &NodeId) -> (u32, usize) {
         let place = self.places.get(id);
-        place.map_or(0, |&place| self.counts[place as usize].1)
+        place.map_or((0, 0), |&place| {
+            let (_, count, bytes) = self.counts[place as usize];
+            (count, bytes)
+        })
     }
 
-    fn add(&mut self, id: NodeId) -> u32 {
+    fn add(&mut self, id: NodeId, bytes: usize) -> u32 {
         let counts = &mut self.counts;
         let place = *self.places.entry(id).or_insert_with(|| {
-            let free = counts.iter().position(|(id, _)| id.is_none());
+            let free = counts.iter().position(|(id, ..)| id.is_none());
             let place = free.unwrap_or(counts.len());
             if place == counts.len() {
-                counts.push((None, 0));
+                counts.push((None, 0, 0));
             }
             counts[place].0 = Some(id);
             u32::try_from(place).expect("no more than nodes")
         });
         counts[place as usize].1 += 1;
+        counts[place as usize].2 += bytes;
         place
     }
 
+    fn bytes(&self, place: u32) -> usize {
+        self.counts[place as usize].2
+    }
+
+    /// The place of the neighbour that brought most, by size.
+    fn most(&self) -> Option<u32> {
+        let most = (0..self.counts.len()).max_by_key(|&place| self.counts[place].2)?;
+        (self.counts[most].1 > 0).then(|| u32::try_from(most).expect("no more than nodes"))
+    }
+
+    /// A record that this neighbour brought was replaced by one of another size.
+    fn resize(&mut self, place: u32, (before, after): (usize, usize)) {
+        let bytes = &mut self.counts[place as usize].2;
+        *bytes = *bytes - before + after;
+    }
+
     /// One of the nodes that this neighbour brought is up, or forgotten.
-    fn remove(&mut self, place: u32) {
-        let (id, count) = &mut self.counts[place as usize];
+    fn remove(&mut self, place: u32, bytes: usize) {
+        let (id, count, all) = &mut self.counts[place as usize];
         *count -= 1;
+        *all -= bytes;
         if *count == 0
             && let Some(id) = id.take()
         {
@@ -119,7 +179,9 @@ impl View {
         over_loopback: bool,
     ) -> Outcome {
         let Some(index) = self.find(&record) else {
-            if !self.make_room(from, record.encoded_len()) {
+            if from.is_some_and(|from| !self.has_room_for(&record, &from))
+                || !self.make_room(record.encoded_len())
+            {
                 return Outcome::Full;
             }
             let index = self.insert(record, now, from, over_loopback);
@@ -134,7 +196,13 @@ impl View {
             Ordering::Equal => return Outcome::Same(index),
             Ordering::Less | Ordering::Greater => return Outcome::Older(index),
         }
-        let bytes = self.bytes - have.encoded_len() + record.encoded_len();
+        let sizes = (have.encoded_len(), record.encoded_len());
+        let bytes = self.bytes - sizes.0 + sizes.1;
+        let bringer = self.notes[index.at()].predecessor;
+        let is_brought = !self.up.contains(index.at()) && bringer != NOBODY;
+        if is_brought && sizes.1 > sizes.0 && self.bringers.bytes(bringer) > MAX_DOWN_BYTES {
+            return Outcome::Full;
+        }
         if bytes > MAX_BYTES && bytes > self.bytes && from.is_some() {
             return Outcome::Full;
         }
@@ -150,7 +218,11 @@ impl View {
             self.note_links(index, &record, difference);
         }
         self.bytes = bytes;
+        let versions = self.notes[index.at()].versions(now, self.pace_of(index).per_s);
         let notes = &mut self.notes[index.at()];
+        if is_brought {
+            self.bringers.resize(bringer, sizes);
+        }
         if leaving_changed {
             if !up {
                 self.down_since.entry(index).or_insert(notes.since);
@@ -158,7 +230,8 @@ impl View {
             notes.since = Stamp::of(now);
         }
         notes.received = Stamp::of(now);
-        let over_loopback = std::mem::replace(&mut notes.over_loopback, over_loopback);
+        let flags = Flags::new(over_loopback, versions.saturating_add(1));
+        let over_loopback = std::mem::replace(&mut notes.flags, flags).over_loopback();
         let before = self.records[index.at()]
             .replace(record)
             .map(|record| Before {
@@ -185,11 +258,13 @@ impl View {
         let index = self.ids.hold_remembered(&record.id(), record.place());
         self.reach_place(index);
         self.notes[index.at()] = Notes {
-            predecessor: from.map_or(NOBODY, |from| self.bringers.add(from)),
+            predecessor: from.map_or(NOBODY, |from| {
+                self.bringers.add(from, record.encoded_len())
+            }),
             since: Stamp::of(now),
             received: Stamp::of(now),
             relayed: Stamp::NEVER,
-            over_loopback,
+            flags: Flags::new(over_loopback, 1),
         };
         self.bytes += record.encoded_len();
         self.records[index.at()] = Some(record);
@@ -219,21 +294,63 @@ impl View {
             since: Stamp::NEVER,
             received: Stamp::NEVER,
             relayed: Stamp::NEVER,
-            over_loopback: false,
+            flags: Flags::default(),
         };
         self.notes.resize(places, nothing);
         self.up.grow(places);
     }
 
-    /// Whether one more unknown node from this neighbour fits. A full view makes room by forgetting the node that has been down
-    /// longest.
-    fn make_room(&mut self, from: Option<NodeId>, bytes: usize) -> bool {
-        if from.is_some_and(|from| self.bringers.count(&from) >= MAX_DOWN_PER_NEIGHBOUR) {
-            // Its earlier nodes are forgotten in their own time. A search for the oldest would let the neighbour keep us busy.
-            return false;
+    /// How often a node may have a new version: less often if it counts on the word of another.
+    fn pace_of(&self, index: Index) -> Rate {
+        let tuning = &self.tuning.view;
+        if self.counts_by_itself(index) {
+            Rate {
+                burst: tuning.versions_burst,
+                per_s: tuning.versions_per_s,
+            }
+        } else {
+            Rate {
+                burst: tuning.claimed_burst,
+                per_s: tuning.claimed_per_s,
+            }
         }
+    }
+
+    /// Whether a newer version of a known node is worth a look at its signature: the node has had fewer of late than it may. What is turned
+    /// away is found by the next anti-entropy round, if it is still the newest then.
+    #[must_use]
+    pub(in crate::membership) fn keeps_pace(&self, now: Time, record: &Arc<Record>) -> bool {
+        let Some(index) = self.find(record).filter(|_| !self.is_filling()) else {
+            return true;
+        };
+        let pace = self.pace_of(index);
+        f64::from(self.notes[index.at()].versions(now, pace.per_s)) < pace.burst
+    }
+
+    /// Whether one more unknown node from this neighbour is taken. If the neighbour brought many that are not up, only one that can come up
+    /// at once is. (Its earlier nodes are forgotten in their own time. A search for the oldest would let the neighbour keep us busy.)
+    #[must_use]
+    pub(in crate::membership) fn has_room_for(&self, record: &Record, from: &NodeId) -> bool {
+        let (count, bytes) = self.bringers.count(from);
+        let most = if self.is_filling() {
+            MAX_DOWN_PER_NEIGHBOUR
+        } else {
+            self.tuning.view.down_from_one
+        };
+        let has_place = count < most && bytes + record.encoded_len() <= MAX_DOWN_BYTES;
+        has_place || self.would_come_up(record)
+    }
+
+    /// Makes room for one more node. A full view forgets the node that has been down longest, of those that the neighbour brought which
+    /// brought most.
+    fn make_room(&mut self, bytes: usize) -> bool {
         if self.count >= MAX_NODES || self.bytes + bytes > MAX_BYTES {
-            let oldest = self.down().min_by_key(|(_, since)| *since);
+            let most = self.bringers.most();
+            let of_it = |index: Index| {
+                most.is_none_or(|most| self.notes[index.at()].predecessor == most)
+            };
+            let down = self.down().filter(|(index, _)| of_it(*index));
+            let oldest = down.min_by_key(|(_, since)| *since);
             if !oldest.is_some_and(|(index, _)| self.forget(index)) {
                 return false;
             }
@@ -292,7 +409,7 @@ impl View {
         };
         self.bytes -= record.encoded_len();
         self.unreachable_count -= usize::from(self.notes[index.at()].predecessor == NOBODY);
-        self.take_bringer(index);
+        self.take_bringer(index, record.encoded_len());
         self.forget_claims(index);
         self.down_since.remove(&index);
         self.count -= 1;
@@ -301,10 +418,10 @@ impl View {
     }
 
     /// A node that was never up comes up, or is forgotten: it no longer counts against the neighbour that brought it.
-    pub(super) fn take_bringer(&mut self, index: Index) {
+    pub(super) fn take_bringer(&mut self, index: Index, bytes: usize) {
         let predecessor = std::mem::replace(&mut self.notes[index.at()].predecessor, NOBODY);
         if predecessor != NOBODY {
-            self.bringers.remove(predecessor);
+            self.bringers.remove(predecessor, bytes);
         }
     }
 

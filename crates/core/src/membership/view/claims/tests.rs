@@ -16,6 +16,7 @@ use crate::wire::NodeId;
 const BOUND: Bound = Bound {
     most: 64,
     vouchers: 4,
+    fresh_per_s: 1.0,
 };
 
 fn id(number: u32) -> NodeId {
@@ -169,6 +170,10 @@ fn what_a_member_no_longer_claims_makes_room_for_other_claims() {
         net.unlink(number, number + 1);
     }
     net.settle();
+    assert!(net.invented() < 50, "others come one a second");
+    for _ in 0..3 {
+        net.settle();
+    }
     let up = net.up();
     assert!((1050..1100).all(|number| up.contains(&number)));
     assert_eq!(net.view.claims.carried.len(), 1);
@@ -298,9 +303,11 @@ fn no_more_is_passed_on_than_will_come_up() {
     // By now, the rest needs no look at its signature.
     net.links.entry(9999).or_default().insert(5);
     let unknown = net.record(9999);
-    assert!(net.view.would_be_refused(&unknown));
-    net.links.get_mut(&9999).unwrap().insert(2);
-    assert!(!net.view.would_be_refused(&net.record(9999)));
+    assert!(!net.view.would_come_up(&unknown));
+    net.link(9999, 2);
+    net.seq += 1;
+    net.view.accept(net.record(2), net.now, Some(id(2)), false);
+    assert!(net.view.would_come_up(&net.record(9999)));
 }
 
 #[test]
