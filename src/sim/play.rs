@@ -15,9 +15,10 @@ use super::people::people;
 use super::places::{Places, Who};
 use super::recorder::{self, Recorder};
 use super::scenario::{Action, Fidelity, Scenario};
+use super::toll::Toll;
 use super::views::{Standing, Views, counts};
 use super::watch::{Violation, Watch};
-use super::world::{Told, World};
+use super::world::{News, Told, World};
 use crate::membership::Time;
 
 /// How often views are judged while they change and at rest. It is more rarely in a large network, where each time costs more.
@@ -35,6 +36,8 @@ enum Deed {
     Look,
     Start(Vec<usize>),
     Step(usize),
+    /// That attack begins.
+    Attack(usize),
     ChurnKill,
     Record,
 }
@@ -98,7 +101,7 @@ impl<'a> Play<'a> {
         people(scenario, &mut world, &mut rng);
         let mut play = Self {
             views: Views::new(&world),
-            watch: Watch::new(scenario.nodes, scenario.bounds),
+            watch: Watch::new(scenario.places(), scenario.bounds),
             measure: Measure::new(scenario),
             delays: Delays::default(),
             agenda: BinaryHeap::new(),
@@ -111,6 +114,7 @@ impl<'a> Play<'a> {
             world,
             scenario,
         };
+        play.measure.toll = Toll::new(scenario, &play.world);
         play.plan();
         play
     }
@@ -125,7 +129,7 @@ impl<'a> Play<'a> {
     }
 
     fn plan(&mut self) {
-        let (nodes, over) = (self.scenario.nodes, self.scenario.start_over);
+        let (nodes, over) = (self.scenario.places(), self.scenario.start_over);
         if over.is_zero() {
             self.at(Duration::ZERO, Deed::Start((0..nodes).collect()));
         } else {
@@ -133,6 +137,9 @@ impl<'a> Play<'a> {
                 let at = over.mul_f64(place as f64 / nodes as f64);
                 self.at(at, Deed::Start(vec![place]));
             }
+        }
+        for (number, plan) in self.scenario.byzantine.iter().enumerate() {
+            self.at(plan.from, Deed::Attack(number));
         }
         for (number, step) in self.scenario.steps.iter().enumerate() {
             self.at(step.at, Deed::Step(number));
@@ -224,8 +231,15 @@ impl<'a> Play<'a> {
     fn hear(&mut self) -> Result<(), Violation> {
         while let Some(news) = self.world.poll_news() {
             let place = news.place;
+            if place >= self.scenario.nodes {
+                self.hear_byzantine(&news);
+                continue;
+            }
             if let Some(recorder) = &mut self.recorder {
                 recorder.hear(&news);
+            }
+            if let Some(toll) = &mut self.measure.toll {
+                toll.hear(&self.world, &self.views, &news);
             }
             let gone = match &news.what {
                 Told::Started | Told::Stopped => {
@@ -243,6 +257,13 @@ impl<'a> Play<'a> {
             self.watch.hear(&self.world, &self.views, &news)?;
         }
         Ok(())
+    }
+
+    /// Processes a report of a node that is Byzantine for the whole run. Its view is nobody's business, but it may connect others.
+    fn hear_byzantine(&mut self, news: &News) {
+        if matches!(news.what, Told::Started | Told::Stopped) {
+            self.views.nodes_changed();
+        }
     }
 
     fn perform(&mut self, deed: Deed) -> Result<(), Violation> {
@@ -263,6 +284,13 @@ impl<'a> Play<'a> {
                 self.measure.after_mark(&standing);
             }
             Deed::ChurnKill => self.churn(),
+            Deed::Attack(number) => {
+                let words = self.scenario.byzantine[number].to_string().into();
+                self.measure.mark(&self.world, &words);
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.tell(self.world.now(), &words);
+                }
+            }
             Deed::Record => {
                 if let Some(recorder) = &mut self.recorder {
                     recorder.look(&self.world);
@@ -290,6 +318,11 @@ impl<'a> Play<'a> {
     fn look(&mut self) -> Result<(), Violation> {
         self.standing = self.views.judge(&self.world);
         self.measure.look(&self.world, &self.views, &self.standing);
+        if let Some(toll) = &mut self.measure.toll {
+            let Standing { pairs, known, .. } = self.standing;
+            let known = known as f64 / pairs.max(1) as f64;
+            toll.look(&self.world, &self.views, known);
+        }
         if self.delays.are_shown(&self.world, &self.views) {
             self.measure.delays_shown(self.world.now());
             self.delays = Delays::default();

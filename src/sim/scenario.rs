@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::attack::Plan;
 use super::lines::{Terrain, Way};
 use super::places::{Places, Who};
 use crate::impair::Impairment;
@@ -22,8 +23,10 @@ pub struct Scenario {
     pub fidelity: Fidelity,
     /// The random seed.
     pub seed: u64,
-    /// The number of places; all their nodes are started.
+    /// The number of honest nodes; all of them are started.
     pub nodes: usize,
+    /// Attacks, and the Byzantine nodes that make them. Their places come after those of the honest nodes.
+    pub byzantine: Vec<Plan>,
     /// The targets of each node.
     pub introduction: Introduction,
     /// The starts are spread evenly over this time; zero: all at once.
@@ -53,6 +56,12 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// The number of places: of honest nodes, and of Byzantine ones.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.nodes + self.byzantine.iter().map(|plan| plan.nodes).sum::<usize>()
+    }
+
     /// Whether an ended node may be started again.
     #[must_use]
     pub fn restarts(&self) -> bool {

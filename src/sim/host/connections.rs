@@ -105,7 +105,9 @@ impl Node {
         };
         drop(core);
         self.at(to_greet, What::DialTimeout(end));
-        self.stream(scene, end, Message::Hello(hello));
+        if let Some(hello) = self.disguised(Message::Hello(hello)) {
+            self.stream(scene, end, hello);
+        }
     }
 
     /// The peer's Hello arrived.
@@ -233,7 +235,7 @@ impl Node {
     }
 
     /// Writes a message to the stream.
-    fn stream(&mut self, scene: &Scene<'_>, end: EndRef, message: Message) {
+    pub(super) fn stream(&mut self, scene: &Scene<'_>, end: EndRef, message: Message) {
         self.traffic.messages += 1;
         self.traffic.record_bytes += size::records(&message) as u64;
         let message = if scene.encoded {
@@ -262,6 +264,9 @@ impl Node {
             match (known, message) {
                 (true, message) => {
                     self.traffic.take(&message);
+                    if scene.attacked {
+                        self.count_fresh(&message);
+                    }
                     self.give(scene, Input::Message(end.id(), message));
                 }
                 (false, Message::Hello(hello)) => self.connected(scene, end, hello),
@@ -285,6 +290,14 @@ impl Node {
         };
         live.stalled = live.unacked > live.window.room();
         if !live.stalled {
+            self.at(TAKING, What::Flushed(end));
+        }
+    }
+
+    /// The transport takes a message of the core, and sends nothing.
+    pub(super) fn swallow(&mut self, conn: ConnId) {
+        if let Some((end, live)) = self.open(conn) {
+            live.in_flight = true;
             self.at(TAKING, What::Flushed(end));
         }
     }
@@ -405,6 +418,16 @@ impl Node {
         match self.ends.get_mut(&end)? {
             End::Live(live) => Some(live),
             End::Over(_) => None,
+        }
+    }
+
+    /// Counts a close of the core.
+    pub(super) fn count_close(&mut self, scene: &Scene<'_>, conn: ConnId, code: CloseCode) {
+        if scene.attacked
+            && let Some((_, live)) = self.open(conn)
+        {
+            let peer = live.peer;
+            *self.closes.entry((code as u32, peer)).or_default() += 1;
         }
     }
 

@@ -56,6 +56,7 @@ impl Node {
             What::DialTimeout(end) => self.dial_timeout(scene, end),
             What::Idle(end) => self.idle(scene, end),
             What::Forget(end) => self.forget(end),
+            What::Strike => self.strike(scene),
             What::Gone => {
                 if self.is_running() {
                     self.hang_up_all(scene, CloseCode::Leaving);
@@ -121,6 +122,7 @@ impl Node {
     /// Passes an input to the core and executes its actions.
     pub(in crate::sim) fn give(&mut self, scene: &Scene<'_>, input: Input) {
         let (now, started) = (self.now, self.started);
+        let input = self.censored(input);
         if let Input::Closed(_, why) = &input {
             self.tell(Told::Closed(why.clone()));
         }
@@ -174,10 +176,17 @@ impl Node {
             Action::Open { .. } => {}
             Action::Send(conn, message) => {
                 let message = self.twisted(message);
-                self.send(scene, conn, message);
+                match self.disguised(message) {
+                    Some(message) => self.send(scene, conn, message),
+                    None => self.swallow(conn),
+                }
             }
-            Action::Probe(conn, probe) => self.probe(scene, conn, probe),
+            Action::Probe(conn, probe) => {
+                let probe = self.disguised_probe(conn, probe);
+                self.probe(scene, conn, probe);
+            }
             Action::Close(conn, code, alternatives) => {
+                self.count_close(scene, conn, code);
                 self.hang_up(scene, conn, code, alternatives);
             }
         }

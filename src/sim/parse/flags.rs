@@ -65,6 +65,10 @@ pub struct Flags {
     #[arg(long, value_name = "NAME=VALUE")]
     pub tuning: Vec<String>,
 
+    /// Add Byzantine nodes, such as sybil:ids=1000,from=20s; repeatable
+    #[arg(long, value_name = "ATTACK")]
+    pub attack: Vec<String>,
+
     /// Kill nodes, without a leave message
     #[arg(long, value_name = "WHO@TIME")]
     pub kill: Vec<String>,
@@ -132,6 +136,7 @@ impl Flags {
         let often = [
             ("-s", &self.settings),
             ("--tuning", &self.tuning),
+            ("--attack", &self.attack),
             ("--kill", &self.kill),
             ("--start", &self.start),
             ("--leave", &self.leave),
@@ -194,6 +199,9 @@ impl Flags {
             let at = value.strip_prefix('@').unwrap_or(value);
             lines.step_at(&format!("--heal {value}"), at, "heal = true");
         }
+        for attack in &self.attack {
+            lines.attack(attack);
+        }
         if let Some(churn) = &self.churn {
             let flag = format!("--churn {churn}");
             lines.push("", &flag);
@@ -254,6 +262,25 @@ impl Lines {
             };
             let line = format!("{} = {value}", quoted(name.trim()));
             self.push(&line, &format!("--tuning {written}"));
+        }
+    }
+
+    /// `sybil:ids=1000,from=20s`.
+    fn attack(&mut self, value: &str) {
+        let flag = format!("--attack {value}");
+        let (word, rest) = value.split_once(':').unwrap_or((value, ""));
+        self.push("", &flag);
+        self.push("[[byzantine]]", &flag);
+        self.push(&format!("attack = {}", quoted(word)), &flag);
+        for pair in rest.split(',').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let number = value.parse::<f64>().ok().filter(|it| it.is_finite());
+            let value = match (key, value.parse::<u64>(), number) {
+                ("rate", _, Some(number)) => format!("{number:?}"),
+                (_, Ok(whole), _) => whole.to_string(),
+                (_, Err(_), _) => quoted(value),
+            };
+            self.push(&format!("{} = {value}", quoted(key)), &flag);
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::attacks::RawAttack;
 use super::steps::RawStep;
 use super::words::{ScenarioError, Source, Wrong, duration, explain};
 
@@ -36,6 +37,8 @@ pub(super) struct File {
     pub(super) link: Vec<Spanned<RawLink>>,
     #[serde(default)]
     pub(super) step: Vec<Spanned<RawStep>>,
+    #[serde(default)]
+    pub(super) byzantine: Vec<Spanned<RawAttack>>,
     pub(super) churn: Option<Spanned<RawChurn>>,
     pub(super) bounds: Option<RawBounds>,
     #[serde(default)]

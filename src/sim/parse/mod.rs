@@ -27,6 +27,7 @@
 //! "links.parked" = "5s"           # a constant of the core, for all nodes
 //! ```
 
+mod attacks;
 mod deeds;
 mod flags;
 mod ground;
@@ -181,6 +182,11 @@ impl Builder {
                 }
             }
             let lie = layer.file.step.iter().find_map(|step| step.get_ref().lie());
+            let attack = layer.file.byzantine.first().map(Spanned::span);
+            if let Some(attack) = attack.filter(|_| fidelity == Fidelity::Whole) {
+                let what = "attacks need fidelity core: whole nodes can't be Byzantine";
+                return Err(layer.refuse(attack, what.to_owned()));
+            }
             if let Some(lie) = lie.filter(|_| fidelity == Fidelity::Whole) {
                 let what = "lie needs fidelity core: whole nodes can't be Byzantine";
                 return Err(layer.refuse(lie, what.to_owned()));
@@ -202,11 +208,13 @@ impl Builder {
         let settings = self.settings()?;
         let bounds = self.bounds(nodes, &terrain, &steps, &settings)?;
         let tuned = self.tuned()?;
+        let byzantine = self.attacks(nodes, lasts)?;
         Ok(Scenario {
             title: self.title(nodes),
             fidelity,
             seed,
             nodes,
+            byzantine,
             introduction,
             start_over: self.start_over(lasts)?,
             lasts,
