@@ -29,6 +29,8 @@ pub struct Scenario {
     pub byzantine: Vec<Plan>,
     /// The targets of each node.
     pub introduction: Introduction,
+    /// Nodes that are not started at first, but by a step.
+    pub absent: Option<Places>,
     /// The starts are spread evenly over this time; zero: all at once.
     pub start_over: Duration,
     /// From the first start to the end.

@@ -2,7 +2,7 @@
 //!
 //! Views are followed event by event. Tables, links and published addresses are sampled whenever views are judged.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::attack::Plan;
@@ -14,6 +14,9 @@ use crate::wire::{NodeId, ShortId};
 
 /// A node that was started less than this before is still filling its tables and finding its links.
 const SETTLES: Duration = Duration::from_secs(5);
+
+/// When the first packet of a handshake is repeated, for the first time (RFC 9002, section 6.2.2).
+const REPEATED: Duration = Duration::from_secs(1);
 
 /// A number of rejected messages, or of closed connections, by who is blamed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -82,12 +85,22 @@ pub struct Toll {
     pub rejected: BTreeMap<&'static str, Blame>,
     /// The most records in any honest node's view, and the most bytes of records.
     pub most_records: usize,
+    /// See `most_records`.
+    pub most_bytes: usize,
+    /// The honest nodes that published an address at which nobody listens, and those that did so last.
+    astray: Vec<(bool, bool)>,
+    /// The most by which the epoch in an honest node's record was ahead of its clock, in ms.
+    pub epoch_ahead_ms: u64,
+    /// How many different views honest nodes had at the end.
+    pub views_at_end: usize,
     /// The fewest links to other honest nodes that any honest node had during the attacks; `None` if that was not sampled.
     pub least_links: Option<usize>,
     /// The least share of the pairs of honest nodes that knew each other during the attacks.
     pub least_known: f64,
-    /// Dials by second to addresses at which nobody listens.
-    stray: BTreeMap<u64, u64>,
+    /// Dials by second to addresses at which nobody listens, and first packets of these.
+    stray: BTreeMap<u64, [u64; 2]>,
+    /// Links between two honest nodes that ran, lost at an end of them.
+    pub links_lost: u64,
     /// What each honest node had sent and received when the first attack began, and when the last one ended.
     pub before: Vec<Traffic>,
     /// See `before`.
@@ -112,9 +125,14 @@ impl Toll {
             shown: vec![Shown::default(); scenario.nodes],
             rejected: BTreeMap::new(),
             most_records: 0,
+            most_bytes: 0,
+            astray: vec![(false, false); scenario.nodes],
+            epoch_ahead_ms: 0,
+            views_at_end: 0,
             least_links: None,
             least_known: 1.0,
             stray: BTreeMap::new(),
+            links_lost: 0,
             before: Vec::new(),
             after: Vec::new(),
         })
@@ -128,6 +146,13 @@ impl Toll {
             Told::Event(Event::Unreachable(id) | Event::Left(id)) => {
                 self.shows(place, id, false, at);
             }
+            Told::Event(Event::Unlinked {
+                peer, calm: false, ..
+            }) => {
+                let peer = views.place(peer).filter(|peer| *peer < self.honest);
+                let ran = peer.is_some_and(|peer| counts(&world.nodes[peer]));
+                self.links_lost += u64::from(ran && at >= self.span.0);
+            }
             Told::Event(Event::CutOff) | Told::Stopped => self.shown[place].clear(at),
             Told::Event(Event::Rejected { what, peer, .. }) => {
                 let is_honest = views.place(peer).is_some_and(|peer| peer < self.honest);
@@ -139,10 +164,25 @@ impl Toll {
                 }
             }
             Told::Dialed(addr) if world.place_of(*addr).is_none() => {
-                *self.stray.entry(at.as_secs()).or_default() += 1;
+                self.stray.entry(at.as_secs()).or_default()[0] += 1;
+                let timeout = world.nodes[place].settings.dial_timeout;
+                let (mut after, mut pause) = (Duration::ZERO, REPEATED);
+                while after < timeout {
+                    self.stray.entry((at + after).as_secs()).or_default()[1] += 1;
+                    after += pause;
+                    pause *= 2;
+                }
             }
-            Told::Event(_) | Told::Started | Told::Published(..) | Told::Closed(_) => {}
-            Told::Dialed(_) => {}
+            Told::Published(own, _) => {
+                let body = own.body();
+                let is_false = |addr| world.place_of(addr).is_none();
+                let last = body.addrs.iter().any(|one| is_false(one.addr));
+                let (ever, now) = &mut self.astray[place];
+                (*ever, *now) = (*ever || last, last);
+                let ahead = body.epoch.saturating_sub(world.nodes[place].unix_ms());
+                self.epoch_ahead_ms = self.epoch_ahead_ms.max(ahead);
+            }
+            Told::Event(_) | Told::Started | Told::Dialed(_) | Told::Closed(_) => {}
         }
     }
 
@@ -177,7 +217,9 @@ impl Toll {
         for place in 0..self.honest {
             let node = &world.nodes[place];
             let Some(core) = node.core() else { continue };
-            self.most_records = self.most_records.max(core.tables().nodes);
+            let tables = core.tables();
+            self.most_records = self.most_records.max(tables.nodes);
+            self.most_bytes = self.most_bytes.max(tables.bytes);
             if counts(node) && now >= node.started() + SETTLES {
                 let least = self.least_links.get_or_insert(links[place]);
                 *least = (*least).min(links[place]);
@@ -193,6 +235,12 @@ impl Toll {
                 *traffic = nodes.map(|node| node.traffic).collect();
             }
         }
+        let nodes = world.nodes[..self.honest].iter();
+        let cores = nodes
+            .filter(|node| counts(node))
+            .filter_map(|node| node.core());
+        let digests: BTreeSet<[u8; 8]> = cores.map(|core| core.digest().0).collect();
+        self.views_at_end = digests.len();
         for shown in &mut self.shown {
             let count = shown.count;
             shown.end(world.now());
@@ -215,11 +263,21 @@ impl Toll {
         )
     }
 
-    /// Dials to addresses at which nobody listens: all, and the most in a second.
+    /// How many honest nodes ever published an address at which nobody listens, and how many did at the end.
     #[must_use]
-    pub fn stray_dials(&self) -> (u64, u64) {
-        let most = self.stray.values().max().copied();
-        (self.stray.values().sum(), most.unwrap_or_default())
+    pub fn astray(&self) -> (usize, usize) {
+        let ever = self.astray.iter().filter(|(ever, _)| *ever).count();
+        let last = self.astray.iter().filter(|(_, last)| *last).count();
+        (ever, last)
+    }
+
+    /// Dials to addresses at which nobody listens, and the first packets that these send: of each all, and the most in a second.
+    #[must_use]
+    pub fn stray(&self) -> [(u64, u64); 2] {
+        [0, 1].map(|of| {
+            let each = || self.stray.values().map(|counts| counts[of]);
+            (each().sum(), each().max().unwrap_or_default())
+        })
     }
 
     /// The connections that honest nodes closed, by code.

@@ -4,31 +4,48 @@
 //! of its own to the node's neighbours, changes or drops what the core sends, and opens further connections under identities that it owns.
 //! It can't do more than a real attacker: it signs with its own keys only, and what it sends takes the same lines and send windows.
 //!
-//! The attack decides ([`Deed`]), and [`host`](super::host) does what it says.
+//! The attack decides ([`Deed`]), and [`host`](super::host) does what it says. The parts: `plan` is what a scenario says, `acts` what is
+//! done by itself, `guise` are the connections under other identities, and `forge` signs.
 
+mod acts;
 mod forge;
+mod guise;
 mod plan;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand_chacha::ChaCha8Rng;
+
+use self::guise::Guises;
 use super::key::Key;
 use super::path::EndRef;
-use crate::membership::Time;
-use crate::record::{Record, Signer as _};
-use crate::wire::{BATCH_BYTES, Message, NodeId, Probe, ViewDigest};
-pub use plan::{Kind, Plan};
+use crate::membership::{Core, Time};
+use crate::record::{LinkState, Record, Signer as _};
+use crate::wire::{Hello, MAX_SYNC_ENTRIES, Message, NodeId, Probe, ViewDigest};
 pub(super) use plan::KINDS;
+pub use plan::{Kind, Plan};
 
-/// How often an attack acts. Half of it costs twice as many events of a run; at twice as much, attacks of a few hundred messages a second come in bursts.
+/// How often an attack acts. Half of it costs twice as many events of a run; at twice as much, attacks of a few hundred messages a second come in
+/// bursts.
 const TICK: Duration = Duration::from_millis(50);
+/// What a liar says of its links in probes.
+const RTT_US: u32 = 9_000_000;
+const LOSS: u8 = 240;
 
 /// What an attack makes its node do.
 #[derive(Debug)]
 pub(super) enum Deed {
     /// Send a message over a connection.
     Say(EndRef, Message),
+    /// Send a probe over a connection.
+    Probe(EndRef, Probe),
+    /// Dial an address under an identity of the attack, by its number.
+    Dial(usize, SocketAddr),
+    /// Close a connection under such an identity.
+    Drop(EndRef),
 }
 
 /// The node at the time of an attack's action.
@@ -39,7 +56,8 @@ pub(super) struct Moment<'a> {
     /// The newest record of the node's core.
     pub(super) own: &'a Arc<Record>,
     pub(super) key: &'a Key,
-    /// The open connections whose send window has room.
+    pub(super) core: &'a Core,
+    /// The open connections of the core whose send window has room.
     pub(super) open: &'a [EndRef],
 }
 
@@ -47,44 +65,47 @@ pub(super) struct Moment<'a> {
 pub(super) struct Attack {
     plan: Arc<Plan>,
     identities: Vec<Arc<Key>>,
+    rng: ChaCha8Rng,
     /// Records to send to each neighbour, in this order.
     records: Vec<Arc<Record>>,
     /// How many of them each neighbour was sent.
     sent: BTreeMap<EndRef, usize>,
-    /// The forged record of the attacker's own node, the core's record that it was made from, and the neighbours that were sent it.
+    /// The forged record of the attacker's own node.
     own: Option<Forged>,
+    /// Counts what the attack signs of one kind.
     generation: u32,
     /// The digest that each neighbour told last.
     digests: BTreeMap<EndRef, ViewDigest>,
+    /// The links that it ever listed.
+    haunted: Vec<LinkState>,
+    /// Records of others, for replay.
+    kept: Vec<Arc<Record>>,
+    guises: Guises,
     struck: Option<Time>,
     /// The part of the rate that no action used yet.
     allowance: f64,
 }
 
+/// The record that is shown in place of the core's own.
 struct Forged {
     from: Arc<Record>,
-    record: Arc<Record>,
+    generation: u32,
+    faces: [Arc<Record>; 2],
+    /// The neighbours that were sent it.
     told: Vec<EndRef>,
 }
 
+/// Which record of the attacker a neighbour is shown.
+fn face(end: EndRef) -> usize {
+    // A neighbour at which the attacker dialed, or one that dialed: the number tells either apart from others.
+    (end.dialer ^ end.number) as usize % 2
+}
+
 impl Attack {
-    /// The attack of the node at a place.
-    pub(super) fn new(plan: Arc<Plan>, seed: u64, place: usize) -> Self {
-        let key = |at: usize| {
-            let number = (1 << 63) | (seed & 0xffff) << 47 | (place as u64) << 32 | at as u64;
-            Arc::new(Key::new(number))
-        };
-        Self {
-            identities: (0..plan.ids).map(key).collect(),
-            plan,
-            records: Vec::new(),
-            sent: BTreeMap::new(),
-            own: None,
-            generation: 0,
-            digests: BTreeMap::new(),
-            struck: None,
-            allowance: 0.0,
-        }
+    /// When it acts next; `None` once it is over.
+    pub(super) fn next(&self, now: Time) -> Option<Time> {
+        let next = (now + TICK).max(self.plan.from);
+        (next < self.plan.until).then_some(next)
     }
 
     /// The identities that it owns beside its node's.
@@ -92,83 +113,49 @@ impl Attack {
         self.identities.iter().map(|key| key.node_id())
     }
 
-    /// When it acts next; `None` once it is over.
-    pub(super) fn next(&self, now: Time) -> Option<Time> {
-        let next = (now + TICK).max(self.plan.from);
-        (next < self.plan.until).then_some(next)
-    }
-
     fn is_on(&self, now: Time) -> bool {
         (self.plan.from..self.plan.until).contains(&now)
     }
 
-    /// Acts.
-    pub(super) fn strike(&mut self, moment: &Moment<'_>) -> Vec<Deed> {
-        if !self.is_on(moment.now) {
-            return Vec::new();
-        }
-        let before = self.struck.replace(moment.now);
-        let since = before.map_or(TICK, |before| moment.now - before);
-        self.allowance += self.plan.rate * since.as_secs_f64();
-        let count = self.allowance.floor();
-        self.allowance -= count;
-        let count = count as usize;
-        self.sent.retain(|end, _| moment.open.contains(end));
-        let mut deeds = Vec::new();
-        match self.plan.kind {
-            Kind::Sybil => self.invent(moment, count, &mut deeds),
-        }
-        deeds
-    }
-
-    /// Sends the records of invented nodes, so many to each neighbour.
-    fn invent(&mut self, moment: &Moment<'_>, count: usize, deeds: &mut Vec<Deed>) {
-        if self.records.is_empty() {
-            let mold = forge::Mold {
-                epoch: moment.unix_ms,
-                seq: 1,
-                addrs: Vec::new(),
-            };
-            let all = 0..self.identities.len();
-            self.records = all
-                .map(|at| forge::invented(&self.identities, at, moment.own, &mold))
-                .collect();
-        }
-        self.tell_own(moment, deeds);
-        for &end in moment.open {
-            let sent = self.sent.entry(end).or_default();
-            let last = (*sent + count).min(self.records.len());
-            let batches = batches(&self.records[*sent..last]);
-            deeds.extend(batches.map(|batch| Deed::Say(end, Message::Records(batch))));
-            *sent = last;
-        }
-    }
-
-    /// Sends the forged own record to the neighbours that lack it.
-    fn tell_own(&mut self, moment: &Moment<'_>, deeds: &mut Vec<Deed>) {
-        let record = self.forged(moment.own, moment.key);
-        let Some(own) = &mut self.own else { return };
-        for &end in moment.open {
-            if !own.told.contains(&end) {
-                own.told.push(end);
-                deeds.push(Deed::Say(end, Message::Records(vec![record.clone()])));
-            }
-        }
-    }
-
     /// The record that takes the place of the core's own.
-    fn forged(&mut self, own: &Arc<Record>, key: &Key) -> Arc<Record> {
-        if let Some(forged) = self.own.as_ref().filter(|it| Arc::ptr_eq(&it.from, own)) {
-            return forged.record.clone();
+    fn forged(&mut self, own: &Arc<Record>, key: &Key, end: EndRef) -> Arc<Record> {
+        let is_current =
+            |it: &&Forged| Arc::ptr_eq(&it.from, own) && it.generation == self.generation;
+        if let Some(forged) = self.own.as_ref().filter(is_current) {
+            return forged.faces[face(end)].clone();
         }
-        let more = forge::roots(&self.identities);
-        let record = forge::own(own, key, self.generation, &more, |_| {});
+        let (kind, generation) = (self.plan.kind, self.generation);
+        if kind == Kind::Haunt {
+            let known = |link: &LinkState| self.haunted.iter().any(|it| it.peer == link.peer);
+            let new = own.body().links.iter().filter(|link| !known(link));
+            let new: Vec<LinkState> = new.copied().collect();
+            self.haunted.extend(new);
+        }
+        let show = |face| forge::own((own, key), self.lie(), generation, face);
+        let faces = match kind {
+            Kind::Twoface => [show(0), show(1)],
+            _ => {
+                let one = show(0);
+                [one.clone(), one]
+            }
+        };
+        let shown = faces[face(end)].clone();
         self.own = Some(Forged {
             from: own.clone(),
-            record: record.clone(),
+            generation,
+            faces,
             told: Vec::new(),
         });
-        record
+        shown
+    }
+
+    /// What the attacker changes in its own record.
+    fn lie(&self) -> forge::Lie<'_> {
+        forge::Lie {
+            kind: self.plan.kind,
+            identities: &self.identities,
+            haunted: &self.haunted,
+        }
     }
 
     /// The message that is sent in place of one of the core; `None` if nothing is sent.
@@ -176,23 +163,36 @@ impl Attack {
         &mut self,
         now: Time,
         (own, key): (&Arc<Record>, &Key),
+        end: EndRef,
         mut message: Message,
     ) -> Option<Message> {
+        let kind = self.plan.kind;
         if !self.is_on(now) {
             return Some(message);
         }
+        if let Message::Hello(hello) = &mut message
+            && kind == Kind::Observe
+        {
+            hello.observed = self.plan.addr;
+        }
+        match kind {
+            Kind::Mute => return mute(own.id(), message),
+            Kind::Figures => self.age(own, &mut message),
+            kind if kind.forges_own() => {}
+            _ => return Some(message),
+        }
         let me = own.id();
         match &mut message {
-            Message::Hello(hello) => hello.record = self.forged(own, key),
+            Message::Hello(hello) => hello.record = self.forged(own, key, end),
             Message::Records(records) => {
                 for record in records.iter_mut().filter(|record| record.id() == me) {
-                    *record = self.forged(own, key);
+                    *record = self.forged(own, key, end);
                 }
             }
             Message::Have(entries) | Message::Versions { entries, .. } => {
                 let short = me.abbreviated();
                 for (_, version) in entries.iter_mut().filter(|(id, _)| *id == short) {
-                    *version = self.forged(own, key).version();
+                    *version = self.forged(own, key, end).version();
                 }
             }
             Message::Digests { .. }
@@ -207,12 +207,30 @@ impl Attack {
         Some(message)
     }
 
-    /// The probe that is sent in place of one of the core. It claims that the attacker's view is that of the neighbour, so nothing is
-    /// compared.
+    /// Lies about the age of figures of others, and leaves out its own, which the attack sends itself.
+    fn age(&self, own: &Record, message: &mut Message) {
+        if let Message::Figures(entries) = message {
+            let short = own.id().abbreviated();
+            entries.retain(|(_, figures)| figures.body().id != short);
+            for (age_ds, _) in entries {
+                *age_ds = if self.generation % 2 == 0 {
+                    0
+                } else {
+                    u16::MAX
+                };
+            }
+        }
+    }
+
+    /// The probe that is sent in place of one of the core.
     pub(super) fn probe(&self, now: Time, end: EndRef, mut probe: Probe) -> Probe {
-        if self.is_on(now)
-            && let Some(digest) = self.digests.get(&end)
-        {
+        if !self.is_on(now) {
+            return probe;
+        }
+        if self.plan.kind == Kind::Figures {
+            (probe.rtt_us, probe.loss) = (RTT_US, LOSS);
+        }
+        if let Some(digest) = self.digests.get(&end).filter(|_| self.plan.kind.echoes()) {
             probe.digest = *digest;
         }
         probe
@@ -227,9 +245,18 @@ impl Attack {
     pub(super) fn incoming(&mut self, me: NodeId, mut message: Message) -> Message {
         let short = me.abbreviated();
         match &mut message {
-            Message::Records(records) => records.retain(|record| record.id() != me),
+            Message::Records(records) => {
+                if self.plan.kind == Kind::Replay {
+                    self.keep(records);
+                }
+                if self.plan.kind.forges_own() {
+                    records.retain(|record| record.id() != me);
+                }
+            }
             Message::Have(entries) | Message::Versions { entries, .. } => {
-                entries.retain(|(id, _)| *id != short);
+                if self.plan.kind.forges_own() {
+                    entries.retain(|(id, _)| *id != short);
+                }
             }
             Message::Hello(_)
             | Message::Digests { .. }
@@ -245,18 +272,62 @@ impl Attack {
     }
 }
 
-/// Records in messages of the size that honest nodes send.
-fn batches(records: &[Arc<Record>]) -> impl Iterator<Item = Vec<Arc<Record>>> + '_ {
-    let mut rest = records;
-    std::iter::from_fn(move || {
-        let mut bytes = 0;
-        let fits = rest.iter().take_while(|record| {
-            let before = bytes;
-            bytes += record.encoded_len();
-            before < BATCH_BYTES
-        });
-        let (batch, others) = rest.split_at(fits.count());
-        rest = others;
-        (!batch.is_empty()).then(|| batch.to_vec())
-    })
+/// What a node says that names what it has and never sends it.
+fn mute(me: NodeId, message: Message) -> Option<Message> {
+    match message {
+        Message::Records(records) => {
+            if let Some(own) = records.iter().find(|record| record.id() == me) {
+                return Some(Message::Records(vec![own.clone()]));
+            }
+            let named = records.iter().take(MAX_SYNC_ENTRIES);
+            let named = named.map(|record| (record.id().abbreviated(), record.version()));
+            Some(Message::Have(named.collect()))
+        }
+        Message::Graft(_) => Some(Message::Prune),
+        Message::Hello(_) | Message::Have(_) | Message::Prune | Message::Superfluous(_) => {
+            Some(message)
+        }
+        Message::Digests { .. }
+        | Message::Versions { .. }
+        | Message::Request(_)
+        | Message::Figures(_)
+        | Message::Observed(_)
+        | Message::Meet(_) => None,
+    }
+}
+
+/// Connections under other identities.
+impl Attack {
+    /// The identity that dials, and the Hello that it sends once the peer has shown its key.
+    pub(super) fn begin_guise(&mut self, end: EndRef, number: usize, addr: SocketAddr) -> NodeId {
+        self.guises.begin(end, number, addr);
+        self.identities[number].node_id()
+    }
+
+    /// Whether a connection is one of the attack's, and not the core's.
+    pub(super) fn is_guise(&self, end: EndRef) -> bool {
+        self.guises.contains(end)
+    }
+
+    /// The Hello of such a connection.
+    pub(super) fn hello(&self, end: EndRef, unix_ms: u64, digest: ViewDigest) -> Option<Hello> {
+        self.guises.hello(end, &self.identities, unix_ms, digest)
+    }
+
+    /// The peer's Hello came.
+    pub(super) fn joined(
+        &mut self,
+        end: EndRef,
+        now: Time,
+        unix_ms: u64,
+        hello: &Hello,
+    ) -> Vec<Deed> {
+        self.guises
+            .joined(end, &self.identities, (now, unix_ms), hello)
+    }
+
+    /// Such a connection ended, or came to nothing.
+    pub(super) fn parted(&mut self, end: EndRef) {
+        self.guises.end(end);
+    }
 }

@@ -27,17 +27,8 @@ const CERTIFICATE_BYTES: usize = 800 + 48;
 /// Dials and handshakes.
 impl Node {
     pub(super) fn dial(&mut self, scene: &Scene<'_>, wanted: Wanted) {
-        self.dial_count += 1;
-        let end = EndRef {
-            dialer: self.place,
-            number: self.dial_count,
-            side: Side::Dialer,
-        };
-        let peer = scene.listeners.get(&wanted.addr).copied();
-        let live = Live::new(peer, Opening::of_dialer(wanted, self.now), self.now);
-        self.ends.insert(end, End::Live(live));
-        self.at(self.settings.dial_timeout, What::DialTimeout(end));
-        if let Some(peer) = peer {
+        let end = self.next_dial();
+        if let Some(peer) = self.begin_dial(scene, end, wanted) {
             let caller = Caller {
                 id: self.id(),
                 addr: self.start.published[0],
@@ -45,6 +36,26 @@ impl Node {
             };
             self.launch(scene, end.other(), peer, Packet::Initial(Box::new(caller)));
         }
+    }
+
+    /// The end of the next dial.
+    pub(super) fn next_dial(&mut self) -> EndRef {
+        self.dial_count += 1;
+        EndRef::of_dialer(self.place, self.dial_count)
+    }
+
+    /// Creates the dialer's end. Returns the place that listens at the address, if one does.
+    pub(super) fn begin_dial(
+        &mut self,
+        scene: &Scene<'_>,
+        end: EndRef,
+        wanted: Wanted,
+    ) -> Option<u32> {
+        let peer = scene.listeners.get(&wanted.addr).copied();
+        let live = Live::new(peer, Opening::of_dialer(wanted, self.now), self.now);
+        self.ends.insert(end, End::Live(live));
+        self.at(self.settings.dial_timeout, What::DialTimeout(end));
+        peer
     }
 
     pub(super) fn dial_timeout(&mut self, scene: &Scene<'_>, end: EndRef) {
@@ -93,6 +104,10 @@ impl Node {
             self.part(end, None);
             return self.dial_failed(scene, wanted.dial, DialError::OtherKey);
         }
+        if let Some(hello) = self.guise_hello(end) {
+            self.at(to_greet, What::DialTimeout(end));
+            return self.stream(scene, end, Message::Hello(hello));
+        }
         let core = self.core().expect("what arrives arrives where a node runs");
         let hello = Hello {
             run_id: core.run_id(),
@@ -105,7 +120,7 @@ impl Node {
         };
         drop(core);
         self.at(to_greet, What::DialTimeout(end));
-        if let Some(hello) = self.disguised(Message::Hello(hello)) {
+        if let Some(hello) = self.disguised(end, Message::Hello(hello)) {
             self.stream(scene, end, hello);
         }
     }

@@ -8,7 +8,7 @@ use super::{Node, What};
 use crate::membership::{Action, Core, DialError, DialId, Input, Time};
 use crate::record::Record;
 use crate::sim::news::Told;
-use crate::sim::path::Wanted;
+use crate::sim::path::{EndRef, Wanted};
 use crate::sim::queue::Due;
 use crate::sim::window::{NEVER, Scene, Window};
 use crate::wire::CloseCode;
@@ -122,7 +122,9 @@ impl Node {
     /// Passes an input to the core and executes its actions.
     pub(in crate::sim) fn give(&mut self, scene: &Scene<'_>, input: Input) {
         let (now, started) = (self.now, self.started);
-        let input = self.censored(input);
+        let Some(input) = self.censored(scene, input) else {
+            return;
+        };
         if let Input::Closed(_, why) = &input {
             self.tell(Told::Closed(why.clone()));
         }
@@ -155,14 +157,19 @@ impl Node {
             Action::Dial {
                 dial,
                 addr,
-                // A simulated node has one address.
-                others: _,
+                // A simulated node has one address. Others in its record are those of nobody.
+                others,
                 expect,
                 replaces,
                 eager,
             } => {
                 self.traffic.dials += 1;
                 self.tell(Told::Dialed(addr));
+                if scene.attacked {
+                    for other in others {
+                        self.tell(Told::Dialed(other));
+                    }
+                }
                 let wanted = Wanted {
                     dial,
                     addr,
@@ -176,7 +183,7 @@ impl Node {
             Action::Open { .. } => {}
             Action::Send(conn, message) => {
                 let message = self.twisted(message);
-                match self.disguised(message) {
+                match self.disguised(EndRef::of(conn), message) {
                     Some(message) => self.send(scene, conn, message),
                     None => self.swallow(conn),
                 }

@@ -64,13 +64,17 @@ impl RawAttack {
         let wrong = |wrong: Wrong| layer.source.refuse(wrong);
         let kind = self.kind().map_err(wrong)?;
         let word = kind.word();
-        if let Some(ids) = self.ids.as_ref().filter(|_| !kind.has_ids()) {
+        if let Some(ids) = self.ids.as_ref().filter(|_| kind.usual_ids() == 0) {
             let what = format!("the attack {word} needs no further identities");
             return Err(layer.refuse(ids.span(), what));
         }
         if let Some(victim) = self.victim.as_ref().filter(|_| !kind.has_victim()) {
             let what = format!("the attack {word} is not directed at one node");
             return Err(layer.refuse(victim.span(), what));
+        }
+        if let Some(addr) = self.addr.as_ref().filter(|_| !kind.has_addr()) {
+            let what = format!("the attack {word} names no address");
+            return Err(layer.refuse(addr.span(), what));
         }
         let within = |what: &str, number: &Spanned<usize>, most: usize| {
             if (1..=most).contains(number.get_ref()) {
@@ -101,7 +105,7 @@ impl RawAttack {
             if RATES.contains(rate.get_ref()) {
                 return Ok(*rate.get_ref());
             }
-            let what = format!("rate ({}) must be from 0 to 1e6", kind.unit());
+            let what = format!("rate ({} a second) must be from 0 to 1e6", kind.unit());
             Err(layer.refuse(rate.span(), what))
         })?;
         let addr = self.addr.as_ref();

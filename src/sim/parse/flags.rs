@@ -21,6 +21,10 @@ pub struct Flags {
     #[arg(long, value_name = "HOW")]
     pub introduction: Option<String>,
 
+    /// Nodes that are not started at first; --start starts them
+    #[arg(long, value_name = "WHO")]
+    pub absent: Option<String>,
+
     /// How long the run lasts [default: 60s after the last step or start]
     #[arg(long, value_name = "TIME")]
     pub lasts: Option<String>,
@@ -123,6 +127,7 @@ impl Flags {
             ("--fidelity", &self.fidelity),
             ("--seed", &self.seed),
             ("--introduction", &self.introduction),
+            ("--absent", &self.absent),
             ("--lasts", &self.lasts),
             ("--start-over", &self.start_over),
             ("--links", &self.links),
@@ -163,6 +168,7 @@ impl Flags {
         lines.text("fidelity", "--fidelity", self.fidelity.as_ref());
         lines.number("seed", "--seed", self.seed.as_ref());
         lines.text("introduction", "--introduction", self.introduction.as_ref());
+        lines.text("absent", "--absent", self.absent.as_ref());
         lines.text("lasts", "--lasts", self.lasts.as_ref());
         lines.text("start_over", "--start-over", self.start_over.as_ref());
         lines.text("links", "--links", self.links.as_ref());

@@ -21,6 +21,7 @@ pub(super) struct File {
     pub(super) seed: Option<u64>,
     pub(super) introduction: Option<Spanned<String>>,
     pub(super) targets: Option<BTreeMap<String, Spanned<Vec<Spanned<String>>>>>,
+    pub(super) absent: Option<Spanned<String>>,
     pub(super) start_over: Option<Spanned<String>>,
     pub(super) lasts: Option<Spanned<String>>,
     pub(super) links: Option<Spanned<String>>,

@@ -204,6 +204,7 @@ impl Builder {
         let all = over.max(started.unwrap_or_default()) + LASTS;
         let lasts = lasts.unwrap_or(all.min(LONGEST));
         let introduction = self.introduction(&names, seed)?;
+        let absent = self.absent(&names)?;
         let churn = self.churn(lasts)?;
         let settings = self.settings()?;
         let bounds = self.bounds(nodes, &terrain, &steps, &settings)?;
@@ -216,6 +217,7 @@ impl Builder {
             nodes,
             byzantine,
             introduction,
+            absent,
             start_over: self.start_over(lasts)?,
             lasts,
             terrain,
@@ -371,6 +373,15 @@ impl Builder {
             }
             Some(_) | None => Ok(over),
         }
+    }
+
+    fn absent(&self, names: &Names<'_>) -> Result<Option<Places>, ScenarioError> {
+        let Some((layer, text)) = self.last(|file| file.absent.as_ref()) else {
+            return Ok(None);
+        };
+        let places = names.places(text.get_ref());
+        let places = places.map_err(|what| layer.refuse(text.span(), what))?;
+        Ok(Some(places))
     }
 
     fn settings(&self) -> Result<Settings, ScenarioError> {

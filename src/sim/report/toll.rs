@@ -20,8 +20,20 @@ pub struct TollReport {
     pub until_ms: f64,
     /// Identities of attackers that honest nodes showed as up.
     pub invented: InventedReport,
-    /// The most records in the view of an honest node.
+    /// The most records in the view of an honest node, and the most bytes of records.
     pub most_records: usize,
+    /// See `most_records`.
+    pub most_record_bytes: usize,
+    /// Honest nodes that published an address at which nobody listens.
+    pub false_addrs: usize,
+    /// Those that did so at the end.
+    pub false_addrs_at_end: usize,
+    /// The most by which the epoch of an honest node was ahead of its clock.
+    pub epoch_ahead_ms: u64,
+    /// How many different views honest nodes had at the end.
+    pub views_at_end: usize,
+    /// Links between two honest nodes that both ran, lost at an end of them since the first attack began.
+    pub links_lost: u64,
     /// The fewest links to other honest nodes that an honest node had during the attacks; null if no node was up for long enough.
     pub least_links: Option<usize>,
     /// The least share of the ordered pairs of honest nodes of which the first showed the second during the attacks.
@@ -82,6 +94,10 @@ pub struct StrayReport {
     pub dials: u64,
     /// The most in one second, of all honest nodes together.
     pub most_per_s: u64,
+    /// First packets of these dials: each is sent again after a second.
+    pub initials: u64,
+    /// The most of them in one second.
+    pub most_initials_per_s: u64,
 }
 
 /// Who is blamed.
@@ -98,7 +114,8 @@ pub(super) fn fill(toll: &Toll, world: &World) -> TollReport {
     let (from, until) = toll.span;
     let span = until.min(world.now()).saturating_sub(from);
     let (most, nodes, longest, at_end) = toll.invented();
-    let (dials, most_per_s) = toll.stray_dials();
+    let [(dials, most_per_s), (initials, most_initials_per_s)] = toll.stray();
+    let (false_addrs, false_addrs_at_end) = toll.astray();
     let blame = |blame: Blame| BlameReport {
         honest: blame.honest,
         byzantine: blame.byzantine,
@@ -116,6 +133,12 @@ pub(super) fn fill(toll: &Toll, world: &World) -> TollReport {
             at_end,
         },
         most_records: toll.most_records,
+        most_record_bytes: toll.most_bytes,
+        false_addrs,
+        false_addrs_at_end,
+        epoch_ahead_ms: toll.epoch_ahead_ms,
+        views_at_end: toll.views_at_end,
+        links_lost: toll.links_lost,
         least_links: toll.least_links,
         least_known: (toll.least_known * 1e6).floor() / 1e6,
         load: LoadReport {
@@ -126,7 +149,12 @@ pub(super) fn fill(toll: &Toll, world: &World) -> TollReport {
             new_records: rate(toll, span, |one| one.fresh_in),
             dials: rate(toll, span, |one| one.dials),
         },
-        stray: StrayReport { dials, most_per_s },
+        stray: StrayReport {
+            dials,
+            most_per_s,
+            initials,
+            most_initials_per_s,
+        },
         rejected: rejected
             .map(|(name, all)| ((*name).to_owned(), blame(*all)))
             .collect(),
@@ -184,9 +212,10 @@ pub(super) fn rows(report: &TollReport) -> Vec<String> {
         .least_links
         .map_or("—".to_owned(), |least| least.to_string());
     row(
-        "honest nodes, at the least",
+        "honest nodes",
         format!(
-            "{least} links with each other; {} % of pairs known",
+            "{} links with each other lost; {least} at the least; {} % of pairs known",
+            report.links_lost,
             super::summary::percent(report.least_known)
         ),
     );
@@ -215,13 +244,26 @@ pub(super) fn rows(report: &TollReport) -> Vec<String> {
     }
     row(
         "records in a view",
-        format!("{} at most", report.most_records),
+        format!(
+            "{} at most, {}; {} views at the end",
+            report.most_records,
+            bytes(report.most_record_bytes as f64),
+            report.views_at_end
+        ),
     );
+    row(
+        "false addresses, epochs",
+        format!(
+            "{} nodes published one, {} at the end; {} ms ahead of the clock at most",
+            report.false_addrs, report.false_addrs_at_end, report.epoch_ahead_ms
+        ),
+    );
+    let stray = &report.stray;
     row(
         "dials to nobody",
         format!(
-            "{}; {} in a second at most",
-            report.stray.dials, report.stray.most_per_s
+            "{}, {} in a second at most; {} first packets, {} in a second",
+            stray.dials, stray.most_per_s, stray.initials, stray.most_initials_per_s
         ),
     );
     for (what, all) in [
