@@ -170,6 +170,14 @@ impl Sheet {
             // A Byzantine node invented one of them.
             return;
         };
+        let (dialer, listener) = pair;
+        if [dialer, listener]
+            .iter()
+            .any(|end| world.nodes[*end].is_hostile())
+        {
+            // It may say of its links what it likes.
+            return;
+        }
         if let Some(truth) = world.terrain().round_trip(pair) {
             let truth = truth.as_micros() as u64;
             let error = truth.abs_diff(shown.into());

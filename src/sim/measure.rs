@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::figures::Figures;
 use super::scenario::{Bounds, Scenario};
+use super::toll::Toll;
 use super::views::{Standing, Views, counts};
 use super::world::{News, Told, Traffic, World};
 use crate::membership::{Event, Time};
@@ -142,6 +143,10 @@ pub struct Measure {
     pub last: Standing,
     /// Ages and errors of the round-trip times that views show.
     pub figures: Figures,
+    /// The honest nodes are the places below this; only they are measured.
+    pub honest: usize,
+    /// What attacks cost, if there are any.
+    pub toll: Option<Toll>,
 }
 
 impl Measure {
@@ -175,6 +180,8 @@ impl Measure {
             lived: vec![Duration::ZERO; scenario.nodes],
             last: Standing::default(),
             figures: Figures::default(),
+            honest: scenario.nodes,
+            toll: None,
         };
         let words = format!("start of {}", scenario.nodes);
         // Until the last start, changes are part of the start.
@@ -186,7 +193,8 @@ impl Measure {
     /// A step begins.
     pub fn mark(&mut self, world: &World, words: &Arc<str>) {
         self.marks.push(Mark::new(world.now(), words.clone()));
-        let sent = world.nodes.iter().map(|node| node.traffic.bytes);
+        let nodes = world.nodes[..self.honest].iter();
+        let sent = nodes.map(|node| node.traffic.bytes);
         self.sent_before = sent.collect();
     }
 
@@ -235,7 +243,12 @@ impl Measure {
                     self.known_after.push(at - since);
                 }
             }
-            Told::Event(Event::Unlinked { calm: false, .. }) => self.links_lost += 1,
+            Told::Event(Event::Unlinked {
+                peer, calm: false, ..
+            }) => {
+                let is_honest = views.place(peer).is_some_and(|peer| peer < self.honest);
+                self.links_lost += u64::from(is_honest);
+            }
             Told::Event(Event::Unreachable(_) | Event::Left(_)) => {
                 for other in gone {
                     let node = &world.nodes[*other];
@@ -302,8 +315,10 @@ impl Measure {
     /// Processes the result of judging the views.
     pub fn look(&mut self, world: &World, views: &Views, standing: &Standing) {
         let now = world.now();
-        let bytes = total(world).bytes;
-        let calm = standing.all_exact() && now > self.disturbed + CALM;
+        let bytes = total(world, self.honest).bytes;
+        let attacks = self.toll.as_ref().map(|toll| toll.span);
+        let is_attacked = attacks.is_some_and(|(from, until)| (from..=until).contains(&now));
+        let calm = standing.all_exact() && now > self.disturbed + CALM && !is_attacked;
         self.count_time(now);
         self.look_for_known(world, views);
         if calm && self.calm_before {
@@ -363,10 +378,13 @@ impl Measure {
         // The last sample is that of the end.
         self.looks = 0;
         self.look(world, views, standing);
-        for place in world.running() {
+        for place in world.running().filter(|place| *place < self.honest) {
             self.lived[place] += world.now() - world.nodes[place].started();
         }
         self.figures.finish(world, views);
+        if let Some(toll) = &mut self.toll {
+            toll.finish(world);
+        }
     }
 
     /// The mean length of the nodes' newest records, in bytes.
@@ -397,11 +415,11 @@ fn lacked(standing: &Standing) -> f64 {
     (standing.pairs - standing.known) as f64 / standing.up.max(1) as f64
 }
 
-/// The traffic of all nodes together.
+/// The traffic of the honest nodes together, which are so many.
 #[must_use]
-pub fn total(world: &World) -> Traffic {
+pub fn total(world: &World, honest: usize) -> Traffic {
     let mut sum = Traffic::default();
-    for node in &world.nodes {
+    for node in &world.nodes[..honest] {
         sum.add(&node.traffic);
     }
     sum

@@ -12,11 +12,11 @@
 //!   `window`: spans of virtual time in which nodes run independently;
 //! - [`path`]: the state of simulated connections at the core fidelity: ends, and packets in flight. It says what is modelled, and what is not;
 //!   [`socket`] and `executor`: the UDP socket and the async runtime under a whole node; `whole`: whole nodes, built on those two;
-//! - `host`: one node with everything that belongs to it, and the code of its connections; it may be Byzantine (`liar`);
+//! - `host`: one node with everything that belongs to it, and the code of its connections; it may be Byzantine (`liar`, `attack`);
 //! - [`world`]: all nodes and virtual time; several threads run a window where that pays;
 //! - [`scenario`]: a checked scenario; [`parse`] reads it from files and flags;
 //! - [`reach`]: which nodes can be linked, so who must, may and must not show whom;
-//! - [`views`]: the true state of the network, and each node's view compared with it; [`watch`]: invariants; [`measure`]: figures of the run; [`figures`]: ages and
+//! - [`views`]: the true state of the network, and each node's view compared with it; [`watch`]: invariants; [`measure`]: figures of the run; [`toll`]: what attacks cost; [`figures`]: ages and
 //!   errors of the round-trip times that views show;
 //! - [`recorder`](Recorder): what one node sees of the run, as a recording;
 //! - [`play`]: runs a scenario under `watch` and `measure`;
@@ -26,6 +26,7 @@
 //!
 //! Nothing here reads the real clock, except for the progress that [`command`] shows.
 
+pub mod attack;
 pub mod command;
 mod delays;
 mod executor;
@@ -50,6 +51,7 @@ mod room;
 pub mod scenario;
 mod size;
 pub mod socket;
+pub mod toll;
 pub mod views;
 pub mod watch;
 mod whole;

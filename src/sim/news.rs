@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::membership::{Closed, Event, Time};
 use crate::record::Record;
-use crate::sim::path::PACKET_OVERHEAD;
+use crate::sim::path::{PACKET_OVERHEAD, PAYLOAD};
 use crate::sim::size;
 use crate::wire::Message;
 
@@ -18,6 +18,12 @@ pub struct Traffic {
     pub record_bytes: u64,
     /// Control messages sent.
     pub messages: u64,
+    /// Bytes received by a core, with all headers down to IPv6, and without acknowledgements.
+    pub bytes_in: u64,
+    /// Control messages received, without Hellos.
+    pub messages_in: u64,
+    /// In a world with attacks, records received that were newer than the core's. Each has a signature to verify.
+    pub fresh_in: u64,
     /// Records received, except those in Hellos.
     pub records_in: u64,
     /// Bytes of figures messages received, each with half of a packet's headers: every second one shares the packet of a probe,
@@ -32,8 +38,15 @@ pub struct Traffic {
 }
 
 impl Traffic {
+    /// Counts the packets of a flight that arrived, with so many bytes without headers.
+    pub(in crate::sim) fn receive(&mut self, bytes: usize) {
+        let packets = bytes.div_ceil(PAYLOAD).max(1);
+        self.bytes_in += (bytes + packets * PACKET_OVERHEAD) as u64;
+    }
+
     /// Counts the contents of a message that was received.
     pub(in crate::sim) fn take(&mut self, message: &Message) {
+        self.messages_in += 1;
         match message {
             Message::Records(records) => self.records_in += records.len() as u64,
             Message::Figures(_) => {
@@ -58,6 +71,9 @@ impl Traffic {
             bytes,
             record_bytes,
             messages,
+            bytes_in,
+            messages_in,
+            fresh_in,
             records_in,
             figures_in,
             probes,
@@ -67,6 +83,9 @@ impl Traffic {
         self.bytes += bytes;
         self.record_bytes += record_bytes;
         self.messages += messages;
+        self.bytes_in += bytes_in;
+        self.messages_in += messages_in;
+        self.fresh_in += fresh_in;
         self.records_in += records_in;
         self.figures_in += figures_in;
         self.probes += probes;

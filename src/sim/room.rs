@@ -10,17 +10,22 @@ use super::scenario::Fidelity;
 /// nodes. The worst case is a large network of which one half remembers the other half.
 const BYTES_OF_CORES: [u64; 2] = [165, 45_000];
 const BYTES_OF_WHOLE_NODES: [u64; 2] = [1000, 600_000];
+/// The same for each identity of an attacker, which all nodes may hold: in each node's tables, and once for all.
+const BYTES_OF_INVENTED: [u64; 2] = [60, 3000];
 /// Reserve for everything else.
 const BYTES_BESIDE: u64 = 64 << 20;
 
 /// Estimates the memory that a run needs, in bytes. The estimate errs on the high side.
 pub(super) fn needed(scenario: &Scenario) -> u64 {
-    let nodes = scenario.nodes as u64;
+    let nodes = scenario.places() as u64;
     let [a_pair, a_node] = match scenario.fidelity {
         Fidelity::Core => BYTES_OF_CORES,
         Fidelity::Whole => BYTES_OF_WHOLE_NODES,
     };
-    nodes * nodes * a_pair + nodes * a_node + BYTES_BESIDE
+    let ids = scenario.byzantine.iter().map(|plan| plan.nodes * plan.ids);
+    let ids = ids.sum::<usize>() as u64;
+    let invented = ids * (nodes * BYTES_OF_INVENTED[0] + BYTES_OF_INVENTED[1]);
+    nodes * nodes * a_pair + nodes * a_node + invented + BYTES_BESIDE
 }
 
 /// The available memory in bytes, if the system tells it: the least of the machine's, the control group's and

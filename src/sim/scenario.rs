@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::attack::Plan;
 use super::lines::{Terrain, Way};
 use super::places::{Places, Who};
 use crate::impair::Impairment;
@@ -22,10 +23,14 @@ pub struct Scenario {
     pub fidelity: Fidelity,
     /// The random seed.
     pub seed: u64,
-    /// The number of places; all their nodes are started.
+    /// The number of honest nodes; all of them are started.
     pub nodes: usize,
+    /// Attacks, and the Byzantine nodes that make them. Their places come after those of the honest nodes.
+    pub byzantine: Vec<Plan>,
     /// The targets of each node.
     pub introduction: Introduction,
+    /// Nodes that are not started at first, but by a step.
+    pub absent: Option<Places>,
     /// The starts are spread evenly over this time; zero: all at once.
     pub start_over: Duration,
     /// From the first start to the end.
@@ -53,6 +58,12 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// The number of places: of honest nodes, and of Byzantine ones.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.nodes + self.byzantine.iter().map(|plan| plan.nodes).sum::<usize>()
+    }
+
     /// Whether an ended node may be started again.
     #[must_use]
     pub fn restarts(&self) -> bool {

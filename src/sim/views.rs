@@ -267,6 +267,9 @@ impl Views {
         let right = *seen.entry(judged).or_insert_with(|| {
             core.records_up()
                 .filter(|record| !liars.ids.contains(&record.id()))
+                .filter(|record| {
+                    !liars.invent || self.places.contains_key(&record.id().abbreviated())
+                })
                 .all(|record| truth.shapes.contains(&self.shapes.of(record)))
         });
         self.judged[viewer] = Some((judged, right));
@@ -279,6 +282,8 @@ struct Liars {
     /// One bit for each node.
     mask: Vec<u64>,
     ids: Vec<NodeId>,
+    /// Some of them may have invented nodes, which no view need show or not show.
+    invent: bool,
 }
 
 impl Liars {
@@ -286,6 +291,7 @@ impl Liars {
         let mut liars = Self {
             mask: vec![0; row],
             ids: Vec::new(),
+            invent: world.nodes.iter().any(|node| node.is_hostile()),
         };
         let all = world.nodes.iter().enumerate();
         for (place, node) in all.filter(|(_, node)| node.is_lying()) {

@@ -26,6 +26,8 @@ pub(super) struct Scene<'a> {
     pub(super) restarts: bool,
     /// Whether the log is read.
     pub(super) logs: bool,
+    /// Whether there are Byzantine nodes, so that what they cost is counted.
+    pub(super) attacked: bool,
 }
 
 /// A span of time that excludes `end`, and ends after `until` if that is earlier.

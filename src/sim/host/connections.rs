@@ -27,17 +27,8 @@ const CERTIFICATE_BYTES: usize = 800 + 48;
 /// Dials and handshakes.
 impl Node {
     pub(super) fn dial(&mut self, scene: &Scene<'_>, wanted: Wanted) {
-        self.dial_count += 1;
-        let end = EndRef {
-            dialer: self.place,
-            number: self.dial_count,
-            side: Side::Dialer,
-        };
-        let peer = scene.listeners.get(&wanted.addr).copied();
-        let live = Live::new(peer, Opening::of_dialer(wanted, self.now), self.now);
-        self.ends.insert(end, End::Live(live));
-        self.at(self.settings.dial_timeout, What::DialTimeout(end));
-        if let Some(peer) = peer {
+        let end = self.next_dial();
+        if let Some(peer) = self.begin_dial(scene, end, wanted) {
             let caller = Caller {
                 id: self.id(),
                 addr: self.start.published[0],
@@ -45,6 +36,26 @@ impl Node {
             };
             self.launch(scene, end.other(), peer, Packet::Initial(Box::new(caller)));
         }
+    }
+
+    /// The end of the next dial.
+    pub(super) fn next_dial(&mut self) -> EndRef {
+        self.dial_count += 1;
+        EndRef::of_dialer(self.place, self.dial_count)
+    }
+
+    /// Creates the dialer's end. Returns the place that listens at the address, if one does.
+    pub(super) fn begin_dial(
+        &mut self,
+        scene: &Scene<'_>,
+        end: EndRef,
+        wanted: Wanted,
+    ) -> Option<u32> {
+        let peer = scene.listeners.get(&wanted.addr).copied();
+        let live = Live::new(peer, Opening::of_dialer(wanted, self.now), self.now);
+        self.ends.insert(end, End::Live(live));
+        self.at(self.settings.dial_timeout, What::DialTimeout(end));
+        peer
     }
 
     pub(super) fn dial_timeout(&mut self, scene: &Scene<'_>, end: EndRef) {
@@ -93,6 +104,10 @@ impl Node {
             self.part(end, None);
             return self.dial_failed(scene, wanted.dial, DialError::OtherKey);
         }
+        if let Some(hello) = self.guise_hello(end) {
+            self.at(to_greet, What::DialTimeout(end));
+            return self.stream(scene, end, Message::Hello(hello));
+        }
         let core = self.core().expect("what arrives arrives where a node runs");
         let hello = Hello {
             run_id: core.run_id(),
@@ -105,7 +120,9 @@ impl Node {
         };
         drop(core);
         self.at(to_greet, What::DialTimeout(end));
-        self.stream(scene, end, Message::Hello(hello));
+        if let Some(hello) = self.disguised(end, Message::Hello(hello)) {
+            self.stream(scene, end, hello);
+        }
     }
 
     /// The peer's Hello arrived.
@@ -233,7 +250,7 @@ impl Node {
     }
 
     /// Writes a message to the stream.
-    fn stream(&mut self, scene: &Scene<'_>, end: EndRef, message: Message) {
+    pub(super) fn stream(&mut self, scene: &Scene<'_>, end: EndRef, message: Message) {
         self.traffic.messages += 1;
         self.traffic.record_bytes += size::records(&message) as u64;
         let message = if scene.encoded {
@@ -262,6 +279,9 @@ impl Node {
             match (known, message) {
                 (true, message) => {
                     self.traffic.take(&message);
+                    if scene.attacked {
+                        self.count_fresh(&message);
+                    }
                     self.give(scene, Input::Message(end.id(), message));
                 }
                 (false, Message::Hello(hello)) => self.connected(scene, end, hello),
@@ -285,6 +305,14 @@ impl Node {
         };
         live.stalled = live.unacked > live.window.room();
         if !live.stalled {
+            self.at(TAKING, What::Flushed(end));
+        }
+    }
+
+    /// The transport takes a message of the core, and sends nothing.
+    pub(super) fn swallow(&mut self, conn: ConnId) {
+        if let Some((end, live)) = self.open(conn) {
+            live.in_flight = true;
             self.at(TAKING, What::Flushed(end));
         }
     }
@@ -405,6 +433,16 @@ impl Node {
         match self.ends.get_mut(&end)? {
             End::Live(live) => Some(live),
             End::Over(_) => None,
+        }
+    }
+
+    /// Counts a close of the core.
+    pub(super) fn count_close(&mut self, scene: &Scene<'_>, conn: ConnId, code: CloseCode) {
+        if scene.attacked
+            && let Some((_, live)) = self.open(conn)
+        {
+            let peer = live.peer;
+            *self.closes.entry((code as u32, peer)).or_default() += 1;
         }
     }
 

@@ -209,6 +209,7 @@ impl Node {
         let Flight {
             end, from, packet, ..
         } = flight;
+        self.traffic.receive(packet.bytes());
         let now = self.now;
         match (self.ends.get_mut(&end), packet) {
             (Some(End::Live(live)), packet) => {

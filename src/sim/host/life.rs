@@ -38,6 +38,7 @@ impl Node {
         self.body = Some(Body::Core(Box::new(core)));
         self.tell(Told::Started);
         self.give(scene, Input::Timeout);
+        self.plan_strike();
     }
 
     /// Ends the node without a leave message. Its host is silent from now on.

@@ -6,6 +6,7 @@
 
 mod connections;
 mod flights;
+mod hostile;
 mod life;
 mod run;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
+use super::attack::Attack;
 use super::key::Key;
 use super::liar::Liar;
 use super::lines::Lines;
@@ -57,6 +59,8 @@ pub(super) enum What {
     Forget(EndRef),
     /// A leaving node ends, whether its messages have left or not.
     Gone,
+    /// The node's attack acts.
+    Strike,
 }
 
 /// A place in the network: an address, and a node that may run there.
@@ -82,6 +86,8 @@ pub struct Node {
     went_on: Time,
     leaving: bool,
     liar: Option<Box<Liar>>,
+    /// The attack of a node that is Byzantine for the whole run.
+    pub(super) attack: Option<Box<Attack>>,
     turned: Duration,
     /// The time of the current or last event.
     pub(super) now: Time,
@@ -108,6 +114,8 @@ pub struct Node {
     pub clock_ms: u64,
     /// Its traffic since the world began.
     pub traffic: Traffic,
+    /// In a world with attacks, the connections that its core closed: the code, the place of the peer, and how many.
+    pub(super) closes: BTreeMap<(u32, Option<u32>), u64>,
 }
 
 /// The code that runs at a place.
@@ -147,6 +155,7 @@ impl Node {
             went_on: Duration::ZERO,
             leaving: false,
             liar: None,
+            attack: None,
             turned: Duration::ZERO,
             now: Duration::ZERO,
             queue: Queue::default(),
@@ -164,6 +173,7 @@ impl Node {
             own: None,
             clock_ms: 1_700_000_000_000,
             traffic: Traffic::default(),
+            closes: BTreeMap::new(),
         }
     }
 
@@ -272,6 +282,6 @@ impl Node {
     /// Whether it is Byzantine.
     #[must_use]
     pub fn is_lying(&self) -> bool {
-        self.liar.is_some()
+        self.liar.is_some() || self.attack.is_some()
     }
 }

@@ -8,7 +8,7 @@ use super::{Node, What};
 use crate::membership::{Action, Core, DialError, DialId, Input, Time};
 use crate::record::Record;
 use crate::sim::news::Told;
-use crate::sim::path::Wanted;
+use crate::sim::path::{EndRef, Wanted};
 use crate::sim::queue::Due;
 use crate::sim::window::{NEVER, Scene, Window};
 use crate::wire::CloseCode;
@@ -56,6 +56,7 @@ impl Node {
             What::DialTimeout(end) => self.dial_timeout(scene, end),
             What::Idle(end) => self.idle(scene, end),
             What::Forget(end) => self.forget(end),
+            What::Strike => self.strike(scene),
             What::Gone => {
                 if self.is_running() {
                     self.hang_up_all(scene, CloseCode::Leaving);
@@ -121,6 +122,9 @@ impl Node {
     /// Passes an input to the core and executes its actions.
     pub(in crate::sim) fn give(&mut self, scene: &Scene<'_>, input: Input) {
         let (now, started) = (self.now, self.started);
+        let Some(input) = self.censored(scene, input) else {
+            return;
+        };
         if let Input::Closed(_, why) = &input {
             self.tell(Told::Closed(why.clone()));
         }
@@ -153,14 +157,19 @@ impl Node {
             Action::Dial {
                 dial,
                 addr,
-                // A simulated node has one address.
-                others: _,
+                // A simulated node has one address. Others in its record are those of nobody.
+                others,
                 expect,
                 replaces,
                 eager,
             } => {
                 self.traffic.dials += 1;
                 self.tell(Told::Dialed(addr));
+                if scene.attacked {
+                    for other in others {
+                        self.tell(Told::Dialed(other));
+                    }
+                }
                 let wanted = Wanted {
                     dial,
                     addr,
@@ -174,10 +183,17 @@ impl Node {
             Action::Open { .. } => {}
             Action::Send(conn, message) => {
                 let message = self.twisted(message);
-                self.send(scene, conn, message);
+                match self.disguised(EndRef::of(conn), message) {
+                    Some(message) => self.send(scene, conn, message),
+                    None => self.swallow(conn),
+                }
             }
-            Action::Probe(conn, probe) => self.probe(scene, conn, probe),
+            Action::Probe(conn, probe) => {
+                let probe = self.disguised_probe(conn, probe);
+                self.probe(scene, conn, probe);
+            }
             Action::Close(conn, code, alternatives) => {
+                self.count_close(scene, conn, code);
                 self.hang_up(scene, conn, code, alternatives);
             }
         }

@@ -21,6 +21,10 @@ pub struct Flags {
     #[arg(long, value_name = "HOW")]
     pub introduction: Option<String>,
 
+    /// Nodes that are not started at first; --start starts them
+    #[arg(long, value_name = "WHO")]
+    pub absent: Option<String>,
+
     /// How long the run lasts [default: 60s after the last step or start]
     #[arg(long, value_name = "TIME")]
     pub lasts: Option<String>,
@@ -64,6 +68,10 @@ pub struct Flags {
     /// Set a tuned constant of every core, as in docs/tuning.md; repeatable
     #[arg(long, value_name = "NAME=VALUE")]
     pub tuning: Vec<String>,
+
+    /// Add Byzantine nodes, such as sybil:ids=1000,from=20s; repeatable
+    #[arg(long, value_name = "ATTACK")]
+    pub attack: Vec<String>,
 
     /// Kill nodes, without a leave message
     #[arg(long, value_name = "WHO@TIME")]
@@ -119,6 +127,7 @@ impl Flags {
             ("--fidelity", &self.fidelity),
             ("--seed", &self.seed),
             ("--introduction", &self.introduction),
+            ("--absent", &self.absent),
             ("--lasts", &self.lasts),
             ("--start-over", &self.start_over),
             ("--links", &self.links),
@@ -132,6 +141,7 @@ impl Flags {
         let often = [
             ("-s", &self.settings),
             ("--tuning", &self.tuning),
+            ("--attack", &self.attack),
             ("--kill", &self.kill),
             ("--start", &self.start),
             ("--leave", &self.leave),
@@ -158,6 +168,7 @@ impl Flags {
         lines.text("fidelity", "--fidelity", self.fidelity.as_ref());
         lines.number("seed", "--seed", self.seed.as_ref());
         lines.text("introduction", "--introduction", self.introduction.as_ref());
+        lines.text("absent", "--absent", self.absent.as_ref());
         lines.text("lasts", "--lasts", self.lasts.as_ref());
         lines.text("start_over", "--start-over", self.start_over.as_ref());
         lines.text("links", "--links", self.links.as_ref());
@@ -193,6 +204,9 @@ impl Flags {
             // With or without the @ of the other flags.
             let at = value.strip_prefix('@').unwrap_or(value);
             lines.step_at(&format!("--heal {value}"), at, "heal = true");
+        }
+        for attack in &self.attack {
+            lines.attack(attack);
         }
         if let Some(churn) = &self.churn {
             let flag = format!("--churn {churn}");
@@ -254,6 +268,25 @@ impl Lines {
             };
             let line = format!("{} = {value}", quoted(name.trim()));
             self.push(&line, &format!("--tuning {written}"));
+        }
+    }
+
+    /// `sybil:ids=1000,from=20s`.
+    fn attack(&mut self, value: &str) {
+        let flag = format!("--attack {value}");
+        let (word, rest) = value.split_once(':').unwrap_or((value, ""));
+        self.push("", &flag);
+        self.push("[[byzantine]]", &flag);
+        self.push(&format!("attack = {}", quoted(word)), &flag);
+        for pair in rest.split(',').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let number = value.parse::<f64>().ok().filter(|it| it.is_finite());
+            let value = match (key, value.parse::<u64>(), number) {
+                ("rate", _, Some(number)) => format!("{number:?}"),
+                (_, Ok(whole), _) => whole.to_string(),
+                (_, Err(_), _) => quoted(value),
+            };
+            self.push(&format!("{} = {value}", quoted(key)), &flag);
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::attacks::RawAttack;
 use super::steps::RawStep;
 use super::words::{ScenarioError, Source, Wrong, duration, explain};
 
@@ -20,6 +21,7 @@ pub(super) struct File {
     pub(super) seed: Option<u64>,
     pub(super) introduction: Option<Spanned<String>>,
     pub(super) targets: Option<BTreeMap<String, Spanned<Vec<Spanned<String>>>>>,
+    pub(super) absent: Option<Spanned<String>>,
     pub(super) start_over: Option<Spanned<String>>,
     pub(super) lasts: Option<Spanned<String>>,
     pub(super) links: Option<Spanned<String>>,
@@ -36,6 +38,8 @@ pub(super) struct File {
     pub(super) link: Vec<Spanned<RawLink>>,
     #[serde(default)]
     pub(super) step: Vec<Spanned<RawStep>>,
+    #[serde(default)]
+    pub(super) byzantine: Vec<Spanned<RawAttack>>,
     pub(super) churn: Option<Spanned<RawChurn>>,
     pub(super) bounds: Option<RawBounds>,
     #[serde(default)]

@@ -27,6 +27,7 @@
 //! "links.parked" = "5s"           # a constant of the core, for all nodes
 //! ```
 
+mod attacks;
 mod deeds;
 mod flags;
 mod ground;
@@ -181,6 +182,11 @@ impl Builder {
                 }
             }
             let lie = layer.file.step.iter().find_map(|step| step.get_ref().lie());
+            let attack = layer.file.byzantine.first().map(Spanned::span);
+            if let Some(attack) = attack.filter(|_| fidelity == Fidelity::Whole) {
+                let what = "attacks need fidelity core: whole nodes can't be Byzantine";
+                return Err(layer.refuse(attack, what.to_owned()));
+            }
             if let Some(lie) = lie.filter(|_| fidelity == Fidelity::Whole) {
                 let what = "lie needs fidelity core: whole nodes can't be Byzantine";
                 return Err(layer.refuse(lie, what.to_owned()));
@@ -198,16 +204,20 @@ impl Builder {
         let all = over.max(started.unwrap_or_default()) + LASTS;
         let lasts = lasts.unwrap_or(all.min(LONGEST));
         let introduction = self.introduction(&names, seed)?;
+        let absent = self.absent(&names)?;
         let churn = self.churn(lasts)?;
         let settings = self.settings()?;
         let bounds = self.bounds(nodes, &terrain, &steps, &settings)?;
         let tuned = self.tuned()?;
+        let byzantine = self.attacks(nodes, lasts)?;
         Ok(Scenario {
             title: self.title(nodes),
             fidelity,
             seed,
             nodes,
+            byzantine,
             introduction,
+            absent,
             start_over: self.start_over(lasts)?,
             lasts,
             terrain,
@@ -363,6 +373,15 @@ impl Builder {
             }
             Some(_) | None => Ok(over),
         }
+    }
+
+    fn absent(&self, names: &Names<'_>) -> Result<Option<Places>, ScenarioError> {
+        let Some((layer, text)) = self.last(|file| file.absent.as_ref()) else {
+            return Ok(None);
+        };
+        let places = names.places(text.get_ref());
+        let places = places.map_err(|what| layer.refuse(text.span(), what))?;
+        Ok(Some(places))
     }
 
     fn settings(&self) -> Result<Settings, ScenarioError> {

@@ -21,6 +21,15 @@ pub(in crate::sim) struct EndRef {
 }
 
 impl EndRef {
+    /// The dialer's end of its connection with that number.
+    pub(in crate::sim) fn of_dialer(dialer: u32, number: u32) -> Self {
+        Self {
+            dialer,
+            number,
+            side: Side::Dialer,
+        }
+    }
+
     /// The other end of the same connection.
     pub(in crate::sim) fn other(self) -> Self {
         let side = match self.side {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::toll;
 use super::{
     Awareness, DegreeReport, EventReport, FORMAT, FiguresReport, Graph, Report, SentReport,
     SheetReport, SpreadReport, TallyReport, Times, TrafficReport, ViolationReport,
@@ -24,7 +25,7 @@ impl Report {
     /// The report of a run.
     #[must_use]
     pub fn new(scenario: &Scenario, ended: &Ended, measure: &Measure, world: &World) -> Self {
-        let graph = graph(world);
+        let graph = graph(world, scenario.nodes);
         let (word, violation) = match ended {
             Ended::Done => ("done", None),
             Ended::Interrupted => ("interrupted", None),
@@ -57,8 +58,9 @@ impl Report {
             links_lost: measure.links_lost,
             at_end,
             traffic: traffic(measure, world),
-            degree: degree(&graph, world.nodes.len()),
+            degree: degree(&graph, scenario.nodes),
             figures: figures(&measure.figures),
+            attacks: measure.toll.as_ref().map(|toll| toll::fill(toll, world)),
             awareness,
             graph,
         }
@@ -224,7 +226,7 @@ fn round(number: f64, parts: f64) -> f64 {
 }
 
 fn traffic(measure: &Measure, world: &World) -> TrafficReport {
-    let sum = total(world);
+    let sum = total(world, measure.honest);
     let (all, idle) = measure.bytes_per_s();
     let each = each(measure, world);
     let over_median = |rate: Option<&f64>| {
@@ -262,9 +264,9 @@ fn each(measure: &Measure, world: &World) -> Vec<f64> {
     each
 }
 
-/// Links that both ends list in their own newest records.
-fn graph(world: &World) -> Graph {
-    let up: Vec<usize> = world.running().collect();
+/// Links between honest nodes, which are so many, that both ends list in their own newest records.
+fn graph(world: &World, honest: usize) -> Graph {
+    let up: Vec<usize> = world.running().filter(|place| *place < honest).collect();
     let mut short: Vec<_> = up
         .iter()
         .map(|&place| (world.nodes[place].id().abbreviated(), place))

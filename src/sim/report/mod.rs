@@ -8,10 +8,13 @@ mod graph;
 pub mod html;
 pub mod json;
 pub mod summary;
+mod toll;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+
+pub use toll::{BlameReport, InventedReport, LoadReport, RateReport, StrayReport, TollReport};
 
 /// The version of the JSON format: incremented by changes that break readers.
 pub const FORMAT: u32 = 1;
@@ -64,6 +67,9 @@ pub struct Report {
     pub degree: DegreeReport,
     /// Ages and errors of the round-trip times that views show.
     pub figures: FiguresReport,
+    /// What attacks cost honest nodes; left out if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attacks: Option<TollReport>,
     /// The views over time.
     pub awareness: Vec<Awareness>,
     /// The network at the end.

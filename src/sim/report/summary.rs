@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::toll;
 use super::{FiguresReport, Report, SpreadReport, Times};
 
 /// The summary.
@@ -84,6 +85,9 @@ pub fn render(report: &Report) -> String {
         "links a node", degree.min, degree.max, degree.median, degree.p99
     ));
     for row in figures(&report.figures) {
+        line(&row);
+    }
+    for row in report.attacks.iter().flat_map(toll::rows) {
         line(&row);
     }
     text

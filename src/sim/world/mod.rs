@@ -22,6 +22,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use self::crew::Crew;
+use super::attack::{Attack, Plan};
 use super::host::Body;
 use super::lines::{Land, Terrain};
 use super::places::small;
@@ -94,6 +95,8 @@ pub struct World {
     pub encoded: bool,
     /// Ended nodes may be started again.
     pub restarts: bool,
+    /// Some nodes are Byzantine for the whole run.
+    attacked: bool,
     /// Receives all actions and events of cores.
     pub tap: Option<Tap>,
     /// Receives every datagram that a whole node sends, also those that are lost on the way.
@@ -139,6 +142,7 @@ impl World {
             whole: None,
             encoded: false,
             restarts: true,
+            attacked: false,
             tap: None,
             wiretap: None,
             drops_marked: false,
@@ -156,7 +160,9 @@ impl World {
 
     /// Creates the tables of ids that cores share, one for each shard, with the nodes so far.
     fn share_ids(&mut self) {
-        let settlers = || self.nodes.iter().map(Node::id);
+        // Places in tables must not depend on who hears of an invented node first.
+        let invented = || self.nodes.iter().flat_map(Node::identities);
+        let settlers = || self.nodes.iter().map(Node::id).chain(invented());
         let shards = 0..self.crew.shards();
         let tables = shards.map(|_| Arc::new(Ids::with_settlers(self.seed, settlers())));
         self.ids = tables.collect();
@@ -212,6 +218,17 @@ impl World {
         self.agenda.add_place();
         self.listen(place);
         place
+    }
+
+    /// Makes a node Byzantine for the whole run. Only for cores.
+    ///
+    /// # Panics
+    /// If a node was started before.
+    pub(super) fn attack_with(&mut self, place: usize, plan: Arc<Plan>) {
+        assert!(self.ids.is_empty(), "nodes were started before");
+        let attack = Attack::new(plan, self.seed, place);
+        self.nodes[place].attack = Some(Box::new(attack));
+        self.attacked = true;
     }
 
     /// Updates the table of listeners for a node.
@@ -307,6 +324,7 @@ impl World {
             encoded: self.encoded,
             restarts: self.restarts,
             logs: self.tap.is_some(),
+            attacked: self.attacked,
         };
         let node = &mut self.nodes[place];
         node.now = self.now;
@@ -365,6 +383,7 @@ impl World {
             encoded: self.encoded,
             restarts: self.restarts,
             logs: self.tap.is_some(),
+            attacked: self.attacked,
         };
         self.crew.run(&mut self.nodes, &places, &scene, &window);
         self.gather(&places);

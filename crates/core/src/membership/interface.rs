@@ -393,6 +393,8 @@ impl LinkNews {
 pub struct Tables {
     /// Nodes in the view, at most [`MAX_NODES`](super::MAX_NODES).
     pub nodes: usize,
+    /// The bytes of their records.
+    pub bytes: usize,
     /// Nodes remembered beside what their records say, at most [`MAX_REMEMBERED`](super::MAX_REMEMBERED).
     pub remembered: usize,
     /// Links, those that were judged down and are kept for a while among them.

@@ -237,6 +237,7 @@ impl Core {
         let (dials, dial_queue, remembered) = self.overlay.tables();
         Tables {
             nodes: self.view.count(),
+            bytes: self.view.bytes(),
             remembered,
             links: self.links.len(),
             conns: self.links.connected().count(),

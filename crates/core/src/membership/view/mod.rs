@@ -216,6 +216,12 @@ impl View {
         self.count
     }
 
+    /// The size of all records.
+    #[must_use]
+    pub(in crate::membership) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The place of a node.
     #[must_use]
     pub(crate) fn index(&self, id: &ShortId) -> Option<Index> {

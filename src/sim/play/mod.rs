@@ -1,23 +1,24 @@
 //! Runs a scenario: starts the nodes, executes the steps in time, and judges all views at short intervals.
 
+mod steps;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::delays::Delays;
-use super::lines::Way;
 use super::measure::Measure;
 use super::people::people;
-use super::places::{Places, Who};
+use super::places::Who;
 use super::recorder::{self, Recorder};
-use super::scenario::{Action, Fidelity, Scenario};
-use super::views::{Standing, Views, counts};
+use super::scenario::{Fidelity, Scenario};
+use super::toll::Toll;
+use super::views::{Standing, Views};
 use super::watch::{Violation, Watch};
-use super::world::{Told, World};
+use super::world::{News, Told, World};
 use crate::membership::Time;
 
 /// How often views are judged while they change and at rest. It is more rarely in a large network, where each time costs more.
@@ -35,6 +36,8 @@ enum Deed {
     Look,
     Start(Vec<usize>),
     Step(usize),
+    /// That attack begins.
+    Attack(usize),
     ChurnKill,
     Record,
 }
@@ -98,7 +101,7 @@ impl<'a> Play<'a> {
         people(scenario, &mut world, &mut rng);
         let mut play = Self {
             views: Views::new(&world),
-            watch: Watch::new(scenario.nodes, scenario.bounds),
+            watch: Watch::new(scenario.places(), scenario.bounds),
             measure: Measure::new(scenario),
             delays: Delays::default(),
             agenda: BinaryHeap::new(),
@@ -111,6 +114,7 @@ impl<'a> Play<'a> {
             world,
             scenario,
         };
+        play.measure.toll = Toll::new(scenario, &play.world);
         play.plan();
         play
     }
@@ -125,14 +129,23 @@ impl<'a> Play<'a> {
     }
 
     fn plan(&mut self) {
-        let (nodes, over) = (self.scenario.nodes, self.scenario.start_over);
+        let (nodes, over) = (self.scenario.places(), self.scenario.start_over);
+        let absent = self.scenario.absent.as_ref();
+        let comes = |place: &usize| {
+            let is_honest = *place < self.scenario.nodes;
+            !is_honest || absent.is_none_or(|absent| !absent.contains(*place))
+        };
+        let first: Vec<usize> = (0..nodes).filter(comes).collect();
         if over.is_zero() {
-            self.at(Duration::ZERO, Deed::Start((0..nodes).collect()));
+            self.at(Duration::ZERO, Deed::Start(first));
         } else {
-            for place in 0..nodes {
+            for place in first {
                 let at = over.mul_f64(place as f64 / nodes as f64);
                 self.at(at, Deed::Start(vec![place]));
             }
+        }
+        for (number, plan) in self.scenario.byzantine.iter().enumerate() {
+            self.at(plan.from, Deed::Attack(number));
         }
         for (number, step) in self.scenario.steps.iter().enumerate() {
             self.at(step.at, Deed::Step(number));
@@ -224,8 +237,15 @@ impl<'a> Play<'a> {
     fn hear(&mut self) -> Result<(), Violation> {
         while let Some(news) = self.world.poll_news() {
             let place = news.place;
+            if place >= self.scenario.nodes {
+                self.hear_byzantine(&news);
+                continue;
+            }
             if let Some(recorder) = &mut self.recorder {
                 recorder.hear(&news);
+            }
+            if let Some(toll) = &mut self.measure.toll {
+                toll.hear(&self.world, &self.views, &news);
             }
             let gone = match &news.what {
                 Told::Started | Told::Stopped => {
@@ -243,6 +263,13 @@ impl<'a> Play<'a> {
             self.watch.hear(&self.world, &self.views, &news)?;
         }
         Ok(())
+    }
+
+    /// Processes a report of a node that is Byzantine for the whole run. Its view is nobody's business, but it may connect others.
+    fn hear_byzantine(&mut self, news: &News) {
+        if matches!(news.what, Told::Started | Told::Stopped) {
+            self.views.nodes_changed();
+        }
     }
 
     fn perform(&mut self, deed: Deed) -> Result<(), Violation> {
@@ -263,6 +290,13 @@ impl<'a> Play<'a> {
                 self.measure.after_mark(&standing);
             }
             Deed::ChurnKill => self.churn(),
+            Deed::Attack(number) => {
+                let words = self.scenario.byzantine[number].to_string().into();
+                self.measure.mark(&self.world, &words);
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.tell(self.world.now(), &words);
+                }
+            }
             Deed::Record => {
                 if let Some(recorder) = &mut self.recorder {
                     recorder.look(&self.world);
@@ -290,6 +324,11 @@ impl<'a> Play<'a> {
     fn look(&mut self) -> Result<(), Violation> {
         self.standing = self.views.judge(&self.world);
         self.measure.look(&self.world, &self.views, &self.standing);
+        if let Some(toll) = &mut self.measure.toll {
+            let Standing { pairs, known, .. } = self.standing;
+            let known = known as f64 / pairs.max(1) as f64;
+            toll.look(&self.world, &self.views, known);
+        }
         if self.delays.are_shown(&self.world, &self.views) {
             self.measure.delays_shown(self.world.now());
             self.delays = Delays::default();
@@ -328,161 +367,6 @@ impl<'a> Play<'a> {
             }
             self.at(now + churn.down, Deed::Start(victims));
             self.disturb();
-        }
-    }
-
-    fn step(&mut self, number: usize) -> Result<(), Violation> {
-        let step = &self.scenario.steps[number];
-        self.measure.mark(&self.world, &step.words);
-        if let Some(recorder) = &mut self.recorder {
-            recorder.tell(self.world.now(), &step.words);
-        }
-        self.delays = Delays::default();
-        match &step.action {
-            Action::Kill(who) => {
-                self.kill(who)?;
-            }
-            Action::Restart(who, down) => {
-                let killed = self.kill(who)?;
-                let at = self.world.now() + *down;
-                self.at(at, Deed::Start(killed));
-            }
-            Action::Start(who) => {
-                let all = self.pick(who, |play, place| !play.world.is_running(place));
-                return self.perform(Deed::Start(all));
-            }
-            Action::Leave(who) => {
-                for place in self.pick(who, |play, place| counts(&play.world.nodes[place])) {
-                    self.world.leave(place);
-                    self.hear()?;
-                }
-            }
-            Action::Stop(who) => {
-                for place in self.pick(who, |play, place| counts(&play.world.nodes[place])) {
-                    self.world.pause(place);
-                }
-            }
-            Action::Continue(who) => {
-                let paused = |play: &Self, place: usize| play.world.nodes[place].is_paused();
-                for place in self.pick(who, paused) {
-                    self.world.resume(place);
-                    self.hear()?;
-                }
-            }
-            Action::Lie(who) => {
-                for place in self.pick(who, |play, place| counts(&play.world.nodes[place])) {
-                    self.world.lie(place, true);
-                }
-            }
-            Action::Honest(who) => {
-                let lies = |play: &Self, place: usize| play.world.nodes[place].is_lying();
-                for place in self.pick(who, lies) {
-                    self.world.lie(place, false);
-                }
-            }
-            Action::Partition(parts) => self.partition(parts),
-            Action::Heal => self.world.change_terrain(|terrain| {
-                terrain.parts.clear();
-                terrain.cuts.clear();
-            }),
-            Action::Netem(ways, impairment) => self.netem(ways, impairment.as_ref()),
-            Action::Link(ways, up) => self.world.change_terrain(|terrain| {
-                for way in ways {
-                    // An earlier entry for the same directions no longer applies.
-                    terrain.cuts.retain(|(other, _)| other != way);
-                    terrain.cuts.push((way.clone(), !up));
-                }
-                if terrain.cuts.iter().all(|(_, cut)| !cut) {
-                    terrain.cuts.clear();
-                }
-            }),
-        }
-        if step.action.hinders() {
-            self.hinder();
-        } else {
-            self.disturb();
-        }
-        Ok(())
-    }
-
-    fn kill(&mut self, who: &Who) -> Result<Vec<usize>, Violation> {
-        let all = self.pick(who, |play, place| play.world.is_running(place));
-        for &place in &all {
-            self.world.kill(place);
-        }
-        self.hear()?;
-        Ok(all)
-    }
-
-    fn netem(
-        &mut self,
-        ways: &[Way],
-        impairment: Option<&std::sync::Arc<crate::impair::Impairment>>,
-    ) {
-        let mut delays = Delays::of(&self.world, &self.views, ways);
-        let first = &self.scenario.terrain;
-        self.world.change_terrain(|terrain| match impairment {
-            Some(impairment) => {
-                for way in ways {
-                    terrain.ways.retain(|(other, _)| other != way);
-                    terrain.ways.push((way.clone(), impairment.clone()));
-                }
-            }
-            None => {
-                terrain.ways.retain(|(other, _)| !ways.contains(other));
-                let mut back = first.ways.clone();
-                back.retain(|(way, _)| ways.contains(way));
-                terrain.ways.splice(0..0, back);
-            }
-        });
-        delays.follow_changed(self.world.terrain());
-        self.delays = delays;
-    }
-
-    fn partition(&mut self, parts: &[Who]) {
-        let mut part_of = std::collections::BTreeMap::new();
-        for (number, who) in parts.iter().enumerate() {
-            let free = |_: &Self, place: usize| !part_of.contains_key(&place);
-            let part = u32::try_from(number + 1).expect("there are fewer parts than nodes");
-            let places = self.pick(who, free);
-            part_of.extend(places.into_iter().map(|place| (place, part)));
-        }
-        self.world.change_terrain(|terrain| terrain.parts = part_of);
-    }
-
-    /// Selects the nodes that are meant, among those that the step can apply to, in the order of their places.
-    fn pick(&mut self, who: &Who, can: impl Fn(&Self, usize) -> bool) -> Vec<usize> {
-        let all = 0..self.scenario.nodes;
-        let able: Vec<usize> = all.filter(|&place| can(self, place)).collect();
-        let by_lot = |play: &mut Self, mut able: Vec<usize>, count: usize| {
-            able.shuffle(&mut play.rng);
-            able.truncate(count);
-            able.sort_unstable();
-            able
-        };
-        match who {
-            Who::Places(Places::All) => able,
-            Who::Places(places) => able
-                .into_iter()
-                .filter(|place| places.contains(*place))
-                .collect(),
-            Who::Share(share) => {
-                let count = (able.len() as f64 * share).round() as usize;
-                by_lot(self, able, count)
-            }
-            Who::Some(count) => by_lot(self, able, *count),
-            Who::Hub => {
-                let degree = |place: &usize| (self.world.degree(*place), Reverse(*place));
-                able.iter()
-                    .copied()
-                    .max_by_key(degree)
-                    .into_iter()
-                    .collect()
-            }
-            Who::Down => able
-                .into_iter()
-                .filter(|&place| !self.world.is_running(place))
-                .collect(),
         }
     }
 }
