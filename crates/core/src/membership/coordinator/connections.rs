@@ -36,7 +36,10 @@ impl Core {
             return;
         }
         if let Some(left) = self.penalties.left(now, &new.peer) {
-            let why = format!("kept out for {} s more, after a violation", left.as_secs() + 1);
+            let why = format!(
+                "kept out for {} s more, after a violation",
+                left.as_secs() + 1
+            );
             self.out.reject("kept_out", new.peer, why);
             self.out.close(new.conn, CloseCode::Limit);
             return;

@@ -166,7 +166,10 @@ impl Core {
     /// Takes figures from a neighbour.
     fn handle_figures(&mut self, now: Time, peer: NodeId, entries: Vec<(u16, Arc<LinkFigures>)>) {
         let news = self.figures.news(&entries, &self.view);
-        if !self.gossip.admit_figures(now, &peer, news.len(), &self.view) {
+        if !self
+            .gossip
+            .admit_figures(now, &peer, news.len(), &self.view)
+        {
             self.drop_over_limit(now, peer, "new figures");
             return;
         }

@@ -13,12 +13,9 @@ use crate::membership::interface::ConnId;
 use crate::membership::links::Links;
 use crate::membership::pace::end_of_batch;
 use crate::membership::tuning::gossip::Tuning;
-use crate::membership::view::{Before, Change, Index, Outcome, View};
+use crate::membership::view::{Before, Change, Index, ORDINARY, Outcome, View};
 use crate::record::Record;
 use crate::wire::{Message, NodeId};
-
-/// A record of more bytes counts as two or more: more than sixty links are those of a node with guests.
-const ORDINARY: usize = 2048;
 
 /// The neighbour that brought a record.
 #[derive(Debug)]

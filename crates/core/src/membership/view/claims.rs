@@ -21,7 +21,7 @@ use fixedbitset::FixedBitSet;
 
 use super::View;
 use super::ids::{Index, Places};
-use super::store::NOBODY;
+use super::store::{NOBODY, ORDINARY};
 use crate::bucket::{Bucket, Rate};
 use crate::membership::Time;
 use crate::record::{Record, ShortRun};
@@ -61,8 +61,8 @@ pub(super) struct Claims {
     /// The nodes that count by themselves.
     own: FixedBitSet,
     /// The other nodes that are up, each with the account that it is charged to; and the same by account.
-    accounts: BTreeMap<Index, Index>,
-    carried: BTreeMap<Index, BTreeSet<Index>>,
+    accounts: BTreeMap<Index, Charge>,
+    carried: BTreeMap<Index, Carried>,
     /// How many more nodes each account that carries some may come to carry: those that it drops for others count.
     fresh: BTreeMap<Index, Bucket>,
     /// When reachability was last derived.
@@ -86,6 +86,25 @@ pub(super) struct Claims {
     filling: Filling,
 }
 
+/// What an account carries of one node.
+#[derive(Debug, Clone, Copy)]
+struct Charge {
+    account: Index,
+    weight: usize,
+}
+
+/// What an account carries.
+#[derive(Debug, Default)]
+struct Carried {
+    nodes: BTreeSet<Index>,
+    weight: usize,
+}
+
+/// What a record weighs: one, or more if it is large, since every node passes it on.
+fn weight(record: &Record) -> usize {
+    1 + record.encoded_len() / ORDINARY
+}
+
 /// Whether a node can do no better than believe what it is told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Filling {
@@ -101,32 +120,37 @@ enum Filling {
 impl Claims {
     /// The account that speaks for a node that is up.
     fn account(&self, index: Index) -> Index {
-        self.accounts.get(&index).copied().unwrap_or(index)
+        self.accounts
+            .get(&index)
+            .map_or(index, |charge| charge.account)
     }
 
     fn counts(&self, index: Index) -> bool {
         self.own.contains(index.at())
     }
 
-    fn charge(&mut self, index: Index, account: Index, bound: Bound) {
+    fn charge(&mut self, index: Index, account: Index, weight: usize, bound: Bound) {
         let full = || Bucket::holding(self.now, bound.fresh().burst);
         let fresh = self.fresh.entry(account).or_insert_with(full);
         fresh.take_one(self.now, bound.fresh());
-        self.accounts.insert(index, account);
-        self.carried.entry(account).or_default().insert(index);
+        self.accounts.insert(index, Charge { account, weight });
+        let carried = self.carried.entry(account).or_default();
+        carried.nodes.insert(index);
+        carried.weight += weight;
         self.refused.remove(&index);
     }
 
     /// A node is no longer charged to its account.
     fn release(&mut self, index: Index) {
-        if let Some(account) = self.accounts.remove(&index)
+        if let Some(Charge { account, weight }) = self.accounts.remove(&index)
             && let Some(carried) = self.carried.get_mut(&account)
         {
-            carried.remove(&index);
-            if carried.len() * 2 <= self.bound.map_or(0, |bound| bound.most) {
+            carried.nodes.remove(&index);
+            carried.weight -= weight;
+            if carried.weight * 2 <= self.bound.map_or(0, |bound| bound.most) {
                 self.told.remove(&account);
             }
-            if carried.is_empty() {
+            if carried.nodes.is_empty() {
                 self.carried.remove(&account);
             }
             self.progress = true;
@@ -147,12 +171,15 @@ impl Claims {
     /// Whether one more node may be charged to an account now.
     fn has_room(&self, account: Index, bound: Bound) -> bool {
         let fresh = self.fresh.get(&account);
-        let has_token = fresh.is_none_or(|fresh| fresh.clone().fill(self.now, bound.fresh()) >= 1.0);
+        let has_token =
+            fresh.is_none_or(|fresh| fresh.clone().fill(self.now, bound.fresh()) >= 1.0);
         self.carries(account) < bound.most && has_token
     }
 
     fn carries(&self, account: Index) -> usize {
-        self.carried.get(&account).map_or(0, BTreeSet::len)
+        self.carried
+            .get(&account)
+            .map_or(0, |carried| carried.weight)
     }
 
     /// The next refused nodes to look at, in turn.
@@ -257,7 +284,8 @@ impl View {
             self.refuse(ids, index, bound);
             return false;
         };
-        self.claims.charge(index, account, bound);
+        let weight = weight(self.record_at(index));
+        self.claims.charge(index, account, weight, bound);
         true
     }
 
@@ -267,9 +295,7 @@ impl View {
         let Some(bound) = self.claims.bound else {
             return true;
         };
-        if self.claims.filling != Filling::Over
-            || self.is_up_at(index)
-            || self.claims.counts(index)
+        if self.claims.filling != Filling::Over || self.is_up_at(index) || self.claims.counts(index)
         {
             return true;
         }
@@ -337,8 +363,26 @@ impl View {
         let Some(bound) = self.claims.bound else {
             return false;
         };
-        let account = self.claims.accounts.get(&index);
-        account.is_some_and(|account| self.claims.carries(*account) >= bound.most)
+        let charge = self.claims.accounts.get(&index);
+        charge.is_some_and(|charge| self.claims.carries(charge.account) >= bound.most)
+    }
+
+    /// Whether a node's next record is taken though it may weigh more; if so, its account carries that.
+    pub(super) fn may_weigh(&mut self, index: Index, next: &Record) -> bool {
+        let (claims, after) = (&mut self.claims, weight(next));
+        let Some(charge) = claims.accounts.get_mut(&index) else {
+            return true;
+        };
+        let most = claims.bound.map_or(usize::MAX, |bound| bound.most);
+        let Some(carried) = claims.carried.get_mut(&charge.account) else {
+            return true;
+        };
+        let sum = carried.weight - charge.weight + after;
+        let may = after <= charge.weight || sum <= most;
+        if may {
+            (carried.weight, charge.weight) = (sum, after);
+        }
+        may
     }
 
     /// A node that is up lists new links: it may count by itself now.
@@ -356,8 +400,8 @@ impl View {
     /// The refused nodes to look at again, if one of them may count by now.
     pub(super) fn take_retries(&mut self, pass: usize) -> Vec<Index> {
         let claims = &mut self.claims;
-        let again = std::mem::take(&mut claims.progress)
-            || pass == 0 && std::mem::take(&mut claims.waits);
+        let again =
+            std::mem::take(&mut claims.progress) || pass == 0 && std::mem::take(&mut claims.waits);
         if pass >= PASSES || claims.refused.is_empty() || !again {
             return Vec::new();
         }
@@ -397,7 +441,8 @@ impl View {
         if index.at() < self.claims.own.len() {
             self.claims.own.set(index.at(), false);
         }
-        for orphan in self.claims.carried.remove(&index).unwrap_or_default() {
+        let orphans = self.claims.carried.remove(&index).unwrap_or_default();
+        for orphan in orphans.nodes {
             self.claims.accounts.remove(&orphan);
             let predecessor = Index(self.notes[orphan.at()].predecessor);
             let is_known = predecessor.0 != NOBODY && self.has(predecessor);
@@ -407,7 +452,8 @@ impl View {
                     && account != index
                     && account != orphan
                 {
-                    self.claims.charge(orphan, account, bound);
+                    let weight = weight(self.record_at(orphan));
+                    self.claims.charge(orphan, account, weight, bound);
                 }
             }
         }
@@ -442,7 +488,10 @@ impl View {
             return false;
         };
         let carried = self.claims.carried.get(&account);
-        let carried: Vec<Index> = carried.into_iter().flatten().copied().collect();
+        let carried: Vec<Index> = carried
+            .into_iter()
+            .flat_map(|carried| carried.nodes.iter().copied())
+            .collect();
         let mut found = false;
         for index in carried {
             if self.vouching(ids, index, bound).len() >= bound.vouchers {

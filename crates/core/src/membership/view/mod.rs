@@ -31,6 +31,7 @@ pub(crate) use digest::bucket;
 pub(crate) use ids::Index;
 pub use ids::{Ids, ring_position};
 use reach::Pending;
+pub(super) use store::ORDINARY;
 use store::{Bringers, Notes, Stamp};
 
 /// The most records of nodes that were never up, from one neighbour, while this node fills its view: records come in no order, so
@@ -371,7 +372,10 @@ impl View {
         let flips = self.derive_up(now, &live);
         if let Some(at) = self.claims_due(now) {
             let due = at.max(now + self.tuning.pace.derive_spacing);
-            let earlier = self.schedule.derive_due.map_or(due, |before| before.min(due));
+            let earlier = self
+                .schedule
+                .derive_due
+                .map_or(due, |before| before.min(due));
             self.schedule.derive_due = Some(earlier);
         }
         if flips.is_empty() {

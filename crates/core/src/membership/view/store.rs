@@ -62,6 +62,9 @@ impl Notes {
     }
 }
 
+/// A record of more bytes counts as two or more: more than sixty links are those of a node with guests.
+pub(in crate::membership) const ORDINARY: usize = 2048;
+
 /// No predecessor, or no bringer.
 pub(super) const NOBODY: u32 = u32::MAX;
 
@@ -206,6 +209,10 @@ impl View {
         if bytes > MAX_BYTES && bytes > self.bytes && from.is_some() {
             return Outcome::Full;
         }
+        if !self.may_weigh(index, &record) {
+            return Outcome::Full;
+        }
+        let have = self.record_at(index);
         let difference = Difference::between(have, &record);
         let change = difference.change(&record);
         let leaving_changed = have.body().leaving != record.body().leaving;
@@ -230,7 +237,8 @@ impl View {
             notes.since = Stamp::of(now);
         }
         notes.received = Stamp::of(now);
-        let flags = Flags::new(over_loopback, versions.saturating_add(1));
+        let weight = u8::try_from(1 + record.encoded_len() / ORDINARY).unwrap_or(Flags::MOST);
+        let flags = Flags::new(over_loopback, versions.saturating_add(weight));
         let over_loopback = std::mem::replace(&mut notes.flags, flags).over_loopback();
         let before = self.records[index.at()]
             .replace(record)
@@ -258,9 +266,7 @@ impl View {
         let index = self.ids.hold_remembered(&record.id(), record.place());
         self.reach_place(index);
         self.notes[index.at()] = Notes {
-            predecessor: from.map_or(NOBODY, |from| {
-                self.bringers.add(from, record.encoded_len())
-            }),
+            predecessor: from.map_or(NOBODY, |from| self.bringers.add(from, record.encoded_len())),
             since: Stamp::of(now),
             received: Stamp::of(now),
             relayed: Stamp::NEVER,
@@ -346,9 +352,8 @@ impl View {
     fn make_room(&mut self, bytes: usize) -> bool {
         if self.count >= MAX_NODES || self.bytes + bytes > MAX_BYTES {
             let most = self.bringers.most();
-            let of_it = |index: Index| {
-                most.is_none_or(|most| self.notes[index.at()].predecessor == most)
-            };
+            let of_it =
+                |index: Index| most.is_none_or(|most| self.notes[index.at()].predecessor == most);
             let down = self.down().filter(|(index, _)| of_it(*index));
             let oldest = down.min_by_key(|(_, since)| *since);
             if !oldest.is_some_and(|(index, _)| self.forget(index)) {

@@ -232,7 +232,11 @@ fn honest_networks_that_meet_are_seen_whole_once_they_have_grown_together() {
     random_graph(&mut net, 1000..1300, 2);
     net.link(17, 1017);
     net.settle();
-    assert_eq!(net.invented(), 64, "one bridge carries as much as one account");
+    assert_eq!(
+        net.invented(),
+        64,
+        "one bridge carries as much as one account"
+    );
     for _ in 0..60 {
         let (one, other) = (rng.random_range(0..300), rng.random_range(1000..1300));
         net.link(one, other);
@@ -290,8 +294,14 @@ fn no_more_is_passed_on_than_will_come_up() {
     net.invent(&[5], 500);
     let mut told = 0;
     net.seq += 1;
-    for &number in net.links.keys().filter(|&&number| number >= 1000 || number == 5) {
-        let outcome = net.view.accept(net.record(number), net.now, Some(id(5)), false);
+    for &number in net
+        .links
+        .keys()
+        .filter(|&&number| number >= 1000 || number == 5)
+    {
+        let outcome = net
+            .view
+            .accept(net.record(number), net.now, Some(id(5)), false);
         let super::super::Outcome::Newer(index, ..) = outcome else {
             panic!("{outcome:?}");
         };
@@ -327,4 +337,37 @@ fn nothing_is_left_of_claims_that_are_forgotten() {
     assert_eq!(net.view.count(), 5);
     assert!(claims.accounts.is_empty() && claims.carried.is_empty() && claims.refused.is_empty());
     assert!(claims.told.is_empty());
+}
+
+#[test]
+fn a_large_record_takes_the_room_of_several() {
+    let mut net = Net::mesh(6);
+    // Each of them lists 250 others, which is some 7 kB.
+    for number in 1000..1100 {
+        net.link(number, 5);
+        for other in 5000..5250 {
+            net.links.entry(number).or_default().insert(other);
+        }
+    }
+    net.settle();
+    let invented = net.invented();
+    assert!((12..=32).contains(&invented), "{invented} are shown");
+    // Small ones may not grow beyond what their account carries.
+    let mut net = Net::mesh(6);
+    net.invent(&[5], 64);
+    net.settle();
+    assert_eq!(net.invented(), 64);
+    for number in 1000..1064 {
+        for other in 5000..5250 {
+            net.links.entry(number).or_default().insert(other);
+        }
+    }
+    net.settle();
+    assert_eq!(net.invented(), 64);
+    let bytes: usize = net
+        .view
+        .records_up()
+        .map(|record| record.encoded_len())
+        .sum();
+    assert!(bytes < 50_000, "{bytes} bytes");
 }
