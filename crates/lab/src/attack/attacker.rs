@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use area_net::identity::{Allow, Identity, SERVER_NAME};
 use area_net::record::Record;
-use area_net::wire::{Answer, CloseCode, Datagram, Hello, Message, Probe, ViewDigest};
+use area_net::wire::{Answer, CloseCode, Datagram, Hello, Message, NodeId, Probe, ViewDigest};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{Connection, ConnectionError, Endpoint, RecvStream, SendStream, TransportConfig};
 use tokio::sync::mpsc;
@@ -44,6 +44,11 @@ impl Deeds {
         self.lock().insert(name.to_owned(), value);
     }
 
+    /// One count or figure.
+    pub(crate) fn count(&self, name: &str) -> f64 {
+        self.lock().get(name).copied().unwrap_or(0.0)
+    }
+
     /// All counts and figures so far.
     pub(crate) fn all(&self) -> BTreeMap<String, f64> {
         self.lock().clone()
@@ -60,6 +65,8 @@ pub(crate) struct Host {
     endpoint: Endpoint,
     network: Arc<str>,
     deeds: Arc<Deeds>,
+    /// Where it claims to see honest nodes, if it lies.
+    sees: Option<SocketAddr>,
 }
 
 /// A connection that an honest node takes for a link to a member.
@@ -84,7 +91,14 @@ impl Host {
             endpoint,
             network: network.into(),
             deeds,
+            sees: None,
         })
+    }
+
+    /// Claims to see all honest nodes at that address.
+    pub(crate) fn seeing(mut self, addr: SocketAddr) -> Self {
+        self.sees = Some(addr);
+        self
     }
 
     /// The network's name.
@@ -145,7 +159,12 @@ impl Host {
         at: SocketAddr,
     ) -> Result<Member> {
         let connection = self.shake(identity, at).await?;
-        match tokio::time::timeout(JOIN_LIMIT, greet(&connection, record, at)).await {
+        match tokio::time::timeout(
+            JOIN_LIMIT,
+            greet(&connection, record, self.sees.unwrap_or(at)),
+        )
+        .await
+        {
             Ok(Ok((send, recv, hello))) => {
                 self.deeds.add("joined", 1);
                 Ok(self.serve(connection, send, recv, hello))
@@ -220,9 +239,9 @@ impl Member {
         self.send.write_all(frame).await.context("closed")
     }
 
-    /// The next message of the peer; `None` once the connection has ended.
-    pub(crate) async fn receive(&mut self) -> Option<Message> {
-        self.received.recv().await
+    /// A message of the peer, if one has come.
+    pub(crate) fn received_now(&mut self) -> Option<Message> {
+        self.received.try_recv().ok()
     }
 
     /// Sends a probe that claims these figures.
@@ -249,6 +268,11 @@ impl Member {
         self.connection.close_reason().is_some()
     }
 
+    /// The honest node at the other end.
+    pub(crate) fn id(&self) -> NodeId {
+        self.hello.record.id()
+    }
+
     /// Waits for the end of the connection.
     pub(crate) async fn closed(&self) {
         self.connection.closed().await;
@@ -263,14 +287,14 @@ impl Member {
 async fn greet(
     connection: &Connection,
     record: Arc<Record>,
-    at: SocketAddr,
+    observed: SocketAddr,
 ) -> Result<(SendStream, RecvStream, Hello)> {
     let (mut send, mut recv) = connection.open_bi().await?;
     let hello = Hello {
         run_id: record.body().run_id,
         dial_counter: 1,
         replaces: false,
-        observed: at,
+        observed,
         known: 1,
         digest: ViewDigest([0; 8]),
         record,

@@ -14,6 +14,7 @@ pub(crate) struct Bar {
 
 /// The names of the figures that every attack is measured by.
 pub(crate) mod name {
+    pub(crate) const ENDED: &str = "honest nodes that ended";
     pub(crate) const CPU_BASE: &str = "cpu before, victim";
     pub(crate) const CPU_VICTIM: &str = "cpu, victim";
     pub(crate) const CPU_OTHERS: &str = "cpu, others";
@@ -32,6 +33,9 @@ pub(crate) mod name {
     pub(crate) const RTT: &str = "rtt, ms";
     pub(crate) const STRANGERS: &str = "invented nodes shown";
     pub(crate) const STRANGERS_AFTER: &str = "invented nodes shown at the end";
+    pub(crate) const DECEIVED: &str = "honest nodes shown at a lied address";
+    pub(crate) const FACES: &str = "records shown of one version";
+    pub(crate) const EPOCH: &str = "honest epochs ahead, days";
     pub(crate) const JOINED: &str = "joined";
     pub(crate) const CLOSED: &str = "closed";
 }
@@ -58,6 +62,7 @@ pub(crate) const fn costs(figure: &'static str, at_most: f64) -> Bar {
 /// newcomer after some hundredths of a second: both have room for a busy machine. Round trips on loopback take 0.1 ms; a machine whose
 /// cores are all taken delays them by some milliseconds.
 pub(crate) const EVER: &[Bar] = &[
+    must(name::ENDED, 0.0),
     must(name::DEATH, 2.5),
     must(name::NEWCOMER_WORST, 2.0),
     must(name::NEWCOMER_AFTER, 2.0),

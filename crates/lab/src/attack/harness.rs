@@ -17,7 +17,7 @@ use super::bars::name;
 use super::stage::Running;
 use super::views::Views;
 use crate::shared::cluster::{Cluster, Plan};
-use crate::shared::kernel::{Cpu, Memory, seconds_between};
+use crate::shared::kernel::{Cpu, Memory, now_ns, seconds_between};
 
 /// A phase that takes longer counts as that long, and is marked.
 pub(crate) const PHASE_LIMIT: Duration = Duration::from_secs(20);
@@ -35,7 +35,7 @@ const SAMPLE: Duration = Duration::from_millis(100);
 const LATE: Duration = Duration::from_secs(1);
 
 /// The place of the honest node that is killed: not the victim, and not a newcomer's target.
-const KILLED: usize = 2;
+pub(crate) const KILLED: usize = 2;
 
 /// The newcomers' places follow those of the honest nodes: the last one starts after the attack.
 const AFTER: usize = 1;
@@ -56,6 +56,8 @@ pub(crate) struct Outcome {
     pub(crate) events: BTreeMap<String, u64>,
     /// What the attacker did and met.
     pub(crate) deeds: BTreeMap<String, f64>,
+    /// Honest nodes that ended by themselves, with the panic in their log.
+    pub(crate) ended: BTreeMap<String, String>,
     /// Why the run could not be made.
     pub(crate) failure: Option<String>,
 }
@@ -88,6 +90,8 @@ struct Harness<'a> {
     shown: BTreeMap<usize, BTreeSet<(usize, usize)>>,
     lost: BTreeSet<(usize, usize)>,
     false_down: BTreeSet<(usize, usize)>,
+    /// Honest nodes that ended by themselves, with what they said last.
+    ended: BTreeMap<String, String>,
     /// Judged from the beginning of the attack on.
     judges: bool,
     worst: BTreeMap<&'static str, f64>,
@@ -151,6 +155,7 @@ impl<'a> Harness<'a> {
             shown: BTreeMap::new(),
             lost: BTreeSet::new(),
             false_down: BTreeSet::new(),
+            ended: BTreeMap::new(),
             judges: false,
             worst: BTreeMap::new(),
             sampled: Instant::now(),
@@ -192,6 +197,7 @@ impl<'a> Harness<'a> {
         self.follow(LATE)?;
         let end = running.end();
         self.read_logs(&logs, outcome);
+        self.lies(outcome);
         self.after(outcome)?;
         self.judges = false;
         self.sum_up(outcome);
@@ -259,7 +265,11 @@ impl<'a> Harness<'a> {
         outcome: &mut Outcome,
     ) -> Result<()> {
         let shares = self.shares(before, began)?;
-        outcome.set(name::CPU_VICTIM, shares.get(&0).copied().unwrap_or(0.0));
+        // A victim that has ended uses nothing, which is no merit.
+        outcome.set(
+            name::CPU_VICTIM,
+            shares.get(&0).copied().unwrap_or(f64::NAN),
+        );
         let others = shares.iter().filter(|(place, _)| **place != 0);
         let most = others.map(|(_, share)| *share).fold(0.0, f64::max);
         outcome.set(name::CPU_OTHERS, most);
@@ -316,19 +326,45 @@ impl<'a> Harness<'a> {
         Ok(())
     }
 
+    /// What the honest nodes believe at the end of the attack: the addresses and epochs of honest nodes, and one face of two.
+    fn lies(&self, outcome: &mut Outcome) {
+        let lie = super::liars::LIE.to_string();
+        let mut deceived = BTreeSet::new();
+        let mut faces = BTreeSet::new();
+        for view in self
+            .running
+            .iter()
+            .filter_map(|place| self.views.of(*place))
+        {
+            for (place, addresses) in &view.addresses {
+                if addresses.contains(&lie) {
+                    deceived.insert(*place);
+                }
+            }
+            faces.extend(view.faces.iter().cloned());
+        }
+        outcome.set(name::DECEIVED, deceived.len() as f64);
+        outcome.set(name::FACES, faces.len() as f64);
+        let ahead = self.running.iter().filter_map(|place| self.epoch(*place));
+        let day_ms = 86_400_000.0;
+        let now_ms = now_ns() as f64 / 1e6;
+        let ahead = ahead
+            .map(|epoch| (epoch - now_ms) / day_ms)
+            .fold(0.0, f64::max);
+        outcome.set(name::EPOCH, ahead);
+    }
+
+    /// The epoch that a node keeps for its next run.
+    fn epoch(&self, place: usize) -> Option<f64> {
+        let folder = self.cluster.folders().into_iter().nth(place)?;
+        let text = fs::read(folder.join("state.json")).ok()?;
+        let state: serde_json::Value = serde_json::from_slice(&text).ok()?;
+        state.get("epoch")?.as_f64()
+    }
+
     fn sum_up(&mut self, outcome: &mut Outcome) {
         for (name, value) in &self.worst {
             outcome.set(name, *value);
-        }
-        for (place, pid) in &self.pids {
-            let name = if *place == 0 {
-                name::RSS_VICTIM
-            } else {
-                name::RSS_OTHERS
-            };
-            if let Some(peak) = peak_mib(*pid) {
-                outcome.raise(name, peak);
-            }
         }
         outcome.set(name::LINKS_LOST, self.lost.len() as f64);
         outcome.set(name::FALSE_DOWN, self.false_down.len() as f64);
@@ -344,6 +380,8 @@ impl<'a> Harness<'a> {
                 *most = (*most).max(*count);
             }
         }
+        outcome.set(name::ENDED, self.ended.len() as f64);
+        outcome.ended = std::mem::take(&mut self.ended);
         outcome.deeds = self.deeds.all();
         let closed = outcome
             .deeds
@@ -393,13 +431,18 @@ impl<'a> Harness<'a> {
         }
         if self.sampled.elapsed() >= SAMPLE {
             self.sampled = Instant::now();
-            for (place, pid) in &self.pids {
-                if self.running.contains(place) && Cpu::of(*pid).is_err() {
-                    bail!(
-                        "{} has ended: {}",
-                        self.cluster.name(*place),
-                        self.cluster.last_words(*place)
-                    );
+            for place in self.running.clone() {
+                if self.cluster.ended(place)?.is_some() {
+                    self.running.remove(&place);
+                    let name = self.cluster.name(place).to_owned();
+                    self.ended.insert(name, panic_of(&self.log(place)));
+                } else if let Some(peak) = peak_mib(self.pids[&place]) {
+                    let name = if place == 0 {
+                        name::RSS_VICTIM
+                    } else {
+                        name::RSS_OTHERS
+                    };
+                    self.raise(name, peak);
                 }
             }
         }
@@ -408,11 +451,8 @@ impl<'a> Harness<'a> {
 
     /// Compares a new version of a view with what must be.
     fn note_view(&mut self, place: usize) {
-        let Some(view) = self
-            .views
-            .of(place)
-            .filter(|_| self.running.contains(&place))
-        else {
+        let view = self.views.of(place).cloned();
+        let Some(view) = view.filter(|_| self.running.contains(&place)) else {
             return;
         };
         let runs = |pair: &&(usize, usize)| {
@@ -434,8 +474,7 @@ impl<'a> Harness<'a> {
             (name::RTT, f64::from(view.rtt_us) / 1e3),
         ];
         for (name, value) in worst {
-            let most = self.worst.entry(name).or_default();
-            *most = most.max(value);
+            self.raise(name, value);
         }
         if self.judges {
             // A newcomer may be in view for some and not yet for others: only the first honest nodes are judged.
@@ -448,6 +487,11 @@ impl<'a> Harness<'a> {
                 self.false_down.extend(down.map(|other| (place, *other)));
             }
         }
+    }
+
+    fn raise(&mut self, name: &'static str, value: f64) {
+        let most = self.worst.entry(name).or_default();
+        *most = most.max(value);
     }
 
     fn all_know_all(&self) -> Option<u64> {
@@ -523,6 +567,20 @@ fn peak_mib(pid: u32) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kib / 1024.0)
+}
+
+/// What a node said of its panic, or its last line.
+fn panic_of(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    let at = lines.iter().position(|line| line.contains(" panicked at "));
+    let said = at.map_or(lines.last().copied().unwrap_or_default().to_owned(), |at| {
+        let place = lines[at].rsplit(" panicked at ").next();
+        let why = lines.get(at + 1).copied();
+        [place.unwrap_or_default(), why.unwrap_or_default()].join(" ")
+    });
+    said
 }
 
 /// The event in a line of the log.

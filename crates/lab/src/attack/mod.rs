@@ -9,11 +9,15 @@
 
 mod attacker;
 mod bars;
+mod doors;
 mod forge;
 mod harness;
 mod invented;
+mod liars;
+mod list;
 mod options;
 mod report;
+mod sinks;
 mod stage;
 mod views;
 
@@ -26,8 +30,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use self::bars::{Bar, EVER, INVENTED, costs, name};
+use self::bars::{Bar, EVER};
 use self::harness::{Conditions, LOOPBACK, Outcome};
+use self::list::{ATTACKS, HOSTS};
 pub(crate) use self::options::Options;
 use self::stage::{Deed, Stage};
 use crate::shared::{BadInput, interrupted, isolate, kernel};
@@ -80,6 +85,19 @@ impl Attack {
         self
     }
 
+    /// The addresses of the newcomers during the attack.
+    const fn newcomers(mut self, newcomers: &'static [IpAddr]) -> Self {
+        self.newcomers = newcomers;
+        self.tells_newcomers_apart = newcomers.len() == 2;
+        self
+    }
+
+    /// Where the attacker and the honest nodes are.
+    const fn at(mut self, attacker: IpAddr, nodes: IpAddr) -> Self {
+        self.at = Some((attacker, nodes));
+        self
+    }
+
     fn attacker(&self) -> IpAddr {
         self.at.map_or(LOOPBACK, |at| at.0)
     }
@@ -101,58 +119,6 @@ impl Attack {
     }
 }
 
-/// All attacks, in the order of the table.
-static ATTACKS: &[Attack] = &[
-    Attack::new(
-        "none",
-        "Nobody attacks: what the figures are without",
-        invented::nothing,
-    )
-    .short(),
-    Attack::new(
-        "sybil-10k",
-        "Signs 10,000 ids that nobody runs, listed by each other",
-        invented::sybil_10k,
-    )
-    .short()
-    .bars(&[
-        INVENTED,
-        costs(name::FILE, 0.2),
-        costs(name::LOG, 50.0),
-        costs(name::RSS_OTHERS, 12.0),
-    ]),
-    Attack::new(
-        "sybil-40k",
-        "Signs 40,000 such ids, more than a view holds",
-        invented::sybil_40k,
-    )
-    .bars(&[
-        INVENTED,
-        costs(name::FILE, 0.2),
-        costs(name::LOG, 50.0),
-        costs(name::RSS_OTHERS, 12.0),
-    ]),
-    Attack::new(
-        "flood-1",
-        "Floods new records in full messages",
-        invented::flood_1,
-    )
-    .short()
-    .bars(&[costs(name::CPU_VICTIM, 0.1), costs(name::RSS_VICTIM, 12.0)]),
-    Attack::new(
-        "flood-11",
-        "Floods new records from eleven members",
-        invented::flood_11,
-    )
-    .bars(&[costs(name::CPU_VICTIM, 0.1), costs(name::RSS_VICTIM, 12.0)]),
-    Attack::new(
-        "evict",
-        "Sends records of the largest size until others must go",
-        invented::evict,
-    )
-    .bars(&[costs(name::CPU_OTHERS, 0.1), costs(name::RSS_VICTIM, 120.0)]),
-];
-
 /// Makes the attacks that the options select.
 pub(crate) fn run(options: Options) -> Result<ExitCode> {
     let attacks = select(&options)?;
@@ -168,8 +134,9 @@ pub(crate) fn run(options: Options) -> Result<ExitCode> {
     if !options.binary.is_named() {
         more = vec!["--binary".into(), binary.clone().into()];
     }
-    if !options.no_isolation {
-        isolate::enter(&more)?;
+    let isolated = !options.no_isolation && isolate::enter(&more)?;
+    if isolated {
+        add_addresses()?;
     }
     let scratch = scratch(options.scratch.as_deref())?;
     let interrupted = interrupted()?;
@@ -242,6 +209,23 @@ fn select(options: &Options) -> Result<Vec<&'static Attack>> {
         (all || named) && (!options.short || attack.short)
     });
     Ok(selected.collect())
+}
+
+/// Gives the loopback interface of this namespace the addresses of other hosts.
+fn add_addresses() -> Result<()> {
+    let sinks = sinks::SINKS.iter().map(|(_, addr)| addr.ip());
+    let hosts = HOSTS.into_iter().chain(sinks);
+    let hosts: std::collections::BTreeSet<IpAddr> = hosts.filter(|ip| !ip.is_loopback()).collect();
+    for host in hosts {
+        let script = format!("PATH=$PATH:/usr/sbin:/sbin; ip addr add {host}/32 dev lo");
+        let added = std::process::Command::new("sh")
+            .args(["-c", &script])
+            .status();
+        if !added.is_ok_and(|status| status.success()) {
+            anyhow::bail!("can't give {host} to the loopback interface");
+        }
+    }
+    Ok(())
 }
 
 fn scratch(named: Option<&Path>) -> Result<PathBuf> {

@@ -12,7 +12,7 @@ use super::harness::{Outcome, PHASE_LIMIT};
 use crate::network::median;
 
 /// The columns of the table of all attacks: the figure, and its heading.
-const COLUMNS: [(&str, &str); 14] = [
+const COLUMNS: [(&str, &str); 15] = [
     (name::CPU_VICTIM, "CPU victim"),
     (name::CPU_OTHERS, "CPU others"),
     (name::RSS_VICTIM, "MiB victim"),
@@ -22,6 +22,7 @@ const COLUMNS: [(&str, &str); 14] = [
     (name::DEATH, "death s"),
     (name::NEWCOMER, "newcomer s"),
     (name::NEWCOMER_AFTER, "after s"),
+    (name::ENDED, "ended"),
     (name::LINKS_LOST, "links lost"),
     (name::FALSE_DOWN, "false down"),
     (name::RTT, "RTT ms"),
@@ -79,6 +80,9 @@ pub(crate) fn tables(results: &Results, short: bool) -> Result<String> {
                 "| {} | it can be made | | {failure} | **no** |",
                 attack.name
             )?;
+        }
+        for (node, why) in outcomes.iter().flat_map(|outcome| &outcome.ended) {
+            writeln!(text, "| {} | {node} ended | | {why} | |", attack.name)?;
         }
         for one in judge(attack, outcomes, short) {
             *(if one.held { &mut held } else { &mut missed }) += 1;
@@ -154,6 +158,7 @@ fn run(outcome: &Outcome) -> Value {
         "figures": outcome.figures,
         "rejected": outcome.rejected,
         "events": outcome.events,
+        "ended": outcome.ended,
         "attacker": outcome.deeds,
     })
 }

@@ -13,6 +13,7 @@ use rand_chacha::rand_core::SeedableRng as _;
 use tokio::sync::watch;
 
 use super::attacker::{Deeds, Host};
+use super::harness::KILLED;
 
 /// An attacker that was closed comes back after this long with a new key. It is short on purpose: a real one would not wait. At
 /// zero, an attacker that is refused at once would measure its own machine.
@@ -41,6 +42,11 @@ impl Stage {
     /// The victim's address.
     pub(crate) fn victim(&self) -> SocketAddr {
         self.nodes[0]
+    }
+
+    /// The address of the honest node that will be killed.
+    pub(crate) fn doomed(&self) -> SocketAddr {
+        self.nodes[KILLED]
     }
 
     /// The attack's source of random numbers; `which` tells several attackers apart.

@@ -19,6 +19,9 @@ const FILE: &str = "network.json";
 /// The length of an id in hex digits.
 const ID: usize = 64;
 
+/// What a line says between the id and the rest of the label, of the attacker that signs two records under one version.
+const FACE: &[u8] = b"\",\"label\":\"face-";
+
 /// The newest version of one node's view.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct View {
@@ -30,6 +33,8 @@ pub(crate) struct View {
     pub(crate) up_since_ns: u64,
     /// All other nodes that it shows as up.
     pub(crate) strangers: usize,
+    /// The labels of those that begin like this one, for the attack with two records under one version.
+    pub(crate) faces: BTreeSet<String>,
     /// The links between honest nodes, each with the lower place first.
     pub(crate) links: BTreeSet<(usize, usize)>,
     /// The largest round-trip time of those links, in µs.
@@ -136,7 +141,16 @@ impl Views {
                         }
                         view.addresses.insert(place, node.addresses);
                     }
-                    None => view.strangers += usize::from(is_up(line)),
+                    None => {
+                        view.strangers += usize::from(is_up(line));
+                        let label = rest.get(ID..).unwrap_or_default();
+                        if let Some(face) = label.strip_prefix(FACE) {
+                            let end = face.iter().position(|byte| *byte == b'"');
+                            let face = &face[..end.unwrap_or(0)];
+                            view.faces
+                                .insert(String::from_utf8_lossy(face).into_owned());
+                        }
+                    }
                 }
             } else if let Some(rest) = line.strip_prefix(b"{\"dialer\":\"") {
                 let other = rest.get(ID..).unwrap_or_default();
