@@ -18,6 +18,7 @@
     reason = "a harness reads the clock, waits, and prints what it finds"
 )]
 
+mod attack;
 mod binary;
 mod lab;
 mod netem;
@@ -40,6 +41,7 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    Attack(attack::Options),
     Lab(lab::Options),
     Network(network::Options),
     Netem(netem::Options),
@@ -49,6 +51,7 @@ enum What {
 
 fn main() -> ExitCode {
     let (name, end) = match Options::parse().what {
+        What::Attack(options) => ("attack", attack::run(options)),
         What::Lab(options) => ("lab", lab::run(&options)),
         What::Network(options) => ("network", network::run(options)),
         What::Netem(options) => ("netem", netem::run(&options)),

@@ -30,6 +30,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::json;
 
+pub(crate) use crate::network::figures::median;
 use crate::network::observer::Observer;
 pub(crate) use crate::network::options::Options;
 use crate::network::report::{Outcome, Scenario};
