@@ -213,21 +213,24 @@ tuning! {
         /// Halved: a node that joins a network of more than 16,384 through one neighbour closes that link. Doubled: a neighbour can have
         /// us verify 65,536 signatures, 3.3 s of CPU, at once.
         new_records_burst: f64 = MAX_NODES as f64, 1.0 => 1e6;
-        /// The same later: so many, and four for each node that is up. News of a few thousand nodes that come back is more than that only if
-        /// they were never here. Halved: two networks of thousands that meet close their first links once. Doubled: a hostile neighbour can
-        /// have us verify 4096 signatures, 0.2 s of CPU, at once.
-        new_records_later: f64 = 2048.0, 1.0 => 1e6;
-        /// The same a second. A signature takes 50 µs to verify, so this is a twentieth of a core a neighbour. Halved: a neighbour that
-        /// brings 700 a second has its link closed after a while. Doubled: each hostile neighbour may cost a tenth of a core. Halved or
-        /// doubled, with the burst: A and B are the same.
-        new_records_per_s: f64 = 1000.0, 0.0 => 1e6;
+        /// The same later: so many, and four for each node that is up. News of nodes that come back is more than that only if they were
+        /// never here. Halved: two networks of hundreds that meet close their first links once. Doubled: a hostile neighbour can have us
+        /// verify 1024 signatures, 50 ms of CPU, at once.
+        new_records_later: f64 = 512.0, 1.0 => 1e6;
+        /// The same a second, besides a quarter of the nodes that are up. A signature takes 50 µs to verify, so this is 0.005 of a core a
+        /// neighbour. Halved: a small network in trouble, of which one neighbour brings all news, comes close. Doubled: each hostile
+        /// neighbour may cost 0.01 of a core.
+        new_records_per_s: f64 = 100.0, 0.0 => 1e6;
         /// How many bytes of records one neighbour may send at once that are known already, or that are not taken, besides four times the
-        /// size of the view. A start brings each record some two times. Halved: the start of a small network with large records may exceed
-        /// it. Doubled: a hostile neighbour can have us read 8 MiB at once, 40 ms of CPU.
-        useless_burst: f64 = 4.0 * 1024.0 * 1024.0, 1.0 => 1e12;
+        /// size of the view. Halved: a node that is told everything by all of sixteen neighbours after a long partition comes close.
+        /// Doubled: a hostile neighbour can have us read 512 KiB at once, 5 ms of CPU.
+        useless_burst: f64 = 256.0 * 1024.0, 1.0 => 1e12;
+        /// The same while this node fills its view. A start brings each record some two times. Halved: the start of a network with large
+        /// records may exceed it. Doubled: a hostile neighbour can have us read 8 MiB, in our first moments.
+        useless_filling: f64 = 4.0 * 1024.0 * 1024.0, 1.0 => 1e12;
         /// The same a second, in bytes. At rest there are none. Halved: a network of thousands in trouble all the time exceeds it. Doubled:
-        /// a hostile neighbour may cost 0.2 % of a core more.
-        useless_per_s: f64 = 65_536.0, 0.0 => 1e12;
+        /// a hostile neighbour may cost 0.1 % of a core more.
+        useless_per_s: f64 = 32_768.0, 0.0 => 1e12;
         /// How many messages of anti-entropy rounds (and marks of superfluous links) one neighbour may send at once: two first rounds,
         /// ours and its own, fit. Each costs a walk over the view. Halved: the first rounds of two parts that meet again exceed it, and
         /// the link is closed. Doubled: a neighbour may cost twice as many walks at once.
@@ -270,12 +273,17 @@ impl Tuning {
         } else {
             (self.new_records_later + 4.0 * size.up as f64).min(self.new_records_burst)
         };
-        rate(burst, self.new_records_per_s)
+        rate(burst, self.new_records_per_s + size.up as f64 / 4.0)
     }
 
     /// Bytes of records that a neighbour may send in vain.
     pub(in crate::membership) fn useless(&self, size: Size) -> Rate {
-        let burst = self.useless_burst + 4.0 * size.bytes as f64;
+        let least = if size.filling {
+            self.useless_filling
+        } else {
+            self.useless_burst
+        };
+        let burst = least + 4.0 * size.bytes as f64;
         rate(burst, self.useless_per_s)
     }
 

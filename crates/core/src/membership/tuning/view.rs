@@ -26,10 +26,13 @@ tuning! {
         /// that differs costs 32 bytes for each of its nodes, a bucket that does not costs 8 or less. Halved: sums take twice the bytes.
         /// Doubled: versions do. Runs A and B of gossip's constants change by no more than chance.
         nodes_per_bucket: usize = 8, 1 => 100_000;
-        /// A node that has had one link at most believes everything that it is told about others. So long after it got more links, it
-        /// judges on whose word each node counts. Halved: a node that joins a network of thousands over slow lines judges while
-        /// records still come, and parts of the network go out of view for a moment. Doubled: a member that meets a node in its first
-        /// moments has 20 s in which it can show it invented nodes.
+        /// A node that has had one link at most believes everything that it is told about others. Once it has more links, and no node has
+        /// come into view for so long, it judges on whose word each node counts. Halved: a node that joins a network of thousands over
+        /// slow lines judges while records still come, and parts of the network go out of view for a moment. Doubled: a member that
+        /// meets nodes in their first moments has 3 s in which it can begin to show them invented nodes.
+        still_for: Duration = Duration::from_millis(1500), Duration::ZERO => Duration::from_secs(3600);
+        /// It judges so long after it got more links even if nodes keep coming. Halved: as above. Doubled: a member that shows ever new
+        /// nodes to one that has just started can do so for 20 s.
         judged_after: Duration = Duration::from_secs(10), Duration::ZERO => Duration::from_secs(3600);
         /// A node that has links with nodes of so many accounts counts by itself, and no longer on the word of others; less where nodes have
         /// few links (half of `degree.target`). Halved: two members that act together can show any number of nodes that nobody runs.

@@ -11,8 +11,8 @@
 //! not up, nor passed on. So fewer than `vouchers` members that act together show at most `most` invented ids each. A node that counts by
 //! itself does so until it is forgotten, so a network that is cut down to one bridge stays in view.
 //!
-//! A node without links, or with one, can only believe what it is told. It is *filling* its view: it takes everything, and judges when it
-//! has had more links for a while (`view.judged_after`).
+//! A node without links, or with one, can only believe what it is told. It is *filling* its view: it takes everything. Once it has more
+//! links, and nodes have ceased to come into view (`view.still_for`, at the latest after `view.judged_after`), it judges.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -111,8 +111,8 @@ enum Filling {
     /// It has one link at most.
     #[default]
     Alone,
-    /// It has had more links, and judges at that time.
-    Until(Time),
+    /// It has had more links, and judges once no other node has come up for a while: then, and at the latest.
+    Until(Time, Time),
     /// It judges.
     Over,
 }
@@ -220,8 +220,8 @@ impl View {
     pub(super) fn claims_due(&self, now: Time) -> Option<Time> {
         let claims = &self.claims;
         match claims.filling {
-            Filling::Until(at) if claims.bound.is_some() => Some(at),
-            Filling::Alone | Filling::Until(_) => None,
+            Filling::Until(at, _) if claims.bound.is_some() => Some(at),
+            Filling::Alone | Filling::Until(..) => None,
             Filling::Over if claims.refused.is_empty() => None,
             Filling::Over if claims.progress => Some(now),
             Filling::Over => claims.waits.then(|| now + Duration::from_secs(1)),
@@ -235,7 +235,7 @@ impl View {
 
     /// A derivation begins: this node's own links are these. Returns whether everything is to be judged, which takes all nodes down first.
     pub(super) fn begin_claims(&mut self, now: Time, live: &[Index]) -> bool {
-        let after = self.tuning.view.judged_after;
+        let (still, after) = (self.tuning.view.still_for, self.tuning.view.judged_after);
         let claims = &mut self.claims;
         if claims.bound.is_none() {
             return false;
@@ -248,8 +248,8 @@ impl View {
         }
         let (filling, judges) = match claims.filling {
             _ if live.len() <= 1 => (Filling::Alone, false),
-            Filling::Alone => (Filling::Until(now + after), false),
-            Filling::Until(at) if now >= at => (Filling::Over, true),
+            Filling::Alone => (Filling::Until(now + still, now + after), false),
+            Filling::Until(at, _) if now >= at => (Filling::Over, true),
             filling => (filling, false),
         };
         claims.filling = filling;
@@ -409,9 +409,15 @@ impl View {
         claims.next_refused()
     }
 
-    /// A derivation ends.
-    pub(super) fn end_claims(&mut self) {
+    /// A derivation ends; `grew`: a node came up.
+    pub(super) fn end_claims(&mut self, grew: bool) {
+        let still = self.tuning.view.still_for;
         let claims = &mut self.claims;
+        if let Filling::Until(at, latest) = &mut claims.filling
+            && grew
+        {
+            *at = (claims.now + still).min(*latest);
+        }
         let most = claims.bound.map_or(usize::MAX, |bound| bound.most);
         if let Some(bound) = claims.bound {
             let (now, carried) = (claims.now, &claims.carried);

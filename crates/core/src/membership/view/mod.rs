@@ -134,6 +134,8 @@ pub(crate) struct View {
     /// The sums of the upper halves of these fingerprints, for each of the finest ranges of ids.
     sums: Box<[u64]>,
     bringers: Bringers,
+    /// A record found no room: some that are down are to be forgotten.
+    crowded: bool,
     /// When a node became unreachable, if it later published that it leaves, or withdrew that.
     down_since: BTreeMap<Index, Stamp>,
     pending: Pending,
@@ -177,6 +179,7 @@ impl View {
             digest: Cell::new(None),
             sums: vec![0; 1 << MAX_BUCKETS_LOG2].into(),
             bringers: Bringers::default(),
+            crowded: false,
             down_since: BTreeMap::new(),
             pending: Pending::default(),
             claims: Claims::default(),
@@ -386,10 +389,10 @@ impl View {
         Some(Derived { flips, cut_off })
     }
 
-    /// Forgets the nodes that have been down for `after`, if that is due, and returns them.
+    /// Forgets the nodes that have been down for `after`, if that is due, and some more if the view is full. Returns them.
     pub(super) fn forget_if_due(&mut self, now: Time, after: Duration) -> Vec<Index> {
         if self.schedule.forget_due > now {
-            return Vec::new();
+            return self.evict();
         }
         self.schedule.forget_due = now + self.tuning.view.forget_every;
         self.forget_older(now, after)

@@ -107,7 +107,6 @@ impl View {
         }
         self.walk(&ids, found);
         self.retry_refused(&ids);
-        self.end_claims();
         self.pending.live.clear();
         self.pending.live.extend_from_slice(live);
         let mut changed = before;
@@ -122,6 +121,7 @@ impl View {
         for flip in &flips {
             self.note_flip(now, flip.index);
         }
+        self.end_claims(flips.iter().any(|flip| flip.up));
         flips
     }
 

@@ -65,6 +65,9 @@ impl Notes {
 /// A record of more bytes counts as two or more: more than sixty links are those of a node with guests.
 pub(in crate::membership) const ORDINARY: usize = 2048;
 
+/// How many nodes a full view forgets at a time, each time a walk over all nodes. Halved or doubled: twice or half as many walks.
+const EVICTED: usize = 256;
+
 /// No predecessor, or no bringer.
 pub(super) const NOBODY: u32 = u32::MAX;
 
@@ -183,7 +186,7 @@ impl View {
     ) -> Outcome {
         let Some(index) = self.find(&record) else {
             if from.is_some_and(|from| !self.has_room_for(&record, &from))
-                || !self.make_room(record.encoded_len())
+                || !self.has_space(record.encoded_len())
             {
                 return Outcome::Full;
             }
@@ -347,20 +350,35 @@ impl View {
         has_place || self.would_come_up(record)
     }
 
-    /// Makes room for one more node. A full view forgets the node that has been down longest, of those that the neighbour brought which
-    /// brought most.
-    fn make_room(&mut self, bytes: usize) -> bool {
-        if self.count >= MAX_NODES || self.bytes + bytes > MAX_BYTES {
-            let most = self.bringers.most();
-            let of_it =
-                |index: Index| most.is_none_or(|most| self.notes[index.at()].predecessor == most);
-            let down = self.down().filter(|(index, _)| of_it(*index));
-            let oldest = down.min_by_key(|(_, since)| *since);
-            if !oldest.is_some_and(|(index, _)| self.forget(index)) {
-                return false;
-            }
+    /// Whether one more node fits. If not, some that are down are forgotten soon: not at once, since others hold their places.
+    fn has_space(&mut self, bytes: usize) -> bool {
+        let fits = self.count < MAX_NODES && self.bytes + bytes <= MAX_BYTES;
+        if !fits && self.count > self.up_count {
+            self.crowded = true;
         }
-        self.bytes + bytes <= MAX_BYTES
+        fits
+    }
+
+    /// A full view forgets nodes that have been down longest, of those that the neighbour brought which brought most.
+    pub(super) fn evict(&mut self) -> Vec<Index> {
+        if !std::mem::take(&mut self.crowded) {
+            return Vec::new();
+        }
+        let most = self.bringers.most();
+        let of_it =
+            |index: Index| most.is_none_or(|most| self.notes[index.at()].predecessor == most);
+        let mut down: Vec<(Time, Index)> = self
+            .down()
+            .filter(|(index, _)| of_it(*index))
+            .map(|(index, since)| (since, index))
+            .collect();
+        down.sort_unstable();
+        down.truncate(EVICTED);
+        let evicted: Vec<Index> = down.into_iter().map(|(_, index)| index).collect();
+        for &index in &evicted {
+            self.forget(index);
+        }
+        evicted
     }
 
     /// The nodes that are not up, and since when.
