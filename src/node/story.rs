@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::causes::explain;
+use crate::bucket::{Bucket, Rate};
 use crate::chronicle::News;
 use crate::events::EventName;
 use crate::membership::{Core, DialError, Event};
@@ -19,6 +20,13 @@ use crate::wire::NodeId;
 /// The least time between two lines of one kind about the faults of others. Without it, a peer could make this node write a
 /// line with every connection.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
+/// The lines about nodes that count on the word of another: a hostile member may invent such nodes all the time. The first hundred are
+/// told, since most such nodes are newcomers; then ten a minute. Half as many hide newcomers of a busy network; twice as many let a member
+/// write twice as much into the log.
+const CLAIMED_LINES: Rate = Rate {
+    burst: 100.0,
+    per_s: 1.0 / 6.0,
+};
 /// The most addresses whose last failure is remembered. The memory is cleared at the limit, which costs repeated lines.
 const MAX_UNREACHED: usize = 1024;
 
@@ -33,6 +41,9 @@ pub(super) struct Story {
     unreached: BTreeMap<SocketAddr, DialError>,
     /// Why nodes go; empty if the core doesn't tell.
     news: News,
+    /// For lines about nodes that count on the word of another, and how many were suppressed since the last one.
+    claimed: Bucket,
+    claimed_suppressed: u64,
 }
 
 #[derive(Debug)]
@@ -155,6 +166,8 @@ impl Story {
             gates: BTreeMap::new(),
             unreached: BTreeMap::new(),
             news: News::default(),
+            claimed: Bucket::holding(Duration::ZERO, CLAIMED_LINES.burst),
+            claimed_suppressed: 0,
         }
     }
 
@@ -176,6 +189,21 @@ impl Story {
         }
         gate.last = now;
         Some(std::mem::take(&mut gate.suppressed))
+    }
+
+    /// Whether a line about that node may be written: of nodes that count on the word of another, which a member may have invented, only
+    /// some are told.
+    fn tells_of(&mut self, now: Instant, core: &Core, id: &NodeId) -> bool {
+        let since = now.duration_since(self.start);
+        let tells = core.counts_by_itself(id) || self.claimed.take_one(since, CLAIMED_LINES);
+        self.claimed_suppressed += u64::from(!tells);
+        tells
+    }
+
+    /// How many such lines were suppressed since the last one about a node.
+    fn take_suppressed(&mut self) -> Option<u64> {
+        let suppressed = std::mem::take(&mut self.claimed_suppressed);
+        (suppressed > 0).then_some(suppressed)
     }
 
     /// Logs an incoming connection that was rejected before its Hello.
@@ -218,14 +246,17 @@ impl Story {
                 let named = Named::of(core, peer);
                 tracing::debug!(peer = named.label, id = %named.id, action = "asking its neighbours to probe", "{}", EventName::LinkSuspected);
             }
+            Event::Up(id) | Event::Unreachable(id) if !self.tells_of(now, core, id) => {}
             Event::Up(id) => {
                 let (node, nodes) = (Named::of(core, id), core.up_count());
-                tracing::info!(node = node.label, id = %node.id, nodes, "{}", EventName::NodeUp);
+                let suppressed = self.take_suppressed();
+                tracing::info!(node = node.label, id = %node.id, nodes, suppressed, "{}", EventName::NodeUp);
             }
             Event::Unreachable(id) => {
                 let (node, nodes) = (Named::of(core, id), core.up_count());
                 let [noticed_by, told_by] = self.origin(core, id);
-                tracing::warn!(node = node.label, id = %node.id, nodes, noticed_by, told_by, "{}", EventName::NodeUnreachable);
+                let suppressed = self.take_suppressed();
+                tracing::warn!(node = node.label, id = %node.id, nodes, noticed_by, told_by, suppressed, "{}", EventName::NodeUnreachable);
             }
             Event::Left(id) => {
                 let (node, nodes) = (Named::of(core, id), core.up_count());

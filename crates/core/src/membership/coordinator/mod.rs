@@ -226,6 +226,12 @@ impl Core {
         self.view.is_up(id)
     }
 
+    /// Whether that node counts by itself in this node's view, and not on the word of another.
+    #[must_use]
+    pub fn counts_by_itself(&self, id: &NodeId) -> bool {
+        self.view.counts_alone(id)
+    }
+
     /// The records of all nodes that are up in this node's view, its own among them, in no order that means anything.
     pub fn records_up(&self) -> impl Iterator<Item = &Arc<Record>> {
         self.view.records_up()

@@ -99,7 +99,12 @@ impl Gossip {
         if let Some(neighbor) = self.neighbors.get_mut(peer) {
             let limits = &mut neighbor.limits;
             if !limits.admit_news(now, new, tuning, size) {
-                return Err("new records");
+                // An honest neighbour passes on what hostile ones sign: too much news is not read, and no more.
+                received.turned_away += u64::try_from(news.len()).unwrap_or(u64::MAX);
+                useless += news
+                    .drain(..)
+                    .map(|record: Arc<Record>| record.encoded_len())
+                    .sum::<usize>();
             }
             if !limits.admit_useless(now, useless, tuning, size) {
                 return Err("records that are of no use");
@@ -248,6 +253,15 @@ impl Gossip {
     /// Passes a newer record on that a neighbour brought.
     fn relay(&mut self, now: Time, index: Index, change: Change, from: Slot, view: &mut View) {
         let tuning = &self.tuning.gossip;
+        if let Some(spacing) = view.claim_spacing(index) {
+            self.backlog.renew(index);
+            self.backlog.settle(from, index);
+            if let Some(at) = view.schedule_relay(index, now, spacing) {
+                let wait = (at - now).max(tuning.first_relay);
+                self.pass_on(now, index, change, wait, view);
+            }
+            return;
+        }
         let recent = view.note_relay(index, now);
         let since = recent.map(|at| now.saturating_sub(at));
         let wait = match change {

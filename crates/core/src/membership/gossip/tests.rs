@@ -260,7 +260,7 @@ fn limits_admit_a_burst_and_then_refuse() {
 }
 
 #[test]
-fn more_new_records_than_a_neighbour_may_bring_are_refused() {
+fn more_new_records_than_a_neighbour_may_bring_are_turned_away() {
     let mut node = pair(Tuning {
         new_records_burst: 3.0,
         ..Tuning::DEFAULT
@@ -268,13 +268,14 @@ fn more_new_records_than_a_neighbour_may_bring_are_refused() {
     let known = vec![record(1, 1, &[0]); 100];
     let mut receive = |records| {
         let received = node.gossip.receive(Time::ZERO, &id(1), records, &node.view);
-        received.ok().map(|received| received.known.len())
+        let received = received.unwrap();
+        (received.known.len(), received.turned_away)
     };
-    assert_eq!(receive(known.clone()), Some(100), "what is known is free");
+    assert_eq!(receive(known.clone()), (100, 0), "what is known is free");
     let news = (2..5).map(|one| record(one, 1, &[])).collect();
-    assert_eq!(receive(news), Some(3));
-    assert_eq!(receive(vec![record(6, 1, &[])]), None);
-    assert_eq!(receive(known), Some(100));
+    assert_eq!(receive(news), (3, 0));
+    assert_eq!(receive(vec![record(6, 1, &[])]), (0, 1), "it is not read");
+    assert_eq!(receive(known), (100, 0));
 }
 
 /// A node that judges, with a link to node 1, which is up.

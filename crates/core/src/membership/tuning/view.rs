@@ -57,5 +57,10 @@ tuning! {
         /// to it, and of nodes that are refused. Halved: where honest neighbours took other claims of hostile members, and each of four
         /// has its bound full, some are requested again and again. Doubled: a hostile neighbour can have us verify a thousand records.
         down_from_one: u32 = 512, 1 => 1_000_000;
+        /// How many records a second of all nodes that count on the word of others are passed on, after the first of each. Honest neighbours
+        /// must not exceed the limits of each other by what a hostile member tells them. Halved: where 64 newcomers count on the word of
+        /// others, a change of one is passed on 8 s later at the most. Doubled: each hostile member can make each node send 32 records a
+        /// second to each neighbour.
+        claims_told_per_s: f64 = 16.0, 0.01 => 1e6;
     }
 }

@@ -25,6 +25,7 @@ use super::store::{NOBODY, ORDINARY};
 use crate::bucket::{Bucket, Rate};
 use crate::membership::Time;
 use crate::record::{Record, ShortRun};
+use crate::wire::NodeId;
 
 /// How many nodes may count on the word of others.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +64,8 @@ pub(super) struct Claims {
     /// The other nodes that are up, each with the account that it is charged to; and the same by account.
     accounts: BTreeMap<Index, Charge>,
     carried: BTreeMap<Index, Carried>,
+    /// What all accounts carry.
+    weight: usize,
     /// How many more nodes each account that carries some may come to carry: those that it drops for others count.
     fresh: BTreeMap<Index, Bucket>,
     /// When reachability was last derived.
@@ -137,6 +140,7 @@ impl Claims {
         let carried = self.carried.entry(account).or_default();
         carried.nodes.insert(index);
         carried.weight += weight;
+        self.weight += weight;
         self.refused.remove(&index);
     }
 
@@ -147,6 +151,7 @@ impl Claims {
         {
             carried.nodes.remove(&index);
             carried.weight -= weight;
+            self.weight -= weight;
             if carried.weight * 2 <= self.bound.map_or(0, |bound| bound.most) {
                 self.told.remove(&account);
             }
@@ -247,7 +252,9 @@ impl View {
             claims.count_by_itself(index);
         }
         let (filling, judges) = match claims.filling {
-            _ if live.len() <= 1 => (Filling::Alone, false),
+            // A node that is cut off goes on judging by what it knew, as long as it knows it.
+            _ if live.is_empty() && self.count <= 1 => (Filling::Alone, false),
+            Filling::Alone | Filling::Until(..) if live.len() <= 1 => (Filling::Alone, false),
             Filling::Alone => (Filling::Until(now + still, now + after), false),
             Filling::Until(at, _) if now >= at => (Filling::Over, true),
             filling => (filling, false),
@@ -356,6 +363,12 @@ impl View {
         self.is_filling() || self.claims.counts(index)
     }
 
+    /// The same for a node of which only the id is known; one that is unknown does not count.
+    pub(in crate::membership) fn counts_alone(&self, id: &NodeId) -> bool {
+        let index = self.index(&id.abbreviated());
+        index.is_some_and(|index| self.counts_by_itself(index))
+    }
+
     /// Whether a node counts on the word of one that carries as much as it may: neighbours may have taken other claims of it, and are not told
     /// of this one.
     #[must_use]
@@ -365,6 +378,17 @@ impl View {
         };
         let charge = self.claims.accounts.get(&index);
         charge.is_some_and(|charge| self.claims.carries(charge.account) >= bound.most)
+    }
+
+    /// The least time between two times at which a node's record is passed on, if it counts on the word of another: so that all such nodes
+    /// together cost each neighbour no more than a few records a second, however often they sign.
+    #[must_use]
+    pub(in crate::membership) fn claim_spacing(&self, index: Index) -> Option<Duration> {
+        if self.counts_by_itself(index) {
+            return None;
+        }
+        let per_s = self.tuning.view.claims_told_per_s;
+        Some(Duration::from_secs_f64(self.claims.weight as f64 / per_s))
     }
 
     /// Whether a node's next record is taken though it may weigh more; if so, its account carries that.
@@ -380,6 +404,7 @@ impl View {
         let sum = carried.weight - charge.weight + after;
         let may = after <= charge.weight || sum <= most;
         if may {
+            claims.weight = claims.weight - charge.weight + after;
             (carried.weight, charge.weight) = (sum, after);
         }
         may
@@ -448,6 +473,7 @@ impl View {
             self.claims.own.set(index.at(), false);
         }
         let orphans = self.claims.carried.remove(&index).unwrap_or_default();
+        self.claims.weight -= orphans.weight;
         for orphan in orphans.nodes {
             self.claims.accounts.remove(&orphan);
             let predecessor = Index(self.notes[orphan.at()].predecessor);

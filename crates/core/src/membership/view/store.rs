@@ -65,6 +65,9 @@ impl Notes {
 /// A record of more bytes counts as two or more: more than sixty links are those of a node with guests.
 pub(in crate::membership) const ORDINARY: usize = 2048;
 
+/// The size of a record for which that many nodes from one neighbour have room: one with a dozen links.
+const DOWN_RECORD: usize = 512;
+
 /// How many nodes a full view forgets at a time, each time a walk over all nodes. Halved or doubled: twice or half as many walks.
 const EVICTED: usize = 256;
 
@@ -341,12 +344,13 @@ impl View {
     #[must_use]
     pub(in crate::membership) fn has_room_for(&self, record: &Record, from: &NodeId) -> bool {
         let (count, bytes) = self.bringers.count(from);
-        let most = if self.is_filling() {
-            MAX_DOWN_PER_NEIGHBOUR
+        let (most, most_bytes) = if self.is_filling() {
+            (MAX_DOWN_PER_NEIGHBOUR, MAX_DOWN_BYTES)
         } else {
-            self.tuning.view.down_from_one
+            let most = self.tuning.view.down_from_one;
+            (most, most as usize * DOWN_RECORD)
         };
-        let has_place = count < most && bytes + record.encoded_len() <= MAX_DOWN_BYTES;
+        let has_place = count < most && bytes + record.encoded_len() <= most_bytes;
         has_place || self.would_come_up(record)
     }
 
@@ -469,6 +473,24 @@ impl View {
         let relayed = &mut self.notes[index.at()].relayed;
         let before = std::mem::replace(relayed, Stamp::of(now));
         (before != Stamp::NEVER).then(|| before.time())
+    }
+
+    /// Notes that a node's record is passed on, or will be at that time, and no sooner than `spacing` after the last time. Returns when;
+    /// nothing if it is to be passed on already, so that its newest version will be.
+    pub(crate) fn schedule_relay(
+        &mut self,
+        index: Index,
+        now: Time,
+        spacing: Duration,
+    ) -> Option<Time> {
+        let relayed = &mut self.notes[index.at()].relayed;
+        let last = (*relayed != Stamp::NEVER).then(|| relayed.time());
+        if last.is_some_and(|last| last > now) {
+            return None;
+        }
+        let at = last.map_or(now, |last| now.max(last + spacing));
+        *relayed = Stamp::of(at);
+        Some(at)
     }
 
     /// Notes that the node at that place has just come up or gone down.

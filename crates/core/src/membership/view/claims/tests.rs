@@ -281,11 +281,17 @@ fn a_node_with_one_link_believes_and_judges_when_it_has_had_more_for_a_while() {
     net.settle();
     assert_eq!(net.invented(), 64);
     assert_eq!(net.up().len(), 64 + 4);
-    // It keeps judging when it has one link again, as far as it has met the others.
+    // It keeps judging when it has one link again, or none, as long as it knows the others.
     net.unlink(0, 1);
     net.unlink(0, 2);
     net.settle();
-    assert!(net.view.is_filling());
+    assert_eq!(net.invented(), 64);
+    net.unlink(0, 5);
+    net.settle();
+    assert!(!net.view.is_filling());
+    net.view.forget_older(net.now, Duration::from_secs(1));
+    net.derive();
+    assert!(net.view.is_filling(), "it begins anew");
 }
 
 #[test]
