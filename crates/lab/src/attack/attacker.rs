@@ -111,11 +111,6 @@ impl Host {
         &self.deeds
     }
 
-    /// The socket's address.
-    pub(crate) fn addr(&self) -> Result<SocketAddr> {
-        self.endpoint.local_addr().context("no local address")
-    }
-
     /// Makes a handshake, and says nothing.
     pub(crate) async fn shake(&self, identity: &Identity, at: SocketAddr) -> Result<Connection> {
         let (tls, _) = identity.client_config(&self.network, &Allow::default(), None);
@@ -277,9 +272,11 @@ impl Member {
     pub(crate) async fn closed(&self) {
         self.connection.closed().await;
     }
+}
 
-    /// Drops the connection without a farewell.
-    pub(crate) fn close(&self) {
+impl Drop for Member {
+    /// Ends the connection without a farewell. Else the dropped stream would end in an orderly way, which breaks the protocol.
+    fn drop(&mut self) {
         self.connection.close(0_u32.into(), &[]);
     }
 }

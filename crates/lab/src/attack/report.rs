@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::Attack;
 use super::bars::{Bar, name};
-use super::harness::{Outcome, PHASE_LIMIT};
+use super::harness::PHASE_LIMIT;
+use super::outcome::Outcome;
 use crate::network::median;
 
 /// The columns of the table of all attacks: the figure, and its heading.
