@@ -23,6 +23,9 @@ use super::forge::{Persona, Says};
 /// attacker tries again.
 const JOIN_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long after the end of its stream a connection may still tell why.
+const REASON_COMES: Duration = Duration::from_millis(200);
+
 /// The largest frame that the attacker reads: that of the protocol.
 const MAX_FRAME: usize = 64 * 1024;
 
@@ -231,7 +234,13 @@ impl Member {
 
     /// Sends bytes that are a frame, or not.
     pub(crate) async fn send_frame(&mut self, frame: &[u8]) -> Result<()> {
-        self.send.write_all(frame).await.context("closed")
+        let sent = self.send.write_all(frame).await;
+        if sent.is_err() {
+            // A node that closes a connection stops the stream first; the reason comes a moment later.
+            let closed = self.connection.closed();
+            tokio::time::timeout(REASON_COMES, closed).await.ok();
+        }
+        sent.context("closed")
     }
 
     /// A message of the peer, if one has come.

@@ -225,6 +225,7 @@ fn further(attack: &Attack, outcomes: &[Outcome]) -> String {
         .filter(|name| !columns.contains(name.as_str()) && !judged.contains(name.as_str()));
     let left: BTreeMap<&String, f64> = left
         .map(|figure| (figure, median(&values(outcomes, figure))))
+        .filter(|(_, value)| *value != 0.0)
         .collect();
     counts(left.into_iter())
 }
