@@ -11,6 +11,7 @@ use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
+use super::attack::Kind;
 use super::parse::{read_text, toml_of_tuned};
 use super::report::ViolationReport;
 use super::scenario::Fidelity;
@@ -19,6 +20,24 @@ use crate::membership::Value;
 
 /// The least upper bound for the number of nodes in a generated scenario.
 pub const LEAST_NODES: usize = 5;
+/// The attacks that random scenarios contain: all but `haunt`, which keeps dead neighbours in all views.
+const WITHSTOOD: [Kind; 15] = [
+    Kind::Sybil,
+    Kind::Flood,
+    Kind::Evict,
+    Kind::Rounds,
+    Kind::Suspect,
+    Kind::Joins,
+    Kind::Flap,
+    Kind::Address,
+    Kind::Observe,
+    Kind::Figures,
+    Kind::Epoch,
+    Kind::Replay,
+    Kind::Mute,
+    Kind::Eclipse,
+    Kind::Twoface,
+];
 /// The most candidates that a minimisation tries.
 const MOST_TRIES: usize = 80;
 
@@ -42,6 +61,8 @@ pub struct Draft {
     tuning: String,
     /// Each fault has a time in ms, a step, and perhaps the step that ends it.
     troubles: Vec<(u64, Trouble)>,
+    /// The attacks, as the keys of a table each.
+    attacks: Vec<String>,
 }
 
 /// A matrix of delays: the first nodes of each site, and the delay in ms between each two of them. Empty: there are no sites.
@@ -144,6 +165,7 @@ impl Draft {
             clocks,
             tuning: String::new(),
             troubles,
+            attacks: attacks(seed),
         };
         if read_text("a made-up scenario", &draft.to_toml()).is_err() {
             // These settings contradict each other, and a node would refuse them.
@@ -155,6 +177,7 @@ impl Draft {
     /// The same at another fidelity: whole nodes can't be Byzantine.
     fn at(mut self, fidelity: Fidelity) -> Self {
         if fidelity == Fidelity::Whole {
+            self.attacks.clear();
             self.troubles
                 .retain(|(_, trouble)| !trouble.does.starts_with("lie"));
         }
@@ -209,6 +232,10 @@ impl Draft {
             seed = self.seed,
         );
         text.push_str(&self.sites.to_toml(self.nodes, &self.links));
+        for attack in &self.attacks {
+            write!(text, "\n[[byzantine]]\n{attack}\nuntil = \"{last}ms\"\n")
+                .expect("a String takes all");
+        }
         if let Some((per_min, down)) = self.churn {
             write!(
                 text,
@@ -248,6 +275,11 @@ impl Draft {
         for at in 0..self.troubles.len() {
             let mut smaller = self.clone();
             smaller.troubles.remove(at);
+            all.push(smaller);
+        }
+        for at in 0..self.attacks.len() {
+            let mut smaller = self.clone();
+            smaller.attacks.remove(at);
             all.push(smaller);
         }
         let plain = [
@@ -414,6 +446,37 @@ impl Trouble {
             }
         }
     }
+}
+
+/// One or two attacks, in a third of all cases. They are drawn by themselves, so that a seed's scenario is otherwise the same as without
+/// them.
+fn attacks(seed: u64) -> Vec<String> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(1);
+    let count = if rng.random_bool(0.33) {
+        rng.random_range(1..=2)
+    } else {
+        0
+    };
+    let mut one = || {
+        let kind = *WITHSTOOD.choose(&mut rng).expect("there are some");
+        let mut text = format!(
+            "attack = \"{}\"\nnodes = {}\nfrom = \"{}ms\"\nrate = {}.0",
+            kind.word(),
+            rng.random_range(1..=2),
+            rng.random_range(0..60_000),
+            rng.random_range(1..=100),
+        );
+        if kind.usual_ids() > 0 {
+            text.push_str(&format!("\nids = {}", rng.random_range(1..=200)));
+        }
+        if kind.has_victim() {
+            // The first few nodes exist in smaller scenarios too.
+            text.push_str(&format!("\nvictim = {}", rng.random_range(0..4)));
+        }
+        text
+    };
+    (0..count).map(|_| one()).collect()
 }
 
 fn links(rng: &mut ChaCha8Rng) -> String {

@@ -155,12 +155,12 @@ impl Toll {
             }
             Told::Event(Event::CutOff) | Told::Stopped => self.shown[place].clear(at),
             Told::Event(Event::Rejected { what, peer, .. }) => {
-                let is_honest = views.place(peer).is_some_and(|peer| peer < self.honest);
+                // A dead node is blamed for reading nothing, and rightly so.
+                let peer = views.place(peer).filter(|peer| *peer < self.honest);
                 let blame = self.rejected.entry(what).or_default();
-                if is_honest {
-                    blame.honest += 1;
-                } else {
-                    blame.byzantine += 1;
+                match peer {
+                    Some(peer) => blame.honest += u64::from(counts(&world.nodes[peer])),
+                    None => blame.byzantine += 1,
                 }
             }
             Told::Dialed(addr) if world.place_of(*addr).is_none() => {

@@ -1,6 +1,8 @@
 //! `area-net sim`: what it reads and refuses, that it repeats, what it reports, and that its watch sees what must not be.
 
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod command;
 #[cfg(test)]
 mod reading;

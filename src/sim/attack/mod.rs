@@ -241,20 +241,22 @@ impl Attack {
         self.digests.insert(end, digest);
     }
 
-    /// What the core is given of a message that arrived. It does not see the forged records of its own node, and goes on counting its own.
-    pub(super) fn incoming(&mut self, me: NodeId, mut message: Message) -> Message {
+    /// What the core is given of a message that arrived. While the attack goes on, it does not see the forged records of its own node. Afterwards it hears
+    /// of them, and signs a newer one.
+    pub(super) fn incoming(&mut self, now: Time, me: NodeId, mut message: Message) -> Message {
         let short = me.abbreviated();
+        let is_blind = self.plan.kind.forges_own() && self.is_on(now);
         match &mut message {
             Message::Records(records) => {
                 if self.plan.kind == Kind::Replay {
                     self.keep(records);
                 }
-                if self.plan.kind.forges_own() {
+                if is_blind {
                     records.retain(|record| record.id() != me);
                 }
             }
             Message::Have(entries) | Message::Versions { entries, .. } => {
-                if self.plan.kind.forges_own() {
+                if is_blind {
                     entries.retain(|(id, _)| *id != short);
                 }
             }

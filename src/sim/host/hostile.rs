@@ -134,7 +134,7 @@ impl Node {
                 None
             }
             Input::Message(conn, message) => {
-                Some(Input::Message(conn, attack.incoming(id, message)))
+                Some(Input::Message(conn, attack.incoming(now, id, message)))
             }
             Input::Probe(conn, probe) => {
                 attack.hear_digest(EndRef::of(conn), probe.digest);

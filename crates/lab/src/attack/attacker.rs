@@ -23,6 +23,9 @@ use super::forge::{Persona, Says};
 /// attacker tries again.
 const JOIN_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long after the end of its stream a connection may still tell why.
+const REASON_COMES: Duration = Duration::from_millis(200);
+
 /// The largest frame that the attacker reads: that of the protocol.
 const MAX_FRAME: usize = 64 * 1024;
 
@@ -109,11 +112,6 @@ impl Host {
     /// What was done so far.
     pub(crate) fn deeds(&self) -> &Deeds {
         &self.deeds
-    }
-
-    /// The socket's address.
-    pub(crate) fn addr(&self) -> Result<SocketAddr> {
-        self.endpoint.local_addr().context("no local address")
     }
 
     /// Makes a handshake, and says nothing.
@@ -236,7 +234,13 @@ impl Member {
 
     /// Sends bytes that are a frame, or not.
     pub(crate) async fn send_frame(&mut self, frame: &[u8]) -> Result<()> {
-        self.send.write_all(frame).await.context("closed")
+        let sent = self.send.write_all(frame).await;
+        if sent.is_err() {
+            // A node that closes a connection stops the stream first; the reason comes a moment later.
+            let closed = self.connection.closed();
+            tokio::time::timeout(REASON_COMES, closed).await.ok();
+        }
+        sent.context("closed")
     }
 
     /// A message of the peer, if one has come.
@@ -277,9 +281,11 @@ impl Member {
     pub(crate) async fn closed(&self) {
         self.connection.closed().await;
     }
+}
 
-    /// Drops the connection without a farewell.
-    pub(crate) fn close(&self) {
+impl Drop for Member {
+    /// Ends the connection without a farewell. Else the dropped stream would end in an orderly way, which breaks the protocol.
+    fn drop(&mut self) {
         self.connection.close(0_u32.into(), &[]);
     }
 }

@@ -35,6 +35,7 @@ pub(crate) mod name {
     pub(crate) const STRANGERS_AFTER: &str = "invented nodes shown at the end";
     pub(crate) const DECEIVED: &str = "honest nodes shown at a lied address";
     pub(crate) const FACES: &str = "records shown of one version";
+    pub(crate) const FACES_S: &str = "two records shown of one version, s";
     pub(crate) const EPOCH: &str = "honest epochs ahead, days";
     pub(crate) const JOINED: &str = "joined";
     pub(crate) const CLOSED: &str = "closed";
@@ -60,7 +61,7 @@ pub(crate) const fn costs(figure: &'static str, at_most: f64) -> Bar {
 
 /// What holds under every attack. The death of a node is known after a second at the median and 2.5 s at worst without an attacker, and a
 /// newcomer after some hundredths of a second: both have room for a busy machine. Round trips on loopback take 0.1 ms; a machine whose
-/// cores are all taken delays them by some milliseconds.
+/// cores are all taken delays them by some milliseconds. Nobody may fill a disk with log lines: 200 kB in a run are 10 kB a second.
 pub(crate) const EVER: &[Bar] = &[
     must(name::ENDED, 0.0),
     must(name::DEATH, 2.5),
@@ -69,6 +70,7 @@ pub(crate) const EVER: &[Bar] = &[
     must(name::LINKS_LOST, 0.0),
     must(name::FALSE_DOWN, 0.0),
     costs(name::RTT, 10.0),
+    costs(name::LOG, 200.0),
 ];
 
 /// One hostile member may show this many nodes that nobody runs: 64, and itself under some of the keys with which it came back.

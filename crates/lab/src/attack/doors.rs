@@ -49,9 +49,7 @@ pub(super) fn joins(stage: Arc<Stage>) -> Deed {
             }
             let (door, at) = (host.clone(), stage.victim());
             under_way.spawn(async move {
-                if let Ok(member) = door.join(&mut who, at, Says::default()).await {
-                    member.close();
-                }
+                door.join(&mut who, at, Says::default()).await.ok();
             });
             let seconds = began.elapsed().as_secs_f64();
             let joined = host.deeds().count("joined");
@@ -88,7 +86,6 @@ async fn flap_one(host: Host, at: SocketAddr, mut who: Persona) {
             let record = who.sign(host.network(), says);
             send_all(&host, &mut member, &frames(&[record])).await.ok();
             tokio::time::sleep(STANDS).await;
-            member.close();
         } else {
             tokio::time::sleep(COME_BACK).await;
         }

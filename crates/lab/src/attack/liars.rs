@@ -17,19 +17,22 @@ use super::stage::{COME_BACK, Deed, Stage};
 /// How often a liar says something new.
 const AGAIN: Duration = Duration::from_millis(25);
 
+/// How long a version has two records before the next one has.
+const FACES_LAST: Duration = Duration::from_secs(60);
+
 /// A documentation address (RFC 5737), at which no honest node is.
 pub(super) const LIE: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)), 4444);
 
 /// A member that is linked with several honest nodes.
-struct Everywhere {
-    who: Persona,
-    members: Vec<Member>,
+pub(super) struct Everywhere {
+    pub(super) who: Persona,
+    pub(super) members: Vec<Member>,
 }
 
 impl Everywhere {
     /// Joins at all these addresses with one key, and lists the links.
-    async fn join(host: &Host, mut who: Persona, at: &[SocketAddr]) -> Self {
+    pub(super) async fn join(host: &Host, mut who: Persona, at: &[SocketAddr]) -> Self {
         let mut members = Vec::new();
         for addr in at {
             if let Ok(member) = host.join(&mut who, *addr, Says::default()).await {
@@ -40,7 +43,7 @@ impl Everywhere {
     }
 
     /// The links that it lists, suspected or not.
-    fn says(&self, suspect: bool) -> Says {
+    pub(super) fn says(&self, suspect: bool) -> Says {
         let links = self.members.iter().map(|member| {
             let mut one = link(&member.id(), member.hello.run_id, Direction::Dialer);
             one.suspect = suspect;
@@ -53,7 +56,7 @@ impl Everywhere {
     }
 
     /// Publishes a record at all neighbours.
-    async fn publish(&mut self, host: &Host, says: Says) -> Arc<Record> {
+    pub(super) async fn publish(&mut self, host: &Host, says: Says) -> Arc<Record> {
         let record = self.who.sign(host.network(), says);
         for member in &mut self.members {
             send_all(host, member, &frames(&[record.clone()]))
@@ -71,13 +74,13 @@ impl Everywhere {
     }
 
     /// Whether the first neighbour closed the link.
-    fn is_thrown_out(&self) -> bool {
+    pub(super) fn is_thrown_out(&self) -> bool {
         self.members.first().is_none_or(Member::is_closed)
     }
 }
 
 /// All honest nodes but the one that will be killed: with a link to that one, this would be another attack.
-fn living(stage: &Stage) -> Vec<SocketAddr> {
+pub(super) fn living(stage: &Stage) -> Vec<SocketAddr> {
     let doomed = stage.doomed();
     let nodes = stage.nodes.iter().copied();
     nodes.filter(|addr| *addr != doomed).collect()
@@ -263,6 +266,7 @@ pub(super) fn twoface(stage: Arc<Stage>) -> Deed {
         let who = Persona::draw(&mut random, "face");
         let mut liar = Everywhere::join(&host, who, &living(&stage)).await;
         loop {
+            // The first pair is the one that is looked at: the run is over before the next.
             liar.who.rename("face-a");
             let a = liar.who.sign(host.network(), liar.says(false));
             liar.who.rename("face-b");
@@ -271,7 +275,7 @@ pub(super) fn twoface(stage: Arc<Stage>) -> Deed {
                 let face = if place % 2 == 0 { &a } else { &b };
                 send_all(&host, member, &frames(&[face.clone()])).await.ok();
             }
-            tokio::time::sleep(40 * AGAIN).await;
+            tokio::time::sleep(FACES_LAST).await;
         }
     })
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::bars::{Bar, INVENTED, costs, must, name};
 use super::harness::LOOPBACK;
-use super::{Attack, doors, invented, liars, sinks};
+use super::{Attack, doors, floods, invented, liars, sinks};
 
 /// Hosts besides loopback, which the lab gives its namespace's loopback interface: the attacker's, the honest nodes', and a third one.
 pub(super) const HOSTS: [IpAddr; 3] = [REMOTE, HERE, ELSEWHERE];
@@ -29,8 +29,7 @@ pub(super) static ATTACKS: &[Attack] = &[
         "none",
         "Nobody attacks: what the figures are without",
         invented::nothing,
-    )
-    .short(),
+    ),
     Attack::new(
         "sybil-10k",
         "Signs 10,000 ids that nobody runs, listed by each other",
@@ -45,23 +44,41 @@ pub(super) static ATTACKS: &[Attack] = &[
     )
     .bars(SYBIL),
     Attack::new(
+        "sybil-split",
+        "Signs 10,000 such ids, and brings each honest node another part of them",
+        invented::sybil_split,
+    )
+    .bars(&[
+        // Each of four honest neighbours may bring 64.
+        must(name::STRANGERS, 300.0),
+        costs(name::FILE, 0.2),
+        costs(name::RSS_OTHERS, 12.0),
+    ]),
+    Attack::new(
+        "flood-slow",
+        "Sends as many new records as a neighbour may",
+        floods::flood_slow,
+    )
+    .bars(FLOOD),
+    Attack::new(
         "flood-1",
         "Floods new records in full messages",
-        invented::flood_1,
+        floods::flood_1,
     )
     .short()
     .bars(FLOOD),
     Attack::new(
         "flood-11",
         "Floods new records from eleven members",
-        invented::flood_11,
+        floods::flood_11,
     )
     .bars(FLOOD),
     Attack::new(
         "evict",
         "Sends records of the largest size until others must go",
-        invented::evict,
+        floods::evict,
     )
+    .short()
     .bars(&[costs(name::CPU_OTHERS, 0.1), costs(name::RSS_VICTIM, 120.0)]),
     Attack::new(
         "rounds",
@@ -159,12 +176,12 @@ pub(super) static ATTACKS: &[Attack] = &[
         "eclipse",
         "Wants all slots of the victim, with 400 keys",
         doors::eclipse,
-    ),
+    )
+    .short(),
     Attack::new(
         "twoface",
         "Signs two records under each version, and shows each half another one",
         liars::twoface,
     )
-    .short()
     .bars(&[must(name::FACES, 1.0)]),
 ];

@@ -10,15 +10,19 @@
 mod attacker;
 mod bars;
 mod doors;
+mod floods;
 mod forge;
 mod harness;
+mod honest;
 mod invented;
 mod liars;
 mod list;
 mod options;
+mod outcome;
 mod report;
 mod sinks;
 mod stage;
+mod traces;
 mod views;
 
 use std::net::IpAddr;
@@ -26,14 +30,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
 use self::bars::{Bar, EVER};
-use self::harness::{Conditions, LOOPBACK, Outcome};
+use self::harness::{Conditions, LOOPBACK, Times};
 use self::list::{ATTACKS, HOSTS};
 pub(crate) use self::options::Options;
+use self::outcome::Outcome;
 use self::stage::{Deed, Stage};
 use crate::shared::{BadInput, interrupted, isolate, kernel};
 
@@ -47,8 +51,6 @@ pub(crate) struct Attack {
     short: bool,
     /// The attack itself. It goes on until it is stopped.
     play: fn(Arc<Stage>) -> Deed,
-    /// The time from the beginning of the attack to the death of an honest node. The CPU shares are those of this time.
-    lead: Duration,
     /// The addresses at which newcomers listen during the attack, one after another.
     newcomers: &'static [IpAddr],
     /// Whether their addresses matter.
@@ -66,7 +68,6 @@ impl Attack {
             title,
             short: false,
             play,
-            lead: Duration::from_secs(5),
             newcomers: &[LOOPBACK],
             tells_newcomers_apart: false,
             at: None,
@@ -145,6 +146,11 @@ pub(crate) fn run(options: Options) -> Result<ExitCode> {
         scratch: &scratch,
         nodes: usize::from(options.nodes),
         settings: &options.setting,
+        times: if options.short {
+            Times::SHORT
+        } else {
+            Times::FULL
+        },
         interrupted: interrupted.clone(),
         keep: options.keep,
     };

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::Attack;
 use super::bars::{Bar, name};
-use super::harness::{Outcome, PHASE_LIMIT};
+use super::harness::PHASE_LIMIT;
+use super::outcome::Outcome;
 use crate::network::median;
 
 /// The columns of the table of all attacks: the figure, and its heading.
@@ -224,6 +225,7 @@ fn further(attack: &Attack, outcomes: &[Outcome]) -> String {
         .filter(|name| !columns.contains(name.as_str()) && !judged.contains(name.as_str()));
     let left: BTreeMap<&String, f64> = left
         .map(|figure| (figure, median(&values(outcomes, figure))))
+        .filter(|(_, value)| *value != 0.0)
         .collect();
     counts(left.into_iter())
 }
