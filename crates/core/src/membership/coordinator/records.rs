@@ -13,6 +13,9 @@ use crate::membership::view::{Before, Change, Index};
 use crate::record::Record;
 use crate::wire::{CloseCode, Message, NodeId};
 
+/// About the size of one node's figures, which is charged where they are not read: 100 bytes at twenty links.
+const FIGURES_BYTES: usize = 128;
+
 impl Core {
     pub(super) fn handle_message(&mut self, now: Time, conn: ConnId, message: Message) {
         // A connection that lost to another may still deliver what was under way.

@@ -160,6 +160,19 @@ impl Gossip {
         neighbor.is_none_or(|one| one.limits.admit_news(now, news, tuning, size))
     }
 
+    /// Whether so many bytes that are not read are within the neighbour's limit.
+    pub(in crate::membership) fn admit_useless(
+        &mut self,
+        now: Time,
+        peer: &NodeId,
+        bytes: usize,
+        view: &View,
+    ) -> bool {
+        let (tuning, size) = (&self.tuning.gossip, view.size());
+        let neighbor = self.neighbors.get_mut(peer);
+        neighbor.is_none_or(|one| one.limits.admit_useless(now, bytes, tuning, size))
+    }
+
     /// A neighbour that brings records, as long as there is a link to it.
     pub(in crate::membership) fn bringer(&self, peer: &NodeId, links: &Links) -> Option<Bringer> {
         let neighbor = self.neighbors.get(peer)?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::view::MAX_NODES;
 use super::{links, tuning};
 use crate::bucket::Rate;
-use crate::membership::view::Size;
+use crate::membership::view::{ORDINARY, Size};
 use crate::wire::MAX_SYNC_ENTRIES;
 
 const MS: Duration = Duration::from_millis(1);
@@ -221,8 +221,8 @@ tuning! {
         /// neighbour. Halved: a small network in trouble, of which one neighbour brings all news, comes close. Doubled: each hostile
         /// neighbour may cost 0.01 of a core.
         new_records_per_s: f64 = 100.0, 0.0 => 1e6;
-        /// How many bytes of records one neighbour may send at once that are known already, or that are not taken, besides four times the
-        /// size of the view. Halved: a node that is told everything by all of sixteen neighbours after a long partition comes close.
+        /// How many bytes of records one neighbour may send at once that are known already, or that are not taken, besides 2 kB for each
+        /// node that is up. Halved: a node that is told everything by all of sixteen neighbours after a long partition comes close.
         /// Doubled: a hostile neighbour can have us read 512 KiB at once, 5 ms of CPU.
         useless_burst: f64 = 256.0 * 1024.0, 1.0 => 1e12;
         /// The same while this node fills its view. A start brings each record some two times. Halved: the start of a network with large
@@ -283,7 +283,7 @@ impl Tuning {
         } else {
             self.useless_burst
         };
-        let burst = least + 4.0 * size.bytes as f64;
+        let burst = least + ORDINARY as f64 * size.up as f64;
         rate(burst, self.useless_per_s)
     }
 

@@ -89,8 +89,6 @@ pub(crate) struct Before {
 pub(super) struct Size {
     /// The number of nodes that are up.
     pub(super) up: usize,
-    /// The bytes of all records.
-    pub(super) bytes: usize,
     /// The view is being filled: it may become as large as views get.
     pub(super) filling: bool,
 }
@@ -209,7 +207,6 @@ impl View {
     pub(super) fn size(&self) -> Size {
         Size {
             up: self.up_count,
-            bytes: self.bytes,
             filling: self.is_filling(),
         }
     }
