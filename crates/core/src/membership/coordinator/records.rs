@@ -169,11 +169,19 @@ impl Core {
     /// Takes figures from a neighbour.
     fn handle_figures(&mut self, now: Time, peer: NodeId, entries: Vec<(u16, Arc<LinkFigures>)>) {
         let news = self.figures.news(&entries, &self.view);
-        if !self
+        let within = self
             .gossip
-            .admit_figures(now, &peer, news.len(), &self.view)
-        {
-            self.drop_over_limit(now, peer, "new figures");
+            .admit_figures(now, &peer, news.len(), &self.view);
+        if !within {
+            // An honest neighbour passes on what hostile ones sign: too many are not read, and no more.
+            let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
+            let why = "figures: more than a peer may bring";
+            self.out
+                .reject_many("figures_turned_away", count, peer, why);
+            let bytes = entries.len() * FIGURES_BYTES;
+            if !self.gossip.admit_useless(now, &peer, bytes, &self.view) {
+                self.drop_over_limit(now, peer, "figures that are of no use");
+            }
             return;
         }
         for batch in news.chunks(self.config.tuning.gossip.verified_together) {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Before, Change, Flip, Index, MAX_DOWN_PER_NEIGHBOUR, Outcome, View, bucket};
+use super::{
+    Before, Change, Flip, Index, MAX_DOWN_PER_NEIGHBOUR, MAX_NODES, Outcome, View, bucket,
+};
 use crate::membership::testing::{self, listing};
 use crate::record::{Body, Record};
 use crate::wire::{MAX_SYNC_ENTRIES, NodeId, ShortId};
@@ -303,4 +305,34 @@ proptest! {
             .map(|n| bucket(&id(*n).abbreviated(), log2)).collect();
         prop_assert_eq!(differing, expected);
     }
+}
+
+#[test]
+fn a_full_view_forgets_those_that_one_brought_which_brought_most_and_tells() {
+    let mut view = View::new(record(0, 1, &[]));
+    let most = u32::try_from(MAX_NODES).unwrap();
+    for number in 1..most {
+        let from = 100_000 + number / 2000;
+        let outcome = take(&mut view, record(number, 1, &[]), from);
+        assert!(
+            matches!(outcome, Outcome::Newer(..)),
+            "{number}: {outcome:?}"
+        );
+    }
+    let one_more = record(most, 1, &[]);
+    let held: BTreeSet<Index> = view.nodes().map(|(index, _)| index).collect();
+    assert_eq!(take(&mut view, one_more.clone(), 7), Outcome::Full);
+    assert!(
+        held.iter().all(|index| view.get(*index).is_some()),
+        "others hold their places until they are told"
+    );
+    let later = at(20);
+    let gone = view.forget_if_due(later, at(600));
+    let gone = if gone.is_empty() {
+        view.forget_if_due(later, at(600))
+    } else {
+        gone
+    };
+    assert!(!gone.is_empty() && gone.iter().all(|index| held.contains(index)));
+    assert!(matches!(take(&mut view, one_more, 7), Outcome::Newer(..)));
 }
