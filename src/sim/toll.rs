@@ -214,15 +214,14 @@ impl Toll {
                 links[other] += 1;
             }
         }
-        for place in 0..self.honest {
-            let node = &world.nodes[place];
+        for (node, links) in world.nodes.iter().zip(links) {
             let Some(core) = node.core() else { continue };
             let tables = core.tables();
             self.most_records = self.most_records.max(tables.nodes);
             self.most_bytes = self.most_bytes.max(tables.bytes);
             if counts(node) && now >= node.started() + SETTLES {
-                let least = self.least_links.get_or_insert(links[place]);
-                *least = (*least).min(links[place]);
+                let least = self.least_links.get_or_insert(links);
+                *least = (*least).min(links);
             }
         }
     }

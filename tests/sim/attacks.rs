@@ -332,3 +332,40 @@ fn attacks_repeat_on_any_number_of_threads() {
         assert!(on(threads) == one, "{threads} threads make a difference");
     }
 }
+
+/// Every message is encoded and decoded, and every node verifies every signature by itself.
+#[test]
+fn attackers_send_only_what_the_wire_allows() {
+    for attack in [
+        "sybil\"\nids = 100",
+        "flood\"\nrate = 50.0",
+        "evict\"\nids = 20",
+        "rounds\"",
+        "suspect\"",
+        "joins\"\nids = 100",
+        "flap\"",
+        "address\"\nids = 20",
+        "observe\"",
+        "figures\"",
+        "epoch\"",
+        "replay\"",
+        "mute\"",
+        "eclipse\"\nids = 50",
+        "twoface\"",
+    ] {
+        let scenario = scenario(&format!(
+            "nodes = 5\nlasts = \"8s\"\n[[byzantine]]\nfrom = \"4s\"\nattack = \"{attack}\n"
+        ));
+        let mut play = Play::new(&scenario);
+        play.world.encoded = true;
+        let (ended, measure, world) = play.run(|_| true);
+        let report = Report::new(&scenario, &ended, &measure, &world);
+        assert_eq!(report.violation, None, "{attack}");
+        let rejected = &toll(&report).rejected;
+        let broken = ["forged_record", "protocol_violation", "bad_hello"];
+        assert!(
+            broken.iter().all(|name| !rejected.contains_key(*name)),
+            "{attack}: {rejected:?}"
+        );
+    }
+}

@@ -169,3 +169,44 @@ fn in_order(mut links: Vec<LinkState>, me: &ShortId) -> Vec<LinkState> {
     links.truncate(MAX_LINKS);
     links
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invented_nodes_are_within_all_limits_and_list_each_other_up_to_the_attacker() {
+        let keys: Vec<Arc<Key>> = (0..700).map(|at| Arc::new(Key::new(at))).collect();
+        let key = Key::new(1000);
+        let mold = |junk| Mold {
+            epoch: 5,
+            seq: 1,
+            addrs: Vec::new(),
+            junk,
+        };
+        let core = sign(&key, 0, &mold(0), Vec::new());
+        let lie = Lie {
+            kind: Kind::Sybil,
+            identities: &keys,
+            haunted: &[],
+        };
+        let own = own((&core, &key), lie, 0, 0);
+        assert!(own.version() > core.version());
+        let all: Vec<Arc<Record>> = (0..keys.len())
+            .map(|at| invented(&keys, at, &own, &mold(0)))
+            .collect();
+        for (at, record) in all.iter().enumerate() {
+            let above = at.checked_sub(ROOTS).map(|below| &all[below / BRANCHES]);
+            let above = above.unwrap_or(&own);
+            assert!(record.lists(above) && above.lists(record), "{at}");
+        }
+        for record in all
+            .iter()
+            .chain([&own, &invented(&keys, 9, &own, &mold(MAX_LINKS))])
+        {
+            let bytes = postcard::to_stdvec(&**record).unwrap();
+            let read: Record = postcard::from_bytes(&bytes).unwrap();
+            assert_eq!(read.verify(NETWORK), Ok(()));
+        }
+    }
+}

@@ -213,7 +213,7 @@ impl Attack {
             let short = own.id().abbreviated();
             entries.retain(|(_, figures)| figures.body().id != short);
             for (age_ds, _) in entries {
-                *age_ds = if self.generation % 2 == 0 {
+                *age_ds = if self.generation.is_multiple_of(2) {
                     0
                 } else {
                     u16::MAX

@@ -84,13 +84,17 @@ pub fn render(report: &Report) -> String {
         "{:<34} {} to {}, median {}, p99 {}",
         "links a node", degree.min, degree.max, degree.median, degree.p99
     ));
-    for row in figures(&report.figures) {
-        line(&row);
-    }
-    for row in report.attacks.iter().flat_map(toll::rows) {
-        line(&row);
-    }
+    more(report).iter().for_each(|row| line(row));
     text
+}
+
+/// The tables below the summary.
+fn more(report: &Report) -> Vec<String> {
+    let attacks = report.attacks.iter().flat_map(toll::rows);
+    figures(&report.figures)
+        .into_iter()
+        .chain(attacks)
+        .collect()
 }
 
 /// The table of round-trip times that views show, after an empty line.

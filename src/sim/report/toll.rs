@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::summary::{bytes, time};
+use super::summary::{bytes, percent, time};
 use crate::sim::toll::{Blame, Toll};
 use crate::sim::world::{Traffic, World};
 
@@ -116,7 +116,7 @@ pub(super) fn fill(toll: &Toll, world: &World) -> TollReport {
     let (most, nodes, longest, at_end) = toll.invented();
     let [(dials, most_per_s), (initials, most_initials_per_s)] = toll.stray();
     let (false_addrs, false_addrs_at_end) = toll.astray();
-    let blame = |blame: Blame| BlameReport {
+    let of = |blame: Blame| BlameReport {
         honest: blame.honest,
         byzantine: blame.byzantine,
     };
@@ -156,9 +156,9 @@ pub(super) fn fill(toll: &Toll, world: &World) -> TollReport {
             most_initials_per_s,
         },
         rejected: rejected
-            .map(|(name, all)| ((*name).to_owned(), blame(*all)))
+            .map(|(name, all)| ((*name).to_owned(), of(*all)))
             .collect(),
-        closes: closes.map(|(code, all)| (code, blame(all))).collect(),
+        closes: closes.map(|(code, all)| (code, of(all))).collect(),
     }
 }
 
@@ -183,123 +183,114 @@ fn ms(time: Duration) -> f64 {
 
 /// The rows of the summary, after an empty line.
 pub(super) fn rows(report: &TollReport) -> Vec<String> {
-    let mut rows = vec![String::new()];
-    let mut row = |what: &str, text: String| rows.push(format!("{what:<34} {text}"));
-    let span = (time(report.from_ms), time(report.until_ms));
-    row(
-        "attacks",
-        format!(
-            "{}, from {} to {}",
-            report.attacks.join(", "),
-            span.0,
-            span.1
-        ),
-    );
+    let row = |(what, text): (&str, String)| format!("{what:<34} {text}");
+    let harm = harm(report).into_iter().map(row);
+    let load = load(&report.load).into_iter().map(row);
+    let blame = blame(report).into_iter().map(row);
+    let rows = harm.chain(load).chain(blame);
+    std::iter::once(String::new()).chain(rows).collect()
+}
+
+/// What views showed and lacked.
+fn harm(report: &TollReport) -> Vec<(&'static str, String)> {
     let InventedReport {
         most,
         nodes,
         longest_ms,
         at_end,
     } = report.invented;
-    row(
-        "invented nodes shown as up",
-        format!(
-            "{most} at most, by {nodes} nodes, for {}; {at_end} at the end",
-            time(longest_ms)
+    let least = report.least_links;
+    let least = least.map_or("—".to_owned(), |least| least.to_string());
+    vec![
+        (
+            "attacks",
+            format!(
+                "{}, from {} to {}",
+                report.attacks.join(", "),
+                time(report.from_ms),
+                time(report.until_ms)
+            ),
         ),
-    );
-    let least = report
-        .least_links
-        .map_or("—".to_owned(), |least| least.to_string());
-    row(
-        "honest nodes",
-        format!(
-            "{} links with each other lost; {least} at the least; {} % of pairs known",
-            report.links_lost,
-            super::summary::percent(report.least_known)
+        (
+            "invented nodes shown as up",
+            format!(
+                "{most} at most, by {nodes} nodes, for {}; {at_end} at the end",
+                time(longest_ms)
+            ),
         ),
-    );
-    let load = &report.load;
-    for (what, unit, rate) in [
-        ("sent a node a second", "bytes", load.sent_bytes),
-        ("received", "bytes", load.received_bytes),
-        ("sent", "messages", load.sent_messages),
-        ("received", "messages", load.received_messages),
-        ("signatures to verify", "new records", load.new_records),
-        ("dials", "", load.dials),
-    ] {
-        let number = |number: f64| {
-            if unit == "bytes" {
-                bytes(number)
-            } else {
-                number.to_string()
-            }
-        };
-        let unit = if unit == "bytes" { "" } else { unit };
-        let text = format!("{} {unit}", number(rate.mean));
-        row(
-            what,
-            format!("{}; {} at most", text.trim(), number(rate.most)),
-        );
-    }
-    row(
-        "records in a view",
-        format!(
-            "{} at most, {}; {} views at the end",
-            report.most_records,
-            bytes(report.most_record_bytes as f64),
-            report.views_at_end
+        (
+            "honest nodes",
+            format!(
+                "{} links with each other lost; {least} at the least; {} % of pairs known",
+                report.links_lost,
+                percent(report.least_known)
+            ),
         ),
-    );
-    row(
-        "false addresses, epochs",
-        format!(
-            "{} nodes published one, {} at the end; {} ms ahead of the clock at most",
-            report.false_addrs, report.false_addrs_at_end, report.epoch_ahead_ms
+        (
+            "records in a view",
+            format!(
+                "{} at most, {}; {} views at the end",
+                report.most_records,
+                bytes(report.most_record_bytes as f64),
+                report.views_at_end
+            ),
         ),
-    );
+        (
+            "false addresses, epochs",
+            format!(
+                "{} nodes published one, {} at the end; {} ms ahead of the clock at most",
+                report.false_addrs, report.false_addrs_at_end, report.epoch_ahead_ms
+            ),
+        ),
+    ]
+}
+
+/// What a node had to bear.
+fn load(load: &LoadReport) -> Vec<(&'static str, String)> {
+    let of_bytes = |rate: RateReport| format!("{}; {} at most", bytes(rate.mean), bytes(rate.most));
+    let of = |rate: RateReport, what: &str| format!("{} {what}; {} at most", rate.mean, rate.most);
+    vec![
+        ("sent a node a second", of_bytes(load.sent_bytes)),
+        ("received", of_bytes(load.received_bytes)),
+        ("sent", of(load.sent_messages, "messages")),
+        ("received", of(load.received_messages, "messages")),
+        ("signatures to verify", of(load.new_records, "new records")),
+        ("begun", of(load.dials, "dials")),
+    ]
+}
+
+/// Who is dialed and blamed.
+fn blame(report: &TollReport) -> Vec<(&'static str, String)> {
     let stray = &report.stray;
-    row(
-        "dials to nobody",
-        format!(
-            "{}, {} in a second at most; {} first packets, {} in a second",
-            stray.dials, stray.most_per_s, stray.initials, stray.most_initials_per_s
+    let rejected = report.rejected.iter();
+    let closes = report.closes.iter();
+    vec![
+        (
+            "dials to nobody",
+            format!(
+                "{}, {} in a second at most; {} first packets, {} in a second",
+                stray.dials, stray.most_per_s, stray.initials, stray.most_initials_per_s
+            ),
         ),
-    );
-    for (what, all) in [
         (
             "rejected",
-            report
-                .rejected
-                .iter()
-                .map(|(name, all)| (name.clone(), *all))
-                .collect(),
+            blamed(rejected.map(|(name, all)| (name.clone(), *all))),
         ),
         (
             "closed, by code",
-            report
-                .closes
-                .iter()
-                .map(|(code, all)| (code.to_string(), *all))
-                .collect::<Vec<_>>(),
+            blamed(closes.map(|(code, all)| (code.to_string(), *all))),
         ),
-    ] {
-        let all: Vec<String> = all
-            .into_iter()
-            .map(|(name, all)| {
-                format!(
-                    "{name} {} ({} of them honest)",
-                    all.honest + all.byzantine,
-                    all.honest
-                )
-            })
-            .collect();
-        let text = if all.is_empty() {
-            "none".to_owned()
-        } else {
-            all.join(", ")
-        };
-        row(what, text);
+    ]
+}
+
+fn blamed(all: impl Iterator<Item = (String, BlameReport)>) -> String {
+    let each = all.map(|(name, BlameReport { honest, byzantine })| {
+        format!("{name} {} ({honest} of them honest)", honest + byzantine)
+    });
+    let each: Vec<String> = each.collect();
+    if each.is_empty() {
+        "none".to_owned()
+    } else {
+        each.join(", ")
     }
-    rows
 }
