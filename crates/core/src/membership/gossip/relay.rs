@@ -266,10 +266,10 @@ impl Gossip {
     /// Passes a newer record on that a neighbour brought.
     fn relay(&mut self, now: Time, index: Index, change: Change, from: Slot, view: &mut View) {
         let tuning = &self.tuning.gossip;
-        if let Some(spacing) = view.claim_spacing(index) {
+        if view.is_claim(index) {
             self.backlog.renew(index);
             self.backlog.settle(from, index);
-            if let Some(at) = view.schedule_relay(index, now, spacing) {
+            if let Some(at) = view.schedule_claim(now, index) {
                 let wait = (at - now).max(tuning.first_relay);
                 self.pass_on(now, index, change, wait, view);
             }
@@ -382,7 +382,8 @@ impl Gossip {
         let fan_out = self.fan_out(view);
         while let Some(together) = self.waiting.pop_due(now) {
             for (index, route) in together {
-                if view.has(index) {
+                // A claim may have been dropped while it waited.
+                if view.has(index) && !view.is_void(index) {
                     fan_out.pass_on(&mut self.backlog, view, index, route, by);
                 }
             }

@@ -57,10 +57,16 @@ tuning! {
         /// to it, and of nodes that are refused. Halved: where honest neighbours took other claims of hostile members, and each of four
         /// has its bound full, some are requested again and again. Doubled: a hostile neighbour can have us verify a thousand records.
         down_from_one: u32 = 512, 1 => 1_000_000;
-        /// How many records a second of all nodes that count on the word of others are passed on, after the first of each. Honest neighbours
-        /// must not exceed the limits of each other by what a hostile member tells them. Halved: where 64 newcomers count on the word of
-        /// others, a change of one is passed on 8 s later at the most. Doubled: each hostile member can make each node send 32 records a
-        /// second to each neighbour.
+        /// Nodes that count on the word of one which carries no more than this are passed on at once, as newcomers are. Halved: in a network
+        /// that many nodes join by one, some of them are known later. Doubled: each identity of a hostile host makes each node send 16
+        /// records of invented nodes to each neighbour.
+        few_claims: usize = 8, 0 => 1_000_000;
+        /// How many records of other nodes that count on the word of others are passed on at once. Halved: as above. Doubled: honest
+        /// neighbours of a node that a hostile host keeps joining come closer to the limits of each other.
+        claims_told_burst: f64 = 64.0, 1.0 => 1e6;
+        /// The same a second. Honest neighbours must not exceed the limits of each other by what a hostile member tells them. Halved: a
+        /// change of one of 64 such nodes is passed on 8 s later at the most. Doubled: hostile members can make each node send 32 records
+        /// a second to each neighbour.
         claims_told_per_s: f64 = 16.0, 0.01 => 1e6;
     }
 }

@@ -52,6 +52,10 @@ impl Bound {
 /// view a little later. Doubled: a pass costs twice as much.
 const RETRIED: usize = 256;
 
+/// A node that counts on the word of another, with few beside it, is passed on at once, but no more often than this. Halved: nodes of which
+/// few are invented cost twice as much. Doubled: a newcomer's next links are known half a second later.
+const SOON: Duration = Duration::from_millis(500);
+
 /// The most such passes in one derivation. What they leave waits for the next.
 const PASSES: usize = 16;
 
@@ -75,6 +79,8 @@ pub(super) struct Claims {
     /// The nodes that were refused, and after which of them the next pass begins.
     refused: BTreeSet<Index>,
     cursor: u32,
+    /// What may be passed on of nodes that count on the word of others.
+    told_of: Bucket,
     /// The accounts of which others were told that they are over the bound.
     told: BTreeSet<Index>,
     over: Vec<Index>,
@@ -363,7 +369,20 @@ impl View {
         self.is_filling() || self.claims.counts(index)
     }
 
-    /// The same for a node of which only the id is known; one that is unknown does not count.
+    /// Whether a node counts on the word of another, or not at all.
+    #[must_use]
+    pub(in crate::membership) fn is_claim(&self, index: Index) -> bool {
+        !self.counts_by_itself(index)
+    }
+
+    /// Whether a node counts on the word of another, and that was refused, or does not lead to it any more.
+    #[must_use]
+    pub(in crate::membership) fn is_void(&self, index: Index) -> bool {
+        self.is_claim(index)
+            && (self.claims.refused.contains(&index) || self.is_unreachable(index))
+    }
+
+    /// Whether a node counts by itself; one that is unknown does not.
     pub(in crate::membership) fn counts_alone(&self, id: &NodeId) -> bool {
         let index = self.index(&id.abbreviated());
         index.is_some_and(|index| self.counts_by_itself(index))
@@ -380,15 +399,36 @@ impl View {
         charge.is_some_and(|charge| self.claims.carries(charge.account) >= bound.most)
     }
 
-    /// The least time between two times at which a node's record is passed on, if it counts on the word of another: so that all such nodes
-    /// together cost each neighbour no more than a few records a second, however often they sign.
-    #[must_use]
-    pub(in crate::membership) fn claim_spacing(&self, index: Index) -> Option<Duration> {
-        if self.counts_by_itself(index) {
+    /// When the record of a node that counts on the word of another is to be passed on, if it came at `now`: all such nodes together cost
+    /// each neighbour a few records a second, however many there are and however often they sign. Nodes whose account carries few others,
+    /// as newcomers have, wait for none but themselves. Nothing if the record is to be passed on already, so that its newest version will
+    /// be.
+    pub(in crate::membership) fn schedule_claim(
+        &mut self,
+        now: Time,
+        index: Index,
+    ) -> Option<Time> {
+        let last = self.last_relay(index);
+        if last.is_some_and(|last| last > now) {
             return None;
         }
-        let per_s = self.tuning.view.claims_told_per_s;
-        Some(Duration::from_secs_f64(self.claims.weight as f64 / per_s))
+        let (tuning, weight) = (&self.tuning.view, weight(self.record_at(index)) as f64);
+        let rate = Rate {
+            burst: tuning.claims_told_burst,
+            per_s: tuning.claims_told_per_s,
+        };
+        let account = self.claims.accounts.get(&index);
+        let carries = account.map_or(usize::MAX, |charge| self.claims.carries(charge.account));
+        let at = if carries <= tuning.few_claims && last.is_none_or(|last| last + SOON <= now) {
+            now
+        } else {
+            let told = &mut self.claims.told_of;
+            let left = told.fill(now, rate);
+            told.spend(weight);
+            now + Duration::from_secs_f64((weight - left).max(0.0) / rate.per_s)
+        };
+        self.note_relay(index, at);
+        Some(at)
     }
 
     /// Whether a node's next record is taken though it may weigh more; if so, its account carries that.

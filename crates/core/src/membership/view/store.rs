@@ -409,7 +409,7 @@ impl View {
             .filter(|&index| self.is_unreachable(index) && !self.record_at(index).body().leaving)
     }
 
-    fn is_unreachable(&self, index: Index) -> bool {
+    pub(super) fn is_unreachable(&self, index: Index) -> bool {
         self.has(index)
             && self.notes[index.at()].predecessor == NOBODY
             && !self.up.contains(index.at())
@@ -475,22 +475,10 @@ impl View {
         (before != Stamp::NEVER).then(|| before.time())
     }
 
-    /// Notes that a node's record is passed on, or will be at that time, and no sooner than `spacing` after the last time. Returns when;
-    /// nothing if it is to be passed on already, so that its newest version will be.
-    pub(crate) fn schedule_relay(
-        &mut self,
-        index: Index,
-        now: Time,
-        spacing: Duration,
-    ) -> Option<Time> {
-        let relayed = &mut self.notes[index.at()].relayed;
-        let last = (*relayed != Stamp::NEVER).then(|| relayed.time());
-        if last.is_some_and(|last| last > now) {
-            return None;
-        }
-        let at = last.map_or(now, |last| now.max(last + spacing));
-        *relayed = Stamp::of(at);
-        Some(at)
+    /// When a node's record was last passed on, or will be.
+    pub(super) fn last_relay(&self, index: Index) -> Option<Time> {
+        let relayed = self.notes[index.at()].relayed;
+        (relayed != Stamp::NEVER).then(|| relayed.time())
     }
 
     /// Notes that the node at that place has just come up or gone down.
