@@ -8,7 +8,9 @@
 //! [`Admission`] takes the decision, and [`Refusal`] says why a peer was refused and what would admit it. The transport carries
 //! both; `docs/trust.md` explains them to users.
 
+pub mod command;
 mod credentials;
+pub mod joins;
 mod keys;
 
 use std::collections::BTreeSet;
@@ -157,6 +159,17 @@ impl Admission {
         &self.0.protocols
     }
 
+    /// What beacons are marked with, the own mark first: the network's name if it is open. In a closed one the mark follows from a key, so
+    /// that nobody without one can check a guess of the name.
+    #[must_use]
+    pub fn beacon_marks(&self) -> Vec<String> {
+        if self.0.keys.is_empty() {
+            return vec![self.0.network.clone()];
+        }
+        let tags = self.0.keys.tags(&self.0.network);
+        tags.iter().map(hex).collect()
+    }
+
     /// Whether peers exchange [`Credentials`] before their Hellos.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -265,8 +278,11 @@ impl Refusal {
 
 /// The application protocol for a tag.
 fn protocol(tag: &[u8; 16]) -> Vec<u8> {
-    let hex: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("area-net/{PROTOCOL_VERSION}/{hex}").into_bytes()
+    format!("area-net/{PROTOCOL_VERSION}/{}", hex(tag)).into_bytes()
+}
+
+fn hex(tag: &[u8; 16]) -> String {
+    tag.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

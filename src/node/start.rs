@@ -58,7 +58,14 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
         Discovery::Lan => {
             let both = takes_both(&socket);
             let (at, seed) = ((bound, both), entropy()?);
-            let started = Finder::start(&settings, &*identity, at, seed, interfaces.clone());
+            let started = Finder::start(
+                &settings,
+                &admission,
+                &*identity,
+                at,
+                seed,
+                interfaces.clone(),
+            );
             Some(started)
         }
     };

@@ -182,6 +182,17 @@ settings! {
         /// log and its pictures say that it is impaired.
         "network.controller.impair" => impair: Rules = r#""""#, Kind::Impairment;
 
+        /// Largest number of newcomers a second that the node lets in, in the long run
+        ///
+        /// A newcomer is an address with which the node had no connection of ten seconds before. At once, those of twenty seconds
+        /// may come. One source (an IPv4 address, the /64 of an IPv6 address, or this machine) gets half of it. Known
+        /// addresses have a limit of the same size for themselves. With a higher limit an attacker that joins again and
+        /// again with new keys costs more: 50 a second take up to 0.1 of a core. With a lower one, many nodes behind one
+        /// address take longer to start.
+        "network.controller.joins_per_s" => joins_per_s: u32 = "50",
+            Kind::number(1, 100_000),
+            simulated();
+
         /// Largest size of the history that the node keeps in memory
         ///
         /// The history contains each change of nodes, links and figures that the node noticed, so that the page and the

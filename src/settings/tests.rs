@@ -82,6 +82,7 @@ fn a_node_without_a_word_of_settings_runs_on_the_defaults() {
         degree_cap: 16,
         guests: 256,
         dials_at_once: 8,
+        joins_per_s: 50,
         dial_timeout: Duration::from_millis(2900),
         refresh_bytes_per_s: 512,
         forget_after: Duration::from_secs(600),

@@ -26,7 +26,7 @@ use super::places::small;
 use super::queue::{Due, Queue};
 use super::size;
 use super::socket::{Outgoing, SimSocket};
-use crate::admission::{Admission, Allow, Keys, NetworkKey};
+use crate::admission::{Admission, Allow, Keys};
 use crate::identity::Identity;
 use crate::membership::{Action, Core, Input, Time};
 use crate::memory::Memory;
@@ -46,7 +46,7 @@ pub(super) struct Whole {
     pub(super) packets: Queue<Sent>,
     packet_count: u64,
     /// The network keys of places; those of others are in an open network.
-    pub(super) keys: BTreeMap<usize, Vec<NetworkKey>>,
+    pub(super) keys: BTreeMap<usize, Keys>,
 }
 
 /// A datagram that a place has sent.
@@ -161,7 +161,7 @@ impl Whole {
         };
         let socket = Arc::new(SimSocket::new(addr, local, send));
         let clock_shift = Arc::new(AtomicI64::new(0));
-        let keys = Keys::new(self.keys.get(&place).cloned().unwrap_or_default());
+        let keys = self.keys.get(&place).cloned().unwrap_or_default();
         let allow = Allow::new(&settings.allow);
         let assembly = Assembly {
             admission: Admission::new(&settings.network, keys, allow),
