@@ -37,6 +37,7 @@ use quinn::{AsyncTimer, AsyncUdpSocket, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::admission::Admission;
+use crate::admission::joins::Joins;
 use crate::chronicle::Notes;
 use crate::clock::Clock;
 use crate::discovery::sockets::Report;
@@ -194,6 +195,8 @@ impl Node {
     pub fn assemble(assembly: Assembly) -> std::io::Result<Self> {
         let settings = &assembly.settings;
         let memory = assembly.memory;
+        let remembered = memory.nodes.iter().flat_map(|(_, node)| node.addrs.clone());
+        let joins = Joins::new(settings.joins_per_s, remembered);
         let config = settings.core(CoreStart {
             published: assembly.published,
             remembered: memory.nodes,
@@ -216,6 +219,7 @@ impl Node {
         let (transport, events) = Transport::open(Parts {
             identity: assembly.identity,
             admission: assembly.admission,
+            joins,
             socket: impaired.as_ref().map_or(socket, |it| it.socket.clone()),
             spare,
             tap: assembly.tap,

@@ -76,10 +76,21 @@ impl Drop for CloseOnDrop {
 }
 
 /// Accepts an incoming connection, waits for its Hello, and then serves it. The slot is held until the Hello.
-pub(super) async fn accept(shared: Arc<Shared>, incoming: quinn::Incoming, slot: HandshakeSlot) {
+pub(super) async fn accept(
+    shared: Arc<Shared>,
+    incoming: quinn::Incoming,
+    mut slot: HandshakeSlot,
+) {
     let remote = incoming.remote_address();
     let arriving = arrive(&shared, incoming);
-    let arrived = shared.clock.timeout(HELLO_TIMEOUT, arriving).await;
+    let arrived = tokio::select! {
+        biased;
+        arrived = shared.clock.timeout(HELLO_TIMEOUT, arriving) => arrived,
+        () = slot.lost() => {
+            let cause = "it gave its place to a newcomer: no Hello came within a second";
+            Some(Err(Absent::Failed("handshake_yielded", cause.to_owned())))
+        }
+    };
     drop(slot);
     let rejected = match arrived {
         Some(Ok((established, hello))) => {
@@ -248,6 +259,7 @@ pub(super) async fn serve(
         peer,
     } = established;
     let conn = shared.next_conn();
+    let since = shared.since_start();
     let (commands, receiver) = mpsc::channel(4);
     let watch = Arc::new(shared.tap.watch(connection.remote_address()));
     let handle = Handle {
@@ -257,6 +269,7 @@ pub(super) async fn serve(
     };
     let rtt_us = u32::try_from(connection.rtt().as_micros()).ok();
     let remote = remote_of(&connection);
+    shared.joins().meet(since, remote);
     let dialed = dialed.as_ref();
     let lease = dialed.and_then(|dialed| dialed.spare.as_ref());
     let connected = Connected {
@@ -287,6 +300,7 @@ pub(super) async fn serve(
         why = come_home(&shared, conn, remote), if lease.is_some() => why,
     };
     let now = shared.clock.now();
+    shared.joins().part(shared.since_start(), since, remote);
     shared.spares.note_end(remote, now);
     if let Some(lease) = lease {
         lease.note_silence();

@@ -35,20 +35,21 @@ pub use timers::TimerRuntime;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{AsyncUdpSocket, Endpoint, TransportConfig, VarInt};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
+use crate::admission::joins::{Joins, Verdict};
 use crate::admission::{Admission, Refusal};
 use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::membership::{Action, Closed, ConnId, Connected, Input};
 use crate::record::{Record, Signer as _};
 use crate::wire::{Answer, CloseCode, Datagram, NodeId, Probe, ViewDigest};
-use admission::{HandshakeSlot, MAX_HANDSHAKES};
+use admission::{MAX_HANDSHAKES, Slots};
 use config::{endpoint_config, transport_config};
 use connection::Command;
 use dial::{DialRequest, Dialer};
@@ -162,9 +163,10 @@ struct Shared {
     greeting: watch::Sender<Greeting>,
     events: mpsc::Sender<TransportEvent>,
     next_conn: AtomicU64,
-    handshakes: Arc<Semaphore>,
-    /// Handshakes under way from each remote host.
-    by_host: Mutex<BTreeMap<IpAddr, usize>>,
+    /// Handshakes under way.
+    slots: Arc<Slots>,
+    joins: Mutex<Joins>,
+    start: Instant,
     dial_timeout: Duration,
     tap: Arc<Tap>,
     clock: Clock,
@@ -178,6 +180,8 @@ pub struct Parts {
     pub identity: Arc<Identity>,
     /// Decides which nodes may connect.
     pub admission: Admission,
+    /// Limits how often others begin a connection.
+    pub joins: Joins,
     /// The UDP socket.
     pub socket: Arc<dyn AsyncUdpSocket>,
     /// Binds sockets to other ports, for dials of addresses that stay silent. `None`: all dials leave from the socket above.
@@ -247,8 +251,9 @@ impl Transport {
             greeting: watch::Sender::new(parts.greeting),
             events,
             next_conn: AtomicU64::new(1),
-            handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
-            by_host: Mutex::default(),
+            slots: Arc::default(),
+            joins: Mutex::new(parts.joins),
+            start: parts.clock.now(),
             dial_timeout: parts.dial_timeout,
             tap: parts.tap,
             clock: parts.clock,
@@ -414,28 +419,59 @@ impl Shared {
     fn next_conn(&self) -> ConnId {
         ConnId(self.next_conn.fetch_add(1, Ordering::Relaxed))
     }
+
+    /// The time since the transport was opened.
+    fn since_start(&self) -> Duration {
+        self.clock.now().saturating_duration_since(self.start)
+    }
+
+    fn joins(&self) -> MutexGuard<'_, Joins> {
+        self.joins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Accepts connections as long as the endpoint lives, within the limits of [`admission`].
+/// Accepts connections as long as the endpoint lives, within the limits of [`admission`] and [`Joins`].
 async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
     while let Some(incoming) = endpoint.accept().await {
-        let remote = incoming.remote_address();
-        let under_way = MAX_HANDSHAKES - shared.handshakes.available_permits();
-        if under_way >= UNPROVEN_HANDSHAKES && !incoming.remote_address_validated() {
-            incoming.retry().ok();
-            continue;
+        if let Some(rejected) = receive(&shared, incoming) {
+            report_rejected(&shared, rejected).await;
         }
-        match HandshakeSlot::take(&shared, remote.ip()) {
+    }
+}
+
+/// Begins the handshake, or turns the dialer away before TLS computes anything.
+fn receive(shared: &Arc<Shared>, incoming: quinn::Incoming) -> Option<Rejected> {
+    let remote = incoming.remote_address();
+    let over = |why: &str| Rejected::new(remote, "joins_over_limit", why.to_owned());
+    let is_validated = incoming.remote_address_validated();
+    let is_crowded = shared.slots.taken() >= UNPROVEN_HANDSHAKES;
+    let now = shared.since_start();
+    let verdict = shared.joins().judge(now, remote, is_validated, is_crowded);
+    match verdict {
+        Verdict::Validate => {
+            incoming.retry().ok();
+            None
+        }
+        Verdict::Ignore(why) => {
+            incoming.ignore();
+            Some(over(why))
+        }
+        Verdict::Refuse(why) => {
+            incoming.refuse();
+            Some(over(why))
+        }
+        Verdict::Accept(caller) => match shared.slots.take(remote, &caller, now) {
             Ok(slot) => {
+                shared.joins().count(now, &caller);
                 let accepted = connection::accept(shared.clone(), incoming, slot);
                 shared.clock.spawn(accepted);
+                None
             }
             Err(no_slot) => {
                 let cause = no_slot.turn_away(incoming);
-                let rejected = Rejected::new(remote, "handshakes_over_limit", cause);
-                report_rejected(&shared, rejected).await;
+                Some(Rejected::new(remote, "handshakes_over_limit", cause))
             }
-        }
+        },
     }
 }
 
