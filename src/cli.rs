@@ -11,6 +11,7 @@ mod shells;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::admission::command::NetworkCommand;
 use crate::ask::Question;
 use crate::recording::{RecordArgs, ReplayArgs};
 use crate::settings::KEYS;
@@ -122,6 +123,10 @@ pub enum Command {
         dir: Option<PathBuf>,
     },
 
+    /// Close a network: make its key
+    #[command(subcommand)]
+    Network(NetworkCommand),
+
     /// Write what a running node sees to a file, until Ctrl-C
     Record(RecordArgs),
     /// Show a recording on the page, and answer questions about it
@@ -154,6 +159,7 @@ Settings are read in layers. Each layer overrides the one above it:
   built-in defaults
   <CONFIG DIR>/network/default.toml    contains and explains every key
   <CONFIG DIR>/network/<PROFILE>.toml  with -p <PROFILE>
+  AREA_NET_KEY_FILE                    environment variable; sets network.key
   -s KEY=VALUE                         in the order given
 
 Forms of -s:

@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use area_net::admission::{self, command::NetworkError};
 use area_net::ask::{self, AskError};
 use area_net::chronicle::Notes;
 use area_net::cli::{self, Cli, Command};
 use area_net::log::{self, LogError};
 use area_net::node::{self, NodeError};
 use area_net::recording::{self, RecordingError};
-use area_net::settings::{Settings, SettingsError};
+use area_net::settings::{KEY_FILE_VARIABLE, Settings, SettingsError};
 use area_net::sim::command::{self, SimArgs, SimError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -48,6 +49,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             cli::completions(*shell).context("can't write the completions")
         }
         Some(Command::Man { dir }) => cli::man(dir.as_deref()).context("can't write the manual"),
+        Some(Command::Network(command)) => Ok(admission::command::run(command)?),
         Some(Command::Record(args)) => Ok(recording::record(args)?),
         Some(Command::Replay(args)) => Ok(recording::replay(args)?),
         None => run_node(cli),
@@ -133,7 +135,9 @@ async fn one((signal, status): (Option<Signal>, i32)) -> i32 {
 
 fn run_node(cli: &Cli) -> anyhow::Result<()> {
     let config_dir = cli.config_dir.as_ref().context("-c is missing")?;
-    let settings = Settings::load(config_dir, cli.profile.as_deref(), &cli.settings)?;
+    let key_file = std::env::var_os(KEY_FILE_VARIABLE);
+    let (profile, key_file) = (cli.profile.as_deref(), key_file.as_deref());
+    let settings = Settings::load(config_dir, profile, key_file, &cli.settings)?;
     let notes = Notes::default();
     let _lines = log::init(settings.log_level, settings.log_format, notes.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -160,6 +164,7 @@ fn status(error: &anyhow::Error) -> u8 {
     let log = error.downcast_ref().is_some_and(LogError::is_bad_input);
     let node = error.downcast_ref().is_some_and(NodeError::is_bad_input);
     let sim = error.downcast_ref().is_some_and(SimError::is_bad_input);
-    let is_bad_input = error.is::<SettingsError>() || log || node || sim;
+    let network = error.downcast_ref().is_some_and(NetworkError::is_bad_input);
+    let is_bad_input = error.is::<SettingsError>() || log || node || sim || network;
     if is_bad_input { 2 } else { 1 }
 }

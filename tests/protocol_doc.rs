@@ -23,7 +23,10 @@ mod tests {
     use std::fmt::Debug;
     use std::net::SocketAddr;
 
-    use area_net::identity::{Allow, Identity, certified_id};
+    use area_net::admission::{
+        Admission, Allow, Credentials, Keys, MAX_CREDENTIALS, MAX_PROOFS, NetworkKey, Role, Session,
+    };
+    use area_net::identity::{Identity, certified_id};
     use area_net::record::{
         AddrKind, Body, Direction, LinkState, MAX_ADDRS, MAX_LABEL, MAX_LINKS, MAX_RECORD, Record,
         ShortRun, Signer as _, Version,
@@ -108,14 +111,36 @@ mod tests {
             }
             "alpn" => {
                 let identity = Identity::from_seed(&[1; 32]);
-                let server = identity.server_config(name, &Allow::default());
-                let (client, _) = identity.client_config(name, &Allow::default(), None);
+                let server = identity.server_config(&Admission::open(name));
+                let (client, _) = identity.client_config(&Admission::open(name), None);
                 assert_eq!(server.alpn_protocols, [bytes]);
                 assert_eq!(client.alpn_protocols, [bytes]);
+            }
+            "alpn-keyed" => {
+                let keys = Keys::new(vec![document_key()]);
+                let closed = Admission::new(name, keys, Allow::default());
+                assert_eq!(closed.protocols(), [bytes]);
+            }
+            "credentials" => {
+                let keys = Keys::new(vec![document_key()]);
+                let session = Session {
+                    role: Role::Dialer,
+                    exporter: [9; 32],
+                    me: NodeId([1; 32]),
+                    peer: NodeId([2; 32]),
+                };
+                let closed = Admission::new("golden", keys, Allow::default());
+                assert_eq!(closed.credentials(&session).to_frame(), bytes);
+                Credentials::from_body(&bytes[4..]).unwrap();
             }
             "spki-prefix" => check_certificate(bytes),
             other => panic!("nobody knows how to check an example of the kind {other:?}"),
         }
+    }
+
+    /// The network key of the examples.
+    fn document_key() -> NetworkKey {
+        NetworkKey::new(std::array::from_fn(|at| u8::try_from(at).unwrap()))
     }
 
     /// Compares with the comments in the examples.
@@ -315,6 +340,7 @@ mod tests {
             }
         }
         let version: Version = record().version();
+        is("Credentials", fields_of(&Credentials::default()));
         is("Version", fields_of(&version));
         is("Body", fields_of(record().body()));
         let link: LinkState = record().body().links[0];
@@ -347,6 +373,8 @@ mod tests {
             ("MAX_SYNC_ENTRIES", MAX_SYNC_ENTRIES),
             ("MAX_ALTERNATIVES", MAX_ALTERNATIVES),
             ("MAX_WAY", MAX_WAY),
+            ("MAX_CREDENTIALS", MAX_CREDENTIALS),
+            ("MAX_PROOFS", MAX_PROOFS),
             ("MAX_LABEL", MAX_LABEL),
             ("MAX_ADDRS", MAX_ADDRS),
             ("MAX_LINKS", MAX_LINKS),

@@ -57,8 +57,8 @@ pub enum Report {
 /// What a node must be, for its beacons to be sent and heard.
 #[derive(Debug)]
 pub struct Plan {
-    /// The network's name.
-    pub network: String,
+    /// The tags of the network's beacons ([`beacon::tag`]): one for each network key, or the one of an open network.
+    pub tags: Vec<[u8; 8]>,
     /// The node's id, whose own beacons don't count.
     pub me: NodeId,
     /// The nodes that may connect; empty for all.
@@ -86,7 +86,6 @@ pub async fn run(
     reports: mpsc::Sender<Report>,
 ) {
     let mut sockets = Sockets {
-        tag: beacon::tag(&plan.network),
         families: Families::default(),
         read: Bucket::holding(Duration::ZERO, READ.burst),
         verified: Bucket::holding(Duration::ZERO, VERIFIED.burst),
@@ -156,7 +155,6 @@ async fn readable(family: Option<&Family>) {
 
 struct Sockets {
     plan: Plan,
-    tag: [u8; 8],
     families: Families,
     read: Bucket,
     verified: Bucket,
@@ -223,7 +221,8 @@ impl Sockets {
 
     /// Reads a packet. Returns what it says, if it is a beacon of another node of this network on a link of this machine.
     fn hear(&mut self, bytes: &[u8], from: SocketAddr, interfaces: &Interfaces) -> Option<Report> {
-        let heard = Heard::read(bytes, self.tag)?;
+        let mut heard = self.plan.tags.iter().map(|tag| Heard::read(bytes, *tag));
+        let heard = heard.find_map(|heard| heard)?;
         let now = self.start.elapsed();
         if !self.read.take_one(now, READ) {
             return None;

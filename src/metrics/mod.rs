@@ -55,15 +55,21 @@ const RTT_BOUNDS: [(u32, &str); 8] = [
 const LOSSY_PERMILLE: u16 = 10;
 
 /// What a node may reject, so that each counter begins at zero and not with its first increase, which rates would miss.
-const REJECTED: [&str; 12] = [
+const REJECTED: [&str; 18] = [
+    "bad_credentials",
     "bad_hello",
     "database_full",
     "forged_record",
     "handshake_failed",
+    "handshake_yielded",
     "handshakes_over_limit",
     "hello_missing",
     "hello_timeout",
+    "joins_over_limit",
+    "network_key_not_proven",
+    "not_allowed",
     "not_quic",
+    "other_network",
     "over_limit",
     "protocol_violation",
     "stalled",

@@ -55,7 +55,8 @@ fn open_metrics_of_three_nodes() {
         "# HELP areanet_nodes The nodes in this node's view, with itself\n# TYPE areanet_nodes gauge\n\
          areanet_nodes{state=\"up\"} 2\nareanet_nodes{state=\"unreachable\"} 1\nareanet_nodes{state=\"left\"} 0\n",
         "# TYPE areanet_node info\nareanet_node_info{id=\"2222222222\",label=\"bob\",network=\"area\"} 1\n",
-        "# TYPE areanet_rejected counter\nareanet_rejected_total{kind=\"bad_hello\"} 0\n\
+        "# TYPE areanet_rejected counter\nareanet_rejected_total{kind=\"bad_credentials\"} 0\n\
+         areanet_rejected_total{kind=\"bad_hello\"} 0\n\
          areanet_rejected_total{kind=\"bad_signature\"} 2\n",
         "# UNIT process_start_time_seconds seconds\nprocess_start_time_seconds 1764460000.000\n",
         "process_cpu_seconds_total 1.500000\n",
@@ -185,7 +186,7 @@ fn the_number_of_series_is_bounded() {
         samples(&text).count()
     };
     let alone = series(0, None);
-    assert!(alone <= 40, "{alone}");
+    assert!(alone <= 28 + REJECTED.len(), "{alone}");
     // Without the time since when a link is up, which nobody told here.
     assert_eq!(series(8, None) - series(7, None), 4);
     assert_eq!(series(1000, None), series(MAX_OWN_LINKS, None));

@@ -7,6 +7,8 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::{mpsc, watch};
 
+use crate::admission::Admission;
+use crate::discovery::beacon::tag;
 use crate::discovery::sockets::{self, Plan, Report};
 use crate::discovery::{Beacon, Pace};
 use crate::membership::{Core, Time};
@@ -30,6 +32,7 @@ impl Finder {
     /// Starts to send and to hear beacons, for a node that listens at `bound`. Must be called within tokio's runtime.
     pub(super) fn start(
         settings: &Settings,
+        admission: &Admission,
         identity: &dyn Signer,
         (bound, both): (SocketAddr, bool),
         seed: [u8; 32],
@@ -37,11 +40,12 @@ impl Finder {
     ) -> Self {
         let (send, sends) = mpsc::channel(1);
         let (reporter, reports) = mpsc::channel(REPORTS);
+        let marks = admission.beacon_marks();
         let plan = Plan {
-            network: settings.network.clone(),
+            tags: marks.iter().map(|mark| tag(mark)).collect(),
             me: identity.node_id(),
             allow: settings.allow.iter().copied().collect(),
-            beacon: Beacon::new(&settings.network, identity, bound.port()),
+            beacon: Beacon::new(&marks[0], identity, bound.port()),
             bound,
             both,
         };

@@ -94,9 +94,18 @@ settings! {
 
         /// Name of the network; only nodes with the same name connect
         ///
-        /// The name is part of the handshake, so two networks on one machine never merge by accident. It is not a
-        /// secret and keeps nobody out; `network.allow` does.
+        /// A hash of the name is part of the handshake, so two networks on one machine never merge by accident. The name is
+        /// not a secret and keeps nobody out; `network.key` and `network.allow` do.
         "network.name" => network: String = r#""area-net""#, Kind::NetworkName;
+
+        /// File with the network key, which only members have; a list of files while the key is changed; empty for none
+        ///
+        /// `area-net network key FILE` makes the file. Two nodes connect only if each proves a key that the other has too,
+        /// before any byte about the network. A file contains one key a line, of 64 hex digits, and comments after `#`;
+        /// all files together at most 4 keys. Nobody else may read it (chmod 600). A relative path is relative to the
+        /// working directory. The files are read at the start only. The variable `AREA_NET_KEY_FILE`, if set, names a
+        /// file too; it overrides the settings files, and `-s` overrides it. See docs/trust.md for how to change a key.
+        "network.key" => network_key: Vec<String> = r#""""#, Kind::Paths;
 
         /// Ids of the only nodes to connect with; an empty list allows every node
         ///
@@ -172,6 +181,17 @@ settings! {
         /// specific rule applies. At most 64 rules in 4096 bytes. An impaired node serves its neighbours worse; its
         /// log and its pictures say that it is impaired.
         "network.controller.impair" => impair: Rules = r#""""#, Kind::Impairment;
+
+        /// Largest number of newcomers a second that the node lets in, in the long run
+        ///
+        /// A newcomer is an address with which the node had no connection of ten seconds before. At once, those of twenty seconds
+        /// may come. One source (an IPv4 address, the /64 of an IPv6 address, or this machine) gets half of it. Known
+        /// addresses have a limit of the same size for themselves. With a higher limit an attacker that joins again and
+        /// again with new keys costs more: 50 a second take up to 0.1 of a core. With a lower one, many nodes behind one
+        /// address take longer to start.
+        "network.controller.joins_per_s" => joins_per_s: u32 = "50",
+            Kind::number(1, 100_000),
+            simulated();
 
         /// Largest size of the history that the node keeps in memory
         ///

@@ -35,19 +35,21 @@ pub use timers::TimerRuntime;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{AsyncUdpSocket, Endpoint, TransportConfig, VarInt};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
+use crate::admission::joins::{Joins, Verdict};
+use crate::admission::{Admission, Refusal};
 use crate::clock::Clock;
-use crate::identity::{Allow, Identity};
+use crate::identity::Identity;
 use crate::membership::{Action, Closed, ConnId, Connected, Input};
-use crate::record::Record;
-use crate::wire::{Answer, CloseCode, Datagram, Probe, ViewDigest};
-use admission::{HandshakeSlot, MAX_HANDSHAKES};
+use crate::record::{Record, Signer as _};
+use crate::wire::{Answer, CloseCode, Datagram, NodeId, Probe, ViewDigest};
+use admission::{MAX_HANDSHAKES, Slots};
 use config::{endpoint_config, transport_config};
 use connection::Command;
 use dial::{DialRequest, Dialer};
@@ -91,11 +93,11 @@ pub enum TransportEvent {
     Connected(Box<(Handle, Connected)>),
     /// An answer arrived; with the time of its arrival, if one packet fits it.
     Answer(ConnId, Answer, Option<Instant>),
-    /// An incoming connection was rejected before its Hello.
+    /// A connection was rejected before the Hello of the other end.
     Rejected(Rejected),
 }
 
-/// An incoming connection that was rejected before its Hello.
+/// A connection that was rejected before the Hello of the other end.
 #[derive(Debug)]
 pub struct Rejected {
     /// The remote address.
@@ -104,6 +106,45 @@ pub struct Rejected {
     pub counter: &'static str,
     /// Why it was rejected, for the log.
     pub cause: String,
+    /// The other end may not be a member of this network.
+    pub refused: Option<Refused>,
+}
+
+/// A node that may not be a member of this network.
+#[derive(Debug)]
+pub struct Refused {
+    /// Its id, if TLS got so far.
+    pub peer: Option<NodeId>,
+    /// Whether this node dialed it.
+    pub dialed: bool,
+    /// What would admit it.
+    pub remedy: String,
+}
+
+impl Rejected {
+    /// A connection that failed for a reason that has nothing to do with membership.
+    fn new(remote: SocketAddr, counter: &'static str, cause: String) -> Self {
+        Self {
+            remote,
+            counter,
+            cause,
+            refused: None,
+        }
+    }
+
+    /// A node that may not be a member.
+    fn refused(remote: SocketAddr, peer: Option<NodeId>, dialed: bool, why: &Refusal) -> Self {
+        Self {
+            remote,
+            counter: why.counter(),
+            cause: why.to_string(),
+            refused: Some(Refused {
+                peer,
+                dialed,
+                remedy: why.remedy(peer.as_ref()),
+            }),
+        }
+    }
 }
 
 /// The event loop's end of a connection.
@@ -117,13 +158,15 @@ pub struct Handle {
 /// The state that all connections share.
 #[derive(Debug)]
 struct Shared {
-    network: String,
+    me: NodeId,
+    admission: Admission,
     greeting: watch::Sender<Greeting>,
     events: mpsc::Sender<TransportEvent>,
     next_conn: AtomicU64,
-    handshakes: Arc<Semaphore>,
-    /// Handshakes under way from each remote host.
-    by_host: Mutex<BTreeMap<IpAddr, usize>>,
+    /// Handshakes under way.
+    slots: Arc<Slots>,
+    joins: Mutex<Joins>,
+    start: Instant,
     dial_timeout: Duration,
     tap: Arc<Tap>,
     clock: Clock,
@@ -135,10 +178,10 @@ struct Shared {
 pub struct Parts {
     /// This node's key and certificate.
     pub identity: Arc<Identity>,
-    /// The network's name.
-    pub network: String,
-    /// The nodes that may connect.
-    pub allow: Allow,
+    /// Decides which nodes may connect.
+    pub admission: Admission,
+    /// Limits how often others begin a connection.
+    pub joins: Joins,
     /// The UDP socket.
     pub socket: Arc<dyn AsyncUdpSocket>,
     /// Binds sockets to other ports, for dials of addresses that stay silent. `None`: all dials leave from the socket above.
@@ -161,7 +204,6 @@ pub struct Transport {
     /// The endpoint's socket, for packets that are not QUIC.
     socket: Arc<dyn AsyncUdpSocket>,
     identity: Arc<Identity>,
-    allow: Allow,
     /// For ordinary dials, and for those during a start.
     transport_configs: [Arc<TransportConfig>; 2],
     shared: Arc<Shared>,
@@ -177,7 +219,7 @@ impl Transport {
     pub fn open(parts: Parts) -> std::io::Result<(Self, mpsc::Receiver<TransportEvent>)> {
         let (events, receiver) = mpsc::channel(EVENTS);
         let transport_configs = [PATIENT_RTT, EAGER_RTT].map(|rtt| Arc::new(transport_config(rtt)));
-        let crypto = parts.identity.server_config(&parts.network, &parts.allow);
+        let crypto = parts.identity.server_config(&parts.admission);
         let crypto = QuicServerConfig::try_from(crypto)
             .expect("TLS 1.3 with ring has the initial cipher suite");
         let mut server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
@@ -204,12 +246,14 @@ impl Transport {
         let identity = parts.identity.clone();
         let spares = Spares::new(parts.spare, identity, parts.seed, not_quic.clone());
         let shared = Arc::new(Shared {
-            network: parts.network,
+            me: parts.identity.node_id(),
+            admission: parts.admission,
             greeting: watch::Sender::new(parts.greeting),
             events,
             next_conn: AtomicU64::new(1),
-            handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
-            by_host: Mutex::default(),
+            slots: Arc::default(),
+            joins: Mutex::new(parts.joins),
+            start: parts.clock.now(),
             dial_timeout: parts.dial_timeout,
             tap: parts.tap,
             clock: parts.clock,
@@ -222,7 +266,6 @@ impl Transport {
             endpoint,
             socket,
             identity: parts.identity,
-            allow: parts.allow,
             transport_configs,
             shared,
             conns: BTreeMap::new(),
@@ -355,7 +398,6 @@ impl Transport {
         let dialer = Dialer {
             endpoint: self.endpoint.clone(),
             identity: self.identity.clone(),
-            allow: self.allow.clone(),
             transport_config: self.transport_configs[usize::from(request.eager)].clone(),
             shared: self.shared.clone(),
         };
@@ -377,31 +419,59 @@ impl Shared {
     fn next_conn(&self) -> ConnId {
         ConnId(self.next_conn.fetch_add(1, Ordering::Relaxed))
     }
+
+    /// The time since the transport was opened.
+    fn since_start(&self) -> Duration {
+        self.clock.now().saturating_duration_since(self.start)
+    }
+
+    fn joins(&self) -> MutexGuard<'_, Joins> {
+        self.joins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Accepts connections as long as the endpoint lives, within the limits of [`admission`].
+/// Accepts connections as long as the endpoint lives, within the limits of [`admission`] and [`Joins`].
 async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
     while let Some(incoming) = endpoint.accept().await {
-        let remote = incoming.remote_address();
-        let under_way = MAX_HANDSHAKES - shared.handshakes.available_permits();
-        if under_way >= UNPROVEN_HANDSHAKES && !incoming.remote_address_validated() {
-            incoming.retry().ok();
-            continue;
+        if let Some(rejected) = receive(&shared, incoming) {
+            report_rejected(&shared, rejected).await;
         }
-        match HandshakeSlot::take(&shared, remote.ip()) {
+    }
+}
+
+/// Begins the handshake, or turns the dialer away before TLS computes anything.
+fn receive(shared: &Arc<Shared>, incoming: quinn::Incoming) -> Option<Rejected> {
+    let remote = incoming.remote_address();
+    let over = |why: &str| Rejected::new(remote, "joins_over_limit", why.to_owned());
+    let is_validated = incoming.remote_address_validated();
+    let is_crowded = shared.slots.taken() >= UNPROVEN_HANDSHAKES;
+    let now = shared.since_start();
+    let verdict = shared.joins().judge(now, remote, is_validated, is_crowded);
+    match verdict {
+        Verdict::Validate => {
+            incoming.retry().ok();
+            None
+        }
+        Verdict::Ignore(why) => {
+            incoming.ignore();
+            Some(over(why))
+        }
+        Verdict::Refuse(why) => {
+            incoming.refuse();
+            Some(over(why))
+        }
+        Verdict::Accept(caller) => match shared.slots.take(remote, &caller, now) {
             Ok(slot) => {
+                shared.joins().count(now, &caller);
                 let accepted = connection::accept(shared.clone(), incoming, slot);
                 shared.clock.spawn(accepted);
+                None
             }
             Err(no_slot) => {
-                let rejected = Rejected {
-                    remote,
-                    counter: "handshakes_over_limit",
-                    cause: no_slot.turn_away(incoming),
-                };
-                report_rejected(&shared, rejected).await;
+                let cause = no_slot.turn_away(incoming);
+                Some(Rejected::new(remote, "handshakes_over_limit", cause))
             }
-        }
+        },
     }
 }
 

@@ -5,6 +5,10 @@
 //! in some of it: they hold spare ports and handshakes, and name a victim in rendezvous.
 
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
+mod joins;
+#[cfg(test)]
 mod nat;
 #[cfg(test)]
 mod slow;

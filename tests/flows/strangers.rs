@@ -1,10 +1,11 @@
-//! Hostile peers against a node on the network in memory: they hold handshakes, and name a victim's address in rendezvous.
+//! Hostile neighbours of a node on the network in memory name a victim's address in rendezvous.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use area_net::identity::{Allow, Identity, SERVER_NAME, certified_id};
+use area_net::admission::Admission;
+use area_net::identity::{Identity, SERVER_NAME, certified_id};
 use area_net::record::{
     AddrKind, Body, Direction, LinkState, PublishedAddr, Record, ShortRun, Signer as _,
 };
@@ -18,67 +19,26 @@ use tokio::time::sleep;
 use crate::switch::{SECOND, Shared, addr, bind, start, until};
 
 /// Dials from a socket of its own, and waits until the handshake is complete.
-async fn connect(switch: &Shared, key: &Identity, from: SocketAddr, to: SocketAddr) -> Connection {
+pub(crate) async fn connect(
+    switch: &Shared,
+    key: &Identity,
+    from: SocketAddr,
+    to: SocketAddr,
+) -> Connection {
     let socket = bind(switch, from);
     let runtime = Arc::new(quinn::TokioRuntime);
     let endpoint =
         Endpoint::new_with_abstract_socket(EndpointConfig::default(), None, socket, runtime);
     let network = Settings::default().network;
-    let (tls, _) = key.client_config(&network, &Allow::default(), None);
+    let (tls, _) = key.client_config(&Admission::open(&network), None);
     let crypto = QuicClientConfig::try_from(tls).unwrap();
     let config = quinn::ClientConfig::new(Arc::new(crypto));
     let connecting = endpoint.unwrap().connect_with(config, to, SERVER_NAME);
     connecting.unwrap().await.unwrap()
 }
 
-/// Connections from one host, each from a port of its own, whose dialer never says Hello. Returns how many handshakes were
-/// completed within five seconds. The tasks keep the connections.
-async fn hold_handshakes(switch: &Shared, host: SocketAddr, to: SocketAddr, count: u16) -> usize {
-    let held = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    for at in 0..count {
-        let (switch, held) = (switch.clone(), held.clone());
-        let from = SocketAddr::new(host.ip(), host.port() + at);
-        tokio::spawn(async move {
-            let key = Identity::from_seed(&[200; 32]);
-            let connection = connect(&switch, &key, from, to).await;
-            held.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            connection.closed().await;
-        });
-    }
-    sleep(SECOND * 5).await;
-    held.load(std::sync::atomic::Ordering::Relaxed)
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_host_that_holds_handshakes_keeps_nobody_elsewhere_out() {
-    let switch = Shared::default();
-    switch.lock().unwrap().delay = SECOND / 100;
-    let outside = addr("198.51.100.1:8083");
-    let public = start(&switch, 1, outside, &[]);
-    let held = hold_handshakes(&switch, addr("203.0.113.66:2000"), outside, 60).await;
-    assert_eq!(held, 16, "handshakes of one host");
-    let elsewhere = start(&switch, 2, addr("203.0.113.7:8083"), &[outside]);
-    let took = until(5, || public.knows(&elsewhere)).await;
-    assert!(took <= SECOND / 2, "{took:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_newcomer_at_the_host_of_held_handshakes_gets_in_once_these_are_given_up() {
-    let switch = Shared::default();
-    switch.lock().unwrap().delay = SECOND / 100;
-    let outside = addr("198.51.100.1:8083");
-    let public = start(&switch, 1, outside, &[]);
-    let held = hold_handshakes(&switch, addr("203.0.113.66:2000"), outside, 16).await;
-    assert_eq!(held, 16, "handshakes of one host");
-    let beside = start(&switch, 2, addr("203.0.113.66:8083"), &[outside]);
-    sleep(SECOND * 4).await;
-    assert!(!public.knows(&beside).await, "the host has no slot left");
-    // The handshakes end ten seconds after they began. The newcomer's first dial was in vain, and the next one is not far.
-    until(12, || public.knows(&beside)).await;
-}
-
 /// A hostile relay: a neighbour of the node, and its connection.
-struct Relay {
+pub(crate) struct Relay {
     key: Identity,
     connection: Connection,
     send: quinn::SendStream,
@@ -116,7 +76,7 @@ fn signed(key: &Identity, peers: impl IntoIterator<Item = NodeId>) -> Arc<Record
 
 impl Relay {
     /// Becomes a neighbour of the node at that address, and answers its probes from then on.
-    async fn join(switch: &Shared, seed: u8, from: SocketAddr, to: SocketAddr) -> Self {
+    pub(crate) async fn join(switch: &Shared, seed: u8, from: SocketAddr, to: SocketAddr) -> Self {
         let key = Identity::from_seed(&[seed; 32]);
         let connection = connect(switch, &key, from, to).await;
         let chain = connection.peer_identity().unwrap();

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use area_net::admission::Admission;
 use area_net::identity::Identity;
 use area_net::memory::Memory;
 use area_net::node::{Assembly, Node};
@@ -150,6 +151,13 @@ impl Running {
         up.count()
     }
 
+    /// How often that was rejected.
+    pub(crate) async fn rejected(&self, what: &str) -> u64 {
+        let view = self.view().await;
+        let count = view.rejected.0.iter().find(|(name, _)| *name == what);
+        count.map_or(0, |(_, count)| *count)
+    }
+
     pub(crate) async fn view(&self) -> Arc<Snapshot> {
         self.reader.get().await.unwrap()
     }
@@ -174,6 +182,33 @@ pub(crate) fn start(
     addr: SocketAddr,
     targets: &[SocketAddr],
 ) -> Running {
+    let open = Admission::open(&Settings::default().network);
+    start_with(switch, seed, addr, targets, open)
+}
+
+/// The same with an admission of its own.
+pub(crate) fn start_with(
+    switch: &Shared,
+    seed: u8,
+    addr: SocketAddr,
+    targets: &[SocketAddr],
+    admission: Admission,
+) -> Running {
+    let settings = Settings {
+        targets: targets.to_vec(),
+        ..Settings::default()
+    };
+    start_as(switch, seed, addr, settings, admission)
+}
+
+/// The same with settings of its own.
+pub(crate) fn start_as(
+    switch: &Shared,
+    seed: u8,
+    addr: SocketAddr,
+    settings: Settings,
+    admission: Admission,
+) -> Running {
     let identity = Arc::new(Identity::from_seed(&[seed; 32]));
     let id = identity.node_id();
     let ports = switch.clone();
@@ -185,11 +220,9 @@ pub(crate) fn start(
         Ok(bind(&ports, SocketAddr::new(addr.ip(), port)))
     });
     let assembly = Assembly {
-        settings: Settings {
-            targets: targets.to_vec(),
-            ..Settings::default()
-        },
+        settings,
         identity,
+        admission,
         socket: bind(switch, addr),
         spare: Some(spare),
         tap: Arc::default(),

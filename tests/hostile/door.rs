@@ -143,7 +143,8 @@ async fn a_client_that_is_not_ours_does_not_get_through_tls() {
     let mut tls = stranger.tls();
     tls.client_auth_cert_resolver = Arc::new(Shows(Some(ecdsa())));
     tls_error(&stranger, scene.victim(), tls).await;
-    scene.counted("handshake_failed", 9).await;
+    scene.counted("other_network", 6).await;
+    scene.counted("handshake_failed", 3).await;
     scene.nobody_noticed().await;
 }
 
@@ -267,8 +268,9 @@ async fn half_open_connections_are_bounded_and_pass() {
 #[tokio::test]
 async fn a_hundred_offences_are_a_line_in_the_log() {
     let scene = Scene::new().await;
-    let stranger = scene.stranger("mallory");
-    for _ in 0..100 {
+    for at in 0..100 {
+        // From one port, not so many connections would begin.
+        let stranger = scene.stranger(&format!("mallory{at}"));
         let code = stranger.says(scene.victim(), &frame(b"\xff")).await;
         assert_eq!(code, Some(CloseCode::Protocol));
     }

@@ -30,7 +30,7 @@ fn two_networks_never_merge() {
     assert!(network.agree_on(&["alice", "bob"]));
     let rejected = &network.snapshot("alice").rejected.0;
     assert!(
-        rejected.iter().any(|(what, _)| *what == "handshake_failed"),
+        rejected.iter().any(|(what, _)| *what == "other_network"),
         "{rejected:?}"
     );
 }
@@ -62,6 +62,10 @@ fn an_allow_list_closes_the_door_both_ways() {
     );
     assert!(view.has_link("alice", "bob") && view.has_link("bob", "carol"));
     assert_eq!(network.view("mallory").nodes.len(), 1);
+    let rejected = &network.snapshot("alice").rejected.0;
+    let refused = rejected.iter().find(|(what, _)| *what == "not_allowed");
+    assert!(refused.is_some_and(|(_, count)| *count > 0), "{rejected:?}");
+    assert!(network.journal.count(EventName::JoinRefused) > 0);
 }
 
 #[test]

@@ -11,7 +11,15 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 /// See the module's documentation.
 #[derive(Clone, Default)]
-pub(crate) struct Journal(Arc<Mutex<BTreeMap<String, usize>>>);
+pub(crate) struct Journal(Arc<Mutex<BTreeMap<String, Lines>>>);
+
+/// The lines of one event.
+#[derive(Clone, Copy, Default)]
+struct Lines {
+    all: usize,
+    /// Those that are shown without `log.level=debug`.
+    shown: usize,
+}
 
 impl Journal {
     /// A journal of what this thread logs from now on, for as long as the guard is kept.
@@ -24,12 +32,17 @@ impl Journal {
 
     /// The number of lines of this event.
     pub(crate) fn count(&self, event: EventName) -> usize {
-        self.0
-            .lock()
-            .unwrap()
-            .get(event.as_str())
-            .copied()
-            .unwrap_or(0)
+        self.lines(event).all
+    }
+
+    /// The number of lines of this event that are shown unless `log.level` says otherwise.
+    pub(crate) fn shown(&self, event: EventName) -> usize {
+        self.lines(event).shown
+    }
+
+    fn lines(&self, event: EventName) -> Lines {
+        let lines = self.0.lock().unwrap();
+        lines.get(event.as_str()).copied().unwrap_or_default()
     }
 }
 
@@ -38,7 +51,10 @@ impl<S: tracing::Subscriber> Layer<S> for Journal {
         let mut name = Name(None);
         event.record(&mut name);
         if let Some(name) = name.0 {
-            *self.0.lock().unwrap().entry(name).or_default() += 1;
+            let mut lines = self.0.lock().unwrap();
+            let lines = lines.entry(name).or_default();
+            lines.all += 1;
+            lines.shown += usize::from(*event.metadata().level() <= tracing::Level::INFO);
         }
     }
 }

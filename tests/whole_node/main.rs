@@ -2,6 +2,8 @@
 //! from its seed.
 
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
 mod failures;
 #[cfg(test)]
 mod identity;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use area_net::admission::{Keys, NetworkKey};
 use area_net::membership::{Closed, Event};
 use area_net::settings::{CoreStart, Settings};
 use area_net::sim::lines::Ground;
@@ -43,6 +44,8 @@ pub(crate) struct Start {
     pub(crate) network: Option<&'static str>,
     /// Its allow list; empty for no list.
     pub(crate) allow: Vec<&'static str>,
+    /// Its network keys, the preferred one first; empty for an open network.
+    pub(crate) keys: Vec<u8>,
     /// How far its clock is slow.
     pub(crate) behind: Duration,
     /// Its socket is bound to the unspecified address, and it doesn't know its own address.
@@ -195,6 +198,8 @@ impl Network {
             ..CoreStart::default()
         };
         node.reached_at = start.everywhere.then_some(here);
+        let keys = start.keys.iter().map(|key| NetworkKey::new([*key; 32]));
+        self.world.set_keys(place, Keys::new(keys.collect()));
         self.world.start(place);
         self.histories.insert(name, History::new());
         let reader = self.world.reader(place).unwrap();

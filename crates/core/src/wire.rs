@@ -15,7 +15,7 @@ pub use crate::id::{NodeId, NotANodeId, ShortId};
 use crate::record::{MAX_ADDRS, PublishedAddr, Record, RecordError, Version};
 
 /// The protocol's version. It is part of the ALPN, so nodes of two versions never get past the TLS handshake.
-pub const PROTOCOL_VERSION: u32 = 5;
+pub const PROTOCOL_VERSION: u32 = 6;
 
 /// The largest body of a control frame, in bytes. It bounds what a peer can make a node buffer for a connection. Half as
 /// much would not hold a batch of [`BATCH_BYTES`] and one more record.
@@ -332,7 +332,7 @@ pub enum CloseCode {
     Limit = 8,
     /// The peer stopped reading the control stream.
     Stalled = 9,
-    /// Reserved: the peer is not on this node's list of allowed ids. Today the TLS handshake fails instead.
+    /// The peer may not be a member of this network: it is not on this node's list of allowed ids, or did not prove that it is one.
     NotAllowed = 10,
     /// The peer is this very node.
     Myself = 11,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use quinn::Runtime as _;
 
 use super::World;
+use crate::admission::Keys;
 use crate::membership::Time;
 use crate::node;
 use crate::sim::host::Body;
@@ -33,6 +34,15 @@ impl World {
     pub fn reader(&self, place: usize) -> Option<SnapshotReader> {
         let running = self.running_whole(place)?;
         lock(&running.node).as_ref().map(node::Node::reader)
+    }
+
+    /// Gives a place its network keys, from its next start on.
+    ///
+    /// # Panics
+    /// When the nodes are no whole nodes.
+    pub fn set_keys(&mut self, place: usize, keys: Keys) {
+        let whole = self.whole.as_mut().expect("whole nodes run here");
+        whole.keys.insert(place, keys);
     }
 
     /// Runs a task on the host of a whole node. The task is paused with the node, and ends with the node at the latest.
