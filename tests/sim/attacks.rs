@@ -12,7 +12,7 @@ use crate::{flags, play, scenario};
 fn attacked(nodes: usize, attack: &str) -> Report {
     let new = nodes - 1;
     play(&format!(
-        "nodes = {nodes}\nabsent = \"{new}\"\nlasts = \"70s\"\n\
+        "nodes = {nodes}\nintroduction = \"star\"\nabsent = \"{new}\"\nlasts = \"70s\"\n\
          [[byzantine]]\nfrom = \"10s\"\nuntil = \"40s\"\n{attack}\n\
          [[step]]\nat = \"20s\"\nkill = \"1\"\n[[step]]\nat = \"30s\"\nstart = \"{new}\"\n"
     ))
@@ -207,7 +207,7 @@ fn a_node_that_passes_nothing_on_delays_nothing() {
     is_withstood(&report);
 }
 
-const ECLIPSE: &str = "attack = \"eclipse\"\nids = 300\nvictim = 2\nrate = 200";
+const ECLIPSE: &str = "attack = \"eclipse\"\nids = 300\nvictim = 0\nrate = 200";
 
 #[test]
 fn views_are_right_again_once_slots_are_given_back() {

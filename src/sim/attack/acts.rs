@@ -52,8 +52,11 @@ impl Attack {
 
     /// Acts.
     pub(in crate::sim) fn strike(&mut self, moment: &Moment<'_>) -> Vec<Deed> {
+        let mut deeds = Vec::new();
         if !self.is_on(moment.now) {
-            return Vec::new();
+            self.guises
+                .drop_older(moment.now, Duration::ZERO, &mut deeds);
+            return deeds;
         }
         let before = self.struck.replace(moment.now);
         let since = before.map_or(TICK, |before| moment.now - before);
@@ -61,7 +64,6 @@ impl Attack {
         let count = self.allowance.floor();
         self.allowance -= count;
         let count = count as usize;
-        let mut deeds = Vec::new();
         match self.plan.kind {
             Kind::Sybil | Kind::Address => self.invent(moment, count, &mut deeds),
             Kind::Flood | Kind::Evict => {

@@ -105,7 +105,7 @@ impl Attack {
     /// When it acts next; `None` once it is over.
     pub(super) fn next(&self, now: Time) -> Option<Time> {
         let next = (now + TICK).max(self.plan.from);
-        (next < self.plan.until).then_some(next)
+        (now < self.plan.until).then_some(next.min(self.plan.until))
     }
 
     /// The identities that it owns beside its node's.
@@ -324,6 +324,10 @@ impl Attack {
         unix_ms: u64,
         hello: &Hello,
     ) -> Vec<Deed> {
+        if !self.is_on(now) {
+            self.guises.end(end);
+            return vec![Deed::Drop(end)];
+        }
         self.guises
             .joined(end, &self.identities, (now, unix_ms), hello)
     }

@@ -3,13 +3,13 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use serde::Deserialize;
 use toml::Spanned;
 
 use super::super::attack::{KINDS, Kind, Plan};
 use super::super::places::MAX_PLACES;
+use super::layer::{Layer, RawAttack};
 use super::words::Wrong;
-use super::{Builder, Layer, ScenarioError};
+use super::{Builder, ScenarioError};
 use crate::nearest::did_you_mean;
 
 /// When an attack begins, unless the scenario says otherwise: a thousand nodes have found each other long before.
@@ -20,20 +20,6 @@ const MAX_IDS: usize = 65_536;
 const RATES: RangeInclusive<f64> = 0.0..=1e6;
 /// The address that attacks name: one for documentation (RFC 3849), at which no simulated node listens.
 const ADDR: &str = "[2001:db8::7]:4433";
-
-/// An attack as written.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table, [[byzantine]]")]
-pub(super) struct RawAttack {
-    attack: Spanned<String>,
-    nodes: Option<Spanned<usize>>,
-    ids: Option<Spanned<usize>>,
-    rate: Option<Spanned<f64>>,
-    victim: Option<Spanned<usize>>,
-    addr: Option<Spanned<String>>,
-    from: Option<Spanned<String>>,
-    until: Option<Spanned<String>>,
-}
 
 impl Builder {
     /// The attacks of all layers, in their order.

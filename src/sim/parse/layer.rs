@@ -7,7 +7,6 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::attacks::RawAttack;
 use super::steps::RawStep;
 use super::words::{ScenarioError, Source, Wrong, duration, explain};
 
@@ -67,6 +66,19 @@ pub(super) struct RawChurn {
 pub(super) struct RawBounds {
     pub(super) gone: Option<Spanned<String>>,
     pub(super) exact: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table, [[byzantine]]")]
+pub(super) struct RawAttack {
+    pub(super) attack: Spanned<String>,
+    pub(super) nodes: Option<Spanned<usize>>,
+    pub(super) ids: Option<Spanned<usize>>,
+    pub(super) rate: Option<Spanned<f64>>,
+    pub(super) victim: Option<Spanned<usize>>,
+    pub(super) addr: Option<Spanned<String>>,
+    pub(super) from: Option<Spanned<String>>,
+    pub(super) until: Option<Spanned<String>>,
 }
 
 pub(super) struct Layer {

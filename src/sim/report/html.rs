@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::chart::{Chart, escaped, ticks, time_ticks};
-use super::summary::{bytes, percent, shortened, time};
+use super::words::{bytes, percent, shortened, time};
 use super::{Awareness, Report, SentReport, Times, graph};
 use crate::web::page::standalone;
 

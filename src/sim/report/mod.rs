@@ -9,6 +9,7 @@ pub mod html;
 pub mod json;
 pub mod summary;
 mod toll;
+mod words;
 
 use std::collections::BTreeMap;
 

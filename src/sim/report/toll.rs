@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::summary::{bytes, percent, time};
+use super::words::{bytes, percent, time};
 use crate::sim::toll::{Blame, Toll};
 use crate::sim::world::{Traffic, World};
 
