@@ -286,7 +286,10 @@ impl Member {
 impl Drop for Member {
     /// Ends the connection without a farewell. Else the dropped stream would end in an orderly way, which breaks the protocol.
     fn drop(&mut self) {
-        self.connection.close(0_u32.into(), &[]);
+        // A second end would replace the reason of the first.
+        if self.connection.close_reason().is_none() {
+            self.connection.close(0_u32.into(), &[]);
+        }
     }
 }
 

@@ -229,3 +229,24 @@ fn padding() -> Vec<LinkState> {
     links.sort_by_key(|one| one.peer);
     links
 }
+
+#[cfg(test)]
+mod tests {
+    use area_net::record::{MAX_LINKS, MAX_RECORD};
+    use rand_chacha::rand_core::SeedableRng as _;
+
+    use super::*;
+
+    #[test]
+    fn the_large_records_are_as_large_as_honest_nodes_take() {
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        let label = "x".repeat(area_net::record::MAX_LABEL);
+        let mut one = Persona::draw(&mut random, &label);
+        let hub = Persona::draw(&mut random, &label);
+        let mut links = padding();
+        links.push(hub.as_peer(Direction::Dialer));
+        let record = one.sign("net", large(links));
+        assert_eq!(record.body().links.len(), MAX_LINKS);
+        assert!((MAX_RECORD * 8 / 10..=MAX_RECORD).contains(&record.encoded_len()));
+    }
+}

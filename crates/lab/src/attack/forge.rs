@@ -159,3 +159,55 @@ pub(crate) fn frames(records: &[Arc<Record>]) -> Vec<(usize, Vec<u8>)> {
     }
     frames
 }
+
+#[cfg(test)]
+mod tests {
+    use area_net::wire::MAX_FRAME;
+    use rand_chacha::rand_core::SeedableRng as _;
+
+    use super::*;
+
+    #[test]
+    fn honest_nodes_take_what_a_persona_signs() {
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        let mut one = Persona::draw(&mut random, "one");
+        let other = Persona::draw(&mut random, "other");
+        let says = Says {
+            links: vec![
+                other.as_peer(Direction::Dialer),
+                other.as_peer(Direction::Listener),
+            ],
+            ..Says::default()
+        };
+        let record = one.sign("net", says.clone());
+        let [(1, frame)] = &frames(std::slice::from_ref(&record))[..] else {
+            panic!("one record is one frame");
+        };
+        let Ok(Message::Records(read)) = Message::from_body(&frame[4..]) else {
+            panic!("not a message of records");
+        };
+        assert!(read[0].verify("net").is_ok());
+        assert_eq!(
+            read[0].body().links.len(),
+            1,
+            "two links to one peer are one"
+        );
+        let again = one.sign_again("net", says, 7);
+        assert_eq!(again.body().seq, record.body().seq);
+        assert_ne!(again, record);
+    }
+
+    #[test]
+    fn full_messages_stay_within_the_largest_frame() {
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        let mut one = Persona::draw(&mut random, &"x".repeat(128));
+        let records: Vec<_> = (0..1000)
+            .map(|_| one.sign("net", Says::default()))
+            .collect();
+        let frames = frames(&records);
+        let count: usize = frames.iter().map(|(count, _)| count).sum();
+        assert_eq!(count, records.len());
+        assert!(frames.len() > 1);
+        assert!(frames.iter().all(|(_, frame)| frame.len() - 4 <= MAX_FRAME));
+    }
+}

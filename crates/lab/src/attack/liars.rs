@@ -59,7 +59,7 @@ impl Everywhere {
     pub(super) async fn publish(&mut self, host: &Host, says: Says) -> Arc<Record> {
         let record = self.who.sign(host.network(), says);
         for member in &mut self.members {
-            send_all(host, member, &frames(&[record.clone()]))
+            send_all(host, member, &frames(std::slice::from_ref(&record)))
                 .await
                 .ok();
         }
@@ -273,7 +273,9 @@ pub(super) fn twoface(stage: Arc<Stage>) -> Deed {
             let b = liar.who.sign_again(host.network(), liar.says(false), 1);
             for (place, member) in liar.members.iter_mut().enumerate() {
                 let face = if place % 2 == 0 { &a } else { &b };
-                send_all(&host, member, &frames(&[face.clone()])).await.ok();
+                send_all(&host, member, &frames(std::slice::from_ref(face)))
+                    .await
+                    .ok();
             }
             tokio::time::sleep(FACES_LAST).await;
         }

@@ -185,3 +185,22 @@ pub(super) static ATTACKS: &[Attack] = &[
     )
     .bars(&[must(name::FACES, 1.0)]),
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn attacks_have_names_of_their_own_and_one_bar_a_figure() {
+        let names: BTreeSet<&str> = ATTACKS.iter().map(|attack| attack.name).collect();
+        assert_eq!(names.len(), ATTACKS.len());
+        for attack in ATTACKS {
+            let bars = attack.all_bars();
+            let figures: BTreeSet<&str> = bars.iter().map(|bar| bar.figure).collect();
+            assert_eq!(figures.len(), bars.len(), "{}", attack.name);
+        }
+        assert!(ATTACKS.iter().any(|attack| attack.short));
+    }
+}

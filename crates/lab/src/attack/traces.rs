@@ -17,12 +17,12 @@ pub(crate) fn panic_of(log: &Path) -> String {
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
     let at = lines.iter().position(|line| line.contains(" panicked at "));
-    let said = at.map_or(lines.last().copied().unwrap_or_default().to_owned(), |at| {
-        let place = lines[at].rsplit(" panicked at ").next();
-        let why = lines.get(at + 1).copied();
-        [place.unwrap_or_default(), why.unwrap_or_default()].join(" ")
-    });
-    said
+    let Some(at) = at else {
+        return lines.last().copied().unwrap_or_default().to_owned();
+    };
+    let place = lines[at].rsplit(" panicked at ").next();
+    let why = lines.get(at + 1).copied();
+    [place.unwrap_or_default(), why.unwrap_or_default()].join(" ")
 }
 
 /// The event in a line of the log.
