@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use area_net::identity::{Allow, Identity, SERVER_NAME};
+use area_net::admission::Admission;
+use area_net::identity::{Identity, SERVER_NAME};
 use area_net::record::Record;
 use area_net::wire::{Answer, CloseCode, Datagram, Hello, Message, NodeId, Probe, ViewDigest};
 use quinn::crypto::rustls::QuicClientConfig;
@@ -116,7 +117,7 @@ impl Host {
 
     /// Makes a handshake, and says nothing.
     pub(crate) async fn shake(&self, identity: &Identity, at: SocketAddr) -> Result<Connection> {
-        let (tls, _) = identity.client_config(&self.network, &Allow::default(), None);
+        let (tls, _) = identity.client_config(&Admission::open(&self.network), None);
         let crypto = QuicClientConfig::try_from(tls).context("no initial cipher suite")?;
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
         let mut transport = TransportConfig::default();

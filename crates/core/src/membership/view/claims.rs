@@ -378,8 +378,7 @@ impl View {
     /// Whether a node counts on the word of another, and that was refused, or does not lead to it any more.
     #[must_use]
     pub(in crate::membership) fn is_void(&self, index: Index) -> bool {
-        self.is_claim(index)
-            && (self.claims.refused.contains(&index) || self.is_unreachable(index))
+        self.is_claim(index) && (self.claims.refused.contains(&index) || self.is_unreachable(index))
     }
 
     /// Whether a node counts by itself; one that is unknown does not.
