@@ -483,8 +483,6 @@ fn newer_than_theirs(
     theirs: &BTreeMap<ShortId, Version>,
 ) -> Vec<Index> {
     let within = view.nodes_in(log2, buckets).into_iter();
-    // The neighbour may have taken other claims of the same member. If each told the other, that would never end.
-    let within = within.filter(|(_, index)| !view.is_contested(*index));
     // Of a node that it shows as up, and that left or died for us, we may have a newer record too.
     let down = theirs.keys().filter_map(|id| view.index(id));
     let down = down.filter(|&index| !view.is_up_at(index));

@@ -388,7 +388,7 @@ impl View {
     }
 
     /// Whether a node counts on the word of one that carries as much as it may: neighbours may have taken other claims of it, and are not told
-    /// of this one.
+    /// of this one in a round.
     #[must_use]
     pub(in crate::membership) fn is_contested(&self, index: Index) -> bool {
         let Some(bound) = self.claims.bound else {
@@ -449,15 +449,22 @@ impl View {
         may
     }
 
-    /// A node that is up lists new links: it may count by itself now.
+    /// A node that is up lists new links: it may count by itself now, or on the word of one that carries less.
     pub(super) fn look_at_claim(&mut self, ids: &Places<'_>, index: Index) {
         let Some(bound) = self.claims.bound else {
             return;
         };
-        if self.claims.accounts.contains_key(&index)
-            && self.vouching(ids, index, bound).len() >= bound.vouchers
-        {
+        let Some(charge) = self.claims.accounts.get(&index).copied() else {
+            return;
+        };
+        let vouching = self.vouching(ids, index, bound);
+        if vouching.len() >= bound.vouchers {
             self.claims.count_by_itself(index);
+        } else if self.claims.carries(charge.account) >= bound.most
+            && let Some(account) = self.least(&vouching, bound)
+        {
+            self.claims.release(index);
+            self.claims.charge(index, account, charge.weight, bound);
         }
     }
 

@@ -327,7 +327,8 @@ impl View {
             .map(|index| self.record_at(index))
     }
 
-    /// The nodes that are up in some of the view's `2^log2` buckets, in the order of their places.
+    /// The nodes that are up in some of the view's `2^log2` buckets, in the order of their places. Claims of accounts that are full are left
+    /// out: a neighbour may have taken others, and if each told the other of its own, that would never end.
     pub(crate) fn nodes_in(&self, log2: u8, wanted: &[u16]) -> Vec<(u16, Index)> {
         let mut within = vec![false; 1 << log2];
         for &place in wanted {
@@ -341,6 +342,7 @@ impl View {
             .up
             .ones()
             .map(Index::from_place)
+            .filter(|index| !self.is_contested(*index))
             .map(|index| (place(index), index));
         up.filter(|(place, _)| within[*place])
             .map(|(place, index)| (u16::try_from(place).expect("at most 1024 buckets"), index))
