@@ -26,6 +26,10 @@ pub(super) const PER_SECOND: f64 = 900.0;
 const AT_A_TIME: usize = 1500;
 const COMING_UP: Duration = Duration::from_millis(150);
 
+/// Members of one attacker, and the ids that each signs. A node has room for 320 links.
+const MEMBERS: u64 = 60;
+const IDS_OF_MEMBER: usize = 200;
+
 /// Does nothing.
 pub(super) fn nothing(stage: Arc<Stage>) -> Deed {
     Box::pin(async move {
@@ -63,6 +67,40 @@ async fn sybil(stage: Arc<Stage>, ids: usize) -> Result<()> {
         leader = Persona::draw(&mut random, "attacker");
         told = sign_crowd(host.network(), &leader, &mut hubs, &mut crowd);
     }
+}
+
+/// Joins with many keys, and signs some ids for each.
+pub(super) fn sybil_many(stage: Arc<Stage>) -> Deed {
+    Box::pin(async move {
+        let host = stage.host()?;
+        let mut prepared = Vec::new();
+        for which in 0..MEMBERS {
+            let mut random = stage.random(which);
+            let leader = Persona::draw(&mut random, "attacker");
+            let hubs = draw(&mut random, IDS_OF_MEMBER.div_ceil(CROWD_OF_HUB), "hub");
+            let crowd = draw(&mut random, IDS_OF_MEMBER - hubs.len(), "sybil");
+            prepared.push((leader, hubs, crowd));
+        }
+        stage.begin().await;
+        let mut all = tokio::task::JoinSet::new();
+        for (mut leader, mut hubs, mut crowd) in prepared {
+            let (host, victim) = (host.clone(), stage.victim());
+            all.spawn(async move {
+                loop {
+                    if let Ok((mut member, record)) = lead(&host, &mut leader, &hubs, victim).await
+                    {
+                        let told = sign_crowd(host.network(), &leader, &mut hubs, &mut crowd);
+                        send_all(&host, &mut member, &frames(&[record])).await.ok();
+                        tell_within_limits(&host, &mut member, &told).await.ok();
+                        member.closed().await;
+                    }
+                    tokio::time::sleep(10 * COME_BACK).await;
+                }
+            });
+        }
+        all.join_all().await;
+        Ok(())
+    })
 }
 
 /// Signs 10,000 ids, and brings each honest node another part of them.

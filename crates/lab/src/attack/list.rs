@@ -55,6 +55,13 @@ pub(super) static ATTACKS: &[Attack] = &[
         costs(name::RSS_OTHERS, 12.0),
     ]),
     Attack::new(
+        "sybil-many",
+        "Joins with 60 keys, and signs 200 ids for each",
+        invented::sybil_many,
+    )
+    // 64 for each member, and the member itself.
+    .bars(&[must(name::STRANGERS, 3900.0)]),
+    Attack::new(
         "flood-slow",
         "Sends as many new records as a neighbour may",
         floods::flood_slow,
