@@ -40,6 +40,9 @@ mod commands {
         -s network.controller.target.path=targets.json";
     const HELP: &str = "target/release/area-net -h";
     const IMPAIRED: &str = "target/release/area-net -c config -p bob -s 'network.controller.impair=delay 20ms 5ms loss 2%'";
+    /// A simulation with an attack in which nobody is blamed, so that the names of counters are no fields.
+    const ATTACK: &str =
+        "target/release/area-net sim --nodes 5 --attack mute:from=5s --lasts 10s --json -";
     const SIM: [&str; 4] = [
         "target/release/area-net sim --nodes 100 --loss 5% --kill 30%@60s --html report.html",
         "target/release/area-net sim config/sim/flapping.toml --seed 7 --json report.json",
@@ -280,6 +283,11 @@ mod commands {
         let report = fs::read(checkout.0.path("report.json")).unwrap();
         let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
         assert_eq!(report["ended"], "done");
+        crate::pages::report_is_documented(&report);
+        // Where nobody attacks, that part is missing.
+        let output = checkout.run(ATTACK);
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(report["attacks"]["load"].is_object());
         crate::pages::report_is_documented(&report);
     }
 }

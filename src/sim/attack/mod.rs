@@ -1,10 +1,10 @@
 //! Attacks of Byzantine nodes.
 //!
-//! A Byzantine node is a host whose core is honest, so it is a member like any other, and an [`Attack`] beside it. The attack sends messages
+//! A Byzantine node is a host whose core is honest, so it is a member like any other, and an `Attack` beside it. The attack sends messages
 //! of its own to the node's neighbours, changes or drops what the core sends, and opens further connections under identities that it owns.
 //! It can't do more than a real attacker: it signs with its own keys only, and what it sends takes the same lines and send windows.
 //!
-//! The attack decides ([`Deed`]), and [`host`](super::host) does what it says. The parts: `plan` is what a scenario says, `acts` what is
+//! The attack decides (`Deed`), and `host` does what it says. The parts: `plan` is what a scenario says, `acts` what is
 //! done by itself, `guise` are the connections under other identities, and `forge` signs.
 
 mod acts;
