@@ -55,9 +55,11 @@ const RTT_BOUNDS: [(u32, &str); 8] = [
 const LOSSY_PERMILLE: u16 = 10;
 
 /// What a node may reject, so that each counter begins at zero and not with its first increase, which rates would miss.
-const REJECTED: [&str; 12] = [
+const REJECTED: [&str; 14] = [
     "bad_hello",
     "database_full",
+    "dial_rests",
+    "epoch_ahead",
     "forged_record",
     "handshake_failed",
     "handshakes_over_limit",

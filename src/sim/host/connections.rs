@@ -91,7 +91,7 @@ impl Node {
         // tells.
         if id != me && wanted.expect.is_some_and(|expect| expect != id) {
             self.part(end, None);
-            return self.dial_failed(scene, wanted.dial, DialError::OtherKey);
+            return self.dial_failed(scene, wanted.dial, DialError::OtherKey(id));
         }
         let core = self.core().expect("what arrives arrives where a node runs");
         let hello = Hello {
