@@ -55,10 +55,14 @@ const RTT_BOUNDS: [(u32, &str); 8] = [
 const LOSSY_PERMILLE: u16 = 10;
 
 /// What a node may reject, so that each counter begins at zero and not with its first increase, which rates would miss.
-const REJECTED: [&str; 18] = [
+const REJECTED: [&str; 24] = [
     "bad_credentials",
     "bad_hello",
+    "claims_over_limit",
     "database_full",
+    "dial_rests",
+    "epoch_ahead",
+    "figures_turned_away",
     "forged_record",
     "handshake_failed",
     "handshake_yielded",
@@ -66,12 +70,14 @@ const REJECTED: [&str; 18] = [
     "hello_missing",
     "hello_timeout",
     "joins_over_limit",
+    "kept_out",
     "network_key_not_proven",
     "not_allowed",
     "not_quic",
     "other_network",
     "over_limit",
     "protocol_violation",
+    "records_turned_away",
     "stalled",
     "two_bodies",
 ];

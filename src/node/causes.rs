@@ -19,7 +19,7 @@ pub(super) fn explain(listen: SocketAddr, addr: SocketAddr, why: &DialError) -> 
     let (cause, action) = match why {
         DialError::Timeout => ("no answer".to_owned(), String::new()),
         DialError::Unreachable => ("nothing listens on this port".to_owned(), String::new()),
-        DialError::OtherKey => ("another node answered".to_owned(), String::new()),
+        DialError::OtherKey(_) => ("another node answered".to_owned(), String::new()),
         DialError::Myself => ("this node itself answered".to_owned(), String::new()),
         DialError::Refused(Some(CloseCode::NotAllowed), _) => (
             "refused: this node may not be a member there".to_owned(),

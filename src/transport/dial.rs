@@ -307,7 +307,7 @@ impl Dialer {
         }
         match (seen.get(), request.expect) {
             (Some(id), _) if *id == self.identity.node_id() => DialError::Myself,
-            (Some(id), Some(expected)) if *id != expected => DialError::OtherKey,
+            (Some(id), Some(expected)) if *id != expected => DialError::OtherKey(*id),
             _ => error,
         }
     }
@@ -338,7 +338,7 @@ fn more_telling(before: Option<DialError>, after: DialError) -> DialError {
         DialError::Blocked(Obstacle::NoRoute | Obstacle::Source | Obstacle::Family) => 7,
         DialError::Blocked(_) => 3,
         DialError::Timeout => 4,
-        DialError::OtherKey => 5,
+        DialError::OtherKey(_) => 5,
         DialError::Myself => 6,
     };
     match before {

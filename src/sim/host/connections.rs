@@ -102,7 +102,7 @@ impl Node {
         // tells.
         if id != me && wanted.expect.is_some_and(|expect| expect != id) {
             self.part(end, None);
-            return self.dial_failed(scene, wanted.dial, DialError::OtherKey);
+            return self.dial_failed(scene, wanted.dial, DialError::OtherKey(id));
         }
         if let Some(hello) = self.guise_hello(end) {
             self.at(to_greet, What::DialTimeout(end));

@@ -167,8 +167,8 @@ pub enum DialError {
     Unreachable,
     /// No packet got there, and the system says why.
     Blocked(Obstacle),
-    /// Somebody else's key answered there.
-    OtherKey,
+    /// Another node answered there, and proved its key.
+    OtherKey(NodeId),
     /// This very node answered.
     Myself,
     /// The other side refused; where it is full, with addresses to try instead.

@@ -16,11 +16,13 @@
 mod way;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::Time;
 use super::links::{Link, Links};
+use super::nets::host_of;
+use super::overlay::Strangers;
 use super::tuning::Tuning;
 use super::tuning::meet::Tuning as MeetTuning;
 use super::view::View;
@@ -56,6 +58,8 @@ pub(super) struct Scene<'a> {
     pub(super) links: &'a Links,
     /// The addresses that this node publishes.
     pub(super) own: &'a [PublishedAddr],
+    /// Where nodes were met.
+    pub(super) strangers: &'a Strangers,
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +88,8 @@ pub(super) struct Rendezvous {
     asked: BTreeMap<NodeId, Asked>,
     brought: BTreeMap<NodeId, Bucket>,
     hosts: BTreeMap<IpAddr, Bucket>,
+    /// How many nodes were up when a neighbour last brought something.
+    up: usize,
     /// Those whose packets are awaited, by the number of the rendezvous.
     expected: BTreeMap<u64, Expected>,
     /// Deeds that wait for the answer to arrive at the other end, or for the other end to dial.
@@ -98,6 +104,7 @@ impl Rendezvous {
             asked: BTreeMap::new(),
             brought: BTreeMap::new(),
             hosts: BTreeMap::new(),
+            up: 1,
             expected: BTreeMap::new(),
             later: Vec::new(),
         }
@@ -156,6 +163,7 @@ impl Rendezvous {
 
     /// A neighbour brought a request or an answer.
     pub(super) fn handle(&mut self, scene: &Scene<'_>, from: &NodeId, mut meet: Meet) -> Step {
+        self.up = scene.view.up_count();
         let rate = brought(&self.tuning.meet);
         let full = || Bucket::holding(scene.now, rate.burst);
         let bucket = self.brought.entry(*from).or_insert_with(full);
@@ -264,8 +272,10 @@ impl Rendezvous {
         for one in &meet.addrs {
             of_host.entry(host_of(one.addr.ip())).or_insert(one.addr);
         }
-        let mut addrs = super::overlay::ways(&meet.addrs, false, scene.own);
+        let reaches = |ip| scene.strangers.reaches(ip);
+        let mut addrs = super::overlay::ways(&meet.addrs, false, scene.own, reaches);
         addrs.retain(|addr| of_host.get(&host_of(addr.ip())) == Some(addr));
+        addrs.retain(|addr| scene.strangers.may_open(addr, scene.own));
         addrs.truncate(self.tuning.meet.opened);
         addrs.retain(|addr| self.may_send(scene.now, addr.ip()));
         addrs
@@ -288,7 +298,7 @@ impl Rendezvous {
     }
 
     fn may_send(&mut self, now: Time, host: IpAddr) -> bool {
-        let (rate, host) = (to_a_host(&self.tuning.meet), host_of(host));
+        let (rate, host) = (to_a_host(&self.tuning.meet, self.up), host_of(host));
         let most = self.tuning.meet.hosts;
         if self.hosts.len() >= most && !self.hosts.contains_key(&host) {
             // A rate limiter that is full again says nothing.
@@ -312,19 +322,13 @@ fn brought(tuning: &MeetTuning) -> Rate {
     }
 }
 
-/// The rate limit of rendezvous for which this node sends to a host.
-fn to_a_host(tuning: &MeetTuning) -> Rate {
+/// The rate limit of rendezvous for which this node sends to a host. Beyond `shared_from` nodes, it is the node's share of what all send:
+/// a hostile one can ask thousands of nodes to meet it at a victim's address.
+fn to_a_host(tuning: &MeetTuning, up: usize) -> Rate {
+    let share = tuning.shared_from as f64 / up.max(tuning.shared_from) as f64;
     Rate {
         burst: tuning.host_burst,
-        per_s: tuning.host_per_minute / 60.0,
-    }
-}
-
-/// What counts as one host: all addresses of a /64 may belong to one machine.
-fn host_of(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => v4.into(),
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+        per_s: tuning.host_per_minute / 60.0 * share,
     }
 }
 

@@ -21,7 +21,7 @@
 //! - `figures`: what is measured on the links of all nodes, how old it is, and when to tell our own. It reads view and links.
 //! - `meet`: rendezvous of nodes that no dial connects. It reads view and links.
 //!
-//! Beside them are `pace` (every wait that depends on the network's size), `peers` (a small table), `tuning` (all tuned constants), `out` (what comes
+//! Beside them are `pace` (every wait that depends on the network's size), `peers` (a small table), `nets` (which addresses belong together), `tuning` (all tuned constants), `out` (what comes
 //! out) and `interface` (the types of what goes in and comes out).
 
 pub mod bench_support;
@@ -31,6 +31,7 @@ mod gossip;
 mod interface;
 mod links;
 mod meet;
+mod nets;
 mod out;
 mod overlay;
 mod own_record;

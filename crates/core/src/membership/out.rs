@@ -76,6 +76,12 @@ impl Out {
         self.tell(Event::Rejected { what, peer, why });
     }
 
+    /// Something that follows from what peers say is not done: counted under a name. It may happen often, so the log has nothing of it.
+    pub(super) fn refrain(&mut self, what: &'static str) {
+        *self.rejected.entry(what).or_default() += 1;
+        self.changes.figures += 1;
+    }
+
     /// Nodes or links came, went, or changed their state.
     pub(super) fn shape_changed(&mut self) {
         self.changes.shape += 1;

@@ -70,7 +70,20 @@ pub(super) struct OwnRecord {
     jumped: Option<Time>,
     /// Another run that wrote a record of ours, and how many of its records came.
     foreign: Option<(u64, u32)>,
+    /// When it was last told that somebody signed a record of ours with an epoch far ahead.
+    too_new: Option<Time>,
+    /// The budget for losses of brief links that are told at once.
+    brief: Option<Bucket>,
 }
+
+/// Somebody signed a record of this node with an epoch that no clock can have shown yet.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooNew;
+
+/// 2025-01-01: no clock that is right shows less.
+const EARLIEST_EPOCH: u64 = 1_735_689_600_000;
+/// 2100-01-01.
+const END_OF_CENTURY: u64 = 4_102_444_800_000;
 
 /// The network around this node, as far as it decides when a record is due.
 #[derive(Debug, Clone, Copy)]
@@ -113,6 +126,8 @@ impl OwnRecord {
             jump_hold: config.tuning.own_record.first_jump,
             jumped: None,
             foreign: None,
+            too_new: None,
+            brief: None,
             tuning: config.tuning.clone(),
             config,
             signer,
@@ -190,8 +205,14 @@ impl OwnRecord {
         self.shape_changed(now);
     }
 
-    /// A link was lost, or is suspect.
-    pub(super) fn link_lost(&mut self, now: Time, links: &Links) {
+    /// A link was lost, or is suspect. `brief`: it was lost soon after it had come. A neighbour that makes and drops links must not
+    /// make all others verify ten records a second: after a few of them, the loss waits like a gain that keeps coming.
+    pub(super) fn link_lost(&mut self, now: Time, brief: bool, links: &Links) {
+        if brief && !self.may_tell_brief(now) {
+            let due = self.last + self.tuning.own_record.longest_gain_hold;
+            self.due_by(due.max(now));
+            return;
+        }
         let at = match self.last_loss {
             // No neighbours left: publish at once. The next neighbour should not hear of lost links.
             Some(_) if links.listed().next().is_none() => now,
@@ -202,6 +223,16 @@ impl OwnRecord {
         };
         self.due_by(at);
         self.last_loss = Some(at);
+    }
+
+    fn may_tell_brief(&mut self, now: Time) -> bool {
+        let tuning = &self.tuning.own_record;
+        let rate = Rate {
+            burst: tuning.brief_burst,
+            per_s: tuning.brief_per_s,
+        };
+        let full = || Bucket::holding(now, rate.burst);
+        self.brief.get_or_insert_with(full).take_one(now, rate)
     }
 
     /// The least time between two records that tell of lost links. The record of a node with hundreds of guests is large, and all
@@ -314,7 +345,7 @@ impl OwnRecord {
         // The cap keeps far below this limit, but a record that nobody could read must never be signed.
         states.truncate(MAX_LINKS);
         states.sort_by_key(|link| link.peer);
-        self.seq += 1;
+        (self.epoch, self.seq) = next_version(self.epoch, self.seq);
         self.last = now;
         let body = Body {
             id: self.signer.node_id(),
@@ -332,16 +363,31 @@ impl OwnRecord {
     }
 
     /// Handles a record of our own, newer than ours, that this run did not write: jumps above its epoch. Returns the event to
-    /// report.
+    /// report. A record whose epoch is far ahead is not followed, and `Err` says so, at most once a minute.
     ///
     /// A record of a former run comes once, and nobody answers the jump. A second one of the same run, above what we had jumped to, was signed in
     /// answer to us: two nodes run with one key. Then the one that started first goes on, and the other one falls silent.
-    pub(super) fn heard_own(&mut self, now: Time, record: &Record) -> Option<Event> {
+    pub(super) fn heard_own(
+        &mut self,
+        now: Time,
+        record: &Record,
+    ) -> Result<Option<Event>, TooNew> {
         let body = record.body();
-        // A peer can't forge our signature, so this epoch was ours once. The saturation only guards the addition.
+        if body.epoch > self.latest_epoch(now) {
+            let every = self.tuning.own_record.longest_jump;
+            let is_told = self
+                .too_new
+                .is_some_and(|at| now.saturating_sub(at) < every);
+            if is_told {
+                return Ok(None);
+            }
+            self.too_new = Some(now);
+            return Err(TooNew);
+        }
+        // A peer can't forge our signature, so this epoch was ours once.
         self.epoch = self.epoch.max(body.epoch.saturating_add(1));
         if self.silenced && !body.leaving {
-            return None;
+            return Ok(None);
         }
         if std::mem::take(&mut self.silenced) {
             // The other node with our identity has gone: we publish again.
@@ -360,7 +406,18 @@ impl OwnRecord {
         if !self.silenced {
             self.jump(now);
         }
-        twin
+        Ok(twin)
+    }
+
+    /// The highest epoch that another run with this key may have begun with by now. Epochs are Unix times in ms, and count from the
+    /// start of a run. Where the clock of this machine was wrong at the start, as without a battery, any time of the century will do:
+    /// far below the last epoch, from which no way leads on.
+    fn latest_epoch(&self, now: Time) -> u64 {
+        let here = self.config.epoch.saturating_add(millis(now));
+        if here < EARLIEST_EPOCH {
+            return END_OF_CENTURY;
+        }
+        here.saturating_add(millis(self.tuning.own_record.epoch_ahead))
     }
 
     /// Notes a record of our own that another run wrote. Returns the event to report if that run is alive.
@@ -404,6 +461,19 @@ impl OwnRecord {
         };
         self.jumped = Some(due);
         self.due_by(due);
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The version after that one. A run that signs 4 billion records takes another epoch.
+fn next_version(epoch: u64, seq: u32) -> (u64, u32) {
+    match (seq.checked_add(1), epoch.checked_add(1)) {
+        (Some(next), _) => (epoch, next),
+        (None, Some(next)) => (next, 1),
+        (None, None) => (epoch, seq),
     }
 }
 

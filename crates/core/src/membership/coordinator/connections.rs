@@ -44,6 +44,7 @@ impl Core {
             self.out.close(new.conn, CloseCode::Limit);
             return;
         }
+        self.overlay.met(now, new.remote, new.peer);
         if let Some(addr) = dialed {
             self.overlay.worked(now, new.peer, addr, &self.view);
         }
@@ -343,7 +344,11 @@ impl Core {
                 self.own.link_given_up(now);
                 self.view.derive_soon(now, false);
             } else {
-                self.own_link_lost(now);
+                let is_brief = LinkEnd::Broken {
+                    was_listed: true,
+                    short_lived: true,
+                };
+                self.own_link_lost(now, end == is_brief);
                 self.gossip.fill_gap(now, &self.view, &self.links);
             }
             if matches!(end, LinkEnd::Parked | LinkEnd::Broken { .. }) {

@@ -128,7 +128,7 @@ impl Core {
             }
             Some(LinkEvent::Suspected) => {
                 self.out.tell(Event::Suspected(peer));
-                self.own_link_lost(now);
+                self.own_link_lost(now, false);
             }
             Some(LinkEvent::Cleared) => self.own_link_changed(now, false),
             Some(LinkEvent::Revived) => self.revive(now, peer),
@@ -202,9 +202,9 @@ impl Core {
         self.look_soon(now, false);
     }
 
-    /// A link was lost, or is suspect.
-    pub(super) fn own_link_lost(&mut self, now: Time) {
-        self.own.link_lost(now, &self.links);
+    /// A link was lost, soon after it had come if it was `brief`, or is suspect.
+    pub(super) fn own_link_lost(&mut self, now: Time, brief: bool) {
+        self.own.link_lost(now, brief, &self.links);
         self.view.derive_soon(now, true);
     }
 }

@@ -17,6 +17,7 @@ macro_rules! scene {
             view: &$core.view,
             links: &$core.links,
             own: $core.own.addrs(),
+            strangers: $core.overlay.strangers(),
         }
     };
 }

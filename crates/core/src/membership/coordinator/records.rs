@@ -9,6 +9,7 @@ use crate::membership::figures;
 use crate::membership::gossip::Heard;
 use crate::membership::interface::{ConnId, LinkNews};
 use crate::membership::links::Link;
+use crate::membership::own_record::TooNew;
 use crate::membership::view::{Before, Change, Index};
 use crate::record::Record;
 use crate::wire::{CloseCode, Message, NodeId};
@@ -147,11 +148,14 @@ impl Core {
                     change,
                     before,
                 } => self.handle_news(now, (index, peer), change, before),
-                Heard::Own(record) => {
-                    if let Some(event) = self.own.heard_own(now, &record) {
-                        self.out.tell(event);
+                Heard::Own(record) => match self.own.heard_own(now, &record) {
+                    Ok(None) => {}
+                    Ok(Some(event)) => self.out.tell(event),
+                    Err(TooNew) => {
+                        let why = "signed with this node's key, for a time far ahead".to_owned();
+                        self.out.reject("epoch_ahead", id, why);
                     }
-                }
+                },
                 Heard::Forged(why) => {
                     self.drop_forger(now, peer, why);
                     return;

@@ -1,5 +1,6 @@
 //! Flap damping (after RFC 2439): a link that was lost several times is held before it is listed again. So a flapping link costs
 //! the network little. A hold bounds traffic, and must not hide the truth: it is short, and none is put on a link that is the only way to its peer.
+//! A peer whose link is lost several times within seconds is held even so: it may have no other link because it wants to be heard of each time.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -70,10 +71,23 @@ impl Damping {
         hold.min(tuning.longest_hold)
     }
 
+    /// Whether the link was lost so often within seconds that it is held even if it is the only way to its peer.
+    pub(super) fn storms(&self, tuning: &Tuning, now: Time, peer: &NodeId) -> bool {
+        let losses = self
+            .peers
+            .get(peer)
+            .into_iter()
+            .flat_map(|losses| &losses.at);
+        let lately = losses.filter(|at| now.saturating_sub(**at) < tuning.storm_window);
+        lately.count() >= tuning.flaps_held
+    }
+
     /// A listed link was lost.
     pub(super) fn note_loss(&mut self, now: Time, peer: NodeId, run_id: u64) {
         if self.peers.len() >= MAX_PEERS && !self.peers.contains_key(&peer) {
-            self.peers.pop_first();
+            // Whoever makes links under ever new ids must not choose who is forgotten.
+            let calmest = self.peers.iter().min_by_key(|(_, losses)| losses.at.back());
+            calmest.map(|(id, _)| *id).map(|id| self.peers.remove(&id));
         }
         let losses = self.peers.entry(peer).or_default();
         losses.run_id = run_id;
@@ -118,6 +132,23 @@ mod tests {
             "too soon"
         );
         assert_eq!(damping.hold(TUNING, at(9), PEER, 2), Duration::ZERO);
+    }
+
+    #[test]
+    fn losses_within_seconds_hold_even_the_only_way_to_a_peer() {
+        let mut damping = Damping::default();
+        let mut held = Vec::new();
+        for loss in 0..6 {
+            damping.note_loss(at(loss), PEER, 1);
+            held.push(damping.storms(TUNING, at(loss), &PEER));
+        }
+        assert_eq!(held, [false, false, true, true, true, true]);
+        assert!(!damping.storms(TUNING, at(14), &PEER), "it is over");
+        for loss in 0..9 {
+            damping.note_loss(at(100 + 6 * loss), NodeId([8; 32]), 1);
+            let rarely = damping.storms(TUNING, at(100 + 6 * loss), &NodeId([8; 32]));
+            assert!(!rarely, "a link that flaps every six seconds is shown");
+        }
     }
 
     #[test]

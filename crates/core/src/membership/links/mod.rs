@@ -395,8 +395,12 @@ impl Links {
         }
     }
 
-    /// Lists a link without a further hold: it is the only way to its peer. Flap damping bounds traffic, and must not hide a node.
+    /// Lists a link without a further hold: it is the only way to its peer. Flap damping bounds traffic, and must not hide a node,
+    /// unless its link is lost again and again within seconds.
     pub(super) fn end_hold(&mut self, now: Time, peer: &NodeId) {
+        if self.damping.storms(&self.tuning.links, now, peer) {
+            return;
+        }
         let held =
             |link: &Link| matches!(link.phase, Phase::Live { listed_from } if listed_from > now);
         if self.get(peer).is_some_and(held)

@@ -85,6 +85,7 @@ impl Bench {
             view,
             links,
             own,
+            strangers: &Strangers::new(&[], Arc::default()),
         };
         meet.ask(&scene, node(peer), nonce)
     }
@@ -101,6 +102,7 @@ impl Bench {
             view,
             links,
             own,
+            strangers: &Strangers::new(&[], Arc::default()),
         };
         meet.handle(&scene, &node(from), message)
     }
@@ -232,9 +234,29 @@ fn a_neighbour_can_bring_no_more_than_its_share() {
 
 #[test]
 fn nobody_is_made_to_send_much_to_a_victim() {
-    let graph = [(1, 5), (5, 9)];
-    let mut target = Bench::new(9, &graph);
-    let (_, request) = Bench::new(1, &graph).ask(9, 1).unwrap();
+    // Six at once, and four a minute.
+    let packets = packets_to_a_victim(&[(1, 5), (5, 9)]);
+    assert!(
+        (3 * 43..=3 * 46).contains(&packets),
+        "{packets} in ten minutes"
+    );
+}
+
+#[test]
+fn a_large_network_shares_what_it_sends_to_a_victim() {
+    let others = (20..97).map(|other| (5, other));
+    let graph: Vec<(u8, u8)> = [(1, 5), (5, 9)].into_iter().chain(others).collect();
+    // 80 nodes: four a minute from every five of them.
+    let packets = packets_to_a_victim(&graph);
+    assert!(
+        (3 * 13..=3 * 15).contains(&packets),
+        "{packets} in ten minutes"
+    );
+}
+
+fn packets_to_a_victim(graph: &[(u8, u8)]) -> usize {
+    let mut target = Bench::new(9, graph);
+    let (_, request) = Bench::new(1, graph).ask(9, 1).unwrap();
     let mut packets = 0;
     for second in 0..600_u16 {
         for port in 1..=16 {
@@ -254,11 +276,7 @@ fn nobody_is_made_to_send_much_to_a_victim() {
             }
         }
     }
-    // Six at once, and four a minute.
-    assert!(
-        (3 * 43..=3 * 46).contains(&packets),
-        "{packets} in ten minutes"
-    );
+    packets
 }
 
 #[test]
@@ -278,7 +296,16 @@ fn an_address_that_nobody_may_dial_is_not_opened() {
     let graph = [(1, 5), (5, 9)];
     let mut target = Bench::new(9, &graph);
     let (_, request) = Bench::new(1, &graph).ask(9, 1).unwrap();
-    let bad = ["127.0.0.1:1", "[ff02::1]:1", "[fe80::1]:1", "0.0.0.0:1"];
+    let bad = [
+        "127.0.0.1:5000",
+        "[ff02::1]:5000",
+        "[fe80::1]:5000",
+        "0.0.0.0:5000",
+        // A service of the system, and hosts in networks that are foreign to this node.
+        "198.51.100.1:53",
+        "10.0.0.1:5000",
+        "[fd00::1]:5000",
+    ];
     let bad = bad.map(|addr| PublishedAddr::new(AddrKind::Observed, addr.parse().unwrap()));
     let request = Meet {
         addrs: bad.to_vec(),
@@ -294,10 +321,10 @@ fn one_address_of_a_host_is_opened_and_a_prefix_of_ipv6_is_one_host() {
     let mut target = Bench::new(9, &graph);
     let (_, request) = Bench::new(1, &graph).ask(9, 1).unwrap();
     let addrs = [
-        "198.51.100.1:1000",
+        "198.51.100.1:3000",
         "198.51.100.1:2000",
-        "[2001:db8::1]:1",
-        "[2001:db8::2]:2",
+        "[2001:db8::1]:2001",
+        "[2001:db8::2]:2002",
     ];
     let observed = |addr: &str| PublishedAddr::new(AddrKind::Observed, addr.parse().unwrap());
     let request = Meet {

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 
 use super::Overlay;
 use super::candidates::{MAX_ADDRS_REMEMBERED, MAX_REMEMBERED};
+use super::strangers::Strangers;
 use super::ways::ways;
 use crate::membership::Time;
 use crate::membership::interface::{Remembered, running_ms};
@@ -41,7 +42,13 @@ impl Overlay {
 
     /// The addresses in a record that may be dialed from here, as the candidates would keep them.
     fn published(&self, record: &Record, over_loopback: bool) -> Vec<SocketAddr> {
-        let mut addrs = ways(&record.body().addrs, over_loopback, &self.own_addrs);
+        let reaches = |ip| self.strangers.reaches(ip);
+        let mut addrs = ways(
+            &record.body().addrs,
+            over_loopback,
+            &self.own_addrs,
+            reaches,
+        );
         addrs.truncate(MAX_ADDRS_REMEMBERED);
         addrs
     }
@@ -96,6 +103,11 @@ impl Overlay {
             }
         }
         all
+    }
+
+    /// Where nodes were met.
+    pub(in crate::membership) fn strangers(&self) -> &Strangers {
+        &self.strangers
     }
 
     /// The best address at which to dial a node that is up or remembered.

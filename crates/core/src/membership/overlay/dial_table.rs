@@ -168,7 +168,16 @@ impl Dials {
         let tuning = &self.tuning.overlay;
         let pause = doubled(tuning.first_retry, failures);
         let again = now + pause.min(tuning.longest_retry);
-        self.retries.insert(id, (again, failures + 1));
+        self.retries.insert(id, (again, failures.saturating_add(1)));
+        if self.retries.len() > MAX_NODES {
+            self.retries.pop_first();
+        }
+    }
+
+    /// Stops dialing that node as a neighbour until then: its addresses rest, or their budget is spent. That is no failure.
+    pub(super) fn pause(&mut self, id: NodeId, until: Time) {
+        let (at, failures) = self.retries.get(&id).copied().unwrap_or_default();
+        self.retries.insert(id, (at.max(until), failures));
         if self.retries.len() > MAX_NODES {
             self.retries.pop_first();
         }

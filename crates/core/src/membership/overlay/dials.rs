@@ -6,16 +6,22 @@ use rand_chacha::ChaCha8Rng;
 
 use super::candidates::Share;
 use super::dial_table::Attempt;
+use super::strangers::Ports;
 use super::{Overlay, Seen};
 use crate::membership::Time;
-use crate::membership::interface::{Action, Candidate, DialError, DialId, Event};
+use crate::membership::interface::{Action, Candidate, DialError, DialId, Event, Obstacle};
+use crate::membership::nets::private_network;
 use crate::membership::out::Out;
 use crate::membership::view::View;
+use crate::record::AddrKind;
 use crate::wire::{CloseCode, NodeId};
 
 /// The most addresses of a node that one dial tries. The last one starts after a second and a quarter, before a dial to a dead
 /// address ends.
 const MAX_RACED: usize = 6;
+
+/// An address, and others to be tried as well.
+pub(super) type Ways = (SocketAddr, Vec<SocketAddr>);
 
 /// Whether a node is linked or up, and need not be looked for. Whether to link with a node that is up is the plan's decision.
 fn is_found(seen: &Seen<'_>, id: Option<NodeId>, addr: SocketAddr) -> bool {
@@ -32,6 +38,7 @@ impl Overlay {
     /// The targets that the settings give by name have these addresses now. New ones are dialed soon, as at a start: a node
     /// that has names alone has waited for them.
     pub(in crate::membership) fn set_targets(&mut self, seen: &Seen<'_>, addrs: &[SocketAddr]) {
+        self.strangers.configure(addrs);
         let new = self.candidates.set_named(addrs);
         for addr in new.into_iter().take(self.tuning.overlay.first_targets) {
             if !self.dials.includes_addr(addr) && !is_found(seen, None, addr) {
@@ -52,15 +59,21 @@ impl Overlay {
         }
     }
 
-    /// A dial became a connection to `remote`. Returns the address dialed.
+    /// A dial became a connection to `remote`, or ended there. Returns the address dialed.
     pub(in crate::membership) fn dial_succeeded(
         &mut self,
         dial: DialId,
         remote: SocketAddr,
     ) -> Option<SocketAddr> {
         let addr = self.dials.succeeded(dial, remote)?;
-        self.rests.worked(&addr);
+        self.strangers.refund(&addr, 0.0);
         Some(addr)
+    }
+
+    /// A node proved its key on a connection with that address, whoever dialed.
+    pub(in crate::membership) fn met(&mut self, now: Time, addr: SocketAddr, id: NodeId) {
+        self.rests.worked(&addr, &id);
+        self.strangers.meet(now, addr, id);
     }
 
     /// One of the addresses of a dial failed, and the dial goes on with others.
@@ -71,19 +84,35 @@ impl Overlay {
         addr: SocketAddr,
         why: &DialError,
     ) {
-        let is_wrong = matches!(why, DialError::Myself | DialError::OtherKey);
-        if is_wrong && self.dials.vouches_for(dial, addr) {
-            self.rests.led_astray(now, addr);
+        let who = match why {
+            DialError::Myself => None,
+            DialError::OtherKey(who) => Some(*who),
+            _ => return,
+        };
+        if self.dials.vouches_for(dial, addr) {
+            self.led_to(now, addr, who);
+        }
+    }
+
+    /// A dial led to another node than expected, or to this one.
+    fn led_to(&mut self, now: Time, addr: SocketAddr, who: Option<NodeId>) {
+        self.rests.led_astray(now, addr, who);
+        if let Some(who) = who {
+            self.strangers.meet(now, addr, who);
         }
     }
 
     pub(super) fn draw(&mut self, seen: &Seen<'_>, rng: &mut ChaCha8Rng) {
-        let dials = &self.dials;
+        let (dials, up) = (&self.dials, seen.view.up_count());
+        let ports = self.ports(None, seen.view);
         let missing = |id: Option<NodeId>, addr: SocketAddr| {
-            let rests = self.rests.until(seen.now, &addr).is_some();
-            !dials.includes_addr(addr) && !rests && !is_found(seen, id, addr)
+            let rests = self.rests.until(seen.now, &addr, id);
+            let rests = rests.or_else(|| {
+                let around = (up, &ports);
+                self.strangers.rests_until(seen.now, &addr, id, around)
+            });
+            rests.is_none() && !dials.includes_addr(addr) && !is_found(seen, id, addr)
         };
-        let up = seen.view.up_count();
         let torn = self.torn_turn(seen.now, up);
         // A node that is alone tries candidates as fast as its slots allow: any of them may lead to the network.
         let alone = torn.is_none() && up <= 1 && self.candidates.has_fresh(missing);
@@ -122,14 +151,28 @@ impl Overlay {
         self.dials.take_unanswered(now)
     }
 
-    /// Where to dial a candidate: the best address, and others to try as well. `None` while all of them rest.
-    fn ways_of(
+    /// What is known of ports that belong to services of the system, for a dial to that node's addresses.
+    fn ports(&self, id: Option<NodeId>, view: &View) -> Ports {
+        let record = id.and_then(|id| view.record(&id));
+        let advertised = record.iter().flat_map(|record| &record.body().addrs);
+        let advertised = advertised.filter(|one| one.kind == AddrKind::Advertised);
+        Ports {
+            advertised: advertised.map(|one| one.addr).collect(),
+            ..Ports::of(&self.own_addrs)
+        }
+    }
+
+    /// Where to dial a candidate: the best address, and others to try as well. While all of them rest: until when, if the
+    /// candidate is a node.
+    pub(super) fn ways_of(
         &mut self,
         candidate: &Candidate,
         seen: &Seen<'_>,
-    ) -> Option<(SocketAddr, Vec<SocketAddr>)> {
-        let met = candidate.id.and_then(|id| self.met.remove(&id));
-        let mut all = match (candidate.id, met) {
+    ) -> Result<Ways, Option<Time>> {
+        let (now, id) = (seen.now, candidate.id);
+        let met = id.and_then(|id| self.met.remove(&id));
+        let is_met = met.is_some();
+        let mut all = match (id, met) {
             (_, Some(met)) => met,
             (Some(id), None) => self.addresses(&id, seen.view),
             (None, None) => Vec::new(),
@@ -137,10 +180,29 @@ impl Overlay {
         if !all.contains(&candidate.addr) {
             all.insert(0, candidate.addr);
         }
-        all.retain(|addr| self.rests.until(seen.now, addr).is_none());
+        let (ports, up) = (self.ports(id, seen.view), seen.view.up_count());
+        let mut until: Option<Time> = None;
+        all.retain(|addr| {
+            let rests = self.rests.until(now, addr, id);
+            let rests = rests.or_else(|| {
+                if is_met {
+                    // A packet came from there, and what a rendezvous may send is limited by host.
+                    let is_barred = self.strangers.is_barred(addr, id, &ports);
+                    is_barred.then_some(now)
+                } else {
+                    self.strangers.rests_until(now, addr, id, (up, &ports))
+                }
+            });
+            until = rests
+                .map(|at| until.map_or(at, |until| until.min(at)))
+                .or(until);
+            rests.is_none()
+        });
         all.truncate(MAX_RACED);
-        let first = (!all.is_empty()).then(|| all.remove(0))?;
-        Some((first, all))
+        if all.is_empty() {
+            return Err(until.filter(|_| id.is_some()));
+        }
+        Ok((all.remove(0), all))
     }
 
     /// Starts the queued dials. At the cap, only those begin that may connect what is not connected; the plan will ask for the
@@ -153,16 +215,23 @@ impl Overlay {
             }
             let linked = candidate.id.and_then(|id| seen.links.get(&id));
             let met = candidate.id.is_some_and(|id| self.met.contains_key(&id));
-            let Some((addr, others)) = self.ways_of(&candidate, seen) else {
+            if linked.is_some_and(|link| !link.is_parked()) {
                 continue;
+            }
+            let (addr, others) = match self.ways_of(&candidate, seen) {
+                Ok(ways) => ways,
+                Err(until) => {
+                    // The plan asks for others meanwhile.
+                    if let (Some(id), Some(until)) = (candidate.id, until) {
+                        self.dials.pause(id, until);
+                        out.refrain("dial_rests");
+                        self.plan_soon(now, seen.view.up_count());
+                    }
+                    continue;
+                }
             };
             let candidate = Candidate { addr, ..candidate };
-            if linked.is_some_and(|link| !link.is_parked())
-                || self
-                    .dials
-                    .candidates()
-                    .any(|one| one.addr == candidate.addr)
-            {
+            if self.dials.candidates().any(|one| one.addr == addr) {
                 continue;
             }
             let eager = met || now < self.tuning.overlay.starting;
@@ -173,15 +242,20 @@ impl Overlay {
                 replaces: linked.is_some(),
                 met,
             };
-            self.begin(now, attempt, eager, out);
+            self.begin(seen, attempt, eager, out);
         }
     }
 
-    fn begin(&mut self, now: Time, attempt: Attempt, eager: bool, out: &mut Out) {
+    fn begin(&mut self, seen: &Seen<'_>, attempt: Attempt, eager: bool, out: &mut Out) {
+        let now = seen.now;
         let (candidate, replaces) = (attempt.candidate, attempt.replaces);
         let others = attempt.others.clone();
+        let (ports, up) = (self.ports(candidate.id, seen.view), seen.view.up_count());
         for addr in others.iter().chain([&candidate.addr]) {
             self.contacts.note(now, addr);
+            if !attempt.met {
+                self.strangers.pay(now, addr, candidate.id, (up, &ports));
+            }
         }
         let (dial, slow_at) = self.dials.begin(now, attempt);
         if candidate.id.is_some() {
@@ -217,8 +291,8 @@ impl Overlay {
             id: Some(peer),
             addr: listens.copied().unwrap_or(remote),
         };
-        if let Some((addr, mut others)) = self.ways_of(&candidate, seen) {
-            let rests = self.rests.until(seen.now, &remote).is_some();
+        if let Ok((addr, mut others)) = self.ways_of(&candidate, seen) {
+            let rests = self.rests.until(seen.now, &remote, Some(peer)).is_some();
             if addr != remote && !others.contains(&remote) && !rests {
                 others.truncate(MAX_RACED - 2);
                 others.push(remote);
@@ -231,7 +305,7 @@ impl Overlay {
                 met: false,
             };
             let eager = seen.now < self.tuning.overlay.starting;
-            self.begin(seen.now, attempt, eager, out);
+            self.begin(seen, attempt, eager, out);
         }
     }
 
@@ -251,7 +325,7 @@ impl Overlay {
         self.plan_soon(now, view.up_count());
         match why {
             DialError::Myself => {
-                self.led_astray(now, &candidate, &attempt.others);
+                self.led_astray(now, &attempt, None);
                 if self.candidates.is_own(candidate.addr) {
                     out.tell(Event::OwnTarget(candidate.addr));
                 }
@@ -260,13 +334,15 @@ impl Overlay {
             DialError::Refused(Some(CloseCode::Full), alternatives) => {
                 // A node with a link has the whole network to choose from.
                 if seen.links.degree() == 0 {
-                    self.dials.follow(now, &attempt, alternatives);
+                    let named = self.within_reach(candidate.addr, alternatives);
+                    self.dials.follow(now, &attempt, &named);
                 }
             }
             DialError::Refused(Some(CloseCode::IdentityInUse), addrs) => {
                 // The other run is there, and does not know yet that it has a twin.
                 if seen.links.degree() == 0 {
-                    self.dials.follow(now, &attempt, addrs);
+                    let named = self.within_reach(candidate.addr, addrs);
+                    self.dials.follow(now, &attempt, &named);
                 }
                 out.tell(Event::Twin {
                     run_id: 0,
@@ -274,15 +350,16 @@ impl Overlay {
                     silenced: false,
                 });
             }
-            DialError::OtherKey if attempt.met => {}
-            DialError::OtherKey => self.led_astray(now, &candidate, &attempt.others),
+            DialError::OtherKey(_) if attempt.met => {}
+            DialError::OtherKey(who) => self.led_astray(now, &attempt, Some(*who)),
             DialError::Refused(..)
             | DialError::Timeout
             | DialError::Unreachable
             | DialError::Blocked(_)
             | DialError::Failed(_) => {}
         }
-        let other_key = *why == DialError::OtherKey;
+        self.settle(now, &attempt, why);
+        let other_key = matches!(why, DialError::OtherKey(_));
         let is_linked = |id| seen.links.get(&id).is_some_and(|link| link.is_live());
         // The peer's own dial may have won. Who brought a rendezvous may have lied about the address.
         let has_won = !attempt.replaces && candidate.id.is_some_and(is_linked);
@@ -299,10 +376,54 @@ impl Overlay {
         out.tell(Event::DialFailed(candidate, why.clone()));
     }
 
+    /// Those of the addresses that a node named which are not in a private network foreign to this one. Its own network is none: it
+    /// answered from there.
+    fn within_reach(&self, by: SocketAddr, named: &[SocketAddr]) -> Vec<SocketAddr> {
+        let network = |addr: &SocketAddr| private_network(addr.ip());
+        let own = |addr: &SocketAddr| {
+            self.own_addrs
+                .iter()
+                .any(|one| network(&one.addr) == network(addr))
+        };
+        let is_near = |addr: &SocketAddr| {
+            network(addr).is_none()
+                || network(addr) == network(&by)
+                || own(addr)
+                || self.strangers.reaches(addr.ip())
+        };
+        named.iter().copied().filter(is_near).collect()
+    }
+
     /// A dial led to the wrong node. Where it had several addresses, it was told of each.
-    fn led_astray(&mut self, now: Time, candidate: &Candidate, others: &[SocketAddr]) {
-        if others.is_empty() {
-            self.rests.led_astray(now, candidate.addr);
+    fn led_astray(&mut self, now: Time, attempt: &Attempt, who: Option<NodeId>) {
+        if attempt.others.is_empty() {
+            self.led_to(now, attempt.candidate.addr, who);
+        }
+    }
+
+    /// A dial failed: the budgets of its addresses get back what was not sent. Of several addresses, the cause is that of one.
+    fn settle(&mut self, now: Time, attempt: &Attempt, why: &DialError) {
+        if attempt.met {
+            return;
+        }
+        let addrs = attempt.others.iter().chain([&attempt.candidate.addr]);
+        match why {
+            // All of them are out of reach, and nothing left this machine.
+            DialError::Blocked(Obstacle::NoRoute | Obstacle::Source | Obstacle::Family) => {
+                for addr in addrs {
+                    self.strangers.refund(addr, 0.0);
+                }
+            }
+            DialError::Unreachable if attempt.others.is_empty() => {
+                self.strangers.refund(&attempt.candidate.addr, 1.0);
+            }
+            // The expected node proved its key, and then had no room, for example.
+            DialError::Refused(Some(_), _) if attempt.others.is_empty() => {
+                if let Some(id) = attempt.candidate.id {
+                    self.met(now, attempt.candidate.addr, id);
+                }
+            }
+            _ => {}
         }
     }
 

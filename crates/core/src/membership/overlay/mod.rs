@@ -19,6 +19,7 @@ mod luck;
 mod plan;
 mod rests;
 mod ring;
+mod strangers;
 mod ways;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -43,6 +44,7 @@ pub(super) use guests::Admission;
 use luck::Luck;
 use rests::Rests;
 use ring::{Ring, SUCCESSORS};
+pub(super) use strangers::Strangers;
 pub(super) use ways::ways;
 
 /// Slots below the cap that are kept for ring links.
@@ -93,6 +95,7 @@ pub(super) struct Overlay {
     ring: Ring,
     growth: Growth,
     rests: Rests,
+    strangers: Strangers,
     luck: Luck,
     contacts: Contacts,
     /// What this node publishes of itself: it tells which addresses of others are near.
@@ -122,6 +125,7 @@ impl Overlay {
             ring: Ring::new(&me),
             growth: Growth::default(),
             rests: Rests::new(tuning.clone()),
+            strangers: Strangers::new(&config.targets, tuning.clone()),
             luck: Luck::default(),
             contacts: Contacts::default(),
             own_addrs: Vec::new(),

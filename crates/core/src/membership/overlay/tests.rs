@@ -18,6 +18,8 @@ use crate::membership::view::View;
 use crate::record::{Body, PublishedAddr, Record};
 use crate::wire::{MAX_ALTERNATIVES, NodeId};
 
+mod defences;
+
 const MS: Duration = Duration::from_millis(1);
 /// Node 1 has links with all others, so they are up as long as this node has a link with node 1.
 const HUB: u8 = 1;
@@ -62,7 +64,11 @@ struct Scene {
 impl Scene {
     /// The node of that number, alone.
     fn new(me: u8) -> Self {
-        let config = Arc::new(config());
+        Self::with(me, config())
+    }
+
+    fn with(me: u8, config: Config) -> Self {
+        let config = Arc::new(config);
         Self {
             now: Duration::from_secs(100),
             view: View::new(record(me, &[])),
@@ -76,8 +82,12 @@ impl Scene {
 
     /// The same, with a link with the hub and all of these nodes up.
     fn among(me: u8, others: std::ops::RangeInclusive<u8>) -> Self {
-        let mut scene = Self::new(me);
-        let numbers: Vec<u8> = others.filter(|number| *number != me).collect();
+        Self::new(me).join(others.filter(|number| *number != me))
+    }
+
+    fn join(mut self, others: impl Iterator<Item = u8>) -> Self {
+        let numbers: Vec<u8> = others.collect();
+        let scene = &mut self;
         for &number in &numbers {
             let peers = if number == HUB { &numbers[..] } else { &[HUB] };
             let other = record(number, peers);
@@ -86,7 +96,7 @@ impl Scene {
         scene.link(HUB, true);
         scene.derive();
         assert_eq!(scene.view.up_count(), numbers.len() + 1);
-        scene
+        self
     }
 
     fn derive(&mut self) {
@@ -105,6 +115,7 @@ impl Scene {
         self.conns += 1;
         let mut new = testing::connected(self.conns, id(peer), 1, dialed);
         new.remote = addr(peer);
+        self.overlay.met(self.now, new.remote, new.peer);
         self.links.adopt(self.now, &new);
         self.links.confirm(&id(peer));
         assert!(self.links.list_if_due(self.now, &id(peer), None));
@@ -318,8 +329,9 @@ fn slots_are_kept_for_ring_links() {
 }
 
 #[test]
-fn a_node_that_can_not_be_dialed_rests_longer_each_time() {
+fn a_node_that_can_not_be_dialed_any_more_rests_longer_each_time() {
     let mut scene = Scene::among(0, 1..=2);
+    scene.overlay.met(scene.now, addr(2), id(2));
     let tuning = scene.overlay.tuning.clone();
     let mut pause = Duration::ZERO;
     for next in [
@@ -419,11 +431,14 @@ fn what_a_rendezvous_gave_is_dialed_beside_another_dial_and_no_lie_in_it_counts(
         links: &scene.links,
         last_loss: None,
     };
-    let why = DialError::OtherKey;
+    let why = DialError::OtherKey(id(7));
     scene
         .overlay
         .handle_dial_failed(&seen, met, &why, &mut scene.out);
-    assert_eq!(scene.overlay.rests.until(scene.now, &other), None);
+    assert_eq!(
+        scene.overlay.rests.until(scene.now, &other, Some(peer)),
+        None
+    );
     assert_eq!(scene.overlay.dials.rests_until(scene.now, &peer), None);
     scene.fail(first, &DialError::Timeout);
     assert!(scene.overlay.dials.rests_until(scene.now, &peer).is_some());

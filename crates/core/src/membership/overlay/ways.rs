@@ -4,20 +4,27 @@
 //! address of an interface is tried by the nodes that share its network, or the address that others observe: they are behind the
 //! same NAT. Others try it only if the record names nothing else of its family.
 //!
+//! No private address is tried of a network that is foreign to this node, whatever the record calls it: a private address is within reach
+//! if this node has, or is seen at, one in the same private block, or met somebody there. Otherwise a record could name hosts in
+//! the networks of all others.
+//!
 //! Many networks have the same private addresses. If others see two nodes at different addresses, their private addresses are
 //! probably those of two networks, and come last. An address of this node is never one of another node: its own packets would
 //! seem to come from there.
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::membership::nets::private_network;
 use crate::record::{AddrKind, PublishedAddr};
 use crate::wire::{Realm, dialable};
 
-/// The addresses that may be dialed from a node that publishes `own`, the best first.
+/// The addresses that may be dialed from a node that publishes `own`, and that met somebody in the private networks of which that is
+/// said, the best first.
 pub(in crate::membership) fn ways(
     published: &[PublishedAddr],
     over_loopback: bool,
     own: &[PublishedAddr],
+    reaches: impl Fn(IpAddr) -> bool,
 ) -> Vec<SocketAddr> {
     let shares_nat = shares_nat(published, own);
     let seems_elsewhere =
@@ -29,6 +36,7 @@ pub(in crate::membership) fn ways(
             _ if is_near(one, own) && seems_elsewhere(one) => 4,
             _ if is_near(one, own) => 0,
             AddrKind::Local if is_private(one) && shares_nat => 0,
+            _ if is_private(one) && !shares_block(one, own) && !reaches(one.addr.ip()) => continue,
             AddrKind::Advertised => 1,
             AddrKind::Observed => 2,
             AddrKind::Local if is_private(one) && has_another(published, one) => continue,
@@ -57,6 +65,13 @@ fn is_near(one: &PublishedAddr, own: &[PublishedAddr]) -> bool {
     own.iter().filter(is_local).any(|mine| {
         mine.addr.is_ipv6() == one.addr.is_ipv6() && network(&mine.addr) == network(&one.addr)
     })
+}
+
+/// Whether this node has, or is seen at, an address in the same private block.
+fn shares_block(one: &PublishedAddr, own: &[PublishedAddr]) -> bool {
+    let block = private_network(one.addr.ip());
+    let mut own = own.iter();
+    own.any(|mine| private_network(mine.addr.ip()) == block)
 }
 
 /// Whether an interface of this node has that address, and this node listens on that port.
@@ -102,7 +117,7 @@ mod tests {
     }
 
     fn tried(published: &[(AddrKind, &str)], own: &[(AddrKind, &str)]) -> Vec<String> {
-        let all = ways(&addrs(published), false, &addrs(own));
+        let all = ways(&addrs(published), false, &addrs(own), |_| false);
         all.iter().map(ToString::to_string).collect()
     }
 
@@ -166,6 +181,31 @@ mod tests {
         let published = [(Local, "10.1.2.3:8083"), (Local, "[2001:db8::5]:8083")];
         let all = ["10.1.2.3:8083", "[2001:db8::5]:8083"];
         assert_eq!(tried(&published, &[(Local, "10.2.0.1:8083")]), all);
+    }
+
+    #[test]
+    fn a_private_address_of_a_foreign_network_is_not_tried_whatever_it_is_called() {
+        let foreign = "10.1.2.3:8083";
+        for kind in [Local, Observed, Advertised] {
+            let published = [(kind, foreign), (kind, "203.0.113.5:8083")];
+            for own in [
+                &[(Local, "198.51.100.7:8083")][..],
+                &[(Local, "192.168.1.5:8083"), (Observed, "198.51.100.7:1")],
+            ] {
+                assert_eq!(tried(&published, own), ["203.0.113.5:8083"], "{kind:?}");
+            }
+            assert!(tried(&published[..1], &[(Local, "192.168.1.5:1")]).is_empty());
+        }
+        // Somebody was met in that network, or this node is seen in it: it is routed.
+        let published = addrs(&[(Local, foreign)]);
+        let own = addrs(&[(Local, "192.168.1.5:8083")]);
+        let met = |ip: IpAddr| ip == published[0].addr.ip();
+        assert_eq!(ways(&published, false, &own, met).len(), 1);
+        let own = [(Local, "192.168.1.5:8083"), (Observed, "10.9.9.9:1")];
+        assert_eq!(tried(&[(Local, foreign)], &own), [foreign]);
+        let unique = [(Local, "[fd00:1:2:3::5]:1")];
+        assert_eq!(tried(&unique, &[(Local, "[fd00:1:2:4::6]:1")]).len(), 1);
+        assert!(tried(&unique, &[(Local, "[fd00:1:3:3::6]:1")]).is_empty());
     }
 
     #[test]

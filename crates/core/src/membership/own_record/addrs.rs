@@ -2,13 +2,18 @@
 //!
 //! Each link carries one vote, the address at which its peer sees this node. A peer changes its vote when it sees another address, and
 //! the vote ends with the link. Votes are counted separately for each family, and for loopback, private and global addresses. So
-//! many votes for an IPv6 address don't hide the only one for an IPv4 address. Two votes are needed, so that one Byzantine peer
-//! can't add an address. One is enough where no more than two votes were cast, and for an address of an own interface.
+//! many votes for an IPv6 address don't hide the only one for an IPv4 address.
+//!
+//! Two votes of distinct voters are needed, so that one Byzantine neighbour can't add an address. Ids cost nothing, so voters are
+//! networks (/24, or /48 in IPv6). They are hosts only where all who vote are in one network, and nodes only where all are on
+//! one host. One vote is enough where there is one voter, and for an address of an own interface. Where two voters disagree, no new
+//! address is believed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::membership::links::{Link, Links};
+use crate::membership::nets::host_of;
 use crate::record::{AddrKind, MAX_ADDRS, PublishedAddr};
 use crate::wire::{Realm, dialable, plain};
 
@@ -50,27 +55,27 @@ impl OwnAddrs {
     /// Counts the votes anew. Returns whether other addresses are published. Without any vote the last result stands: the node
     /// may still be there.
     pub(super) fn observe(&mut self, links: &Links) -> bool {
-        let votes: Vec<SocketAddr> = links
-            .iter()
-            .filter(|link| link.is_live())
-            .filter_map(Link::observed)
-            .map(|addr| plain(&addr))
-            .filter(|addr| is_publishable(addr) && Realm::of(addr.ip()) != Realm::LinkLocal)
-            .collect();
-        if votes.is_empty() {
+        let mut classes: BTreeMap<(bool, Realm), Vec<(&Link, SocketAddr)>> = BTreeMap::new();
+        for link in links.iter().filter(|link| link.is_live()) {
+            let vote = link.observed().map(|addr| plain(&addr));
+            let vote = vote.filter(is_publishable);
+            if let Some(vote) = vote {
+                classes.entry(class(&vote)).or_default().push((link, vote));
+            }
+        }
+        if classes.is_empty() {
             return self.is_elsewhere(links);
         }
-        let mut cast: BTreeMap<(bool, Realm), usize> = BTreeMap::new();
-        let mut counts: BTreeMap<SocketAddr, usize> = BTreeMap::new();
-        for vote in &votes {
-            *cast.entry(class(vote)).or_default() += 1;
-            *counts.entry(*vote).or_default() += 1;
+        let mut winners: Vec<(SocketAddr, usize)> = Vec::new();
+        for votes in classes.values() {
+            let (voters, counts) = count(votes);
+            let wins = |(addr, count): &(SocketAddr, usize)| {
+                let is_own = self.local.iter().any(|local| local.ip() == addr.ip());
+                let is_believed = voters == 2 && self.observed.contains(addr);
+                *count >= 2 || is_own || voters == 1 || is_believed
+            };
+            winners.extend(counts.into_iter().filter(wins));
         }
-        let wins = |(addr, count): &(SocketAddr, usize)| {
-            let own = self.local.iter().any(|local| local.ip() == addr.ip());
-            *count >= 2 || own || cast[&class(addr)] <= 2
-        };
-        let mut winners: Vec<(SocketAddr, usize)> = counts.into_iter().filter(wins).collect();
         winners.sort_by_key(|(addr, count)| (std::cmp::Reverse(*count), *addr));
         self.observed = winners.into_iter().map(|(addr, _)| addr).collect();
         self.observed.truncate(MAX_OBSERVED);
@@ -135,6 +140,45 @@ impl OwnAddrs {
         let changed = !is_same(&self.published);
         self.published = all;
         changed
+    }
+}
+
+/// The number of voters, and the number of them for each address.
+fn count(votes: &[(&Link, SocketAddr)]) -> (usize, BTreeMap<SocketAddr, usize>) {
+    let of = |level: usize, link: &Link| {
+        (
+            part(link.remote().ip(), level),
+            (level == 2).then(|| link.peer()),
+        )
+    };
+    let mut level = 0;
+    let voters = loop {
+        let voters: BTreeSet<_> = votes.iter().map(|(link, _)| of(level, link)).collect();
+        if voters.len() > 1 || level == 2 {
+            break voters.len();
+        }
+        level += 1;
+    };
+    let cast: BTreeSet<_> = votes
+        .iter()
+        .map(|(link, vote)| (*vote, of(level, link)))
+        .collect();
+    let mut counts: BTreeMap<SocketAddr, usize> = BTreeMap::new();
+    for (vote, _) in cast {
+        *counts.entry(vote).or_default() += 1;
+    }
+    (voters, counts)
+}
+
+/// The part of the address space in which a voter is: its network, or its host. A provider gives a customer a /48 of IPv6, or a
+/// part of it.
+fn part(ip: IpAddr, level: usize) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) if level == 0 => IpAddr::V4((v4.to_bits() & !0xff).into()),
+        IpAddr::V6(v6) if level == 0 && !v6.is_loopback() => {
+            IpAddr::V6((v6.to_bits() >> 80 << 80).into())
+        }
+        ip => host_of(ip),
     }
 }
 

@@ -65,23 +65,23 @@ fn a_loss_is_told_at_once_and_the_next_one_a_tenth_of_a_second_later() {
         bench.link(ms(0), peer);
     }
     let now = ms(5000);
-    bench.own.link_lost(now, &bench.links);
+    bench.own.link_lost(now, false, &bench.links);
     assert_eq!(bench.own.last_loss(), Some(now));
     assert_eq!(bench.published(FEW()), Some(now));
-    bench.own.link_lost(ms(5010), &bench.links);
-    bench.own.link_lost(ms(5050), &bench.links);
+    bench.own.link_lost(ms(5010), false, &bench.links);
+    bench.own.link_lost(ms(5050), false, &bench.links);
     assert_eq!(bench.published(FEW()), Some(ms(5100)), "both in one");
     assert_eq!(bench.own.deadline(), None);
-    bench.own.link_lost(ms(9000), &bench.links);
+    bench.own.link_lost(ms(9000), false, &bench.links);
     assert_eq!(bench.published(FEW()), Some(ms(9000)));
 }
 
 #[test]
 fn where_no_link_is_left_losses_are_told_at_once() {
     let mut bench = Bench::new();
-    bench.own.link_lost(ms(5000), &bench.links);
+    bench.own.link_lost(ms(5000), false, &bench.links);
     assert_eq!(bench.published(FEW()), Some(ms(5000)));
-    bench.own.link_lost(ms(5001), &bench.links);
+    bench.own.link_lost(ms(5001), false, &bench.links);
     assert_eq!(bench.published(FEW()), Some(ms(5001)));
 }
 
@@ -123,7 +123,7 @@ fn a_loss_takes_waiting_gains_with_it() {
     let mut bench = Bench::new();
     bench.link(ms(10_000), 2);
     bench.own.link_gained(ms(10_000), FEW(), &bench.links);
-    bench.own.link_lost(ms(10_001), &bench.links);
+    bench.own.link_lost(ms(10_001), false, &bench.links);
     assert_eq!(bench.published(FEW()), Some(ms(10_001)));
     assert_eq!(bench.own.deadline(), None);
     assert_eq!(bench.own.record().body().links.len(), 1);
@@ -149,7 +149,7 @@ fn changes_of_the_shape_wait_for_the_last_one_but_four_seconds_at_most() {
     }
     assert_eq!(bench.published(FEW()), Some(ms(14_000)));
 
-    bench.own.link_lost(ms(20_000), &bench.links);
+    bench.own.link_lost(ms(20_000), false, &bench.links);
     assert_eq!(bench.published(FEW()), Some(ms(20_000)));
     for at in [20_100, 21_000, 21_900] {
         bench.own.link_given_up(ms(at));
@@ -198,8 +198,12 @@ fn a_record_of_a_former_run_is_jumped_over_at_once_and_then_ever_less_often() {
     let mut now = ms(1000);
     for epoch in 5..10 {
         let foreign = record(body(node(1), own_run, epoch));
-        assert_eq!(bench.own.heard_own(now, &foreign), None);
-        assert_eq!(bench.own.heard_own(now, &foreign), None, "planned already");
+        assert_eq!(bench.own.heard_own(now, &foreign), Ok(None));
+        assert_eq!(
+            bench.own.heard_own(now, &foreign),
+            Ok(None),
+            "planned already"
+        );
         let told = bench.published(FEW()).expect("it jumps");
         assert_eq!(bench.own.record().body().epoch, epoch + 1);
         jumps.push((told - now).as_millis());
@@ -214,7 +218,7 @@ fn hear_twin(bench: &mut Bench, run_id: u64, uptime_s: u32) -> Option<(Event, Ti
     (0..3).find_map(|_| {
         let mut foreign = body(node(1), run_id, bench.own.epoch() + 1);
         foreign.uptime_s = uptime_s;
-        let event = bench.own.heard_own(now, &record(foreign));
+        let event = bench.own.heard_own(now, &record(foreign)).unwrap();
         let told = event.map(|event| (event, now));
         if let Some(at) = bench.published(FEW()) {
             now = at.max(now) + ms(50);
@@ -243,12 +247,12 @@ fn of_two_nodes_with_one_key_the_one_that_started_first_goes_on() {
     assert!(at <= ms(100_500), "told after {at:?}");
     assert!(is_silenced(event), "the other run is older");
     let further = record(body(node(1), 2, bench.own.epoch() + 5));
-    assert_eq!(bench.own.heard_own(ms(200_000), &further), None);
+    assert_eq!(bench.own.heard_own(ms(200_000), &further), Ok(None));
     assert_eq!(bench.own.deadline(), None, "who is silent does not jump");
     assert_eq!(bench.own.publish(ms(1_000_000), &bench.links), None);
     let mut last = body(node(1), 2, bench.own.epoch() + 1);
     last.leaving = true;
-    bench.own.heard_own(ms(1_100_000), &record(last));
+    bench.own.heard_own(ms(1_100_000), &record(last)).unwrap();
     assert!(bench.published(FEW()).is_some(), "the network is its own");
 
     for (run_id, silenced) in [(2, false), (9, true)] {
@@ -263,7 +267,7 @@ fn records_of_two_former_runs_are_no_twin() {
     let mut now = ms(1000);
     for (run_id, epoch) in [(2, 5), (3, 9), (4, 20)] {
         let former = record(body(node(1), run_id, epoch));
-        assert_eq!(bench.own.heard_own(now, &former), None);
+        assert_eq!(bench.own.heard_own(now, &former), Ok(None));
         now = bench.published(FEW()).expect("it jumps");
     }
 }
@@ -296,4 +300,190 @@ fn two_neighbours_must_agree_on_an_address_where_there_are_more_than_two() {
     bench.link(ms(0), 2);
     bench.own.learn_addrs(ms(0), &bench.links);
     assert_eq!(bench.own.deadline(), None, "its own are configured");
+}
+
+/// A clock that is right.
+const NOW_MS: u64 = 1_800_000_000_000;
+const DAY_MS: u64 = 86_400_000;
+
+#[test]
+fn an_epoch_more_than_a_day_ahead_of_the_clock_is_not_followed() {
+    let with_epoch = |epoch| Bench::with(Config { epoch, ..config() });
+    let own = |epoch| record(body(node(1), 9, epoch));
+    let mut bench = with_epoch(NOW_MS);
+    let now = ms(10 * DAY_MS);
+    for ahead in [u64::MAX, u64::MAX - 1, NOW_MS + 11 * DAY_MS + 1] {
+        let told = bench.own.heard_own(now, &own(ahead));
+        assert_eq!(told.is_err(), ahead == u64::MAX, "told once, {ahead}");
+        assert_eq!((bench.own.epoch(), bench.own.deadline()), (NOW_MS, None));
+    }
+    let minute = now + Tuning::DEFAULT.own_record.longest_jump;
+    assert_eq!(bench.own.heard_own(minute, &own(u64::MAX)), Err(TooNew));
+    // Another run that began ten days later, on a clock that is a day fast, is followed.
+    let twin = NOW_MS + 11 * DAY_MS;
+    assert_eq!(bench.own.heard_own(minute, &own(twin)), Ok(None));
+    assert!(bench.published(FEW()).is_some());
+    assert_eq!(bench.own.record().body().epoch, twin + 1);
+    // A restart goes on from what is kept on disk, and that is not pushed on by being heard again.
+    let mut bench = with_epoch(twin + 2);
+    assert_eq!(
+        bench.own.heard_own(ms(0), &own(twin + 2 + DAY_MS)),
+        Ok(None)
+    );
+    assert_eq!(
+        bench.own.heard_own(ms(0), &own(twin + 4 + DAY_MS)),
+        Err(TooNew)
+    );
+    assert_eq!(bench.own.epoch(), twin + 3 + DAY_MS);
+}
+
+#[test]
+fn a_node_without_a_clock_follows_its_own_records_within_the_century() {
+    let mut bench = Bench::new();
+    let own = |epoch| record(body(node(1), 9, epoch));
+    assert_eq!(bench.own.heard_own(ms(0), &own(u64::MAX)), Err(TooNew));
+    assert_eq!(bench.own.heard_own(ms(0), &own(NOW_MS)), Ok(None));
+    bench.published(FEW());
+    assert_eq!(bench.own.record().body().epoch, NOW_MS + 1);
+}
+
+#[test]
+fn versions_go_on_after_the_last_sequence_number_and_never_overflow() {
+    let mut bench = Bench::new();
+    bench.own.seq = u32::MAX - 1;
+    let mut versions = Vec::new();
+    for _ in 0..3 {
+        let record = bench.own.publish(ms(1), &bench.links).expect("published");
+        versions.push((record.body().epoch, record.body().seq));
+    }
+    assert_eq!(versions, [(1, u32::MAX), (2, 1), (2, 2)]);
+    assert_eq!(next_version(u64::MAX, u32::MAX), (u64::MAX, u32::MAX));
+}
+
+#[test]
+fn a_neighbour_that_makes_and_drops_links_causes_a_record_a_second() {
+    let mut bench = Bench::new();
+    let (mut now, mut records) = (ms(10_000), 0_u32);
+    while now < ms(20_000) {
+        bench.own.link_gained(now, FEW(), &bench.links);
+        bench.own.link_lost(now + ms(2), true, &bench.links);
+        for _ in 0..5 {
+            now += ms(1);
+            let record = bench.own.publish_if_due(now, FEW(), &bench.links);
+            records += u32::from(record.is_some());
+        }
+    }
+    assert!(records <= 20, "{records} records in ten seconds");
+    // A link that had lasted is told of at once all the same.
+    bench.own.link_lost(now, false, &bench.links);
+    let told = bench.published(FEW()).expect("told");
+    assert!(
+        told <= now + Tuning::DEFAULT.own_record.loss_spacing,
+        "{told:?}"
+    );
+}
+
+/// The addresses that a node publishes, without an interface that tells one, whose peers are at these addresses and see it at those.
+fn published(votes: &[(&str, &str)]) -> Vec<SocketAddr> {
+    let mut bench = Bench::with(Config {
+        addrs: Vec::new(),
+        ..config()
+    });
+    vote(&mut bench, votes);
+    let published = bench.own.addrs().iter().map(|one| one.addr);
+    published.collect()
+}
+
+fn vote(bench: &mut Bench, votes: &[(&str, &str)]) {
+    for (number, (from, to)) in (1..).zip(votes) {
+        let peer = node(100 + number);
+        let mut new = connected(number.into(), peer, 7, true);
+        new.remote = from.parse().unwrap();
+        new.hello.observed = to.parse().unwrap();
+        bench.links.adopt(ms(0), &new);
+        bench.own.learn_addrs(ms(0), &bench.links);
+    }
+}
+
+#[test]
+fn two_ids_of_one_network_are_one_voter_unless_there_is_no_other() {
+    const TRUE: &str = "203.0.113.1:8083";
+    const VICTIM: &str = "192.0.2.66:53";
+    let addrs = |list: &[&str]| -> Vec<SocketAddr> {
+        list.iter().map(|one| one.parse().unwrap()).collect()
+    };
+    let honest = [("198.51.100.1:1", TRUE), ("203.0.113.7:1", TRUE)];
+    let liars = [
+        ("192.0.2.1:1", VICTIM),
+        ("192.0.2.1:2", VICTIM),
+        ("192.0.2.9:1", VICTIM),
+    ];
+    let all = [&honest[..], &liars[..]].concat();
+    assert_eq!(published(&all), addrs(&[TRUE]));
+    // The liars come first, and are alone at first: what they say ends with the second honest vote.
+    let all = [&liars[..], &honest[..]].concat();
+    assert_eq!(published(&all), addrs(&[TRUE]));
+    // With one honest vote, the earlier one stands, and no liar adds an address.
+    let all = [&honest[..1], &liars[..]].concat();
+    assert_eq!(published(&all), addrs(&[TRUE]));
+    // All neighbours are in one network: its hosts vote. All are on one host: its nodes vote.
+    let lan = ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1", "10.0.0.3:2"];
+    let lan = [
+        (lan[0], TRUE),
+        (lan[1], TRUE),
+        (lan[2], VICTIM),
+        (lan[3], VICTIM),
+    ];
+    assert_eq!(published(&lan), addrs(&[TRUE]));
+    let host = [
+        ("10.0.0.1:1", TRUE),
+        ("10.0.0.1:2", TRUE),
+        ("10.0.0.1:3", VICTIM),
+    ];
+    assert_eq!(published(&host), addrs(&[TRUE]));
+    let six = [
+        ("[2001:db8:1::1]:1", "[2001:db8:9::1]:1"),
+        ("[2001:db8:2::1]:1", "[2001:db8:9::1]:1"),
+    ];
+    let liars = [
+        ("[2001:db8:3:1::1]:1", "[2001:db8:6::6]:1"),
+        ("[2001:db8:3:2::1]:1", "[2001:db8:6::6]:1"),
+    ];
+    let all = [&six[..], &liars[..]].concat();
+    assert_eq!(
+        published(&all),
+        addrs(&["[2001:db8:9::1]:1"]),
+        "a /48 is one voter"
+    );
+}
+
+#[test]
+fn a_node_that_moved_publishes_its_new_address_once_two_see_it() {
+    let mut bench = Bench::with(Config {
+        addrs: Vec::new(),
+        ..config()
+    });
+    let before = "203.0.113.1:8083".parse().unwrap();
+    let after = "203.0.113.2:8083".parse().unwrap();
+    vote(
+        &mut bench,
+        &[
+            ("198.51.100.1:1", "203.0.113.1:8083"),
+            ("192.0.2.7:1", "203.0.113.1:8083"),
+        ],
+    );
+    let published = |bench: &Bench| {
+        bench
+            .own
+            .addrs()
+            .iter()
+            .map(|one| one.addr)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(published(&bench), [before]);
+    for (peer, seen) in [(101, before), (102, after)] {
+        assert!(bench.links.hear_observed(&node(peer), after));
+        bench.own.learn_addrs(ms(1), &bench.links);
+        assert_eq!(published(&bench), [seen]);
+    }
 }

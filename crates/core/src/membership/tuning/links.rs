@@ -213,9 +213,13 @@ tuning! {
         /// In `flapping` with 12 nodes: lost 14 times in place of 12.3 with half of it, 10.7 times with double.
         first_hold: Duration = S.saturating_mul(2), Duration::ZERO => HOUR;
         /// The longest hold, and so the longest time for which a live link may be hidden: damping bounds traffic, and must not hide the truth for
-        /// long. A link that is the only way to its peer is never held. Halved: a link that flaps for good costs the network twice as many records.
+        /// long. A link that is the only way to its peer is held only if it is lost again and again (`storm_window`). Halved: a link that flaps for good costs the network twice as many records.
         /// Doubled: a live link may be hidden for ten seconds.
         longest_hold: Duration = S.saturating_mul(5), Duration::ZERO => HOUR;
+        /// A link that was lost `flaps_held` times within this time is held even if it is the only way to its peer. A neighbour that makes and
+        /// drops its link as fast as it can then causes a record every two to five seconds. Halved: six records in five seconds, again and
+        /// again. Doubled: a node whose only link fails every six seconds is hidden for some of that time.
+        storm_window: Duration = S.saturating_mul(10), Duration::ZERO => HOUR;
         /// A restarted peer starts with a clean slate, unless its link was lost this short a time ago: a new run id costs nothing, so a link
         /// that flaps must not escape its hold with one. Doubled: a peer that restarts within four seconds is held for what its last run did.
         clean_slate: Duration = S.saturating_mul(2), Duration::ZERO => HOUR;

@@ -33,6 +33,10 @@ tuning! {
         /// And in each minute afterwards. Halved: the last of 16 nodes is linked after five minutes. Doubled: a victim gets 24
         /// packets a minute from each honest node.
         host_per_minute: f64 = 4.0, 0.01 => 1000.0;
+        /// In a network of more nodes than this, the rate is divided among all of them: a host gets `host_per_minute` from so many nodes in all.
+        /// Halved: of 16 nodes behind a NAT in a network of 16, the last one is linked with a newcomer twice as late. Doubled: a
+        /// victim gets 6.4 packets of 16 bytes a second from a large network in place of 3.2.
+        shared_from: usize = 16, 1 => 100_000;
         /// The most hosts whose rate limiters are remembered. While none of these is full again, this node sends to no other
         /// host, so that nobody gets a new limiter by naming ever new hosts. Halved: two hostile neighbours are enough to end
         /// rendezvous for their time.

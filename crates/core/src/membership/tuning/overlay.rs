@@ -24,6 +24,10 @@ tuning! {
         least_dialed_while_growing: usize = 1, 0 => 64;
         /// How many links that it dialed itself a node keeps at least: whoever dials it often enough could surround it otherwise.
         least_dialed: usize = 3, 0 => 64;
+        /// So many of the oldest links are not given up as superfluous: those who came last are not all who are left. While a node has more
+        /// links than its cap, as many as its target are kept. Halved: a node that is dialed by hundreds of hostile ones keeps one link
+        /// fewer that it had before. Doubled: long links and those to busy nodes stay, and few are left to choose from.
+        oldest_kept: usize = 3, 0 => 64;
         /// A node looks for more links only when it has this many fewer than its target. Halved: 5 % more links, 10 % more bytes,
         /// and a kill of 30 % costs 473 kB a node until views stay exact instead of 417 kB. Doubled: 4 % fewer links, the start
         /// stays exact after 6.6 s instead of 3.6 s, the kill after 5.0 s instead of 4.1 s (third-dies, 100 nodes).
@@ -123,6 +127,21 @@ tuning! {
         /// The longest rest of such an address. Halved or doubled: the bytes of a wrong address change in proportion, one handshake
         /// a rest.
         longest_rest: Duration = MINUTE.saturating_mul(60), MS => DAY;
+        /// The Initials that this node sends at once to an address at which it never met anybody. A dial counts as four of them. Halved:
+        /// where a first dial is lost, the second one waits for `stranger_per_s`. Doubled: whoever names a victim's address makes each
+        /// node send four times 4.8 kB there at once instead of twice.
+        stranger_burst: f64 = 8.0, 4.0 => 1000.0;
+        /// And in each second afterwards, all nodes together: each node's share is this, divided by the number of nodes that it reaches.
+        /// Halved: a node that could not be reached at first, and does not dial itself, is tried half as often. Doubled: a victim gets
+        /// two Initials of 1200 bytes a second, whatever the size of the network.
+        stranger_per_s: f64 = 1.0, 0.001 => 1000.0;
+        /// The same for all such addresses of one host (an IPv4 address, or a /64 of IPv6), except this machine's: several nodes may be
+        /// behind a NAT. Halved: eight dials in vain to nodes behind one NAT make the next ones wait. Doubled: a victim gets 128
+        /// Initials at once from each node, if enough ports are named.
+        host_burst: f64 = 64.0, 4.0 => 10_000.0;
+        /// And in each second afterwards, all nodes together. Halved: nodes behind one NAT that can't be reached are tried half as
+        /// often. Doubled: a host gets eight Initials a second.
+        host_per_s: f64 = 4.0, 0.001 => 1000.0;
         /// A node that has not answered a dial for this long is asked for a rendezvous, over a neighbour. Halved: paths with a round
         /// trip over 250 ms cost a request of some 150 bytes for each dial. Doubled: nodes behind NATs are linked half a second later.
         meet_after: Duration = MS.saturating_mul(500), MS => MINUTE;

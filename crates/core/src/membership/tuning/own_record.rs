@@ -24,6 +24,17 @@ tuning! {
         /// never gets there. Halved: a node whose guests come and go all the time publishes every 0.4 s. Doubled: every 0.1 s, and each node
         /// receives 64 kB a second from it.
         loss_bytes_per_s: f64 = 32_768.0, 1.0 => 1e9;
+        /// So many losses of links that had not lasted are told as soon as other losses; the others wait for `longest_gain_hold`. Halved: in a
+        /// start with collisions some are told a second later. Doubled: a neighbour that makes and drops links makes this node publish 16
+        /// records within two seconds.
+        brief_burst: f64 = 8.0, 1.0 => 10_000.0;
+        /// And so many in each second afterwards. Halved or doubled: such a neighbour causes that many records in place of one a second,
+        /// beside those of the links that it makes.
+        brief_per_s: f64 = 0.2, 0.001 => 1000.0;
+        /// How far ahead of this node's clock the epoch of a record of its own may be that another run signed. Clocks are that wrong where
+        /// somebody mistook a date. Halved: of two runs with one key whose clocks differ by more than twelve hours, neither falls silent.
+        /// Doubled: whoever has the key can push the epoch ahead by two days each time, in place of one.
+        epoch_ahead: Duration = HOUR.saturating_mul(24), Duration::ZERO => HOUR.saturating_mul(24 * 365);
         /// A change that is neither a gain nor a lost link waits this long for company. Halved: a new connection, the end of a
         /// suspicion and a new address make more records. Doubled: they are shown 50 ms later.
         change_hold: Duration = MS.saturating_mul(50), Duration::ZERO => HOUR;
