@@ -31,6 +31,7 @@ pub mod snapshot;
 #[cfg(feature = "top")]
 pub mod top;
 pub mod transport;
+pub mod trusted_path;
 pub mod web;
 
 pub use area_net_core::{bucket, figures, membership, record, window, wire};
