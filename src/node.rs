@@ -9,6 +9,7 @@ mod edge;
 mod error;
 mod finder;
 mod listen;
+mod lock;
 mod pings;
 mod resolver;
 mod saver;

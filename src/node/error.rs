@@ -24,6 +24,18 @@ pub enum NodeError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// Another node of this profile runs in this folder.
+    #[error(
+        "profile {profile} runs already, as {holder} ({file} is locked); stop that node, or start another profile"
+    )]
+    Running {
+        /// The profile.
+        profile: String,
+        /// The lock file.
+        file: String,
+        /// The process that holds the lock.
+        holder: String,
+    },
     /// Two of the files that the node reads and writes are one, so one would overwrite the other.
     #[error(
         "{first} and {second} are one file; give each a file of its own (remove the link or the mount, or change network.controller.target.path)"
@@ -49,7 +61,10 @@ impl NodeError {
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
         match self {
-            Self::Identity(_) | Self::Listen { .. } | Self::OneFile { .. } => true,
+            Self::Identity(_)
+            | Self::Listen { .. }
+            | Self::Running { .. }
+            | Self::OneFile { .. } => true,
             Self::System { .. } => false,
         }
     }

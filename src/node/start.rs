@@ -9,10 +9,12 @@ use rand::TryRng as _;
 
 use super::error::NodeError;
 use super::listen::{listen, local_addrs};
+use super::lock::{self, Lock, NotLocked};
 use super::service::Service;
 use super::{Assembly, Finder, Node, edge, story, wall};
 use crate::atomic_file;
 use crate::chronicle::{Archive, Limit, Notes};
+use crate::events::EventName;
 use crate::export::{Exporter, Files};
 use crate::identity::Identity;
 use crate::memory::Memory;
@@ -25,7 +27,10 @@ use crate::transport::{KernelSocket, TimerRuntime};
 use crate::web::Web;
 
 /// The files that every node writes to its profile's folder.
-const OUTPUTS: [&str; 3] = ["peers.json", "network.json", "state.json"];
+const OUTPUTS: [&str; 4] = ["peers.json", "network.json", "state.json", "node.lock"];
+
+/// The file that some nodes write there.
+const PICTURE: &str = "peers.d2";
 
 /// Runs a node until SIGINT, SIGTERM or SIGHUP asks it to leave. A signal that was ignored at the start does not. `notes` receives
 /// what the history needs.
@@ -45,8 +50,11 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
     let (socket, bound) = tokio::select! {
         biased;
         () = leave.asked() => return Ok(()),
-        bound = listen(&settings, &mut interfaces) => bound?,
+        bound = listen(&settings, &mut interfaces) => {
+            bound.map_err(|error| of_running(&settings.profile, &dir).unwrap_or(error))?
+        }
     };
+    let _lock = lock(&settings.profile, &dir)?;
     let identity = Arc::new(Identity::load_or_create(&certs)?);
     let (remembered, warning) = Memory::load(&state, settings.addresses_for);
     story::started(&settings, &identity.node_id(), bound, warning.as_deref());
@@ -109,12 +117,39 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
     Ok(())
 }
 
+/// Locks the profile. If the system can't do that, the node says so and runs without.
+fn lock(profile: &str, dir: &Path) -> Result<Option<Lock>, NodeError> {
+    match Lock::take(dir) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(NotLocked::Held { holder }) => Err(running(profile, dir, holder)),
+        Err(NotLocked::System(error)) => {
+            let file = lock::path(dir);
+            let action = "continuing; start no second node of this profile";
+            tracing::warn!(file = %file.display(), %error, action, "{}", EventName::ProfileNotLocked);
+            Ok(None)
+        }
+    }
+}
+
+/// The error if the profile runs already: that says more than that its port is in use.
+fn of_running(profile: &str, dir: &Path) -> Option<NodeError> {
+    Lock::holder(dir).map(|holder| running(profile, dir, holder))
+}
+
+fn running(profile: &str, dir: &Path, holder: String) -> NodeError {
+    NodeError::Running {
+        profile: profile.to_owned(),
+        file: lock::path(dir).display().to_string(),
+        holder,
+    }
+}
+
 /// Refuses files that would overwrite each other. The target file is among them: the node only reads it.
 fn check_files(settings: &Settings, dir: &Path, certs: &Path) -> Result<(), NodeError> {
     let mut files: Vec<PathBuf> = OUTPUTS.iter().map(|name| dir.join(name)).collect();
     files.extend(["key.pem", "cert.pem"].map(|name| certs.join(name)));
     if settings.d2 {
-        files.push(dir.join("peers.d2"));
+        files.push(dir.join(PICTURE));
     }
     if !settings.target_path.is_empty() {
         files.push(PathBuf::from(&settings.target_path));
