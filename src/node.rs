@@ -6,6 +6,7 @@
 
 mod causes;
 mod edge;
+mod errand;
 mod error;
 mod finder;
 mod listen;
