@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod nearest;
 pub mod node;
 pub mod recording;
+pub mod sandbox;
 pub mod settings;
 pub mod signals;
 pub mod sim;

@@ -32,6 +32,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::chronicle::Notes;
 use crate::events::EventName;
+use crate::sandbox;
 use crate::settings::LogFormat;
 
 pub use panics::report_panics;
@@ -106,7 +107,11 @@ pub fn init(level: Level, format: LogFormat, notes: Notes) -> Result<Lines, LogE
     // The library would panic.
     let thread = std::thread::Builder::new().spawn(|| ());
     thread.map_err(LogError::Thread)?.join().ok();
-    let (queue, guard) = Queue::to(io::stderr(), MAX_QUEUED, shape);
+    let terminal = Sandboxed {
+        writer: io::stderr(),
+        joined: false,
+    };
+    let (queue, guard) = Queue::to(terminal, MAX_QUEUED, shape);
     let lines = queue.clone();
     let writer = move || lines.clone();
     let notes = Some(notes);
@@ -238,6 +243,25 @@ impl<W: Write> Write for Lossy<W> {
     fn flush(&mut self) -> io::Result<()> {
         let _ = self.0.flush();
         Ok(())
+    }
+}
+
+/// A writer whose thread joins the node's sandbox once there is one: the thread is older.
+struct Sandboxed<W> {
+    writer: W,
+    joined: bool,
+}
+
+impl<W: Write> Write for Sandboxed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.joined {
+            self.joined = sandbox::join();
+        }
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
     }
 }
 

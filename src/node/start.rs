@@ -19,12 +19,13 @@ use crate::export::{Exporter, Files};
 use crate::identity::Identity;
 use crate::memory::Memory;
 use crate::record::Signer as _;
+use crate::sandbox::{self, Level};
 use crate::settings::{Discovery, Settings};
 use crate::signals::Stopping;
 use crate::transport::{BindSpare, Tap, interfaces};
 #[cfg(target_os = "linux")]
 use crate::transport::{KernelSocket, TimerRuntime};
-use crate::web::Web;
+use crate::web::{Web, socket_paths};
 
 /// The files that every node writes to its profile's folder.
 const OUTPUTS: [&str; 4] = ["peers.json", "network.json", "state.json", "node.lock"];
@@ -98,6 +99,9 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
     };
     let archive = Arc::new(Archive::new(limit, notes));
     let _web = Web::open(&settings, &dir, bound, node.reader(), Arc::clone(&archive));
+    if settings.sandbox {
+        enter_sandbox(&settings, &dir);
+    }
     let exporter = Exporter::start(
         node.reader(),
         Files {
@@ -141,6 +145,39 @@ fn running(profile: &str, dir: &Path, holder: String) -> NodeError {
         profile: profile.to_owned(),
         file: lock::path(dir).display().to_string(),
         holder,
+    }
+}
+
+/// Gives up all rights that the node doesn't need any more. Threads that it starts later have none of them either.
+fn enter_sandbox(settings: &Settings, dir: &Path) {
+    let name = EventName::Sandboxed;
+    // The folders that the node makes again if somebody removes them, and those to which links lead.
+    let mut writable = vec![
+        PathBuf::from("."),
+        PathBuf::from("profiles"),
+        dir.to_owned(),
+    ];
+    let outputs = OUTPUTS.iter().chain(settings.d2.then_some(&PICTURE));
+    writable.extend(outputs.map(|output| atomic_file::written_at(&dir.join(output))));
+    let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let sockets = socket_paths(&settings.profile, dir, runtime_dir.as_deref());
+    writable.extend(
+        sockets
+            .iter()
+            .filter_map(|it| Some(it.parent()?.to_owned())),
+    );
+    match sandbox::enter(&writable) {
+        Ok(level @ (Level::Full | Level::Partial)) => {
+            tracing::info!(sandbox = level.as_str(), "{name}");
+        }
+        Ok(level @ Level::None) => {
+            let cause = "the kernel has no landlock, or it is disabled";
+            tracing::info!(sandbox = level.as_str(), cause, "{name}");
+        }
+        Err(error) => {
+            let sandbox = Level::None.as_str();
+            tracing::warn!(sandbox, cause = %error, action = "continuing without", "{name}");
+        }
     }
 }
 
