@@ -1,19 +1,22 @@
 //! Writes files by rename: at every instant there is one whole file under the name, the old one or the new one.
 //!
-//! A symbolic link is followed, and the file that it leads to is replaced. Some files can't be replaced: one that is mounted by
+//! A symbolic link is followed, and the file that it leads to is replaced; a link of another user is an error
+//! ([`trusted_path`](crate::trusted_path)). Some files can't be replaced: one that is mounted by
 //! itself, as into a container, and one in a folder that can't be written to. They are overwritten in place, and then a reader
 //! may find half of the new content.
 
-use std::fs::{self, File, OpenOptions};
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fcntl_setfl, renameat, unlinkat};
+
+use crate::trusted_path::{MAX_LINKS, Place, is_trusted, may_be_planted};
 
 /// The permissions that a new file has before the process's mask, as the system gives them.
 const USUAL_MODE: u32 = 0o666;
-/// The most symbolic links that are followed one after another, as in Linux (path_resolution(7)).
-const MAX_LINKS: usize = 40;
-
 /// What a file needs beyond being whole.
 #[derive(Debug, Clone, Copy)]
 pub struct Care {
@@ -40,40 +43,60 @@ impl Default for Care {
 /// What the system says; then the old file stands as it was, unless it had to be overwritten, and the hidden one is removed where
 /// that is possible.
 pub fn write(path: &Path, bytes: &[u8], care: Care) -> io::Result<()> {
-    let path = followed(path)?;
-    let there = fs::metadata(&path).ok();
-    if there.as_ref().is_some_and(|it| is_device(it.file_type())) {
-        return OpenOptions::new().write(true).open(&path)?.write_all(bytes);
+    let place = Place::of(path)?;
+    let there = place.stat()?;
+    let kind = there.map(|it| FileType::from_raw_mode(it.st_mode));
+    match (kind, there) {
+        (Some(FileType::CharacterDevice), _) => return open(&place)?.write_all(bytes),
+        (Some(FileType::Fifo), Some(it)) if is_trusted(it.st_uid) => {
+            return write_to_pipe(&place, bytes);
+        }
+        _ => {}
     }
-    match replace(&path, bytes, care) {
-        Err(error) if there.is_some_and(|it| it.is_file()) && is_irreplaceable(&error) => {
+    match replace(&place, bytes, care) {
+        Err(error) if kind == Some(FileType::RegularFile) && is_irreplaceable(&error) => {
             // What made the replacement fail says more than that the file can't be opened either.
-            let file = OpenOptions::new().write(true).open(&path);
-            overwrite(file.map_err(|_| error)?, bytes, care)
+            let file = open(&place).map_err(|_| error)?;
+            if may_be_planted(&place, &file) {
+                let why = "it has another name elsewhere, and its folder belongs to another user";
+                return Err(io::Error::new(ErrorKind::PermissionDenied, why));
+            }
+            overwrite(file, bytes, care)
         }
         written => written,
     }
 }
 
-fn replace(path: &Path, bytes: &[u8], care: Care) -> io::Result<()> {
-    let temporary = beside(path)?;
+fn open(place: &Place) -> io::Result<File> {
+    place.open(OFlags::WRONLY, Mode::empty())
+}
+
+/// Somebody who reads it gets the whole content. Without a reader it is an error, since nobody knows how long to wait for one.
+fn write_to_pipe(place: &Place, bytes: &[u8]) -> io::Result<()> {
+    let mut pipe = open(place)?;
+    fcntl_setfl(&pipe, OFlags::empty())?;
+    pipe.write_all(bytes)
+}
+
+fn replace(place: &Place, bytes: &[u8], care: Care) -> io::Result<()> {
+    let temporary = beside(place)?;
     // The mode applies to a new file only, and the name must not lead elsewhere.
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+    match unlinkat(place.folder(), temporary.name(), AtFlags::empty()) {
+        Err(error) if error != rustix::io::Errno::NOENT => return Err(error.into()),
         Ok(()) | Err(_) => {}
     }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(care.mode)
-        .open(&temporary)?;
+    let new = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+    let mut file = temporary.open(new, Mode::from_raw_mode(care.mode))?;
     let written = file
         .write_all(bytes)
         .and_then(|()| sync(&file, care))
-        .and_then(|()| fs::rename(&temporary, path));
+        .and_then(|()| {
+            let (from, to) = (temporary.name(), place.name());
+            renameat(place.folder(), from, place.folder(), to).map_err(io::Error::from)
+        });
     if written.is_err() {
         // On a full disk even half a file is in the way. One that can't be removed is removed next time.
-        let _gone = fs::remove_file(&temporary);
+        let _gone = unlinkat(place.folder(), temporary.name(), AtFlags::empty());
     }
     written
 }
@@ -104,20 +127,23 @@ fn is_irreplaceable(error: &io::Error) -> bool {
     )
 }
 
+/// Whether a path leads to a device or a pipe.
+#[must_use]
+pub fn is_device_at(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|it| is_device(it.file_type()))
+}
+
 /// Such a file stays: who links a file to /dev/null wants nothing to be kept.
 fn is_device(kind: fs::FileType) -> bool {
     kind.is_char_device() || kind.is_fifo()
 }
 
 /// The hidden file in which the new content of a file is prepared.
-fn beside(path: &Path) -> io::Result<PathBuf> {
-    let name = path
-        .file_name()
-        .ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "the path has no file name"))?;
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
+fn beside(place: &Place) -> io::Result<Place> {
+    let mut hidden = OsString::from(".");
+    hidden.push(place.name());
     hidden.push(".new");
-    Ok(path.with_file_name(hidden))
+    place.beside(hidden)
 }
 
 /// The file that a path leads to, whether it exists or not.
@@ -133,6 +159,18 @@ fn followed(path: &Path) -> io::Result<PathBuf> {
     }
     let why = format!("more than {MAX_LINKS} symbolic links lead on from it");
     Err(io::Error::new(ErrorKind::InvalidInput, why))
+}
+
+/// Where the file at a path is written: in this folder, or as this device.
+#[must_use]
+pub fn written_at(path: &Path) -> PathBuf {
+    let Ok(path) = followed(path) else {
+        return path.to_owned();
+    };
+    match fs::metadata(&path) {
+        Ok(it) if is_device(it.file_type()) => path,
+        _ => path.parent().unwrap_or(Path::new("")).to_owned(),
+    }
 }
 
 /// What makes a file one, under all its names.
@@ -177,7 +215,8 @@ fn identity(path: &Path) -> Option<Same> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::fs::OpenOptions;
+    use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
 
     use super::*;
 
@@ -256,6 +295,54 @@ mod tests {
         symlink("round", here.join("round")).unwrap();
         let error = write(&here.join("round"), b"", SECRET).unwrap_err();
         assert!(error.to_string().contains("symbolic links"), "{error}");
+    }
+
+    #[test]
+    fn what_another_user_put_there_leads_nowhere() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let temp = tempfile::tempdir().unwrap();
+        let [shared, mine] = ["shared", "mine"].map(|name| temp.path().join(name));
+        fs::create_dir(&shared).unwrap();
+        fs::write(&mine, "mine").unwrap();
+        // Both links of the kinds that the file and its preparation have.
+        for name in ["a", ".a.new"] {
+            symlink(&mine, shared.join(name)).unwrap();
+            lchown(shared.join(name), Some(65_533), None).unwrap();
+        }
+        let error = write(&shared.join("a"), b"new", Care::default()).unwrap_err();
+        assert!(error.to_string().contains("belongs to user"), "{error}");
+        fs::remove_file(shared.join("a")).unwrap();
+        write(&shared.join("a"), b"new", Care::default()).unwrap();
+        assert_eq!(names(&shared), ["a"]);
+        assert_eq!(fs::read_to_string(&mine).unwrap(), "mine");
+
+        // A second name of a file, in a folder of another user.
+        lchown(&shared, Some(65_533), None).unwrap();
+        fs::hard_link(&mine, shared.join("b")).unwrap();
+        let place = Place::of(&shared.join("b")).unwrap();
+        assert!(may_be_planted(&place, &open(&place).unwrap()));
+        lchown(&shared, Some(0), None).unwrap();
+        assert!(!may_be_planted(&place, &open(&place).unwrap()));
+    }
+
+    #[test]
+    fn a_pipe_without_a_reader_is_an_error_and_one_with_a_reader_gets_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, mode, 0).unwrap();
+        write(&path, b"new", Care::default()).unwrap_err();
+        let long = vec![b'.'; 1 << 20];
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| fs::read(&path).unwrap());
+            // The thread may not have opened it yet.
+            while write(&path, &long, Care::default()).is_err() {
+                std::thread::yield_now();
+            }
+            assert_eq!(reader.join().unwrap(), long);
+        });
     }
 
     #[test]

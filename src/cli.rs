@@ -179,6 +179,7 @@ Files that the node writes, relative to the working directory; without -p, <PROF
   profiles/<PROFILE>/peers.d2      the graph, for d2; only with network.controller.d2=true
   profiles/<PROFILE>/state.json    addresses of other nodes, for the next start
   profiles/<PROFILE>/node.sock     socket for the commands, if XDG_RUNTIME_DIR is not set
+  profiles/<PROFILE>/node.lock     lock of the profile, with the number of the process (mode 0600)
   profiles/<PROFILE>/web.token     token of the page (mode 0600), if it is served beyond loopback
   certs/<PROFILE>/key.pem          private key (mode 0600), the identity of the node
   certs/<PROFILE>/cert.pem         self-signed certificate

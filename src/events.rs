@@ -58,6 +58,12 @@ event_names! {
     NodeStopping = "node stopping",
     /// this node has closed its connections. No fields.
     NodeStopped = "node stopped",
+    /// the program has a bug, and ends. Fields: `thread`, `place`, `cause`, `version`. Level: error.
+    Panicked = "panicked",
+    /// the lock of the profile can't be taken, for another reason than that a node holds it. Fields: `file`, `error`, `action`.
+    ProfileNotLocked = "profile not locked",
+    /// the kernel restricts from now on what this node can do. Fields: `sandbox` (`full`, `partial` or `none`), `cause`, `action`.
+    Sandboxed = "sandboxed",
     /// this node impairs what it sends. Fields: `impair`, `setting`.
     SendingImpaired = "sending impaired",
     /// a configured target is an address of this node. Fields: `addr`, `cause`.

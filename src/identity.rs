@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -23,12 +23,17 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, Server
 use crate::admission::{Admission, Allow};
 use crate::atomic_file::{self, Care};
 use crate::record::Signer;
+use crate::trusted_path;
 use crate::wire::NodeId;
 
 /// The DER of an Ed25519 SubjectPublicKeyInfo up to the key (RFC 8410, section 4).
 const ED25519_SPKI: [u8; 12] = [
     0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
 ];
+
+/// The largest key or certificate that is read. Ours have under 1 KiB, and those of other programs a few. At half, one with a long
+/// comment could fail; at double, nothing does.
+const MAX_PEM_BYTES: u64 = 64 * 1024;
 
 /// The server name in the TLS handshake. It has no meaning: no certificate is checked against it.
 pub const SERVER_NAME: &str = "area-net";
@@ -76,6 +81,16 @@ pub enum IdentityError {
         /// The user id of this process.
         user: u32,
     },
+    /// Others may put another key in the place of this one.
+    #[error(
+        "{folder}: mode {mode:04o} lets everybody replace the key in it; run: chmod o-w {folder}"
+    )]
+    OpenFolder {
+        /// The key's folder.
+        folder: PathBuf,
+        /// The folder's permission bits.
+        mode: u32,
+    },
     /// Others may read or write the key.
     #[error("{path}: mode {mode:04o} lets others read or write the key; run: chmod 600 {path}")]
     TooOpen {
@@ -103,15 +118,13 @@ impl Identity {
             });
         }
         if !has_key {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(dir)
+            trusted_path::create_folder(dir, 0o700)
                 .map_err(|source| io_error(dir, "can't create the folder", source))?;
             let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519)
                 .map_err(|error| corrupt(&key_path, &error))?;
             write_new(&key_path, pair.serialize_pem().as_bytes(), 0o600)?;
         }
+        check_folder(dir)?;
         let (pair, pkcs8) = read_key(&key_path)?;
         let key = Ed25519KeyPair::from_pkcs8(&pkcs8)
             .or_else(|_| Ed25519KeyPair::from_pkcs8_maybe_unchecked(&pkcs8))
@@ -132,13 +145,10 @@ impl Identity {
                 0o644,
             )?;
         }
+        let pem = trusted_path::read(&cert_path, MAX_PEM_BYTES)
+            .map_err(|source| io_error(&cert_path, "can't read the certificate", source))?;
         let certificate =
-            CertificateDer::from_pem_file(&cert_path).map_err(|error| match error {
-                rustls_pki_types::pem::Error::Io(source) => {
-                    io_error(&cert_path, "can't read the certificate", source)
-                }
-                other => corrupt(&cert_path, &other),
-            })?;
+            CertificateDer::from_pem_slice(&pem).map_err(|error| corrupt(&cert_path, &error))?;
         if certified_id(&certificate) != Some(id) {
             let why = "is not a certificate of the key in key.pem".to_owned();
             return Err(IdentityError::Corrupt {
@@ -290,8 +300,25 @@ fn corrupt(path: &Path, why: &dyn std::fmt::Display) -> IdentityError {
     }
 }
 
+/// Refuses a folder in which everybody may replace files. Where the sticky bit is set, only their owner may (unlink(2)). A group
+/// that may write to it is the user's own business.
+fn check_folder(dir: &Path) -> Result<(), IdentityError> {
+    let meta =
+        fs::metadata(dir).map_err(|source| io_error(dir, "can't read the folder", source))?;
+    let mode = meta.mode() & 0o7777;
+    if mode & 0o1002 == 0o0002 {
+        return Err(IdentityError::OpenFolder {
+            folder: dir.to_owned(),
+            mode,
+        });
+    }
+    Ok(())
+}
+
 fn read_key(path: &Path) -> Result<(rcgen::KeyPair, Vec<u8>), IdentityError> {
-    let meta = fs::metadata(path).map_err(|source| io_error(path, "can't read the key", source))?;
+    let unreadable = |source| io_error(path, "can't read the key", source);
+    let file = trusted_path::open(path).map_err(unreadable)?;
+    let meta = file.metadata().map_err(unreadable)?;
     let user = rustix::process::geteuid().as_raw();
     if meta.uid() != user {
         return Err(IdentityError::ForeignOwner {
@@ -307,7 +334,7 @@ fn read_key(path: &Path) -> Result<(rcgen::KeyPair, Vec<u8>), IdentityError> {
             mode,
         });
     }
-    let pem = fs::read(path).map_err(|source| io_error(path, "can't read the key", source))?;
+    let pem = trusted_path::read_open(file, MAX_PEM_BYTES).map_err(unreadable)?;
     let der = PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|error| corrupt(path, &error))?;
     let pair = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(&der, &rcgen::PKCS_ED25519)
         .map_err(|error| corrupt(path, &format!("is not an Ed25519 key ({error})")))?;

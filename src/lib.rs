@@ -25,6 +25,7 @@ pub mod metrics;
 pub mod nearest;
 pub mod node;
 pub mod recording;
+pub mod sandbox;
 pub mod settings;
 pub mod signals;
 pub mod sim;
@@ -32,6 +33,7 @@ pub mod snapshot;
 #[cfg(feature = "top")]
 pub mod top;
 pub mod transport;
+pub mod trusted_path;
 pub mod web;
 
 pub use area_net_core::{bucket, figures, membership, record, window, wire};

@@ -4,7 +4,13 @@
 //! a terminal that is paused (Ctrl-S) or a pipe that nobody reads either. A thread of its own writes the lines. Once
 //! [`MAX_QUEUED`] lines are queued, further ones are dropped and counted, and a line with their number precedes the next line.
 //!
+//! Each event is one line, and nothing in it can do anything to a terminal ([`plain`]), whatever peers and files contain. A panic is
+//! an event, too ([`panics`]).
+//!
 //! If stderr leads to systemd's journal, each line begins with its priority, such as `<4>`, which the journal takes off again.
+
+mod panics;
+pub mod plain;
 
 use std::env;
 use std::ffi::OsString;
@@ -26,7 +32,10 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::chronicle::Notes;
 use crate::events::EventName;
+use crate::sandbox;
 use crate::settings::LogFormat;
+
+pub use panics::report_panics;
 
 /// The most lines that are queued for a stderr that accepts none.
 pub const MAX_QUEUED: usize = 4096;
@@ -34,8 +43,19 @@ pub const MAX_QUEUED: usize = 4096;
 /// Keeps the log running. Dropping it waits for the queued lines, for about a second at most.
 #[must_use]
 #[derive(Debug)]
-pub struct Lines {
-    _writer: WorkerGuard,
+pub struct Lines(());
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        drop(take_log());
+    }
+}
+
+/// The log of this process: its queue, and the guard of its thread. A panic finishes it, too.
+static LOG: Mutex<Option<(Queue, WorkerGuard)>> = Mutex::new(None);
+
+fn take_log() -> Option<(Queue, WorkerGuard)> {
+    LOG.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// Why the log could not be set up.
@@ -51,6 +71,9 @@ pub enum LogError {
         /// The parser's error as text: its own source repeats it, so a chain of causes would print it twice.
         cause: String,
     },
+    /// The system has no thread left.
+    #[error("can't set up the log: can't start a thread")]
+    Thread(#[source] io::Error),
     /// This process has set up a log before.
     #[error("can't set up the log: this process has one already")]
     AlreadySet(#[from] tracing::subscriber::SetGlobalDefaultError),
@@ -62,7 +85,7 @@ impl LogError {
     pub fn is_bad_input(&self) -> bool {
         match self {
             Self::Filter { .. } => true,
-            Self::AlreadySet(_) => false,
+            Self::Thread(_) | Self::AlreadySet(_) => false,
         }
     }
 }
@@ -71,7 +94,7 @@ impl LogError {
 /// `level` up are shown, and those of other crates from "warn" up. Events from "info" up are noted in any case.
 ///
 /// # Errors
-/// When `RUST_LOG` is not a list of `target=level`, or this process has set up a log before.
+/// When `RUST_LOG` is not a list of `target=level`, this process has set up a log before, or the system has no thread left.
 pub fn init(level: Level, format: LogFormat, notes: Notes) -> Result<Lines, LogError> {
     let filter = filter(env::var_os("RUST_LOG"), level)?;
     let colours =
@@ -81,11 +104,20 @@ pub fn init(level: Level, format: LogFormat, notes: Notes) -> Result<Lines, LogE
         colours,
         journal: leads_to_journal(env::var("JOURNAL_STREAM").ok().as_deref()),
     };
-    let (queue, guard) = Queue::to(io::stderr(), MAX_QUEUED, shape);
-    let writer = move || queue.clone();
+    // The library would panic.
+    let thread = std::thread::Builder::new().spawn(|| ());
+    thread.map_err(LogError::Thread)?.join().ok();
+    let terminal = Sandboxed {
+        writer: io::stderr(),
+        joined: false,
+    };
+    let (queue, guard) = Queue::to(terminal, MAX_QUEUED, shape);
+    let lines = queue.clone();
+    let writer = move || lines.clone();
     let notes = Some(notes);
     tracing::subscriber::set_global_default(subscriber(filter, shape, writer, notes))?;
-    Ok(Lines { _writer: guard })
+    *LOG.lock().unwrap_or_else(PoisonError::into_inner) = Some((queue, guard));
+    Ok(Lines(()))
 }
 
 /// What a line looks like.
@@ -214,8 +246,27 @@ impl<W: Write> Write for Lossy<W> {
     }
 }
 
+/// A writer whose thread joins the node's sandbox once there is one: the thread is older.
+struct Sandboxed<W> {
+    writer: W,
+    joined: bool,
+}
+
+impl<W: Write> Write for Sandboxed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.joined {
+            self.joined = sandbox::join();
+        }
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
 /// The queue of lines to write. The first line accepted after a drop is preceded by the number of dropped lines.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Queue {
     queue: NonBlocking,
     shape: Shape,
@@ -232,7 +283,7 @@ impl Queue {
     ) -> (Self, WorkerGuard) {
         let queue = NonBlockingBuilder::default()
             .buffered_lines_limit(max_queued)
-            .thread_name("log");
+            .thread_name(panics::LOG_THREAD);
         let (queue, guard) = queue.finish(Lossy(writer));
         let reported = Arc::default();
         let queue = Self {
@@ -249,12 +300,14 @@ impl Write for Queue {
         let dropped = self.queue.error_counter();
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         let before = dropped.dropped_lines();
+        let shown = plain::line(line, self.shape.colours);
         if before == *reported {
-            return self.queue.write(line);
+            self.queue.write_all(&shown)?;
+            return Ok(line.len());
         }
         // One write for both lines: the queue accepts both or neither.
         let mut lines = gap(before - *reported, self.shape).into_bytes();
-        lines.extend(line);
+        lines.extend(&*shown);
         self.queue.write_all(&lines)?;
         if dropped.dropped_lines() == before {
             *reported = before;
@@ -269,24 +322,40 @@ impl Write for Queue {
 
 /// The line that reports dropped lines. It is made here, since the queue sees finished lines only.
 fn gap(dropped: usize, shape: Shape) -> String {
-    let name = EventName::LogLinesDropped;
+    let fields = [("dropped", dropped.into())];
+    finished(Level::WARN, EventName::LogLinesDropped, &fields, shape)
+}
+
+/// A line that doesn't come from the layers above.
+fn finished(
+    level: Level,
+    name: EventName,
+    fields: &[(&str, serde_json::Value)],
+    shape: Shape,
+) -> String {
     let priority = match shape.journal {
-        true => format!("<{}>", priority(Level::WARN)),
+        true => format!("<{}>", priority(level)),
         false => String::new(),
     };
     match shape.format {
         LogFormat::Text => {
             let time = time_by(&TimeOfDay);
-            format!("{priority}{time}  WARN {name} dropped={dropped}\n")
+            let fields = fields.iter();
+            let fields: String = fields
+                .map(|(key, value)| format!(" {key}={value}"))
+                .collect();
+            format!("{priority}{time} {level:>5} {name}{fields}\n")
         }
         LogFormat::Json => {
-            let line = serde_json::json!({
+            let mut line = serde_json::json!({
                 "timestamp": time_by(&SystemTime),
-                "level": "WARN",
+                "level": level.as_str(),
                 "target": module_path!(),
                 "message": name.as_str(),
-                "dropped": dropped,
             });
+            for (key, value) in fields {
+                line[*key] = value.clone();
+            }
             format!("{priority}{line}\n")
         }
     }

@@ -8,22 +8,27 @@
 //! start. So addresses survive a long time off.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::renameat;
 use serde::{Deserialize, Serialize};
 
 use crate::atomic_file::{self, Care};
 use crate::membership::{MAX_REMEMBERED, Remembered, Time};
+use crate::trusted_path::{self, Place};
 use crate::wire::NodeId;
 
 /// The version of the file format that this program reads and writes.
 const FORMAT: u32 = 1;
 /// The largest file that is read. [`MAX_REMEMBERED`] nodes take less, so a larger file was not written by us.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The largest epoch that is believed: Unix milliseconds reach it in the year 10,889. A file with a larger one was damaged or
+/// forged, and would leave the next runs no larger epoch to use. At half nothing changes.
+const MAX_EPOCH: u64 = 1 << 48;
 
 /// See the module's documentation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -143,37 +148,49 @@ impl Memory {
     }
 }
 
-/// Keeps a broken file for its user. A link stays, and a file that is mounted by itself can't be renamed, so those are copied.
+/// Keeps a broken file for its user. A link stays, and a file that is mounted by itself can't be renamed, so those are copied, and
+/// only this user may read the copy: the file may be of any kind.
 fn set_aside(path: &Path, aside: &Path) -> io::Result<&'static str> {
-    if !path.is_symlink() && fs::rename(path, aside).is_ok() {
+    let place = Place::of(path)?;
+    let name = aside.file_name().unwrap_or_default();
+    let rename = || renameat(place.folder(), place.name(), place.folder(), name);
+    if !path.is_symlink() && rename().is_ok() {
         return Ok("renamed");
     }
-    let mut from = fs::File::open(path)?.take(MAX_BYTES);
-    io::copy(&mut from, &mut fs::File::create(aside)?)?;
+    let bytes = trusted_path::read(path, MAX_BYTES)?;
+    let care = Care {
+        mode: 0o600,
+        ..Care::default()
+    };
+    atomic_file::write(aside, &bytes, care)?;
     Ok("copied")
 }
 
 fn read(path: &Path) -> Result<Option<File>, String> {
-    let length = match fs::metadata(path) {
-        Ok(meta) => meta.len(),
+    // Whoever links the file to a device wants nothing to be kept.
+    if atomic_file::is_device_at(path) {
+        return Ok(None);
+    }
+    let bytes = match trusted_path::read(path, MAX_BYTES) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
-    if length > MAX_BYTES {
-        return Err(format!(
-            "its {length} bytes exceed the limit of {MAX_BYTES}"
-        ));
-    }
     // An empty file was made by somebody else, as the place of a mount.
-    if length == 0 {
+    if bytes.is_empty() {
         return Ok(None);
     }
-    let bytes = fs::read(path).map_err(|error| error.to_string())?;
     let file: File = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
     if file.format != FORMAT {
         return Err(format!(
             "its format is {}, but only {FORMAT} is known",
             file.format
+        ));
+    }
+    if file.epoch > MAX_EPOCH {
+        return Err(format!(
+            "its epoch {} is beyond any clock (at most {MAX_EPOCH})",
+            file.epoch
         ));
     }
     Ok(Some(file))
@@ -185,7 +202,7 @@ fn read(path: &Path) -> Result<Option<File>, String> {
 /// When the system can't create the folder, or write, sync or rename the file.
 pub fn save(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir)?;
+        trusted_path::create_folder(dir, 0o777)?;
     }
     let care = Care {
         synced: true,
@@ -196,6 +213,8 @@ pub fn save(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn node(byte: u8, seen_ms: i64) -> (NodeId, Remembered) {
@@ -292,6 +311,42 @@ mod tests {
             fs::read(dir.path().join("state.json.broken")).unwrap(),
             b"{\"format\":1,"
         );
+    }
+
+    #[test]
+    fn what_no_node_wrote_is_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        let huge = fs::File::create(&path).unwrap();
+        huge.set_len(MAX_BYTES + 1).unwrap();
+        let (memory, warning) = Memory::load(&path, Duration::ZERO);
+        assert_eq!(memory, Memory::default());
+        let warning = warning.unwrap();
+        assert!(warning.contains("more than 16777216 bytes"), "{warning}");
+
+        for (epoch, believed) in [(u64::MAX, false), (MAX_EPOCH + 1, false), (MAX_EPOCH, true)] {
+            let text = format!(r#"{{"format":1,"epoch":{epoch},"nodes":[]}}"#);
+            fs::write(&path, text).unwrap();
+            let (memory, warning) = Memory::load(&path, Duration::ZERO);
+            let expected = if believed { epoch } else { 0 };
+            assert_eq!((memory.epoch, warning.is_none()), (expected, believed));
+        }
+    }
+
+    #[test]
+    fn a_file_that_belongs_to_another_user_is_copied_for_nobody() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let [path, secret] = ["state.json", "secret"].map(|name| dir.path().join(name));
+        fs::write(&secret, "secret").unwrap();
+        std::os::unix::fs::symlink(&secret, &path).unwrap();
+        std::os::unix::fs::lchown(&path, Some(65_533), None).unwrap();
+        let (_, warning) = Memory::load(&path, Duration::ZERO);
+        let warning = warning.unwrap();
+        assert!(warning.contains("belongs to user 65533"), "{warning}");
+        assert!(!dir.path().join("state.json.broken").exists());
     }
 
     #[test]

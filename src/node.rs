@@ -6,9 +6,11 @@
 
 mod causes;
 mod edge;
+mod errand;
 mod error;
 mod finder;
 mod listen;
+mod lock;
 mod pings;
 mod resolver;
 mod saver;

@@ -86,7 +86,21 @@ fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
     // Linux bounds a connect by this too: it would wait while the queue of a stopped node is full.
     socket.set_write_timeout(Some(patience))?;
     socket.connect(&SockAddr::unix(path)?)?;
+    #[cfg(target_os = "linux")]
+    check_owner(&socket)?;
     Ok(UnixStream::from(std::os::fd::OwnedFd::from(socket)))
+}
+
+/// Refuses to believe another user's program, which may listen where a node of this user's would. Root may ask everybody's nodes.
+#[cfg(target_os = "linux")]
+fn check_owner(socket: &Socket) -> io::Result<()> {
+    let owner = rustix::net::sockopt::socket_peercred(socket)?.uid.as_raw();
+    let user = rustix::process::geteuid();
+    if user.is_root() || crate::trusted_path::is_trusted(owner) {
+        return Ok(());
+    }
+    let why = format!("a program of user {owner} listens there");
+    Err(io::Error::new(ErrorKind::PermissionDenied, why))
 }
 
 /// Asks `GET target`, and reads the head of the answer.

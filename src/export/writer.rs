@@ -1,7 +1,6 @@
 //! Writes the files on a thread of its own, since a disk may block and the event loop may not.
 
 use std::collections::hash_map::DefaultHasher;
-use std::fs;
 use std::hash::Hasher as _;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,9 +16,13 @@ use crate::chronicle::Archive;
 use crate::events::EventName;
 use crate::settings::Shows;
 use crate::snapshot::Snapshot;
+use crate::trusted_path;
 
 /// The stack of the thread. Rendering and writing need little of it, but glibc takes thread-local storage out of it too.
 const STACK_BYTES: usize = 256 * 1024;
+
+/// The permissions of the folder before the process's mask, as the system gives them: its files are for other programs.
+const FOLDER_MODE: u32 = 0o777;
 
 /// The least time between two warnings about one file.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
@@ -129,7 +132,7 @@ impl Disk {
             picture: d2.map(|shows| (Target::new(&dir, "peers.d2"), shows)),
             archive,
         };
-        let made = fs::create_dir_all(&dir);
+        let made = trusted_path::create_folder(&dir, FOLDER_MODE);
         if let (Ok(()), Some((picture, _))) = (made, &disk.picture)
             && !picture.path.exists()
         {
@@ -223,7 +226,7 @@ impl Target {
         match write() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if let Some(dir) = self.path.parent() {
-                    fs::create_dir_all(dir)?;
+                    trusted_path::create_folder(dir, FOLDER_MODE)?;
                 }
                 write()
             }
@@ -267,6 +270,8 @@ impl Trouble {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::export::example;
 

@@ -193,3 +193,88 @@ fn the_day_ends_at_midnight() {
     assert_eq!(at(86_399, 999), "23:59:59.999");
     assert_eq!(at(86_400 + 3661, 7), "01:01:01.007");
 }
+
+#[test]
+fn no_text_of_others_gets_out_of_its_line() {
+    let hostile = "x\n08:00:00.000  INFO node up\r\u{1b}[2J\u{9b}1m\u{202e}";
+    for format in [LogFormat::Text, LogFormat::Json] {
+        let screen = Screen::default();
+        let (queue, guard) = Queue::to(screen.clone(), 8, format.into());
+        let filter = filter(None, Level::INFO).unwrap();
+        let subscriber = subscriber(filter, format.into(), move || queue.clone(), None);
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(target: "area_net::node", peer = hostile, error = %hostile, "{hostile}");
+        });
+        drop(guard);
+        let shown = String::from_utf8(screen.0.lock().unwrap().clone()).unwrap();
+        let line = shown.strip_suffix('\n').unwrap();
+        let plain = |letter: char| !letter.is_control() && letter != '\u{202e}';
+        assert!(line.chars().all(plain), "{line:?}");
+    }
+}
+
+/// Set in a process of [`a_panic_is_a_line_of_the_log`], to the format of its log.
+const PANICS: &str = "AREA_NET_TEST_PANICS";
+
+#[test]
+fn panics_here_if_it_is_asked_to() {
+    let Some(format) = env::var_os(PANICS) else {
+        return;
+    };
+    report_panics();
+    let lines = match format.to_str() {
+        Some("none") => None,
+        Some("json") => Some(init(Level::INFO, LogFormat::Json, Notes::default()).unwrap()),
+        _ => Some(init(Level::INFO, LogFormat::Text, Notes::default()).unwrap()),
+    };
+    tracing::info!(target: "area_net::node", "before");
+    let panics = || panic!("two\nlines, \u{1b}[31mred");
+    let thread = std::thread::Builder::new().name("export".to_owned());
+    thread.spawn(panics).unwrap().join().unwrap_err();
+    tracing::info!(target: "area_net::node", "after");
+    drop(lines);
+    std::process::exit(7);
+}
+
+#[test]
+fn a_panic_is_a_line_of_the_log() {
+    for (format, begins, line) in [
+        (
+            "text",
+            1,
+            r#"ERROR panicked thread="export" place="src/log/tests.rs:"#,
+        ),
+        ("json", 1, r#""message":"panicked""#),
+        (
+            "none",
+            0,
+            r#"area-net: panicked thread="export" place="src/log/tests.rs:"#,
+        ),
+    ] {
+        let this = env::current_exe().unwrap();
+        let child = std::process::Command::new(this)
+            .args(["--exact", "log::tests::panics_here_if_it_is_asked_to"])
+            .args(["--nocapture", "--test-threads=1"])
+            .env(PANICS, format)
+            .env_remove("RUST_BACKTRACE")
+            .env_remove("RUST_LOG")
+            .output()
+            .unwrap();
+        assert_eq!(child.status.code(), Some(7));
+        let said = String::from_utf8(child.stderr).unwrap();
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!(lines.len(), 1 + 2 * begins, "{said}");
+        let told = lines[begins];
+        assert!(told.contains(line), "{said}");
+        for part in [
+            "two",
+            "lines",
+            "[31mred",
+            env!("CARGO_PKG_VERSION"),
+            "export",
+        ] {
+            assert!(told.contains(part), "{part}: {said}");
+        }
+        assert!(!said.contains('\u{1b}'), "{said:?}");
+    }
+}

@@ -33,6 +33,18 @@ pub enum NodeError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// Another node of this profile runs in this folder.
+    #[error(
+        "profile {profile} runs already, as {holder} ({file} is locked); stop that node, or start another profile"
+    )]
+    Running {
+        /// The profile.
+        profile: String,
+        /// The lock file.
+        file: String,
+        /// The process that holds the lock.
+        holder: String,
+    },
     /// Two of the files that the node reads and writes are one, so one would overwrite the other.
     #[error(
         "{first} and {second} are one file; give each a file of its own (remove the link or the mount, or change network.controller.target.path)"
@@ -61,6 +73,7 @@ impl NodeError {
             Self::Identity(_)
             | Self::NetworkKey { .. }
             | Self::Listen { .. }
+            | Self::Running { .. }
             | Self::OneFile { .. } => true,
             Self::System { .. } => false,
         }

@@ -5,7 +5,7 @@
 //! growing intervals and when the interfaces change.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::story;
+use super::{errand, story};
 use crate::settings::HostPort;
 use crate::transport::interfaces::Interfaces;
 use crate::wire::canonical;
@@ -226,10 +226,11 @@ async fn resolve(at: &HostPort, interfaces: &Interfaces) -> Answer {
             None => Err(format!("no interface {interface} is up")),
         },
         HostPort::Name { name, port } => {
-            let lookup = tokio::net::lookup_host((name.as_str(), *port));
+            let (name, port) = (name.clone(), *port);
+            let lookup = errand::run("resolve", move || (name.as_str(), port).to_socket_addrs());
             match timeout(PATIENCE, lookup).await {
-                Ok(Ok(found)) => usable(found),
-                Ok(Err(error)) => Err(error.to_string()),
+                Ok(Ok(Ok(found))) => usable(found),
+                Ok(Ok(Err(error)) | Err(error)) => Err(error.to_string()),
                 Err(_) => Err("the name server didn't answer".to_owned()),
             }
         }

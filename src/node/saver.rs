@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
+use super::errand;
 use crate::events::EventName;
 use crate::membership::Core;
 use crate::memory::{self, Memory, Moment};
@@ -79,8 +80,8 @@ impl Saver {
                 before.await.ok();
             }
             let file = path.clone();
-            let saved = tokio::task::spawn_blocking(move || memory::save(&file, &bytes)).await;
-            if let Ok(Err(error)) = saved {
+            let saved = errand::run("save", move || memory::save(&file, &bytes)).await;
+            if let Err(error) = saved.and_then(|saved| saved) {
                 tracing::warn!(file = %path.display(), %error, action = "continuing; retrying after the next change", "{}", EventName::MemoryNotSaved);
             }
         }));

@@ -9,24 +9,30 @@ use rand::TryRng as _;
 
 use super::error::NodeError;
 use super::listen::{listen, local_addrs};
+use super::lock::{self, Lock, NotLocked};
 use super::service::Service;
 use super::{Assembly, Finder, Node, edge, story, wall};
 use crate::admission::{Admission, Allow, Keys};
 use crate::atomic_file;
 use crate::chronicle::{Archive, Limit, Notes};
+use crate::events::EventName;
 use crate::export::{Exporter, Files};
 use crate::identity::Identity;
 use crate::memory::Memory;
 use crate::record::Signer as _;
+use crate::sandbox::{self, Level};
 use crate::settings::{Discovery, Settings};
 use crate::signals::Stopping;
 use crate::transport::{BindSpare, Tap, interfaces};
 #[cfg(target_os = "linux")]
 use crate::transport::{KernelSocket, TimerRuntime};
-use crate::web::Web;
+use crate::web::{Web, socket_paths};
 
 /// The files that every node writes to its profile's folder.
-const OUTPUTS: [&str; 3] = ["peers.json", "network.json", "state.json"];
+const OUTPUTS: [&str; 4] = ["peers.json", "network.json", "state.json", "node.lock"];
+
+/// The file that some nodes write there.
+const PICTURE: &str = "peers.d2";
 
 /// Runs a node until SIGINT, SIGTERM or SIGHUP asks it to leave. A signal that was ignored at the start does not. `notes` receives
 /// what the history needs.
@@ -47,8 +53,11 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
     let (socket, bound) = tokio::select! {
         biased;
         () = leave.asked() => return Ok(()),
-        bound = listen(&settings, &mut interfaces) => bound?,
+        bound = listen(&settings, &mut interfaces) => {
+            bound.map_err(|error| of_running(&settings.profile, &dir).unwrap_or(error))?
+        }
     };
+    let _lock = lock(&settings.profile, &dir)?;
     let identity = Arc::new(Identity::load_or_create(&certs)?);
     let (remembered, warning) = Memory::load(&state, settings.addresses_for);
     story::started(&settings, &identity.node_id(), bound, warning.as_deref());
@@ -100,6 +109,9 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
     };
     let archive = Arc::new(Archive::new(limit, notes));
     let _web = Web::open(&settings, &dir, bound, node.reader(), Arc::clone(&archive));
+    if settings.sandbox {
+        enter_sandbox(&settings, &dir);
+    }
     let exporter = Exporter::start(
         node.reader(),
         Files {
@@ -119,13 +131,73 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
     Ok(())
 }
 
+/// Locks the profile. If the system can't do that, the node says so and runs without.
+fn lock(profile: &str, dir: &Path) -> Result<Option<Lock>, NodeError> {
+    match Lock::take(dir) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(NotLocked::Held { holder }) => Err(running(profile, dir, holder)),
+        Err(NotLocked::System(error)) => {
+            let file = lock::path(dir);
+            let action = "continuing; start no second node of this profile";
+            tracing::warn!(file = %file.display(), %error, action, "{}", EventName::ProfileNotLocked);
+            Ok(None)
+        }
+    }
+}
+
+/// The error if the profile runs already: that says more than that its port is in use.
+fn of_running(profile: &str, dir: &Path) -> Option<NodeError> {
+    Lock::holder(dir).map(|holder| running(profile, dir, holder))
+}
+
+fn running(profile: &str, dir: &Path, holder: String) -> NodeError {
+    NodeError::Running {
+        profile: profile.to_owned(),
+        file: lock::path(dir).display().to_string(),
+        holder,
+    }
+}
+
+/// Gives up all rights that the node doesn't need any more. Threads that it starts later have none of them either.
+fn enter_sandbox(settings: &Settings, dir: &Path) {
+    let name = EventName::Sandboxed;
+    // The folders that the node makes again if somebody removes them, and those to which links lead.
+    let mut writable = vec![
+        PathBuf::from("."),
+        PathBuf::from("profiles"),
+        dir.to_owned(),
+    ];
+    let outputs = OUTPUTS.iter().chain(settings.d2.then_some(&PICTURE));
+    writable.extend(outputs.map(|output| atomic_file::written_at(&dir.join(output))));
+    let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let sockets = socket_paths(&settings.profile, dir, runtime_dir.as_deref());
+    writable.extend(
+        sockets
+            .iter()
+            .filter_map(|it| Some(it.parent()?.to_owned())),
+    );
+    match sandbox::enter(&writable) {
+        Ok(level @ (Level::Full | Level::Partial)) => {
+            tracing::info!(sandbox = level.as_str(), "{name}");
+        }
+        Ok(level @ Level::None) => {
+            let cause = "the kernel has no landlock, or it is disabled";
+            tracing::info!(sandbox = level.as_str(), cause, "{name}");
+        }
+        Err(error) => {
+            let sandbox = Level::None.as_str();
+            tracing::warn!(sandbox, cause = %error, action = "continuing without", "{name}");
+        }
+    }
+}
+
 /// Refuses files that would overwrite each other. The target file and the key files are among them: the node only reads
 /// them.
 fn check_files(settings: &Settings, dir: &Path, certs: &Path) -> Result<(), NodeError> {
     let mut files: Vec<PathBuf> = OUTPUTS.iter().map(|name| dir.join(name)).collect();
     files.extend(["key.pem", "cert.pem"].map(|name| certs.join(name)));
     if settings.d2 {
-        files.push(dir.join("peers.d2"));
+        files.push(dir.join(PICTURE));
     }
     if !settings.target_path.is_empty() {
         files.push(PathBuf::from(&settings.target_path));

@@ -193,6 +193,14 @@ settings! {
             Kind::number(1, 100_000),
             simulated();
 
+        /// Restrict what this node can do on its machine after its start
+        ///
+        /// After its start, the node can write only below its working directory, the folder of its socket, and the folders to
+        /// which links at its files lead. It can't start programs, signal others, or read the homes of users. Only Linux since
+        /// 5.13 can do that; on other systems the setting has no effect. Turn it off if a link that you change while the node
+        /// runs is to lead it elsewhere. See docs/deploy.md.
+        "network.controller.sandbox" => sandbox: bool = "true", Kind::Flag;
+
         /// Largest size of the history that the node keeps in memory
         ///
         /// The history contains each change of nodes, links and figures that the node noticed, so that the page and the

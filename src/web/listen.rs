@@ -1,10 +1,10 @@
 //! The sockets: one in the file system, which only the node's user may open, and one over TCP.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder};
 use std::future::{Future, poll_fn};
-use std::io::{self, Read as _};
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::os::unix::net as unix_net;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -16,6 +16,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::atomic_file::{self, Care};
+use crate::trusted_path::{self, is_trusted};
 
 /// The name of the socket beside the node's files.
 const SOCKET_FILE: &str = "node.sock";
@@ -25,6 +26,9 @@ pub(super) const TOKEN_FILE: &str = "web.token";
 
 /// The most bytes of that file. A token has 48.
 const TOKEN_BYTES: u64 = 4096;
+
+/// The most connections that wait for the node to take them; what std gives every listener.
+const BACKLOG: i32 = 128;
 
 /// The pause after the system refuses a connection, for want of descriptors.
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -207,7 +211,9 @@ pub(super) fn unix(profile: &str, dir: &Path) -> Result<(Listener, UnixSocket), 
     let mut paths = socket_paths(profile, dir, runtime_dir.as_deref());
     let last = paths.remove(0);
     for path in paths {
-        if let Ok(opened) = unix_at(&path, 0o700) {
+        if let Ok(opened) = unix_at(&path, 0o700)
+            && is_private(&path)
+        {
             return Ok(opened);
         }
     }
@@ -238,24 +244,33 @@ fn is_held(path: &Path) -> bool {
     }
 }
 
-/// Binds in a folder that nobody else may enter, sets the mode, and moves the socket into its place: nobody can connect before the
-/// mode is right, and what a killed node left there is replaced.
+/// Whether nobody but this user and root can put another socket in the place of this one. Some set `XDG_RUNTIME_DIR` to a folder
+/// that everybody may write to.
+fn is_private(socket: &Path) -> bool {
+    let folder = socket.parent().and_then(|it| fs::symlink_metadata(it).ok());
+    folder.is_some_and(|it| is_trusted(it.uid()) && it.mode() & 0o022 == 0)
+}
+
+/// Binds in a folder that nobody else may enter, and moves the socket into its place. It has its mode before it has a name, so nobody
+/// can connect before the mode is right, and what a killed node left there is replaced.
 fn bind_unix(path: &Path, folder_mode: u32) -> io::Result<(Listener, UnixSocket)> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    if !folder.exists() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(folder_mode)
-            .create(folder)?;
-    }
+    trusted_path::create_folder(folder, folder_mode)?;
     let private = folder.join(format!(".sock.{}", std::process::id()));
     let _left_by_a_killed_node = fs::remove_dir_all(&private);
     DirBuilder::new().mode(0o700).create(&private)?;
     let bound = (|| {
         let fresh = private.join("s");
-        let listener = unix_net::UnixListener::bind(&fresh)?;
-        fs::set_permissions(&fresh, Permissions::from_mode(0o600))?;
-        listener.set_nonblocking(true)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        // On Linux, the file gets the mode that the socket has. Elsewhere the private folder has to suffice until then.
+        #[cfg(target_os = "linux")]
+        rustix::fs::fchmod(&socket, rustix::fs::Mode::from_raw_mode(0o600))?;
+        socket.bind(&SockAddr::unix(&fresh)?)?;
+        #[cfg(not(target_os = "linux"))]
+        fs::set_permissions(&fresh, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        let listener = unix_net::UnixListener::from(std::os::fd::OwnedFd::from(socket));
         let inode = fs::symlink_metadata(&fresh)?.ino();
         fs::rename(&fresh, path)?;
         let path = path.to_owned();
@@ -291,16 +306,10 @@ pub(super) fn tcp(
     Ok((listener, at, token))
 }
 
-/// Reads a file of at most [`TOKEN_BYTES`]. A pipe would make us wait, and a device may have no end.
+/// Reads a file of at most [`TOKEN_BYTES`].
 fn read_small(path: &Path) -> io::Result<String> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no file"));
-    }
-    let mut text = String::new();
-    File::open(path)?
-        .take(TOKEN_BYTES)
-        .read_to_string(&mut text)?;
-    Ok(text)
+    let bytes = trusted_path::read(path, TOKEN_BYTES)?;
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// Reads the token, or makes one at the first start.
@@ -324,7 +333,7 @@ fn token(path: &Path) -> io::Result<String> {
                 synced: true,
             };
             if let Some(folder) = path.parent() {
-                fs::create_dir_all(folder)?;
+                trusted_path::create_folder(folder, 0o777)?;
             }
             atomic_file::write(path, format!("{token}\n").as_bytes(), care)?;
             Ok(token)

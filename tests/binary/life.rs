@@ -131,7 +131,7 @@ async fn a_node_that_is_impaired_says_so_and_is_slower_to_one_peer_than_to_the_o
 }
 
 /// The same command, run by another one, which replaces itself by it.
-fn by(words: &[&str], command: &Command) -> Command {
+pub(crate) fn by(words: &[&str], command: &Command) -> Command {
     let mut outer = Command::new(words[0]);
     outer
         .args(&words[1..])

@@ -6,6 +6,8 @@ mod files;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod machine;
+#[cfg(test)]
 #[path = "../processes/mod.rs"]
 mod processes;
 #[cfg(test)]

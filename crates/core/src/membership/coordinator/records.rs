@@ -153,7 +153,7 @@ impl Core {
                     Ok(Some(event)) => self.out.tell(event),
                     Err(TooNew) => {
                         let why = "signed with this node's key, for a time far ahead".to_owned();
-                        self.out.reject("epoch_ahead", id, why);
+                        self.out.reject("epoch_ahead", record.id(), why);
                     }
                 },
                 Heard::Forged(why) => {
