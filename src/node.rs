@@ -37,6 +37,7 @@ use quinn::{AsyncTimer, AsyncUdpSocket, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::chronicle::Notes;
+use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::discovery::sockets::Report;
 use crate::identity::{Allow, Identity};
@@ -138,6 +139,8 @@ pub struct Node {
     /// Connections rejected before their Hello, by counter.
     rejected: BTreeMap<&'static str, u64>,
     impaired: Option<Impaired>,
+    /// Compares what the two ends of each link tell.
+    claims: Claims,
     saver: Option<Saver>,
     wall: Wall,
     edge: Option<Edge>,
@@ -242,6 +245,7 @@ impl Node {
             story: Story::new(listen, start),
             rejected: BTreeMap::new(),
             impaired,
+            claims: Claims::default(),
             saver: assembly
                 .state
                 .map(|path| Saver::new(path, memory.stamps, start)),
@@ -497,7 +501,7 @@ impl Node {
         }
         snapshot.rejected.0 = rejected.into_iter().collect();
         // The reader may be gone by now.
-        request.send(Arc::new(snapshot)).ok();
+        request.send(self.claims.mark(snapshot)).ok();
     }
 
     fn save(&mut self, now: bool) {

@@ -152,13 +152,24 @@ documents! {
         nodes: Vec<NodeLine>,
     }
 
+    /// What one end of a link tells.
+    End {
+        /// The smoothed round-trip time.
+        rtt_us: u32,
+        /// When it was measured.
+        measured_ms: u64,
+        /// The percentage of unanswered probes.
+        loss_percent: f64,
+    }
+
     /// A link in a list.
     LinkLine {
         /// The end that dialed.
         dialer: Who,
         /// The other end.
         listener: Who,
-        /// The dialer's smoothed round-trip time; null before the first measurement.
+        /// The smoothed round-trip time; null before the first measurement. Of the links of the node that answers it is its own, of all
+        /// others the dialer's.
         rtt_us: Option<u32>,
         /// When it was measured.
         measured_ms: u64,
@@ -168,6 +179,15 @@ documents! {
         loss_percent: f64,
         /// One end gets no answers, and the verdict is still open.
         suspect: bool,
+        /// Which end measured these figures.
+        #[serde(default)]
+        measured_by: EndKind,
+        /// What the other end tells; null if it told nothing.
+        #[serde(default)]
+        other: Option<End>,
+        /// Since when the two ends disagree, so that the figures are one end's claim; null if they don't.
+        #[serde(default)]
+        disputed_since_ms: Option<u64>,
     }
 
     /// `GET /v1/links`.
@@ -242,6 +262,9 @@ documents! {
         since_ms: Option<u64>,
         /// Its figures over the history: the time, the round-trip time in µs or null, the loss in 1/1000; oldest first.
         series: Vec<(u64, Option<u32>, u16)>,
+        /// What the other end told, in the same way.
+        #[serde(default)]
+        other_series: Vec<(u64, Option<u32>, u16)>,
     }
 
     /// A node on a path.
@@ -252,6 +275,9 @@ documents! {
         label: String,
         /// The round-trip time of the link to it; null for the first node, and before the first measurement.
         rtt_us: Option<u32>,
+        /// That is one end's claim: the other end disagrees.
+        #[serde(default)]
+        disputed: bool,
     }
 
     /// `GET /v1/path`.
@@ -431,6 +457,17 @@ pub enum SuspectKind {
     Sites,
     /// One link.
     Link,
+}
+
+/// An end of a link.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndKind {
+    /// The one that dialed.
+    #[default]
+    Dialer,
+    /// The other one.
+    Listener,
 }
 
 /// Kinds of errors, for programs.

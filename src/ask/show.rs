@@ -6,7 +6,7 @@ use super::table::{Cell, Column, Style, Table, plain};
 use super::text::{bytes, clean, count, label, name, rtt, short, width, wrap};
 use super::times;
 use crate::answers::types::{
-    Event, Link, LinkLine, Links, Node, NodeLine, Nodes, Path, Status, Told,
+    EndKind, Event, Link, LinkLine, Links, Node, NodeLine, Nodes, Path, Status, Told,
 };
 use crate::snapshot::NodeState;
 
@@ -18,6 +18,8 @@ const KEY: usize = 11;
 const SPARKS: usize = 28;
 /// The most neighbours that are named.
 const NAMED: usize = 5;
+/// The remark on figures that the other end of the link disagrees with.
+pub(super) const CLAIM: &str = "one end's claim";
 /// The fields of an event that come first.
 const SUBJECTS: [&str; 5] = ["node", "peer", "id", "addr", "file"];
 /// The fewest columns that text is wrapped to.
@@ -180,10 +182,11 @@ impl Screen {
                 ),
                 (measured.unwrap_or_default(), stale),
                 loss(link.loss_percent),
-                match (link.suspect, link.stale) {
-                    (true, _) => ("suspect".to_owned(), Style::Warning),
-                    (false, true) => ("stale".to_owned(), Style::Dim),
-                    (false, false) => plain(""),
+                match (link.suspect, link.disputed_since_ms, link.stale) {
+                    (true, ..) => ("suspect".to_owned(), Style::Warning),
+                    (false, Some(_), _) => (CLAIM.to_owned(), Style::Warning),
+                    (false, None, true) => ("stale".to_owned(), Style::Dim),
+                    (false, None, false) => plain(""),
                 },
             ]);
         }
@@ -252,6 +255,19 @@ impl Screen {
                 )
             }
         };
+        let [own, other] = match line.measured_by {
+            EndKind::Dialer => [&line.dialer, &line.listener],
+            EndKind::Listener => [&line.listener, &line.dialer],
+        };
+        let of_other = match &line.other {
+            None => "it told nothing".to_owned(),
+            Some(end) => format!(
+                "{}, measured {} ago; loss {:.1} %",
+                rtt(end.rtt_us.into()),
+                times::ago(end.measured_ms, link.at_ms),
+                end.loss_percent
+            ),
+        };
         let mut facts = vec![
             (
                 "link",
@@ -274,7 +290,14 @@ impl Screen {
             ),
             ("rtt", figure),
             ("loss", format!("{:.1} %", line.loss_percent)),
+            ("told by", name(own)),
+            ("other end", format!("{}: {of_other}", name(other))),
         ];
+        if let Some(since) = line.disputed_since_ms {
+            let for_how_long = times::ago(since, link.at_ms);
+            let text = format!("the two ends disagree for {for_how_long}; each figure is {CLAIM}");
+            facts.push(("disputed", text));
+        }
         if line.suspect {
             facts.push((
                 "suspect",
@@ -291,6 +314,10 @@ impl Screen {
                 "",
                 sparks(&link.series.iter().map(|point| point.1).collect::<Vec<_>>()),
             ));
+        }
+        if link.other_series.len() > 1 {
+            let told: Vec<_> = link.other_series.iter().map(|point| point.1).collect();
+            facts.push(("other end", sparks(&told)));
         }
         self.facts(&facts)
     }
@@ -309,7 +336,11 @@ impl Screen {
             let mut cells = [String::new(), String::new()];
             if at > 0 {
                 sum += u64::from(cost);
-                let mark = if hop.rtt_us.is_none() { "? " } else { "" };
+                let mark = match (hop.rtt_us, hop.disputed) {
+                    (None, _) => "? ",
+                    (Some(_), true) => "! ",
+                    (Some(_), false) => "",
+                };
                 cells = [format!("{mark}{}", rtt(cost.into())), rtt(sum)];
             }
             let [own, sum] = cells.map(plain);
@@ -332,6 +363,9 @@ impl Screen {
             note(format!(
                 "?: not measured yet; counted as the slowest link, {assumed}"
             ));
+        }
+        if path.hops.iter().any(|hop| hop.disputed) {
+            note(format!("!: {CLAIM}; the other end of the link disagrees"));
         }
         if let (Some(direct), Some(sum)) = (path.direct_us, path.rtt_us)
             && path.hops.len() > 2

@@ -37,6 +37,8 @@ fn link(dialer: usize, listener: usize, rtt_us: u32) -> LinkView {
         rtt_stale: false,
         loss_permille: 0,
         suspect: false,
+        other: None,
+        disputed_ms: None,
     }
 }
 

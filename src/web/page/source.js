@@ -197,11 +197,12 @@ export class LiveSource {
         return timeline;
     }
 
-    /** [[at, rtt, loss], …] of the link between two nodes. */
+    /** What was measured on the link between two nodes: {points, other}, each [[at, rtt, loss], …]. */
     async series(network, link) {
         const [a, b] = [network.nodes.get(link.dialer), network.nodes.get(link.listener)];
         const answer = await this.#json(`/v1/link/${encodeURIComponent(a.id)}/${encodeURIComponent(b.id)}`);
-        return (answer.series ?? []).filter(Array.isArray).map(([ms, rtt, loss]) => [ms - this.#origin, rtt, loss]);
+        const series = (said) => (said ?? []).filter(Array.isArray).map(([ms, rtt, loss]) => [ms - this.#origin, rtt, loss]);
+        return { points: series(answer.series), other: series(answer.other_series) };
     }
 
     /** The causes that the node sees for links that are slower than usual, at `at` or, if that is null, now. */
