@@ -1,3 +1,5 @@
+mod past_maps;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

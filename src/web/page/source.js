@@ -51,9 +51,10 @@ export class LiveSource {
         this.#wake();
     }
 
-    /** Asks the node for another map; the stream begins anew. */
+    /** Asks the node for another map; the stream begins anew, and the past is fetched again. */
     setMap(map) {
         this.#map = map;
+        this.#window = null;
         this.#reconnect();
     }
 
@@ -191,7 +192,7 @@ export class LiveSource {
     async #fetch(from, wanted) {
         const to = Math.max(from, Math.min(wanted, this.#newest));
         const unix = (at) => Math.round(this.#origin + at);
-        const response = await this.#get(`/v1/stream?from=${unix(from)}&to=${unix(to)}&map=none`);
+        const response = await this.#get(`/v1/stream?from=${unix(from)}&to=${unix(to)}&map=${this.#map}`);
         const timeline = Timeline.parse(await response.text());
         this.#window = { timeline, from, to };
         return timeline;
