@@ -47,7 +47,7 @@ use crate::memory::{Memory, Moment};
 use crate::record::Record;
 use crate::settings::{CoreStart, Settings};
 use crate::snapshot::{Changes, Snapshot, SnapshotReader, SnapshotRequests};
-use crate::transport::{BindSpare, Greeting, Parts, Tap, Transport, TransportEvent};
+use crate::transport::{BindSpare, Greeting, Parts, Qlogs, Tap, Transport, TransportEvent};
 use pings::Waiting;
 use saver::Saver;
 use story::Story;
@@ -100,6 +100,8 @@ pub struct Assembly {
     pub tells_links: bool,
     /// The core's tuned constants.
     pub tuning: Arc<Tuning>,
+    /// Where connections are logged.
+    pub qlogs: Qlogs,
     /// Observes what passes between the core and the node.
     pub witness: Option<Witness>,
 }
@@ -224,6 +226,7 @@ impl Node {
             seed: assembly.quinn_seed,
             dial_timeout: settings.dial_timeout,
             greeting: greeting(&core),
+            qlogs: assembly.qlogs,
         })?;
         let (asker, requests) = mpsc::channel(16);
         let start = clock.now();

@@ -34,6 +34,19 @@ pub enum NodeError {
         /// The other.
         second: String,
     },
+    /// The folder for qlogs can't be used.
+    #[error("can't use {folder} (network.controller.qlog.path)")]
+    Qlog {
+        /// The folder.
+        folder: String,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// This build has no qlog.
+    #[error(
+        "this program was built without qlog; build it with `cargo build --release --features qlog`, or empty network.controller.qlog.path"
+    )]
+    NoQlog,
     /// Signals, entropy or the socket failed.
     #[error("{doing}")]
     System {
@@ -49,7 +62,11 @@ impl NodeError {
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
         match self {
-            Self::Identity(_) | Self::Listen { .. } | Self::OneFile { .. } => true,
+            Self::Identity(_)
+            | Self::Listen { .. }
+            | Self::OneFile { .. }
+            | Self::Qlog { .. }
+            | Self::NoQlog => true,
             Self::System { .. } => false,
         }
     }

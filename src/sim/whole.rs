@@ -32,6 +32,7 @@ use crate::memory::Memory;
 use crate::node::{Assembly, Node, WallClock, Witness, Word};
 use crate::record::Record;
 use crate::settings::{CoreStart, Settings};
+use crate::transport::Qlogs;
 use crate::wire::{Message, NodeId};
 
 /// See the module's documentation.
@@ -181,6 +182,7 @@ impl Whole {
             tuning: start.tuning.clone(),
             notes: None,
             tells_links: start.tells_links,
+            qlogs: Qlogs::default(),
             witness: Some(witness(self.ledger.clone())),
         };
         let node = Node::assemble(assembly).expect("the simulated socket has all that quinn wants");

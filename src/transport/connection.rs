@@ -12,6 +12,7 @@ use super::admission::HandshakeSlot;
 use super::config::STREAM_WINDOW;
 use super::congestion::room;
 use super::frames::{FrameError, read_frame};
+use super::qlog::Side;
 use super::spare::{Lease, come_home};
 use super::tap::Watch;
 use super::{HELLO_TIMEOUT, Handle, Rejected, Shared, TransportEvent, closed, report_rejected};
@@ -77,7 +78,10 @@ impl Drop for CloseOnDrop {
 /// Accepts an incoming connection, waits for its Hello, and then serves it. The slot is held until the Hello.
 pub(super) async fn accept(shared: Arc<Shared>, incoming: quinn::Incoming, slot: HandshakeSlot) {
     let remote = incoming.remote_address();
-    let arrived = shared.clock.timeout(HELLO_TIMEOUT, arrive(incoming)).await;
+    let arrived = shared
+        .clock
+        .timeout(HELLO_TIMEOUT, arrive(&shared, incoming))
+        .await;
     drop(slot);
     match arrived {
         Some(Ok((established, hello))) => serve(shared, established, hello, None).await,
@@ -104,6 +108,7 @@ pub(super) async fn accept(shared: Arc<Shared>, incoming: quinn::Incoming, slot:
 
 /// Waits for the Hello. If the dialer ended the connection before, there is no cause to report.
 async fn arrive(
+    shared: &Shared,
     incoming: quinn::Incoming,
 ) -> Result<(Established, Hello), Option<(&'static str, String)>> {
     let failed = |error: ConnectionError| {
@@ -112,7 +117,15 @@ async fn arrive(
     let missing = |error: ConnectionError| {
         (!is_abandoned(&error)).then(|| ("hello_missing", error.to_string()))
     };
-    let connection = incoming.accept().map_err(failed)?.await.map_err(failed)?;
+    let connecting = match &shared.logged {
+        None => incoming.accept(),
+        Some((server, configs)) => {
+            let mut server = server.clone();
+            server.transport_config(configs.of(Side::Accepted, incoming.remote_address()));
+            incoming.accept_with(Arc::new(server))
+        }
+    };
+    let connection = connecting.map_err(failed)?.await.map_err(failed)?;
     let guard = CloseOnDrop::new(&connection);
     let peer = peer_of(&connection).ok_or(Some((
         "handshake_failed",

@@ -10,14 +10,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{
-    ConnectError, Connection, ConnectionError, ConnectionIdGenerator as _, Endpoint,
-    TransportConfig,
-};
+use quinn::{ConnectError, Connection, ConnectionError, ConnectionIdGenerator as _, Endpoint};
 use quinn_proto::RandomConnectionIdGenerator;
 
 use super::connection::{CloseOnDrop, Dialed, Established, peer_of, read_hello, remote_of, serve};
 use super::frames::FrameError;
+use super::qlog::{Configs, Side};
 use super::spare::{self, Lease};
 use super::tap::Watch;
 use super::{Shared, TransportEvent};
@@ -52,7 +50,7 @@ pub(super) struct Dialer {
     pub(super) endpoint: Endpoint,
     pub(super) identity: Arc<Identity>,
     pub(super) allow: Allow,
-    pub(super) transport_config: Arc<TransportConfig>,
+    pub(super) transport_configs: Arc<Configs>,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -184,11 +182,11 @@ impl Dialer {
         let crypto = QuicClientConfig::try_from(tls)
             .expect("TLS 1.3 with ring has the initial cipher suite");
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        let transport_config = match spare {
-            Some(_) => self.shared.spares.transport_config(),
-            None => &self.transport_config,
+        let transport_configs = match spare {
+            Some(_) => self.shared.spares.transport_configs(),
+            None => &self.transport_configs,
         };
-        config.transport_config(transport_config.clone());
+        config.transport_config(transport_configs.of(Side::Dialed, addr));
         // It observes the packets from the first one on.
         let watch = self.shared.tap.watch(addr);
         let first = RandomConnectionIdGenerator::new(FIRST_CID).generate_cid();

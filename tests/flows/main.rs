@@ -6,6 +6,8 @@
 
 #[cfg(test)]
 mod nat;
+#[cfg(all(test, feature = "qlog"))]
+mod qlog;
 #[cfg(test)]
 mod slow;
 #[cfg(test)]

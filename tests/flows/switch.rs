@@ -12,7 +12,7 @@ use area_net::record::Signer as _;
 use area_net::settings::Settings;
 use area_net::sim::socket::{Outgoing, SimSocket};
 use area_net::snapshot::{NodeState, Snapshot, SnapshotReader};
-use area_net::transport::BindSpare;
+use area_net::transport::{BindSpare, Qlogs};
 use area_net::wire::NodeId;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -174,6 +174,17 @@ pub(crate) fn start(
     addr: SocketAddr,
     targets: &[SocketAddr],
 ) -> Running {
+    start_logged(switch, seed, addr, targets, Qlogs::default())
+}
+
+/// Starts a node whose connections are logged.
+pub(crate) fn start_logged(
+    switch: &Shared,
+    seed: u8,
+    addr: SocketAddr,
+    targets: &[SocketAddr],
+    qlogs: Qlogs,
+) -> Running {
     let identity = Arc::new(Identity::from_seed(&[seed; 32]));
     let id = identity.node_id();
     let ports = switch.clone();
@@ -206,6 +217,7 @@ pub(crate) fn start(
         tuning: Arc::default(),
         notes: None,
         tells_links: false,
+        qlogs,
         witness: None,
     };
     let node = Node::assemble(assembly).unwrap();
