@@ -13,7 +13,7 @@ use super::maps::{Looking, PastMaps, Writer};
 use super::site::Site;
 use crate::answers::Event;
 use crate::chronicle::lines::{self, Header};
-use crate::chronicle::{Chronicle, Entry, EventLine, Frame, Value};
+use crate::chronicle::{Chronicle, Entry, EventLine, Frame, Picture, Value};
 use crate::layout::Kind;
 use crate::wire::NodeId;
 
@@ -59,19 +59,20 @@ pub(super) async fn stream(
             )
         })?;
     site.feed.refresh().await?;
-    let start = site
-        .feed
-        .archive()
-        .read(|chronicle| Cursor::new(chronicle, from, to))?;
+    let (start, then) = site.feed.archive().read(|chronicle| {
+        let start = Cursor::new(chronicle, from, to)?;
+        let then = chronicle.at(start.from_ms);
+        Ok::<_, Problem>((start, then))
+    })?;
     let (lines, parts_of_it) = mpsc::channel(1);
     let site = Arc::clone(site);
-    match (start.to, map) {
-        (Some(to_ms), Some(kind)) if start.is_past => {
+    match (start.to, map, then) {
+        (Some(to_ms), Some(kind), Some((then, _))) if start.is_past => {
             let maps = site.maps.past(kind, to_ms.saturating_sub(start.from_ms));
-            tokio::spawn(replay(site, start, lines, maps, place));
+            tokio::spawn(replay(site, (start, then), lines, maps, place));
         }
-        (Some(_), _) => drop(tokio::spawn(follow(site, start, lines, None, place))),
-        (None, _) => drop(tokio::spawn(follow(site, start, lines, map, place))),
+        (Some(_), ..) => drop(tokio::spawn(follow(site, start, lines, None, place))),
+        (None, ..) => drop(tokio::spawn(follow(site, start, lines, map, place))),
     }
     Ok(parts(LINES, parts_of_it))
 }
@@ -251,14 +252,12 @@ async fn follow(
 /// Sends what was, with the places of nodes on the maps of then.
 async fn replay(
     site: Arc<Site>,
-    mut cursor: Cursor,
+    (mut cursor, mut view): (Cursor, Picture),
     lines: mpsc::Sender<Bytes>,
     mut maps: PastMaps,
     _place: OwnedSemaphorePermit,
 ) {
     let archive = site.feed.archive();
-    let view = archive.read(|chronicle| chronicle.at(cursor.from_ms));
-    let Some((mut view, _)) = view else { return };
     let mut text = std::mem::take(&mut cursor.first);
     text.extend(maps.line(&view, true));
     loop {
