@@ -383,8 +383,7 @@ class Page {
     async #fetchSeries(key, link) {
         const series = this.#series;
         series.asked = performance.now();
-        const known = series.points ?? { points: [], other: [] };
-        series.points = await this.source.series(this.network, link).catch(() => known);
+        series.points = await this.source.series(this.network, link).catch(() => series.points ?? { points: [], other: [] });
         if (this.#series === series && series.key === key) this.#soon(false);
     }
 
