@@ -6,7 +6,7 @@ use crate::ask::text::{name, rtt, short};
 use crate::ask::times;
 
 /// The most points of a sparkline: it fits the narrowest terminal beside its key.
-const SPARKS: usize = 28;
+pub(super) const SPARKS: usize = 28;
 
 impl Screen {
     pub(in crate::ask) fn link(self, link: &Link) -> String {

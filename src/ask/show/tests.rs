@@ -1,4 +1,4 @@
-use super::link::sparks;
+use super::link::{SPARKS, sparks};
 use super::*;
 use crate::answers::{
     self, ExplainExtras, LinkExtras, NodeExtras, StatusExtras, explain, who, who_by_id,
