@@ -120,6 +120,9 @@ event_names! {
     /// the last snapshot was not on disk when the node stopped. Fields: `limit_ms`.
     LastSnapshotNotWritten = "last snapshot not written",
 
+    /// the qlog of a connection lacks records. Fields: `file`, `cause`.
+    QlogIncomplete = "qlog incomplete",
+
     /// the page is served over TCP. Fields: `page`, `token` if readers need one.
     PageServed = "page served",
     /// a socket of the page or of the commands can't be opened. Fields: `cause`, `action`.

@@ -10,6 +10,7 @@ pub mod answers;
 pub mod ask;
 pub mod atomic_file;
 pub mod chronicle;
+pub mod claims;
 pub mod cli;
 pub mod clock;
 pub mod discovery;

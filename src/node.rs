@@ -41,6 +41,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::admission::Admission;
 use crate::admission::joins::Joins;
 use crate::chronicle::Notes;
+use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::discovery::sockets::Report;
 use crate::identity::Identity;
@@ -50,7 +51,7 @@ use crate::memory::{Memory, Moment};
 use crate::record::Record;
 use crate::settings::{CoreStart, Settings};
 use crate::snapshot::{Changes, Snapshot, SnapshotReader, SnapshotRequests};
-use crate::transport::{BindSpare, Greeting, Parts, Tap, Transport, TransportEvent};
+use crate::transport::{BindSpare, Greeting, Parts, Qlogs, Tap, Transport, TransportEvent};
 use pings::Waiting;
 use saver::Saver;
 use story::Story;
@@ -105,6 +106,8 @@ pub struct Assembly {
     pub tells_links: bool,
     /// The core's tuned constants.
     pub tuning: Arc<Tuning>,
+    /// Where connections are logged.
+    pub qlogs: Qlogs,
     /// Observes what passes between the core and the node.
     pub witness: Option<Witness>,
 }
@@ -144,6 +147,8 @@ pub struct Node {
     /// Connections rejected before their Hello, by counter.
     rejected: BTreeMap<&'static str, u64>,
     impaired: Option<Impaired>,
+    /// Compares what the two ends of each link tell.
+    claims: Claims,
     saver: Option<Saver>,
     wall: Wall,
     edge: Option<Edge>,
@@ -229,6 +234,7 @@ impl Node {
             seed: assembly.quinn_seed,
             dial_timeout: settings.dial_timeout,
             greeting: greeting(&core),
+            qlogs: assembly.qlogs,
         })?;
         let (asker, requests) = mpsc::channel(16);
         let start = clock.now();
@@ -250,6 +256,7 @@ impl Node {
             story: Story::new(listen, start),
             rejected: BTreeMap::new(),
             impaired,
+            claims: Claims::default(),
             saver: assembly
                 .state
                 .map(|path| Saver::new(path, memory.stamps, start)),
@@ -505,7 +512,7 @@ impl Node {
         }
         snapshot.rejected.0 = rejected.into_iter().collect();
         // The reader may be gone by now.
-        request.send(Arc::new(snapshot)).ok();
+        request.send(self.claims.mark(snapshot)).ok();
     }
 
     fn save(&mut self, now: bool) {

@@ -154,6 +154,7 @@ fn d2_accepts_pictures_of_every_kind() {
         snapshot.links.push(LinkView {
             rtt_stale: dialer % 2 == 0,
             suspect: dialer % 3 == 0,
+            disputed_ms: (dialer % 4 == 0).then_some(1000),
             loss_permille: u16::try_from(dialer).unwrap(),
             ..link(dialer, listener, (dialer % 5 != 0).then_some(312))
         });

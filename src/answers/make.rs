@@ -2,8 +2,8 @@
 
 use super::FORMAT;
 use super::types::{
-    Agreement, Counts, Differing, Event, Failure, FailureKind, History, Link, LinkLine, Links,
-    Node, NodeLine, Nodes, Path, PathHop, Status, Told, Who,
+    Agreement, Counts, Differing, End, EndKind, Event, Failure, FailureKind, History, Link,
+    LinkLine, Links, Node, NodeLine, Nodes, Path, PathHop, Status, Told, Who,
 };
 use crate::graph::{Graph, Hop, Paths};
 use crate::snapshot::{LinkView, NodeState, NodeView, Snapshot};
@@ -36,6 +36,8 @@ pub struct LinkExtras {
     pub since_ms: Option<u64>,
     /// Its figures; see [`Link::series`].
     pub series: Vec<(u64, Option<u32>, u16)>,
+    /// See [`Link::other_series`].
+    pub other_series: Vec<(u64, Option<u32>, u16)>,
 }
 
 /// The answer to `GET /v1/status`.
@@ -175,6 +177,7 @@ pub fn link(
         line: line(snapshot, found),
         since_ms: extras.since_ms,
         series: extras.series,
+        other_series: extras.other_series,
     })
 }
 
@@ -192,6 +195,9 @@ pub fn path(snapshot: &Snapshot, from: usize, to: usize) -> Path {
             id,
             label,
             rtt_us: (hop.link.is_some() && !hop.assumed).then_some(hop.rtt_us),
+            disputed: hop
+                .link
+                .is_some_and(|link| snapshot.links[link].disputed_ms.is_some()),
         }
     };
     Path {
@@ -242,6 +248,16 @@ fn line(snapshot: &Snapshot, link: &LinkView) -> LinkLine {
         stale: link.rtt_stale,
         loss_percent: f64::from(link.loss_permille) / 10.0,
         suspect: link.suspect,
+        measured_by: match link.is_measured_by_listener(snapshot.me) {
+            true => EndKind::Listener,
+            false => EndKind::Dialer,
+        },
+        other: link.other.map(|end| End {
+            rtt_us: end.rtt_us,
+            measured_ms: snapshot.unix_ms(end.rtt_at_ms),
+            loss_percent: f64::from(end.loss_permille) / 10.0,
+        }),
+        disputed_since_ms: link.disputed_ms.map(|since| snapshot.unix_ms(since)),
     }
 }
 

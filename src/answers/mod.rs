@@ -12,6 +12,7 @@
 //! harmless.
 
 mod explain;
+mod kinds;
 mod make;
 mod ping;
 mod select;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::kinds::{EndKind, FailureKind, SuspectKind};
 use crate::snapshot::NodeState;
 
 /// Declares documents: all of them are written and read, compared and printed alike.
@@ -152,13 +153,24 @@ documents! {
         nodes: Vec<NodeLine>,
     }
 
+    /// What one end of a link tells.
+    End {
+        /// The smoothed round-trip time.
+        rtt_us: u32,
+        /// When it was measured.
+        measured_ms: u64,
+        /// The percentage of unanswered probes.
+        loss_percent: f64,
+    }
+
     /// A link in a list.
     LinkLine {
         /// The end that dialed.
         dialer: Who,
         /// The other end.
         listener: Who,
-        /// The dialer's smoothed round-trip time; null before the first measurement.
+        /// The smoothed round-trip time; null before the first measurement. Of the links of the node that answers it is its own, of all
+        /// others the dialer's.
         rtt_us: Option<u32>,
         /// When it was measured.
         measured_ms: u64,
@@ -168,6 +180,15 @@ documents! {
         loss_percent: f64,
         /// One end gets no answers, and the verdict is still open.
         suspect: bool,
+        /// Which end measured these figures.
+        #[serde(default)]
+        measured_by: EndKind,
+        /// What the other end tells; null if it told nothing.
+        #[serde(default)]
+        other: Option<End>,
+        /// Since when the two ends disagree, so that the figures are one end's claim; null if they don't.
+        #[serde(default)]
+        disputed_since_ms: Option<u64>,
     }
 
     /// `GET /v1/links`.
@@ -242,6 +263,9 @@ documents! {
         since_ms: Option<u64>,
         /// Its figures over the history: the time, the round-trip time in µs or null, the loss in 1/1000; oldest first.
         series: Vec<(u64, Option<u32>, u16)>,
+        /// What the other end told, in the same way.
+        #[serde(default)]
+        other_series: Vec<(u64, Option<u32>, u16)>,
     }
 
     /// A node on a path.
@@ -252,6 +276,9 @@ documents! {
         label: String,
         /// The round-trip time of the link to it; null for the first node, and before the first measurement.
         rtt_us: Option<u32>,
+        /// That is one end's claim: the other end disagrees.
+        #[serde(default)]
+        disputed: bool,
     }
 
     /// `GET /v1/path`.
@@ -417,40 +444,6 @@ documents! {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         candidates: Vec<Candidate>,
     }
-}
-
-/// What is slow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SuspectKind {
-    /// Nearly all links: rather the machine, or all machines, than each link.
-    Network,
-    /// Most links of one node.
-    Node,
-    /// Most links between two sites.
-    Sites,
-    /// One link.
-    Link,
-}
-
-/// Kinds of errors, for programs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureKind {
-    /// No node is meant. HTTP status 404.
-    NoNode,
-    /// Several nodes may be meant. HTTP status 409.
-    SeveralNodes,
-    /// Two nodes have no link. HTTP status 404.
-    NoLink,
-    /// The time is before the history. HTTP status 410.
-    BeforeHistory,
-    /// The question is malformed. HTTP status 400.
-    BadRequest,
-    /// Any other error.
-    #[default]
-    #[serde(other)]
-    Other,
 }
 
 impl Failure {

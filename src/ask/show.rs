@@ -1,23 +1,23 @@
 //! Answers as text for people.
 
+mod link;
+
 use std::fmt::Write as _;
 
 use super::table::{Cell, Column, Style, Table, plain};
 use super::text::{bytes, clean, count, label, name, rtt, short, width, wrap};
 use super::times;
-use crate::answers::types::{
-    Event, Link, LinkLine, Links, Node, NodeLine, Nodes, Path, Status, Told,
-};
+use crate::answers::types::{Event, LinkLine, Links, Node, NodeLine, Nodes, Path, Status, Told};
 use crate::snapshot::NodeState;
 
 /// Loss below this is not coloured: it may be chance. The diagrams show loss from here on too.
 const LOSS_PERCENT: f64 = 1.0;
 /// The width of the keys of [`Screen::facts`].
 const KEY: usize = 11;
-/// The most points of a sparkline: it fits the narrowest terminal beside its key.
-const SPARKS: usize = 28;
 /// The most neighbours that are named.
 const NAMED: usize = 5;
+/// The remark on figures that the other end of the link disagrees with.
+const CLAIM: &str = "one end's claim";
 /// The fields of an event that come first.
 const SUBJECTS: [&str; 5] = ["node", "peer", "id", "addr", "file"];
 /// The fewest columns that text is wrapped to.
@@ -180,10 +180,11 @@ impl Screen {
                 ),
                 (measured.unwrap_or_default(), stale),
                 loss(link.loss_percent),
-                match (link.suspect, link.stale) {
-                    (true, _) => ("suspect".to_owned(), Style::Warning),
-                    (false, true) => ("stale".to_owned(), Style::Dim),
-                    (false, false) => plain(""),
+                match (link.suspect, link.disputed_since_ms, link.stale) {
+                    (true, ..) => ("suspect".to_owned(), Style::Warning),
+                    (false, Some(_), _) => (CLAIM.to_owned(), Style::Warning),
+                    (false, None, true) => ("stale".to_owned(), Style::Dim),
+                    (false, None, false) => plain(""),
                 },
             ]);
         }
@@ -239,62 +240,6 @@ impl Screen {
         out
     }
 
-    pub(super) fn link(self, link: &Link) -> String {
-        let line = &link.line;
-        let figure = match line.rtt_us {
-            None => "not measured yet".to_owned(),
-            Some(us) => {
-                let stale = if line.stale { "; stale" } else { "" };
-                format!(
-                    "{}, measured {} ago{stale}",
-                    rtt(us.into()),
-                    times::ago(line.measured_ms, link.at_ms)
-                )
-            }
-        };
-        let mut facts = vec![
-            (
-                "link",
-                format!("{} dialed {}", name(&line.dialer), name(&line.listener)),
-            ),
-            (
-                "ids",
-                format!("{} -> {}", short(&line.dialer.id), short(&line.listener.id)),
-            ),
-            (
-                "since",
-                match link.since_ms {
-                    Some(since) => format!(
-                        "{}, {} ago",
-                        times::show(since),
-                        times::ago(since, link.at_ms)
-                    ),
-                    None => "before the history begins".to_owned(),
-                },
-            ),
-            ("rtt", figure),
-            ("loss", format!("{:.1} %", line.loss_percent)),
-        ];
-        if line.suspect {
-            facts.push((
-                "suspect",
-                "one end gets no answers, and the verdict is still open".into(),
-            ));
-        }
-        let rtts: Vec<u32> = link.series.iter().filter_map(|point| point.1).collect();
-        if let (Some(least), Some(most)) = (rtts.iter().min(), rtts.iter().max()) {
-            let from = link.series.first().map_or(0, |point| point.0);
-            let extent = times::ago(from, link.at_ms);
-            let [least, most] = [*least, *most].map(|us| rtt(us.into()));
-            facts.push(("history", format!("{least} to {most} in the last {extent}")));
-            facts.push((
-                "",
-                sparks(&link.series.iter().map(|point| point.1).collect::<Vec<_>>()),
-            ));
-        }
-        self.facts(&facts)
-    }
-
     pub(super) fn path(self, path: &Path) -> String {
         const COLUMNS: [Column; 4] = [
             Column::text("NODE", 0),
@@ -309,7 +254,11 @@ impl Screen {
             let mut cells = [String::new(), String::new()];
             if at > 0 {
                 sum += u64::from(cost);
-                let mark = if hop.rtt_us.is_none() { "? " } else { "" };
+                let mark = match (hop.rtt_us, hop.disputed) {
+                    (None, _) => "? ",
+                    (Some(_), true) => "! ",
+                    (Some(_), false) => "",
+                };
                 cells = [format!("{mark}{}", rtt(cost.into())), rtt(sum)];
             }
             let [own, sum] = cells.map(plain);
@@ -332,6 +281,9 @@ impl Screen {
             note(format!(
                 "?: not measured yet; counted as the slowest link, {assumed}"
             ));
+        }
+        if path.hops.iter().any(|hop| hop.disputed) {
+            note(format!("!: {CLAIM}; the other end of the link disagrees"));
         }
         if let (Some(direct), Some(sum)) = (path.direct_us, path.rtt_us)
             && path.hops.len() > 2
@@ -458,23 +410,6 @@ fn one_line(path: &Path) -> String {
         text.push_str(&label(&hop.label, &hop.id));
     }
     format!("{text} ({})", rtt(sum))
-}
-
-/// A line of small bars. Each is the longest of its part of the series, so that no peak is lost.
-fn sparks(series: &[Option<u32>]) -> String {
-    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let per_bar = series.len().div_ceil(SPARKS).max(1);
-    let peaks: Vec<Option<u32>> = series
-        .chunks(per_bar)
-        .map(|part| part.iter().flatten().max().copied())
-        .collect();
-    let most = peaks.iter().flatten().max().copied().unwrap_or(0).max(1);
-    let bar = |peak: &Option<u32>| match peak {
-        // From zero, since a bar is read as an amount.
-        Some(us) => BARS[(u64::from(*us) * 7 / u64::from(most)).min(7) as usize],
-        None => ' ',
-    };
-    peaks.iter().map(bar).collect()
 }
 
 #[cfg(test)]

@@ -211,6 +211,12 @@ impl Differ {
             if old.suspect != link.suspect {
                 frame.suspect.push((*l, link.suspect));
             }
+            if old.other != link.other {
+                frame.others.push((*l, link.other));
+            }
+            if old.disputed_ms != link.disputed_ms {
+                frame.disputed.push((*l, link.disputed_ms));
+            }
             let measured = |link: &LinkView| {
                 let LinkView {
                     rtt_us,
@@ -262,6 +268,8 @@ fn whole_link(
         since_ms,
         figures: figures(snapshot, link),
         suspect: link.suspect,
+        other: link.other,
+        disputed_ms: link.disputed_ms,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::snapshot::NodeState;
+use crate::snapshot::{EndFigures, NodeState};
 use crate::wire::NodeId;
 
 /// Why a node's state is what it is, or why a link is gone: nodes by their numbers.
@@ -50,10 +50,10 @@ pub struct NodeChange {
     pub state: Option<(NodeState, i64, Option<Told>)>,
 }
 
-/// What is measured on a link.
+/// What is shown as measured on a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Figures {
-    /// The dialer's smoothed round-trip time in µs; `None` before the first measurement.
+    /// See [`crate::snapshot::LinkView::rtt_us`].
     pub rtt_us: Option<u32>,
     /// The age of the measurement at the time of the frame, in ms.
     pub age_ms: i64,
@@ -78,6 +78,10 @@ pub struct Link {
     pub figures: Figures,
     /// One end gets no answers, and the verdict is still open.
     pub suspect: bool,
+    /// What the other end tells.
+    pub other: Option<EndFigures>,
+    /// Since when the two ends disagree, in ms since the start of the node whose view this is.
+    pub disputed_ms: Option<i64>,
 }
 
 /// A link that is gone.
@@ -116,6 +120,10 @@ pub struct Frame {
     pub suspect: Vec<(u32, bool)>,
     /// New measurements of links.
     pub figures: Vec<(u32, Figures)>,
+    /// What the other ends of links tell, if that changed.
+    pub others: Vec<(u32, Option<EndFigures>)>,
+    /// Since when the two ends of links disagree, if that changed.
+    pub disputed: Vec<(u32, Option<i64>)>,
     /// The neighbours whose view differs, by number, and since when, if that changed.
     pub differing: Option<Vec<(u32, i64)>>,
     /// Counters of what was rejected, those that changed.

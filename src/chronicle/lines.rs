@@ -8,11 +8,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::frame::{EventLine, Figures, Frame, Link, LinkGone, Node, NodeChange, Told, Value};
-use super::picture::Picture;
 use super::store::Entry;
 use crate::answers::Event;
-use crate::snapshot::NodeState;
+use crate::snapshot::{EndFigures, NodeState};
 use crate::wire::NodeId;
+pub use read::{BadLine, Reader, read_header, read_line};
+
+mod read;
 
 /// The name of the format, in the header.
 pub const FORMAT: &str = "area-net-recording";
@@ -82,6 +84,10 @@ struct Line {
     links: Vec<LinkLine>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     figures: Vec<(u32, Option<u32>, i64, u16, u8)>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    others: Vec<(u32, Option<u32>, i64, u16)>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    disputed: Vec<(u32, Option<i64>)>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     differing: Option<Vec<(u32, i64)>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
@@ -148,6 +154,11 @@ struct LinkLine {
     loss: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     suspect: Option<bool>,
+    /// The other end's round-trip time, when it was measured, and the loss.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    other: Option<(u32, i64, u16)>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    disputed: Option<i64>,
     #[serde(skip_serializing_if = "is_false", default)]
     gone: bool,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -160,6 +171,18 @@ struct EventOf {
     name: String,
     level: String,
     fields: serde_json::Map<String, serde_json::Value>,
+}
+
+fn end_line(end: &EndFigures) -> (u32, i64, u16) {
+    (end.rtt_us, end.rtt_at_ms, end.loss_permille)
+}
+
+fn end_of_line((rtt_us, rtt_at_ms, loss_permille): (u32, i64, u16)) -> EndFigures {
+    EndFigures {
+        rtt_us,
+        rtt_at_ms,
+        loss_permille,
+    }
 }
 
 fn is_false(it: &bool) -> bool {
@@ -232,6 +255,14 @@ fn frame_line(frame: &Frame) -> String {
             (*l, it.rtt_us, measured, it.loss_permille, it.stale.into())
         })
         .collect();
+    let others = frame.others.iter();
+    line.others = others
+        .map(|(l, other)| match other.as_ref().map(end_line) {
+            Some((rtt_us, measured, loss)) => (*l, Some(rtt_us), measured, loss),
+            None => (*l, None, at, 0),
+        })
+        .collect();
+    line.disputed.clone_from(&frame.disputed);
     line.differing.clone_from(&frame.differing);
     line.rejected = rejected;
     to_line(&line)
@@ -317,6 +348,8 @@ impl LinkLine {
             stale: Some(figures.stale),
             loss: Some(figures.loss_permille),
             suspect: Some(link.suspect),
+            other: link.other.as_ref().map(end_line),
+            disputed: link.disputed_ms,
             ..Self::default()
         }
     }
@@ -365,6 +398,8 @@ impl LinkLine {
                 loss_permille: self.loss.unwrap_or_default(),
             },
             suspect: self.suspect.unwrap_or_default(),
+            other: self.other.map(end_of_line),
+            disputed_ms: self.disputed,
         });
         Ok(())
     }
@@ -373,17 +408,19 @@ impl LinkLine {
 impl EventOf {
     fn new(event: &EventLine) -> Self {
         let fields = event.fields.iter().map(|(name, value)| {
-            let value = match value {
+            let value: serde_json::Value = match value {
                 Value::Text(text) => text.as_str().into(),
                 Value::Number(number) => (*number).into(),
                 Value::Bool(bool) => (*bool).into(),
             };
             (name.to_string(), value)
         });
+        // A map of serde_json keeps the order in which it was filled if another crate asks for that.
+        let fields: BTreeMap<_, _> = fields.collect();
         Self {
             name: event.name.to_string(),
             level: event.level.to_string(),
-            fields: fields.collect(),
+            fields: fields.into_iter().collect(),
         }
     }
 
@@ -420,144 +457,5 @@ pub fn event(at_ms: u64, event: EventLine) -> Event {
         name,
         level,
         fields,
-    }
-}
-
-/// Why a recording can't be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadLine {
-    /// It is not a recording at all.
-    #[error("line 1: this is not a recording of area-net: {0}")]
-    NoHeader(String),
-    /// It was written by a later version.
-    #[error(
-        "line 1: the recording has version {0} of the format, and this program reads up to version {VERSION}"
-    )]
-    Later(u32),
-    /// A line is not what it should be.
-    #[error("line {line}: {why}")]
-    Line {
-        /// The number of the line, from 1.
-        line: usize,
-        /// What is wrong.
-        why: String,
-    },
-}
-
-/// Reads the header.
-///
-/// # Errors
-/// When it is none, or of a later version.
-pub fn read_header(line: &str) -> Result<Header, BadLine> {
-    let not = |error: serde_json::Error| BadLine::NoHeader(error.to_string());
-    let header: Header = serde_json::from_str(line).map_err(not)?;
-    if header.format != FORMAT {
-        let why = format!("its format is {:?}", header.format);
-        return Err(BadLine::NoHeader(why));
-    }
-    if header.version > VERSION {
-        return Err(BadLine::Later(header.version));
-    }
-    Ok(header)
-}
-
-/// Reads any line but the first. `None`: it contains nothing for a history, such as the places on a map.
-///
-/// # Errors
-/// In words, without the number of the line.
-pub fn read_line(line: &str) -> Result<Option<Entry>, String> {
-    let line: Line = serde_json::from_str(line).map_err(|error| error.to_string())?;
-    if let Some(event) = line.event {
-        return Ok(Some(Entry::Event(event.event(line.at))));
-    }
-    let mut frame = Frame {
-        at_ms: line.at,
-        origin_ms: line.origin,
-        cut_off: line.cut_off,
-        impaired: line.impaired,
-        differing: line.differing,
-        rejected: line.rejected.into_iter().collect(),
-        ..Frame::default()
-    };
-    let (mut nodes, mut links) = (line.nodes, line.links);
-    if let Some(view) = line.view {
-        frame.whole = Some(view.me);
-        frame.cut_off = Some(view.cut_off);
-        frame.impaired = Some(view.impaired);
-        frame.differing = Some(view.differing);
-        frame.rejected = view.rejected.into_iter().collect();
-        (nodes, links) = (view.nodes, view.links);
-    }
-    for node in nodes {
-        node.put(&mut frame)?;
-    }
-    for link in links {
-        link.put(&mut frame)?;
-    }
-    for (l, rtt_us, measured, loss_permille, stale) in line.figures {
-        let figures = Figures {
-            rtt_us,
-            age_ms: line.at.saturating_sub(measured),
-            stale: stale != 0,
-            loss_permille,
-        };
-        frame.figures.push((l, figures));
-    }
-    Ok((!frame.is_empty()).then_some(Entry::Frame(frame)))
-}
-
-/// Reads a recording line by line, and checks that its frames follow from each other.
-#[derive(Debug)]
-pub struct Reader {
-    header: Header,
-    picture: Picture,
-    lines: usize,
-}
-
-impl Reader {
-    /// Begins with the header, the first line.
-    ///
-    /// # Errors
-    /// When it is none, or of a later version.
-    pub fn begin(header: &str) -> Result<Self, BadLine> {
-        let header = read_header(header)?;
-        Ok(Self {
-            picture: Picture::new(header.network.clone()),
-            header,
-            lines: 1,
-        })
-    }
-
-    /// The header.
-    #[must_use]
-    pub fn header(&self) -> &Header {
-        &self.header
-    }
-
-    /// The view after the last line.
-    #[must_use]
-    pub fn picture(&self) -> &Picture {
-        &self.picture
-    }
-
-    /// Reads the next line. `None`: it contains nothing for a history.
-    ///
-    /// # Errors
-    /// When the line is not what it should be, or doesn't follow from the ones before.
-    pub fn next(&mut self, line: &str) -> Result<Option<Entry>, BadLine> {
-        self.lines += 1;
-        let number = self.lines;
-        let bad = |why: String| BadLine::Line { line: number, why };
-        let entry = read_line(line).map_err(bad)?;
-        if let Some(Entry::Frame(frame)) = &entry {
-            if frame.whole.is_none() && frame.at_ms < self.picture.at_ms() {
-                return Err(bad(
-                    "its time is before that of the frame before it".to_owned()
-                ));
-            }
-            let applied = self.picture.apply(frame.clone());
-            applied.map_err(|error| bad(error.to_string()))?;
-        }
-        Ok(entry)
     }
 }

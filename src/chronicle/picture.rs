@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::frame::{Figures, Frame, Link, Node, Told};
-use crate::snapshot::{LinkView, NodeView, Rejected, Snapshot};
+use crate::snapshot::{EndFigures, LinkView, NodeView, Rejected, Snapshot};
 use crate::wire::NodeId;
 
 /// Why a frame can't be applied.
@@ -165,6 +165,7 @@ impl Picture {
             }
         }
         self.apply_links(frame.at_ms, &frame.links, &frame.suspect, &frame.figures)?;
+        self.apply_ends(&frame.others, &frame.disputed)?;
         for gone in frame.gone {
             self.links.remove(&gone.l).ok_or(BadFrame::NoLink(gone.l))?;
         }
@@ -205,6 +206,22 @@ impl Picture {
         Ok(())
     }
 
+    fn apply_ends(
+        &mut self,
+        others: &[(u32, Option<EndFigures>)],
+        disputed: &[(u32, Option<i64>)],
+    ) -> Result<(), BadFrame> {
+        for (l, other) in others {
+            let (link, _) = self.links.get_mut(l).ok_or(BadFrame::NoLink(*l))?;
+            link.other = *other;
+        }
+        for (l, since_ms) in disputed {
+            let (link, _) = self.links.get_mut(l).ok_or(BadFrame::NoLink(*l))?;
+            link.disputed_ms = *since_ms;
+        }
+        Ok(())
+    }
+
     /// The view as a snapshot: exactly the one that the last frame was made from.
     ///
     /// # Errors
@@ -232,6 +249,8 @@ impl Picture {
                 rtt_stale: link.figures.stale,
                 loss_permille: link.figures.loss_permille,
                 suspect: link.suspect,
+                other: link.other,
+                disputed_ms: link.disputed_ms,
             });
         }
         links.sort_by_key(|link| (link.dialer, link.listener));

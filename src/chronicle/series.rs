@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::frame::{Figures, Frame};
 use super::store::{Chronicle, Entry};
+use crate::snapshot::EndFigures;
 use crate::wire::NodeId;
 
 /// The most measurements of a link from which its usual round-trip time is found: some minutes of a link that is measured every few
@@ -21,6 +22,8 @@ pub struct Series {
     pub since_ms: Option<i64>,
     /// Its measurements, oldest first; at most as many as were asked for, evenly chosen.
     pub points: Vec<Point>,
+    /// What the other end told, in the same way, each at the time of its measurement.
+    pub other: Vec<Point>,
 }
 
 impl Chronicle {
@@ -46,11 +49,17 @@ impl Chronicle {
                     link = Some(new.l);
                     series.since_ms = (new.since_ms > first_ms).then_some(new.since_ms);
                     push(&mut series.points, frame.at_ms, new.figures);
+                    push_end(&mut series.other, new.other);
                 }
             }
             for (l, figures) in &frame.figures {
                 if link == Some(*l) {
                     push(&mut series.points, frame.at_ms, *figures);
+                }
+            }
+            for (l, other) in &frame.others {
+                if link == Some(*l) {
+                    push_end(&mut series.other, *other);
                 }
             }
             // In a keyframe of another node's view, the link may be missing.
@@ -67,6 +76,7 @@ impl Chronicle {
             }
         });
         thin(&mut series.points, most);
+        thin(&mut series.other, most);
         series
     }
 
@@ -122,6 +132,14 @@ fn push(points: &mut Vec<Point>, at_ms: i64, figures: Figures) {
         points.pop();
     }
     points.push((at_ms, figures.rtt_us, figures.loss_permille));
+}
+
+/// A keyframe repeats what was told before it, and a newcomer hears what was measured before.
+fn push_end(points: &mut Vec<Point>, end: Option<EndFigures>) {
+    let Some(end) = end else { return };
+    if points.last().is_none_or(|(last, ..)| *last < end.rtt_at_ms) {
+        points.push((end.rtt_at_ms, Some(end.rtt_us), end.loss_permille));
+    }
 }
 
 /// Leaves so many points at most, the last one among them: of each stretch of time the slowest one, since that is what people look for.

@@ -1,3 +1,5 @@
+mod ends;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use super::lines::{self, Header, Reader};
 use super::news::News;
 use super::*;
 use crate::membership::LinkNews;
-use crate::snapshot::{LinkView, NodeState, NodeView, Rejected, Snapshot};
+use crate::snapshot::{EndFigures, LinkView, NodeState, NodeView, Rejected, Snapshot};
 use crate::wire::NodeId;
 
 const ROOMY: Limit = Limit {
@@ -38,6 +40,12 @@ fn link(dialer: usize, listener: usize, rtt_us: u32, rtt_at_ms: i64) -> LinkView
         rtt_stale: rtt_us.is_multiple_of(7),
         loss_permille: u16::try_from(rtt_us % 1000).unwrap(),
         suspect: rtt_us.is_multiple_of(5),
+        other: rtt_us.is_multiple_of(3).then_some(EndFigures {
+            rtt_us: rtt_us + 1,
+            rtt_at_ms: rtt_at_ms - i64::from(rtt_us % 2) * 50,
+            loss_permille: 3,
+        }),
+        disputed_ms: (rtt_us % 13 == 1).then_some(rtt_at_ms),
     }
 }
 

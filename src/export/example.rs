@@ -27,6 +27,8 @@ pub(crate) fn link(dialer: usize, listener: usize, rtt_us: u32) -> LinkView {
         rtt_stale: false,
         loss_permille: 0,
         suspect: false,
+        other: None,
+        disputed_ms: None,
     }
 }
 

@@ -19,11 +19,14 @@
 //! | `nodes[].state` | `up`, `unreachable` or `left` |
 //! | `nodes[].changed_ms` | when `state` last changed, in Unix ms |
 //! | `links[].dialer`, `links[].listener` | the ids of the two ends |
-//! | `links[].rtt_us` | the dialer's smoothed round-trip time in µs, or null before the first measurement |
+//! | `links[].rtt_us` | the smoothed round-trip time in µs, or null before the first measurement; of the node's own links it is its own, of all others the dialer's |
 //! | `links[].rtt_measured_ms` | when that was measured, in Unix ms |
 //! | `links[].rtt_stale` | the measurement is older than measurements of this network should be |
 //! | `links[].loss_percent` | the percentage of unanswered probes, 0.0 to 100.0; an underestimate before 32 probes |
 //! | `links[].suspect` | one end gets no answers, and the verdict is still open |
+//! | `links[].measured_by` | which end measured that: `dialer` or `listener` |
+//! | `links[].other` | what the other end tells: `rtt_us`, `rtt_measured_ms` and `loss_percent`; null if it told nothing |
+//! | `links[].disputed_since_ms` | since when the two ends disagree, in Unix ms, so that the figures are one end's claim; or null |
 //! | `rejected` | what this node has rejected: a count for each kind |
 
 use std::collections::BTreeSet;
@@ -129,6 +132,16 @@ struct LinkLine<'a> {
     rtt_stale: bool,
     loss_percent: f64,
     suspect: bool,
+    measured_by: &'static str,
+    other: Option<OtherEnd>,
+    disputed_since_ms: Option<u64>,
+}
+
+#[derive(serde::Serialize)]
+struct OtherEnd {
+    rtt_us: u32,
+    rtt_measured_ms: u64,
+    loss_percent: f64,
 }
 
 impl<'a> LinkLine<'a> {
@@ -141,6 +154,16 @@ impl<'a> LinkLine<'a> {
             rtt_stale: link.rtt_stale,
             loss_percent: f64::from(link.loss_permille) / 10.0,
             suspect: link.suspect,
+            measured_by: match link.is_measured_by_listener(snapshot.me) {
+                true => "listener",
+                false => "dialer",
+            },
+            other: link.other.map(|end| OtherEnd {
+                rtt_us: end.rtt_us,
+                rtt_measured_ms: snapshot.unix_ms(end.rtt_at_ms),
+                loss_percent: f64::from(end.loss_permille) / 10.0,
+            }),
+            disputed_since_ms: link.disputed_ms.map(|since| snapshot.unix_ms(since)),
         }
     }
 }
@@ -188,6 +211,7 @@ mod tests {
 
     use super::*;
     use crate::export::example;
+    use crate::snapshot::EndFigures;
 
     #[test]
     fn peers_lists_the_addresses_of_the_others_that_are_up() {
@@ -230,12 +254,28 @@ mod tests {
 {{"id":"{c}","label":"carol","addresses":["[::1]:8085"],"state":"unreachable","changed_ms":1000}}
 ],
 "links":[
-{{"dialer":"{b}","listener":"{a}","rtt_us":312,"rtt_measured_ms":2000,"rtt_stale":false,"loss_percent":0.0,"suspect":false}}
+{{"dialer":"{b}","listener":"{a}","rtt_us":312,"rtt_measured_ms":2000,"rtt_stale":false,"loss_percent":0.0,"suspect":false,"measured_by":"dialer","other":null,"disputed_since_ms":null}}
 ],
 "rejected":{{"bad_signature":2}}}}
 "#
         );
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn the_other_end_is_shown() {
+        let mut snapshot = example::three();
+        // Of a link that this node did not dial, the figures are its own.
+        snapshot.me = snapshot.links[0].listener;
+        snapshot.links[0].other = Some(EndFigures {
+            rtt_us: 9000,
+            rtt_at_ms: 1500,
+            loss_permille: 13,
+        });
+        snapshot.links[0].disputed_ms = Some(1600);
+        let text = String::from_utf8(network(&snapshot)).expect("UTF-8");
+        let told = r#""measured_by":"listener","other":{"rtt_us":9000,"rtt_measured_ms":1500,"loss_percent":1.3},"disputed_since_ms":1600}"#;
+        assert!(text.contains(told), "{text}");
     }
 
     #[test]

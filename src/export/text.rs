@@ -51,7 +51,7 @@ pub(crate) fn state(state: NodeState) -> &'static str {
     }
 }
 
-/// The text of a link: its round-trip time, what it loses, and whether it is suspect. It contains neither quotes nor brackets.
+/// The text of a link: its round-trip time, what it loses, whether it is suspect, and whether the other end disagrees. It contains neither quotes nor brackets.
 pub(super) fn link(link: &LinkView) -> String {
     let mut text = match link.rtt_us {
         None => "…".to_owned(),
@@ -64,6 +64,9 @@ pub(super) fn link(link: &LinkView) -> String {
     }
     if link.suspect {
         text.push_str(", suspect");
+    }
+    if link.disputed_ms.is_some() {
+        text.push_str(", disputed");
     }
     text
 }

@@ -34,6 +34,8 @@ pub(crate) fn snapshot(nodes: usize, links: &[(usize, usize, u32)]) -> Snapshot 
         rtt_stale: false,
         loss_permille: 0,
         suspect: false,
+        other: None,
+        disputed_ms: None,
     };
     Snapshot {
         me: 0,

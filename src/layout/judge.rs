@@ -26,7 +26,7 @@ const FEWEST: usize = 6;
 const FEWEST_HELD_OUT: usize = 30;
 
 /// The last judgement, and what was done since.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Judge {
     /// How many pairs of nodes the solver has looked at.
     pub(super) work: u64,

@@ -130,7 +130,7 @@ struct Known {
 }
 
 /// Makes maps of a network, each one from the last.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Layout {
     kind: Kind,
     seed: u64,

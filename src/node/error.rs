@@ -55,6 +55,19 @@ pub enum NodeError {
         /// The other.
         second: String,
     },
+    /// The folder for qlogs can't be used.
+    #[error("can't use {folder} (network.controller.qlog.path)")]
+    Qlog {
+        /// The folder.
+        folder: String,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// This build has no qlog.
+    #[error(
+        "this program was built without qlog; build it with `cargo build --release --features qlog`, or empty network.controller.qlog.path"
+    )]
+    NoQlog,
     /// Signals, entropy or the socket failed.
     #[error("{doing}")]
     System {
@@ -74,7 +87,9 @@ impl NodeError {
             | Self::NetworkKey { .. }
             | Self::Listen { .. }
             | Self::Running { .. }
-            | Self::OneFile { .. } => true,
+            | Self::OneFile { .. }
+            | Self::Qlog { .. }
+            | Self::NoQlog => true,
             Self::System { .. } => false,
         }
     }

@@ -23,7 +23,7 @@ use crate::record::Signer as _;
 use crate::sandbox::{self, Level};
 use crate::settings::{Discovery, Settings};
 use crate::signals::Stopping;
-use crate::transport::{BindSpare, Tap, interfaces};
+use crate::transport::{BindSpare, QlogLimits, Qlogs, Tap, interfaces};
 #[cfg(target_os = "linux")]
 use crate::transport::{KernelSocket, TimerRuntime};
 use crate::web::{Web, socket_paths};
@@ -100,6 +100,7 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
         tuning: Arc::default(),
         notes: Some(notes.clone()),
         tells_links: true,
+        qlogs: qlogs(&settings)?,
         witness: None,
     };
     let node = Node::assemble(assembly).map_err(system("can't open the endpoint"))?;
@@ -129,6 +130,25 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
     node.run(leaving).await;
     exporter.finish(None).await;
     Ok(())
+}
+
+/// Where connections are logged, if they are.
+fn qlogs(settings: &Settings) -> Result<Qlogs, NodeError> {
+    if settings.qlog_path.is_empty() {
+        return Ok(Qlogs::default());
+    }
+    let limits = QlogLimits {
+        folder: PathBuf::from(&settings.qlog_path),
+        file_bytes: (settings.qlog_mib as u64) << 20,
+        files: settings.qlog_files,
+    };
+    Qlogs::open(limits, wall::of_this_machine()()).map_err(|source| match Qlogs::BUILT {
+        true => NodeError::Qlog {
+            folder: settings.qlog_path.clone(),
+            source,
+        },
+        false => NodeError::NoQlog,
+    })
 }
 
 /// Locks the profile. If the system can't do that, the node says so and runs without.

@@ -232,6 +232,24 @@ settings! {
         /// The page of a node at `[::1]:8095` is at `http://[::1]:8095/` then.
         "network.controller.web.port" => web_port: u16 = "0", Kind::number(0, 65_535);
 
+        /// Folder for qlogs of connections, for qvis and other readers of qlog; empty for none
+        ///
+        /// Each connection gets a file with quinn's events: packets sent, received and lost, and the state of congestion
+        /// control. It takes a build with `--features qlog`. Failed dials are logged too. The node makes the folder, and
+        /// never waits for its disk: records that find no room are left out, and the log says how many.
+        "network.controller.qlog.path" => qlog_path: String = r#""""#, Kind::Path;
+
+        /// Largest size of a qlog
+        ///
+        /// A file ends there. A healthy link writes about 3 MiB an hour.
+        "network.controller.qlog.mib" => qlog_mib: usize = "16", Kind::measured(1, 1024, Unit::Mebibytes);
+
+        /// Largest number of qlogs in the folder
+        ///
+        /// For a new one, the oldest of a connection that has ended is removed. If all of their connections live, the new one has
+        /// none.
+        "network.controller.qlog.files" => qlog_files: usize = "64", Kind::number(1, 10_000);
+
         /// Time between two probes of a healthy link
         ///
         /// A shorter interval detects a dead link sooner and measures round-trip times more often, but traffic and

@@ -14,6 +14,7 @@ use super::news::{News, Told};
 use super::world::World;
 use crate::chronicle::lines::{self, Header};
 use crate::chronicle::{self, Archive, Differ, Entry, EventLine, Value};
+use crate::claims::Claims;
 use crate::membership::{Event, Time};
 use crate::recording::file::packer;
 use crate::snapshot::{Changes, Snapshot};
@@ -43,6 +44,7 @@ pub struct Recorder {
     viewer: usize,
     /// Whose view it is once that one runs.
     wanted: Option<usize>,
+    claims: Claims,
     differ: Differ,
     news: chronicle::News,
     /// The viewer's start, and its counts of changes, when it was looked at last.
@@ -74,6 +76,7 @@ impl Recorder {
         Self {
             viewer: 0,
             wanted: Some(viewer),
+            claims: Claims::default(),
             differ: Differ::default(),
             news: chronicle::News::default(),
             seen: None,
@@ -177,7 +180,7 @@ impl Recorder {
             let header = Header::new(self.network.clone(), &me.id, me.label.clone());
             self.write(&header.line());
         }
-        let frame = self.differ.next(&Arc::new(snapshot), &self.news);
+        let frame = self.differ.next(&self.claims.mark(snapshot), &self.news);
         if frame.is_empty() {
             return;
         }
@@ -244,6 +247,9 @@ fn seen_by(world: &World, place: usize, origin_ms: i64) -> Option<Snapshot> {
     }
     for link in &mut snapshot.links {
         link.rtt_at_ms += started_ms;
+        if let Some(other) = &mut link.other {
+            other.rtt_at_ms += started_ms;
+        }
     }
     for (_, since_ms) in &mut snapshot.differing {
         *since_ms += started_ms;

@@ -33,6 +33,7 @@ use crate::memory::Memory;
 use crate::node::{Assembly, Node, WallClock, Witness, Word};
 use crate::record::Record;
 use crate::settings::{CoreStart, Settings};
+use crate::transport::Qlogs;
 use crate::wire::{Message, NodeId};
 
 /// See the module's documentation.
@@ -188,6 +189,7 @@ impl Whole {
             tuning: start.tuning.clone(),
             notes: None,
             tells_links: start.tells_links,
+            qlogs: Qlogs::default(),
             witness: Some(witness(self.ledger.clone())),
         };
         let node = Node::assemble(assembly).expect("the simulated socket has all that quinn wants");

@@ -111,10 +111,11 @@ pub(super) fn link_cell(view: &View, sparks: &Sparks, row: &LinkRow, column: usi
 }
 
 pub(super) fn link_word(row: &LinkRow) -> &'static str {
-    match (row.suspect, row.stale) {
-        (true, _) => "suspect",
-        (false, true) => "stale",
-        (false, false) => "ok",
+    match (row.suspect, row.disputed_ms, row.stale) {
+        (true, ..) => "suspect",
+        (false, Some(_), _) => "disputed",
+        (false, None, true) => "stale",
+        (false, None, false) => "ok",
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::chronicle::{BadFrame, Picture, Told};
 use crate::graph::{Graph, Paths, Route};
-use crate::snapshot::{NodeState, Snapshot};
+use crate::snapshot::{EndFigures, NodeState, Snapshot};
 
 use super::text;
 
@@ -40,6 +40,10 @@ pub(super) struct LinkRow {
     pub(super) loss_permille: u16,
     pub(super) suspect: bool,
     pub(super) since_ms: i64,
+    /// The listener measured the figures: it is this node.
+    pub(super) by_listener: bool,
+    pub(super) other: Option<EndFigures>,
+    pub(super) disputed_ms: Option<i64>,
 }
 
 /// See the module's documentation.
@@ -96,6 +100,9 @@ impl View {
                 loss_permille: link.figures.loss_permille,
                 suspect: link.suspect,
                 since_ms: link.since_ms,
+                by_listener: picture.me() == Some(link.listener),
+                other: link.other,
+                disputed_ms: link.disputed_ms,
             });
         }
         links.sort_by_key(|link| (link.dialer, link.listener));

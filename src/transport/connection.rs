@@ -12,6 +12,7 @@ use super::admission::HandshakeSlot;
 use super::config::STREAM_WINDOW;
 use super::congestion::room;
 use super::frames::{FrameError, read_credentials, read_frame};
+use super::qlog::Side;
 use super::spare::{Lease, come_home};
 use super::tap::Watch;
 use super::{HELLO_TIMEOUT, Handle, Rejected, Shared, TransportEvent, closed, report_rejected};
@@ -137,7 +138,15 @@ async fn arrive(
 ) -> Result<(Established, Hello), Absent> {
     let failed = |error: ConnectionError| Absent::during("handshake_failed", &error);
     let missing = |error: ConnectionError| Absent::during("hello_missing", &error);
-    let connection = incoming.accept().map_err(failed)?.await.map_err(failed)?;
+    let connecting = match &shared.logged {
+        None => incoming.accept(),
+        Some((server, configs)) => {
+            let mut server = server.clone();
+            server.transport_config(configs.of(Side::Accepted, incoming.remote_address()));
+            incoming.accept_with(Arc::new(server))
+        }
+    };
+    let connection = connecting.map_err(failed)?.await.map_err(failed)?;
     let guard = CloseOnDrop::new(&connection);
     let peer = peer_of(&connection).ok_or_else(|| {
         let why = "the peer's certificate contains no node id";

@@ -12,7 +12,7 @@ use std::time::Duration;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{
     ConnectError, Connection, ConnectionError, ConnectionIdGenerator as _, Endpoint, RecvStream,
-    SendStream, TransportConfig,
+    SendStream,
 };
 use quinn_proto::RandomConnectionIdGenerator;
 
@@ -21,6 +21,7 @@ use super::connection::{
     serve,
 };
 use super::frames::{FrameError, read_credentials};
+use super::qlog::{Configs, Side};
 use super::spare::{self, Lease};
 use super::tap::Watch;
 use super::{Rejected, Shared, TransportEvent, report_rejected};
@@ -55,7 +56,7 @@ pub(super) struct DialRequest {
 pub(super) struct Dialer {
     pub(super) endpoint: Endpoint,
     pub(super) identity: Arc<Identity>,
-    pub(super) transport_config: Arc<TransportConfig>,
+    pub(super) transport_configs: Arc<Configs>,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -186,11 +187,11 @@ impl Dialer {
         let crypto = QuicClientConfig::try_from(tls)
             .expect("TLS 1.3 with ring has the initial cipher suite");
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        let transport_config = match spare {
-            Some(_) => self.shared.spares.transport_config(),
-            None => &self.transport_config,
+        let transport_configs = match spare {
+            Some(_) => self.shared.spares.transport_configs(),
+            None => &self.transport_configs,
         };
-        config.transport_config(transport_config.clone());
+        config.transport_config(transport_configs.of(Side::Dialed, addr));
         // It observes the packets from the first one on.
         let watch = self.shared.tap.watch(addr);
         let first = RandomConnectionIdGenerator::new(FIRST_CID).generate_cid();

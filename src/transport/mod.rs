@@ -18,6 +18,7 @@ pub mod interfaces;
 #[cfg(target_os = "linux")]
 mod kernel;
 mod opener;
+mod qlog;
 mod socket;
 mod spare;
 mod tap;
@@ -27,6 +28,7 @@ mod timers;
 pub(crate) use dial::MORE_FOR_SLOW;
 #[cfg(target_os = "linux")]
 pub use kernel::KernelSocket;
+pub use qlog::{QlogLimits, Qlogs};
 pub use spare::BindSpare;
 pub use tap::Tap;
 #[cfg(target_os = "linux")]
@@ -39,7 +41,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{AsyncUdpSocket, Endpoint, TransportConfig, VarInt};
+use quinn::{AsyncUdpSocket, Endpoint, VarInt};
 use tokio::sync::{mpsc, watch};
 
 use crate::admission::joins::{Joins, Verdict};
@@ -50,10 +52,11 @@ use crate::membership::{Action, Closed, ConnId, Connected, Input};
 use crate::record::{Record, Signer as _};
 use crate::wire::{Answer, CloseCode, Datagram, NodeId, Probe, ViewDigest};
 use admission::{MAX_HANDSHAKES, Slots};
-use config::{endpoint_config, transport_config};
+use config::endpoint_config;
 use connection::Command;
 use dial::{DialRequest, Dialer};
 use opener::Openings;
+use qlog::Configs;
 use spare::Spares;
 use tap::Watch;
 
@@ -172,6 +175,8 @@ struct Shared {
     clock: Clock,
     spares: Spares,
     openings: Arc<Openings>,
+    /// How to accept connections of which each has a log of its own; `None`: none has.
+    logged: Option<(quinn::ServerConfig, Arc<Configs>)>,
 }
 
 /// The parts of a transport. The socket and the runtime are quinn's own seams: real or simulated.
@@ -196,6 +201,8 @@ pub struct Parts {
     pub dial_timeout: Duration,
     /// The first greeting.
     pub greeting: Greeting,
+    /// Where connections are logged.
+    pub qlogs: Qlogs,
 }
 
 /// See the module's documentation.
@@ -205,7 +212,7 @@ pub struct Transport {
     socket: Arc<dyn AsyncUdpSocket>,
     identity: Arc<Identity>,
     /// For ordinary dials, and for those during a start.
-    transport_configs: [Arc<TransportConfig>; 2],
+    transport_configs: [Arc<Configs>; 2],
     shared: Arc<Shared>,
     conns: BTreeMap<ConnId, Handle>,
     not_quic: Arc<AtomicU64>,
@@ -218,17 +225,20 @@ impl Transport {
     /// When the socket can't be used.
     pub fn open(parts: Parts) -> std::io::Result<(Self, mpsc::Receiver<TransportEvent>)> {
         let (events, receiver) = mpsc::channel(EVENTS);
-        let transport_configs = [PATIENT_RTT, EAGER_RTT].map(|rtt| Arc::new(transport_config(rtt)));
+        let configs = |rtt| Arc::new(Configs::new(rtt, parts.qlogs.clone()));
+        let transport_configs = [PATIENT_RTT, EAGER_RTT].map(configs);
         let crypto = parts.identity.server_config(&parts.admission);
         let crypto = QuicServerConfig::try_from(crypto)
             .expect("TLS 1.3 with ring has the initial cipher suite");
         let mut server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
         server
-            .transport_config(transport_configs[0].clone())
+            .transport_config(transport_configs[0].shared().clone())
             .time_source(Arc::new(parts.clock.clone()))
             .max_incoming(MAX_HANDSHAKES)
             .incoming_buffer_size(16 * 1024)
             .incoming_buffer_size_total(1024 * 1024);
+        let accepts = transport_configs[0].clone();
+        let logged = accepts.are_own().then(|| (server.clone(), accepts));
         let not_quic = Arc::new(AtomicU64::new(0));
         let openings = Arc::new(Openings::new(events.clone()));
         let socket = socket::ObservedSocket::new(
@@ -244,7 +254,13 @@ impl Transport {
         let endpoint =
             Endpoint::new_with_abstract_socket(config, Some(server), socket.clone(), runtime)?;
         let identity = parts.identity.clone();
-        let spares = Spares::new(parts.spare, identity, parts.seed, not_quic.clone());
+        let spares = Spares::new(
+            parts.spare,
+            identity,
+            parts.seed,
+            not_quic.clone(),
+            parts.qlogs,
+        );
         let shared = Arc::new(Shared {
             me: parts.identity.node_id(),
             admission: parts.admission,
@@ -259,6 +275,7 @@ impl Transport {
             clock: parts.clock,
             spares,
             openings,
+            logged,
         });
         let accepts = accept(endpoint.clone(), shared.clone());
         shared.clock.spawn(accepts);
@@ -398,7 +415,7 @@ impl Transport {
         let dialer = Dialer {
             endpoint: self.endpoint.clone(),
             identity: self.identity.clone(),
-            transport_config: self.transport_configs[usize::from(request.eager)].clone(),
+            transport_configs: self.transport_configs[usize::from(request.eager)].clone(),
             shared: self.shared.clone(),
         };
         self.shared.clock.spawn(dial::dial(dialer, request));

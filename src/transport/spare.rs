@@ -21,9 +21,10 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use quinn::{AsyncUdpSocket, Endpoint, TransportConfig};
+use quinn::{AsyncUdpSocket, Endpoint};
 
-use super::config::{endpoint_config, transport_config};
+use super::config::endpoint_config;
+use super::qlog::{Configs, Qlogs};
 use super::socket::ObservedSocket;
 use super::tap::Tap;
 use super::{Shared, TransportEvent};
@@ -70,7 +71,7 @@ pub(super) struct Spares {
     identity: Arc<Identity>,
     seed: Option<[u8; 32]>,
     not_quic: Arc<AtomicU64>,
-    transport_config: Arc<TransportConfig>,
+    transport_configs: Configs,
     ports: Mutex<Ports>,
     /// How many dials from the listening port stayed silent.
     silences: Mutex<Silences>,
@@ -182,21 +183,22 @@ impl Spares {
         identity: Arc<Identity>,
         seed: Option<[u8; 32]>,
         not_quic: Arc<AtomicU64>,
+        qlogs: Qlogs,
     ) -> Self {
         Self {
             bind,
             identity,
             seed,
             not_quic,
-            transport_config: Arc::new(transport_config(SPARE_RTT)),
+            transport_configs: Configs::new(SPARE_RTT, qlogs),
             ports: Mutex::default(),
             silences: Mutex::default(),
         }
     }
 
     /// The configuration of connections that are dialed from a spare port.
-    pub(super) fn transport_config(&self) -> &Arc<TransportConfig> {
-        &self.transport_config
+    pub(super) fn transport_configs(&self) -> &Configs {
+        &self.transport_configs
     }
 
     /// A dial from the listening port ended.

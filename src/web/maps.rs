@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::feed::Feed;
+use crate::chronicle::Picture;
 use crate::layout::{Fit, Input, Kind, Layout, Place};
 use crate::snapshot::Snapshot;
 use crate::wire::NodeId;
@@ -24,6 +25,17 @@ const SHARE: u32 = 50;
 
 /// The longest pause, for the largest networks.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+
+/// The least time between two maps of the past, in ms of the history. At half, playing a minute of churn computes twice as many; at
+/// double, a node that came stands between its neighbours for two seconds.
+const PAST_PAUSE_MS: i64 = 1000;
+
+/// And if only round-trip times changed, so many times that.
+const PAST_FIGURES: i64 = 10;
+
+/// The most maps of the past in an answer: those of a minute with a change in every second. With 1,000 nodes they take a tenth of a
+/// second. Where more is asked for, they are further apart.
+const PAST_MAPS: i64 = 60;
 
 /// Seeds the layouts: equal networks look alike in each browser.
 const SEED: u64 = 1;
@@ -100,12 +112,65 @@ impl Maps {
         }
     }
 
+    /// Makes maps of a past that lasts for so many ms. The first begins with the places of now, so that a look at the past moves only what was
+    /// different then. Nothing of it is kept.
+    pub(super) fn past(&self, kind: Kind, lasts_ms: i64) -> PastMaps {
+        let maker = match kind {
+            Kind::Latency => &self.latency,
+            Kind::Structure => &self.structure,
+        };
+        let now = maker
+            .layout
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        PastMaps {
+            layout: now.unwrap_or_else(|| Layout::new(kind, SEED)),
+            writer: Writer::new(kind),
+            pause_ms: PAST_PAUSE_MS.max(lasts_ms / PAST_MAPS),
+            mapped_ms: None,
+            shape: false,
+        }
+    }
+
     /// Makes maps while somebody looks.
     pub(super) async fn run(self: Arc<Self>) {
         tokio::join!(
             make(&self.feed, &self.latency),
             make(&self.feed, &self.structure)
         );
+    }
+}
+
+/// See [`Maps::past`].
+#[derive(Debug)]
+pub(super) struct PastMaps {
+    layout: Layout,
+    writer: Writer,
+    pause_ms: i64,
+    mapped_ms: Option<i64>,
+    /// Nodes or links changed since the last map.
+    shape: bool,
+}
+
+impl PastMaps {
+    /// The line for the view that a frame has just made; `shape`: the frame changed nodes or links. `None`: no map is due.
+    pub(super) fn line(&mut self, view: &Picture, shape: bool) -> Option<String> {
+        self.shape |= shape;
+        let at_ms = view.at_ms();
+        let pause_ms = self.pause_ms * if self.shape { 1 } else { PAST_FIGURES };
+        if self
+            .mapped_ms
+            .is_some_and(|mapped_ms| at_ms < mapped_ms.saturating_add(pause_ms))
+        {
+            return None;
+        }
+        let snapshot = view.snapshot().ok()?;
+        self.mapped_ms = Some(at_ms);
+        self.shape = false;
+        let map = map_of(&mut self.layout, &snapshot);
+        let numbers = view.nodes().map(|node| (&node.id, node.n));
+        self.writer.line(at_ms, &map, numbers)
     }
 }
 

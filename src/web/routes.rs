@@ -16,7 +16,7 @@ use crate::answers::{
     self, Event, ExplainExtras, FORMAT, LinkExtras, NodeExtras, StatusExtras, select, who_by_id,
 };
 use crate::chronicle::lines::{self, Header};
-use crate::chronicle::{Chronicle, Entry, Picture};
+use crate::chronicle::{Chronicle, Entry, Picture, Point};
 use crate::export::formats::Format;
 use crate::layout::Kind;
 use crate::metrics::{self, Exposition};
@@ -182,12 +182,16 @@ async fn link(site: &Arc<Site>, query: &Query, [x, y]: [&str; 2]) -> Result<Answ
         .feed
         .archive()
         .read(|chronicle| chronicle.series([&ids[0], &ids[1]], POINTS));
-    let points = series.points.into_iter();
+    let unix = |points: Vec<Point>| {
+        let points = points.into_iter();
+        points
+            .map(|(at, rtt_us, loss)| (snapshot.unix_ms(at), rtt_us, loss))
+            .collect()
+    };
     let extras = LinkExtras {
         since_ms: series.since_ms.map(|since| snapshot.unix_ms(since)),
-        series: points
-            .map(|(at, rtt_us, loss)| (snapshot.unix_ms(at), rtt_us, loss))
-            .collect(),
+        other_series: unix(series.other),
+        series: unix(series.points),
     };
     let link = answers::link(&snapshot, ends, extras).map_err(|failure| *failure)?;
     Ok(body::json(&link))

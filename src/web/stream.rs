@@ -9,11 +9,11 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep_until};
 
 use super::body::{Answer, LINES, Problem, parts};
-use super::maps::{Looking, Writer};
+use super::maps::{Looking, PastMaps, Writer};
 use super::site::Site;
 use crate::answers::Event;
 use crate::chronicle::lines::{self, Header};
-use crate::chronicle::{Chronicle, Entry, EventLine, Frame, Value};
+use crate::chronicle::{Chronicle, Entry, EventLine, Frame, Picture, Value};
 use crate::layout::Kind;
 use crate::wire::NodeId;
 
@@ -22,6 +22,9 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// The most bytes of lines that are rendered before they are sent. The chronicle is locked meanwhile.
 const CHUNK_BYTES: usize = 256 * 1024;
+
+/// The most entries of the past that are read at once, as `CHUNK_BYTES`: a change of a large network has some kilobytes.
+const CHUNK_ENTRIES: usize = 64;
 
 /// A reader that has so many entries to catch up gets the newest view instead.
 const LAG: u64 = 20_000;
@@ -56,14 +59,21 @@ pub(super) async fn stream(
             )
         })?;
     site.feed.refresh().await?;
-    let start = site
-        .feed
-        .archive()
-        .read(|chronicle| Cursor::new(chronicle, from, to))?;
+    let (start, then) = site.feed.archive().read(|chronicle| {
+        let start = Cursor::new(chronicle, from, to)?;
+        let then = chronicle.at(start.from_ms);
+        Ok::<_, Problem>((start, then))
+    })?;
     let (lines, parts_of_it) = mpsc::channel(1);
-    // A map of the past is not kept: nodes stand where they stand now.
-    let map = map.filter(|_| to.is_none());
-    tokio::spawn(follow(Arc::clone(site), start, lines, map, place));
+    let site = Arc::clone(site);
+    match (start.to, map, then) {
+        (Some(to_ms), Some(kind), Some((then, _))) if start.is_past => {
+            let maps = site.maps.past(kind, to_ms.saturating_sub(start.from_ms));
+            tokio::spawn(replay(site, (start, then), lines, maps, place));
+        }
+        (Some(_), ..) => drop(tokio::spawn(follow(site, start, lines, None, place))),
+        (None, ..) => drop(tokio::spawn(follow(site, start, lines, map, place))),
+    }
     Ok(parts(LINES, parts_of_it))
 }
 
@@ -71,10 +81,14 @@ pub(super) async fn stream(
 struct Cursor {
     /// What to send first: the header and a keyframe.
     first: String,
+    /// The view of the keyframe.
+    from_ms: i64,
     /// The sequence number of the next entry.
     next: u64,
     /// The last time that is of interest, in ms since the start of the node.
     to: Option<i64>,
+    /// All of it is over.
+    is_past: bool,
 }
 
 impl Cursor {
@@ -89,11 +103,14 @@ impl Cursor {
             From::At(unix_ms) => past(chronicle, unix_ms.saturating_sub(origin), origin)?,
         };
         let me = &last.nodes[last.me];
+        let to = to.map(|unix_ms| unix_ms.saturating_sub(origin));
         let header = header(&last.network, &me.id, &me.label);
         Ok(Self {
+            from_ms: key.at_ms,
             first: header + &lines::line(&Entry::Frame(key)),
             next,
-            to: to.map(|unix_ms| unix_ms.saturating_sub(origin)),
+            is_past: to.is_some_and(|to| to <= last.at_ms),
+            to,
         })
     }
 
@@ -129,6 +146,26 @@ impl Cursor {
             last.is_none_or(|last| last.at_ms >= to)
         });
         (text, over)
+    }
+
+    /// The next entries of the past, and whether these are the last ones.
+    fn entries(&mut self, chronicle: &Chronicle) -> (Vec<Entry>, bool) {
+        let to = self.to.unwrap_or(i64::MAX);
+        let Some(rest) = chronicle.since(self.next) else {
+            return (Vec::new(), true);
+        };
+        let mut entries = Vec::new();
+        for (number, entry) in rest {
+            if entry.at_ms() > to {
+                return (entries, true);
+            }
+            entries.push(entry);
+            self.next = number + 1;
+            if entries.len() >= CHUNK_ENTRIES {
+                return (entries, false);
+            }
+        }
+        (entries, true)
     }
 }
 
@@ -209,6 +246,40 @@ async fn follow(
             changed = events.changed() => if changed.is_err() { return },
             () = sleep_until(heard + HEARTBEAT) => {}
         }
+    }
+}
+
+/// Sends what was, with the places of nodes on the maps of then.
+async fn replay(
+    site: Arc<Site>,
+    (mut cursor, mut view): (Cursor, Picture),
+    lines: mpsc::Sender<Bytes>,
+    mut maps: PastMaps,
+    _place: OwnedSemaphorePermit,
+) {
+    let archive = site.feed.archive();
+    let mut text = std::mem::take(&mut cursor.first);
+    text.extend(maps.line(&view, true));
+    loop {
+        let (entries, over) = archive.read(|chronicle| cursor.entries(chronicle));
+        for entry in entries {
+            text += &lines::line(&entry);
+            if let Entry::Frame(frame) = entry {
+                let shape = frame.changes_shape();
+                if view.apply(frame).is_err() {
+                    return;
+                }
+                text.extend(maps.line(&view, shape));
+            }
+        }
+        if !text.is_empty() && lines.send(std::mem::take(&mut text).into()).await.is_err() {
+            return;
+        }
+        if over {
+            return;
+        }
+        // The others of this thread go on between two parts of a long answer.
+        tokio::task::yield_now().await;
     }
 }
 

@@ -1,3 +1,5 @@
+mod past_maps;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -37,6 +39,8 @@ fn link(dialer: usize, listener: usize, rtt_us: u32) -> LinkView {
         rtt_stale: false,
         loss_permille: 0,
         suspect: false,
+        other: None,
+        disputed_ms: None,
     }
 }
 

@@ -10,6 +10,8 @@ mod desk;
 #[cfg(test)]
 mod edge;
 #[cfg(test)]
+mod ends;
+#[cfg(test)]
 mod failures;
 #[cfg(test)]
 mod gossip;

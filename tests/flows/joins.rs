@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use area_net::admission::Admission;
 use area_net::identity::{Identity, SERVER_NAME};
 use area_net::settings::Settings;
+use area_net::transport::Qlogs;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{Connection, Endpoint, EndpointConfig};
 use tokio::time::{Instant, sleep};
@@ -167,7 +168,7 @@ async fn a_member_comes_back_through_a_flood_of_newcomers_from_everywhere() {
         ..Settings::default()
     };
     let open = Admission::open(&settings.network);
-    let public = start_as(&switch, 1, outside, settings, open);
+    let public = start_as(&switch, 1, outside, settings, (open, Qlogs::default()));
     let home = addr("203.0.113.7:8083");
     let member = start(&switch, 2, home, &[outside]);
     until(5, || public.knows(&member)).await;

@@ -10,6 +10,8 @@ mod admission;
 mod joins;
 #[cfg(test)]
 mod nat;
+#[cfg(all(test, feature = "qlog"))]
+mod qlog;
 #[cfg(test)]
 mod slow;
 #[cfg(test)]

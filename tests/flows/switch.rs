@@ -13,7 +13,7 @@ use area_net::record::Signer as _;
 use area_net::settings::Settings;
 use area_net::sim::socket::{Outgoing, SimSocket};
 use area_net::snapshot::{NodeState, Snapshot, SnapshotReader};
-use area_net::transport::BindSpare;
+use area_net::transport::{BindSpare, Qlogs};
 use area_net::wire::NodeId;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -198,7 +198,24 @@ pub(crate) fn start_with(
         targets: targets.to_vec(),
         ..Settings::default()
     };
-    start_as(switch, seed, addr, settings, admission)
+    start_as(switch, seed, addr, settings, (admission, Qlogs::default()))
+}
+
+/// Starts a node whose connections are logged.
+#[cfg(feature = "qlog")]
+pub(crate) fn start_logged(
+    switch: &Shared,
+    seed: u8,
+    addr: SocketAddr,
+    targets: &[SocketAddr],
+    qlogs: Qlogs,
+) -> Running {
+    let settings = Settings {
+        targets: targets.to_vec(),
+        ..Settings::default()
+    };
+    let open = Admission::open(&settings.network);
+    start_as(switch, seed, addr, settings, (open, qlogs))
 }
 
 /// The same with settings of its own.
@@ -207,7 +224,7 @@ pub(crate) fn start_as(
     seed: u8,
     addr: SocketAddr,
     settings: Settings,
-    admission: Admission,
+    (admission, qlogs): (Admission, Qlogs),
 ) -> Running {
     let identity = Arc::new(Identity::from_seed(&[seed; 32]));
     let id = identity.node_id();
@@ -239,6 +256,7 @@ pub(crate) fn start_as(
         tuning: Arc::default(),
         notes: None,
         tells_links: false,
+        qlogs,
         witness: None,
     };
     let node = Node::assemble(assembly).unwrap();

@@ -85,5 +85,7 @@ pub(crate) fn link(dialer: usize, listener: usize, rtt_us: Option<u32>) -> LinkV
         rtt_stale: false,
         loss_permille: 0,
         suspect: false,
+        other: None,
+        disputed_ms: None,
     }
 }

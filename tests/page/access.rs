@@ -1,5 +1,9 @@
 //! Whether those can use the page who don't see it, don't use a mouse, or don't want it to move.
 
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::driver::Browser;
@@ -40,13 +44,11 @@ const CONTRAST: &str = r"
     }
 ";
 
-#[test]
-fn controls_have_names_and_text_has_contrast_in_both_schemes() {
-    let Some((browser, server)) = live_five("controls_have_names_and_text_has_contrast") else {
-        return;
-    };
+/// Shows each view and panel in both schemes, with something to show in each, and looks at it.
+fn look_at_each_view(browser: &Browser, server: &Server, look: impl Fn(&str)) {
     server.send(&json!({"at": 2_000, "nodes": [{"n": 4, "state": "unreachable", "since": 2_000}, {"n": 3, "state": "left", "since": 2_000}],
-                        "links": [{"l": 0, "suspect": true}], "cut_off": true, "impaired": "loss 3 %", "rejected": {"over_limit": 3}}));
+                        "links": [{"l": 0, "suspect": true}], "others": [[0, 90_008, 1_800, 15]], "disputed": [[0, 1_900]], "differing": [[2, 1_500]],
+                        "cut_off": true, "impaired": "loss 3 %", "rejected": {"over_limit": 3}}));
     browser.wait("page.network.impaired === 'loss 3 %'");
     let routes = [
         "#/",
@@ -66,10 +68,58 @@ fn controls_have_names_and_text_has_contrast_in_both_schemes() {
                 "location.hash === '{route}' && document.getElementById('panel').hidden === {}",
                 !(route.contains("/node/") || route.contains("/link/"))
             ));
-            let faults = browser.run(&format!("{FAULTS}{CONTRAST} return faults"));
-            assert_eq!(faults, json!([]), "{scheme} {route}");
+            look(&format!("{scheme} {route}"));
         }
     }
+}
+
+#[test]
+fn controls_have_names_and_text_has_contrast_in_both_schemes() {
+    let Some((browser, server)) = live_five("controls_have_names_and_text_has_contrast") else {
+        return;
+    };
+    look_at_each_view(&browser, &server, |view| {
+        let faults = browser.run(&format!("{FAULTS}{CONTRAST} return faults"));
+        assert_eq!(faults, json!([]), "{view}");
+    });
+}
+
+/// axe-core as a script, from the folder that `AREA_NET_PARSERS` names. `None`: it isn't there, and the test says so and is skipped. In CI it
+/// fails instead.
+fn axe(test: &str) -> Option<String> {
+    let folder = std::env::var_os("AREA_NET_PARSERS").filter(|folder| !folder.is_empty());
+    let Some(folder) = folder else {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "AREA_NET_PARSERS is not set"
+        );
+        let why = "AREA_NET_PARSERS is not set (.ci/run makes what it should name)";
+        writeln!(std::io::stderr(), "SKIPPED {test}: {why}").ok();
+        return None;
+    };
+    let script = Path::new(&folder).join("node_modules/axe-core/axe.min.js");
+    Some(
+        fs::read_to_string(&script).unwrap_or_else(|error| panic!("{}: {error}", script.display())),
+    )
+}
+
+#[test]
+fn axe_finds_nothing_in_any_view_in_both_schemes() {
+    const TEST: &str = "axe_finds_nothing_in_any_view";
+    let Some(axe) = axe(TEST) else { return };
+    let Some((browser, server)) = live_five(TEST) else {
+        return;
+    };
+    browser.run(&axe);
+    look_at_each_view(&browser, &server, |view| {
+        let found = browser.run_async(
+            "const words = ({ id, nodes }) => `${id}: ${nodes.map((each) => each.target.join(' ')).join(', ')}`;
+             axe.run(document, { resultTypes: ['violations'] }).then(({ violations, passes }) => done({ faults: violations.map(words), passes: passes.length }), (error) => done(String(error)))",
+        );
+        assert_eq!(found["faults"], json!([]), "{view}: {found}");
+        let passes = found["passes"].as_u64().unwrap();
+        assert!(passes > 15, "{view}: {passes} rules were applied");
+    });
 }
 
 #[test]

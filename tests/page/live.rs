@@ -109,6 +109,74 @@ fn the_address_of_a_link_opens_its_panel_with_its_history() {
 }
 
 #[test]
+fn both_ends_of_a_link_are_shown_and_a_figure_that_one_end_claims_is_marked() {
+    let Some((browser, server)) = live_five("both_ends_of_a_link_are_shown") else {
+        return;
+    };
+    let series = |base: i64| (0..9).map(move |i| json!([ORIGIN + 1_000 + i * 100, base + i, 0]));
+    server.set_series(series(310).collect());
+    server.set_other_series(series(90_000).collect());
+    browser.run(&format!("location.hash = '#/link/{}/{}'", id(0), id(1)));
+    browser.wait("document.querySelectorAll('#panel .spark .curve').length === 1");
+    let panel = || {
+        // Headings are shown in capitals.
+        let text = browser.run("return document.getElementById('panel').textContent");
+        text.as_str().unwrap().to_owned()
+    };
+    assert!(panel().contains("alice has told no figures of this link."));
+    server
+        .send(&json!({"at": 62_000, "others": [[0, 90_008, 1_800, 15]], "disputed": [[0, 1_900]]}));
+    browser.wait("document.querySelectorAll('#panel .spark .curve').length === 2");
+    let text = panel();
+    for part in [
+        "The two ends disagree for 1 min",
+        "each figure is one end's claim",
+        "Round-trip time and loss, by bob",
+        "By alice",
+        "90.0 ms",
+        "1.5 %",
+        "most 318 µs",
+        "most 90.0 ms",
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    for (view, text) in [
+        ("links", "one end's claim"),
+        (
+            "findings",
+            "bob → alice: 310 µs, and by the other end 90.0 ms",
+        ),
+    ] {
+        browser.run(&format!("location.hash = '#/{view}'"));
+        browser.wait(&format!(
+            "document.getElementById('view-{view}').innerText.includes({text:?})"
+        ));
+    }
+    assert_eq!(browser.console(), Vec::<String>::new());
+}
+
+#[test]
+fn a_neighbour_that_sees_another_network_is_a_finding() {
+    let Some((browser, server)) = live_five("a_neighbour_that_sees_another_network") else {
+        return;
+    };
+    browser.run("location.hash = '#/findings'");
+    let shows = |text: &str| {
+        let found =
+            format!("document.getElementById('view-findings').innerText.includes({text:?})");
+        browser.wait(&found);
+    };
+    shows("every neighbour sees the same network");
+    server.send(&json!({"at": 31_000, "differing": [[2, 11_000]]}));
+    shows("carol for 20 s");
+    browser.run(&format!("location.hash = '#/node/{}'", id(2)));
+    browser.wait("document.getElementById('panel').innerText.includes('It sees another network than this node, for 2')");
+    server.send(&json!({"at": 32_000, "differing": []}));
+    shows("every neighbour sees the same network");
+    assert_eq!(browser.console(), Vec::<String>::new());
+}
+
+#[test]
 fn switching_a_node_off_shows_what_falls_apart() {
     let Some((browser, server)) = live_five("switching_a_node_off_shows_what_falls_apart") else {
         return;
@@ -135,7 +203,7 @@ fn the_findings_name_what_holds_the_network_together_and_detours() {
         json!({"suspect": "sites", "nodes": [who(1, "alice"), who(9, "gone")], "sizes": [3, 4], "me": false, "links": 5}),
     ]);
     browser.run("location.hash = '#/findings'");
-    browser.wait("document.querySelectorAll('#view-findings section').length === 6");
+    browser.wait("document.querySelectorAll('#view-findings section').length === 8");
     let text = browser.run("return document.getElementById('view-findings').innerText");
     let text = text.as_str().unwrap();
     for part in [

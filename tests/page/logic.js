@@ -63,6 +63,31 @@ tests['figures change a link, and an unknown link is left alone'] = () => {
     equal([view.links.get(0).rtt, view.links.get(0).loss, view.links.get(0).stale], [250, 15, true]);
 };
 
+tests['the other end, disagreement and differing views are read, and follow changes'] = () => {
+    const view = new Network();
+    const told = { ...keyframe([node(0), node(1)], [link(0, 0, 1, 100, { other: [300, 900, 5], disputed: 950 })]) };
+    view.apply({ ...told, view: { ...told.view, differing: [[1, 800], 'x', [null, 1]] } });
+    equal([view.links.get(0).other, view.links.get(0).disputed, [...view.differing]], [{ rtt: 300, measured: 900, loss: 5 }, 950, [[1, 800]]]);
+    const copy = view.clone();
+    const change = view.apply({ at: 2000, others: [[0, 101, 1990, 0], [9, 1, 1, 1], 'x'], disputed: [[0, null], [9, 1]], differing: [] });
+    equal([view.links.get(0).other.rtt, view.links.get(0).disputed, view.differing.size, change.figures.length], [101, null, 0, 2]);
+    equal([copy.links.get(0).other.rtt, copy.links.get(0).disputed, copy.differing.size], [300, 950, 1]);
+    view.apply({ at: 2100, others: [[0, null, 2100, 0]] });
+    equal(view.links.get(0).other, null);
+    // A recording from before these fields.
+    equal([network([node(0), node(1)], [link(0, 0, 1)]).links.get(0).other, network([], []).differing.size], [null, 0]);
+};
+
+tests['a link\'s history has the figures of both ends, each measurement once'] = () => {
+    const values = [header, keyframe([node(0), node(1)], [link(3, 0, 1, 100, { other: [300, 900, 5] })]),
+        { at: 2000, figures: [[3, 110, 1990, 0, 0]], others: [[3, 310, 1500, 0]] },
+        { ...keyframe([node(0), node(1)], [link(3, 0, 1, 110, { measured: 1990, other: [310, 1500, 0] })]), at: 2500 },
+        { at: 3000, others: [[3, null, 3000, 0]] }];
+    const { points, other } = Timeline.parse(values.map((value) => JSON.stringify(value)).join('\n')).series(3);
+    equal(points.map((point) => point[1]), [100, 110, 110]);
+    equal(other, [[900, 300, 5], [1500, 310, 0]]);
+};
+
 tests['values of wrong types become safe ones'] = () => {
     const view = network([node(0), node(1, { label: { a: 1 }, addresses: 'x', state: 'dancing', since: 'now' }), null, { n: -1 }], [link(0, 0, 1, 'fast', { loss: 1e9 }), link(1, 0, 9), link(2, 1, 1)]);
     equal([...view.nodes.keys()], [0, 1]);
@@ -130,7 +155,7 @@ tests['steps go to the change before and the one after'] = () => {
 
 tests['a series has each measurement of the link'] = () => {
     const timeline = Timeline.parse(story().map((value) => JSON.stringify(value)).join('\n'));
-    equal(timeline.series(0), [[1000, 100, 0], [2000, 110, 0], [4000, 120, 5]]);
+    equal(timeline.series(0), { points: [[1000, 100, 0], [2000, 110, 0], [4000, 120, 5]], other: [] });
 };
 
 tests['a node that goes down is told once, with who noticed, the way of the news, and its links'] = () => {

@@ -15,11 +15,14 @@ fn the_slider_shows_the_past_and_live_returns() {
         return;
     };
     let (nodes, _) = five();
-    server.set_past(&[header(), keyframe(50_000, &nodes[..2], &[])]);
+    let map = json!({"at": 50_000, "map": {"kind": "structure", "places": [[0, 5, 5], [1, 6, 5]]}});
+    server.set_past(&[header(), keyframe(50_000, &nodes[..2], &[]), map]);
     browser.wait("!document.getElementById('slider').disabled");
     browser.run("const slider = document.getElementById('slider'); slider.value = 500; slider.dispatchEvent(new Event('input'))");
     browser.wait("page.past && page.scene.nodes.length === 2 && document.getElementById('state').className.includes('past')");
-    server.wait_for_request("/v1/stream?from=1764460051000&to=1764460051000");
+    server.wait_for_request("/v1/stream?from=1764460051000&to=1764460051000&map=latency");
+    // The nodes stand where they stood then.
+    browser.wait("page.scene.placing === 'places' && page.scene.byNumber.get(1).tx === 6");
     // The stream goes on behind it, and changes nothing that is shown.
     server.send(&json!({"at": 2_000, "nodes": [node(5, "frank")]}));
     browser.run("location.hash = '#/nodes'");

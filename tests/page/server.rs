@@ -23,6 +23,7 @@ struct State {
     past: Vec<String>,
     events: Vec<Value>,
     series: Vec<Value>,
+    other_series: Vec<Value>,
     slow: Vec<Value>,
     token: Option<String>,
     /// Streams end, and new ones are refused.
@@ -81,6 +82,10 @@ impl Server {
 
     pub(crate) fn set_series(&self, series: Vec<Value>) {
         self.with(|state| state.series = series);
+    }
+
+    pub(crate) fn set_other_series(&self, series: Vec<Value>) {
+        self.with(|state| state.other_series = series);
     }
 
     pub(crate) fn set_slow(&self, causes: Vec<Value>) {
@@ -188,7 +193,7 @@ impl Server {
             } else if path.starts_with("/v1/explain") {
                 json!({"format": 1, "slow": state.slow})
             } else if path.starts_with("/v1/link/") {
-                json!({"format": 1, "series": state.series})
+                json!({"format": 1, "series": state.series, "other_series": state.other_series})
             } else {
                 drop(state);
                 return fail(&mut stream, 404, "no such path");

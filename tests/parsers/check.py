@@ -52,6 +52,7 @@ def check_graph(graph, network):
         found.pop("id", None)
         found.pop("viz", None)
         expected = {key: link[key] for key in ("rtt_stale", "loss_percent", "suspect")}
+        expected["disputed"] = link["disputed_since_ms"] is not None
         if link["rtt_us"] is not None:
             expected |= {key: link[key] for key in ("rtt_us", "rtt_measured_ms")}
         same("link", found, expected)
@@ -95,7 +96,10 @@ def netjson(export, network):
     ]
     same("nodes", nodes, network["nodes"])
     links = [{"dialer": link["source"], "listener": link["target"], **link["properties"]} for link in graph["links"]]
-    same("links", links, network["links"])
+    # Whether the ends disagree stands for all that is said of the other end.
+    told = ("measured_by", "other", "disputed_since_ms")
+    expected = [{key: value for key, value in link.items() if key not in told} | {"disputed": link["disputed_since_ms"] is not None} for link in network["links"]]
+    same("links", links, expected)
     for link in graph["links"]:
         rtt_us = link["properties"]["rtt_us"]
         same("cost", link["cost"], 2**32 - 1 if rtt_us is None else rtt_us)
@@ -153,6 +157,7 @@ def check_attributes(data, network):
         same("rtt_us", found.get("rtt_us") or None, rtt_us)
         same("loss_percent", float(found["loss_percent"]), link["loss_percent"])
         same("suspect", found["suspect"], str(link["suspect"]).lower())
+        same("disputed", found["disputed"], str(link["disputed_since_ms"] is not None).lower())
 
 
 CHECKS = {"graphml": graphml, "gexf": gexf, "netjson": netjson, "dot": dot}

@@ -165,6 +165,7 @@ fn figures(labels: &[String]) -> Snapshot {
         snapshot.links.push(LinkView {
             rtt_stale: dialer % 2 == 0,
             suspect: dialer % 3 == 0,
+            disputed_ms: (dialer % 4 == 0).then_some(1000),
             loss_permille: u16::try_from(dialer % 1001).unwrap(),
             ..link(dialer, dialer - 1, (dialer % 5 != 0).then_some(rtt_us))
         });

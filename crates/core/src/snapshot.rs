@@ -35,6 +35,17 @@ pub struct NodeView {
     pub since_ms: i64,
 }
 
+/// What one end of a link measures on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndFigures {
+    /// The smoothed round-trip time in µs.
+    pub rtt_us: u32,
+    /// When it was measured, in ms since the start of the node whose view this is.
+    pub rtt_at_ms: i64,
+    /// The fraction of unanswered probes, in 1/1000.
+    pub loss_permille: u16,
+}
+
 /// A link in the snapshot, directed from the dialer to the listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkView {
@@ -42,7 +53,8 @@ pub struct LinkView {
     pub dialer: usize,
     /// Index of the listener in [`Snapshot::nodes`].
     pub listener: usize,
-    /// The dialer's smoothed round-trip time in µs; `None` before the first measurement.
+    /// The smoothed round-trip time in µs; `None` before the first measurement. The node whose view this is measures its own links; of all
+    /// others this is the dialer's.
     pub rtt_us: Option<u32>,
     /// When it was measured, in ms since this node's start; less than 0 if it was before; see [`Snapshot::unix_ms`].
     pub rtt_at_ms: i64,
@@ -52,6 +64,39 @@ pub struct LinkView {
     pub loss_permille: u16,
     /// One end gets no answers, and the verdict is still open.
     pub suspect: bool,
+    /// What the other end tells that it measures; `None` if it told nothing. A listener tells it in its record, so it is as old as that.
+    pub other: Option<EndFigures>,
+    /// Since when the two ends disagree, in ms since this node's start, so that the figures are one end's claim. The core doesn't compare
+    /// them; the node does.
+    pub disputed_ms: Option<i64>,
+}
+
+impl LinkView {
+    /// What is shown as measured on the link; `None` before the first measurement.
+    #[must_use]
+    pub fn shown(&self) -> Option<EndFigures> {
+        Some(EndFigures {
+            rtt_us: self.rtt_us?,
+            rtt_at_ms: self.rtt_at_ms,
+            loss_permille: self.loss_permille,
+        })
+    }
+
+    /// Whether the listener measured what is shown: in the view of node `me` that is so on the links that it did not dial.
+    #[must_use]
+    pub fn is_measured_by_listener(&self, me: usize) -> bool {
+        self.listener == me
+    }
+
+    /// What the dialer and what the listener measure, in the view of node `me`.
+    #[must_use]
+    pub fn ends(&self, me: usize) -> [Option<EndFigures>; 2] {
+        if self.is_measured_by_listener(me) {
+            [self.other, self.shown()]
+        } else {
+            [self.shown(), self.other]
+        }
+    }
 }
 
 /// What this node has rejected: the name of each kind, and its count.

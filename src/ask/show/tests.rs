@@ -1,9 +1,10 @@
+use super::link::{SPARKS, sparks};
 use super::*;
 use crate::answers::{
     self, ExplainExtras, LinkExtras, NodeExtras, StatusExtras, explain, who, who_by_id,
 };
 use crate::graph::example::snapshot;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{EndFigures, Snapshot};
 use crate::wire::NodeId;
 
 /// Five nodes. Carol is unreachable; the label of the last one is hostile, and long.
@@ -53,6 +54,10 @@ fn all(screen: Screen) -> Vec<(&'static str, String)> {
     let link_extras = LinkExtras {
         since_ms: Some(1_764_460_000_000),
         series: series.collect(),
+        other_series: vec![
+            (1_764_460_000_000, Some(90), 0),
+            (1_764_460_060_000, Some(99), 0),
+        ],
     };
     let usual = |_| Some(10);
     let explain_extras = ExplainExtras {
@@ -183,6 +188,43 @@ fn a_path_is_shown_hop_by_hop_with_its_sum() {
     let unmeasured = Screen::default().path(&answers::path(&view, 2, 4));
     assert!(unmeasured.contains("? 120.000 ms"), "{unmeasured}");
     assert!(unmeasured.ends_with("?: not measured yet; counted as the slowest link, 120.000 ms\n"));
+}
+
+#[test]
+fn a_figure_that_the_other_end_disagrees_with_is_one_ends_claim() {
+    let mut view = view();
+    view.links[0].other = Some(EndFigures {
+        rtt_us: 9_100,
+        rtt_at_ms: 3_600_000,
+        loss_permille: 12,
+    });
+    view.links[0].disputed_ms = Some(3_000_000);
+    let screen = Screen::default();
+    let extras = LinkExtras {
+        other_series: vec![(1, Some(90), 0), (2, Some(99), 0)],
+        ..LinkExtras::default()
+    };
+    let link = screen.link(&answers::link(&view, [1, 0], extras).unwrap());
+    for part in [
+        "told by    bob\n",
+        "other end  日本のノード: 9.100 ms, measured 2 min 3 s ago; loss 1.2 %\n",
+        "disputed   the two ends disagree for 12 min 3 s; each figure is one end's claim\n",
+        "other end  ▇█\n",
+    ] {
+        assert!(link.contains(part), "{part} is not in {link}");
+    }
+    let links = screen.links(&answers::links(&view));
+    assert_eq!(links.matches("one end's claim").count(), 1, "{links}");
+    let path = screen.path(&answers::path(&view, 0, 1));
+    assert!(path.contains("! 0.052 ms"), "{path}");
+    assert!(
+        path.ends_with("!: one end's claim; the other end of the link disagrees\n"),
+        "{path}"
+    );
+    // In the view of the listener, the figures are its own.
+    view.me = 1;
+    let link = screen.link(&answers::link(&view, [0, 1], LinkExtras::default()).unwrap());
+    assert!(link.contains("told by    日本のノード\n"), "{link}");
 }
 
 #[test]

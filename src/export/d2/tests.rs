@@ -160,6 +160,10 @@ fn a_link_shows_rtt_age_loss_and_suspicion() {
         r#""312 µs, 12.5 % lost" {class: link}"#
     );
     assert_eq!(
+        label(|link| link.disputed_ms = Some(5)),
+        r#""312 µs, disputed" {class: link}"#
+    );
+    assert_eq!(
         label(|link| link.suspect = true),
         r#""312 µs, suspect" {class: suspect}"#
     );

@@ -86,6 +86,8 @@ fn put_link(out: &mut String, snapshot: &Snapshot, ids: &[String], link: &LinkVi
         rtt_stale,
         loss_permille,
         suspect,
+        disputed_ms,
+        ..
     } = link;
     let (dialer, listener) = (&ids[*dialer], &ids[*listener]);
     write!(
@@ -105,7 +107,8 @@ fn put_link(out: &mut String, snapshot: &Snapshot, ids: &[String], link: &LinkVi
     let (percent, tenth) = (loss_permille / 10, loss_permille % 10);
     writeln!(
         out,
-        ", rtt_stale={rtt_stale}, loss_percent={percent}.{tenth}, suspect={suspect}]"
+        ", rtt_stale={rtt_stale}, loss_percent={percent}.{tenth}, suspect={suspect}, disputed={}]",
+        disputed_ms.is_some()
     )
     .expect("a write to a String can't fail");
 }

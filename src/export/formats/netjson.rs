@@ -57,6 +57,7 @@ struct LinkProperties {
     rtt_stale: bool,
     loss_percent: f64,
     suspect: bool,
+    disputed: bool,
 }
 
 /// Renders the snapshot.
@@ -118,6 +119,7 @@ impl<'a> Link<'a> {
                 rtt_stale: link.rtt_stale,
                 loss_percent: f64::from(link.loss_permille) / 10.0,
                 suspect: link.suspect,
+                disputed: link.disputed_ms.is_some(),
             },
         }
     }

@@ -21,12 +21,13 @@ const NODE: [(&str, &str); 3] = [
     ("state", "string"),
     ("changed_ms", "long"),
 ];
-const LINK: [(&str, &str); 5] = [
+const LINK: [(&str, &str); 6] = [
     ("rtt_us", "long"),
     ("rtt_measured_ms", "long"),
     ("rtt_stale", "boolean"),
     ("loss_percent", "double"),
     ("suspect", "boolean"),
+    ("disputed", "boolean"),
 ];
 
 /// Bytes of a node or a link, to size the buffer in advance.
@@ -191,6 +192,7 @@ fn link_values(snapshot: &Snapshot, link: &LinkView, mut put: impl FnMut(&str, &
     put("rtt_stale", &link.rtt_stale);
     put("loss_percent", &(f64::from(link.loss_permille) / 10.0));
     put("suspect", &link.suspect);
+    put("disputed", &link.disputed_ms.is_some());
 }
 
 fn ends<'a>(snapshot: &'a Snapshot, link: &LinkView) -> [&'a NodeId; 2] {

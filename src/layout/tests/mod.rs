@@ -383,6 +383,8 @@ fn only_nodes_that_are_up_are_on_the_map() {
         rtt_stale: false,
         loss_permille: 0,
         suspect: false,
+        other: None,
+        disputed_ms: None,
     };
     let snapshot = Snapshot {
         at_ms: 0,

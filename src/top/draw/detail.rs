@@ -90,7 +90,7 @@ fn of_node(app: &App, view: &View, at: usize, look: Look) -> (String, Vec<Detail
         };
         let rtt = rtt(link.rtt_us.map(u64::from));
         let mut line = format!("{rtt:>11} {arrow} {}", view.nodes[peer].label);
-        if link.suspect || link.stale {
+        if rows::link_word(link) != "ok" {
             line.push_str(&format!("  ({})", rows::link_word(link)));
         }
         lines.push(detail(if index == 0 { "links" } else { "" }, line));
@@ -124,10 +124,24 @@ fn of_link(app: &App, view: &View, link: &LinkRow, look: Look) -> (String, Vec<D
     };
     let rtt_us = link.rtt_us.map(u64::from);
     let style = rtt_us.map_or(look.dim(), |rtt| look.heat(rtt));
-    let state = match (link.suspect, link.stale) {
-        (true, _) => "suspect: one end gets no answers",
-        (false, true) => "stale: the measurement is older than it should be",
-        (false, false) => "ok",
+    let state = match (link.suspect, link.disputed_ms, link.stale) {
+        (true, ..) => "suspect: one end gets no answers",
+        (false, Some(_), _) => "disputed: the ends disagree, so each figure is one end's claim",
+        (false, None, true) => "stale: the measurement is older than it should be",
+        (false, None, false) => "ok",
+    };
+    let [own, told] = if link.by_listener {
+        [listener, dialer]
+    } else {
+        [dialer, listener]
+    };
+    let told = match link.other {
+        None => format!("{} told nothing", told.label),
+        Some(end) => {
+            let ago = text::lasting(view.at_ms.saturating_sub(end.rtt_at_ms));
+            let (rtt, loss) = (text::rtt(end.rtt_us.into()), text::loss(end.loss_permille));
+            format!("{} told {rtt}, {ago} ago, loss {loss}", told.label)
+        }
     };
     let lines = vec![
         detail("dialer", end(dialer)),
@@ -138,6 +152,8 @@ fn of_link(app: &App, view: &View, link: &LinkRow, look: Look) -> (String, Vec<D
         styled("recent", app.sparks.line(link.l), style),
         detail("measured", format!("{} ago", text::lasting(link.age_ms))),
         detail("loss", text::loss(link.loss_permille)),
+        detail("told by", own.label.clone()),
+        detail("other end", told),
     ];
     (format!("{} → {}", dialer.label, listener.label), lines)
 }

@@ -46,6 +46,8 @@ fn link(l: u32, dialer: u32, listener: u32, rtt_us: u32) -> Link {
             loss_permille: 0,
         },
         suspect: false,
+        other: None,
+        disputed_ms: None,
     }
 }
 

@@ -75,8 +75,9 @@ export class LayoutChoice {
 
     #ask(layout) {
         this.#app.source.setMap(layout);
-        // The stream brings the map of a node. That of a recording is there.
+        // The stream brings the map of a node. That of a recording is there, and that of the past is asked for.
         if (this.#app.source.kind === 'file') this.#app.replace();
+        else if (this.#app.past) this.#app.show(this.#app.now);
     }
 
     #buttons() {

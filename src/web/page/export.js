@@ -162,7 +162,7 @@ export function jsonOf(app) {
         since_start_ms: Math.round(network.at),
         cut_off: network.cutOff,
         nodes: [...network.nodes.values()].map((node) => ({ id: node.id, label: node.label, addresses: node.addresses, state: node.state, changed_ms: unix(node.since), told: node.told && { by: id(node.told.by), via: id(node.told.via) } })),
-        links: [...network.links.values()].map((link) => ({ dialer: id(link.dialer), listener: id(link.listener), since_ms: unix(link.since), rtt_us: link.rtt, measured_ms: unix(link.measured), stale: link.stale, loss_percent: link.loss / 10, suspect: link.suspect })),
+        links: [...network.links.values()].map((link) => ({ dialer: id(link.dialer), listener: id(link.listener), since_ms: unix(link.since), rtt_us: link.rtt, measured_ms: unix(link.measured), stale: link.stale, loss_percent: link.loss / 10, suspect: link.suspect, measured_by: link.listener === network.me ? 'listener' : 'dialer', other: link.other && { rtt_us: link.other.rtt, measured_ms: unix(link.other.measured), loss_percent: link.other.loss / 10 }, disputed_since_ms: link.disputed === null ? null : unix(link.disputed) })),
     };
     return new Blob([`${JSON.stringify(data, null, 1)}\n`], { type: 'application/json' });
 }

@@ -1,7 +1,7 @@
 // The findings as text: what holds the network together, detours, and whose links are bad.
 
 import { el, linkPath, nodePath, refill } from './dom.js';
-import { clean, count, listed, loss, rtt } from './text.js';
+import { clean, count, listed, loss, rtt, span } from './text.js';
 import { called } from './story.js';
 import { LOSSY } from './scene.js';
 import { culprits, detours, holds } from './insights.js';
@@ -36,7 +36,7 @@ export class FindingsView {
     }
 
     #show() {
-        const { scene, network } = this.#app;
+        const { scene, network, now } = this.#app;
         const { graph } = scene;
         const { points, bridges } = network.me === null ? { points: [], bridges: [] } : holds(graph, network.me);
         const node = (n) => network.nodes.get(n);
@@ -51,6 +51,10 @@ export class FindingsView {
                 bridges, ({ link, cut }) => [toLink(link), ` is the only way to ${count(cut.length, 'node')}: ${names(cut)}.`]),
             part('Faster detours', 'Two links in a row are at least a tenth faster than the direct one.', 'None: no two links in a row are much faster than a direct one.',
                 detours(graph), ({ link, over, total }) => [toLink(link), ` takes ${rtt(link.rtt)}; over `, toNode(over), ` it is ${rtt(total)}.`]),
+            part('Views that differ', 'These neighbours see another network than this node. News that is on its way makes views differ for a moment; a view that differs for longer lacks something, or this one does.', 'None: every neighbour sees the same network.',
+                [...network.differing].filter(([n]) => network.nodes.has(n)).sort((a, b) => a[1] - b[1]), ([n, since]) => [toNode(n), ` for ${span(now - since)}.`]),
+            part('Figures that only one end claims', 'The two ends of these links tell different round-trip times, for more than a minute. One of them is wrong.', 'None: the ends of each link agree, as far as both have told.',
+                [...network.links.values()].filter((link) => link.disputed !== null), (link) => [toLink(link), `: ${rtt(link.rtt)}, and by the other end ${rtt(link.other?.rtt)}, for ${span(now - link.disputed)}.`]),
             this.#slow === null ? null : part('Slower than usual', 'Links whose round trips take longer than they used to, by their probable cause.', 'None: each link is about as fast as usual.',
                 this.#slow, (cause) => slowWords(cause, (who) => this.#named(who))),
             part('Nodes with bad links', 'Most of their links lose packets or are suspect, so the cause is likely to be near the node itself.', 'None: bad links, if there are any, have no node in common.',

@@ -133,7 +133,7 @@ export function showTip(app, item, link, x, y) {
         const lines = [item.me ? 'this node' : `${node.state} for ${span(app.now - node.since)}`, node.addresses[0], count(item.degree, 'link')];
         refill(tip, el('strong', {}, called(node)), lines.filter(Boolean).map((text) => el('span', {}, text)));
     } else {
-        const parts = [rtt(link.link.rtt), link.link.loss > 0 ? `${loss(link.link.loss)} loss` : '', link.link.suspect ? 'suspect' : '', link.link.stale ? 'old figure' : ''];
+        const parts = [rtt(link.link.rtt), link.link.loss > 0 ? `${loss(link.link.loss)} loss` : '', link.link.suspect ? 'suspect' : '', link.link.disputed === null ? '' : 'one end\'s claim', link.link.stale ? 'old figure' : ''];
         refill(tip, el('strong', {}, `${called(link.a.node)} → ${called(link.b.node)}`), el('span', {}, parts.filter(Boolean).join(' · ')));
     }
     const { clientWidth: width, clientHeight: height } = tip.parentElement;

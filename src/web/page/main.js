@@ -215,7 +215,7 @@ class Page {
             if (asked !== this.source) return;
             this.past = true;
             this.#clock = { at, heard: 0 };
-            // A recording has no places; what the live stream last said still holds for nodes that are the same.
+            // If the past comes without places, what the live stream last said still holds for nodes that are the same.
             if (asked.kind === 'live' && network.map === null) this.#keepPlaces(network);
             this.#show(network, changes, this.network === null);
             if (asked.kind === 'live') this.#state('past');
@@ -383,7 +383,7 @@ class Page {
     async #fetchSeries(key, link) {
         const series = this.#series;
         series.asked = performance.now();
-        series.points = (await this.source.series(this.network, link).catch(() => series.points ?? [])) ?? [];
+        series.points = await this.source.series(this.network, link).catch(() => series.points ?? { points: [], other: [] });
         if (this.#series === series && series.key === key) this.#soon(false);
     }
 

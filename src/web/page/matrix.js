@@ -77,13 +77,13 @@ export class MatrixView {
         this.#table();
     }
 
-    // {rtt, predicted} of the pair in a row and column; null on the diagonal, and where no path is.
+    // {rtt, predicted, disputed} of the pair in a row and column; null on the diagonal, and where no path is.
     #pair(row, column) {
         if (row === column) return null;
         const direct = this.#direct.get(`${this.#order[row].id} ${this.#order[column].id}`);
-        if (direct) return { rtt: direct.rtt, predicted: false };
+        if (direct) return { rtt: direct.rtt, predicted: false, disputed: direct.disputed !== null };
         const sum = this.#sums[row * this.#order.length + column];
-        return sum < UNMEASURED ? { rtt: sum, predicted: true } : null;
+        return sum < UNMEASURED ? { rtt: sum, predicted: true, disputed: false } : null;
     }
 
     #draw() {
@@ -179,7 +179,7 @@ export class MatrixView {
         if (!at) return;
         const [a, b] = [this.#order[at.row], this.#order[at.column]];
         const pair = this.#pair(at.row, at.column);
-        const text = a === b ? 'itself' : pair ? `${rtt(pair.rtt)}, ${pair.predicted ? 'predicted: the sum of the shortest path' : 'measured'}` : 'no path';
+        const text = a === b ? 'itself' : pair ? `${rtt(pair.rtt)}, ${pair.predicted ? 'predicted: the sum of the shortest path' : pair.disputed ? 'one end\'s claim: the other end disagrees' : 'measured'}` : 'no path';
         refill(this.#tip, el('strong', {}, a === b ? called(a.node) : `${called(a.node)} – ${called(b.node)}`), el('span', {}, text));
         const flip = event.offsetX > this.#canvas.clientWidth - 240;
         this.#tip.style.transform = `translate(${event.offsetX + (flip ? -12 : 14)}px, ${event.offsetY + 16}px)${flip ? ' translateX(-100%)' : ''}`;
@@ -199,11 +199,11 @@ export class MatrixView {
         if (size > WITH_TABLE) return refill(this.#text, el('p.muted', {}, 'For so many nodes there is no table here; the view Links has each measured figure as text.'));
         const cell = (row, column) => {
             const pair = this.#pair(row, column);
-            return el('td.number', {}, pair ? `${rtt(pair.rtt)}${pair.predicted ? ' *' : ''}` : row === column ? '' : '–');
+            return el('td.number', {}, pair ? `${rtt(pair.rtt)}${pair.predicted ? ' *' : pair.disputed ? ' !' : ''}` : row === column ? '' : '–');
         };
         return refill(this.#text, el('details.more', { 'data-key': 'table' }, el('summary', { 'data-key': 'sum' }, 'As a table'),
             el('div.scroll', {}, el('table', {},
-                el('caption.muted', {}, '* predicted: the sum of the shortest path'),
+                el('caption.muted', {}, '* predicted: the sum of the shortest path; ! one end\'s claim: the other end disagrees'),
                 el('thead', {}, el('tr', {}, el('td'), this.#order.map((item) => el('th.number', { scope: 'col' }, shortLabel(called(item.node), 16))))),
                 el('tbody', {}, this.#order.map((item, row) => el('tr', {}, el('th', { scope: 'row' }, shortLabel(called(item.node), 16)), this.#order.map((_, column) => cell(row, column)))))))));
     }

@@ -395,6 +395,7 @@ function labelLink(pen, { item, x1, y1, x2, y2, length }, labels, discs, theme, 
     const parts = [link.rtt === null ? '…' : rtt(link.rtt)];
     if (link.loss > 0) parts.push(`${(link.loss / 10).toFixed(1)} % loss`);
     if (link.suspect) parts.push('suspect');
+    else if (link.disputed !== null) parts.push('one end\'s claim');
     else if (link.stale) parts.push('old');
     const text = parts.join(' · ');
     const font = `500 ${size.font - 1.5}px ${FONT}`;

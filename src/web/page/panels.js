@@ -20,6 +20,7 @@ export function showNode(panel, app, item) {
         el('header', {}, el('h2', { id: 'panel-title' }, called(node)), closeButton(app)),
         el('code.id', {}, node.id),
         el('p.row', {}, stateBadge(node), el('span.muted', {}, since(app, node.since))),
+        network.differing.has(node.n) ? el('p.flag', {}, `It sees another network than this node, for ${span(app.now - network.differing.get(node.n))}.`) : null,
         el('p.why', {}, node.n === network.me ? 'This page shows the network as this node sees it.' : origin(network, node)),
         el('div.figures', {},
             figure(path ? rtt(path.total) : node.n === network.me ? '0' : '–', 'from this node'),
@@ -44,7 +45,7 @@ export function showMissing(panel, app, title, text) {
     refill(panel, el('header', {}, el('h2', { id: 'panel-title' }, title), closeButton(app)), el('p.why', {}, text));
 }
 
-/** Fills the panel with the link between two nodes. `series` is [[at, rtt, loss], …], or null while it is fetched. */
+/** Fills the panel with the link between two nodes. `series` is {points, other}, each [[at, rtt, loss], …], or null while it is fetched. */
 export function showLink(panel, app, a, b, link, back, series) {
     const { network } = app;
     const [from, to] = [a.node, b.node];
@@ -58,7 +59,8 @@ export function showLink(panel, app, a, b, link, back, series) {
         link ? linkFacts(app, link) : el('p.why', {}, 'There is no link between them at this time.'),
         back ? el('p.why', {}, 'There is a link the other way too: ', el('a', { href: linkPath(to.id, from.id), 'data-key': 'back' }, `${called(to)} → ${called(from)}`), '.') : null,
         link ? el('div.row', {}, button('Show on the map', 'centre', () => app.centre(a))) : null,
-        link ? [el('h3', {}, 'Round-trip time and loss'), sparkline(app, series)] : null,
+        link ? [el('h3', {}, `Round-trip time and loss, by ${called(ends(app, link).own)}`), sparkline(app, series?.points ?? null)] : null,
+        link ? otherEnd(app, link, series?.other ?? null) : null,
         detour ? [el('h3', {}, 'Detour'), el('p', {}, `${count(detour.hops.length, 'link')} over ${listed(detour.hops.slice(0, -1).map((hop) => called(network.nodes.get(hop.n))))} take ${rtt(detour.total)}; this link takes ${rtt(direct)}.`)] : null,
         !link && path ? pathList(app, to, path, `Path from ${called(from)}`, from) : null,
         eventList(app, aboutLink(from, to), `#/events?about=${encodeURIComponent(from.id)}`));
@@ -71,8 +73,28 @@ function aboutLink(from, to) {
     return (entry) => entry.ids.includes(from.id) && entry.ids.includes(to.id) && names(entry);
 }
 
+// The end that measured what is shown, and the other one. This node measures its own links; of all others the dialer's figures are shown.
+function ends(app, link) {
+    const [dialer, listener] = [app.network.nodes.get(link.dialer), app.network.nodes.get(link.listener)];
+    return link.listener === app.network.me ? { own: listener, other: dialer } : { own: dialer, other: listener };
+}
+
+// What the other end of a link tells.
+function otherEnd(app, link, series) {
+    const name = called(ends(app, link).other);
+    const title = el('h3', {}, `By ${name}`);
+    if (link.other === null) return [title, el('p.muted', {}, `${name} has told no figures of this link.`)];
+    const { rtt: us, measured, loss: lost } = link.other;
+    return [
+        title,
+        el('div.figures', {}, figure(rtt(us), 'round trip'), figure(loss(lost), 'loss'), figure(span(app.now - measured), 'measured ago')),
+        series !== null && series.length > 1 ? sparkline(app, series) : null,
+    ];
+}
+
 function linkFacts(app, link) {
     const flags = [];
+    if (link.disputed !== null) flags.push(`The two ends disagree for ${span(app.now - link.disputed)}: each figure is one end's claim.`);
     if (link.suspect) flags.push('Probes on it are unanswered: it is suspected to be down.');
     if (link.stale) flags.push(`Its figures are old: measured ${span(app.now - link.measured)} ago.`);
     return [
@@ -89,7 +111,7 @@ function nodeLinks(app, node, links) {
         const [from, to] = out ? [node, peer] : [peer, node];
         return el('tr', {},
             el('td', {}, el('span', { title: out ? 'dialed by this node' : 'dialed by the peer' }, out ? '→ ' : '← '), el('a', { href: linkPath(from.id, to.id), 'data-key': `link${link.l}` }, called(peer)), link.suspect ? el('span.flag', {}, ' suspect') : null),
-            el('td.number', {}, el(`span.pip.swatch-${app.scene.scale.step(link.rtt)}`), rtt(link.rtt), link.stale ? el('span.muted', { title: 'The figure is old' }, ' old') : null),
+            el('td.number', {}, el(`span.pip.swatch-${app.scene.scale.step(link.rtt)}`), rtt(link.rtt), claim(link), link.stale ? el('span.muted', { title: 'The figure is old' }, ' old') : null),
             el('td.number', {}, link.loss > 0 ? loss(link.loss) : el('span.muted', {}, '0 %')));
     };
     return el('table', {}, el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, 'Peer'), el('th.number', { scope: 'col' }, 'RTT'), el('th.number', { scope: 'col' }, 'Loss'))), el('tbody', {}, rows.slice(0, 200).map(row)));
@@ -100,12 +122,17 @@ function pathList(app, node, path, title = 'Path from this node', start = null) 
     if (network.me === null || (node.n === network.me && !start)) return null;
     if (!path) return [el('h3', {}, title), el('p.muted', {}, 'No path of live links leads to it.')];
     const first = start ?? network.nodes.get(network.me);
-    const hop = ({ n, link }) => el('li', {}, el('a', { href: nodePath(network.nodes.get(n).id), 'data-key': `hop${n}` }, called(network.nodes.get(n))), el('span.number', {}, rtt(link.rtt)));
+    const hop = ({ n, link }) => el('li', {}, el('a', { href: nodePath(network.nodes.get(n).id), 'data-key': `hop${n}` }, called(network.nodes.get(n))), el('span.number', {}, rtt(link.rtt), claim(link)));
     return [
         el('h3', {}, title),
         el('ol.hops', {}, el('li', {}, el('a', { href: nodePath(first.id), 'data-key': 'hop' }, called(first)), el('span')), path.hops.map(hop)),
         el('p.total', {}, el('span', {}, count(path.hops.length, 'hop')), el('span.number', {}, path.total === null ? 'not all measured' : rtt(path.total))),
     ];
+}
+
+// The mark on a figure that the other end of the link disagrees with.
+function claim(link) {
+    return link.disputed === null ? null : el('span.flag', { title: 'The two ends of the link disagree' }, ' one end\'s claim');
 }
 
 // The switch that takes this node away, and the nodes that are cut off then.

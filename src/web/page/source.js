@@ -51,9 +51,10 @@ export class LiveSource {
         this.#wake();
     }
 
-    /** Asks the node for another map; the stream begins anew. */
+    /** Asks the node for another map; the stream begins anew, and the past is fetched again. */
     setMap(map) {
         this.#map = map;
+        this.#window = null;
         this.#reconnect();
     }
 
@@ -191,17 +192,18 @@ export class LiveSource {
     async #fetch(from, wanted) {
         const to = Math.max(from, Math.min(wanted, this.#newest));
         const unix = (at) => Math.round(this.#origin + at);
-        const response = await this.#get(`/v1/stream?from=${unix(from)}&to=${unix(to)}&map=none`);
+        const response = await this.#get(`/v1/stream?from=${unix(from)}&to=${unix(to)}&map=${this.#map}`);
         const timeline = Timeline.parse(await response.text());
         this.#window = { timeline, from, to };
         return timeline;
     }
 
-    /** [[at, rtt, loss], …] of the link between two nodes. */
+    /** What was measured on the link between two nodes: {points, other}, each [[at, rtt, loss], …]. */
     async series(network, link) {
         const [a, b] = [network.nodes.get(link.dialer), network.nodes.get(link.listener)];
         const answer = await this.#json(`/v1/link/${encodeURIComponent(a.id)}/${encodeURIComponent(b.id)}`);
-        return (answer.series ?? []).filter(Array.isArray).map(([ms, rtt, loss]) => [ms - this.#origin, rtt, loss]);
+        const series = (said) => (said ?? []).filter(Array.isArray).map(([ms, rtt, loss]) => [ms - this.#origin, rtt, loss]);
+        return { points: series(answer.series), other: series(answer.other_series) };
     }
 
     /** The causes that the node sees for links that are slower than usual, at `at` or, if that is null, now. */

@@ -70,8 +70,11 @@ export class Network {
     rejected = {};
     /** number → node {n, id, label, addresses, state, since, told, x, y, h}; x is undefined as long as no map frame placed it. */
     nodes = new Map();
-    /** number → link {l, dialer, listener, since, rtt, measured, loss, stale, suspect}. Both ends are in `nodes`. */
+    /** number → link {l, dialer, listener, since, rtt, measured, loss, stale, suspect, other, disputed}. Both ends are in `nodes`. `other`: what the
+     * other end tells, {rtt, measured, loss}, or null; `disputed`: since when the ends disagree, or null. */
     links = new Map();
+    /** The neighbours that see another network: number → since when. */
+    differing = new Map();
     /** {kind, fit} of the map that the nodes are placed by, or null. */
     map = null;
     /** The kind of map to place them by, where there are both; null: the one that came last. */
@@ -92,6 +95,9 @@ export class Network {
         for (const node of list(frame.nodes)) this.#node(node, change);
         for (const link of list(frame.links)) this.#link(link, change);
         for (const figures of list(frame.figures)) this.#figures(figures, change);
+        for (const told of list(frame.others)) this.#other(told, change);
+        for (const since of list(frame.disputed)) this.#disputed(since, change);
+        if ('differing' in frame) this.differing = differing(frame.differing);
         if (frame.map && typeof frame.map === 'object') this.#places(frame.map, change);
         if (frame.event && typeof frame.event === 'object') change.event = readEvent(frame.event);
         return change;
@@ -116,6 +122,7 @@ export class Network {
         this.cutOff = view.cut_off === true;
         this.impaired = described(view.impaired);
         this.rejected = counters(view.rejected);
+        this.differing = differing(view.differing);
         const inner = { nodes: [], links: [] };
         for (const node of list(view.nodes)) {
             this.#node(node, inner);
@@ -169,7 +176,7 @@ export class Network {
             change.links.push({ what: 'gone', link: old, told: told(said.told) });
             return;
         }
-        const link = old ?? { l, dialer: number(said.dialer), listener: number(said.listener), since: this.at, rtt: null, measured: this.at, loss: 0, stale: false, suspect: false };
+        const link = old ?? { l, dialer: number(said.dialer), listener: number(said.listener), since: this.at, rtt: null, measured: this.at, loss: 0, stale: false, suspect: false, other: null, disputed: null };
         if (!old) {
             if (!this.nodes.has(link.dialer) || !this.nodes.has(link.listener) || link.dialer === link.listener) return;
             this.links.set(l, link);
@@ -181,6 +188,8 @@ export class Network {
         if ('measured' in said) link.measured = number(said.measured) ?? link.measured;
         if ('loss' in said) link.loss = permille(said.loss);
         if ('stale' in said) link.stale = said.stale === true;
+        if ('other' in said) link.other = end(said.other);
+        if ('disputed' in said) link.disputed = number(said.disputed);
         if ('suspect' in said) link.suspect = said.suspect === true;
         const what = old ? (suspected === link.suspect ? 'changed' : link.suspect ? 'suspect' : 'cleared') : 'new';
         change.links.push({ what, link });
@@ -193,6 +202,20 @@ export class Network {
         link.measured = number(figures[2]) ?? this.at;
         link.loss = permille(figures[3]);
         link.stale = figures[4] === 1 || figures[4] === true;
+        change.figures.push(link);
+    }
+
+    #other(told, change) {
+        const link = Array.isArray(told) ? this.links.get(told[0]) : undefined;
+        if (!link) return;
+        link.other = end(told.slice(1));
+        change.figures.push(link);
+    }
+
+    #disputed(since, change) {
+        const link = Array.isArray(since) ? this.links.get(since[0]) : undefined;
+        if (!link) return;
+        link.disputed = number(since[1]);
         change.figures.push(link);
     }
 
@@ -231,6 +254,16 @@ function list(value) {
 
 function number(value, least = 0) {
     return Number.isFinite(value) && value >= least ? value : null;
+}
+
+// What the other end of a link tells: [rtt, measured, loss].
+function end(told) {
+    if (!Array.isArray(told) || number(told[0]) === null) return null;
+    return { rtt: told[0], measured: Number.isFinite(told[1]) ? told[1] : 0, loss: permille(told[2]) };
+}
+
+function differing(value) {
+    return new Map(list(value).filter((pair) => Array.isArray(pair) && Number.isFinite(pair[0]) && Number.isFinite(pair[1])));
 }
 
 function permille(value) {

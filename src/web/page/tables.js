@@ -97,7 +97,7 @@ export class LinksView extends Table {
 
     update() {
         const { scene, now } = this.#app;
-        const flags = ({ link }) => [link.suspect ? 'suspect' : '', link.stale ? 'old figures' : ''].filter(Boolean).join(', ');
+        const flags = ({ link }) => [link.suspect ? 'suspect' : '', link.disputed === null ? '' : 'one end\'s claim', link.stale ? 'old figures' : ''].filter(Boolean).join(', ');
         this.fill(scene.links, {
             dialer: { title: 'Dialer', value: ({ a, b }) => `${called(a.node)} ${called(b.node)}`.toLowerCase(), cell: ({ a, b }) => el('a', { href: linkPath(a.id, b.id), 'data-key': `${a.id}${b.id}` }, called(a.node), ' →') },
             listener: { title: 'Listener', value: ({ b }) => called(b.node).toLowerCase(), cell: ({ b }) => called(b.node) },

@@ -115,16 +115,23 @@ export class Timeline {
         return null;
     }
 
-    /** [[at, rtt, loss], …] of a link by its number. */
+    /** What was measured on a link by its number: {points, other}, each [[at, rtt, loss], …]. */
     series(l) {
         const points = [];
+        const other = [];
+        const tell = ([rtt, measured, loss]) => {
+            if (rtt !== null && (other[other.length - 1]?.[0] ?? -Infinity) < measured) other.push([measured, rtt, loss]);
+        };
         for (const frame of this.frames) {
             for (const figures of frame.figures ?? []) if (figures[0] === l) points.push([frame.at, figures[1], figures[3]]);
             for (const link of frame.view?.links ?? []) if (link.l === l) points.push([frame.at, link.rtt_us, link.loss]);
             for (const link of frame.links ?? []) if (link.l === l && 'rtt_us' in link) points.push([frame.at, link.rtt_us, link.loss ?? 0]);
         }
-        const every = Math.ceil(points.length / POINTS);
-        return every > 1 ? points.filter((_, index) => index % every === 0) : points;
+        for (const frame of this.frames) {
+            for (const link of [...(frame.view?.links ?? []), ...(frame.links ?? [])]) if (link.l === l && Array.isArray(link.other)) tell(link.other);
+            for (const told of frame.others ?? []) if (told[0] === l) tell(told.slice(1));
+        }
+        return { points: thin(points), other: thin(other) };
     }
 
     // The index of the first frame after `at`.
@@ -144,4 +151,9 @@ export class Timeline {
         this.#cursor = network.clone();
         this.wish(this.#wish);
     }
+}
+
+function thin(points) {
+    const every = Math.ceil(points.length / POINTS);
+    return every > 1 ? points.filter((_, index) => index % every === 0) : points;
 }

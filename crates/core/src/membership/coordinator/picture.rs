@@ -9,7 +9,7 @@ use crate::membership::Time;
 use crate::membership::figures::Figure;
 use crate::membership::view::{Entry, Index};
 use crate::record::{Direction, LinkState};
-use crate::snapshot::{LinkView, NodeState, NodeView, Snapshot};
+use crate::snapshot::{EndFigures, LinkView, NodeState, NodeView, Snapshot};
 use crate::wire::{Realm, dialable};
 
 impl Core {
@@ -118,12 +118,25 @@ impl Core {
         let (from_low, from_high) = (side(low.1, high.1), side(high.1, low.1));
         // If both claim to have dialed, for a moment, the lower id is believed, as in the choice between two connections.
         let low_dialed = from_low.direction == Direction::Dialer;
-        let (dialer, listener, measured) = if low_dialed {
-            (low, high, from_low)
+        let (dialer, listener, told) = if low_dialed {
+            (low, high, [from_low, from_high])
         } else {
-            (high, low, from_high)
+            (high, low, [from_high, from_low])
         };
-        let figure = self.figure(now, dialer.1, listener.1);
+        let me = self.own.record().id();
+        let is_listener = listener.1.record.id() == me;
+        let of_dialer = self.told_by_dialer(now, dialer.1, listener.1);
+        let of_listener = told_by_record(now, listener.1, &told[1]);
+        let (figure, measured, other) = if is_listener {
+            (
+                None,
+                told[1],
+                of_dialer.map(|figure| end_figures(now, figure)),
+            )
+        } else {
+            (of_dialer, told[0], of_listener)
+        };
+        let figure = self.live(now, dialer.1, listener.1).or(figure);
         let rtt_us = figure.map_or(measured.rtt_us, |figure| figure.rtt_us);
         let loss = figure.map_or(measured.loss, |figure| figure.loss);
         LinkView {
@@ -135,29 +148,54 @@ impl Core {
             // The worse of two estimates would be too bad on average.
             loss_permille: u16::from(loss) * 4,
             suspect: from_low.suspect || from_high.suspect,
+            other: other.filter(|other| other.rtt_us > 0),
+            // The core doesn't remember what it showed; the node does.
+            disputed_ms: None,
         }
     }
 
-    /// What is measured on a link. Of our own links we know it ourselves, and now; of others, by what their dialers told.
-    fn figure(&self, now: Time, dialer: &Entry<'_>, listener: &Entry<'_>) -> Option<Figure> {
-        let (me, ids) = (
-            self.own.record().id(),
-            (dialer.record.id(), listener.record.id()),
-        );
-        let own = if ids.0 == me {
-            self.links.get(&ids.1)
-        } else if ids.1 == me {
-            self.links.get(&ids.0)
-        } else {
-            None
+    /// What this node measures on a link of its own, now.
+    fn live(&self, now: Time, dialer: &Entry<'_>, listener: &Entry<'_>) -> Option<Figure> {
+        let me = self.own.record().id();
+        let peer = match (dialer.record.id(), listener.record.id()) {
+            (dialer, listener) if dialer == me => listener,
+            (dialer, listener) if listener == me => dialer,
+            _ => return None,
         };
+        let link = self.links.get(&peer)?;
+        self.figures.live(now, link)
+    }
+
+    /// What the dialer told of a link: by its figures, else by its record.
+    fn told_by_dialer(
+        &self,
+        now: Time,
+        dialer: &Entry<'_>,
+        listener: &Entry<'_>,
+    ) -> Option<Figure> {
+        let index = self.view.index(&dialer.record.id().abbreviated())?;
+        let told = (index, &**dialer.record, dialer.received);
+        let listener = listener.record.id().abbreviated();
         let up = self.view.up_count();
-        let live = own.and_then(|link| self.figures.live(now, link));
-        live.or_else(|| {
-            let index = self.view.index(&ids.0.abbreviated())?;
-            let told = (index, &**dialer.record, dialer.received);
-            self.figures.figure(now, told, &ids.1.abbreviated(), up)
-        })
+        self.figures.figure(now, told, &listener, up)
+    }
+}
+
+/// What a listener told of a link. Only its record tells it, so it is as old as that, and nobody can say whether it should be newer.
+fn told_by_record(now: Time, listener: &Entry<'_>, link: &LinkState) -> Option<EndFigures> {
+    let age = now.saturating_sub(listener.received) + Duration::from_secs(link.rtt_age_s.into());
+    (link.rtt_us > 0).then(|| EndFigures {
+        rtt_us: link.rtt_us,
+        rtt_at_ms: measured_ms(now, age),
+        loss_permille: u16::from(link.loss) * 4,
+    })
+}
+
+fn end_figures(now: Time, figure: Figure) -> EndFigures {
+    EndFigures {
+        rtt_us: figure.rtt_us,
+        rtt_at_ms: measured_ms(now, figure.age),
+        loss_permille: u16::from(figure.loss) * 4,
     }
 }
 
