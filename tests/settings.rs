@@ -311,6 +311,54 @@ fn help_is_one_text_on_stdout() {
     assert!(desk.contents().is_empty());
 }
 
+#[test]
+fn a_network_key_is_made_once_and_used_only_if_nobody_else_reads_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let desk = Desk::shipped();
+    let path = desk.dir.path().join("net.key");
+    let mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    let made = ["network", "key", "net.key"];
+    desk.area_net(&made).assert().success();
+    let permissions = fs::metadata(&path).unwrap().permissions();
+    assert_eq!(permissions.mode() & 0o7777, 0o600);
+    let text = fs::read_to_string(&path).unwrap();
+    let key = text.lines().last().unwrap();
+    desk.refuses(&made, &["net.key: exists already", "never overwritten"]);
+    desk.refuses(
+        &["network", "key", "no/such/folder"],
+        &["no/such/folder", "can't create it", "No such file"],
+    );
+
+    let start = ["-c", "config", "-p", "zoe", "-s", "network.key=net.key"];
+    let open = &[
+        "net.key: mode 0640",
+        "run: chmod 600 net.key",
+        "profile zoe",
+    ];
+    mode(0o640);
+    desk.refuses(&start, open);
+    let from_variable = |name: &str| {
+        let mut command = desk.area_net(&start[..4]);
+        command.env("AREA_NET_KEY_FILE", name);
+        command
+    };
+    desk.check(&mut from_variable("net.key"), open);
+    mode(0o600);
+    desk.check(&mut from_variable("nowhere"), &["nowhere", "No such file"]);
+    desk.write("net.key", format!("{text}\n{}\n", &key[1..]));
+    desk.refuses(&start, &["net.key, line 4", "has 63 characters"]);
+    desk.write("net.key", "");
+    desk.refuses(&start, &["net.key", "contains no key"]);
+    // The key itself has no place there, and is not repeated.
+    let itself = format!("network.key={key}");
+    let refused = desk.area_net(&["-c", "config", "-s", &itself]).output();
+    let refused = refused.unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("write it into a file"), "{said}");
+    assert!(!said.contains(key), "{said}");
+}
+
 // The attribute is what tells clippy that this is a test's.
 #[cfg(test)]
 mod desk {
@@ -377,6 +425,7 @@ mod desk {
             command
                 .current_dir(self.dir.path())
                 .env_remove("RUST_LOG")
+                .env_remove("AREA_NET_KEY_FILE")
                 .args(arguments)
                 .timeout(std::time::Duration::from_secs(20));
             command

@@ -21,10 +21,13 @@ const HANDSHAKES_A_HOST: usize = 16;
 /// The most handshakes under way at once from one address and port. A node dials another one once at a time; it may give up and try
 /// again while the first attempt is still under way here. Halved, such a node waits; doubled, one port takes a host's slots.
 const HANDSHAKES_AN_ADDRESS: usize = 8;
-/// How old a handshake must be to lose its slot to a newcomer with a better standing. An honest one takes two or three round trips.
-/// Halved, one on a slow path may lose its slot while others wait; doubled, newcomers wait twice as long beside a host that holds
-/// handshakes.
-const YIELDS_AFTER: Duration = Duration::from_secs(1);
+/// How long a complete handshake waits for the Hello before it loses its slot to a newcomer with a better standing. An honest dialer says
+/// Hello at once, or a round trip later. Halved, one on a slow path may lose its slot while others wait; doubled, newcomers wait
+/// twice as long beside a host that holds handshakes.
+const HELLO_YIELDS_AFTER: Duration = Duration::from_secs(1);
+/// The same for a handshake that TLS has not completed. On a machine that is starting many nodes, honest ones take a second and more. A
+/// dialer that was not answered by then gives up soon. Halved, such nodes drive each other out; doubled, newcomers wait for longer.
+const SHAKE_YIELDS_AFTER: Duration = Duration::from_millis(2500);
 
 /// All slots.
 #[derive(Debug, Default)]
@@ -41,7 +44,8 @@ struct Table {
 struct Held {
     addr: SocketAddr,
     host: IpAddr,
-    since: Duration,
+    /// When it must yield from.
+    yields_at: Duration,
     standing: u32,
     /// Dropped when the slot goes to somebody else.
     _keep: oneshot::Sender<()>,
@@ -93,7 +97,7 @@ impl Slots {
         self.table().held.len()
     }
 
-    /// Takes a slot, or returns why none is free. If none is, a handshake that did not get on for [`YIELDS_AFTER`] loses its slot to a
+    /// Takes a slot, or returns why none is free. If none is, a handshake that did not get on loses its slot to a
     /// caller with a better standing: the one with the worst standing, of equals the
     /// one of the host that holds most, and of these the oldest.
     pub(super) fn take(
@@ -122,7 +126,7 @@ impl Slots {
         let held = Held {
             addr,
             host,
-            since: now,
+            yields_at: now + SHAKE_YIELDS_AFTER,
             standing: caller.standing_within(),
             _keep: keep,
         };
@@ -150,7 +154,7 @@ impl Table {
     fn yield_one(&mut self, host: Option<IpAddr>, caller: &Caller, now: Duration) -> bool {
         let must = self.held.iter().filter(|(_, held)| {
             host.is_none_or(|host| held.host == host)
-                && now.saturating_sub(held.since) >= YIELDS_AFTER
+                && now >= held.yields_at
                 && held.standing > caller.standing()
         });
         let worst = must.max_by_key(|(number, held)| {
@@ -162,7 +166,30 @@ impl Table {
     }
 }
 
+/// Notes how a handshake gets on.
+#[derive(Debug)]
+pub(super) struct Progress {
+    slots: Arc<Slots>,
+    number: u64,
+}
+
+impl Progress {
+    /// TLS has completed the handshake.
+    pub(super) fn shaken(&self, now: Duration) {
+        if let Some(held) = self.slots.table().held.get_mut(&self.number) {
+            held.yields_at = now + HELLO_YIELDS_AFTER;
+        }
+    }
+}
+
 impl HandshakeSlot {
+    pub(super) fn progress(&self) -> Progress {
+        Progress {
+            slots: self.slots.clone(),
+            number: self.number,
+        }
+    }
+
     /// Waits until the slot is somebody else's.
     pub(super) async fn lost(&mut self) {
         // Nothing is ever sent.
@@ -213,6 +240,13 @@ mod tests {
             self.joins.count(at, &caller);
             Ok(slot)
         }
+
+        /// The same, and TLS is done at once.
+        fn shake(&mut self, at: Duration, addr: SocketAddr) -> HandshakeSlot {
+            let slot = self.knock(at, addr).unwrap();
+            slot.progress().shaken(at);
+            slot
+        }
     }
 
     #[test]
@@ -221,7 +255,7 @@ mod tests {
             let mut door = Door::new(&[]);
             let ports = 1..=u16::try_from(most).unwrap();
             let mut held: Vec<_> = ports
-                .map(|port| door.knock(Duration::ZERO, addr(host, port)).unwrap())
+                .map(|port| door.shake(Duration::ZERO, addr(host, port)))
                 .collect();
             let newcomer = addr(host, 9000);
             door.knock(SECOND - Duration::from_millis(1), newcomer)
@@ -256,7 +290,7 @@ mod tests {
         let held = |door: &mut Door, host: u8| -> Vec<_> {
             let from = |port| addr(&format!("198.51.100.{host}"), port);
             (1..=16)
-                .map(|port| door.knock(Duration::ZERO, from(port)).unwrap())
+                .map(|port| door.shake(Duration::ZERO, from(port)))
                 .collect()
         };
         let _all: Vec<_> = (1..=8).map(|host| held(&mut door, host)).collect();
@@ -273,6 +307,17 @@ mod tests {
             .knock(SECOND * 2, addr("203.0.113.200", 1))
             .unwrap_err();
         assert_eq!(error, NoSlot::ForAnybody);
+    }
+
+    #[test]
+    fn a_handshake_under_way_gets_more_time_than_one_that_is_complete() {
+        let mut door = Door::new(&[]);
+        let from = |port| addr("192.0.2.1", port);
+        let _held: Vec<_> = (1..=16)
+            .map(|port| door.knock(Duration::ZERO, from(port)).unwrap())
+            .collect();
+        door.knock(SECOND * 2, from(17)).unwrap_err();
+        door.knock(SECOND * 3, from(17)).unwrap();
     }
 
     #[test]

@@ -8,7 +8,7 @@ use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
 use rustls_pki_types::CertificateDer;
 use tokio::sync::mpsc;
 
-use super::admission::HandshakeSlot;
+use super::admission::{HandshakeSlot, Progress};
 use super::config::STREAM_WINDOW;
 use super::congestion::room;
 use super::frames::{FrameError, read_credentials, read_frame};
@@ -83,12 +83,12 @@ pub(super) async fn accept(
     mut slot: HandshakeSlot,
 ) {
     let remote = incoming.remote_address();
-    let arriving = arrive(&shared, incoming);
+    let arriving = arrive(&shared, incoming, slot.progress());
     let arrived = tokio::select! {
         biased;
         arrived = shared.clock.timeout(HELLO_TIMEOUT, arriving) => arrived,
         () = slot.lost() => {
-            let cause = "it gave its place to a newcomer: no Hello came within a second";
+            let cause = "it gave its place to a newcomer: it did not get on";
             Some(Err(Absent::Failed("handshake_yielded", cause.to_owned())))
         }
     };
@@ -135,6 +135,7 @@ impl Absent {
 async fn arrive(
     shared: &Shared,
     incoming: quinn::Incoming,
+    progress: Progress,
 ) -> Result<(Established, Hello), Absent> {
     let failed = |error: ConnectionError| Absent::during("handshake_failed", &error);
     let missing = |error: ConnectionError| Absent::during("hello_missing", &error);
@@ -147,6 +148,7 @@ async fn arrive(
         }
     };
     let connection = connecting.map_err(failed)?.await.map_err(failed)?;
+    progress.shaken(shared.since_start());
     let guard = CloseOnDrop::new(&connection);
     let peer = peer_of(&connection).ok_or_else(|| {
         let why = "the peer's certificate contains no node id";

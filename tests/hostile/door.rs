@@ -143,8 +143,9 @@ async fn a_client_that_is_not_ours_does_not_get_through_tls() {
     let mut tls = stranger.tls();
     tls.client_auth_cert_resolver = Arc::new(Shows(Some(ecdsa())));
     tls_error(&stranger, scene.victim(), tls).await;
-    scene.counted("other_network", 6).await;
-    scene.counted("handshake_failed", 3).await;
+    // Without any protocol is as with another one.
+    scene.counted("other_network", 7).await;
+    scene.counted("handshake_failed", 2).await;
     scene.nobody_noticed().await;
 }
 
@@ -251,10 +252,28 @@ async fn half_open_connections_are_bounded_and_pass() {
             (Err(other), _) => panic!("{other:?}"),
         }
     }
-    assert!(refused > 0, "{} are open", open.len());
-    scene.counted("handshakes_over_limit", 1).await;
-    for (connection, _stranger) in &open {
-        assert_eq!(code(connection).await, Some(CloseCode::HelloTimeout));
+    // Each one beyond the limit was refused, or took the place of one that had waited.
+    let held = || {
+        let open = open.iter();
+        open.filter(|(connection, _)| connection.close_reason().is_none())
+            .count()
+    };
+    until("no more than the limit are held", || held() <= 128).await;
+    until("the victim has counted the others", || {
+        let rejected = scene.alice.picture().rejected;
+        let count = |what| rejected.get(what).copied().unwrap_or(0);
+        count("handshakes_over_limit") >= refused
+            && count("handshakes_over_limit") + count("handshake_yielded") >= 72
+    })
+    .await;
+    // One that lost its place before TLS was done has no code of ours; all that were held until the end have.
+    let lost: Vec<bool> = open
+        .iter()
+        .map(|(connection, _)| connection.close_reason().is_some())
+        .collect();
+    for ((connection, _stranger), lost) in open.iter().zip(lost) {
+        let code = code(connection).await;
+        assert!(lost || code == Some(CloseCode::HelloTimeout), "{code:?}");
     }
     // Then an honest newcomer finds room again.
     let targets = scene.desk.targets("dave", &[victim]);
