@@ -70,6 +70,7 @@ fn a_node_without_a_word_of_settings_runs_on_the_defaults() {
         web_addr: "::1".parse().unwrap(),
         web_port: 0,
         impair: Rules::default(),
+        sandbox: true,
         probe_interval: Duration::from_millis(1500),
         full_mesh: 16,
         degree_target: 8,
