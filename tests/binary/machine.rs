@@ -13,7 +13,6 @@ use std::time::Duration;
 use area_net::events::EventName;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::life::by;
@@ -477,7 +476,7 @@ async fn the_sandbox_holds_all_threads_and_keeps_the_node_in_its_folders() {
         let told = || alice.events(EventName::Sandboxed);
         if sandbox {
             until("alice says so", || !told().is_empty()).await;
-            if told()[0]["sandbox"] == Value::from("none") {
+            if told()[0]["sandbox"] == "none" {
                 return;
             }
         }
