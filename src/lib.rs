@@ -33,4 +33,6 @@ pub mod top;
 pub mod transport;
 pub mod web;
 
-pub use area_net_core::{bucket, figures, membership, record, window, wire};
+pub use area_net_core::{
+    bucket, certificate, figures, membership, record, revocations, window, wire,
+};

@@ -519,5 +519,6 @@ fn greeting(core: &Core) -> Greeting {
         known: u32::try_from(core.up_count()).expect("the database's limit fits"),
         digest: core.digest(),
         record: core.own_record(),
+        revocations: core.revocations().map_or(0, |newest| newest.number()),
     }
 }

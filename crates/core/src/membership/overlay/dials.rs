@@ -81,7 +81,8 @@ impl Overlay {
         let dials = &self.dials;
         let missing = |id: Option<NodeId>, addr: SocketAddr| {
             let rests = self.rests.until(seen.now, &addr).is_some();
-            !dials.includes_addr(addr) && !rests && !is_found(seen, id, addr)
+            let barred = id.is_some_and(|id| seen.is_barred(&id));
+            !dials.includes_addr(addr) && !rests && !barred && !is_found(seen, id, addr)
         };
         let up = seen.view.up_count();
         let torn = self.torn_turn(seen.now, up);

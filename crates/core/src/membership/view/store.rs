@@ -139,7 +139,7 @@ impl View {
             return Outcome::Full;
         }
         let difference = Difference::between(have, &record);
-        let change = difference.change(&record);
+        let mut change = difference.change(&record);
         let leaving_changed = have.body().leaving != record.body().leaving;
         let up = self.up.contains(index.at());
         if up {
@@ -148,6 +148,11 @@ impl View {
         }
         if difference.withdrawn || difference.gained || difference.renewed || leaving_changed {
             self.note_links(index, &record, difference);
+        }
+        // A newer record is taken of members only: the node is one again.
+        if self.barred.remove(&index) {
+            self.pending.gained(index);
+            change = Change::Gain;
         }
         self.bytes = bytes;
         let notes = &mut self.notes[index.at()];
@@ -261,8 +266,7 @@ impl View {
             0..self.notes.len()
         };
         let unreachable = places.map(Index::from_place);
-        unreachable
-            .filter(|&index| self.is_unreachable(index) && !self.record_at(index).body().leaving)
+        unreachable.filter(|&index| self.is_unreachable(index) && !self.has_left(index))
     }
 
     fn is_unreachable(&self, index: Index) -> bool {
@@ -294,6 +298,7 @@ impl View {
         self.unreachable_count -= usize::from(self.notes[index.at()].predecessor == NOBODY);
         self.take_bringer(index);
         self.down_since.remove(&index);
+        self.barred.remove(&index);
         self.count -= 1;
         self.ids.release([index]);
         true
