@@ -8,6 +8,7 @@
 pub mod answers;
 pub mod ask;
 pub mod atomic_file;
+pub mod authority;
 pub mod chronicle;
 pub mod cli;
 pub mod clock;
