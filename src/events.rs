@@ -95,6 +95,9 @@ event_names! {
     DialFailed = "dial failed",
     /// an incoming connection failed before its Hello. Fields: `addr`, `counter`, `cause`, `suppressed`.
     ConnectionRejected = "connection rejected",
+    /// a node may not be a member of this network, and was refused. Fields: `addr`, `id` (whole, if it is known), `dialed_by` (`us` or
+    /// `them`), `counter`, `cause`, `action`, `suppressed`. The level is debug while a node that this node dials stays refused.
+    JoinRefused = "join refused",
     /// something that a peer sent was rejected. Fields: `peer`, `id`, `counter`, `cause`, `suppressed`.
     InputRejected = "input rejected",
     /// two nodes run with this node's key. Fields: `run` and `addr` as far as they are known, `action`, `suppressed`.

@@ -4,7 +4,6 @@
 //! that names the file, never a silent new identity. Both ends of a connection use TLS 1.3 (RFC 8446) with self-signed
 //! certificates. Only the Ed25519 key in a certificate counts: it is the node's id. The handshake's signature proves it.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -21,9 +20,10 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Signatu
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 
+use crate::admission::{Admission, Allow};
 use crate::atomic_file::{self, Care};
 use crate::record::Signer;
-use crate::wire::{NodeId, PROTOCOL_VERSION};
+use crate::wire::NodeId;
 
 /// The DER of an Ed25519 SubjectPublicKeyInfo up to the key (RFC 8410, section 4).
 const ED25519_SPKI: [u8; 12] = [
@@ -243,17 +243,18 @@ impl Identity {
         (hmac::Key::new(hmac::HMAC_SHA256, &reset), cid)
     }
 
-    /// The TLS configuration for accepted connections.
+    /// The TLS configuration for accepted connections. It lets every node pass that proves its key and speaks a protocol of this
+    /// network. Whether that node may be a member is decided after the handshake, so that the node is told why not.
     #[must_use]
-    pub fn server_config(&self, network: &str, allow: &Allow) -> rustls::ServerConfig {
-        let verifier = Arc::new(PeerVerifier::new(None, allow.clone()));
+    pub fn server_config(&self, admission: &Admission) -> rustls::ServerConfig {
+        let verifier = Arc::new(PeerVerifier::new(None, Allow::default()));
         let mut config = rustls::ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("ring has TLS 1.3")
             .with_client_cert_verifier(verifier)
             .with_single_cert(vec![self.certificate.clone()], self.private_key())
             .expect("the certificate fits the key");
-        config.alpn_protocols = vec![alpn(network)];
+        config.alpn_protocols = admission.protocols().to_vec();
         // Dials are rare and each one proves the key again, so there are no sessions to resume.
         config.send_tls13_tickets = 0;
         config
@@ -264,11 +265,10 @@ impl Identity {
     #[must_use]
     pub fn client_config(
         &self,
-        network: &str,
-        allow: &Allow,
+        admission: &Admission,
         expect: Option<NodeId>,
     ) -> (rustls::ClientConfig, Arc<OnceLock<NodeId>>) {
-        let verifier = PeerVerifier::new(expect, allow.clone());
+        let verifier = PeerVerifier::new(expect, admission.allow().clone());
         let seen = verifier.seen.clone();
         let mut config = rustls::ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
@@ -277,7 +277,7 @@ impl Identity {
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_client_auth_cert(vec![self.certificate.clone()], self.private_key())
             .expect("the certificate fits the key");
-        config.alpn_protocols = vec![alpn(network)];
+        config.alpn_protocols = admission.protocols().to_vec();
         config.resumption = rustls::client::Resumption::disabled();
         (config, seen)
     }
@@ -299,11 +299,6 @@ impl Signer for Identity {
             .try_into()
             .expect("an Ed25519 signature has 64 bytes")
     }
-}
-
-/// The ALPN (RFC 7301): the protocol's version and the network's name, so that no two networks merge by accident.
-fn alpn(network: &str) -> Vec<u8> {
-    format!("area-net/{PROTOCOL_VERSION}/{network}").into_bytes()
 }
 
 /// One provider for all connections, instead of a copy of its tables for each.
@@ -382,22 +377,6 @@ pub fn certified_id(certificate: &CertificateDer<'_>) -> Option<NodeId> {
     let spki = parsed.subject_public_key_info();
     let key = spki.as_ref().strip_prefix(&ED25519_SPKI)?;
     key.try_into().ok().map(NodeId)
-}
-
-/// The list of allowed node ids; an empty list allows all.
-#[derive(Debug, Clone, Default)]
-pub struct Allow(Arc<BTreeSet<NodeId>>);
-
-impl Allow {
-    /// Allows these ids only, or all ids if the list is empty.
-    #[must_use]
-    pub fn new(ids: &[NodeId]) -> Self {
-        Self(Arc::new(ids.iter().copied().collect()))
-    }
-
-    fn permits(&self, id: &NodeId) -> bool {
-        self.0.is_empty() || self.0.contains(id)
-    }
 }
 
 /// The reason for refusing a certificate.

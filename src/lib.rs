@@ -5,6 +5,7 @@
 //! `docs/protocol.md`. Begin to read at [`membership`], the core, which does no I/O; then [`node`], the event loop that runs
 //! it, and [`transport`], which carries what it says.
 
+pub mod admission;
 pub mod answers;
 pub mod ask;
 pub mod atomic_file;

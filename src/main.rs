@@ -14,7 +14,7 @@ use area_net::cli::{self, Cli, Command};
 use area_net::log::{self, LogError};
 use area_net::node::{self, NodeError};
 use area_net::recording::{self, RecordingError};
-use area_net::settings::{Settings, SettingsError};
+use area_net::settings::{KEY_FILE_VARIABLE, Settings, SettingsError};
 use area_net::sim::command::{self, SimArgs, SimError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -133,7 +133,9 @@ async fn one((signal, status): (Option<Signal>, i32)) -> i32 {
 
 fn run_node(cli: &Cli) -> anyhow::Result<()> {
     let config_dir = cli.config_dir.as_ref().context("-c is missing")?;
-    let settings = Settings::load(config_dir, cli.profile.as_deref(), &cli.settings)?;
+    let key_file = std::env::var_os(KEY_FILE_VARIABLE);
+    let (profile, key_file) = (cli.profile.as_deref(), key_file.as_deref());
+    let settings = Settings::load(config_dir, profile, key_file, &cli.settings)?;
     let notes = Notes::default();
     let _lines = log::init(settings.log_level, settings.log_format, notes.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread()

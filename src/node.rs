@@ -36,10 +36,11 @@ use std::time::{Duration, Instant};
 use quinn::{AsyncTimer, AsyncUdpSocket, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::admission::Admission;
 use crate::chronicle::Notes;
 use crate::clock::Clock;
 use crate::discovery::sockets::Report;
-use crate::identity::{Allow, Identity};
+use crate::identity::Identity;
 use crate::impair::{ImpairedSocket, Rules};
 use crate::membership::{Action, Core, Event, Input, Time, Tuning};
 use crate::memory::{Memory, Moment};
@@ -67,6 +68,8 @@ pub struct Assembly {
     pub settings: Settings,
     /// The node's key and certificate.
     pub identity: Arc<Identity>,
+    /// Decides which nodes may be members.
+    pub admission: Admission,
     /// The bound socket: quinn's seam for simulation.
     pub socket: Arc<dyn AsyncUdpSocket>,
     /// Binds sockets to other ports of the same address. `None`: there are none.
@@ -212,8 +215,7 @@ impl Node {
             .map(|bind| impair_spare(bind, &clock, rules, seed));
         let (transport, events) = Transport::open(Parts {
             identity: assembly.identity,
-            network: settings.network.clone(),
-            allow: Allow::new(&settings.allow),
+            admission: assembly.admission,
             socket: impaired.as_ref().map_or(socket, |it| it.socket.clone()),
             spare,
             tap: assembly.tap,

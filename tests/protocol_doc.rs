@@ -23,7 +23,8 @@ mod tests {
     use std::fmt::Debug;
     use std::net::SocketAddr;
 
-    use area_net::identity::{Allow, Identity, certified_id};
+    use area_net::admission::Admission;
+    use area_net::identity::{Identity, certified_id};
     use area_net::record::{
         AddrKind, Body, Direction, LinkState, MAX_ADDRS, MAX_LABEL, MAX_LINKS, MAX_RECORD, Record,
         ShortRun, Signer as _, Version,
@@ -108,8 +109,8 @@ mod tests {
             }
             "alpn" => {
                 let identity = Identity::from_seed(&[1; 32]);
-                let server = identity.server_config(name, &Allow::default());
-                let (client, _) = identity.client_config(name, &Allow::default(), None);
+                let server = identity.server_config(&Admission::open(name));
+                let (client, _) = identity.client_config(&Admission::open(name), None);
                 assert_eq!(server.alpn_protocols, [bytes]);
                 assert_eq!(client.alpn_protocols, [bytes]);
             }

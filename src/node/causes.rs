@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::membership::{DialError, Obstacle};
+use crate::wire::CloseCode;
 
 /// What the node does if its user can do nothing.
 const RETRYING: &str = "retrying";
@@ -20,6 +21,10 @@ pub(super) fn explain(listen: SocketAddr, addr: SocketAddr, why: &DialError) -> 
         DialError::Unreachable => ("nothing listens on this port".to_owned(), String::new()),
         DialError::OtherKey => ("another node answered".to_owned(), String::new()),
         DialError::Myself => ("this node itself answered".to_owned(), String::new()),
+        DialError::Refused(Some(CloseCode::NotAllowed), _) => (
+            "refused: this node may not be a member there".to_owned(),
+            "see the other node's log (join refused) for what would admit this one".to_owned(),
+        ),
         DialError::Refused(Some(code), _) => (format!("refused ({code:?})"), String::new()),
         DialError::Refused(None, _) => ("refused".to_owned(), String::new()),
         DialError::Failed(why) => (why.clone(), String::new()),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::admission::KeyFileError;
 use crate::identity::IdentityError;
 
 /// Why a node could not run.
@@ -10,6 +11,14 @@ pub enum NodeError {
     /// The key or certificate can't be used.
     #[error("can't use this node's identity")]
     Identity(#[from] IdentityError),
+    /// The network key can't be used.
+    #[error("can't use the network key (network.key of profile {profile})")]
+    NetworkKey {
+        /// The profile whose settings name the file.
+        profile: String,
+        /// The fault.
+        source: KeyFileError,
+    },
     /// The address can't be listened on.
     #[error(
         "can't listen on {addr} (network.controller.listen.addr and .port of profile {profile}{hint})"
@@ -49,7 +58,10 @@ impl NodeError {
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
         match self {
-            Self::Identity(_) | Self::Listen { .. } | Self::OneFile { .. } => true,
+            Self::Identity(_)
+            | Self::NetworkKey { .. }
+            | Self::Listen { .. }
+            | Self::OneFile { .. } => true,
             Self::System { .. } => false,
         }
     }

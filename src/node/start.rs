@@ -11,6 +11,7 @@ use super::error::NodeError;
 use super::listen::{listen, local_addrs};
 use super::service::Service;
 use super::{Assembly, Finder, Node, edge, story, wall};
+use crate::admission::{Admission, Allow, Keys};
 use crate::atomic_file;
 use crate::chronicle::{Archive, Limit, Notes};
 use crate::export::{Exporter, Files};
@@ -40,6 +41,7 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
     let certs = Path::new("certs").join(&settings.profile);
     let state = dir.join("state.json");
     check_files(&settings, &dir, &certs)?;
+    let admission = admission(&settings)?;
     // The node binds its address before it writes: a second start of a profile must not touch the files of the first.
     let mut interfaces = interfaces::follow();
     let (socket, bound) = tokio::select! {
@@ -74,6 +76,7 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
         memory: remembered,
         settings: settings.clone(),
         identity,
+        admission,
         socket,
         spare: Some(spare),
         tap,
@@ -109,7 +112,8 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
     Ok(())
 }
 
-/// Refuses files that would overwrite each other. The target file is among them: the node only reads it.
+/// Refuses files that would overwrite each other. The target file and the key files are among them: the node only reads
+/// them.
 fn check_files(settings: &Settings, dir: &Path, certs: &Path) -> Result<(), NodeError> {
     let mut files: Vec<PathBuf> = OUTPUTS.iter().map(|name| dir.join(name)).collect();
     files.extend(["key.pem", "cert.pem"].map(|name| certs.join(name)));
@@ -119,6 +123,7 @@ fn check_files(settings: &Settings, dir: &Path, certs: &Path) -> Result<(), Node
     if !settings.target_path.is_empty() {
         files.push(PathBuf::from(&settings.target_path));
     }
+    files.extend(settings.network_key.iter().map(PathBuf::from));
     match atomic_file::two_that_are_one(&files) {
         Some((first, second)) => Err(NodeError::OneFile {
             first: files[first].display().to_string(),
@@ -126,6 +131,16 @@ fn check_files(settings: &Settings, dir: &Path, certs: &Path) -> Result<(), Node
         }),
         None => Ok(()),
     }
+}
+
+/// Reads what decides which nodes may be members.
+fn admission(settings: &Settings) -> Result<Admission, NodeError> {
+    let keys = Keys::load(&settings.network_key).map_err(|source| NodeError::NetworkKey {
+        profile: settings.profile.clone(),
+        source,
+    })?;
+    let allow = Allow::new(&settings.allow);
+    Ok(Admission::new(&settings.network, keys, allow))
 }
 
 /// Whether a socket takes packets of IPv4 as well as of IPv6.

@@ -12,8 +12,8 @@ use crate::events::EventName;
 use crate::membership::{Core, DialError, Event};
 use crate::record::Direction;
 use crate::settings::{HostPort, Settings};
-use crate::transport::Rejected;
 use crate::transport::interfaces::Interfaces;
+use crate::transport::{Refused, Rejected};
 use crate::wire::NodeId;
 
 /// The least time between two lines of one kind about the faults of others. Without it, a peer could make this node write a
@@ -31,6 +31,8 @@ pub(super) struct Story {
     gates: BTreeMap<&'static str, Gate>,
     /// The last failure of each address that can't be reached. The same failure is logged once.
     unreached: BTreeMap<SocketAddr, DialError>,
+    /// The counter of the last refusal of each address that this node dialed. The same refusal is logged once.
+    refused: BTreeMap<SocketAddr, &'static str>,
     /// Why nodes go; empty if the core doesn't tell.
     news: News,
 }
@@ -154,6 +156,7 @@ impl Story {
             start,
             gates: BTreeMap::new(),
             unreached: BTreeMap::new(),
+            refused: BTreeMap::new(),
             news: News::default(),
         }
     }
@@ -178,16 +181,49 @@ impl Story {
         Some(std::mem::take(&mut gate.suppressed))
     }
 
-    /// Logs an incoming connection that was rejected before its Hello.
+    /// Logs a connection that was rejected before the other end's Hello.
     pub(super) fn rejected(&mut self, now: Instant, rejected: &Rejected) {
         let Rejected {
             remote,
             counter,
             cause,
+            refused,
         } = rejected;
-        if let Some(suppressed) = self.pass(now, counter) {
+        if let Some(refused) = refused {
+            self.refused(now, rejected, refused);
+        } else if let Some(suppressed) = self.pass(now, counter) {
             tracing::warn!(addr = %remote, counter, cause, suppressed, "{}", EventName::ConnectionRejected);
         }
+    }
+
+    /// Logs a node that may not be a member. One that this node dials again and again is a line once, as any other failed dial.
+    fn refused(&mut self, now: Instant, rejected: &Rejected, refused: &Refused) {
+        let Rejected {
+            remote,
+            counter,
+            cause,
+            ..
+        } = rejected;
+        let name = EventName::JoinRefused;
+        let id = refused.peer.map(|peer| peer.to_string());
+        let dialed_by = if refused.dialed { "us" } else { "them" };
+        if refused.dialed && self.refused.get(remote) == Some(counter) {
+            tracing::debug!(addr = %remote, id, dialed_by, counter, cause, "{name}");
+            return;
+        }
+        // The two ends have gates of their own: a stranger must not hide that a target of this node is refused.
+        let gate = if refused.dialed { "refused" } else { counter };
+        let Some(suppressed) = self.pass(now, gate) else {
+            return;
+        };
+        if refused.dialed {
+            if self.refused.len() >= MAX_UNREACHED {
+                self.refused.clear();
+            }
+            self.refused.insert(*remote, counter);
+        }
+        let action = &refused.remedy;
+        tracing::warn!(addr = %remote, id, dialed_by, counter, cause, action, suppressed, "{name}");
     }
 
     /// Logs that a beacon made this node dial another one.
@@ -207,6 +243,7 @@ impl Story {
                 replaced,
             } => {
                 self.unreached.remove(remote);
+                self.refused.remove(remote);
                 linked(&Named::of(core, peer), *remote, *direction, *replaced);
             }
             Event::Unlinked { peer, why, calm } => unlinked(&Named::of(core, peer), why, *calm),

@@ -94,9 +94,18 @@ settings! {
 
         /// Name of the network; only nodes with the same name connect
         ///
-        /// The name is part of the handshake, so two networks on one machine never merge by accident. It is not a
-        /// secret and keeps nobody out; `network.allow` does.
+        /// A hash of the name is part of the handshake, so two networks on one machine never merge by accident. The name is
+        /// not a secret and keeps nobody out; `network.key` and `network.allow` do.
         "network.name" => network: String = r#""area-net""#, Kind::NetworkName;
+
+        /// File with the network key, which only members have; a list of files while the key is changed; empty for none
+        ///
+        /// `area-net network key FILE` makes the file. Two nodes connect only if each proves a key that the other has too,
+        /// before any byte about the network. A file contains one key a line, of 64 hex digits, and comments after `#`;
+        /// all files together at most 4 keys. Nobody else may read it (chmod 600). A relative path is relative to the
+        /// working directory. The files are read at the start only. The variable `AREA_NET_KEY_FILE`, if set, names a
+        /// file too; it overrides the settings files, and `-s` overrides it. See docs/trust.md for how to change a key.
+        "network.key" => network_key: Vec<String> = r#""""#, Kind::Paths;
 
         /// Ids of the only nodes to connect with; an empty list allows every node
         ///

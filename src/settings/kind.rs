@@ -8,6 +8,7 @@ use toml::de::DeValue;
 
 use super::host_port::{HostPort, HostPortError};
 use super::{Discovery, LogFormat, Shows};
+use crate::admission::MAX_KEYS;
 use crate::impair::{self, Rules};
 use crate::record::MAX_LABEL;
 use crate::wire::NodeId;
@@ -17,6 +18,9 @@ const MAX_NETWORK_NAME: usize = 64;
 
 /// The most advertised addresses: as many as a node's record holds.
 const MAX_ADVERTISED: usize = 8;
+
+/// The most files of one setting: one for each network key that a node may have.
+const MAX_PATHS: usize = MAX_KEYS;
 
 /// The type and the bounds of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub enum Kind {
     ListenAddr,
     /// The path of a file; empty for none.
     Path,
+    /// The path of a file, or a list of at most [`MAX_PATHS`] paths; empty for none.
+    Paths,
     /// Impairment rules, in the syntax of tc netem.
     Impairment,
     /// True or false.
@@ -78,6 +84,7 @@ pub(super) enum Value {
     Nodes(Vec<NodeId>),
     HostPorts(Vec<HostPort>),
     Impairment(Rules),
+    Paths(Vec<String>),
 }
 
 /// Why a value was refused.
@@ -114,6 +121,7 @@ impl Kind {
             | Self::Choice(_)
             | Self::ListenAddr
             | Self::Path
+            | Self::Paths
             | Self::Impairment => true,
             Self::NodeIds | Self::Advertised | Self::Flag | Self::Number { .. } => false,
         }
@@ -128,6 +136,7 @@ impl Kind {
             | Self::ListenAddr
             | Self::Path
             | Self::Impairment => self.check_text(value.as_str().ok_or(Refusal::WrongType)?),
+            Self::Paths => paths(value),
             Self::NodeIds => node_ids(value),
             Self::Advertised => advertised(value),
             Self::Flag => {
@@ -164,7 +173,9 @@ impl Kind {
                 let rules = text.parse().map(Value::Impairment);
                 return rules.map_err(|fault| Refusal::Impairment(Box::new(fault)));
             }
-            Self::NodeIds | Self::Advertised | Self::Flag | Self::Number { .. } => false,
+            Self::Paths | Self::NodeIds | Self::Advertised | Self::Flag | Self::Number { .. } => {
+                false
+            }
         };
         if is_allowed {
             Ok(Value::Text(text.to_owned()))
@@ -185,6 +196,26 @@ fn node_ids(value: &DeValue<'_>) -> Result<Value, Refusal> {
         id.and_then(Result::ok).ok_or(Refusal::Element(index))
     });
     Ok(Value::Nodes(ids.collect::<Result<Vec<_>, _>>()?))
+}
+
+fn paths(value: &DeValue<'_>) -> Result<Value, Refusal> {
+    if let Some(path) = value.as_str() {
+        return match path {
+            "" => Ok(Value::Paths(Vec::new())),
+            path if path.contains('\0') => Err(Refusal::OutOfRange),
+            path => Ok(Value::Paths(vec![path.to_owned()])),
+        };
+    }
+    let list = value.as_array().ok_or(Refusal::WrongType)?;
+    if list.len() > MAX_PATHS {
+        return Err(Refusal::OutOfRange);
+    }
+    let paths = list.iter().enumerate().map(|(index, entry)| {
+        let path = entry.get_ref().as_str();
+        let path = path.filter(|path| !path.is_empty() && !path.contains('\0'));
+        path.map(str::to_owned).ok_or(Refusal::Element(index))
+    });
+    Ok(Value::Paths(paths.collect::<Result<Vec<_>, _>>()?))
 }
 
 fn advertised(value: &DeValue<'_>) -> Result<Value, Refusal> {
@@ -214,6 +245,7 @@ impl Kind {
             | Self::ListenAddr
             | Self::Path
             | Self::Impairment => "string",
+            Self::Paths => "string or array of strings",
             Self::NodeIds | Self::Advertised => "array of strings",
             Self::Flag => "boolean",
             Self::Number { .. } => "integer",
@@ -233,6 +265,7 @@ impl Kind {
             Self::Advertised => format!("up to {MAX_ADVERTISED} times HOST:PORT"),
             Self::ListenAddr => "an IPv6 or IPv4 address, not multicast".to_owned(),
             Self::Path => "a path".to_owned(),
+            Self::Paths => format!("a path, or up to {MAX_PATHS} paths"),
             Self::Impairment => "rules as for tc netem".to_owned(),
             Self::Flag => "true, false".to_owned(),
             Self::Number { min, max, unit } => format!("{min} to {max}{}", unit.suffix()),
@@ -297,6 +330,7 @@ fields! {
     IpAddr: Value::Addr(addr) => Some(*addr);
     Vec<NodeId>: Value::Nodes(ids) => Some(ids.clone());
     Vec<HostPort>: Value::HostPorts(list) => Some(list.clone());
+    Vec<String>: Value::Paths(paths) => Some(paths.clone());
     Rules: Value::Impairment(rules) => Some(rules.clone());
 }
 
@@ -322,6 +356,10 @@ impl fmt::Display for Kind {
                 "an IPv6 or IPv4 address such as \"::1\", not multicast, without a port or brackets",
             ),
             Self::Path => f.write_str("the path of a file"),
+            Self::Paths => write!(
+                f,
+                "the path of a file, or an array of at most {MAX_PATHS} paths"
+            ),
             Self::Impairment => f.write_str("a string in the syntax of tc netem"),
             Self::Flag => f.write_str("true or false"),
             Self::Number { min, max, unit } => {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::ops::Range;
@@ -15,7 +16,7 @@ use super::Set;
 use super::error::{Place, SettingsError};
 use super::key::Key;
 use super::keys::KEYS;
-use super::kind::Refusal;
+use super::kind::{Kind, Refusal};
 use super::lookup;
 use super::shown::shown;
 use super::text::decode;
@@ -92,12 +93,30 @@ impl Layer {
         }
         let mut walk = Walk::new(&format!("-s {}", shown(argument)), text, false);
         let as_it_stands = || Spanned::new(0..text.len(), DeValue::String(Cow::Borrowed(text)));
-        let takes_text = lookup::find(&key).is_some_and(|key| key.kind.takes_text());
+        let kind = lookup::find(&key).map(|key| key.kind);
+        let takes_text = kind.is_some_and(Kind::takes_text);
+        let takes_list = kind == Some(Kind::Paths);
         let value = match DeValue::parse(text) {
             Ok(value) if value.get_ref().is_str() || !takes_text => value,
+            Ok(value) if value.get_ref().is_array() && takes_list => value,
             Ok(_) | Err(_) => as_it_stands(),
         };
         walk.value(&key, &value)?;
+        Ok(walk.into_layer())
+    }
+}
+
+impl Layer {
+    /// Reads an environment variable that sets a key which takes a path. The value is taken as it is.
+    pub(super) fn from_variable(
+        variable: &str,
+        key: &str,
+        value: &OsStr,
+    ) -> Result<Self, SettingsError> {
+        let text = value.to_string_lossy();
+        let mut walk = Walk::new(variable, &text, false);
+        let as_it_stands = DeValue::String(Cow::Borrowed(&*text));
+        walk.value(key, &Spanned::new(0..text.len(), as_it_stands))?;
         Ok(walk.into_layer())
     }
 }

@@ -1,7 +1,7 @@
 //! The settings of a node, typed and checked.
 //!
 //! Settings come in layers, and each layer overrides the one before it: the built-in defaults, `CONFIG/network/default.toml`,
-//! `CONFIG/network/<profile>.toml`, and each `-s` in the order given. Every layer is checked by itself against the table of
+//! `CONFIG/network/<profile>.toml`, the variable [`KEY_FILE_VARIABLE`], and each `-s` in the order given. Every layer is checked by itself against the table of
 //! keys ([`KEYS`]). So a mistake is reported with the layer that contains it, even if a later layer overrides the value.
 //! [`Settings::load`] reads files and writes none. A [`Settings`] value needs no further check.
 //!
@@ -23,6 +23,7 @@ mod targets;
 mod text;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -41,6 +42,9 @@ pub use self::text::EncodingError;
 
 /// The profile of a node that was started without `-p`.
 pub const DEFAULT_PROFILE: &str = "default";
+
+/// The environment variable that names the file of the network key. It overrides the settings files, and `-s` overrides it.
+pub const KEY_FILE_VARIABLE: &str = "AREA_NET_KEY_FILE";
 
 /// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,18 +110,22 @@ impl Shows {
 }
 
 impl Settings {
-    /// Reads and checks all settings of a profile (`None`: [`DEFAULT_PROFILE`]) in the configuration folder. `overrides` are the
-    /// arguments of `-s`, in order. Then reads the target file, if one is set.
+    /// Reads and checks all settings of a profile (`None`: [`DEFAULT_PROFILE`]) in the configuration folder. `key_file` is the value
+    /// of [`KEY_FILE_VARIABLE`], and `overrides` are the arguments of `-s`, in order. Then reads the target file, if one is set.
     ///
     /// # Errors
     /// When anything is missing, unreadable, unknown, of the wrong type or out of range. Nothing was written then.
     pub fn load(
         config_dir: &Path,
         profile: Option<&str>,
+        key_file: Option<&OsStr>,
         overrides: &[String],
     ) -> Result<Self, SettingsError> {
         let profile = profile.unwrap_or(DEFAULT_PROFILE);
         let mut layers = folder::layers(config_dir, profile)?;
+        if let Some(path) = key_file.filter(|path| !path.is_empty()) {
+            layers.push(Layer::from_variable(KEY_FILE_VARIABLE, NETWORK_KEY, path)?);
+        }
         for argument in overrides {
             layers.push(Layer::from_argument(argument)?);
         }
@@ -233,6 +241,8 @@ impl Values {
 
 /// The key whose place an error in a target file names.
 const TARGET_PATH: &str = "network.controller.target.path";
+/// The key that [`KEY_FILE_VARIABLE`] sets.
+const NETWORK_KEY: &str = "network.key";
 /// The keys whose places the error of discovery on loopback names.
 const DISCOVERY: &str = "network.controller.discovery";
 const LISTEN_ADDR: &str = "network.controller.listen.addr";

@@ -26,7 +26,12 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 /// The settings of a node of the built-in defaults with these arguments of `-s`.
 fn with(arguments: &[&str]) -> Result<Settings, SettingsError> {
     let overrides: Vec<_> = arguments.iter().map(|&argument| argument.into()).collect();
-    Settings::load(folder(&[("default.toml", "")]).path(), None, &overrides)
+    Settings::load(
+        folder(&[("default.toml", "")]).path(),
+        None,
+        None,
+        &overrides,
+    )
 }
 
 fn refusal(arguments: &[&str]) -> String {
@@ -36,7 +41,7 @@ fn refusal(arguments: &[&str]) -> String {
 /// What the text of a default.toml is refused with.
 fn file_refusal(text: &str) -> String {
     let dir = folder(&[("default.toml", text)]);
-    let error = Settings::load(dir.path(), None, &[]).unwrap_err();
+    let error = Settings::load(dir.path(), None, None, &[]).unwrap_err();
     let message = error.to_string();
     let file = dir.path().join("network/default.toml");
     assert!(message.contains(&*file.to_string_lossy()), "{message}");
@@ -53,6 +58,7 @@ fn a_node_without_a_word_of_settings_runs_on_the_defaults() {
         log_level: tracing::Level::INFO,
         log_format: LogFormat::Text,
         network: "area-net".into(),
+        network_key: vec![],
         allow: vec![],
         listen_addr: "::1".parse().unwrap(),
         listen_port: 8083,
@@ -95,7 +101,7 @@ fn the_five_profiles_ship() {
         ("default", 8083, &[]),
     ];
     for (profile, port, targets) in profiles {
-        let settings = Settings::load(Path::new("config"), Some(profile), &[]).unwrap();
+        let settings = Settings::load(Path::new("config"), Some(profile), None, &[]).unwrap();
         let loopback: IpAddr = "::1".parse().unwrap();
         let expected: Vec<_> = targets
             .iter()
@@ -120,7 +126,7 @@ fn each_layer_overrides_the_one_below() {
     ]);
     let load = |profile, overrides: &[&str]| {
         let overrides: Vec<_> = overrides.iter().map(|&argument| argument.into()).collect();
-        let settings = Settings::load(dir.path(), profile, &overrides).unwrap();
+        let settings = Settings::load(dir.path(), profile, None, &overrides).unwrap();
         (settings.label, settings.listen_port)
     };
     assert_eq!(load(None, &[]), ("d".into(), 1000));
@@ -277,8 +283,8 @@ fn the_targets_older_name_is_the_same_setting() {
         ),
         ("zoe.toml", "[network.controller.target]\npath = ''"),
     ]);
-    Settings::load(dir.path(), Some("zoe"), &[]).unwrap();
-    let error = Settings::load(dir.path(), None, &[])
+    Settings::load(dir.path(), Some("zoe"), None, &[]).unwrap();
+    let error = Settings::load(dir.path(), None, None, &[])
         .unwrap_err()
         .to_string();
     assert!(error.contains("the target file `nowhere.json`"), "{error}");
@@ -355,4 +361,25 @@ proptest! {
 
 fn toml_string(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[test]
+fn the_network_key_is_named_by_a_path_several_paths_or_the_variable() {
+    let dir = folder(&[("default.toml", "[network]\nkey = 'a.key'")]);
+    let load = |variable: Option<&str>, overrides: &[&str]| {
+        let overrides: Vec<_> = overrides.iter().map(|&argument| argument.into()).collect();
+        let variable = variable.map(std::ffi::OsStr::new);
+        Settings::load(dir.path(), None, variable, &overrides).map(|it| it.network_key)
+    };
+    let keys = |variable, overrides: &[&str]| load(variable, overrides).unwrap();
+    assert_eq!(keys(None, &[]), ["a.key"]);
+    assert_eq!(keys(Some(""), &[]), ["a.key"]);
+    assert_eq!(keys(Some("/run/b"), &[]), ["/run/b"]);
+    assert_eq!(keys(Some("/run/b"), &["network.key=c"]), ["c"]);
+    assert_eq!(keys(None, &["network.key=['new', 'old']"]), ["new", "old"]);
+    assert_eq!(keys(Some("/run/b"), &["network.key="]), [""; 0]);
+    for bad in ["['a', '']", "[1]", "['1', '2', '3', '4', '5']"] {
+        let error = load(None, &[&format!("network.key={bad}")]).unwrap_err();
+        assert!(error.to_string().contains("network.key"), "{error}");
+    }
 }

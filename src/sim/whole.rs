@@ -26,6 +26,7 @@ use super::places::small;
 use super::queue::{Due, Queue};
 use super::size;
 use super::socket::{Outgoing, SimSocket};
+use crate::admission::{Admission, Allow, Keys, NetworkKey};
 use crate::identity::Identity;
 use crate::membership::{Action, Core, Input, Time};
 use crate::memory::Memory;
@@ -44,6 +45,8 @@ pub(super) struct Whole {
     /// Datagrams on their way.
     pub(super) packets: Queue<Sent>,
     packet_count: u64,
+    /// The network keys of places; those of others are in an open network.
+    pub(super) keys: BTreeMap<usize, Vec<NetworkKey>>,
 }
 
 /// A datagram that a place has sent.
@@ -126,6 +129,7 @@ impl Whole {
             places: BTreeMap::new(),
             packets: Queue::default(),
             packet_count: 0,
+            keys: BTreeMap::new(),
         }
     }
 
@@ -157,7 +161,10 @@ impl Whole {
         };
         let socket = Arc::new(SimSocket::new(addr, local, send));
         let clock_shift = Arc::new(AtomicI64::new(0));
+        let keys = Keys::new(self.keys.get(&place).cloned().unwrap_or_default());
+        let allow = Allow::new(&settings.allow);
         let assembly = Assembly {
+            admission: Admission::new(&settings.network, keys, allow),
             settings,
             identity: Arc::new(identity),
             socket: socket.clone(),

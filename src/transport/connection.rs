@@ -11,10 +11,11 @@ use tokio::sync::mpsc;
 use super::admission::HandshakeSlot;
 use super::config::STREAM_WINDOW;
 use super::congestion::room;
-use super::frames::{FrameError, read_frame};
+use super::frames::{FrameError, read_credentials, read_frame};
 use super::spare::{Lease, come_home};
 use super::tap::Watch;
 use super::{HELLO_TIMEOUT, Handle, Rejected, Shared, TransportEvent, closed, report_rejected};
+use crate::admission::{Refusal, Role, Session};
 use crate::bucket::{Bucket, Rate};
 use crate::identity::certified_id;
 use crate::membership::{Closed, ConnId, Connected, DialId, Input};
@@ -69,7 +70,7 @@ impl CloseOnDrop {
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         if let Some(connection) = self.0.take() {
-            connection.close(VarInt::from_u32(CloseCode::HelloTimeout.number()), &[]);
+            close(&connection, CloseCode::HelloTimeout);
         }
     }
 }
@@ -77,53 +78,83 @@ impl Drop for CloseOnDrop {
 /// Accepts an incoming connection, waits for its Hello, and then serves it. The slot is held until the Hello.
 pub(super) async fn accept(shared: Arc<Shared>, incoming: quinn::Incoming, slot: HandshakeSlot) {
     let remote = incoming.remote_address();
-    let arrived = shared.clock.timeout(HELLO_TIMEOUT, arrive(incoming)).await;
+    let arriving = arrive(&shared, incoming);
+    let arrived = shared.clock.timeout(HELLO_TIMEOUT, arriving).await;
     drop(slot);
-    match arrived {
-        Some(Ok((established, hello))) => serve(shared, established, hello, None).await,
-        // Another address of this node was faster, or the dialer gave up: nothing to report.
-        Some(Err(None)) => {}
-        Some(Err(Some((counter, cause)))) => {
-            let rejected = Rejected {
-                remote,
-                counter,
-                cause,
-            };
-            report_rejected(&shared, rejected).await;
+    let rejected = match arrived {
+        Some(Ok((established, hello))) => {
+            serve(shared, established, hello, None).await;
+            return;
         }
+        Some(Err(Absent::Abandoned)) => return,
+        Some(Err(Absent::Failed(counter, cause))) => Rejected::new(remote, counter, cause),
+        Some(Err(Absent::Refused(peer, why))) => Rejected::refused(remote, peer, false, &why),
         None => {
-            let rejected = Rejected {
-                remote,
-                counter: "hello_timeout",
-                cause: format!("no Hello within {} s", HELLO_TIMEOUT.as_secs()),
-            };
-            report_rejected(&shared, rejected).await;
+            let cause = format!("no Hello within {} s", HELLO_TIMEOUT.as_secs());
+            Rejected::new(remote, "hello_timeout", cause)
+        }
+    };
+    report_rejected(&shared, rejected).await;
+}
+
+/// Why no Hello came.
+enum Absent {
+    /// Another address of this node was faster, or the dialer gave up: nothing to report.
+    Abandoned,
+    /// The counter, and the cause.
+    Failed(&'static str, String),
+    /// The dialer may not be a member.
+    Refused(Option<NodeId>, Refusal),
+}
+
+impl Absent {
+    fn during(counter: &'static str, error: &ConnectionError) -> Self {
+        if is_abandoned(error) {
+            Self::Abandoned
+        } else if is_other_network(error) {
+            Self::Refused(None, Refusal::OtherNetwork)
+        } else {
+            Self::Failed(counter, error.to_string())
         }
     }
 }
 
-/// Waits for the Hello. If the dialer ended the connection before, there is no cause to report.
+/// Waits for the Hello; in a closed network, for the dialer's credentials before.
 async fn arrive(
+    shared: &Shared,
     incoming: quinn::Incoming,
-) -> Result<(Established, Hello), Option<(&'static str, String)>> {
-    let failed = |error: ConnectionError| {
-        (!is_abandoned(&error)).then(|| ("handshake_failed", error.to_string()))
-    };
-    let missing = |error: ConnectionError| {
-        (!is_abandoned(&error)).then(|| ("hello_missing", error.to_string()))
-    };
+) -> Result<(Established, Hello), Absent> {
+    let failed = |error: ConnectionError| Absent::during("handshake_failed", &error);
+    let missing = |error: ConnectionError| Absent::during("hello_missing", &error);
     let connection = incoming.accept().map_err(failed)?.await.map_err(failed)?;
     let guard = CloseOnDrop::new(&connection);
-    let peer = peer_of(&connection).ok_or(Some((
-        "handshake_failed",
-        "the peer's certificate contains no node id".to_owned(),
-    )))?;
-    let (send, mut recv) = connection.accept_bi().await.map_err(missing)?;
+    let peer = peer_of(&connection).ok_or_else(|| {
+        let why = "the peer's certificate contains no node id";
+        Absent::Failed("handshake_failed", why.to_owned())
+    })?;
+    let refuse = |why: Refusal| {
+        close(&connection, why.code());
+        Absent::Refused(Some(peer), why)
+    };
+    shared.admission.admit_id(&peer).map_err(refuse)?;
+    let (mut send, mut recv) = connection.accept_bi().await.map_err(missing)?;
+    if shared.admission.is_closed() {
+        let session = Session::of(&connection, Role::Acceptor, shared.me, peer);
+        let shown = read_credentials(&mut recv).await;
+        let shown = shown.map_err(|error| match error {
+            FrameError::Closed(error) => missing(error),
+            FrameError::Violation(why, _) => refuse(Refusal::Malformed(why)),
+        })?;
+        shared.admission.admit(&session, &shown).map_err(refuse)?;
+        let ours = shared.admission.credentials(&session).to_frame();
+        // If the connection is gone, the read of the Hello tells the reason.
+        send.write_all(&ours).await.ok();
+    }
     let hello = read_hello(&mut recv).await.map_err(|error| match error {
         FrameError::Closed(error) => missing(error),
         FrameError::Violation(why, code) => {
-            connection.close(VarInt::from_u32(code.number()), &[]);
-            Some(("bad_hello", why))
+            close(&connection, code);
+            Absent::Failed("bad_hello", why)
         }
     })?;
     guard.keep();
@@ -136,6 +167,22 @@ async fn arrive(
         },
         hello,
     ))
+}
+
+pub(super) fn close(connection: &Connection, code: CloseCode) {
+    connection.close(VarInt::from_u32(code.number()), &[]);
+}
+
+/// Whether TLS found no common application protocol: the two ends are of two networks, or of two versions.
+pub(super) fn is_other_network(error: &ConnectionError) -> bool {
+    /// The alert `no_application_protocol` of RFC 7301.
+    const NO_COMMON_PROTOCOL: u8 = 120;
+    let code = match error {
+        ConnectionError::TransportError(error) => error.code,
+        ConnectionError::ConnectionClosed(close) => close.error_code,
+        _ => return false,
+    };
+    code == quinn::TransportErrorCode::crypto(NO_COMMON_PROTOCOL)
 }
 
 /// Whether the dialer dropped the connection in an orderly way, before it said anything.
@@ -246,7 +293,7 @@ pub(super) async fn serve(
         lease.note_silence();
     }
     if let Closed::Violation(code, _) = &why {
-        connection.close(VarInt::from_u32(code.number()), &[]);
+        close(&connection, *code);
     }
     shared
         .events

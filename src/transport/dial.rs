@@ -11,17 +11,21 @@ use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{
-    ConnectError, Connection, ConnectionError, ConnectionIdGenerator as _, Endpoint,
-    TransportConfig,
+    ConnectError, Connection, ConnectionError, ConnectionIdGenerator as _, Endpoint, RecvStream,
+    SendStream, TransportConfig,
 };
 use quinn_proto::RandomConnectionIdGenerator;
 
-use super::connection::{CloseOnDrop, Dialed, Established, peer_of, read_hello, remote_of, serve};
-use super::frames::FrameError;
+use super::connection::{
+    CloseOnDrop, Dialed, Established, close, is_other_network, peer_of, read_hello, remote_of,
+    serve,
+};
+use super::frames::{FrameError, read_credentials};
 use super::spare::{self, Lease};
 use super::tap::Watch;
-use super::{Shared, TransportEvent};
-use crate::identity::{Allow, Identity, SERVER_NAME};
+use super::{Rejected, Shared, TransportEvent, report_rejected};
+use crate::admission::{Refusal, Role, Session};
+use crate::identity::{Identity, SERVER_NAME};
 use crate::membership::{DialError, DialId, Input, Obstacle};
 use crate::record::Signer as _;
 use crate::wire::{CloseCode, Hello, MAX_ALTERNATIVES, Message, NodeId};
@@ -51,7 +55,6 @@ pub(super) struct DialRequest {
 pub(super) struct Dialer {
     pub(super) endpoint: Endpoint,
     pub(super) identity: Arc<Identity>,
-    pub(super) allow: Allow,
     pub(super) transport_config: Arc<TransportConfig>,
     pub(super) shared: Arc<Shared>,
 }
@@ -178,9 +181,8 @@ impl Dialer {
         addr: SocketAddr,
         request: &DialRequest,
     ) -> Result<Won, DialError> {
-        let (tls, seen) =
-            self.identity
-                .client_config(&self.shared.network, &self.allow, request.expect);
+        let admission = &self.shared.admission;
+        let (tls, seen) = self.identity.client_config(admission, request.expect);
         let crypto = QuicClientConfig::try_from(tls)
             .expect("TLS 1.3 with ring has the initial cipher suite");
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
@@ -204,7 +206,11 @@ impl Dialer {
             })?;
         let shaken = tokio::select! {
             biased;
-            shaken = self.shake_in_time(connecting, &watch) => shaken,
+            shaken = self.shake_in_time(connecting, &watch) => match shaken {
+                Some(Ok(connection)) => Ok(connection),
+                Some(Err(error)) => Err(self.judge(error, addr, request, &seen).await),
+                None => Err(DialError::Timeout),
+            },
             () = nobody_there(&watch, request.eager) => Err(DialError::Unreachable),
             () = no_route(&watch) => Err(unanswered(&watch)),
         };
@@ -231,7 +237,7 @@ impl Dialer {
         &self,
         connecting: quinn::Connecting,
         watch: &Watch,
-    ) -> Result<Connection, DialError> {
+    ) -> Option<Result<Connection, ConnectionError>> {
         let Shared {
             clock,
             dial_timeout,
@@ -242,7 +248,29 @@ impl Dialer {
         if in_time.is_none() && watch.was_answered() {
             in_time = clock.timeout(*dial_timeout * MORE_FOR_SLOW, shaken).await;
         }
-        in_time.map_or(Err(DialError::Timeout), |shaken| shaken.map_err(refused))
+        in_time
+    }
+
+    /// Tells what a failed handshake means. A node that may not be a member is reported.
+    async fn judge(
+        &self,
+        error: ConnectionError,
+        addr: SocketAddr,
+        request: &DialRequest,
+        seen: &OnceLock<NodeId>,
+    ) -> DialError {
+        let expected = |id: &NodeId| request.expect.is_none_or(|expected| expected == *id);
+        let seen = seen
+            .get()
+            .filter(|id| expected(id) && **id != self.shared.me);
+        let (peer, why) = if is_other_network(&error) {
+            (request.expect, Refusal::OtherNetwork)
+        } else if let Some(Err(why)) = seen.map(|id| self.shared.admission.admit_id(id)) {
+            (seen.copied(), why)
+        } else {
+            return refused(error);
+        };
+        turn_away(&self.shared, addr, peer, &why).await
     }
 
     /// Exchanges Hellos. The other side is there, so it gets the time of a slow path.
@@ -341,6 +369,14 @@ async fn greet(
         DialError::Failed("the peer's certificate contains no node id".to_owned())
     })?;
     let (mut send, mut recv) = connection.open_bi().await.map_err(refused)?;
+    if shared.admission.is_closed() {
+        let session = Session::of(&connection, Role::Dialer, shared.me, peer);
+        let proven = prove(shared, &session, &mut send, &mut recv).await?;
+        if let Err(why) = proven {
+            close(&connection, why.code());
+            return Err(turn_away(shared, connection.remote_address(), Some(peer), &why).await);
+        }
+    }
     let greeting = shared.greeting.borrow().clone();
     let hello = Hello {
         run_id: greeting.run_id,
@@ -371,6 +407,35 @@ async fn greet(
         },
         hello,
     ))
+}
+
+/// Shows this node's credentials, and checks those of the listener. This node has said nothing of itself but its id yet.
+async fn prove(
+    shared: &Shared,
+    session: &Session,
+    send: &mut SendStream,
+    recv: &mut RecvStream,
+) -> Result<Result<(), Refusal>, DialError> {
+    let ours = shared.admission.credentials(session).to_frame();
+    let written = send.write_all(&ours).await;
+    // If the connection was closed, the read error contains the reason and the write error does not.
+    match (read_credentials(recv).await, written) {
+        (Ok(shown), Ok(())) => Ok(shared.admission.admit(session, &shown)),
+        (Err(FrameError::Closed(error)), _) => Err(refused(error)),
+        (Err(FrameError::Violation(why, _)), _) => Ok(Err(Refusal::Malformed(why))),
+        (Ok(_), Err(error)) => Err(DialError::Failed(error.to_string())),
+    }
+}
+
+/// Reports a listener that may not be a member of this network.
+async fn turn_away(
+    shared: &Shared,
+    remote: SocketAddr,
+    peer: Option<NodeId>,
+    why: &Refusal,
+) -> DialError {
+    report_rejected(shared, Rejected::refused(remote, peer, true, why)).await;
+    DialError::Failed(format!("not a member of this network: {why}"))
 }
 
 fn refused(error: ConnectionError) -> DialError {

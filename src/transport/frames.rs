@@ -1,8 +1,9 @@
-//! Reads control messages from a stream.
+//! Reads the frames of a control stream.
 
+use crate::admission::{Credentials, MAX_CREDENTIALS};
 use crate::wire::{CloseCode, Message};
 
-/// Why no control message could be read.
+/// Why no frame could be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FrameError {
     #[error(transparent)]
@@ -15,6 +16,21 @@ pub(super) async fn read_frame(
     stream: &mut quinn::RecvStream,
     limit: usize,
 ) -> Result<Message, FrameError> {
+    let body = read_body(stream, limit).await?;
+    Message::from_body(&body)
+        .map_err(|error| FrameError::Violation(error.to_string(), CloseCode::Protocol))
+}
+
+/// Reads what both ends of a connection in a closed network begin with.
+pub(super) async fn read_credentials(
+    stream: &mut quinn::RecvStream,
+) -> Result<Credentials, FrameError> {
+    let body = read_body(stream, MAX_CREDENTIALS).await?;
+    Credentials::from_body(&body)
+        .map_err(|error| FrameError::Violation(error.to_string(), CloseCode::Protocol))
+}
+
+async fn read_body(stream: &mut quinn::RecvStream, limit: usize) -> Result<Vec<u8>, FrameError> {
     let mut head = [0; 4];
     read_exact(stream, &mut head).await?;
     let length = u32::from_be_bytes(head) as usize;
@@ -24,8 +40,7 @@ pub(super) async fn read_frame(
     }
     let mut body = vec![0; length];
     read_exact(stream, &mut body).await?;
-    Message::from_body(&body)
-        .map_err(|error| FrameError::Violation(error.to_string(), CloseCode::Protocol))
+    Ok(body)
 }
 
 async fn read_exact(stream: &mut quinn::RecvStream, buffer: &mut [u8]) -> Result<(), FrameError> {

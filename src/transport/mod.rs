@@ -42,11 +42,12 @@ use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{AsyncUdpSocket, Endpoint, TransportConfig, VarInt};
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use crate::admission::{Admission, Refusal};
 use crate::clock::Clock;
-use crate::identity::{Allow, Identity};
+use crate::identity::Identity;
 use crate::membership::{Action, Closed, ConnId, Connected, Input};
-use crate::record::Record;
-use crate::wire::{Answer, CloseCode, Datagram, Probe, ViewDigest};
+use crate::record::{Record, Signer as _};
+use crate::wire::{Answer, CloseCode, Datagram, NodeId, Probe, ViewDigest};
 use admission::{HandshakeSlot, MAX_HANDSHAKES};
 use config::{endpoint_config, transport_config};
 use connection::Command;
@@ -93,11 +94,11 @@ pub enum TransportEvent {
     Connected(Box<(Handle, Connected)>),
     /// An answer arrived; with the time of its arrival, if one packet fits it.
     Answer(ConnId, Answer, Option<Instant>),
-    /// An incoming connection was rejected before its Hello.
+    /// A connection was rejected before the Hello of the other end.
     Rejected(Rejected),
 }
 
-/// An incoming connection that was rejected before its Hello.
+/// A connection that was rejected before the Hello of the other end.
 #[derive(Debug)]
 pub struct Rejected {
     /// The remote address.
@@ -106,6 +107,45 @@ pub struct Rejected {
     pub counter: &'static str,
     /// Why it was rejected, for the log.
     pub cause: String,
+    /// The other end may not be a member of this network.
+    pub refused: Option<Refused>,
+}
+
+/// A node that may not be a member of this network.
+#[derive(Debug)]
+pub struct Refused {
+    /// Its id, if TLS got so far.
+    pub peer: Option<NodeId>,
+    /// Whether this node dialed it.
+    pub dialed: bool,
+    /// What would admit it.
+    pub remedy: String,
+}
+
+impl Rejected {
+    /// A connection that failed for a reason that has nothing to do with membership.
+    fn new(remote: SocketAddr, counter: &'static str, cause: String) -> Self {
+        Self {
+            remote,
+            counter,
+            cause,
+            refused: None,
+        }
+    }
+
+    /// A node that may not be a member.
+    fn refused(remote: SocketAddr, peer: Option<NodeId>, dialed: bool, why: &Refusal) -> Self {
+        Self {
+            remote,
+            counter: why.counter(),
+            cause: why.to_string(),
+            refused: Some(Refused {
+                peer,
+                dialed,
+                remedy: why.remedy(peer.as_ref()),
+            }),
+        }
+    }
 }
 
 /// The event loop's end of a connection.
@@ -119,7 +159,8 @@ pub struct Handle {
 /// The state that all connections share.
 #[derive(Debug)]
 struct Shared {
-    network: String,
+    me: NodeId,
+    admission: Admission,
     greeting: watch::Sender<Greeting>,
     events: mpsc::Sender<TransportEvent>,
     next_conn: AtomicU64,
@@ -137,10 +178,8 @@ struct Shared {
 pub struct Parts {
     /// This node's key and certificate.
     pub identity: Arc<Identity>,
-    /// The network's name.
-    pub network: String,
-    /// The nodes that may connect.
-    pub allow: Allow,
+    /// Decides which nodes may connect.
+    pub admission: Admission,
     /// The UDP socket.
     pub socket: Arc<dyn AsyncUdpSocket>,
     /// Binds sockets to other ports, for dials of addresses that stay silent. `None`: all dials leave from the socket above.
@@ -163,7 +202,6 @@ pub struct Transport {
     /// The endpoint's socket, for packets that are not QUIC.
     socket: Arc<dyn AsyncUdpSocket>,
     identity: Arc<Identity>,
-    allow: Allow,
     /// For ordinary dials, and for those during a start.
     transport_configs: [Arc<TransportConfig>; 2],
     shared: Arc<Shared>,
@@ -179,7 +217,7 @@ impl Transport {
     pub fn open(parts: Parts) -> std::io::Result<(Self, mpsc::Receiver<TransportEvent>)> {
         let (events, receiver) = mpsc::channel(EVENTS);
         let transport_configs = [PATIENT_RTT, EAGER_RTT].map(|rtt| Arc::new(transport_config(rtt)));
-        let crypto = parts.identity.server_config(&parts.network, &parts.allow);
+        let crypto = parts.identity.server_config(&parts.admission);
         let crypto = QuicServerConfig::try_from(crypto)
             .expect("TLS 1.3 with ring has the initial cipher suite");
         let mut server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
@@ -206,7 +244,8 @@ impl Transport {
         let identity = parts.identity.clone();
         let spares = Spares::new(parts.spare, identity, parts.seed, not_quic.clone());
         let shared = Arc::new(Shared {
-            network: parts.network,
+            me: parts.identity.node_id(),
+            admission: parts.admission,
             greeting: watch::Sender::new(parts.greeting),
             events,
             next_conn: AtomicU64::new(1),
@@ -224,7 +263,6 @@ impl Transport {
             endpoint,
             socket,
             identity: parts.identity,
-            allow: parts.allow,
             transport_configs,
             shared,
             conns: BTreeMap::new(),
@@ -357,7 +395,6 @@ impl Transport {
         let dialer = Dialer {
             endpoint: self.endpoint.clone(),
             identity: self.identity.clone(),
-            allow: self.allow.clone(),
             transport_config: self.transport_configs[usize::from(request.eager)].clone(),
             shared: self.shared.clone(),
         };
@@ -396,11 +433,8 @@ async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
                 shared.clock.spawn(accepted);
             }
             Err(no_slot) => {
-                let rejected = Rejected {
-                    remote,
-                    counter: "handshakes_over_limit",
-                    cause: no_slot.turn_away(incoming),
-                };
+                let cause = no_slot.turn_away(incoming);
+                let rejected = Rejected::new(remote, "handshakes_over_limit", cause);
                 report_rejected(&shared, rejected).await;
             }
         }

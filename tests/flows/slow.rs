@@ -4,7 +4,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use area_net::identity::{Allow, Identity};
+use area_net::admission::Admission;
+use area_net::identity::Identity;
 use area_net::settings::Settings;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, EndpointConfig};
@@ -16,7 +17,7 @@ use crate::switch::{SECOND, Shared, addr, bind, start};
 /// Listens at an address. Returns the address of the first dialer whose handshake is complete.
 fn listen(switch: &Shared, at: SocketAddr) -> oneshot::Receiver<SocketAddr> {
     let key = Identity::from_seed(&[77; 32]);
-    let tls = key.server_config(&Settings::default().network, &Allow::default());
+    let tls = key.server_config(&Admission::open(&Settings::default().network));
     let crypto = QuicServerConfig::try_from(tls).unwrap();
     let server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
     let endpoint = Endpoint::new_with_abstract_socket(

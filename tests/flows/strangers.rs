@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use area_net::identity::{Allow, Identity, SERVER_NAME, certified_id};
+use area_net::admission::Admission;
+use area_net::identity::{Identity, SERVER_NAME, certified_id};
 use area_net::record::{
     AddrKind, Body, Direction, LinkState, PublishedAddr, Record, ShortRun, Signer as _,
 };
@@ -24,7 +25,7 @@ async fn connect(switch: &Shared, key: &Identity, from: SocketAddr, to: SocketAd
     let endpoint =
         Endpoint::new_with_abstract_socket(EndpointConfig::default(), None, socket, runtime);
     let network = Settings::default().network;
-    let (tls, _) = key.client_config(&network, &Allow::default(), None);
+    let (tls, _) = key.client_config(&Admission::open(&network), None);
     let crypto = QuicClientConfig::try_from(tls).unwrap();
     let config = quinn::ClientConfig::new(Arc::new(crypto));
     let connecting = endpoint.unwrap().connect_with(config, to, SERVER_NAME);

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use area_net::admission::Admission;
 use area_net::identity::Identity;
 use area_net::memory::Memory;
 use area_net::node::{Assembly, Node};
@@ -190,6 +191,7 @@ pub(crate) fn start(
             ..Settings::default()
         },
         identity,
+        admission: Admission::open(&Settings::default().network),
         socket: bind(switch, addr),
         spare: Some(spare),
         tap: Arc::default(),

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use area_net::identity::{Allow, Identity, SERVER_NAME, certified_id};
+use area_net::admission::Admission;
+use area_net::identity::{Identity, SERVER_NAME, certified_id};
 use area_net::record::{Body, LinkState, PublishedAddr, Record, Signer as _};
 use area_net::wire::{Answer, CloseCode, Datagram, Hello, Message, NodeId, ViewDigest};
 use quinn::crypto::rustls::QuicClientConfig;
@@ -46,7 +47,7 @@ impl Stranger {
     /// The TLS configuration of a well-behaved node.
     pub(crate) fn tls(&self) -> rustls::ClientConfig {
         self.identity
-            .client_config(&self.network, &Allow::default(), None)
+            .client_config(&Admission::open(&self.network), None)
             .0
     }
 

@@ -16,7 +16,7 @@ use crate::record::{MAX_ADDRS, PublishedAddr, Record, RecordError, Version};
 use crate::revocations::Revocations;
 
 /// The protocol's version. It is part of the ALPN, so nodes of two versions never get past the TLS handshake.
-pub const PROTOCOL_VERSION: u32 = 5;
+pub const PROTOCOL_VERSION: u32 = 6;
 
 /// The largest body of a control frame, in bytes. It bounds what a peer can make a node buffer for a connection. Half as
 /// much would not hold a batch of [`BATCH_BYTES`] and one more record.
@@ -338,7 +338,8 @@ pub enum CloseCode {
     Limit = 8,
     /// The peer stopped reading the control stream.
     Stalled = 9,
-    /// The peer may not be a member: it has no certificate that counts, or was revoked.
+    /// The peer may not be a member of this network: it is not on this node's list of allowed ids, did not prove the network key, has no
+    /// certificate that counts, or was revoked.
     NotAllowed = 10,
     /// The peer is this very node.
     Myself = 11,
