@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::ask::Question;
+use crate::authority::command::NetworkCommand;
 use crate::recording::{RecordArgs, ReplayArgs};
 use crate::settings::KEYS;
 use crate::sim::command::SimArgs;
@@ -121,6 +122,10 @@ pub enum Command {
         #[arg(value_name = "DIR")]
         dir: Option<PathBuf>,
     },
+
+    /// Make an authority that decides who may be a member, admit members and revoke them
+    #[command(subcommand)]
+    Network(NetworkCommand),
 
     /// Write what a running node sees to a file, until Ctrl-C
     Record(RecordArgs),

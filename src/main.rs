@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use area_net::ask::{self, AskError};
+use area_net::authority;
+use area_net::authority::office::OfficeError;
 use area_net::chronicle::Notes;
 use area_net::cli::{self, Cli, Command};
 use area_net::log::{self, LogError};
@@ -48,6 +50,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             cli::completions(*shell).context("can't write the completions")
         }
         Some(Command::Man { dir }) => cli::man(dir.as_deref()).context("can't write the manual"),
+        Some(Command::Network(command)) => Ok(authority::command::run(command)?),
         Some(Command::Record(args)) => Ok(recording::record(args)?),
         Some(Command::Replay(args)) => Ok(recording::replay(args)?),
         None => run_node(cli),
@@ -162,6 +165,7 @@ fn status(error: &anyhow::Error) -> u8 {
     let log = error.downcast_ref().is_some_and(LogError::is_bad_input);
     let node = error.downcast_ref().is_some_and(NodeError::is_bad_input);
     let sim = error.downcast_ref().is_some_and(SimError::is_bad_input);
-    let is_bad_input = error.is::<SettingsError>() || log || node || sim;
+    let office = error.is::<OfficeError>();
+    let is_bad_input = office || error.is::<SettingsError>() || log || node || sim;
     if is_bad_input { 2 } else { 1 }
 }

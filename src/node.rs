@@ -9,6 +9,7 @@ mod edge;
 mod error;
 mod finder;
 mod listen;
+mod papers;
 mod pings;
 mod resolver;
 mod saver;
@@ -37,6 +38,7 @@ use quinn::{AsyncTimer, AsyncUdpSocket, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::admission::Admission;
+use crate::authority::follow::{Change, Follower};
 use crate::chronicle::Notes;
 use crate::clock::Clock;
 use crate::discovery::sockets::Report;
@@ -44,10 +46,11 @@ use crate::identity::Identity;
 use crate::impair::{ImpairedSocket, Rules};
 use crate::membership::{Action, Core, Event, Input, Time, Tuning};
 use crate::memory::{Memory, Moment};
-use crate::record::Record;
+use crate::record::{Record, Signer as _};
 use crate::settings::{CoreStart, Settings};
 use crate::snapshot::{Changes, Snapshot, SnapshotReader, SnapshotRequests};
 use crate::transport::{BindSpare, Greeting, Parts, Tap, Transport, TransportEvent};
+use papers::Desk;
 use pings::Waiting;
 use saver::Saver;
 use story::Story;
@@ -70,6 +73,8 @@ pub struct Assembly {
     pub identity: Arc<Identity>,
     /// Decides which nodes may be members.
     pub admission: Admission,
+    /// What follows the files that make this node a member of a network with an authority. `None`: nothing changes them.
+    pub follower: Option<Follower>,
     /// The bound socket: quinn's seam for simulation.
     pub socket: Arc<dyn AsyncUdpSocket>,
     /// Binds sockets to other ports of the same address. `None`: there are none.
@@ -146,6 +151,7 @@ pub struct Node {
     edge: Option<Edge>,
     finder: Option<Finder>,
     notes: Option<Notes>,
+    desk: Option<Desk>,
     witness: Option<Witness>,
 }
 
@@ -194,6 +200,7 @@ impl Node {
     pub fn assemble(assembly: Assembly) -> std::io::Result<Self> {
         let settings = &assembly.settings;
         let memory = assembly.memory;
+        let papers = assembly.admission.papers();
         let config = settings.core(CoreStart {
             published: assembly.published,
             remembered: memory.nodes,
@@ -202,9 +209,12 @@ impl Node {
             seed: assembly.core_seed,
             tuning: assembly.tuning,
             tells_links: assembly.tells_links,
+            charter: papers.map(|papers| papers.charter()),
             ids: None,
         });
         let core = Core::new(config, assembly.identity.clone());
+        let (me, label) = (assembly.identity.node_id(), settings.label.clone());
+        let desk = papers.map(|papers| Desk::new(papers.clone(), assembly.follower, me, label));
         let socket = assembly.socket;
         let listen = socket.local_addr()?;
         let clock = Clock::new(assembly.runtime);
@@ -251,6 +261,7 @@ impl Node {
             edge: assembly.edge,
             finder: assembly.finder,
             notes: assembly.notes,
+            desk,
             witness: assembly.witness,
         })
     }
@@ -276,6 +287,7 @@ impl Node {
         if let Some(saver) = &mut self.saver {
             saver.settle().await;
         }
+        self.hear_paper(Change::Tick);
         poll_fn(|cx| {
             let asked = leave.as_mut().poll(cx);
             if asked.is_pending() {
@@ -304,6 +316,8 @@ impl Node {
                 self.take(event);
             } else if let Some(news) = self.poll_news(cx) {
                 self.hear(news);
+            } else if let Some(change) = self.poll_papers(cx) {
+                self.hear_paper(change);
             } else if let Some(report) = self.poll_report(cx) {
                 let now = self.now();
                 if let Some(finder) = &mut self.finder {
@@ -373,6 +387,7 @@ impl Node {
                 Err(rejected) => {
                     *self.rejected.entry(rejected.counter).or_default() += 1;
                     self.story.rejected(self.clock.now(), &rejected);
+                    self.tell_notices();
                 }
             }
             self.act();
@@ -385,6 +400,39 @@ impl Node {
         match self.edge.as_mut()?.news.poll_recv(cx) {
             Poll::Ready(news) => news,
             Poll::Pending => None,
+        }
+    }
+
+    fn poll_papers(&mut self, cx: &mut Context<'_>) -> Option<Change> {
+        self.desk.as_mut()?.poll(cx)
+    }
+
+    /// Handles what changed about this node's papers.
+    fn hear_paper(&mut self, change: Change) {
+        let given = match &change {
+            Change::Revocations(revocations) => Some(revocations.clone()),
+            Change::Tick | Change::Certificate(_) | Change::Unusable(_) | Change::NotKept(_) => {
+                None
+            }
+        };
+        let origin_s = u64::try_from(self.origin_ms() / 1000).unwrap_or_default();
+        let unix_s = origin_s.saturating_add(self.now().as_secs());
+        let desk = self.desk.as_mut();
+        if let Some(input) = desk.and_then(|desk| desk.hear(change, origin_s, unix_s)) {
+            self.step(input);
+        }
+        if let (Some(given), Some(desk)) = (given, &self.desk) {
+            desk.settle(&given, &self.core);
+        }
+        self.tell_notices();
+    }
+
+    /// What the user of this node must know, for `area-net status`.
+    fn tell_notices(&self) {
+        if let Some(notes) = &self.notes {
+            let certificate = self.desk.as_ref().and_then(Desk::notice);
+            notes.set_notice("certificate", certificate.map(str::to_owned));
+            notes.set_notice("refused", self.story.refusal());
         }
     }
 
@@ -454,6 +502,11 @@ impl Node {
             match (event, &self.notes) {
                 (Event::Pinged(peer, rtt_us), _) => self.pings.answered(&peer, rtt_us),
                 (Event::Links(news), Some(notes)) => notes.links(self.now(), *news),
+                (Event::Revocations(..), _) => {
+                    if let Some(desk) = &self.desk {
+                        desk.keep(self.core.revocations());
+                    }
+                }
                 _ => {}
             }
         }

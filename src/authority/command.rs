@@ -23,7 +23,12 @@ pub enum NetworkCommand {
         /// The folder
         dir: PathBuf,
         /// The network's name, as in the setting network.name
-        #[arg(long, value_name = "NAME", default_value = "area-net", conflicts_with = "next")]
+        #[arg(
+            long,
+            value_name = "NAME",
+            default_value = "area-net",
+            conflicts_with = "next"
+        )]
         name: String,
         /// Replace the key of an authority that exists; members trust both keys until the old one is removed
         #[arg(long)]

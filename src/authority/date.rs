@@ -18,7 +18,10 @@ pub(super) fn date(unix_s: u64) -> String {
     } else {
         (month - 9, 1)
     };
-    format!("{:04}-{month:02}-{day_of_month:02}", era * 400 + year + carry)
+    format!(
+        "{:04}-{month:02}-{day_of_month:02}",
+        era * 400 + year + carry
+    )
 }
 
 /// A span in days, or in hours or minutes if it is shorter.

@@ -310,8 +310,15 @@ mod tests {
         let path = dir.path().join("file");
         contents()[1].write(&path).unwrap();
         let said = read_authority(&path).unwrap_err().to_string();
-        assert!(said.contains("is a certificate, where the file authority.pub"), "{said}");
-        assert!(read_revocations(&dir.path().join("none")).unwrap_err().is_missing());
+        assert!(
+            said.contains("is a certificate, where the file authority.pub"),
+            "{said}"
+        );
+        assert!(
+            read_revocations(&dir.path().join("none"))
+                .unwrap_err()
+                .is_missing()
+        );
     }
 
     #[test]
@@ -321,12 +328,24 @@ mod tests {
             ("hello".to_owned(), "its first line should be"),
             (String::new(), "its first line should be"),
             ("area-net authority\nnetwork a\n".to_owned(), "has 0 keys"),
-            ("area-net authority\nkey 12\n".to_owned(), "64 hexadecimal digits"),
+            (
+                "area-net authority\nkey 12\n".to_owned(),
+                "64 hexadecimal digits",
+            ),
             ("area-net authority\nfoo\n".to_owned(), "says nothing"),
             (authority.replace("network office\n", ""), "name is missing"),
-            (certificate.trim_end().trim_end_matches(|_| true).to_owned(), "its first line"),
-            (certificate[..certificate.len() - 2].to_owned(), "middle of a byte"),
-            (certificate[..certificate.len() - 3].to_owned(), "undecodable"),
+            (
+                certificate.trim_end().trim_end_matches(|_| true).to_owned(),
+                "its first line",
+            ),
+            (
+                certificate[..certificate.len() - 2].to_owned(),
+                "middle of a byte",
+            ),
+            (
+                certificate[..certificate.len() - 3].to_owned(),
+                "undecodable",
+            ),
             (certificate.clone() + "zz", "neither hexadecimal digits"),
             (certificate + "00", "undecodable"),
         ] {

@@ -72,7 +72,10 @@ impl Ledger {
         let ledger: Self =
             serde_json::from_str(&text).map_err(|error| FileError::bad(path, error.to_string()))?;
         if ledger.format != FORMAT {
-            let why = format!("has format {}, and this program knows {FORMAT}", ledger.format);
+            let why = format!(
+                "has format {}, and this program knows {FORMAT}",
+                ledger.format
+            );
             return Err(FileError::bad(path, why));
         }
         Ok(ledger)

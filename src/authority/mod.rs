@@ -15,4 +15,4 @@ mod papers;
 mod show;
 
 pub use files::{AUTHORITY, FileError, MEMBER, REVOKED};
-pub use papers::{Papers, PapersError};
+pub use papers::{Papers, PapersError, Places, admit_command, days_left};

@@ -232,7 +232,11 @@ impl Office {
     /// # Errors
     /// If the node was revoked, or a file can't be written.
     pub fn admit(&mut self, id: &NodeId, wish: &Wish, now_s: u64) -> Result<Admitted, OfficeError> {
-        let known = self.ledger.members.iter().find(|one| one.id == id.to_string());
+        let known = self
+            .ledger
+            .members
+            .iter()
+            .find(|one| one.id == id.to_string());
         let folder = match known {
             Some(member) => member.folder.clone(),
             None => self.free_folder(id, wish.label.as_deref()),
@@ -283,7 +287,11 @@ impl Office {
         };
         let signer = key_of(&self.dir.join(KEY))?;
         let terms = Terms {
-            groups: member.groups.iter().map(|group| group.as_str().into()).collect(),
+            groups: member
+                .groups
+                .iter()
+                .map(|group| group.as_str().into())
+                .collect(),
             not_before: now_s,
             not_after: member.not_after,
             serial: self.ledger.serial + 1,
@@ -377,7 +385,8 @@ impl Office {
         if let Ok(id) = NodeId::from_hex(who) {
             return Ok(id);
         }
-        let is_digits = who.len() >= FEWEST_DIGITS && who.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_digits =
+            who.len() >= FEWEST_DIGITS && who.bytes().all(|byte| byte.is_ascii_hexdigit());
         let is_meant = |member: &&Member| {
             member.label == who
                 || member.folder == who
@@ -415,7 +424,6 @@ impl Office {
         let content = Content::Authority(self.authorities.clone());
         Ok(content.write(&self.dir.join(AUTHORITY))?)
     }
-
 }
 
 /// The id of a node, from its certificate `cert.pem` or the folder that it is in.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::date::DAY_S;
 use super::files::{
     AUTHORITY, FileError, MEMBER, REVOKED, read_authority, read_certificate, read_revocations,
 };
@@ -175,7 +176,12 @@ impl Papers {
         self.check(id, label, &certificate)
     }
 
-    fn check(&self, id: &NodeId, label: &str, certificate: &Certificate) -> Result<(), PapersError> {
+    fn check(
+        &self,
+        id: &NodeId,
+        label: &str,
+        certificate: &Certificate,
+    ) -> Result<(), PapersError> {
         let at = certificate.terms().not_before;
         let verdict = self
             .authorities
@@ -183,9 +189,14 @@ impl Papers {
         let Err(unfit) = verdict else { return Ok(()) };
         let remedy = match &unfit {
             Unfit::OtherLabel { allowed, .. } => {
-                format!("set label to one that it allows ({allowed:?}), or get a new certificate with: {}", admit_command(id))
+                format!(
+                    "set label to one that it allows ({allowed:?}), or get a new certificate with: {}",
+                    admit_command(id)
+                )
             }
-            Unfit::Forged => "copy the authority.pub and the member.cert of one authority".to_owned(),
+            Unfit::Forged => {
+                "copy the authority.pub and the member.cert of one authority".to_owned()
+            }
             _ => format!("get one with: {}", admit_command(id)),
         };
         Err(PapersError::NotOurs {
@@ -253,7 +264,10 @@ impl Papers {
         // A clock before the signature on our own certificate is wrong; as in the core.
         let own = state.certificate.as_ref();
         let own = own.map_or(0, |certificate| certificate.terms().not_before);
-        let issued = state.revocations.as_ref().map_or(0, |one| one.list().issued);
+        let issued = state
+            .revocations
+            .as_ref()
+            .map_or(0, |one| one.list().issued);
         let unix_s = state.unix_s.max(own).max(issued);
         self.authorities
             .admit(peer, None, certificate.as_deref(), unix_s)?;
@@ -273,8 +287,14 @@ impl Papers {
     }
 }
 
+/// The whole days for which a certificate still counts.
+#[must_use]
+pub fn days_left(certificate: &Certificate, unix_s: u64) -> u64 {
+    certificate.terms().not_after.saturating_sub(unix_s) / DAY_S
+}
+
 /// The command that admits a node.
 #[must_use]
-pub(super) fn admit_command(id: &NodeId) -> String {
+pub fn admit_command(id: &NodeId) -> String {
     format!("area-net network admit DIR {id}")
 }

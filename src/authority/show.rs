@@ -36,19 +36,8 @@ pub(super) fn show(path: &Path, now_s: u64) -> Result<String, OfficeError> {
 fn member_folder(path: &Path, now_s: u64) -> Result<String, OfficeError> {
     let id = id_in(path)?;
     let mut text = format!("node          {id}\n");
-    let optional = |missing: FileError| {
-        if missing.is_missing() {
-            Ok(None)
-        } else {
-            Err(missing)
-        }
-    };
-    let authorities = read_authority(&path.join(AUTHORITY))
-        .map(Some)
-        .or_else(optional)?;
-    let one = read_certificate(&path.join(MEMBER))
-        .map(Some)
-        .or_else(optional)?;
+    let authorities = optional(read_authority(&path.join(AUTHORITY)))?;
+    let one = optional(read_certificate(&path.join(MEMBER)))?;
     match (&authorities, one) {
         (_, Some(one)) => text += &certificate(&one, authorities.as_ref(), now_s),
         (Some(authorities), None) => {
@@ -58,9 +47,19 @@ fn member_folder(path: &Path, now_s: u64) -> Result<String, OfficeError> {
                 authorities.network()
             );
         }
-        (None, None) => text += "certificate   none: the node runs in a network without authority\n",
+        (None, None) => {
+            text += "certificate   none: the node runs in a network without authority\n"
+        }
     }
     Ok(text)
+}
+
+/// A file that need not be there.
+fn optional<T>(read: Result<T, FileError>) -> Result<Option<T>, FileError> {
+    match read {
+        Err(error) if error.is_missing() => Ok(None),
+        read => read.map(Some),
+    }
 }
 
 fn authority(authorities: &Authorities) -> String {
@@ -98,7 +97,10 @@ fn certificate(one: &Certificate, authorities: Option<&Authorities>, now_s: u64)
             ),
             Err(Unfit::Expired { ago_s }) => format!("expired {} ago", span(ago_s)),
             Err(Unfit::NotYet { in_s }) => {
-                format!("begins in {}; is the clock of this machine right?", span(in_s))
+                format!(
+                    "begins in {}; is the clock of this machine right?",
+                    span(in_s)
+                )
             }
             Err(other) => format!("not good: {other}"),
         },
@@ -149,7 +151,11 @@ fn office(office: &Office, now_s: u64) -> String {
         } else if *not_after < now_s {
             format!("expired on {}", date(*not_after))
         } else {
-            format!("until {} ({} left)", date(*not_after), span(not_after - now_s))
+            format!(
+                "until {} ({} left)",
+                date(*not_after),
+                span(not_after - now_s)
+            )
         };
         let groups = if groups.is_empty() {
             String::new()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::authority::follow::{Change, Follower};
-use crate::authority::{Papers, days_left};
+use crate::authority::{Papers, admit_command, days_left};
 use crate::events::EventName;
 use crate::membership::{Core, Input};
 use crate::revocations::Revocations;
@@ -20,7 +20,7 @@ const CORRECTION_S: u64 = 2;
 /// The papers of a running node.
 pub(super) struct Desk {
     papers: Arc<Papers>,
-    follower: Follower,
+    follower: Option<Follower>,
     id: NodeId,
     label: String,
     /// The Unix time in s at the core's time zero, as the core was told last.
@@ -34,7 +34,7 @@ pub(super) struct Desk {
 impl Desk {
     pub(super) fn new(
         papers: Arc<Papers>,
-        follower: Follower,
+        follower: Option<Follower>,
         id: NodeId,
         label: String,
     ) -> Self {
@@ -52,7 +52,7 @@ impl Desk {
 
     /// What changed, if anything did.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Change> {
-        match self.follower.changes.poll_recv(cx) {
+        match self.follower.as_mut()?.changes.poll_recv(cx) {
             Poll::Ready(change) => change,
             Poll::Pending => None,
         }
@@ -75,12 +75,12 @@ impl Desk {
                 if certificate == self.papers.certificate() {
                     return None;
                 }
-                let taken = self
-                    .papers
-                    .take_certificate(&self.id, &self.label, certificate.clone());
+                let taken =
+                    self.papers
+                        .take_certificate(&self.id, &self.label, certificate.clone());
                 if let Err(error) = taken {
                     let action = "going on with the certificate before";
-                    tracing::error!(error = %error, action, "{}", EventName::PaperUnusable);
+                    tracing::error!(error = %Chain(&error), action, "{}", EventName::PaperUnusable);
                     return None;
                 }
                 self.warned = None;
@@ -92,7 +92,7 @@ impl Desk {
             Change::Revocations(revocations) => Some(Input::Revocations(revocations)),
             Change::Unusable(error) => {
                 let action = "going on without it";
-                tracing::error!(error = %error, action, "{}", EventName::PaperUnusable);
+                tracing::error!(error = %Chain(&error), action, "{}", EventName::PaperUnusable);
                 None
             }
             Change::NotKept(error) => {
@@ -110,7 +110,13 @@ impl Desk {
             let number = given.number();
             let newest_number = newest.map_or(0, |newest| newest.number());
             let action = "keeping the newest revocations";
-            tracing::warn!(number, newest = newest_number, action, "{}", EventName::RevocationsIgnored);
+            tracing::warn!(
+                number,
+                newest = newest_number,
+                action,
+                "{}",
+                EventName::RevocationsIgnored
+            );
             self.keep(newest);
         }
     }
@@ -118,12 +124,14 @@ impl Desk {
     /// Newer revocations count from now on.
     pub(super) fn keep(&self, newest: Option<&Arc<Revocations>>) {
         self.papers.set_revocations(newest.cloned());
-        self.follower.newest.send_replace(newest.cloned());
+        if let Some(follower) = &self.follower {
+            follower.newest.send_replace(newest.cloned());
+        }
     }
 
     /// Says in time that this node's certificate ends, and then that it has ended.
     pub(super) fn warn(&mut self, unix_s: u64) {
-        let admit = format!("area-net network admit DIR {}", self.id);
+        let admit = admit_command(&self.id);
         let place = self.papers.places().certificate.display().to_string();
         let remedy = format!("get one with: {admit}, and copy it to {place}");
         let Some(certificate) = self.papers.certificate() else {

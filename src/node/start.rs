@@ -13,6 +13,8 @@ use super::service::Service;
 use super::{Assembly, Finder, Node, edge, story, wall};
 use crate::admission::{Admission, Allow, Keys};
 use crate::atomic_file;
+use crate::authority::follow::Follower;
+use crate::authority::{AUTHORITY, MEMBER, Papers, REVOKED};
 use crate::chronicle::{Archive, Limit, Notes};
 use crate::export::{Exporter, Files};
 use crate::identity::Identity;
@@ -41,7 +43,7 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
     let certs = Path::new("certs").join(&settings.profile);
     let state = dir.join("state.json");
     check_files(&settings, &dir, &certs)?;
-    let admission = admission(&settings)?;
+    let admission = admission(&settings, &certs, &dir)?;
     // The node binds its address before it writes: a second start of a profile must not touch the files of the first.
     let mut interfaces = interfaces::follow();
     let (socket, bound) = tokio::select! {
@@ -50,6 +52,9 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
         bound = listen(&settings, &mut interfaces) => bound?,
     };
     let identity = Arc::new(Identity::load_or_create(&certs)?);
+    if let Some(papers) = admission.papers() {
+        papers.check_own(&identity.node_id(), &settings.label)?;
+    }
     let (remembered, warning) = Memory::load(&state, settings.addresses_for);
     story::started(&settings, &identity.node_id(), bound, warning.as_deref());
 
@@ -76,6 +81,9 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
         memory: remembered,
         settings: settings.clone(),
         identity,
+        follower: admission
+            .papers()
+            .map(|papers| Follower::start(papers.places().clone())),
         admission,
         socket,
         spare: Some(spare),
@@ -116,7 +124,8 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
 /// them.
 fn check_files(settings: &Settings, dir: &Path, certs: &Path) -> Result<(), NodeError> {
     let mut files: Vec<PathBuf> = OUTPUTS.iter().map(|name| dir.join(name)).collect();
-    files.extend(["key.pem", "cert.pem"].map(|name| certs.join(name)));
+    files.extend(["key.pem", "cert.pem", AUTHORITY, MEMBER].map(|name| certs.join(name)));
+    files.push(dir.join(REVOKED));
     if settings.d2 {
         files.push(dir.join("peers.d2"));
     }
@@ -134,13 +143,16 @@ fn check_files(settings: &Settings, dir: &Path, certs: &Path) -> Result<(), Node
 }
 
 /// Reads what decides which nodes may be members.
-fn admission(settings: &Settings) -> Result<Admission, NodeError> {
+fn admission(settings: &Settings, certs: &Path, dir: &Path) -> Result<Admission, NodeError> {
     let keys = Keys::load(&settings.network_key).map_err(|source| NodeError::NetworkKey {
         profile: settings.profile.clone(),
         source,
     })?;
     let allow = Allow::new(&settings.allow);
-    Ok(Admission::new(&settings.network, keys, allow))
+    let unix_s = wall::of_this_machine()() / 1000;
+    let papers = Papers::load(settings, certs, dir, unix_s)?;
+    let admission = Admission::new(&settings.network, keys, allow);
+    Ok(admission.with_papers(papers))
 }
 
 /// Whether a socket takes packets of IPv4 as well as of IPv6.

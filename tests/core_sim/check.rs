@@ -65,6 +65,8 @@ impl Net {
             | Event::DialFailed(..)
             | Event::OwnTarget(_)
             | Event::Twin { .. }
+            | Event::Removed(..)
+            | Event::Revocations(..)
             | Event::PeerTwin(..) => {}
         }
         self.events.push((now, place, event));

@@ -224,7 +224,7 @@ pub enum Unfit {
         ago_s: u64,
     },
     /// The authority revoked the node's membership.
-    #[error("membership revoked by the authority")]
+    #[error("a membership that the authority revoked")]
     Revoked,
 }
 
