@@ -1,7 +1,7 @@
 //! Certificates: an authority signs which node may be a member, under which labels, and until when.
 //!
 //! The authority is an Ed25519 key that is kept offline. Every member knows its public key, carries a certificate of its own in
-//! its record, and checks the certificates of all others. `docs/protocol.md`, section 10, specifies the bytes.
+//! its record, and checks the certificates of all others. `docs/protocol.md`, section 6.7, specifies the bytes.
 //!
 //! A certificate that is wrong at all times (another authority, network, node or label) is the fault of whoever shows it or passes it
 //! on. Whether it has begun or ended depends on the clock of the node that looks, so nobody is blamed for that

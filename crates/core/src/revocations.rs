@@ -1,7 +1,7 @@
 //! Revocations: one signed, numbered document of the authority that names the nodes which are no members any more.
 //!
 //! The document is the whole list, so the newest number is all that a node needs. It spreads from neighbour to neighbour, and each
-//! node keeps it on disk. `docs/protocol.md`, section 10, specifies the bytes.
+//! node keeps it on disk. `docs/protocol.md`, section 4.13, specifies the bytes.
 
 use std::fmt;
 use std::sync::Arc;
