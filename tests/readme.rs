@@ -40,6 +40,13 @@ mod commands {
         -s network.controller.target.path=targets.json";
     const HELP: &str = "target/release/area-net -h";
     const IMPAIRED: &str = "target/release/area-net -c config -p bob -s 'network.controller.impair=delay 20ms 5ms loss 2%'";
+    const CLOSED: [&str; 3] = [
+        "target/release/area-net network create office",
+        "target/release/area-net network admit office --new alice bob carol dave erin",
+        "cp -r office/members/* certs/",
+    ];
+    const MEMBERS: &str = "tests/binary/members.rs";
+    const THREE: &str = "three_commands_close_a_network_of_five";
     const SIM: [&str; 4] = [
         "target/release/area-net sim --nodes 100 --loss 5% --kill 30%@60s --html report.html",
         "target/release/area-net sim config/sim/flapping.toml --seed 7 --json report.json",
@@ -49,7 +56,7 @@ mod commands {
     const HERE: &str = "tests/readme.rs";
 
     /// Every command of the README, and what runs it.
-    const COMMANDS: [(&str, By); 19] = [
+    const COMMANDS: [(&str, By); 22] = [
         (
             "./start.sh",
             Test(
@@ -96,6 +103,9 @@ mod commands {
         (FIRST, Test(HERE, "nodes_on_several_machines_meet")),
         (TARGETS, Test(HERE, "nodes_on_several_machines_meet")),
         (SECOND, Test(HERE, "nodes_on_several_machines_meet")),
+        (CLOSED[0], Test(MEMBERS, THREE)),
+        (CLOSED[1], Test(MEMBERS, THREE)),
+        (CLOSED[2], Test(MEMBERS, THREE)),
         (SIM[0], Test(HERE, "simulations_run")),
         (SIM[1], Test(HERE, "simulations_run")),
         (SIM[2], Test(HERE, "simulations_run")),

@@ -55,19 +55,26 @@ const RTT_BOUNDS: [(u32, &str); 8] = [
 const LOSSY_PERMILLE: u16 = 10;
 
 /// What a node may reject, so that each counter begins at zero and not with its first increase, which rates would miss.
-const REJECTED: [&str; 12] = [
+const REJECTED: [&str; 19] = [
     "bad_hello",
     "database_full",
+    "expired_certificate",
     "forged_record",
+    "forged_revocations",
     "handshake_failed",
     "handshakes_over_limit",
     "hello_missing",
     "hello_timeout",
+    "no_certificate",
     "not_quic",
     "over_limit",
     "protocol_violation",
+    "revoked",
     "stalled",
     "two_bodies",
+    "uncertified_record",
+    "wrong_certificate",
+    "wrong_label",
 ];
 
 /// What is shown beside the snapshot.

@@ -6,6 +6,8 @@ mod files;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod members;
+#[cfg(test)]
 #[path = "../processes/mod.rs"]
 mod processes;
 #[cfg(test)]
