@@ -214,6 +214,10 @@ impl Node {
         });
         let core = Core::new(config, assembly.identity.clone());
         let (me, label) = (assembly.identity.node_id(), settings.label.clone());
+        if let Some(papers) = papers {
+            // The core dropped a list that no authority signed.
+            papers.set_revocations(core.revocations().cloned());
+        }
         let desk = papers.map(|papers| Desk::new(papers.clone(), assembly.follower, me, label));
         let socket = assembly.socket;
         let listen = socket.local_addr()?;

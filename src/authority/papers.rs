@@ -131,6 +131,10 @@ impl Papers {
         let revocations = match read_revocations(&places.revocations) {
             Err(error) if error.is_missing() => None,
             // What is not signed by the authority is no better than none, and the core drops it.
+            Err(FileError::Bad { path, why }) => {
+                let remedy = "copy the newest list there, or remove the file: other members tell the list again";
+                return Err(FileError::bad(&path, format!("{why}; {remedy}")).into());
+            }
             read => Some(read?),
         };
         Ok(Some(Self {
@@ -264,11 +268,7 @@ impl Papers {
         // A clock before the signature on our own certificate is wrong; as in the core.
         let own = state.certificate.as_ref();
         let own = own.map_or(0, |certificate| certificate.terms().not_before);
-        let issued = state
-            .revocations
-            .as_ref()
-            .map_or(0, |one| one.list().issued);
-        let unix_s = state.unix_s.max(own).max(issued);
+        let unix_s = state.unix_s.max(own);
         self.authorities
             .admit(peer, None, certificate.as_deref(), unix_s)?;
         match state.revocations {

@@ -5,8 +5,8 @@
 //! not taken, and nobody is blamed: an honest neighbour's clock may differ, or the revocation may not have reached it.
 //!
 //! The core has no wall clock. It is told what Unix time its own time zero was, and again when that is corrected. A clock that is
-//! earlier than the signature on our own certificate, or on the newest revocations, is wrong, and that moment counts in its place: a
-//! machine that starts in 1970 is no stranger to its network.
+//! earlier than the signature on our own certificate is wrong, and that moment counts in its place: a machine that starts in 1970 is no
+//! stranger to its network.
 //!
 //! In a network without authority, everybody is a member, and none of this costs anything.
 
@@ -160,9 +160,8 @@ impl Members {
         };
         let certified = self.certificate();
         let certified = certified.map_or(0, |one| one.terms().not_before);
-        let issued = self.revocations().map_or(0, |one| one.list().issued);
         let clock = charter.unix_s.saturating_add(now.as_secs());
-        clock.max(certified).max(issued)
+        clock.max(certified)
     }
 
     /// A node with this record is, or may come, up: its certificate ends at some time.

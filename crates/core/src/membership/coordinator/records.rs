@@ -151,8 +151,8 @@ impl Core {
                     return;
                 }
                 Heard::Unfit(unfit) if unfit.depends_on_time() => {
+                    // The record that is known of it, if there is one, is judged by itself.
                     self.out.reject(unfit.counter(), id, unfit.to_string());
-                    self.bar_unfit(now, &id);
                 }
                 Heard::Unfit(unfit) => {
                     let why = format!("it passed on a record of {id:?}, which shows {unfit}");
