@@ -38,7 +38,7 @@ use quinn::{AsyncTimer, AsyncUdpSocket, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::admission::Admission;
-use crate::authority::follow::{Change, Follower};
+use crate::admission::follow::{Change, Follower};
 use crate::chronicle::Notes;
 use crate::clock::Clock;
 use crate::discovery::sockets::Report;
@@ -320,7 +320,7 @@ impl Node {
                 self.take(event);
             } else if let Some(news) = self.poll_news(cx) {
                 self.hear(news);
-            } else if let Some(change) = self.poll_papers(cx) {
+            } else if let Some(change) = self.desk.as_mut().and_then(|desk| desk.poll(cx)) {
                 self.hear_paper(change);
             } else if let Some(report) = self.poll_report(cx) {
                 let now = self.now();
@@ -404,39 +404,6 @@ impl Node {
         match self.edge.as_mut()?.news.poll_recv(cx) {
             Poll::Ready(news) => news,
             Poll::Pending => None,
-        }
-    }
-
-    fn poll_papers(&mut self, cx: &mut Context<'_>) -> Option<Change> {
-        self.desk.as_mut()?.poll(cx)
-    }
-
-    /// Handles what changed about this node's papers.
-    fn hear_paper(&mut self, change: Change) {
-        let given = match &change {
-            Change::Revocations(revocations) => Some(revocations.clone()),
-            Change::Tick | Change::Certificate(_) | Change::Unusable(_) | Change::NotKept(_) => {
-                None
-            }
-        };
-        let origin_s = u64::try_from(self.origin_ms() / 1000).unwrap_or_default();
-        let unix_s = origin_s.saturating_add(self.now().as_secs());
-        let desk = self.desk.as_mut();
-        if let Some(input) = desk.and_then(|desk| desk.hear(change, origin_s, unix_s)) {
-            self.step(input);
-        }
-        if let (Some(given), Some(desk)) = (given, &self.desk) {
-            desk.settle(&given, &self.core);
-        }
-        self.tell_notices();
-    }
-
-    /// What the user of this node must know, for `area-net status`.
-    fn tell_notices(&self) {
-        if let Some(notes) = &self.notes {
-            let certificate = self.desk.as_ref().and_then(Desk::notice);
-            notes.set_notice("certificate", certificate.map(str::to_owned));
-            notes.set_notice("refused", self.story.refusal());
         }
     }
 

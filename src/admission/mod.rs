@@ -5,19 +5,27 @@
 //! its record or an address before the other has proven itself. A proof is bound to the TLS session by its exporter (RFC 8446,
 //! section 7.5), and to both node ids, so it is worth nothing in any other session.
 //!
+//! In a network with an authority, a node also shows its certificate ([`Papers`]); [`follow`] reads the files of a member again when they
+//! change.
+//!
 //! [`Admission`] takes the decision, and [`Refusal`] says why a peer was refused and what would admit it. The transport carries
 //! both; `docs/trust.md` explains them to users.
 
 mod credentials;
+pub(crate) mod date;
+pub(crate) mod files;
+pub mod follow;
 mod keys;
+mod papers;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use credentials::{Credentials, CredentialsError, MAX_CREDENTIALS, MAX_PROOFS};
+pub use files::{AUTHORITY, FileError, MEMBER, REVOKED};
 pub use keys::{KeyFileError, Keys, MAX_KEYS, NetworkKey};
+pub use papers::{Papers, PapersError, Places, Wanted, admit_command, days_left};
 
-use crate::authority::{Papers, admit_command};
 use crate::certificate::Unfit;
 use crate::wire::{CloseCode, NodeId, PROTOCOL_VERSION};
 

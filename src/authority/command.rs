@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::date::date;
-use super::files::{AUTHORITY, MEMBER, REVOKED};
 use super::office::{Admitted, Office, OfficeError, Wish};
 use super::show::show;
+use crate::admission::date::date;
+use crate::admission::files::{AUTHORITY, MEMBER, REVOKED};
 
 /// The days that a certificate counts, unless they are given. A year is renewed before it is forgotten, and is longer than machines are
 /// off. Half as long makes twice the work; twice as long leaves a lost machine a member for two years, if nobody revokes it.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::files::FileError;
+use crate::admission::files::FileError;
 use crate::atomic_file::{self, Care};
 
 const LEDGER: &str = "members.json";

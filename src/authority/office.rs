@@ -18,12 +18,12 @@ use std::path::{Path, PathBuf};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
-use super::date::DAY_S;
-use super::files::{
-    AUTHORITY, Content, FileError, MEMBER, REVOKED, read_authority, read_revocations,
-};
 use super::ledger::Ledger;
 pub use super::ledger::Member;
+use crate::admission::date::DAY_S;
+use crate::admission::files::{
+    AUTHORITY, Content, FileError, MEMBER, REVOKED, read_authority, read_revocations,
+};
 use crate::certificate::{
     Authorities, AuthorityKey, CLOCK_TOLERANCE_S, Certificate, CertificateError, MAX_AUTHORITIES,
     Terms,

@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::date::{date, span};
-use super::files::{AUTHORITY, Content, FileError, MEMBER, read_authority, read_certificate};
 use super::office::{Member, Office, OfficeError, id_in};
+use crate::admission::date::{date, span};
+use crate::admission::files::{
+    AUTHORITY, Content, FileError, MEMBER, read_authority, read_certificate,
+};
 use crate::ask::text::clean;
 use crate::certificate::{Authorities, Certificate, Unfit};
 use crate::revocations::Revocations;

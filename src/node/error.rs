@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::admission::KeyFileError;
-use crate::authority::PapersError;
+use crate::admission::PapersError;
 use crate::identity::IdentityError;
 
 /// Why a node could not run.

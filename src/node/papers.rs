@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::authority::follow::{Change, Follower};
-use crate::authority::{Papers, admit_command, days_left};
+use super::Node;
+use crate::admission::follow::{Change, Follower};
+use crate::admission::{Papers, admit_command, days_left};
 use crate::events::EventName;
 use crate::membership::{Core, Input};
 use crate::revocations::Revocations;
@@ -179,6 +180,37 @@ impl Desk {
     /// What the user of this node must know.
     pub(super) fn notice(&self) -> Option<&str> {
         self.notice.as_deref()
+    }
+}
+
+impl Node {
+    /// Handles what changed about this node's papers.
+    pub(super) fn hear_paper(&mut self, change: Change) {
+        let given = match &change {
+            Change::Revocations(revocations) => Some(revocations.clone()),
+            Change::Tick | Change::Certificate(_) | Change::Unusable(_) | Change::NotKept(_) => {
+                None
+            }
+        };
+        let origin_s = u64::try_from(self.origin_ms() / 1000).unwrap_or_default();
+        let unix_s = origin_s.saturating_add(self.now().as_secs());
+        let desk = self.desk.as_mut();
+        if let Some(input) = desk.and_then(|desk| desk.hear(change, origin_s, unix_s)) {
+            self.step(input);
+        }
+        if let (Some(given), Some(desk)) = (given, &self.desk) {
+            desk.settle(&given, &self.core);
+        }
+        self.tell_notices();
+    }
+
+    /// What the user of this node must know, for `area-net status`.
+    pub(super) fn tell_notices(&self) {
+        if let Some(notes) = &self.notes {
+            let certificate = self.desk.as_ref().and_then(Desk::notice);
+            notes.set_notice("certificate", certificate.map(str::to_owned));
+            notes.set_notice("refused", self.story.refusal());
+        }
     }
 }
 

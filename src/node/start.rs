@@ -11,10 +11,9 @@ use super::error::NodeError;
 use super::listen::{listen, local_addrs};
 use super::service::Service;
 use super::{Assembly, Finder, Node, edge, story, wall};
-use crate::admission::{Admission, Allow, Keys};
+use crate::admission::follow::Follower;
+use crate::admission::{AUTHORITY, Admission, Allow, Keys, MEMBER, Papers, REVOKED, Wanted};
 use crate::atomic_file;
-use crate::authority::follow::Follower;
-use crate::authority::{AUTHORITY, MEMBER, Papers, REVOKED};
 use crate::chronicle::{Archive, Limit, Notes};
 use crate::export::{Exporter, Files};
 use crate::identity::Identity;
@@ -150,7 +149,12 @@ fn admission(settings: &Settings, certs: &Path, dir: &Path) -> Result<Admission,
     })?;
     let allow = Allow::new(&settings.allow);
     let unix_s = wall::of_this_machine()() / 1000;
-    let papers = Papers::load(settings, certs, dir, unix_s)?;
+    let wanted = Wanted {
+        network: &settings.network,
+        authority: &settings.authority,
+        certificate: &settings.certificate,
+    };
+    let papers = Papers::load(&wanted, certs, dir, unix_s)?;
     let admission = Admission::new(&settings.network, keys, allow);
     Ok(admission.with_papers(papers))
 }

@@ -7,6 +7,8 @@
 //! on. Whether it has begun or ended depends on the clock of the node that looks, so nobody is blamed for that
 //! ([`Unfit::depends_on_time`]).
 
+mod pattern;
+
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -16,6 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::id::NodeId;
 use crate::record::{MAX_LABEL, Signer};
+pub use pattern::matches;
 
 /// What is signed besides a certificate: it keeps the signature from being used for anything else.
 const CONTEXT: &[u8] = b"area-net certificate v1";
@@ -436,34 +439,6 @@ impl Authorities {
 #[must_use]
 pub fn ends_at(terms: &Terms) -> u64 {
     terms.not_after.saturating_add(CLOCK_TOLERANCE_S)
-}
-
-/// Whether a pattern covers a label. `*` stands for any text, also for none; everything else stands for itself. Of each `*` only the
-/// last one is tried again, so the time grows with the product of both lengths at most.
-#[must_use]
-pub fn matches(pattern: &str, label: &str) -> bool {
-    let (pattern, label) = (pattern.as_bytes(), label.as_bytes());
-    let (mut at, mut next) = (0, 0);
-    let mut again: Option<(usize, usize)> = None;
-    while at < label.len() {
-        match pattern.get(next) {
-            Some(b'*') => {
-                again = Some((next, at));
-                next += 1;
-            }
-            Some(letter) if *letter == label[at] => {
-                (next, at) = (next + 1, at + 1);
-            }
-            Some(_) | None => {
-                let Some((star, from)) = again else {
-                    return false;
-                };
-                again = Some((star, from + 1));
-                (next, at) = (star + 1, from + 1);
-            }
-        }
-    }
-    pattern[next..].iter().all(|letter| *letter == b'*')
 }
 
 /// The message that is signed. The network's name is in the signed bytes.

@@ -1,7 +1,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
-use crate::authority::files::read_certificate;
+use crate::admission::files::read_certificate;
 
 const NOW: u64 = 1_795_996_800;
 

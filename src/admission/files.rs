@@ -30,7 +30,7 @@ const DIGITS: usize = 64;
 
 /// What a file of an authority contains.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Content {
+pub(crate) enum Content {
     /// The public keys of a network's authorities.
     Authority(Authorities),
     /// A member's certificate.
@@ -63,7 +63,7 @@ pub enum FileError {
 }
 
 impl FileError {
-    pub(super) fn bad(path: &Path, why: impl Into<String>) -> Self {
+    pub(crate) fn bad(path: &Path, why: impl Into<String>) -> Self {
         Self::Bad {
             path: path.to_owned(),
             why: why.into(),
@@ -86,7 +86,7 @@ const REVOCATIONS_HEAD: &str = "area-net revocations";
 
 impl Content {
     /// Reads a file.
-    pub(super) fn read(path: &Path) -> Result<Self, FileError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, FileError> {
         let failed = |source| FileError::Io {
             path: path.to_owned(),
             doing: "can't read the file",
@@ -134,7 +134,7 @@ impl Content {
     }
 
     /// The text of a file.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         match self {
             Self::Authority(authorities) => {
                 let mut text = format!(
@@ -170,7 +170,7 @@ impl Content {
     }
 
     /// Writes a file, which stands whole at any instant.
-    pub(super) fn write(&self, path: &Path) -> Result<(), FileError> {
+    pub(crate) fn write(&self, path: &Path) -> Result<(), FileError> {
         let care = Care {
             mode: 0o644,
             synced: true,
@@ -193,7 +193,7 @@ impl Content {
 }
 
 /// Reads the public file of an authority.
-pub(super) fn read_authority(path: &Path) -> Result<Authorities, FileError> {
+pub(crate) fn read_authority(path: &Path) -> Result<Authorities, FileError> {
     match Content::read(path)? {
         Content::Authority(authorities) => Ok(authorities),
         other => Err(mistaken(path, &other, AUTHORITY)),
@@ -201,7 +201,7 @@ pub(super) fn read_authority(path: &Path) -> Result<Authorities, FileError> {
 }
 
 /// Reads a certificate.
-pub(super) fn read_certificate(path: &Path) -> Result<Arc<Certificate>, FileError> {
+pub(crate) fn read_certificate(path: &Path) -> Result<Arc<Certificate>, FileError> {
     match Content::read(path)? {
         Content::Certificate(certificate) => Ok(certificate),
         other => Err(mistaken(path, &other, MEMBER)),
@@ -209,7 +209,7 @@ pub(super) fn read_certificate(path: &Path) -> Result<Arc<Certificate>, FileErro
 }
 
 /// Reads revocations.
-pub(super) fn read_revocations(path: &Path) -> Result<Arc<Revocations>, FileError> {
+pub(crate) fn read_revocations(path: &Path) -> Result<Arc<Revocations>, FileError> {
     match Content::read(path)? {
         Content::Revocations(revocations) => Ok(revocations),
         other => Err(mistaken(path, &other, REVOKED)),

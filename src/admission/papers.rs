@@ -10,7 +10,6 @@ use super::files::{
 use crate::certificate::{Authorities, Certificate, Unfit};
 use crate::membership::Charter;
 use crate::revocations::Revocations;
-use crate::settings::Settings;
 use crate::wire::NodeId;
 
 /// The papers of this node, shared by the event loop, which keeps them current, and by connections, which judge their peers.
@@ -30,6 +29,17 @@ pub struct Places {
     pub certificate: PathBuf,
     /// The newest revocations, which the node writes too.
     pub revocations: PathBuf,
+}
+
+/// What the settings say of the papers.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// `network.name`.
+    pub network: &'a str,
+    /// `network.authority`.
+    pub authority: &'a str,
+    /// `network.certificate`.
+    pub certificate: &'a str,
 }
 
 #[derive(Debug, Clone)]
@@ -89,7 +99,7 @@ impl Papers {
     /// # Errors
     /// If a file is missing that the settings name, or if one can't be used.
     pub fn load(
-        settings: &Settings,
+        wanted: &Wanted<'_>,
         certs: &Path,
         dir: &Path,
         unix_s: u64,
@@ -99,17 +109,17 @@ impl Papers {
             path => PathBuf::from(path),
         };
         let places = Places {
-            authority: named(&settings.authority, AUTHORITY),
-            certificate: named(&settings.certificate, MEMBER),
+            authority: named(wanted.authority, AUTHORITY),
+            certificate: named(wanted.certificate, MEMBER),
             revocations: dir.join(REVOKED),
         };
         let certificate = match read_certificate(&places.certificate) {
             // A node may start before it is admitted; a file that the settings name is a promise.
-            Err(error) if error.is_missing() && settings.certificate.is_empty() => None,
+            Err(error) if error.is_missing() && wanted.certificate.is_empty() => None,
             read => Some(read?),
         };
         let authorities = match read_authority(&places.authority) {
-            Err(error) if error.is_missing() && settings.authority.is_empty() => {
+            Err(error) if error.is_missing() && wanted.authority.is_empty() => {
                 return match certificate {
                     None => Ok(None),
                     // An open network would be a surprise.
@@ -121,11 +131,11 @@ impl Papers {
             }
             read => read?,
         };
-        if **authorities.network() != *settings.network {
+        if **authorities.network() != *wanted.network {
             return Err(PapersError::OtherNetwork {
                 path: places.authority,
                 theirs: authorities.network().to_string(),
-                ours: settings.network.clone(),
+                ours: wanted.network.to_owned(),
             });
         }
         let revocations = match read_revocations(&places.revocations) {

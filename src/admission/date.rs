@@ -1,10 +1,10 @@
 //! Dates in UTC, and spans of days.
 
 /// The seconds of a day.
-pub(super) const DAY_S: u64 = 86_400;
+pub(crate) const DAY_S: u64 = 86_400;
 
 /// The date of a Unix time in s, such as `2027-11-30`.
-pub(super) fn date(unix_s: u64) -> String {
+pub(crate) fn date(unix_s: u64) -> String {
     // Days are counted from 1 March of the year 0, so that the leap day ends a year (Howard Hinnant, chrono-compatible low-level date
     // algorithms).
     let days = unix_s / DAY_S + 719_468;
@@ -25,7 +25,7 @@ pub(super) fn date(unix_s: u64) -> String {
 }
 
 /// A span in days, or in hours or minutes if it is shorter.
-pub(super) fn span(s: u64) -> String {
+pub(crate) fn span(s: u64) -> String {
     let (number, unit) = match s {
         0..3600 => (s / 60, "minute"),
         3600..172_800 => (s / 3600, "hour"),
