@@ -48,6 +48,9 @@ impl Net {
                     );
                 }
             }
+            Event::Removed(id, _) => {
+                self.shown[place].remove(id);
+            }
             Event::CutOff => {
                 self.shown[place].clear();
                 let alone = self.alive.len() < 2 || self.nodes[place].is_leaving();
@@ -65,7 +68,6 @@ impl Net {
             | Event::DialFailed(..)
             | Event::OwnTarget(_)
             | Event::Twin { .. }
-            | Event::Removed(..)
             | Event::Revocations(..)
             | Event::PeerTwin(..) => {}
         }
