@@ -107,6 +107,7 @@ impl Network {
             addrs: vec![PublishedAddr::local(Self::addr(node))],
             links,
             leaving: false,
+            certificate: None,
         };
         Record::sign(body, NETWORK, &*self.keys[node])
     }
@@ -150,6 +151,7 @@ impl Network {
                 known: u32::try_from(self.ids.len()).expect("there are few enough"),
                 digest: ViewDigest([0; 8]),
                 record: self.records[peer].clone(),
+                revocations: 0,
             };
             let connected = Connected {
                 conn: ConnId(conn as u64),

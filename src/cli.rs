@@ -11,8 +11,9 @@ mod shells;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::admission::command::NetworkCommand;
+use crate::admission::command::KeyCommand;
 use crate::ask::Question;
+use crate::authority::command::AuthorityCommand;
 use crate::recording::{RecordArgs, ReplayArgs};
 use crate::settings::KEYS;
 use crate::sim::command::SimArgs;
@@ -123,7 +124,7 @@ pub enum Command {
         dir: Option<PathBuf>,
     },
 
-    /// Close a network: make its key
+    /// Close a network: make its key, or an authority that admits members and revokes them
     #[command(subcommand)]
     Network(NetworkCommand),
 
@@ -131,6 +132,16 @@ pub enum Command {
     Record(RecordArgs),
     /// Show a recording on the page, and answer questions about it
     Replay(ReplayArgs),
+}
+
+/// The command line of `area-net network`.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+#[allow(missing_docs, reason = "clap takes a comment for a help text")]
+pub enum NetworkCommand {
+    #[command(flatten)]
+    Key(KeyCommand),
+    #[command(flatten)]
+    Authority(AuthorityCommand),
 }
 
 // Paragraphs are single lines: clap wraps them at the terminal's width.

@@ -111,6 +111,23 @@ event_names! {
     /// two nodes run with a peer's key. Fields: `peer`, `id`, `addr`, `action`, `suppressed`.
     PeerIdentityDuplicated = "peer identity duplicated",
 
+    /// newer revocations of the network's authority count from now on. Fields: `number`, `revoked` (how many it names), `told_by`.
+    RevocationsHeard = "revocations heard",
+    /// a list of revocations in this node's folder is not the newest one, or none of this network. Fields: `number`, `newest`, `action`.
+    RevocationsIgnored = "revocations ignored",
+    /// the newest revocations could not be written. Fields: `error`, `action`.
+    RevocationsNotKept = "revocations not kept",
+    /// a node is no member of the network any more, and went out of view. Fields: `node`, `id`, `nodes`, `cause`.
+    NodeRemoved = "node removed",
+    /// this node has another certificate. Fields: `days` until it ends; missing if the certificate is gone.
+    CertificateChanged = "certificate changed",
+    /// this node's certificate ends soon. Fields: `days`, `action`.
+    CertificateEnds = "certificate ends",
+    /// this node is no member of its network: it has no certificate, one that has expired, or was revoked. Fields: `cause`, `action`.
+    NoMember = "no member",
+    /// a certificate or a list of revocations beside this node's key can't be used. Fields: `error`, `action`.
+    PaperUnusable = "paper unusable",
+
     /// a file could not be written. Fields: `file`, `error`, `action`.
     FileNotWritten = "file not written",
     /// a file could be written after failures. Fields: `file`.

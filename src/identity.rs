@@ -164,6 +164,45 @@ impl Identity {
         })
     }
 
+    /// Makes a new key file. A file that exists is never overwritten.
+    ///
+    /// # Errors
+    /// If the file exists or can't be written.
+    pub fn create_key(path: &Path) -> Result<(), IdentityError> {
+        if exists(path)? {
+            let source = io::ErrorKind::AlreadyExists.into();
+            return Err(io_error(path, "can't make a key", source));
+        }
+        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519)
+            .map_err(|error| corrupt(path, &error))?;
+        write_new(path, pair.serialize_pem().as_bytes(), 0o600)
+    }
+
+    /// The identity of a key alone, with a certificate that is in no file.
+    ///
+    /// # Errors
+    /// If the key can't be used.
+    pub fn of_key(path: &Path) -> Result<Self, IdentityError> {
+        let (pair, pkcs8) = read_key(path)?;
+        let key = Ed25519KeyPair::from_pkcs8(&pkcs8)
+            .or_else(|_| Ed25519KeyPair::from_pkcs8_maybe_unchecked(&pkcs8))
+            .map_err(|_| corrupt(path, &"is not an Ed25519 key"))?;
+        let id = NodeId(
+            key.public_key()
+                .as_ref()
+                .try_into()
+                .expect("an Ed25519 key has 32 bytes"),
+        );
+        let pem = self_signed(&pair, &id, path)?;
+        let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).expect("just written");
+        Ok(Self {
+            key,
+            pkcs8,
+            certificate,
+            id,
+        })
+    }
+
     /// An identity without files, for simulated nodes. The seed is the private key.
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {

@@ -9,6 +9,7 @@ pub mod admission;
 pub mod answers;
 pub mod ask;
 pub mod atomic_file;
+pub mod authority;
 pub mod chronicle;
 pub mod claims;
 pub mod cli;
@@ -37,4 +38,6 @@ pub mod transport;
 pub mod trusted_path;
 pub mod web;
 
-pub use area_net_core::{bucket, figures, membership, record, window, wire};
+pub use area_net_core::{
+    bucket, certificate, figures, membership, record, revocations, window, wire,
+};

@@ -10,8 +10,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use area_net::admission::{self, command::NetworkError};
 use area_net::ask::{self, AskError};
+use area_net::authority;
+use area_net::authority::office::OfficeError;
 use area_net::chronicle::Notes;
-use area_net::cli::{self, Cli, Command};
+use area_net::cli::{self, Cli, Command, NetworkCommand};
 use area_net::log::{self, LogError};
 use area_net::node::{self, NodeError};
 use area_net::recording::{self, RecordingError};
@@ -55,7 +57,12 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             cli::completions(*shell).context("can't write the completions")
         }
         Some(Command::Man { dir }) => cli::man(dir.as_deref()).context("can't write the manual"),
-        Some(Command::Network(command)) => Ok(admission::command::run(command)?),
+        Some(Command::Network(NetworkCommand::Key(command))) => {
+            Ok(admission::command::run(command)?)
+        }
+        Some(Command::Network(NetworkCommand::Authority(command))) => {
+            Ok(authority::command::run(command)?)
+        }
         Some(Command::Record(args)) => Ok(recording::record(args)?),
         Some(Command::Replay(args)) => Ok(recording::replay(args)?),
         None => run_node(cli),
@@ -183,6 +190,7 @@ fn status(error: &anyhow::Error) -> u8 {
     let node = error.downcast_ref().is_some_and(NodeError::is_bad_input);
     let sim = error.downcast_ref().is_some_and(SimError::is_bad_input);
     let network = error.downcast_ref().is_some_and(NetworkError::is_bad_input);
+    let network = network || error.is::<OfficeError>();
     let is_bad_input = error.is::<SettingsError>() || log || node || sim || network;
     if is_bad_input { 2 } else { 1 }
 }

@@ -11,6 +11,7 @@ mod error;
 mod finder;
 mod listen;
 mod lock;
+mod papers;
 mod pings;
 mod resolver;
 mod saver;
@@ -39,6 +40,7 @@ use quinn::{AsyncTimer, AsyncUdpSocket, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::admission::Admission;
+use crate::admission::follow::{Change, Follower};
 use crate::admission::joins::Joins;
 use crate::chronicle::Notes;
 use crate::claims::Claims;
@@ -48,10 +50,11 @@ use crate::identity::Identity;
 use crate::impair::{ImpairedSocket, Rules};
 use crate::membership::{Action, Core, Event, Input, Time, Tuning};
 use crate::memory::{Memory, Moment};
-use crate::record::Record;
+use crate::record::{Record, Signer as _};
 use crate::settings::{CoreStart, Settings};
 use crate::snapshot::{Changes, Snapshot, SnapshotReader, SnapshotRequests};
 use crate::transport::{BindSpare, Greeting, Parts, Qlogs, Tap, Transport, TransportEvent};
+use papers::Desk;
 use pings::Waiting;
 use saver::Saver;
 use story::Story;
@@ -74,6 +77,8 @@ pub struct Assembly {
     pub identity: Arc<Identity>,
     /// Decides which nodes may be members.
     pub admission: Admission,
+    /// What follows the files that make this node a member of a network with an authority. `None`: nothing changes them.
+    pub follower: Option<Follower>,
     /// The bound socket: quinn's seam for simulation.
     pub socket: Arc<dyn AsyncUdpSocket>,
     /// Binds sockets to other ports of the same address. `None`: there are none.
@@ -154,6 +159,7 @@ pub struct Node {
     edge: Option<Edge>,
     finder: Option<Finder>,
     notes: Option<Notes>,
+    desk: Option<Desk>,
     witness: Option<Witness>,
 }
 
@@ -204,6 +210,7 @@ impl Node {
         let memory = assembly.memory;
         let remembered = memory.nodes.iter().flat_map(|(_, node)| node.addrs.clone());
         let joins = Joins::new(settings.joins_per_s, remembered);
+        let papers = assembly.admission.papers();
         let config = settings.core(CoreStart {
             published: assembly.published,
             remembered: memory.nodes,
@@ -212,9 +219,16 @@ impl Node {
             seed: assembly.core_seed,
             tuning: assembly.tuning,
             tells_links: assembly.tells_links,
+            charter: papers.map(|papers| papers.charter()),
             ids: None,
         });
         let core = Core::new(config, assembly.identity.clone());
+        let (me, label) = (assembly.identity.node_id(), settings.label.clone());
+        if let Some(papers) = papers {
+            // The core dropped a list that no authority signed.
+            papers.set_revocations(core.revocations().cloned());
+        }
+        let desk = papers.map(|papers| Desk::new(papers.clone(), assembly.follower, me, label));
         let socket = assembly.socket;
         let listen = socket.local_addr()?;
         let clock = Clock::new(assembly.runtime);
@@ -264,6 +278,7 @@ impl Node {
             edge: assembly.edge,
             finder: assembly.finder,
             notes: assembly.notes,
+            desk,
             witness: assembly.witness,
         })
     }
@@ -289,6 +304,7 @@ impl Node {
         if let Some(saver) = &mut self.saver {
             saver.settle().await;
         }
+        self.hear_paper(Change::Tick);
         poll_fn(|cx| {
             let asked = leave.as_mut().poll(cx);
             if asked.is_pending() {
@@ -317,6 +333,8 @@ impl Node {
                 self.take(event);
             } else if let Some(news) = self.poll_news(cx) {
                 self.hear(news);
+            } else if let Some(change) = self.desk.as_mut().and_then(|desk| desk.poll(cx)) {
+                self.hear_paper(change);
             } else if let Some(report) = self.poll_report(cx) {
                 let now = self.now();
                 if let Some(finder) = &mut self.finder {
@@ -386,6 +404,7 @@ impl Node {
                 Err(rejected) => {
                     *self.rejected.entry(rejected.counter).or_default() += 1;
                     self.story.rejected(self.clock.now(), &rejected);
+                    self.tell_notices();
                 }
             }
             self.act();
@@ -467,6 +486,11 @@ impl Node {
             match (event, &self.notes) {
                 (Event::Pinged(peer, rtt_us), _) => self.pings.answered(&peer, rtt_us),
                 (Event::Links(news), Some(notes)) => notes.links(self.now(), *news),
+                (Event::Revocations(..), _) => {
+                    if let Some(desk) = &self.desk {
+                        desk.keep(self.core.revocations());
+                    }
+                }
                 _ => {}
             }
         }
@@ -534,5 +558,6 @@ fn greeting(core: &Core) -> Greeting {
         known: u32::try_from(core.up_count()).expect("the database's limit fits"),
         digest: core.digest(),
         record: core.own_record(),
+        revocations: core.revocations().map_or(0, |newest| newest.number()),
     }
 }

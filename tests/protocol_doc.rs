@@ -26,6 +26,7 @@ mod tests {
     use area_net::admission::{
         Admission, Allow, Credentials, Keys, MAX_CREDENTIALS, MAX_PROOFS, NetworkKey, Role, Session,
     };
+    use area_net::certificate::Certificate;
     use area_net::identity::{Identity, certified_id};
     use area_net::record::{
         AddrKind, Body, Direction, LinkState, MAX_ADDRS, MAX_LABEL, MAX_LINKS, MAX_RECORD, Record,
@@ -43,7 +44,7 @@ mod tests {
     use serde::de::DeserializeOwned;
 
     use crate::document::{Document, bare, number, to_varint};
-    use crate::sample::{NETWORK, record};
+    use crate::sample::{NETWORK, certificate, record};
     use crate::samples::{
         ID, datagram_name, datagrams, direction_name, kind_name, message_name, messages,
     };
@@ -77,6 +78,10 @@ mod tests {
             "Address" => {
                 let address: SocketAddr = comes_back(bytes);
                 assert_eq!(address, "[::1]:8090".parse().unwrap());
+            }
+            "Certificate" => {
+                let shown: Certificate = comes_back(bytes);
+                assert_eq!(shown, *certificate());
             }
             "reason" => {
                 let alternatives: Vec<SocketAddr> = comes_back(bytes);

@@ -43,6 +43,13 @@ mod commands {
     /// A simulation with an attack in which nobody is blamed, so that the names of counters are no fields.
     const ATTACK: &str =
         "target/release/area-net sim --nodes 5 --attack mute:from=5s --lasts 10s --json -";
+    const CLOSED: [&str; 3] = [
+        "target/release/area-net network create office",
+        "target/release/area-net network admit office --new alice bob carol dave erin",
+        "cp -r office/members/* certs/",
+    ];
+    const MEMBERS: &str = "tests/binary/members.rs";
+    const THREE: &str = "three_commands_close_a_network_of_five";
     const SIM: [&str; 4] = [
         "target/release/area-net sim --nodes 100 --loss 5% --kill 30%@60s --html report.html",
         "target/release/area-net sim config/sim/flapping.toml --seed 7 --json report.json",
@@ -52,7 +59,7 @@ mod commands {
     const HERE: &str = "tests/readme.rs";
 
     /// Every command of the README, and what runs it.
-    const COMMANDS: [(&str, By); 19] = [
+    const COMMANDS: [(&str, By); 22] = [
         (
             "./start.sh",
             Test(
@@ -99,6 +106,9 @@ mod commands {
         (FIRST, Test(HERE, "nodes_on_several_machines_meet")),
         (TARGETS, Test(HERE, "nodes_on_several_machines_meet")),
         (SECOND, Test(HERE, "nodes_on_several_machines_meet")),
+        (CLOSED[0], Test(MEMBERS, THREE)),
+        (CLOSED[1], Test(MEMBERS, THREE)),
+        (CLOSED[2], Test(MEMBERS, THREE)),
         (SIM[0], Test(HERE, "simulations_run")),
         (SIM[1], Test(HERE, "simulations_run")),
         (SIM[2], Test(HERE, "simulations_run")),

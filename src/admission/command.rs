@@ -1,4 +1,4 @@
-//! `area-net network`: makes what admits nodes to a network.
+//! `area-net network key`: makes a network key.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -8,9 +8,9 @@ use rand::TryRng as _;
 
 use super::{KeyFileError, Keys, NetworkKey};
 
-/// The command line of `area-net network`.
+/// What makes a network key.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
-pub enum NetworkCommand {
+pub enum KeyCommand {
     /// Make a network key, and write it to a new file that only you can read
     #[command(after_help = KEY_HELP)]
     Key {
@@ -56,9 +56,9 @@ impl NetworkError {
 ///
 /// # Errors
 /// If a file can't be written, or the system fails.
-pub fn run(command: &NetworkCommand) -> Result<(), NetworkError> {
+pub fn run(command: &KeyCommand) -> Result<(), NetworkError> {
     match command {
-        NetworkCommand::Key { file } => {
+        KeyCommand::Key { file } => {
             let mut key = [0; 32];
             rand::rngs::SysRng
                 .try_fill_bytes(&mut key)

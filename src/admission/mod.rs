@@ -5,20 +5,30 @@
 //! its record or an address before the other has proven itself. A proof is bound to the TLS session by its exporter (RFC 8446,
 //! section 7.5), and to both node ids, so it is worth nothing in any other session.
 //!
+//! In a network with an authority, a node also shows its certificate ([`Papers`]); [`follow`] reads the files of a member again when they
+//! change.
+//!
 //! [`Admission`] takes the decision, and [`Refusal`] says why a peer was refused and what would admit it. The transport carries
 //! both; `docs/trust.md` explains them to users.
 
 pub mod command;
 mod credentials;
+pub(crate) mod date;
+pub(crate) mod files;
+pub mod follow;
 pub mod joins;
 mod keys;
+mod papers;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use credentials::{Credentials, CredentialsError, MAX_CREDENTIALS, MAX_PROOFS};
+pub use files::{AUTHORITY, FileError, MEMBER, REVOKED};
 pub use keys::{KeyFileError, Keys, MAX_KEYS, NetworkKey};
+pub use papers::{Papers, PapersError, Places, Wanted, admit_command, days_left};
 
+use crate::certificate::Unfit;
 use crate::wire::{CloseCode, NodeId, PROTOCOL_VERSION};
 
 /// The label of the TLS exporter. Exporters of one session under different labels are independent.
@@ -119,6 +129,8 @@ struct Inner {
     protocols: Vec<Vec<u8>>,
     keys: Keys,
     allow: Allow,
+    /// In a network with an authority: who is a member by certificate.
+    papers: Option<Arc<Papers>>,
 }
 
 impl Admission {
@@ -130,7 +142,33 @@ impl Admission {
             protocols: keys.tags(network).iter().map(protocol).collect(),
             keys,
             allow,
+            papers: None,
         }))
+    }
+
+    /// The same in a network with an authority, if there are papers of one.
+    #[must_use]
+    pub fn with_papers(self, papers: Option<Papers>) -> Self {
+        let Inner {
+            network,
+            protocols,
+            keys,
+            allow,
+            ..
+        } = &*self.0;
+        Self(Arc::new(Inner {
+            network: network.clone(),
+            protocols: protocols.clone(),
+            keys: keys.clone(),
+            allow: allow.clone(),
+            papers: papers.map(Arc::new),
+        }))
+    }
+
+    /// What makes this node a member, in a network with an authority.
+    #[must_use]
+    pub fn papers(&self) -> Option<&Arc<Papers>> {
+        self.0.papers.as_ref()
     }
 
     /// The admission to an open network, without a list of allowed nodes.
@@ -173,7 +211,7 @@ impl Admission {
     /// Whether peers exchange [`Credentials`] before their Hellos.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        !self.0.keys.is_empty()
+        !self.0.keys.is_empty() || self.0.papers.is_some()
     }
 
     /// What this node shows its peer in a session: a proof of each of its keys.
@@ -181,7 +219,10 @@ impl Admission {
     pub fn credentials(&self, session: &Session) -> Credentials {
         Credentials {
             proofs: self.0.keys.prove(&session.proven_by(session.role)),
-            certificate: None,
+            certificate: self.papers().and_then(|papers| {
+                let certificate = papers.certificate()?;
+                Some(certificate.to_bytes())
+            }),
         }
     }
 
@@ -203,17 +244,18 @@ impl Admission {
     /// If it may not be a member.
     pub fn admit(&self, session: &Session, shown: &Credentials) -> Result<(), Refusal> {
         self.admit_id(&session.peer)?;
-        if self.0.keys.is_empty() {
-            return Ok(());
-        }
         let message = session.proven_by(session.role.other());
-        if self.0.keys.verify(&message, &shown.proofs) {
-            Ok(())
-        } else if shown.proofs.is_empty() {
-            Err(Refusal::NoProof)
-        } else {
-            Err(Refusal::WrongKey)
+        if !self.0.keys.is_empty() && !self.0.keys.verify(&message, &shown.proofs) {
+            return Err(match shown.proofs.is_empty() {
+                true => Refusal::NoProof,
+                false => Refusal::WrongKey,
+            });
         }
+        // The certificate comes second: who lacks the key does not learn how it is judged.
+        if let Some(papers) = &self.0.papers {
+            papers.admit(&session.peer, shown.certificate.as_deref())?;
+        }
+        Ok(())
     }
 }
 
@@ -235,6 +277,9 @@ pub enum Refusal {
     /// It proved other network keys.
     #[error("it has another network key, or forwards the proof of another session")]
     WrongKey,
+    /// It is no member by the authority's word.
+    #[error("it has {0}")]
+    Unfit(#[from] Unfit),
 }
 
 impl Refusal {
@@ -246,6 +291,7 @@ impl Refusal {
             Self::OtherNetwork => "other_network",
             Self::Malformed(_) => "bad_credentials",
             Self::NoProof | Self::WrongKey => "network_key_not_proven",
+            Self::Unfit(unfit) => unfit.counter(),
         }
     }
 
@@ -253,9 +299,11 @@ impl Refusal {
     #[must_use]
     pub fn code(&self) -> CloseCode {
         match self {
-            Self::NotAllowed | Self::OtherNetwork | Self::NoProof | Self::WrongKey => {
-                CloseCode::NotAllowed
-            }
+            Self::NotAllowed
+            | Self::OtherNetwork
+            | Self::NoProof
+            | Self::WrongKey
+            | Self::Unfit(_) => CloseCode::NotAllowed,
             Self::Malformed(_) => CloseCode::Protocol,
         }
     }
@@ -268,6 +316,17 @@ impl Refusal {
                 format!("if it belongs here, add \"{peer}\" to network.allow, and restart")
             }
             (Self::NotAllowed, None) => "if it belongs here, add its id to network.allow".to_owned(),
+            (Self::Unfit(Unfit::Revoked), _) => {
+                "if it belongs here, give it a new key, and admit that one".to_owned()
+            }
+            (Self::Unfit(Unfit::NotYet { .. } | Unfit::Expired { .. }), Some(peer)) => format!(
+                "if the clocks are right and it belongs here: {}",
+                admit_command(peer)
+            ),
+            (Self::Unfit(_), Some(peer)) => {
+                format!("if it belongs here: {}", admit_command(peer))
+            }
+            (Self::Unfit(_), None) => "if it belongs here, admit it".to_owned(),
             (Self::OtherNetwork | Self::NoProof | Self::WrongKey | Self::Malformed(_), _) => {
                 "if it belongs here, give it this node's network.name and network key file, and restart it"
                     .to_owned()

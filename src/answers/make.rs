@@ -18,6 +18,8 @@ pub struct StatusExtras {
     pub readers: usize,
     /// Whether the neighbours see the same.
     pub agreement: Option<Agreement>,
+    /// What the user of the node must know.
+    pub notices: Vec<String>,
 }
 
 /// What the history knows of a node.
@@ -71,6 +73,7 @@ pub fn status(snapshot: &Snapshot, extras: StatusExtras) -> Status {
         history: extras.history,
         readers: extras.readers,
         agreement: extras.agreement,
+        notices: extras.notices,
         rejected: rejected
             .map(|(kind, count)| (kind.to_string(), *count))
             .collect(),

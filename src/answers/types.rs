@@ -115,6 +115,9 @@ documents! {
         /// Whether the neighbours see the same; null if that is not known.
         #[serde(default)]
         agreement: Option<Agreement>,
+        /// What the user of the node must know: its certificate ends, or a node was refused, and what to do.
+        #[serde(default)]
+        notices: Vec<String>,
         /// What the node has rejected, by kind.
         rejected: BTreeMap<String, u64>,
     }

@@ -80,6 +80,9 @@ impl Screen {
         if status.readers > 0 {
             facts.push(("readers", status.readers.to_string()));
         }
+        for notice in &status.notices {
+            facts.push(("notice", clean(notice)));
+        }
         if let Some(impaired) = &status.impaired {
             facts.push(("impaired", clean(impaired)));
         }

@@ -1,6 +1,7 @@
 //! The chronicle of a running node.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -40,6 +41,8 @@ struct Told {
 #[derive(Debug)]
 struct Inbox {
     notes: Mutex<Vec<Note>>,
+    /// What the user of the node must know at present, by kind.
+    notices: Mutex<BTreeMap<&'static str, String>>,
     /// Counts the events.
     events: watch::Sender<u64>,
     /// The start of the node.
@@ -56,6 +59,7 @@ impl Default for Notes {
     fn default() -> Self {
         Self(Arc::new(Inbox {
             notes: Mutex::default(),
+            notices: Mutex::default(),
             events: watch::Sender::new(0),
             start: OnceLock::new(),
         }))
@@ -73,6 +77,15 @@ impl Notes {
     pub fn links(&self, now: Duration, news: LinkNews) {
         let at_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
         self.put(Note::Links(at_ms, news));
+    }
+
+    /// Sets what the user of the node must know of that kind at present; `None`: nothing.
+    pub fn set_notice(&self, kind: &'static str, text: Option<String>) {
+        let mut notices = lock(&self.0.notices);
+        match text {
+            Some(text) => notices.insert(kind, text),
+            None => notices.remove(kind),
+        };
     }
 
     /// Notices events: the channel changes with each one.
@@ -252,6 +265,12 @@ impl Archive {
         lock(&self.chronicle).load(network, entry)?;
         changed.send_modify(|count| *count += 1);
         Ok(())
+    }
+
+    /// What the user of the node must know at present.
+    #[must_use]
+    pub fn notices(&self) -> Vec<String> {
+        lock(&self.notes.0.notices).values().cloned().collect()
     }
 
     /// Whether it may still grow: it is not that of a recording.

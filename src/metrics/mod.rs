@@ -55,15 +55,17 @@ const RTT_BOUNDS: [(u32, &str); 8] = [
 const LOSSY_PERMILLE: u16 = 10;
 
 /// What a node may reject, so that each counter begins at zero and not with its first increase, which rates would miss.
-const REJECTED: [&str; 24] = [
+const REJECTED: [&str; 31] = [
     "bad_credentials",
     "bad_hello",
     "claims_over_limit",
     "database_full",
     "dial_rests",
     "epoch_ahead",
+    "expired_certificate",
     "figures_turned_away",
     "forged_record",
+    "forged_revocations",
     "handshake_failed",
     "handshake_yielded",
     "handshakes_over_limit",
@@ -72,14 +74,19 @@ const REJECTED: [&str; 24] = [
     "joins_over_limit",
     "kept_out",
     "network_key_not_proven",
+    "no_certificate",
     "not_allowed",
     "not_quic",
     "other_network",
     "over_limit",
     "protocol_violation",
     "records_turned_away",
+    "revoked",
     "stalled",
     "two_bodies",
+    "uncertified_record",
+    "wrong_certificate",
+    "wrong_label",
 ];
 
 /// What is shown beside the snapshot.

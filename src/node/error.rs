@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::admission::KeyFileError;
+use crate::admission::PapersError;
 use crate::identity::IdentityError;
 
 /// Why a node could not run.
@@ -19,6 +20,9 @@ pub enum NodeError {
         /// The fault.
         source: KeyFileError,
     },
+    /// What makes the node a member can't be used.
+    #[error("can't use this node's certificate or its network's authority")]
+    Papers(#[from] PapersError),
     /// The address can't be listened on.
     #[error(
         "can't listen on {addr} (network.controller.listen.addr and .port of profile {profile}{hint})"
@@ -84,6 +88,7 @@ impl NodeError {
     pub fn is_bad_input(&self) -> bool {
         match self {
             Self::Identity(_)
+            | Self::Papers(_)
             | Self::NetworkKey { .. }
             | Self::Listen { .. }
             | Self::Running { .. }

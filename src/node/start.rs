@@ -12,7 +12,8 @@ use super::listen::{listen, local_addrs};
 use super::lock::{self, Lock, NotLocked};
 use super::service::Service;
 use super::{Assembly, Finder, Node, edge, story, wall};
-use crate::admission::{Admission, Allow, Keys};
+use crate::admission::follow::Follower;
+use crate::admission::{AUTHORITY, Admission, Allow, Keys, MEMBER, Papers, REVOKED, Wanted};
 use crate::atomic_file;
 use crate::chronicle::{Archive, Limit, Notes};
 use crate::events::EventName;
@@ -47,7 +48,7 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
     let certs = Path::new("certs").join(&settings.profile);
     let state = dir.join("state.json");
     check_files(&settings, &dir, &certs)?;
-    let admission = admission(&settings)?;
+    let admission = admission(&settings, &certs, &dir)?;
     // The node binds its address before it writes: a second start of a profile must not touch the files of the first.
     let mut interfaces = interfaces::follow();
     let (socket, bound) = tokio::select! {
@@ -59,6 +60,9 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
     };
     let _lock = lock(&settings.profile, &dir)?;
     let identity = Arc::new(Identity::load_or_create(&certs)?);
+    if let Some(papers) = admission.papers() {
+        papers.check_own(&identity.node_id(), &settings.label)?;
+    }
     let (remembered, warning) = Memory::load(&state, settings.addresses_for);
     story::started(&settings, &identity.node_id(), bound, warning.as_deref());
 
@@ -92,6 +96,9 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
         memory: remembered,
         settings: settings.clone(),
         identity,
+        follower: admission
+            .papers()
+            .map(|papers| Follower::start(papers.places().clone())),
         admission,
         socket,
         spare: Some(spare),
@@ -215,7 +222,8 @@ fn enter_sandbox(settings: &Settings, dir: &Path) {
 /// them.
 fn check_files(settings: &Settings, dir: &Path, certs: &Path) -> Result<(), NodeError> {
     let mut files: Vec<PathBuf> = OUTPUTS.iter().map(|name| dir.join(name)).collect();
-    files.extend(["key.pem", "cert.pem"].map(|name| certs.join(name)));
+    files.extend(["key.pem", "cert.pem", AUTHORITY, MEMBER].map(|name| certs.join(name)));
+    files.push(dir.join(REVOKED));
     if settings.d2 {
         files.push(dir.join(PICTURE));
     }
@@ -233,13 +241,21 @@ fn check_files(settings: &Settings, dir: &Path, certs: &Path) -> Result<(), Node
 }
 
 /// Reads what decides which nodes may be members.
-fn admission(settings: &Settings) -> Result<Admission, NodeError> {
+fn admission(settings: &Settings, certs: &Path, dir: &Path) -> Result<Admission, NodeError> {
     let keys = Keys::load(&settings.network_key).map_err(|source| NodeError::NetworkKey {
         profile: settings.profile.clone(),
         source,
     })?;
     let allow = Allow::new(&settings.allow);
-    Ok(Admission::new(&settings.network, keys, allow))
+    let unix_s = wall::of_this_machine()() / 1000;
+    let wanted = Wanted {
+        network: &settings.network,
+        authority: &settings.authority,
+        certificate: &settings.certificate,
+    };
+    let papers = Papers::load(&wanted, certs, dir, unix_s)?;
+    let admission = Admission::new(&settings.network, keys, allow);
+    Ok(admission.with_papers(papers))
 }
 
 /// Whether a socket takes packets of IPv4 as well as of IPv6.

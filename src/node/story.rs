@@ -41,6 +41,8 @@ pub(super) struct Story {
     unreached: BTreeMap<SocketAddr, DialError>,
     /// The counter of the last refusal of each address that this node dialed. The same refusal is logged once.
     refused: BTreeMap<SocketAddr, &'static str>,
+    /// The last node that was refused, and the words for it.
+    refusal: Option<(Option<NodeId>, String)>,
     /// Why nodes go; empty if the core doesn't tell.
     news: News,
     /// For lines about nodes that count on the word of another, and how many were suppressed since the last one.
@@ -168,6 +170,7 @@ impl Story {
             gates: BTreeMap::new(),
             unreached: BTreeMap::new(),
             refused: BTreeMap::new(),
+            refusal: None,
             news: News::default(),
             claimed: Bucket::holding(Duration::ZERO, CLAIMED_LINES.burst),
             claimed_suppressed: 0,
@@ -224,6 +227,11 @@ impl Story {
         }
     }
 
+    /// The last node that was refused and has not been admitted since.
+    pub(super) fn refusal(&self) -> Option<String> {
+        self.refusal.as_ref().map(|(_, words)| words.clone())
+    }
+
     /// Logs a node that may not be a member. One that this node dials again and again is a line once, as any other failed dial.
     fn refused(&mut self, now: Instant, rejected: &Rejected, refused: &Refused) {
         let Rejected {
@@ -251,6 +259,9 @@ impl Story {
             self.refused.insert(*remote, counter);
         }
         let action = &refused.remedy;
+        let who = id.as_deref().unwrap_or("a node");
+        let words = format!("join refused: {who} at {remote}: {cause}; {action}");
+        self.refusal = Some((refused.peer, words));
         tracing::warn!(addr = %remote, id, dialed_by, counter, cause, action, suppressed, "{name}");
     }
 
@@ -272,6 +283,7 @@ impl Story {
             } => {
                 self.unreached.remove(remote);
                 self.refused.remove(remote);
+                self.refusal.take_if(|(refused, _)| *refused == Some(*peer));
                 linked(&Named::of(core, peer), *remote, *direction, *replaced);
             }
             Event::Unlinked { peer, why, calm } => unlinked(&Named::of(core, peer), why, *calm),
@@ -299,6 +311,17 @@ impl Story {
                 let (node, nodes) = (Named::of(core, id), core.up_count());
                 let [_, told_by] = self.origin(core, id);
                 tracing::info!(node = node.label, id = %node.id, nodes, told_by, "{}", EventName::NodeLeft);
+            }
+            Event::Removed(id, unfit) => {
+                let (node, nodes) = (Named::of(core, id), core.up_count());
+                tracing::warn!(node = node.label, id = %node.id, nodes, cause = %unfit, "{}", EventName::NodeRemoved);
+            }
+            Event::Revocations(number, from) => {
+                let revoked = core
+                    .revocations()
+                    .map_or(0, |newest| newest.list().ids.len());
+                let told_by = from.map(|from| Named::of(core, &from).label);
+                tracing::info!(number, revoked, told_by, "{}", EventName::RevocationsHeard);
             }
             Event::Links(news) => {
                 let at_ms = i64::try_from(now.duration_since(self.start).as_millis());

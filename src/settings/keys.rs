@@ -113,6 +113,19 @@ settings! {
         /// gets no link at all. The ids of all nodes are in `network.json`.
         "network.allow" => allow: Vec<NodeId> = "[]", Kind::NodeIds;
 
+        /// Public file of the network's authority; empty for `certs/<PROFILE>/authority.pub`, if it is there
+        ///
+        /// In a network with an authority, only nodes with a certificate of it are members; `area-net network` makes both.
+        /// If neither this file nor a certificate is there, the network has no authority. The file is read at the start
+        /// only. See docs/certificates.md.
+        "network.authority" => authority: String = r#""""#, Kind::Path;
+
+        /// Certificate of this node; empty for `certs/<PROFILE>/member.cert`
+        ///
+        /// A node without certificate is not admitted to a network with an authority, and its log says how to get one. The
+        /// file is read again when it changes.
+        "network.certificate" => certificate: String = r#""""#, Kind::Path;
+
         /// IP address to listen on
         ///
         /// `::1` can be reached only from this machine. `::` stands for every address of the machine, so everybody

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::Settings;
-use crate::membership::{Config, Ids, Remembered, Tuning};
+use crate::membership::{Charter, Config, Ids, Remembered, Tuning};
 use crate::wire::NodeId;
 
 /// The part of a core's configuration that is not a setting and differs between starts.
@@ -24,6 +24,8 @@ pub struct CoreStart {
     pub tuning: Arc<Tuning>,
     /// Tell which links newer records add and withdraw, for a history of the view.
     pub tells_links: bool,
+    /// Who may be a member. `None`: everybody.
+    pub charter: Option<Charter>,
     /// A table of ids that is shared with other cores. `None`: the core makes its own.
     pub ids: Option<Arc<Ids>>,
 }
@@ -53,6 +55,7 @@ impl Settings {
             forget_after: self.forget_after,
             tuning: start.tuning,
             tells_links: start.tells_links,
+            charter: start.charter,
             ids: start.ids,
         }
     }

@@ -77,6 +77,7 @@ impl Liar {
                 | Message::Graft(_)
                 | Message::Prune
                 | Message::Figures(_)
+                | Message::Revocations(_)
                 | Message::Observed(_)
                 | Message::Meet(_) => {}
             }

@@ -60,6 +60,7 @@ impl Traffic {
             | Message::Have(_)
             | Message::Graft(_)
             | Message::Prune
+            | Message::Revocations(_)
             | Message::Observed(_)
             | Message::Meet(_) => {}
         }

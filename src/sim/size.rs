@@ -39,6 +39,7 @@ pub(super) fn records(message: &Message) -> usize {
         | Message::Graft(_)
         | Message::Prune
         | Message::Figures(_)
+        | Message::Revocations(_)
         | Message::Observed(_)
         | Message::Meet(_) => 0,
     }
@@ -49,6 +50,7 @@ fn body(message: &Message) -> usize {
         Message::Hello(hello) => {
             let numbers =
                 varint(hello.run_id) + varint(hello.dial_counter) + varint(hello.known.into());
+            let numbers = numbers + varint(hello.revocations);
             numbers + 1 + addr(&hello.observed) + 8 + record(&hello.record)
         }
         Message::Records(list) => length(list.len()) + records(message),
@@ -71,6 +73,7 @@ fn body(message: &Message) -> usize {
                     .map(|(age_ds, one)| varint((*age_ds).into()) + one.encoded_len())
                     .sum::<usize>()
         }
+        Message::Revocations(revocations) => revocations.encoded_len(),
         Message::Superfluous(_) => 1,
         Message::Observed(observed) => addr(observed),
         Message::Meet(meet) => {
@@ -115,6 +118,7 @@ mod tests {
     use super::*;
     use crate::figures::{FiguresBody, LinkFigures};
     use crate::record::{Body, PublishedAddr, Signer as _};
+    use crate::revocations::{Revocations, Revoked};
     use crate::sim::key::Key;
     use crate::wire::{Datagram, Hello, Meet, ViewDigest};
 
@@ -131,6 +135,7 @@ mod tests {
             addrs: vec![PublishedAddr::local("[::1]:8300".parse().unwrap())],
             links: Vec::new(),
             leaving: false,
+            certificate: None,
         };
         let record = Record::sign(body_of, "a", &key);
         let version = record.version();
@@ -144,6 +149,9 @@ mod tests {
             losses: vec![0; 130],
         };
         let figures = LinkFigures::sign(figures, "a", &key);
+        let ids = (0..200).map(|number| Key::new(number).node_id()).collect();
+        let revoked = Revoked::new("a", 300, 1_700_000_000, ids);
+        let revocations = Revocations::issue(revoked, &key).unwrap();
         let messages = [
             Message::Hello(Hello {
                 run_id: 5,
@@ -153,6 +161,7 @@ mod tests {
                 known: 127,
                 digest: ViewDigest([1; 8]),
                 record: record.clone(),
+                revocations: 300,
             }),
             Message::Records(vec![record.clone(); 200]),
             Message::Digests {
@@ -170,6 +179,7 @@ mod tests {
             Message::Graft(vec![ShortId([3; 16]); 3]),
             Message::Prune,
             Message::Figures(vec![(300, figures)]),
+            Message::Revocations(revocations),
             Message::Observed("192.0.2.7:443".parse().unwrap()),
             Message::Meet(Meet {
                 way: vec![ShortId([1; 16]), ShortId([2; 16]), ShortId([3; 16])],

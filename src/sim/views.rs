@@ -174,16 +174,19 @@ impl Views {
                 }
                 Vec::new()
             }
-            Event::Unreachable(id) | Event::Left(id) => match self.place(id) {
-                Some(place) if self.shows(viewer, place) => {
-                    self.shown[viewer * self.row + place / 64] &= !(1 << (place % 64));
-                    self.shown_by[place] -= 1;
-                    vec![place]
+            Event::Unreachable(id) | Event::Left(id) | Event::Removed(id, _) => {
+                match self.place(id) {
+                    Some(place) if self.shows(viewer, place) => {
+                        self.shown[viewer * self.row + place / 64] &= !(1 << (place % 64));
+                        self.shown_by[place] -= 1;
+                        vec![place]
+                    }
+                    Some(_) | None => Vec::new(),
                 }
-                Some(_) | None => Vec::new(),
-            },
+            }
             Event::CutOff => self.clear(viewer),
             Event::Links(_)
+            | Event::Revocations(..)
             | Event::Pinged(..)
             | Event::Linked { .. }
             | Event::Unlinked { .. }

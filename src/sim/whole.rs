@@ -26,7 +26,7 @@ use super::places::small;
 use super::queue::{Due, Queue};
 use super::size;
 use super::socket::{Outgoing, SimSocket};
-use crate::admission::{Admission, Allow, Keys};
+use crate::admission::{Admission, Allow, Keys, Papers};
 use crate::identity::Identity;
 use crate::membership::{Action, Core, Input, Time};
 use crate::memory::Memory;
@@ -165,7 +165,9 @@ impl Whole {
         let keys = self.keys.get(&place).cloned().unwrap_or_default();
         let allow = Allow::new(&settings.allow);
         let assembly = Assembly {
-            admission: Admission::new(&settings.network, keys, allow),
+            admission: Admission::new(&settings.network, keys, allow)
+                .with_papers(start.charter.clone().map(Papers::of_charter)),
+            follower: None,
             settings,
             identity: Arc::new(identity),
             socket: socket.clone(),
@@ -354,6 +356,9 @@ impl Ledger {
             | Input::PathLost(_)
             | Input::Redial(_)
             | Input::Ping(_)
+            | Input::Certificate(_)
+            | Input::Revocations(_)
+            | Input::Origin(_)
             | Input::Opened { .. }
             | Input::Leave => {}
         }

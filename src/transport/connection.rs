@@ -231,6 +231,7 @@ pub(super) async fn read_hello(recv: &mut RecvStream) -> Result<Hello, FrameErro
         | Message::Graft(_)
         | Message::Prune
         | Message::Figures(_)
+        | Message::Revocations(_)
         | Message::Observed(_)
         | Message::Meet(_) => Err(FrameError::Violation(
             "the peer's first message was not a Hello".to_owned(),

@@ -387,6 +387,7 @@ async fn greet(
         known: greeting.known,
         digest: greeting.digest,
         record: greeting.record,
+        revocations: greeting.revocations,
     };
     let written = send.write_all(&Message::Hello(hello).to_frame()).await;
     let hello = read_hello(&mut recv).await;

@@ -85,6 +85,8 @@ pub struct Greeting {
     pub digest: ViewDigest,
     /// This node's newest record.
     pub record: Arc<Record>,
+    /// The number of the newest revocations that it knows.
+    pub revocations: u64,
 }
 
 /// A report from the transport to the event loop.

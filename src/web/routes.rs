@@ -145,6 +145,7 @@ async fn status(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {
         history: site.feed.archive().read(extent),
         readers: site.feed.lookers(),
         agreement: Some(answers::agreement(&snapshot)),
+        notices: site.feed.archive().notices(),
     };
     Ok(body::json(&answers::status(&snapshot, extras)))
 }

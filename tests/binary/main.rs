@@ -7,6 +7,7 @@ mod files;
 mod life;
 #[cfg(test)]
 mod machine;
+mod members;
 #[cfg(test)]
 #[path = "../processes/mod.rs"]
 mod processes;

@@ -48,6 +48,9 @@ impl Net {
                     );
                 }
             }
+            Event::Removed(id, _) => {
+                self.shown[place].remove(id);
+            }
             Event::CutOff => {
                 self.shown[place].clear();
                 let alone = self.alive.len() < 2 || self.nodes[place].is_leaving();
@@ -65,6 +68,7 @@ impl Net {
             | Event::DialFailed(..)
             | Event::OwnTarget(_)
             | Event::Twin { .. }
+            | Event::Revocations(..)
             | Event::PeerTwin(..) => {}
         }
         self.events.push((now, place, event));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use area_net::identity::Identity;
 use area_net::membership::{Action, Config, ConnId, Connected, Core, Event, Input, Time};
 use area_net::record::{Body, Direction, LinkState, PublishedAddr, Record, ShortRun, Signer as _};
-use area_net::wire::{Answer, CloseCode, Hello, Message, Probe, ViewDigest};
+use area_net::wire::{Answer, CloseCode, Hello, Message, NodeId, Probe, ViewDigest};
 
 use crate::net::{NETWORK, Net, ms};
 
@@ -24,6 +24,7 @@ pub(crate) fn body(of: &Identity) -> Body {
         addrs: vec![PublishedAddr::local("[::1]:7000".parse().unwrap())],
         links: Vec::new(),
         leaving: false,
+        certificate: None,
     }
 }
 
@@ -60,6 +61,7 @@ pub(crate) fn connected(
         known,
         digest: ViewDigest([0; 8]),
         record,
+        revocations: 0,
     };
     Connected {
         conn,
@@ -91,11 +93,20 @@ impl Desk {
 
     /// A desk with changed settings.
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let change = |config: &mut Config, _| change(config);
+        Self::with_records(change, |peer| Record::sign(body(peer), NETWORK, peer))
+    }
+
+    /// A desk with changed settings, which may depend on the node's id, and with other records of the neighbours.
+    pub(crate) fn with_records(
+        change: impl FnOnce(&mut Config, NodeId),
+        record: impl Fn(&Identity) -> Arc<Record>,
+    ) -> Self {
         let mut net = Net::new(0);
         net.add(&[]);
         let node = &net.nodes[0];
         let mut config = node.config();
-        change(&mut config);
+        change(&mut config, node.id());
         let core = Core::new(config, node.signer());
         let mut desk = Self {
             core,
@@ -105,11 +116,7 @@ impl Desk {
         };
         for (conn, key) in [(HONEST, 1), (LIAR, 2)] {
             let identity = identity(key);
-            desk.connect(
-                conn,
-                &identity,
-                Record::sign(body(&identity), NETWORK, &identity),
-            );
+            desk.connect(conn, &identity, record(&identity));
         }
         desk
     }

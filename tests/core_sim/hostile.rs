@@ -133,6 +133,7 @@ fn a_second_hello_breaks_the_protocol() {
         known: 1,
         digest: ViewDigest([0; 8]),
         record: Record::sign(body(&liar), NETWORK, &liar),
+        revocations: 0,
     };
     desk.say(Message::Hello(hello));
     desk.turned_away(CloseCode::Protocol, "protocol_violation");

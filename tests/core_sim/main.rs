@@ -28,6 +28,8 @@ mod hostile;
 #[cfg(test)]
 mod meet;
 #[cfg(test)]
+mod members;
+#[cfg(test)]
 mod net;
 #[cfg(test)]
 mod outvoted;

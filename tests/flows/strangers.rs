@@ -70,6 +70,7 @@ fn signed(key: &Identity, peers: impl IntoIterator<Item = NodeId>) -> Arc<Record
         addrs: Vec::new(),
         links,
         leaving: false,
+        certificate: None,
     };
     Record::sign(body, &Settings::default().network, key)
 }
@@ -91,6 +92,7 @@ impl Relay {
             known: 1,
             digest: ViewDigest([0; 8]),
             record: signed(&key, []),
+            revocations: 0,
         };
         let hello = Message::Hello(hello).to_frame();
         send.write_all(&hello).await.unwrap();

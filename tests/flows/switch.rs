@@ -240,6 +240,7 @@ pub(crate) fn start_as(
         settings,
         identity,
         admission,
+        follower: None,
         socket: bind(switch, addr),
         spare: Some(spare),
         tap: Arc::default(),

@@ -81,6 +81,7 @@ impl Stranger {
             addrs: addrs.into_iter().map(PublishedAddr::local).collect(),
             links,
             leaving: false,
+            certificate: None,
         }
     }
 
@@ -102,6 +103,7 @@ impl Stranger {
             known: 1,
             digest: ViewDigest([0; 8]),
             record: self.record(10),
+            revocations: 0,
         }
     }
 

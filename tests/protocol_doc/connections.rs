@@ -80,6 +80,7 @@ impl Scene {
             addrs: Vec::new(),
             links: Vec::new(),
             leaving: false,
+            certificate: None,
         };
         let remote = SocketAddr::from(([192, 0, 2, 1], 8083));
         Connected {
@@ -95,6 +96,7 @@ impl Scene {
                 known: 1,
                 digest: ViewDigest([0; 8]),
                 record: Record::sign(body, &self.network, &self.peer),
+                revocations: 0,
             },
             rtt_us: Some(100),
             replaces: opening.replaces && opening.mine,

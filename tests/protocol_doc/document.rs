@@ -105,6 +105,14 @@ impl Document {
             }
             return Some(rest);
         }
+        if let Some(of) = kind.strip_prefix("option of ") {
+            let (is_there, rest) = bytes.split_first()?;
+            return match is_there {
+                0 => Some(rest),
+                1 => self.walk_and_note(of, rest, noted),
+                _ => None,
+            };
+        }
         if let Some(length) = kind.strip_prefix('[') {
             let length: usize = length.strip_suffix(']').unwrap().parse().unwrap();
             return bytes.get(length..);

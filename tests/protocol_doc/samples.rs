@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use area_net::record::{AddrKind, Direction, Version};
 use area_net::wire::{Answer, Datagram, Hello, Meet, Message, Probe, ShortId, ViewDigest};
 
-use crate::sample::{figures, record};
+use crate::sample::{figures, record, revocations};
 
 /// The id of the node in the document's examples.
 pub(crate) const ID: [u8; 32] = [
@@ -28,6 +28,7 @@ pub(crate) fn message_name(message: &Message) -> &'static str {
         Message::Figures(_) => "Figures",
         Message::Observed(_) => "Observed",
         Message::Meet(_) => "Meet",
+        Message::Revocations(_) => "Revocations",
     }
 }
 
@@ -72,6 +73,7 @@ pub(crate) fn messages() -> Vec<Message> {
             known: u32::MAX,
             digest: ViewDigest([255; 8]),
             record: record(),
+            revocations: 0,
         }),
         Message::Records(vec![record(), record()]),
         Message::Digests {
@@ -97,6 +99,7 @@ pub(crate) fn messages() -> Vec<Message> {
             addrs: record().body().addrs.clone(),
         }),
         Message::Figures(vec![(u16::MAX, figures()), (0, figures())]),
+        Message::Revocations(revocations()),
     ]
 }
 

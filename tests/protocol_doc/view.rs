@@ -76,6 +76,7 @@ fn record(network: &str, number: u8, peers: &[u8]) -> Arc<Record> {
         addrs: Vec::new(),
         links,
         leaving: false,
+        certificate: None,
     };
     Record::sign(body, network, &identity)
 }
@@ -106,6 +107,7 @@ impl Scene {
             known: u32::from(OTHERS) + 1,
             digest: ViewDigest([0; 8]),
             record: neighbour,
+            revocations: 0,
         };
         scene.handle(Input::Connected(Box::new(Connected {
             conn: CONN,

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use area_net::record::{AddrKind, PublishedAddr, Signer as _, Version};
+use area_net::record::{AddrKind, Body, PublishedAddr, Signer as _, Version};
 use area_net::wire::{Answer, Datagram, Hello, Meet, Message, NodeId, Probe, ShortId, ViewDigest};
 
-use crate::sample::{figures, identity, record};
+use crate::sample::{body, certificate, figures, identity, record, revocations};
 
 pub(crate) fn hello() -> Hello {
     Hello {
@@ -16,6 +16,7 @@ pub(crate) fn hello() -> Hello {
         known: 5,
         digest: ViewDigest([0, 1, 2, 3, 4, 5, 6, 7]),
         record: record(),
+        revocations: 300,
     }
 }
 
@@ -54,6 +55,7 @@ pub(crate) fn messages() -> Vec<Message> {
             )],
         }),
         Message::Figures(vec![(300, figures())]),
+        Message::Revocations(revocations()),
     ]
 }
 
@@ -95,6 +97,17 @@ fn the_bytes_of_a_record() {
 }
 
 #[test]
+fn the_bytes_of_a_certificate() {
+    assert_eq!(hex(&certificate().to_bytes()), CERTIFICATE);
+    let body = Body {
+        certificate: Some(certificate()),
+        ..body()
+    };
+    let signed = hex(&postcard::to_stdvec(&body).unwrap());
+    assert!(signed.ends_with(&format!("0001{CERTIFICATE}")), "{signed}");
+}
+
+#[test]
 fn the_bytes_of_every_message() {
     let bodies: Vec<String> = messages()
         .iter()
@@ -104,8 +117,8 @@ fn the_bytes_of_every_message() {
     let [four, five, six, seven, eight, nine, ten] =
         ["04", "05", "06", "07", "08", "09", "0a"].map(|byte| byte.repeat(16));
     let golden = [
-        format!("000000e00009ac0201007f000001933f050001020304050607{RECORD}"),
-        format!("000001980102{RECORD}{RECORD}"),
+        format!("000000e30009ac0201007f000001933f050001020304050607{RECORD}ac02"),
+        format!("0000019a0102{RECORD}{RECORD}"),
         "0000000e02010201ffffffffffffffffff01".to_owned(),
         format!("0000001e030202000301{four}{version}"),
         format!("000000120401{five}"),
@@ -116,6 +129,7 @@ fn the_bytes_of_every_message() {
         "000000080900c0000207bb03".to_owned(),
         format!("000000400a03{eight}{nine}{ten}00ac020101000000c0000207bb03"),
         format!("000000630b01ac02{FIGURES}"),
+        format!("000000720c{REVOCATIONS}"),
     ];
     for (at, (body, golden)) in bodies.iter().zip(&golden).enumerate() {
         assert_eq!(body, golden, "message {at}");
@@ -146,16 +160,29 @@ fn everything_comes_back_from_its_bytes() {
 
 const ID: &str = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
 const RECORD: &str = concat!(
-    "88018a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f",
+    "89018a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f",
     "6f5c047a6fc3ab888e98a8c0e080810180d095ffbc31073c0201000100000000",
     "0000000000000000000000019a3f020100c0000207bb03020202020202020202",
     "0202020202020202040500d60103000003030303030303030303030303030303",
-    "ff000100ffff03fa010040280333ee6a9f62f178e3335092f8653b92122ea1ef",
-    "6e4e80d7a12bd7e0bb7d98db1dd63f8e563a32e67a35e05affe60994f4ced579",
-    "9f1863cbd827009fc3990f",
+    "ff000100ffff03fa010000402d48fdc721ca0504216b33e90516c6942f162c80",
+    "06bdd867b244f90ef53ae532a321843f37a049ded8f26f31dee055997a3475a2",
+    "79b0bfc02052968210c32906",
 );
 const FIGURES: &str = concat!(
     "1d8a88e3dd7409f195fd52db2d3cba5d7280d095ffbc3107030a013a0102409f",
     "f4303e13fdbf7abfd68723a9fbfd68e3fb83e1169d36330d6fcf8c5c1d8a14ec",
     "0be2b7bf145b0f91befe4c7b2ab28eb8ef97e0e067cbed3d680d0a512a6b07",
+);
+const REVOCATIONS: &str = concat!(
+    "2f0106676f6c64656e0380e2cfaa060109090909090909090909090909090909",
+    "09090909090909090909090909090909402ddc1fe9c440485d5b2efbe5a102e3",
+    "717392b5c4501ea6d661ec1d56273f8aba7b07e1f4a58f573f1cb4c6d3cb7823",
+    "d44f4bf955361cb6781c9cbe6fc8e1d30f",
+);
+const CERTIFICATE: &str = concat!(
+    "400106676f6c64656e8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d9412",
+    "1bf3748801b40f6f5c037a6f2a01066265726c696e80e2cfaa0680c9d4b906ac",
+    "02405b64b2de2fecd7b452b05e62e8d37fa40b2b6d0689b366dd90f76b72b60e",
+    "7e574645dca22dd441cad2e298a9fd288113b6b3d6384ed798f8ee05fb4a5048",
+    "6000",
 );

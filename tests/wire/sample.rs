@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use area_net::certificate::{Certificate, Terms};
 use area_net::figures::{FiguresBody, LinkFigures};
 use area_net::identity::Identity;
 use area_net::record::{
     AddrKind, Body, Direction, LinkState, PublishedAddr, Record, ShortRun, Signer as _,
 };
-use area_net::wire::ShortId;
+use area_net::revocations::{Revocations, Revoked};
+use area_net::wire::{NodeId, ShortId};
 
 pub(crate) const NETWORK: &str = "golden";
 
@@ -53,11 +55,30 @@ pub(crate) fn body() -> Body {
             },
         ],
         leaving: false,
+        certificate: None,
     }
 }
 
 pub(crate) fn record() -> Arc<Record> {
     Record::sign(body(), NETWORK, &identity())
+}
+
+/// A certificate of the authority whose key is 2, for the node of the record.
+pub(crate) fn certificate() -> Arc<Certificate> {
+    let terms = Terms {
+        groups: vec!["berlin".into()],
+        not_before: 1_700_000_000,
+        not_after: 1_731_536_000,
+        serial: 300,
+        ..Terms::new(NETWORK, identity().node_id(), "zo*")
+    };
+    Certificate::issue(terms, &Identity::from_seed(&[2; 32])).unwrap()
+}
+
+/// The third list of revocations of that authority.
+pub(crate) fn revocations() -> Arc<Revocations> {
+    let list = Revoked::new(NETWORK, 3, 1_700_000_000, vec![NodeId([9; 32])]);
+    Revocations::issue(list, &Identity::from_seed(&[2; 32])).unwrap()
 }
 
 pub(crate) fn figures() -> Arc<LinkFigures> {

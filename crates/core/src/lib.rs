@@ -2,6 +2,7 @@
 //!
 //! - [`membership`]: the core itself. Inputs go in, actions come out, and the time is an argument.
 //! - [`record`]: the record that each node signs about itself; [`figures`]: what it measures on its links.
+//! - [`certificate`]: who may be a member of a closed network; [`revocations`]: who may be no longer.
 //! - [`wire`]: messages, datagrams, close codes, limits; [`id`]: the id of a node.
 //! - [`snapshot`]: the picture of the overlay, as data.
 //! - [`bucket`]: a token bucket, the one rate limiter; [`window`]: how many bytes of a stream may be under way.
@@ -11,10 +12,12 @@
 //! `docs/architecture.md` has the map of all the code, `docs/protocol.md` the protocol.
 
 pub mod bucket;
+pub mod certificate;
 pub mod figures;
 pub mod id;
 pub mod membership;
 pub mod record;
+pub mod revocations;
 pub mod snapshot;
 pub mod window;
 pub mod wire;

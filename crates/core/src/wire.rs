@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::figures::{FiguresError, LinkFigures};
 pub use crate::id::{NodeId, NotANodeId, ShortId};
 use crate::record::{MAX_ADDRS, PublishedAddr, Record, RecordError, Version};
+use crate::revocations::Revocations;
 
 /// The protocol's version. It is part of the ALPN, so nodes of two versions never get past the TLS handshake.
 pub const PROTOCOL_VERSION: u32 = 6;
@@ -55,6 +56,8 @@ pub struct Hello {
     pub digest: ViewDigest,
     /// The sender's own newest record.
     pub record: Arc<Record>,
+    /// The number of the newest revocations that the sender knows; 0 for none. Who knows newer ones sends them.
+    pub revocations: u64,
 }
 
 /// A message on the control stream.
@@ -97,6 +100,8 @@ pub enum Message {
     Meet(Meet),
     /// Figures of links, each with the time since they were signed, as far as the sender knows, in tenths of a second.
     Figures(Vec<(u16, Arc<LinkFigures>)>),
+    /// The newest revocations of the network's authority.
+    Revocations(Arc<Revocations>),
 }
 
 /// A rendezvous of two nodes that could not connect: a request, or its answer on the same way back.
@@ -243,6 +248,7 @@ impl Message {
             | Self::Records(_)
             | Self::Superfluous(_)
             | Self::Prune
+            | Self::Revocations(_)
             | Self::Observed(_) => Ok(()),
             Self::Meet(meet) => meet.check(),
             Self::Digests { log2, sums } => {
@@ -332,7 +338,8 @@ pub enum CloseCode {
     Limit = 8,
     /// The peer stopped reading the control stream.
     Stalled = 9,
-    /// The peer may not be a member of this network: it is not on this node's list of allowed ids, or did not prove that it is one.
+    /// The peer may not be a member of this network: it is not on this node's list of allowed ids, did not prove the network key, has no
+    /// certificate that counts, or was revoked.
     NotAllowed = 10,
     /// The peer is this very node.
     Myself = 11,

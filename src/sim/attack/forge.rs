@@ -84,6 +84,7 @@ pub(super) fn sign(
         addrs: mold.addrs.clone(),
         links: in_order(links, &key.node_id().abbreviated()),
         leaving: false,
+        certificate: None,
     };
     Record::sign(body, NETWORK, key)
 }

@@ -96,6 +96,7 @@ impl Guises {
             known: 1,
             digest,
             record: forge::sign(key, guise.number, &mold, Vec::new()),
+            revocations: 0,
         })
     }
 

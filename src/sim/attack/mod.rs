@@ -202,7 +202,8 @@ impl Attack {
             | Message::Prune
             | Message::Figures(_)
             | Message::Observed(_)
-            | Message::Meet(_) => {}
+            | Message::Meet(_)
+            | Message::Revocations(_) => {}
         }
         Some(message)
     }
@@ -268,7 +269,8 @@ impl Attack {
             | Message::Prune
             | Message::Figures(_)
             | Message::Observed(_)
-            | Message::Meet(_) => {}
+            | Message::Meet(_)
+            | Message::Revocations(_) => {}
         }
         message
     }
@@ -294,7 +296,8 @@ fn mute(me: NodeId, message: Message) -> Option<Message> {
         | Message::Request(_)
         | Message::Figures(_)
         | Message::Observed(_)
-        | Message::Meet(_) => None,
+        | Message::Meet(_)
+        | Message::Revocations(_) => None,
     }
 }
 

@@ -117,6 +117,7 @@ impl Node {
             known: u32::try_from(core.up_count()).expect("there are fewer places"),
             digest: core.digest(),
             record: core.own_record(),
+            revocations: core.revocations().map_or(0, |newest| newest.number()),
         };
         drop(core);
         self.at(to_greet, What::DialTimeout(end));

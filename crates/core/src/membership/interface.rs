@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::Time;
 use super::tuning::Tuning;
 use super::view::Ids;
+use crate::certificate::{Authorities, Certificate, Unfit};
 use crate::record::{Body, Direction, LinkState};
+use crate::revocations::Revocations;
 use crate::wire::{Answer, CloseCode, Hello, Message, NodeId, Probe, ShortId};
 
 /// A connection, as the transport numbers them.
@@ -72,6 +74,19 @@ pub struct Candidate {
     pub addr: SocketAddr,
 }
 
+/// What a node of a network with an authority starts with.
+#[derive(Debug, Clone)]
+pub struct Charter {
+    /// The authorities of the network.
+    pub authorities: Arc<Authorities>,
+    /// The node's own certificate. Without one, no other node admits it.
+    pub certificate: Option<Arc<Certificate>>,
+    /// The newest revocations that it knows.
+    pub revocations: Option<Arc<Revocations>>,
+    /// The Unix time in s at the core's time zero, by the wall clock as it is now.
+    pub unix_s: u64,
+}
+
 /// What the core is told at its start.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -116,6 +131,8 @@ pub struct Config {
     pub tuning: Arc<Tuning>,
     /// Tell which links newer records add and withdraw ([`Event::Links`]), for a history of the view.
     pub tells_links: bool,
+    /// Who may be a member. `None`: everybody.
+    pub charter: Option<Charter>,
     /// Where nodes stand in tables, if all cores of a simulator are to share that; else the core has a table of its own.
     pub ids: Option<Arc<Ids>>,
 }
@@ -245,6 +262,12 @@ pub enum Input {
     },
     /// Somebody wants to know the round-trip time to that neighbour now: probe it at once, and tell the answer ([`Event::Pinged`]).
     Ping(NodeId),
+    /// This node has another certificate from now on, or none; in a network with an authority.
+    Certificate(Option<Arc<Certificate>>),
+    /// Somebody handed revocations to this node. They count, and spread, if they are newer than those that it knows.
+    Revocations(Arc<Revocations>),
+    /// The wall clock was corrected: at the core's time zero, the Unix time was so many seconds.
+    Origin(u64),
     /// Leave: publish a last record that says so.
     Leave,
 }
@@ -316,6 +339,10 @@ pub enum Event {
     Unreachable(NodeId),
     /// A node left gracefully.
     Left(NodeId),
+    /// A node is in view no longer, since it is no member any more.
+    Removed(NodeId, Unfit),
+    /// Newer revocations count from now on; with the neighbour that brought them, if one did. They should be kept on disk.
+    Revocations(u64, Option<NodeId>),
     /// A newer record adds or withdraws links. Told only if [`Config::tells_links`] is set, before what follows from it.
     Links(Box<LinkNews>),
     /// The probe of an [`Input::Ping`] was answered, with the path's share of the time in µs, where it could be told.

@@ -7,10 +7,10 @@
 //!
 //! Use it in one way: mutate, then drain to empty.
 //!
-//! # Seven owners and a coordinator
+//! # Eight owners and a coordinator
 //!
 //! Each part of the state has one owner, with private fields, a narrow interface and a deadline of its own. Owners never call each
-//! other: an owner returns what happened, an event or a plan, and the `coordinator`, which is [`Core`] and alone knows all seven,
+//! other: an owner returns what happened, an event or a plan, and the `coordinator`, which is [`Core`] and alone knows all of them,
 //! tells the others.
 //!
 //! - `view`: the newest record of every node, who is up, digests. It knows no other owner; all of them read it.
@@ -20,6 +20,7 @@
 //! - `own_record`: what this node says of itself, and when. It reads the links.
 //! - `figures`: what is measured on the links of all nodes, how old it is, and when to tell our own. It reads view and links.
 //! - `meet`: rendezvous of nodes that no dial connects. It reads view and links.
+//! - `members`: who may be a member, in a network with an authority. It reads the view.
 //!
 //! Beside them are `pace` (every wait that depends on the network's size), `peers` (a small table), `nets` (which addresses belong together), `tuning` (all tuned constants), `out` (what comes
 //! out) and `interface` (the types of what goes in and comes out).
@@ -31,6 +32,7 @@ mod gossip;
 mod interface;
 mod links;
 mod meet;
+mod members;
 mod nets;
 mod out;
 mod overlay;
@@ -46,7 +48,7 @@ use std::time::Duration;
 
 pub use coordinator::Core;
 pub use interface::{
-    Action, Candidate, Closed, Config, ConnId, Connected, DialError, DialId, Event, Input,
+    Action, Candidate, Charter, Closed, Config, ConnId, Connected, DialError, DialId, Event, Input,
     LinkNews, Obstacle, Remembered, Tables,
 };
 pub use links::detector::{LONGEST_INTERVAL, SLOWEST_VERDICT};

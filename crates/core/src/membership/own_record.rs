@@ -20,6 +20,7 @@ use super::interface::{Config, Event};
 use super::links::{Link, Links};
 use super::tuning::Tuning;
 use crate::bucket::{Bucket, Rate};
+use crate::certificate::Certificate;
 use crate::record::{Body, MAX_LINKS, PublishedAddr, Record, Signer};
 use addrs::OwnAddrs;
 
@@ -56,6 +57,7 @@ pub(super) struct OwnRecord {
     epoch: u64,
     seq: u32,
     addrs: OwnAddrs,
+    certificate: Option<Arc<Certificate>>,
     due: Option<Time>,
     /// When the pending changes of the shape alone began to wait, and until when they wait.
     shape: Option<(Time, Time)>,
@@ -99,6 +101,8 @@ pub(super) struct Around {
 impl OwnRecord {
     pub(super) fn new(config: Arc<Config>, signer: Arc<dyn Signer>) -> Self {
         let addrs = OwnAddrs::new(&config.addrs);
+        let charter = config.charter.as_ref();
+        let certificate = charter.and_then(|charter| charter.certificate.clone());
         let body = Body {
             id: signer.node_id(),
             label: config.label.clone(),
@@ -109,8 +113,10 @@ impl OwnRecord {
             addrs: addrs.published().to_vec(),
             links: Vec::new(),
             leaving: false,
+            certificate: certificate.clone(),
         };
         Self {
+            certificate,
             record: Record::sign(body, &config.network, &*signer),
             epoch: config.epoch,
             seq: 1,
@@ -279,6 +285,14 @@ impl OwnRecord {
         }
     }
 
+    /// This node has another certificate.
+    pub(super) fn set_certificate(&mut self, now: Time, certificate: Option<Arc<Certificate>>) {
+        if self.certificate != certificate {
+            self.certificate = certificate;
+            self.due_by(now + self.tuning.own_record.change_hold);
+        }
+    }
+
     /// Links came or went, or a peer sees us at another address.
     pub(super) fn learn_addrs(&mut self, now: Time, links: &Links) {
         if self.addrs.observe(links) {
@@ -357,6 +371,7 @@ impl OwnRecord {
             addrs: self.addrs.published().to_vec(),
             links: states,
             leaving: self.leaving,
+            certificate: self.certificate.clone(),
         };
         self.record = Record::sign(body, &self.config.network, &*self.signer);
         Some(self.record.clone())

@@ -59,6 +59,7 @@ pub(super) fn config() -> Config {
         forget_after: ms(600_000),
         tuning: Arc::default(),
         tells_links: false,
+        charter: None,
         ids: None,
     }
 }
@@ -75,6 +76,7 @@ pub(super) fn body(id: NodeId, run_id: u64, epoch: u64) -> Body {
         addrs: Vec::new(),
         links: Vec::new(),
         leaving: false,
+        certificate: None,
     }
 }
 
@@ -123,6 +125,7 @@ pub(super) fn connected(number: u64, peer: NodeId, run_id: u64, is_dialed: bool)
             known: 2,
             digest: ViewDigest([0; 8]),
             record: record(body(peer, run_id, 1)),
+            revocations: 0,
         },
         rtt_us: Some(1000),
         replaces: false,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::certificate::Certificate;
 use crate::id::{NodeId, ShortId};
 
 /// Orders the records of one node: the greater version is the newer record.
@@ -132,4 +133,6 @@ pub struct Body {
     pub links: Vec<LinkState>,
     /// The node leaves: this is its last record of the run.
     pub leaving: bool,
+    /// In a network with an authority: the proof that the node may be a member. Every node checks it, not only neighbours.
+    pub certificate: Option<Arc<Certificate>>,
 }

@@ -31,7 +31,7 @@ pub const MAX_ADDRS: usize = 8;
 /// guests beyond it.
 pub const MAX_LINKS: usize = 64 + 256;
 /// The largest record in bytes, with its signature: the sum of the limits above, rounded up.
-pub const MAX_RECORD: usize = 10_240;
+pub const MAX_RECORD: usize = 10_880;
 
 /// What is signed besides a record: it keeps the signature from being used for anything else.
 const CONTEXT: &[u8] = b"area-net record v2";

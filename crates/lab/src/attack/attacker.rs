@@ -308,6 +308,7 @@ async fn greet(
         known: 1,
         digest: ViewDigest([0; 8]),
         record,
+        revocations: 0,
     };
     send.write_all(&Message::Hello(hello).to_frame()).await?;
     match read(&mut recv).await? {

@@ -93,6 +93,7 @@ impl Persona {
             addrs,
             links,
             leaving: false,
+            certificate: None,
         };
         Record::sign(body, network, &self.identity)
     }

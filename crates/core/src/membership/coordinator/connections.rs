@@ -53,6 +53,12 @@ impl Core {
             self.out.close(new.conn, CloseCode::Protocol);
             return;
         }
+        if let Err(unfit) = self.members.judge(now, &new.hello.record, None) {
+            self.out
+                .reject(unfit.counter(), new.peer, unfit.to_string());
+            self.out.close(new.conn, CloseCode::NotAllowed);
+            return;
+        }
         if self.own.is_leaving() {
             self.out.close(new.conn, CloseCode::Leaving);
             return;
@@ -127,6 +133,7 @@ impl Core {
             known: u32::try_from(self.view.up_count()).expect("MAX_NODES fits"),
             digest: self.view.digest(),
             record: Arc::clone(self.own.record()),
+            revocations: self.members.number(),
         };
         self.out.send(new.conn, Message::Hello(hello));
         true
@@ -167,6 +174,11 @@ impl Core {
         }
         if new.dial.is_none() {
             self.overlay.saw(now, peer, new.remote, &self.view);
+        }
+        if let Some(newest) = self.members.revocations()
+            && newest.number() > hello.revocations
+        {
+            self.gossip.tell_revocations(&peer, newest);
         }
         self.gossip
             .greet(now, hello, was_up, &self.view, &self.links);
@@ -273,6 +285,7 @@ impl Core {
         }
         let why = match code {
             CloseCode::Superfluous | CloseCode::Leaving => Closed::Local,
+            CloseCode::NotAllowed => Closed::Violation(code, "it is no member any more".to_owned()),
             _ => Closed::Violation(code, "closed by us".to_owned()),
         };
         self.drop_link(now, peer, &why);
@@ -292,8 +305,8 @@ impl Core {
         }
         let gone = self.gossip.peer_down(&peer);
         let offered = gone.is_some_and(|gone| gone.offered);
-        let record = self.view.record(&peer);
-        let end = if record.is_some_and(|record| record.body().leaving) {
+        let index = self.view.index(&peer.abbreviated());
+        let end = if index.is_some_and(|index| self.view.has_left(index)) {
             LinkEnd::PeerLeft
         } else if *why == Closed::Local
             || (offered && *why == Closed::ByPeer(Some(CloseCode::Superfluous)))

@@ -6,6 +6,7 @@ macro_rules! seen {
     ($core:expr, $now:expr) => {
         Seen {
             now: $now,
+            members: &$core.members,
             view: &$core.view,
             links: &$core.links,
             last_loss: $core.own.last_loss(),
@@ -16,6 +17,7 @@ macro_rules! seen {
 mod connections;
 mod links;
 mod meetings;
+mod membership;
 mod penalties;
 mod picture;
 mod records;
@@ -33,6 +35,7 @@ use super::gossip::Gossip;
 use super::interface::{Action, Config, Event, Input, LinkNews, Remembered, Tables};
 use super::links::{Link, Links};
 use super::meet::Rendezvous;
+use super::members::Members;
 use super::out::Out;
 use super::overlay::{Overlay, Seen};
 use super::own_record::{Around, OwnRecord};
@@ -54,6 +57,7 @@ pub struct Core {
     figures: Figures,
     meet: Rendezvous,
     penalties: Penalties,
+    members: Members,
     out: Out,
     /// What `poll_timeout` said last: being called much later means that we were away.
     promised: Option<Time>,
@@ -95,6 +99,7 @@ impl Core {
             figures,
             meet: Rendezvous::new(me, config.tuning.clone()),
             penalties: Penalties::default(),
+            members: Members::new(config.charter.clone()),
             out: Out::new(),
             promised: None,
             config,
@@ -152,6 +157,14 @@ impl Core {
             Input::Redial(conn) => self.handle_redial(now, conn),
             Input::Opened { nonce, from } => self.meet.heard(now, nonce, from),
             Input::Ping(peer) => self.links.ping(now, &peer),
+            Input::Certificate(certificate) => {
+                self.members.set_certificate(certificate.clone());
+                self.own.set_certificate(now, certificate);
+            }
+            Input::Revocations(revocations) => {
+                self.hear_revocations(now, &revocations, None);
+            }
+            Input::Origin(unix_s) => self.members.set_origin(now, unix_s),
             Input::Leave => self.leave(now),
         }
         self.advance(now);
@@ -179,6 +192,7 @@ impl Core {
             self.own.deadline(),
             self.figures.deadline(),
             self.meet.deadline().filter(|_| stays),
+            self.members.deadline(),
             self.links.collision_deadline(),
         ];
         let next = others
@@ -266,7 +280,11 @@ impl Core {
     /// What is remembered of nodes, to be kept on disk; of too many, those seen last.
     #[must_use]
     pub fn remembered(&self) -> BTreeMap<NodeId, Remembered> {
-        self.overlay.remembered(&self.view)
+        let mut nodes = self.overlay.remembered(&self.view);
+        if self.members.number() > 0 {
+            nodes.retain(|id, _| !self.members.is_revoked(id));
+        }
+        nodes
     }
 
     /// The newest record of a node, where it is known.
@@ -315,6 +333,7 @@ impl Core {
     /// Everything that is due.
     fn advance(&mut self, now: Time) {
         self.advance_collisions(now);
+        self.remove_ended(now);
         if self.links.needs_look(now) || self.gossip.needs_look(now) {
             self.links.touch();
             self.advance_links(now);
@@ -388,6 +407,7 @@ impl Core {
         for flip in flips {
             let record = self.view.record_at(flip.index);
             let (id, left) = (record.id(), record.body().leaving);
+            let barred = self.view.is_barred(flip.index);
             if !flip.up {
                 // A link that was held while there were other ways is the only one now.
                 self.links.end_hold(now, &id);
@@ -395,6 +415,8 @@ impl Core {
             if flip.up {
                 self.gossip.came_up(now, flip.index, &self.view);
                 self.out.tell(Event::Up(id));
+            } else if barred {
+                self.tell_removed(now, flip.index);
             } else if left {
                 self.out.tell(Event::Left(id));
             } else if !derived.cut_off {

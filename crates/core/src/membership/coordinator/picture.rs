@@ -71,7 +71,7 @@ impl Core {
 
     fn node_view(&self, index: Index, entry: &Entry<'_>) -> NodeView {
         let body = entry.record.body();
-        let state = match (entry.up, body.leaving) {
+        let state = match (entry.up, self.view.has_left(index)) {
             (true, _) => NodeState::Up,
             (false, true) => NodeState::Left,
             (false, false) => NodeState::Unreachable,

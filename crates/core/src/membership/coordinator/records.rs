@@ -65,6 +65,9 @@ impl Core {
             Message::Graft(ids) => self.gossip.handle_graft(&peer, &ids, &self.view),
             Message::Prune => self.gossip.handle_prune(&peer),
             Message::Figures(entries) => self.handle_figures(now, peer, entries),
+            Message::Revocations(revocations) => {
+                self.hear_revocations(now, &revocations, Some(peer));
+            }
             Message::Observed(addr) => self.handle_observed(now, peer, conn, addr),
             Message::Meet(meet) => self.handle_meet(now, peer, meet),
         }
@@ -141,7 +144,9 @@ impl Core {
         };
         let mut full = 0;
         for record in records {
-            match self.gossip.take(now, record, &mut bringer, &mut self.view) {
+            let id = record.id();
+            let (members, view) = (&mut self.members, &mut self.view);
+            match self.gossip.take(now, record, &mut bringer, members, view) {
                 Heard::Nothing => {}
                 Heard::News {
                     index,
@@ -158,6 +163,16 @@ impl Core {
                 },
                 Heard::Forged(why) => {
                     self.drop_forger(now, peer, why);
+                    return;
+                }
+                Heard::Unfit(unfit) if unfit.depends_on_time() => {
+                    // The record that is known of it, if there is one, is judged by itself.
+                    self.out.reject(unfit.counter(), id, unfit.to_string());
+                }
+                Heard::Unfit(unfit) => {
+                    let why = format!("it passed on a record of {id:?}, which shows {unfit}");
+                    self.out.reject("uncertified_record", peer, why);
+                    self.drop_faulty(now, peer);
                     return;
                 }
                 Heard::Full => full += 1,
@@ -210,6 +225,10 @@ impl Core {
 
     fn drop_forger(&mut self, now: Time, peer: NodeId, why: String) {
         self.out.reject("forged_record", peer, why);
+        self.drop_faulty(now, peer);
+    }
+
+    pub(super) fn drop_faulty(&mut self, now: Time, peer: NodeId) {
         if let Some(conn) = self.links.get(&peer).map(Link::conn) {
             self.close(now, peer, conn, CloseCode::Protocol);
         }

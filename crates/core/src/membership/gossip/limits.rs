@@ -43,6 +43,7 @@ impl Limits {
             Message::Digests { .. }
             | Message::Versions { .. }
             | Message::Superfluous(_)
+            | Message::Revocations(_)
             | Message::Observed(_) => {
                 let within = self.rounds.take(now, tuning.rounds(), 1);
                 within

@@ -32,6 +32,7 @@ use super::out::Out;
 use super::peers::Peers;
 use super::tuning::Tuning;
 use super::view::{Index, View};
+use crate::revocations::Revocations;
 use crate::window::{self, Window};
 use crate::wire::{BATCH_BYTES, Meet, Message, NodeId};
 use anti_entropy::{AntiEntropy, Outvoted};
@@ -61,6 +62,8 @@ struct Neighbor {
     outbox: VecDeque<Message>,
     /// The neighbour is to be told that this end could do without the link, or not any more.
     superfluous: Option<bool>,
+    /// Newer revocations than it is known to have.
+    revocations: Option<Arc<Revocations>>,
     /// The neighbour's address, which it has not been told yet.
     observed: Option<SocketAddr>,
     /// It was told once that this end could do without the link. It may act on that even if it was taken back since.
@@ -167,6 +170,7 @@ impl Gossip {
             room: window::FIRST_ROOM,
             outbox: VecDeque::new(),
             superfluous: None,
+            revocations: None,
             observed: None,
             offered: false,
             push: self.new_push_mode(links, was_up),
@@ -221,6 +225,14 @@ impl Gossip {
     pub(super) fn tell_observed(&mut self, peer: &NodeId, addr: SocketAddr) {
         if let Some(neighbor) = self.neighbors.get_mut(peer) {
             neighbor.observed = Some(addr);
+            self.to_send = true;
+        }
+    }
+
+    /// Sends revocations to a neighbour, as soon as a message can leave.
+    pub(super) fn tell_revocations(&mut self, peer: &NodeId, revocations: &Arc<Revocations>) {
+        if let Some(neighbor) = self.neighbors.get_mut(peer) {
+            neighbor.revocations = Some(revocations.clone());
             self.to_send = true;
         }
     }
@@ -374,6 +386,9 @@ impl Neighbor {
         view: &View,
         figures: &Figures,
     ) -> Option<Message> {
+        if let Some(revocations) = self.revocations.take() {
+            return Some(Message::Revocations(revocations));
+        }
         if let Some(superfluous) = self.superfluous.take() {
             self.offered |= superfluous;
             return Some(Message::Superfluous(superfluous));

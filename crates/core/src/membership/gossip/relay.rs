@@ -8,9 +8,11 @@ use rand_chacha::ChaCha8Rng;
 use super::Gossip;
 use super::backlog::Slot;
 use super::waiting::Route;
+use crate::certificate::Unfit;
 use crate::membership::Time;
 use crate::membership::interface::ConnId;
 use crate::membership::links::Links;
+use crate::membership::members::Members;
 use crate::membership::pace::end_of_batch;
 use crate::membership::tuning::gossip::Tuning;
 use crate::membership::view::{Before, Change, Index, ORDINARY, Outcome, View};
@@ -56,6 +58,8 @@ pub(in crate::membership) enum Heard {
     Own(Arc<Record>),
     /// Its signature is wrong; why.
     Forged(String),
+    /// Its node is no member.
+    Unfit(Unfit),
     /// There is no room for one more node.
     Full,
 }
@@ -200,6 +204,7 @@ impl Gossip {
         now: Time,
         record: Arc<Record>,
         from: &mut Bringer,
+        members: &mut Members,
         view: &mut View,
     ) -> Heard {
         if record.id() == self.me {
@@ -210,6 +215,12 @@ impl Gossip {
             && let Err(error) = record.verify(&self.network)
         {
             return Heard::Forged(error.to_string());
+        }
+        if members.is_closed() && view.would_be_news(&record) {
+            if let Err(unfit) = members.judge(now, &record, view.record(&record.id())) {
+                return Heard::Unfit(unfit);
+            }
+            members.expect_end(now, &record);
         }
         let (short, version) = (record.id().abbreviated(), record.version());
         let leaving = record.body().leaving;

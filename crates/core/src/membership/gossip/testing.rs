@@ -12,6 +12,7 @@ use crate::membership::Time;
 use crate::membership::figures::{self, Figures};
 use crate::membership::interface::{Action, ConnId, Connected};
 use crate::membership::links::Links;
+use crate::membership::members::Members;
 use crate::membership::out::Out;
 use crate::membership::testing::{self, Unsigned, config, listing};
 use crate::membership::tuning::Tuning;
@@ -47,6 +48,7 @@ pub(super) struct Node {
     pub(super) links: Links,
     pub(super) gossip: Gossip,
     figures: Figures,
+    pub(super) members: Members,
     pub(super) out: Out,
     rng: ChaCha8Rng,
     /// The transport takes what it is handed at once.
@@ -62,6 +64,7 @@ impl Node {
             links: Links::new(id(me), interval, tuning.clone()),
             gossip: Gossip::new(id(me), "tests".into(), tuning.clone()),
             figures: Figures::new(Arc::new(config()), Arc::new(Unsigned(id(me)))),
+            members: Members::new(None),
             out: Out::new(),
             rng: ChaCha8Rng::from_seed([1; 32]),
             reads: true,
@@ -159,6 +162,7 @@ impl Node {
             Message::Hello(_)
             | Message::Superfluous(_)
             | Message::Figures(_)
+            | Message::Revocations(_)
             | Message::Observed(_)
             | Message::Meet(_) => {}
         }
@@ -169,7 +173,9 @@ impl Node {
         let mut bringer = self.gossip.bringer(&peer, &self.links).unwrap();
         let received = self.gossip.receive(now, &peer, records, &self.view);
         for record in received.unwrap().known {
-            let heard = self.gossip.take(now, record, &mut bringer, &mut self.view);
+            let heard =
+                self.gossip
+                    .take(now, record, &mut bringer, &mut self.members, &mut self.view);
             assert!(matches!(heard, Heard::Nothing | Heard::News { .. }));
         }
         self.gossip.note_brought(&bringer);

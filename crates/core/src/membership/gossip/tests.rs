@@ -425,9 +425,13 @@ fn a_forged_record_waits_to_be_verified_and_is_told_as_forged() {
     };
     assert_eq!(*from, id(1));
     let mut bringer = node.gossip.bringer(from, &node.links).unwrap();
-    let heard = node
-        .gossip
-        .take(S, waited.clone(), &mut bringer, &mut node.view);
+    let heard = node.gossip.take(
+        S,
+        waited.clone(),
+        &mut bringer,
+        &mut node.members,
+        &mut node.view,
+    );
     assert!(matches!(heard, Heard::Forged(_)), "{heard:?}");
     assert_eq!(node.seq(3), None);
 }
@@ -440,7 +444,8 @@ fn a_record_of_this_very_node_is_told_if_newer_and_answered_if_older() {
     let mut bringer = node.gossip.bringer(&id(1), &node.links).unwrap();
     let mut take = |seq| {
         let own = record(0, seq, &[]);
-        node.gossip.take(S, own, &mut bringer, &mut node.view)
+        node.gossip
+            .take(S, own, &mut bringer, &mut node.members, &mut node.view)
     };
     assert!(matches!(take(6), Heard::Own(_)));
     assert!(matches!(take(4), Heard::Nothing));

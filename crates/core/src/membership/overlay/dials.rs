@@ -111,7 +111,8 @@ impl Overlay {
                 let around = (up, &ports);
                 self.strangers.rests_until(seen.now, &addr, id, around)
             });
-            rests.is_none() && !dials.includes_addr(addr) && !is_found(seen, id, addr)
+            let barred = id.is_some_and(|id| seen.is_barred(&id));
+            rests.is_none() && !barred && !dials.includes_addr(addr) && !is_found(seen, id, addr)
         };
         let torn = self.torn_turn(seen.now, up);
         // A node that is alone tries candidates as fast as its slots allow: any of them may lead to the network.

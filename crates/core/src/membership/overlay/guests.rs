@@ -158,6 +158,9 @@ impl Overlay {
 
     /// Whether a dial of this node may begin, in addition to those under way.
     pub(super) fn may_dial(&self, id: Option<&NodeId>, seen: &Seen<'_>) -> bool {
+        if id.is_some_and(|id| seen.is_barred(id)) {
+            return false;
+        }
         let taken = self.slots_taken(seen.links, None);
         let is_needed = || id.is_none_or(|id| self.is_needed(id, seen));
         // Peers that dialed this node must not keep it from choosing a few links itself.

@@ -30,6 +30,7 @@ use rand_chacha::ChaCha8Rng;
 use super::Time;
 use super::interface::Config;
 use super::links::Links;
+use super::members::Members;
 use super::out::Out;
 use super::tuning::Tuning;
 use super::view::{Flip, View};
@@ -54,10 +55,21 @@ const RING_SLOTS: usize = 2 * SUCCESSORS;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen<'a> {
     pub(super) now: Time,
+    pub(super) members: &'a Members,
     pub(super) view: &'a View,
     pub(super) links: &'a Links,
     /// When our record last published a lost link, or will.
     pub(super) last_loss: Option<Time>,
+}
+
+impl Seen<'_> {
+    /// Whether a node is no member any more, as far as we know: it is not dialed.
+    fn is_barred(&self, id: &NodeId) -> bool {
+        let in_view = || self.view.index(&id.abbreviated());
+        self.members.is_closed()
+            && (self.members.is_revoked(id)
+                || in_view().is_some_and(|index| self.view.is_barred(index)))
+    }
 }
 
 /// The result of a look at the neighbour set, except the dials.
@@ -190,7 +202,7 @@ impl Overlay {
     ) {
         let up = view.up_count();
         self.ring.follow(view, flips);
-        let died = |flip: &&Flip| !flip.up && !view.record_at(flip.index).body().leaving;
+        let died = |flip: &&Flip| !flip.up && !view.has_left(flip.index);
         let deaths = flips.iter().filter(died).count();
         self.growth.note_deaths(now, deaths, &self.tuning.overlay);
         self.look_for_lost(now, up);

@@ -12,6 +12,7 @@ use super::{LinkEnd, Overlay, Plan, RING_SLOTS, SUCCESSORS, Seen};
 use crate::membership::Time;
 use crate::membership::interface::{Action, Config, DialError, DialId, Obstacle};
 use crate::membership::links::Links;
+use crate::membership::members::Members;
 use crate::membership::out::Out;
 use crate::membership::testing::{self, listing, node as id};
 use crate::membership::view::View;
@@ -127,6 +128,7 @@ impl Scene {
         self.now += time;
         let seen = Seen {
             now: self.now,
+            members: &Members::new(None),
             view: &self.view,
             links: &self.links,
             last_loss: None,
@@ -150,6 +152,7 @@ impl Scene {
     fn fail(&mut self, dial: DialId, why: &DialError) {
         let seen = Seen {
             now: self.now,
+            members: &Members::new(None),
             view: &self.view,
             links: &self.links,
             last_loss: None,
@@ -427,6 +430,7 @@ fn what_a_rendezvous_gave_is_dialed_beside_another_dial_and_no_lie_in_it_counts(
     // Somebody else answers there: who brought the rendezvous has lied, and that node and address are not to blame.
     let seen = Seen {
         now: scene.now,
+        members: &Members::new(None),
         view: &scene.view,
         links: &scene.links,
         last_loss: None,

@@ -13,7 +13,7 @@ mod reach;
 mod spanning;
 mod store;
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,6 +138,8 @@ pub(crate) struct View {
     down_since: BTreeMap<Index, Stamp>,
     pending: Pending,
     claims: Claims,
+    /// Nodes that are no members any more. They count as if they had left.
+    barred: BTreeSet<Index>,
     schedule: Schedule,
 }
 
@@ -181,6 +183,7 @@ impl View {
             down_since: BTreeMap::new(),
             pending: Pending::default(),
             claims: Claims::default(),
+            barred: BTreeSet::new(),
             schedule: Schedule::default(),
         };
         view.me = view.insert(own, Duration::ZERO, None, false);
@@ -347,6 +350,18 @@ impl View {
         up.filter(|(place, _)| within[*place])
             .map(|(place, index)| (u16::try_from(place).expect("at most 1024 buckets"), index))
             .collect()
+    }
+
+    /// Whether the node at that place is no member any more.
+    #[must_use]
+    pub(crate) fn is_barred(&self, index: Index) -> bool {
+        self.barred.contains(&index)
+    }
+
+    /// Whether a node said that it leaves, or is no member any more: nobody need look for it.
+    #[must_use]
+    pub(crate) fn has_left(&self, index: Index) -> bool {
+        self.record_at(index).body().leaving || self.is_barred(index)
     }
 
     /// Requests a derivation of reachability. After a withdrawal it happens as soon as allowed; a gain may wait for others.

@@ -18,7 +18,7 @@ use super::ids::{Index, Places};
 use super::store::NOBODY;
 use super::{Flip, View};
 use crate::membership::Time;
-use crate::record::Record;
+use crate::record::{LinkState, Record};
 use crate::wire::NodeId;
 
 /// The changes since reachability was last derived.
@@ -53,13 +53,38 @@ impl View {
         if leaves {
             self.pending.strained.push(index);
         }
+        let renewed = self.record_at(index).body().run_id != next.body().run_id;
+        self.strain(index, |link| {
+            let after = next.link_to(&link.peer);
+            leaves || renewed || after.is_none_or(|after| after.run != link.run)
+        });
+    }
+
+    /// The node at that place is no member any more. Until a newer record of it is taken, it counts as if it had left.
+    pub(crate) fn bar(&mut self, now: Time, index: Index) {
+        if !self.barred.insert(index) {
+            return;
+        }
+        self.pending.strained.push(index);
+        self.strain(index, |_| true);
+        self.derive_soon(now, true);
+    }
+
+    /// The node at that place is a member after all.
+    pub(crate) fn unbar(&mut self, now: Time, index: Index) {
+        if self.barred.remove(&index) {
+            self.pending.gained(index);
+            self.derive_soon(now, false);
+        }
+    }
+
+    /// Those of a node's links that are withdrawn may be part of the tree.
+    fn strain(&mut self, index: Index, is_withdrawn: impl Fn(&LinkState) -> bool) {
         let mut strained = std::mem::take(&mut self.pending.strained);
         let record = self.record_at(index);
         let ids = self.ids.read();
-        let renewed = record.body().run_id != next.body().run_id;
         for (link, remembered) in record.standing_links() {
-            let after = next.link_to(&link.peer);
-            let is_withdrawn = leaves || renewed || after.is_none_or(|after| after.run != link.run);
+            let is_withdrawn = is_withdrawn(link);
             let Some(peer) = ids.find(&link.peer, remembered).filter(|_| is_withdrawn) else {
                 continue;
             };
@@ -300,13 +325,14 @@ impl View {
     }
 
     fn is_leaving(&self, index: Index) -> bool {
-        self.record_at(index).body().leaving
+        self.has_left(index)
     }
 
     /// Whether two nodes are known and list a link with each other that counts.
     pub(super) fn are_linked(&self, one: Index, other: Index) -> bool {
         let record = |index: Index| self.records.get(index.at()).and_then(Option::as_ref);
         let both = record(one).zip(record(other));
+        let both = both.filter(|_| !self.is_barred(one) && !self.is_barred(other));
         both.is_some_and(|(first, second)| {
             first.lists_at(second, other.0) && second.lists_at(first, one.0)
         })

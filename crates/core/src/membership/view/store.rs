@@ -220,7 +220,7 @@ impl View {
         }
         let have = self.record_at(index);
         let difference = Difference::between(have, &record);
-        let change = difference.change(&record);
+        let mut change = difference.change(&record);
         let leaving_changed = have.body().leaving != record.body().leaving;
         let up = self.up.contains(index.at());
         if up {
@@ -229,6 +229,11 @@ impl View {
         }
         if difference.withdrawn || difference.gained || difference.renewed || leaving_changed {
             self.note_links(index, &record, difference);
+        }
+        // A newer record is taken of members only: the node is one again.
+        if self.barred.remove(&index) {
+            self.pending.gained(index);
+            change = Change::Gain;
         }
         self.bytes = bytes;
         let versions = self.notes[index.at()].versions(now, self.pace_of(index).per_s);
@@ -405,8 +410,7 @@ impl View {
             0..self.notes.len()
         };
         let unreachable = places.map(Index::from_place);
-        unreachable
-            .filter(|&index| self.is_unreachable(index) && !self.record_at(index).body().leaving)
+        unreachable.filter(|&index| self.is_unreachable(index) && !self.has_left(index))
     }
 
     pub(super) fn is_unreachable(&self, index: Index) -> bool {
@@ -439,6 +443,7 @@ impl View {
         self.take_bringer(index, record.encoded_len());
         self.forget_claims(index);
         self.down_since.remove(&index);
+        self.barred.remove(&index);
         self.count -= 1;
         self.ids.release([index]);
         true

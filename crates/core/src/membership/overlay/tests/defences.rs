@@ -70,6 +70,7 @@ impl Scene {
                 view: &self.view,
                 links: &self.links,
                 last_loss: None,
+                members: &Members::new(None),
             };
             self.overlay.plan(&seen, &mut self.rng);
             self.overlay.dial(&seen, &mut self.rng, &mut self.out);
@@ -152,6 +153,7 @@ fn an_invented_node_at_an_honest_nodes_address_does_not_keep_that_one_from_being
         view: &scene.view,
         links: &scene.links,
         last_loss: None,
+        members: &Members::new(None),
     };
     let candidate = |number| crate::membership::interface::Candidate {
         id: Some(id(number)),
@@ -282,6 +284,7 @@ fn besieged(knows: u32) -> (Scene, usize, usize) {
                 view: &scene.view,
                 links: &scene.links,
                 last_loss: None,
+                members: &Members::new(None),
             };
             match scene.overlay.admit(&seen, &new) {
                 Admission::Refused => continue,

@@ -1,0 +1,132 @@
+//! Follows the files of a member while its node runs: a new certificate or list of revocations counts without a restart.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use super::files::{Content, FileError, read_certificate, read_revocations};
+use super::papers::Places;
+use crate::certificate::Certificate;
+use crate::revocations::Revocations;
+
+/// How often the files are looked at: two system calls each time. Halved: twice as many. Doubled: whoever revokes a member waits up to
+/// 10 s more.
+const EVERY: Duration = Duration::from_secs(5);
+/// The most changes that wait for the event loop. The task waits while it is full.
+const CHANGES: usize = 4;
+
+/// What changed.
+#[derive(Debug)]
+pub enum Change {
+    /// Time passed: certificates may end.
+    Tick,
+    /// The node's certificate is another one, or gone.
+    Certificate(Option<Arc<Certificate>>),
+    /// Somebody put a list of revocations there.
+    Revocations(Arc<Revocations>),
+    /// A file can't be used.
+    Unusable(FileError),
+    /// The newest revocations can't be written.
+    NotKept(FileError),
+}
+
+/// The event loop's end.
+#[derive(Debug)]
+pub struct Follower {
+    /// What changed, in the order in which it was found.
+    pub changes: mpsc::Receiver<Change>,
+    /// Takes the newest revocations, which are written at once.
+    pub newest: watch::Sender<Option<Arc<Revocations>>>,
+}
+
+/// What tells one content of a file from another.
+type Stamp = Option<(i64, i64, u64, u64)>;
+
+fn stamp(path: &Path) -> Stamp {
+    let meta = fs::metadata(path).ok()?;
+    Some((meta.mtime(), meta.mtime_nsec(), meta.size(), meta.ino()))
+}
+
+impl Follower {
+    /// Starts to follow these files. It ends with the node. Must be called within tokio's runtime.
+    #[must_use]
+    pub fn start(places: Places) -> Self {
+        let (sender, changes) = mpsc::channel(CHANGES);
+        let newest = watch::Sender::new(None);
+        tokio::spawn(follow(places, sender, newest.subscribe()));
+        Self { changes, newest }
+    }
+}
+
+async fn follow(
+    places: Places,
+    changes: mpsc::Sender<Change>,
+    mut newest: watch::Receiver<Option<Arc<Revocations>>>,
+) {
+    let mut seen: [Stamp; 2] = [None, None];
+    loop {
+        let wanted = tokio::select! {
+            biased;
+            () = changes.closed() => return,
+            Ok(()) = newest.changed() => newest.borrow_and_update().clone(),
+            () = tokio::time::sleep(EVERY) => None,
+        };
+        let (files, before) = (places.clone(), seen);
+        let looked = tokio::task::spawn_blocking(move || match wanted {
+            Some(revocations) => keep(&files, revocations, before),
+            None => look(&files, before),
+        });
+        let Ok((now, found)) = looked.await else {
+            return;
+        };
+        seen = now;
+        for change in found {
+            if changes.send(change).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Writes the newest revocations.
+fn keep(
+    places: &Places,
+    revocations: Arc<Revocations>,
+    mut seen: [Stamp; 2],
+) -> ([Stamp; 2], Vec<Change>) {
+    let path = &places.revocations;
+    let written = Content::Revocations(revocations).write(path);
+    seen[1] = stamp(path);
+    let failed = written.err().map(Change::NotKept);
+    (seen, failed.into_iter().collect())
+}
+
+/// Reads the files that are not as they were.
+fn look(places: &Places, mut seen: [Stamp; 2]) -> ([Stamp; 2], Vec<Change>) {
+    let mut found = vec![Change::Tick];
+    let at = stamp(&places.certificate);
+    if at != seen[0] {
+        seen[0] = at;
+        found.push(match read_certificate(&places.certificate) {
+            Ok(certificate) => Change::Certificate(Some(certificate)),
+            Err(error) if error.is_missing() => Change::Certificate(None),
+            Err(error) => Change::Unusable(error),
+        });
+    }
+    let at = stamp(&places.revocations);
+    if at != seen[1] {
+        seen[1] = at;
+        match read_revocations(&places.revocations) {
+            Ok(revocations) => found.push(Change::Revocations(revocations)),
+            // The node writes it again with the next list that it hears.
+            Err(FileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => found.push(Change::Unusable(error)),
+        }
+    }
+    (seen, found)
+}
