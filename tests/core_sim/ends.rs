@@ -38,10 +38,10 @@ fn both_ends_tell_what_they_measure_and_agree() {
             let [dialer, listener] = link.ends(view.me).map(|end| end.expect("both ends told"));
             let apart = dialer.rtt_us.abs_diff(listener.rtt_us);
             assert!(apart < 5000 || apart < dialer.rtt_us / 2, "{link:?}");
-            // What this node measures itself is newer than what it is told.
             if link.is_measured_by_listener(view.me) {
                 listened += 1;
-                assert!(listener.rtt_at_ms >= dialer.rtt_at_ms, "{link:?}");
+                // What this node measures itself is of the last probe.
+                assert!(view.at_ms - listener.rtt_at_ms < 10_000, "{link:?}");
             } else if link.dialer != view.me {
                 third += 1;
             }

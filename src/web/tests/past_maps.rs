@@ -100,7 +100,7 @@ async fn an_answer_has_a_bounded_number_of_maps() {
         sleep(Duration::from_secs(1)).await;
         scene.change(|view| view.links[at % 3].suspect = !view.links[at % 3].suspect);
         scene.change(|view| {
-            view.links[3].rtt_us = Some(20_000 + 9_000 * u32::try_from(at % 5).unwrap())
+            view.links[3].rtt_us = Some(20_000 + 9_000 * u32::try_from(at % 7).unwrap())
         });
         scene.get("/v1/status").await;
     }
