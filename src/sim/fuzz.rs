@@ -11,7 +11,7 @@ use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-use super::attack::Kind;
+use super::attack::by_lot;
 use super::parse::{read_text, toml_of_tuned};
 use super::report::ViolationReport;
 use super::scenario::Fidelity;
@@ -20,24 +20,6 @@ use crate::membership::Value;
 
 /// The least upper bound for the number of nodes in a generated scenario.
 pub const LEAST_NODES: usize = 5;
-/// The attacks that random scenarios contain: all but `haunt`, which keeps dead neighbours in all views.
-const WITHSTOOD: [Kind; 15] = [
-    Kind::Sybil,
-    Kind::Flood,
-    Kind::Evict,
-    Kind::Rounds,
-    Kind::Suspect,
-    Kind::Joins,
-    Kind::Flap,
-    Kind::Address,
-    Kind::Observe,
-    Kind::Figures,
-    Kind::Epoch,
-    Kind::Replay,
-    Kind::Mute,
-    Kind::Eclipse,
-    Kind::Twoface,
-];
 /// The most candidates that a minimisation tries.
 const MOST_TRIES: usize = 80;
 
@@ -165,7 +147,7 @@ impl Draft {
             clocks,
             tuning: String::new(),
             troubles,
-            attacks: attacks(seed),
+            attacks: by_lot(seed),
         };
         if read_text("a made-up scenario", &draft.to_toml()).is_err() {
             // These settings contradict each other, and a node would refuse them.
@@ -446,37 +428,6 @@ impl Trouble {
             }
         }
     }
-}
-
-/// One or two attacks, in a third of all cases. They are drawn by themselves, so that a seed's scenario is otherwise the same as without
-/// them.
-fn attacks(seed: u64) -> Vec<String> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(1);
-    let count = if rng.random_bool(0.33) {
-        rng.random_range(1..=2)
-    } else {
-        0
-    };
-    let mut one = || {
-        let kind = *WITHSTOOD.choose(&mut rng).expect("there are some");
-        let mut text = format!(
-            "attack = \"{}\"\nnodes = {}\nfrom = \"{}ms\"\nrate = {}.0",
-            kind.word(),
-            rng.random_range(1..=2),
-            rng.random_range(0..60_000),
-            rng.random_range(1..=100),
-        );
-        if kind.usual_ids() > 0 {
-            text.push_str(&format!("\nids = {}", rng.random_range(1..=200)));
-        }
-        if kind.has_victim() {
-            // The first few nodes exist in smaller scenarios too.
-            text.push_str(&format!("\nvictim = {}", rng.random_range(0..4)));
-        }
-        text
-    };
-    (0..count).map(|_| one()).collect()
 }
 
 fn links(rng: &mut ChaCha8Rng) -> String {

@@ -10,6 +10,7 @@
 mod acts;
 mod forge;
 mod guise;
+mod lot;
 mod plan;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use super::path::EndRef;
 use crate::membership::{Core, Time};
 use crate::record::{LinkState, Record, Signer as _};
 use crate::wire::{Hello, MAX_SYNC_ENTRIES, Message, NodeId, Probe, ViewDigest};
+pub(super) use lot::by_lot;
 pub(super) use plan::KINDS;
 pub use plan::{Kind, Plan};
 
