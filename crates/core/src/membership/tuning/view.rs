@@ -68,5 +68,10 @@ tuning! {
         /// change of one of 64 such nodes is passed on 8 s later at the most. Doubled: hostile members can make each node send 32 records
         /// a second to each neighbour.
         claims_told_per_s: f64 = 16.0, 0.01 => 1e6;
+        /// A node counts for nothing if most of its neighbours withdrew their links with it, and it has signed nothing newer for so long. A node
+        /// that lives loses its links at about the same time as those at the other ends, and says so at once. Halved: on lossy links, where
+        /// the two ends judge up to some seconds apart, a node that loses most of its links goes out of view for a moment. Doubled: a
+        /// member that goes on listing its link with a dead node keeps it up for 10 s.
+        ghost_after: Duration = Duration::from_secs(5), Duration::from_millis(1) => Duration::from_secs(3600);
     }
 }

@@ -8,6 +8,7 @@
 pub(crate) mod change;
 mod claims;
 mod digest;
+mod ghosts;
 pub(crate) mod ids;
 mod reach;
 mod spanning;
@@ -28,6 +29,7 @@ pub(crate) use change::Change;
 pub(super) use claims::Bound;
 use claims::Claims;
 pub(crate) use digest::bucket;
+use ghosts::Ghosts;
 pub(crate) use ids::Index;
 pub use ids::{Ids, ring_position};
 use reach::Pending;
@@ -138,6 +140,7 @@ pub(crate) struct View {
     down_since: BTreeMap<Index, Stamp>,
     pending: Pending,
     claims: Claims,
+    ghosts: Ghosts,
     /// Nodes that are no members any more. They count as if they had left.
     barred: BTreeSet<Index>,
     schedule: Schedule,
@@ -183,6 +186,7 @@ impl View {
             down_since: BTreeMap::new(),
             pending: Pending::default(),
             claims: Claims::default(),
+            ghosts: Ghosts::default(),
             barred: BTreeSet::new(),
             schedule: Schedule::default(),
         };
@@ -378,7 +382,8 @@ impl View {
         now: Time,
         listed: impl Iterator<Item = NodeId>,
     ) -> Option<Derived> {
-        if self.schedule.derive_due.is_none_or(|due| due > now) {
+        let haunted = self.ghosts_due().is_some_and(|due| due <= now);
+        if !haunted && self.schedule.derive_due.is_none_or(|due| due > now) {
             return None;
         }
         self.schedule.derive_due = None;
@@ -386,6 +391,7 @@ impl View {
         let live: Vec<Index> = listed
             .filter_map(|peer| self.index(&peer.abbreviated()))
             .collect();
+        self.look_for_ghosts(now, &live);
         let flips = self.derive_up(now, &live);
         if let Some(at) = self.claims_due(now) {
             let due = at.max(now + self.tuning.pace.derive_spacing);
@@ -419,7 +425,8 @@ impl View {
             forget_due,
             ..
         } = self.schedule;
-        derive_due.map_or(forget_due, |due| due.min(forget_due))
+        let others = derive_due.into_iter().chain(self.ghosts_due());
+        others.fold(forget_due, Time::min)
     }
 }
 

@@ -65,9 +65,14 @@ impl View {
         if !self.barred.insert(index) {
             return;
         }
+        self.take_out(index);
+        self.derive_soon(now, true);
+    }
+
+    /// No link of that node counts any more.
+    pub(super) fn take_out(&mut self, index: Index) {
         self.pending.strained.push(index);
         self.strain(index, |_| true);
-        self.derive_soon(now, true);
     }
 
     /// The node at that place is a member after all.
@@ -332,7 +337,8 @@ impl View {
     pub(super) fn are_linked(&self, one: Index, other: Index) -> bool {
         let record = |index: Index| self.records.get(index.at()).and_then(Option::as_ref);
         let both = record(one).zip(record(other));
-        let both = both.filter(|_| !self.is_barred(one) && !self.is_barred(other));
+        let is_out = |index| self.is_barred(index) || self.ghosts.holds(index);
+        let both = both.filter(|_| !is_out(one) && !is_out(other));
         both.is_some_and(|(first, second)| {
             first.lists_at(second, other.0) && second.lists_at(first, one.0)
         })

@@ -227,6 +227,13 @@ impl View {
             let (old, new) = (have.fingerprint(), record.fingerprint());
             self.shift_sums(&record.id(), old, new);
         }
+        if difference.withdrawn && !record.body().leaving {
+            self.note_withdrawn(now, index, &record);
+        }
+        if self.ghosts.signs(index) {
+            self.pending.gained(index);
+            change = Change::Gain;
+        }
         if difference.withdrawn || difference.gained || difference.renewed || leaving_changed {
             self.note_links(index, &record, difference);
         }
@@ -442,6 +449,7 @@ impl View {
         self.unreachable_count -= usize::from(self.notes[index.at()].predecessor == NOBODY);
         self.take_bringer(index, record.encoded_len());
         self.forget_claims(index);
+        self.ghosts.forget(index);
         self.down_since.remove(&index);
         self.barred.remove(&index);
         self.count -= 1;

@@ -336,3 +336,61 @@ fn a_full_view_forgets_those_that_one_brought_which_brought_most_and_tells() {
     assert!(!gone.is_empty() && gone.iter().all(|index| held.contains(index)));
     assert!(matches!(take(&mut view, one_more, 7), Outcome::Newer(..)));
 }
+
+/// 0 is this node; it and 1, 2, 3, 4 are a full mesh.
+fn mesh() -> View {
+    let mut view = View::new(record(0, 1, &[1, 2, 3, 4]));
+    for number in 1..5 {
+        let peers: Vec<u32> = (0..5).filter(|&peer| peer != number).collect();
+        take(&mut view, record(number, 1, &peers), number);
+    }
+    derive(&mut view, at(1), &[1, 2, 3, 4]);
+    assert_eq!(view.up_count(), 5);
+    view
+}
+
+fn derive(view: &mut View, now: Duration, live: &[u32]) {
+    view.derive_soon(now, true);
+    let live = live.iter().map(|&number| id(number));
+    view.derive_if_due(now, live);
+}
+
+#[test]
+fn a_neighbour_that_goes_on_listing_the_dead_keeps_them_up_for_five_seconds_only() {
+    let mut view = mesh();
+    // 4 dies. 1 goes on listing its link with it.
+    view.accept_own(at(10), record(0, 2, &[1, 2, 3]));
+    for number in [2, 3] {
+        let peers: Vec<u32> = (0..4).filter(|&peer| peer != number).collect();
+        view.accept(record(number, 2, &peers), at(10), Some(id(number)), false);
+    }
+    let live = [1, 2, 3];
+    derive(&mut view, at(10), &live);
+    assert!(view.is_up(&id(4)), "the lie holds for a while");
+    assert_eq!(view.ghosts_due(), Some(at(15)));
+    assert!(view.deadline() <= at(15));
+    derive(&mut view, at(15), &live);
+    assert!(!view.is_up(&id(4)));
+    // The liar signs again, and again.
+    view.accept(record(1, 2, &[0, 2, 3, 4]), at(16), Some(id(1)), false);
+    derive(&mut view, at(17), &live);
+    assert!(!view.is_up(&id(4)));
+    // It was no lie: 4 lives behind 1, and says that it lost the others.
+    view.accept(record(4, 2, &[1]), at(18), Some(id(1)), false);
+    derive(&mut view, at(18), &live);
+    assert!(view.is_up(&id(4)));
+}
+
+#[test]
+fn neighbours_that_withdraw_what_they_hold_make_nobody_a_ghost() {
+    let mut view = mesh();
+    // 1 and 2 say that they lost 4, and 3 and this node have not.
+    view.accept(record(1, 2, &[0, 2, 3]), at(10), Some(id(1)), false);
+    view.accept(record(2, 2, &[0, 1, 3]), at(10), Some(id(2)), false);
+    derive(&mut view, at(20), &[1, 2, 3, 4]);
+    assert!(view.is_up(&id(4)), "this node has a link with it");
+    view.accept(record(1, 3, &[0, 2, 3, 4]), at(20), Some(id(1)), false);
+    view.accept(record(1, 4, &[0, 2, 3]), at(21), Some(id(1)), false);
+    derive(&mut view, at(30), &[1, 2, 3]);
+    assert!(view.is_up(&id(4)), "as many list it as have withdrawn it");
+}

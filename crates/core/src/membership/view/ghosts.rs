@@ -1,0 +1,110 @@
+//! Nodes that only a lie keeps up.
+//!
+//! A link counts while both ends list it. A node that died goes on listing its links, so a neighbour that goes on listing its own keeps
+//! it up for all, for as long as it likes. But whoever lives and loses links soon says so: an end that withdraws a link no longer answers
+//! over it. So a node is a *ghost* if most of its neighbours withdrew their links with it, and it has signed nothing newer for a while
+//! (`view.ghost_after`): it counts for nothing until it signs its next record. A node with which this node has a link itself is none.
+//!
+//! A neighbour that withdraws what it holds makes nobody a ghost: that takes more neighbours than those that still list the node.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::View;
+use super::ids::Index;
+use crate::membership::Time;
+use crate::record::Record;
+
+/// The fewest neighbours that must have withdrawn their links: one alone may have lost its own.
+const LEAST: usize = 2;
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(super) struct Ghosts {
+    /// The nodes that some neighbour withdrew a link with since their last record, and when the first did.
+    suspects: BTreeMap<Index, Time>,
+    /// Those that count for nothing.
+    ghosts: BTreeSet<Index>,
+}
+
+impl Ghosts {
+    pub(super) fn holds(&self, index: Index) -> bool {
+        self.ghosts.contains(&index)
+    }
+
+    /// A newer record of a node came. Returns whether it counts again.
+    pub(super) fn signs(&mut self, index: Index) -> bool {
+        self.suspects.remove(&index);
+        self.ghosts.remove(&index)
+    }
+
+    pub(super) fn forget(&mut self, index: Index) {
+        self.signs(index);
+    }
+}
+
+impl View {
+    /// A node's next record withdraws links: those at the other end may be ghosts.
+    pub(super) fn note_withdrawn(&mut self, now: Time, index: Index, next: &Record) {
+        let ids = std::sync::Arc::clone(&self.ids);
+        let ids = ids.read();
+        let before = self.record_at(index);
+        let gone = before
+            .standing_links()
+            .filter(|(link, _)| next.link_to(&link.peer).is_none());
+        let short = before.id().abbreviated();
+        let peers: Vec<Index> = gone
+            .filter_map(|(link, remembered)| ids.find(&link.peer, remembered))
+            .filter(|&peer| self.has(peer) && self.up.contains(peer.at()))
+            .filter(|&peer| self.record_at(peer).link_to(&short).is_some())
+            .collect();
+        for peer in peers {
+            self.ghosts.suspects.entry(peer).or_insert(now);
+        }
+    }
+
+    /// When the next suspect is to be looked at.
+    pub(super) fn ghosts_due(&self) -> Option<Time> {
+        let first = self.ghosts.suspects.values().min()?;
+        Some(*first + self.tuning.view.ghost_after)
+    }
+
+    /// Looks at the suspects that have signed nothing newer for long enough.
+    pub(super) fn look_for_ghosts(&mut self, now: Time, live: &[Index]) {
+        let after = self.tuning.view.ghost_after;
+        let suspects = self.ghosts.suspects.iter();
+        let due: Vec<Index> = suspects
+            .filter(|(_, since)| **since + after <= now)
+            .map(|(index, _)| *index)
+            .collect();
+        for index in due {
+            self.ghosts.suspects.remove(&index);
+            let may_be = index != self.me && self.is_up_at(index) && !live.contains(&index);
+            if may_be && self.is_given_up(index) {
+                self.ghosts.ghosts.insert(index);
+                self.take_out(index);
+            }
+        }
+    }
+
+    /// Whether more neighbours of a node have withdrawn their links with it than still list them.
+    fn is_given_up(&self, index: Index) -> bool {
+        let ids = self.ids.read();
+        let record = self.record_at(index);
+        let (mut withdrawn, mut listed) = (0, 0);
+        for (link, remembered) in record.standing_links() {
+            let peer = ids.find(&link.peer, remembered);
+            let Some(peer) = peer.filter(|&peer| self.has(peer) && self.is_up_at(peer)) else {
+                continue;
+            };
+            if !record.lists_at(self.record_at(peer), peer.0) {
+                continue;
+            }
+            if self.record_at(peer).lists_at(record, index.0) {
+                listed += 1;
+            } else if self.counts_by_itself(peer) {
+                withdrawn += 1;
+            }
+        }
+        withdrawn >= LEAST && withdrawn > listed
+    }
+}
