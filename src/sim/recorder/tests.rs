@@ -96,6 +96,7 @@ fn a_recording_gives_what_the_viewer_showed_also_after_the_viewer_changed() {
                 link.rtt_stale,
                 link.loss_permille,
             ) = (None, 0, false, 0);
+            (link.other, link.disputed_ms) = (None, None);
         }
         view
     };
