@@ -402,9 +402,11 @@ impl Gossip {
         view: &View,
     ) -> bool {
         let theirs: BTreeMap<ShortId, Version> = entries.iter().copied().collect();
+        let full = view.is_full_of(peer);
         let requested: Vec<(ShortId, Version)> = theirs
             .iter()
             .filter(|(id, version)| lacks(view, id, **version))
+            .filter(|(id, _)| !full || view.index(id).is_some())
             .map(|(id, version)| (*id, *version))
             .take(MAX_SYNC_ENTRIES)
             .collect();

@@ -118,11 +118,14 @@ impl Gossip {
         };
         let (of, slot, before) = (neighbor.conn, neighbor.slot, neighbor.push.requested);
         let mut missing = Vec::new();
+        let full = view.is_full_of(peer);
         for (short, version) in entries {
             let have = view.index(short);
             let ours = have.map(|index| view.record_at(index).version());
             if ours.is_none_or(|ours| ours < *version) {
-                if let Some(request) = self.requests.open.get_mut(short) {
+                if full && have.is_none() {
+                    // It would most likely be turned away.
+                } else if let Some(request) = self.requests.open.get_mut(short) {
                     request.hear(*version, of);
                 } else if !self.inbox.holds(short, *version) {
                     missing.push((*short, *version));

@@ -222,15 +222,16 @@ tuning! {
         /// neighbour may cost 0.01 of a core.
         new_records_per_s: f64 = 100.0, 0.0 => 1e6;
         /// How many bytes of records one neighbour may send at once that are known already, or that are not taken, besides 2 kB for each
-        /// node that is up. Halved: a node that is told everything by all of sixteen neighbours after a long partition comes close.
-        /// Doubled: a hostile neighbour can have us read 512 KiB at once, 5 ms of CPU.
-        useless_burst: f64 = 256.0 * 1024.0, 1.0 => 1e12;
+        /// node that is up. Halved: an honest neighbour of a host that joins again and again, each time with other invented nodes, comes
+        /// close. Doubled: a hostile neighbour can have us read 1 MiB at once, 10 ms of CPU.
+        useless_burst: f64 = 512.0 * 1024.0, 1.0 => 1e12;
         /// The same while this node fills its view. A start brings each record some two times. Halved: the start of a network with large
         /// records may exceed it. Doubled: a hostile neighbour can have us read 8 MiB, in our first moments.
         useless_filling: f64 = 4.0 * 1024.0 * 1024.0, 1.0 => 1e12;
-        /// The same a second, in bytes. At rest there are none. Halved: a network of thousands in trouble all the time exceeds it. Doubled:
-        /// a hostile neighbour may cost 0.1 % of a core more.
-        useless_per_s: f64 = 32_768.0, 0.0 => 1e12;
+        /// The same a second, in bytes: four times what an honest neighbour passes on of claims (`view.claims_told_per_s`). At rest there are
+        /// none. Halved: where hostile hosts send records of the largest size, honest neighbours come close. Doubled: a hostile neighbour
+        /// may cost 0.2 % of a core more.
+        useless_per_s: f64 = 131_072.0, 0.0 => 1e12;
         /// How many messages of anti-entropy rounds (and marks of superfluous links) one neighbour may send at once: two first rounds,
         /// ours and its own, fit. Each costs a walk over the view. Halved: the first rounds of two parts that meet again exceed it, and
         /// the link is closed. Doubled: a neighbour may cost twice as many walks at once.
@@ -344,6 +345,10 @@ const _: () = assert!(
 const _: () = assert!(
     DEFAULT.most_tries as u128 * ms(DEFAULT.request_timeout) < ms(DEFAULT.in_vain_lasts),
     "of requests made together, the first one given up still counts when the last one is"
+);
+const _: () = assert!(
+    DEFAULT.useless_per_s >= 4.0 * super::view::Tuning::DEFAULT.claims_told_per_s * ORDINARY as f64,
+    "an honest neighbour may pass on claims that are of no use to us"
 );
 const _: () = assert!(
     ms(DEFAULT.lazy) < ms(DEFAULT.request_timeout),

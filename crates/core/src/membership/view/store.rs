@@ -11,7 +11,7 @@ use super::{
 };
 use crate::bucket::Rate;
 use crate::membership::Time;
-use crate::record::Record;
+use crate::record::{MAX_RECORD, Record};
 use crate::wire::NodeId;
 
 /// The data of a node besides its record: twenty bytes.
@@ -356,14 +356,27 @@ impl View {
     #[must_use]
     pub(in crate::membership) fn has_room_for(&self, record: &Record, from: &NodeId) -> bool {
         let (count, bytes) = self.bringers.count(from);
-        let (most, most_bytes) = if self.is_filling() {
+        let (most, most_bytes) = self.room_of_one();
+        let has_place = count < most && bytes + record.encoded_len() <= most_bytes;
+        has_place || self.would_come_up(record)
+    }
+
+    /// Whether a neighbour brought so many nodes that are not up that few others are taken from it: nothing unknown is requested of it.
+    #[must_use]
+    pub(in crate::membership) fn is_full_of(&self, from: &NodeId) -> bool {
+        let (count, bytes) = self.bringers.count(from);
+        let (most, most_bytes) = self.room_of_one();
+        count >= most || bytes + MAX_RECORD > most_bytes
+    }
+
+    /// How many nodes that were never up may come from one neighbour, and how many bytes their records may have.
+    fn room_of_one(&self) -> (u32, usize) {
+        if self.is_filling() {
             (MAX_DOWN_PER_NEIGHBOUR, MAX_DOWN_BYTES)
         } else {
             let most = self.tuning.view.down_from_one;
             (most, most as usize * DOWN_RECORD)
-        };
-        let has_place = count < most && bytes + record.encoded_len() <= most_bytes;
-        has_place || self.would_come_up(record)
+        }
     }
 
     /// Whether one more node fits. If not, some that are down are forgotten soon: not at once, since others hold their places.
