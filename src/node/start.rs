@@ -94,11 +94,7 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
         witness: None,
     };
     let node = Node::assemble(assembly).map_err(system("can't open the endpoint"))?;
-    let limit = Limit {
-        bytes: settings.history_mib << 20,
-        age: settings.history_keep,
-    };
-    let archive = Arc::new(Archive::new(limit, notes));
+    let archive = archive(&settings, notes);
     let _web = Web::open(&settings, &dir, bound, node.reader(), Arc::clone(&archive));
     let exporter = Exporter::start(
         node.reader(),
@@ -117,6 +113,15 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
     node.run(leaving).await;
     exporter.finish(None).await;
     Ok(())
+}
+
+/// Where the history of the view is kept.
+fn archive(settings: &Settings, notes: Notes) -> Arc<Archive> {
+    let limit = Limit {
+        bytes: settings.history_mib << 20,
+        age: settings.history_keep,
+    };
+    Arc::new(Archive::new(limit, notes))
 }
 
 /// Refuses files that would overwrite each other. The target file and the key files are among them: the node only reads
