@@ -111,11 +111,7 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
         witness: None,
     };
     let node = Node::assemble(assembly).map_err(system("can't open the endpoint"))?;
-    let limit = Limit {
-        bytes: settings.history_mib << 20,
-        age: settings.history_keep,
-    };
-    let archive = Arc::new(Archive::new(limit, notes));
+    let archive = archive(&settings, notes);
     let _web = Web::open(&settings, &dir, bound, node.reader(), Arc::clone(&archive));
     if settings.sandbox {
         enter_sandbox(&settings, &dir);
@@ -216,6 +212,15 @@ fn enter_sandbox(settings: &Settings, dir: &Path) {
             tracing::warn!(sandbox, cause = %error, action = "continuing without", "{name}");
         }
     }
+}
+
+/// Where the history of the view is kept.
+fn archive(settings: &Settings, notes: Notes) -> Arc<Archive> {
+    let limit = Limit {
+        bytes: settings.history_mib << 20,
+        age: settings.history_keep,
+    };
+    Arc::new(Archive::new(limit, notes))
 }
 
 /// Refuses files that would overwrite each other. The target file and the key files are among them: the node only reads

@@ -63,11 +63,11 @@ pub(super) struct HandshakeSlot {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NoSlot {
     /// All are taken: the dialer should try another node.
-    ForAnybody,
+    Anywhere,
     /// Those of this host are taken, perhaps by other nodes behind its NAT.
-    ForHost(IpAddr),
+    OfHost(IpAddr),
     /// Those of this address are taken.
-    ForAddress(SocketAddr),
+    OfAddress(SocketAddr),
 }
 
 impl NoSlot {
@@ -75,15 +75,15 @@ impl NoSlot {
     /// may find a slot then; a dialer that is refused gives up.
     pub(super) fn turn_away(self, incoming: Incoming) -> String {
         match self {
-            Self::ForAnybody => {
+            Self::Anywhere => {
                 incoming.refuse();
                 format!("{MAX_HANDSHAKES} handshakes are under way")
             }
-            Self::ForHost(host) => {
+            Self::OfHost(host) => {
                 incoming.ignore();
                 format!("{HANDSHAKES_A_HOST} handshakes with {host} are under way")
             }
-            Self::ForAddress(addr) => {
+            Self::OfAddress(addr) => {
                 incoming.ignore();
                 format!("{HANDSHAKES_AN_ADDRESS} handshakes with {addr} are under way")
             }
@@ -111,14 +111,14 @@ impl Slots {
         let mut table = self.table();
         let of_addr = table.held.values().filter(|held| held.addr == addr);
         if of_addr.count() >= HANDSHAKES_AN_ADDRESS {
-            return Err(NoSlot::ForAddress(addr));
+            return Err(NoSlot::OfAddress(addr));
         }
         if table.held_by(host) >= HANDSHAKES_A_HOST && !host.is_loopback() {
             let free = table.yield_one(Some(host), caller, now);
-            free.then_some(()).ok_or(NoSlot::ForHost(host))?;
+            free.then_some(()).ok_or(NoSlot::OfHost(host))?;
         } else if table.held.len() >= MAX_HANDSHAKES {
             let free = table.yield_one(None, caller, now);
-            free.then_some(()).ok_or(NoSlot::ForAnybody)?;
+            free.then_some(()).ok_or(NoSlot::Anywhere)?;
         }
         let number = table.next;
         table.next += 1;
@@ -306,7 +306,7 @@ mod tests {
         let error = door
             .knock(SECOND * 2, addr("203.0.113.200", 1))
             .unwrap_err();
-        assert_eq!(error, NoSlot::ForAnybody);
+        assert_eq!(error, NoSlot::Anywhere);
     }
 
     #[test]
@@ -328,7 +328,7 @@ mod tests {
             .map(|_| door.knock(Duration::ZERO, from).unwrap())
             .collect();
         let error = door.knock(SECOND * 5, from).unwrap_err();
-        assert_eq!(error, NoSlot::ForAddress(from));
+        assert_eq!(error, NoSlot::OfAddress(from));
         door.knock(Duration::ZERO, addr("::1", 2)).unwrap();
     }
 }

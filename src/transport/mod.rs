@@ -19,6 +19,7 @@ pub mod interfaces;
 mod kernel;
 mod opener;
 mod qlog;
+mod rejected;
 mod socket;
 mod spare;
 mod tap;
@@ -29,13 +30,14 @@ pub(crate) use dial::MORE_FOR_SLOW;
 #[cfg(target_os = "linux")]
 pub use kernel::KernelSocket;
 pub use qlog::{QlogLimits, Qlogs};
+pub use rejected::{Refused, Rejected};
 pub use spare::BindSpare;
 pub use tap::Tap;
 #[cfg(target_os = "linux")]
 pub use timers::TimerRuntime;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -44,8 +46,8 @@ use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{AsyncUdpSocket, Endpoint, VarInt};
 use tokio::sync::{mpsc, watch};
 
+use crate::admission::Admission;
 use crate::admission::joins::{Joins, Verdict};
-use crate::admission::{Admission, Refusal};
 use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::membership::{Action, Closed, ConnId, Connected, Input};
@@ -100,56 +102,6 @@ pub enum TransportEvent {
     Answer(ConnId, Answer, Option<Instant>),
     /// A connection was rejected before the Hello of the other end.
     Rejected(Rejected),
-}
-
-/// A connection that was rejected before the Hello of the other end.
-#[derive(Debug)]
-pub struct Rejected {
-    /// The remote address.
-    pub remote: SocketAddr,
-    /// The name under which `rejected` in `network.json` counts it.
-    pub counter: &'static str,
-    /// Why it was rejected, for the log.
-    pub cause: String,
-    /// The other end may not be a member of this network.
-    pub refused: Option<Refused>,
-}
-
-/// A node that may not be a member of this network.
-#[derive(Debug)]
-pub struct Refused {
-    /// Its id, if TLS got so far.
-    pub peer: Option<NodeId>,
-    /// Whether this node dialed it.
-    pub dialed: bool,
-    /// What would admit it.
-    pub remedy: String,
-}
-
-impl Rejected {
-    /// A connection that failed for a reason that has nothing to do with membership.
-    fn new(remote: SocketAddr, counter: &'static str, cause: String) -> Self {
-        Self {
-            remote,
-            counter,
-            cause,
-            refused: None,
-        }
-    }
-
-    /// A node that may not be a member.
-    fn refused(remote: SocketAddr, peer: Option<NodeId>, dialed: bool, why: &Refusal) -> Self {
-        Self {
-            remote,
-            counter: why.counter(),
-            cause: why.to_string(),
-            refused: Some(Refused {
-                peer,
-                dialed,
-                remedy: why.remedy(peer.as_ref()),
-            }),
-        }
-    }
 }
 
 /// The event loop's end of a connection.
