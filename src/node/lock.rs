@@ -26,7 +26,7 @@ const PID_BYTES: u64 = 16;
 /// The lock of a profile, until it is dropped or the process ends.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
 }
 
 /// Why a profile is not locked.
@@ -59,17 +59,21 @@ impl Lock {
                 file.is_ok_and(|it| (it.dev(), it.ino()) == (there.st_dev, there.st_ino))
             };
             if matches!(place.stat(), Ok(Some(there)) if is(there, &file)) {
-                // On a full disk the lock holds without a number.
-                let _for_people = file.set_len(0).and_then(|()| {
-                    let pid = std::process::id();
-                    file.write_all(format!("{pid}\n").as_bytes())
-                });
-                return Ok(Self { _file: file });
+                return Ok(Self { file });
             }
         }
         Err(NotLocked::System(io::Error::other(
             "somebody keeps replacing it",
         )))
+    }
+
+    /// Writes the number of this process into the file. A start that fails changes no file, so this comes once nothing can fail.
+    pub(super) fn sign(&mut self) {
+        // On a full disk the lock holds without a number.
+        let _for_people = self.file.set_len(0).and_then(|()| {
+            let pid = std::process::id();
+            self.file.write_all(format!("{pid}\n").as_bytes())
+        });
     }
 
     /// The process that holds the lock, if one does. Nothing is written.
@@ -124,7 +128,12 @@ mod tests {
         let dir = temp.path().join("profiles/alice");
         assert_eq!(Lock::holder(&dir), None);
         assert!(!dir.exists());
-        let lock = Lock::take(&dir).unwrap();
+        let signed = || {
+            let mut lock = Lock::take(&dir).unwrap();
+            lock.sign();
+            lock
+        };
+        let lock = signed();
         assert!(is_held(&dir));
         let mode = fs::metadata(path(&dir)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -132,11 +141,11 @@ mod tests {
         assert_eq!(Lock::holder(&dir), None);
         // What a killed node has left says nothing.
         fs::write(path(&dir), "1\n").unwrap();
-        let lock = Lock::take(&dir).unwrap();
+        let lock = signed();
         assert!(is_held(&dir));
         // A file that is removed takes its lock with it.
         fs::remove_file(path(&dir)).unwrap();
-        let second = Lock::take(&dir).unwrap();
+        let second = signed();
         assert!(is_held(&dir));
         drop((lock, second));
     }

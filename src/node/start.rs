@@ -58,11 +58,12 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
             bound.map_err(|error| of_running(&settings.profile, &dir).unwrap_or(error))?
         }
     };
-    let _lock = lock(&settings.profile, &dir)?;
+    let mut lock = lock(&settings.profile, &dir)?;
     let identity = Arc::new(Identity::load_or_create(&certs)?);
     if let Some(papers) = admission.papers() {
         papers.check_own(&identity.node_id(), &settings.label)?;
     }
+    lock.iter_mut().for_each(Lock::sign);
     let (remembered, warning) = Memory::load(&state, settings.addresses_for);
     story::started(&settings, &identity.node_id(), bound, warning.as_deref());
 
