@@ -60,6 +60,8 @@ fn a_node_without_a_word_of_settings_runs_on_the_defaults() {
         network: "area-net".into(),
         network_key: vec![],
         allow: vec![],
+        authority: String::new(),
+        certificate: String::new(),
         listen_addr: "::1".parse().unwrap(),
         listen_port: 8083,
         advertise: vec![],
