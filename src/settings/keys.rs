@@ -206,6 +206,14 @@ settings! {
             Kind::number(1, 100_000),
             simulated();
 
+        /// Largest number of nodes that are shown on the word of one other node
+        ///
+        /// In an open network, any member can invent nodes and sign records for them. A node counts by itself once this
+        /// node had a link with it, or once it has links with several nodes that count. Any other node counts on the
+        /// word of one node, up to this number; further ones are not shown, and the log says so. Raise it where many nodes
+        /// reach the rest of the network through one gateway only.
+        "network.controller.claims" => claims: usize = "64", Kind::number(8, 32768), simulated();
+
         /// Restrict what this node can do on its machine after its start
         ///
         /// After its start, the node can write only below its working directory, the folder of its socket, and the folders to
@@ -301,14 +309,6 @@ settings! {
         /// Each guest costs memory, probes and 25 bytes in this node's record, which every node receives. A node
         /// gives up the link with a guest once the guest has enough other links.
         "network.controller.degree.guests" => guests: usize = "256", Kind::number(16, 256), simulated();
-
-        /// Largest number of nodes that are shown on the word of one other node
-        ///
-        /// In an open network, any member can invent nodes and sign records for them. A node counts by itself once this
-        /// node had a link with it, or once it has links with several nodes that count. Any other node counts on the
-        /// word of one node, up to this number; further ones are not shown, and the log says so. Raise it where many nodes
-        /// reach the rest of the network through one gateway only.
-        "network.controller.claims" => claims: usize = "64", Kind::number(8, 32768), simulated();
 
         /// Largest number of simultaneous dials
         ///
