@@ -277,10 +277,16 @@ impl Gossip {
     /// Passes a newer record on that a neighbour brought.
     fn relay(&mut self, now: Time, index: Index, change: Change, from: Slot, view: &mut View) {
         let tuning = &self.tuning.gossip;
-        if view.is_claim(index) {
+        let paced = if view.is_claim(index) {
+            Some(view.schedule_claim(now, index))
+        } else {
+            let spacing = view.spacing(index);
+            spacing.map(|spacing| view.schedule_relay(now, index, spacing))
+        };
+        if let Some(at) = paced {
             self.backlog.renew(index);
             self.backlog.settle(from, index);
-            if let Some(at) = view.schedule_claim(now, index) {
+            if let Some(at) = at {
                 let wait = (at - now).max(tuning.first_relay);
                 self.pass_on(now, index, change, wait, view);
             }

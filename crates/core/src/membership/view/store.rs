@@ -340,6 +340,17 @@ impl View {
         }
     }
 
+    /// The least time between two times at which a node's record is passed on, if it had many versions of late: what its neighbours read
+    /// must not become too much for theirs. A large record counts as several.
+    #[must_use]
+    pub(in crate::membership) fn spacing(&self, index: Index) -> Option<Duration> {
+        let tuning = &self.tuning.view;
+        let versions = self.notes[index.at()].flags.versions();
+        let weight = 1 + self.record_at(index).encoded_len() / ORDINARY;
+        let is_busy = !self.is_filling() && f64::from(versions) > tuning.claimed_burst;
+        is_busy.then(|| tuning.busy_spacing * u32::try_from(weight).unwrap_or(u32::MAX))
+    }
+
     /// Whether a newer version of a known node is worth a look at its signature: the node has had fewer of late than it may. What is turned
     /// away is found by the next anti-entropy round, if it is still the newest then.
     #[must_use]
@@ -499,6 +510,23 @@ impl View {
         let relayed = &mut self.notes[index.at()].relayed;
         let before = std::mem::replace(relayed, Stamp::of(now));
         (before != Stamp::NEVER).then(|| before.time())
+    }
+
+    /// Notes that a node's record is passed on, or will be, no sooner than `spacing` after the last time. Returns when; nothing if it is to be
+    /// passed on already, so that its newest version will be.
+    pub(in crate::membership) fn schedule_relay(
+        &mut self,
+        now: Time,
+        index: Index,
+        spacing: Duration,
+    ) -> Option<Time> {
+        let last = self.last_relay(index);
+        if last.is_some_and(|last| last > now) {
+            return None;
+        }
+        let at = last.map_or(now, |last| now.max(last + spacing));
+        self.note_relay(index, at);
+        Some(at)
     }
 
     /// When a node's record was last passed on, or will be.
