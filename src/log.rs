@@ -5,7 +5,7 @@
 //! [`MAX_QUEUED`] lines are queued, further ones are dropped and counted, and a line with their number precedes the next line.
 //!
 //! Each event is one line, and nothing in it can do anything to a terminal ([`plain`]), whatever peers and files contain. A panic is
-//! an event, too ([`panics`]).
+//! an event, too (`panics`).
 //!
 //! If stderr leads to systemd's journal, each line begins with its priority, such as `<4>`, which the journal takes off again.
 

@@ -60,7 +60,8 @@ mod tests {
     fn frame(bytes: &[u8]) -> Message {
         let (head, body) = bytes.split_first_chunk::<4>().unwrap();
         assert_eq!(u32::from_be_bytes(*head) as usize, body.len());
-        let message = Message::from_body(body).unwrap();
+        let message = Message::from_body(body);
+        let message = message.unwrap_or_else(|error| panic!("{error} in {body:02x?}"));
         assert_eq!(message.to_frame(), bytes);
         message
     }

@@ -248,7 +248,7 @@ fn bytes<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<u8>, String> {
         .map(|letter| letter.to_digit(16))
         .collect::<Option<_>>()
         .ok_or("has a line that is neither hexadecimal digits nor a comment after \"#\"")?;
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return Err("ends in the middle of a byte; copy it again".to_owned());
     }
     let byte = |pair: &[u32]| u8::try_from(pair[0] * 16 + pair[1]).expect("two digits are a byte");

@@ -87,7 +87,7 @@ pub enum PapersError {
         /// Its label.
         label: String,
         /// The fault.
-        unfit: Unfit,
+        unfit: Box<Unfit>,
         /// What to do.
         remedy: String,
     },
@@ -217,7 +217,7 @@ impl Papers {
             path: self.places.certificate.clone(),
             id: *id,
             label: label.to_owned(),
-            unfit,
+            unfit: Box::new(unfit),
             remedy,
         })
     }

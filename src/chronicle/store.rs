@@ -39,7 +39,7 @@ pub struct Limit {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Entry {
     /// The view changed.
-    Frame(Frame),
+    Frame(Box<Frame>),
     /// An event of the log.
     Event(EventLine),
 }
@@ -179,7 +179,7 @@ impl Chronicle {
         } else if frame.is_empty() {
             return;
         }
-        self.push(&Entry::Frame(frame));
+        self.push(&Entry::Frame(Box::new(frame)));
         self.tell_early();
     }
 
@@ -222,7 +222,7 @@ impl Chronicle {
         let follows = if !is_first && frame.at_ms < picture.at_ms() {
             Err(BadFrame::Backwards)
         } else {
-            let applied = picture.apply(frame.clone());
+            let applied = picture.apply(*frame.clone());
             applied.and_then(|()| match members {
                 true => picture.snapshot().map(|it| Some(Arc::new(it))),
                 false => Ok(None),
@@ -268,7 +268,7 @@ impl Chronicle {
             first: self.next(),
             ..Segment::default()
         };
-        segment.push(&Entry::Frame(key));
+        segment.push(&Entry::Frame(Box::new(key)));
         segment.key = segment.bytes.len();
         self.full += self.segments.back().map_or(0, Segment::size);
         self.segments.push_back(segment);
@@ -348,7 +348,7 @@ impl Chronicle {
             match entry {
                 Entry::Frame(frame) if frame.at_ms > at_ms => break,
                 Entry::Frame(frame) => {
-                    picture.apply(frame).expect("we made it");
+                    picture.apply(*frame).expect("we made it");
                     next = number + 1;
                 }
                 Entry::Event(_) => {}

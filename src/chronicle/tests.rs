@@ -120,7 +120,7 @@ fn recording(chronicle: &Chronicle) -> Vec<String> {
     let span = chronicle.span().unwrap();
     let (first, next) = chronicle.at(span.from_ms).unwrap();
     let mut lines = vec![Header::new("demo".into(), &id(1), "one".into()).line()];
-    lines.push(lines::line(&Entry::Frame(first.keyframe())));
+    lines.push(lines::line(&Entry::Frame(Box::new(first.keyframe()))));
     let rest = chronicle.since(next).unwrap();
     lines.extend(rest.map(|(_, entry)| lines::line(&entry)));
     lines
@@ -254,7 +254,7 @@ fn a_reader_that_goes_on_misses_nothing_and_one_that_is_too_late_is_told() {
                 assert!(number >= next);
                 next = number + 1;
                 if let Entry::Frame(frame) = entry {
-                    picture.apply(frame).unwrap();
+                    picture.apply(*frame).unwrap();
                 }
             }
             assert_eq!(picture.snapshot().unwrap(), *busy(second * 1000, 60));
@@ -488,7 +488,7 @@ fn a_recording_that_is_none_is_refused() {
 fn the_lines_are_as_documented() {
     let mut differ = Differ::default();
     let news = News::default();
-    let mut line = |view| lines::line(&Entry::Frame(differ.next(&view, &news)));
+    let mut line = |view| lines::line(&Entry::Frame(Box::new(differ.next(&view, &news))));
     let first = line(view(1000, &[up(2)], &[(1, 2, 52)]));
     let zeros = |n: u8| format!("{n:02x}").repeat(32);
     let expected = format!(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use quinn::{AsyncUdpSocket, Runtime};
 use rand::TryRng as _;
+use tokio::sync::watch;
 
 use super::error::NodeError;
 use super::listen::{listen, local_addrs};
@@ -24,6 +25,7 @@ use crate::record::Signer as _;
 use crate::sandbox::{self, Level};
 use crate::settings::{Discovery, Settings};
 use crate::signals::Stopping;
+use crate::transport::interfaces::Interfaces;
 use crate::transport::{BindSpare, QlogLimits, Qlogs, Tap, interfaces};
 #[cfg(target_os = "linux")]
 use crate::transport::{KernelSocket, TimerRuntime};
@@ -67,22 +69,8 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
     let (remembered, warning) = Memory::load(&state, settings.addresses_for);
     story::started(&settings, &identity.node_id(), bound, warning.as_deref());
 
-    let finder = match settings.discovery {
-        Discovery::Off => None,
-        Discovery::Lan => {
-            let both = takes_both(&socket);
-            let (at, seed) = ((bound, both), entropy()?);
-            let started = Finder::start(
-                &settings,
-                &admission,
-                &*identity,
-                at,
-                seed,
-                interfaces.clone(),
-            );
-            Some(started)
-        }
-    };
+    let at = (bound, takes_both(&socket));
+    let finder = finder(&settings, &admission, &identity, at, &interfaces)?;
     let (runtime, socket, spare, tap) =
         open(socket, bound).map_err(system("can't use the socket"))?;
     let assembly = Assembly {
@@ -134,6 +122,24 @@ pub async fn run(settings: Settings, notes: Notes) -> Result<(), NodeError> {
     node.run(leaving).await;
     exporter.finish(None).await;
     Ok(())
+}
+
+/// What finds other nodes on the LAN, if the settings want that.
+fn finder(
+    settings: &Settings,
+    admission: &Admission,
+    identity: &Identity,
+    at: (SocketAddr, bool),
+    interfaces: &watch::Receiver<Arc<Interfaces>>,
+) -> Result<Option<Finder>, NodeError> {
+    match settings.discovery {
+        Discovery::Off => Ok(None),
+        Discovery::Lan => {
+            let (seed, interfaces) = (entropy()?, interfaces.clone());
+            let started = Finder::start(settings, admission, identity, at, seed, interfaces);
+            Ok(Some(started))
+        }
+    }
 }
 
 /// Where connections are logged, if they are.

@@ -145,6 +145,14 @@ fn target_skipped(target: SocketAddr) {
     tracing::info!(addr = %target, cause = "it is this node's own address", "{}", EventName::TargetSkipped);
 }
 
+fn restored(named: &Named) {
+    tracing::info!(peer = named.label, id = %named.id, "{}", EventName::LinkRestored);
+}
+
+fn suspected(named: &Named) {
+    tracing::debug!(peer = named.label, id = %named.id, action = "asking its neighbours to probe", "{}", EventName::LinkSuspected);
+}
+
 /// A node's label and short id.
 struct Named {
     label: String,
@@ -287,14 +295,8 @@ impl Story {
                 linked(&Named::of(core, peer), *remote, *direction, *replaced);
             }
             Event::Unlinked { peer, why, calm } => unlinked(&Named::of(core, peer), why, *calm),
-            Event::Restored(peer) => {
-                let named = Named::of(core, peer);
-                tracing::info!(peer = named.label, id = %named.id, "{}", EventName::LinkRestored);
-            }
-            Event::Suspected(peer) => {
-                let named = Named::of(core, peer);
-                tracing::debug!(peer = named.label, id = %named.id, action = "asking its neighbours to probe", "{}", EventName::LinkSuspected);
-            }
+            Event::Restored(peer) => restored(&Named::of(core, peer)),
+            Event::Suspected(peer) => suspected(&Named::of(core, peer)),
             Event::Up(id) | Event::Unreachable(id) if !self.tells_of(now, core, id) => {}
             Event::Up(id) => {
                 let (node, nodes) = (Named::of(core, id), core.up_count());

@@ -39,7 +39,7 @@ pub enum Kind {
     ListenAddr,
     /// The path of a file; empty for none.
     Path,
-    /// The path of a file, or a list of at most [`MAX_PATHS`] paths; empty for none.
+    /// The path of a file, or a list of at most `MAX_PATHS` paths; empty for none.
     Paths,
     /// Impairment rules, in the syntax of tc netem.
     Impairment,

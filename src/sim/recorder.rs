@@ -189,7 +189,7 @@ impl Recorder {
             false => Unmapped::Figures,
         };
         self.unmapped = self.unmapped.max(unmapped);
-        self.put(Entry::Frame(frame));
+        self.put(Entry::Frame(Box::new(frame)));
     }
 
     /// Records the maps of the view that was recorded last, if they are due.

@@ -122,6 +122,18 @@ mod tests {
     use crate::sim::key::Key;
     use crate::wire::{Datagram, Hello, Meet, ViewDigest};
 
+    fn figures_of(key: &Key) -> FiguresBody {
+        FiguresBody {
+            id: key.node_id().abbreviated(),
+            epoch: 1_700_000_000_000,
+            seq: 200,
+            count: 300,
+            every_s: 20,
+            rtts: vec![200; 130],
+            losses: vec![0; 130],
+        }
+    }
+
     #[test]
     fn sizes_are_those_of_the_real_encoding() {
         let key = Key::new(300);
@@ -139,15 +151,7 @@ mod tests {
         };
         let record = Record::sign(body_of, "a", &key);
         let version = record.version();
-        let figures = FiguresBody {
-            id: key.node_id().abbreviated(),
-            epoch: 1_700_000_000_000,
-            seq: 200,
-            count: 300,
-            every_s: 20,
-            rtts: vec![200; 130],
-            losses: vec![0; 130],
-        };
+        let figures = figures_of(&key);
         let figures = LinkFigures::sign(figures, "a", &key);
         let ids = (0..200).map(|number| Key::new(number).node_id()).collect();
         let revoked = Revoked::new("a", 300, 1_700_000_000, ids);

@@ -121,7 +121,7 @@ impl History {
                 self.events.push_back(event);
                 Ok(())
             }
-            Entry::Frame(frame) => self.take_frame(frame),
+            Entry::Frame(frame) => self.take_frame(*frame),
         }
     }
 

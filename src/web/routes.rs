@@ -252,7 +252,7 @@ async fn graph(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {
         let View { picture, snapshot } = view(site, query).await?;
         let me = &snapshot.nodes[snapshot.me];
         let header = Header::new(snapshot.network.clone(), &me.id, me.label.clone());
-        let text = header.line() + &lines::line(&Entry::Frame(picture.keyframe()));
+        let text = header.line() + &lines::line(&Entry::Frame(Box::new(picture.keyframe())));
         return Ok(body::whole(LINES, text));
     }
     let format: Format = format

@@ -107,7 +107,7 @@ impl Cursor {
         let header = header(&last.network, &me.id, &me.label);
         Ok(Self {
             from_ms: key.at_ms,
-            first: header + &lines::line(&Entry::Frame(key)),
+            first: header + &lines::line(&Entry::Frame(Box::new(key))),
             next,
             is_past: to.is_some_and(|to| to <= last.at_ms),
             to,
@@ -126,7 +126,7 @@ impl Cursor {
         let Some(entries) = entries else {
             // The reader was too slow. Numbers stay what they were, so the view goes on.
             if let Some((key, next)) = chronicle.keyframe() {
-                text += &lines::line(&Entry::Frame(key));
+                text += &lines::line(&Entry::Frame(Box::new(key)));
                 self.next = next;
             }
             return (text, false);
@@ -266,7 +266,7 @@ async fn replay(
             text += &lines::line(&entry);
             if let Entry::Frame(frame) = entry {
                 let shape = frame.changes_shape();
-                if view.apply(frame).is_err() {
+                if view.apply(*frame).is_err() {
                     return;
                 }
                 text.extend(maps.line(&view, shape));
@@ -302,7 +302,7 @@ fn heartbeat(chronicle: &Chronicle) -> String {
         at_ms,
         ..Frame::default()
     };
-    lines::line(&Entry::Frame(nothing))
+    lines::line(&Entry::Frame(Box::new(nothing)))
 }
 
 /// Which events to show.

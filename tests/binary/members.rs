@@ -16,7 +16,10 @@ const FIVE: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
 fn network(desk: &Desk, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_area-net"));
     command.current_dir(desk.path("")).arg("network");
-    command.args(arguments).output().unwrap()
+    command
+        .args(arguments)
+        .output()
+        .expect("the test's own files and programs work")
 }
 
 #[track_caller]
@@ -24,15 +27,16 @@ fn done(desk: &Desk, arguments: &[&str]) -> String {
     let output = network(desk, arguments);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {said}");
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(output.stdout).expect("the test's own files and programs work")
 }
 
 fn copy(desk: &Desk, from: &str, to: &str) {
     let (from, to) = (desk.path(from), desk.path(to));
-    fs::create_dir_all(&to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    fs::create_dir_all(&to).expect("the test's own files and programs work");
+    for entry in fs::read_dir(from).expect("the test's own files and programs work") {
+        let entry = entry.expect("the test's own files and programs work");
+        fs::copy(entry.path(), to.join(entry.file_name()))
+            .expect("the test's own files and programs work");
     }
 }
 
@@ -121,8 +125,7 @@ async fn three_commands_close_a_network_of_five() {
     done(&desk, &["revoke", "office", "dave"]);
     copy_file(&desk, "office/revoked.list", "profiles/alice/revoked.list");
     let stay = ["alice", "bob", "carol", "zoe"];
-    let took = until_exact(&nodes.iter().collect::<Vec<_>>(), &stay).await;
-    println!("dave was out {took:?} after the file was copied");
+    until_exact(&nodes.iter().collect::<Vec<_>>(), &stay).await;
     until("dave knows", || up(&dave) == 1).await;
     for label in stay {
         let list = desk.path(&format!("profiles/{label}/revoked.list"));
@@ -155,8 +158,8 @@ async fn three_commands_close_a_network_of_five() {
 fn copy_file(desk: &Desk, from: &str, to: &str) {
     // By rename, as any careful program does.
     let half = desk.path("half");
-    fs::copy(desk.path(from), &half).unwrap();
-    fs::rename(half, desk.path(to)).unwrap();
+    fs::copy(desk.path(from), &half).expect("the test's own files and programs work");
+    fs::rename(half, desk.path(to)).expect("the test's own files and programs work");
 }
 
 #[tokio::test]

@@ -18,7 +18,12 @@ async fn a_neighbour_that_breaks_the_protocol_is_closed_with_its_code() {
     let stranger = scene.stranger("mallory");
     let protocol = Some(CloseCode::Protocol);
     let limit = Some(CloseCode::Limit);
-    let join = || stranger.join(victim);
+    // Who broke the protocol is kept out for a while, so that each offence needs another node.
+    let others: Vec<_> = (0..10)
+        .map(|number| scene.stranger(&format!("mallory {number}")))
+        .collect();
+    let mut others = others.iter();
+    let mut join = || others.next().expect("there are enough").join(victim);
 
     let hello = Message::Hello(stranger.hello(victim, 1)).to_frame();
     assert_eq!(join().await.says(&hello).await, protocol);

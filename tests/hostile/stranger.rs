@@ -221,10 +221,12 @@ pub(crate) fn frame(body: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes(), body].concat()
 }
 
-/// A frame of this message with one bit flipped in its last byte, which belongs to the record's signature.
+/// A frame of this message with one bit flipped in the record's signature. Behind that, a Hello has one byte more.
 pub(crate) fn flipped(message: &Message) -> Vec<u8> {
     let mut frame = message.to_frame();
-    *frame.last_mut().unwrap() ^= 1;
+    let behind = usize::from(matches!(message, Message::Hello(_)));
+    let last = frame.len() - 1 - behind;
+    frame[last] ^= 1;
     frame
 }
 

@@ -331,7 +331,9 @@ fn messages_over_a_rate_close_the_connection_as_specified() {
     let rows = Document::read().table("The rates of a link:");
     assert_eq!(rows.len(), 3);
     for row in &rows[..2] {
-        for name in row[0].split(' ').filter(|word| word.starts_with('`')) {
+        // Revocations need an authority's signature; `members` counts them with the others of their row.
+        let names = row[0].split(' ').filter(|word| word.starts_with('`'));
+        for name in names.filter(|name| !name.starts_with("`Revocations`")) {
             let mut scene = Scene::with_ids(true);
             scene.linked();
             // The buckets are full again after that.

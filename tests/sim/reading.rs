@@ -54,7 +54,7 @@ fn a_mistake_is_told_with_its_line_and_the_nearest_word() {
         ),
         (
             "settings = [\"label=zoe\"]",
-            "test.toml, line 1: `label` has no effect on a simulated node; it accepts `network.controller.probe.",
+            "test.toml, line 1: `label` has no effect on a simulated node; it accepts `network.controller.joins_per_s`, `network.controller.claims`, `network.controller.probe.",
         ),
         ("nodes = 5\nnodes = 6", "test.toml, line 2: "),
         (

@@ -16,8 +16,7 @@ use ed25519_zebra::{Signature, VerificationKey};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::id::NodeId;
-use crate::record::{MAX_LABEL, Signer};
+use crate::id::{MAX_LABEL, NodeId, Signer};
 pub use pattern::matches;
 
 /// What is signed besides a certificate: it keeps the signature from being used for anything else.

@@ -1,8 +1,19 @@
-//! The id of a node, whole and abbreviated.
+//! The id of a node, whole and abbreviated, and what signs with its key.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+/// The longest label, in bytes of UTF-8. Every node keeps every label.
+pub const MAX_LABEL: usize = 128;
+
+/// Signs what a node says; the key stays with the identity.
+pub trait Signer: Send + Sync {
+    /// The node id whose key signs.
+    fn node_id(&self) -> NodeId;
+    /// The Ed25519 signature (RFC 8032) of the bytes.
+    fn sign(&self, message: &[u8]) -> [u8; 64];
+}
 
 /// A node's id: its Ed25519 public key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

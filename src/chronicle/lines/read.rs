@@ -90,7 +90,7 @@ pub fn read_line(line: &str) -> Result<Option<Entry>, String> {
         frame.others.push((l, other));
     }
     frame.disputed = line.disputed;
-    Ok((!frame.is_empty()).then_some(Entry::Frame(frame)))
+    Ok((!frame.is_empty()).then_some(Entry::Frame(Box::new(frame))))
 }
 
 /// Reads a recording line by line, and checks that its frames follow from each other.
@@ -142,7 +142,7 @@ impl Reader {
                     "its time is before that of the frame before it".to_owned()
                 ));
             }
-            let applied = self.picture.apply(frame.clone());
+            let applied = self.picture.apply((**frame).clone());
             applied.map_err(|error| bad(error.to_string()))?;
         }
         Ok(entry)

@@ -29,7 +29,7 @@ fn tells_what_both_ends_of_a_link_told() {
 fn what_the_other_end_tells_is_a_field_more_in_the_lines() {
     let mut differ = Differ::default();
     let news = News::default();
-    let mut line = |view| lines::line(&Entry::Frame(differ.next(&view, &news)));
+    let mut line = |view| lines::line(&Entry::Frame(Box::new(differ.next(&view, &news))));
     let first = line(view(1000, &[up(2)], &[(1, 2, 27)]));
     let both = "\"loss\":27,\"suspect\":false,\"other\":[28,940,3],\"disputed\":990}]";
     assert!(first.contains(both), "{first}");

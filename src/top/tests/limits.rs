@@ -116,7 +116,7 @@ fn the_history_is_bounded_and_gives_each_view_back() {
             let rtt_us = u32::try_from(at_ms).unwrap() + l;
             frame.figures.push((l, link(l, 0, l, rtt_us).figures));
         }
-        history.take(Entry::Frame(frame)).unwrap();
+        history.take(Entry::Frame(Box::new(frame))).unwrap();
         if at_ms % 500_000 == 0 {
             shown.push(history.live().unwrap().snapshot().unwrap());
         }

@@ -52,7 +52,7 @@ fn link(l: u32, dialer: u32, listener: u32, rtt_us: u32) -> Link {
 }
 
 fn keyframe(at_ms: i64, nodes: Vec<Node>, links: Vec<Link>) -> Entry {
-    Entry::Frame(Frame {
+    Entry::Frame(Box::new(Frame {
         at_ms,
         whole: Some(0),
         // 2026-11-30 12:00:00 UTC.
@@ -62,7 +62,7 @@ fn keyframe(at_ms: i64, nodes: Vec<Node>, links: Vec<Link>) -> Entry {
         nodes,
         links,
         ..Frame::default()
-    })
+    }))
 }
 
 fn event(at_ms: i64, name: &'static str, node: &str) -> Entry {
@@ -231,11 +231,11 @@ q quit  ? help  ⏎ open  / filter  s sort  r reverse  [ past
 #[test]
 fn the_matrix_tells_links_from_paths() {
     let mut app = small();
-    app.take(Entry::Frame(Frame {
+    app.take(Entry::Frame(Box::new(Frame {
         at_ms: 11_000,
         gone: vec![LinkGone { l: 2, told: None }],
         ..Frame::default()
-    }))
+    })))
     .unwrap();
     type_keys(&mut app, "3");
     assert_screen(
@@ -356,7 +356,7 @@ fn a_filter_shows_what_contains_it() {
 #[test]
 fn the_past_is_what_it_was_and_live_returns() {
     let mut app = small();
-    app.take(Entry::Frame(Frame {
+    app.take(Entry::Frame(Box::new(Frame {
         at_ms: 60_000,
         changed: vec![NodeChange {
             n: 2,
@@ -366,7 +366,7 @@ fn the_past_is_what_it_was_and_live_returns() {
         }],
         gone: [1, 2].map(|l| LinkGone { l, told: None }).to_vec(),
         ..Frame::default()
-    }))
+    })))
     .unwrap();
     app.take(event(60_000, "node left", "carol")).unwrap();
     let live = screen(&mut app, 80, 10);

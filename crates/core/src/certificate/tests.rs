@@ -127,20 +127,25 @@ fn a_changed_byte_makes_a_certificate_void() {
     }
 }
 
+/// The error with which whoever issues a certificate refuses those terms. Whoever gets one refuses them too.
+fn refused(terms: Terms) -> CertificateError {
+    let bytes = postcard::to_stdvec(&(postcard::to_stdvec(&terms).unwrap(), vec![0_u8; 64]));
+    let arrived = Certificate::from_bytes(&bytes.unwrap()).map(|_| ());
+    let issued = Certificate::issue(terms, &Key::new(1)).map(|_| ());
+    assert!(
+        issued.is_err() && arrived.is_err(),
+        "{issued:?} {arrived:?}"
+    );
+    issued.unwrap_err()
+}
+
+fn long(length: usize) -> std::sync::Arc<str> {
+    "x".repeat(length).into()
+}
+
 #[test]
-fn terms_have_limits_and_the_largest_certificate_fits() {
-    let refused = |terms: Terms| {
-        let bytes = postcard::to_stdvec(&(postcard::to_stdvec(&terms).unwrap(), vec![0_u8; 64]));
-        let arrived = Certificate::from_bytes(&bytes.unwrap()).map(|_| ());
-        let issued = Certificate::issue(terms, &Key::new(1)).map(|_| ());
-        assert!(
-            issued.is_err() && arrived.is_err(),
-            "{issued:?} {arrived:?}"
-        );
-        issued.unwrap_err()
-    };
+fn terms_have_limits() {
     let over = |what| move |error| matches!(error, CertificateError::OverLimit { what: found, .. } if found == what);
-    let long = |length| "x".repeat(length).into();
     let label = long(MAX_LABEL + 1);
     assert!(over("bytes of label")(refused(Terms { label, ..terms() })));
     let network = long(MAX_NETWORK + 1);
@@ -187,6 +192,10 @@ fn terms_have_limits_and_the_largest_certificate_fits() {
         refused(Terms { version, ..terms() }),
         CertificateError::UnknownVersion(2)
     );
+}
+
+#[test]
+fn the_largest_certificate_fits() {
     let largest = Terms {
         network: long(MAX_NETWORK),
         label: long(MAX_LABEL),

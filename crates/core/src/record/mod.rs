@@ -20,10 +20,9 @@ use sha2::{Digest as _, Sha256};
 
 pub use body::{AddrKind, Body, Direction, LinkState, PublishedAddr, ShortRun, Version};
 
+pub use crate::id::{MAX_LABEL, Signer};
 use crate::id::{NodeId, ShortId};
 
-/// The longest label, in bytes of UTF-8. Every node keeps every label.
-pub const MAX_LABEL: usize = 128;
 /// The largest number of addresses in a record: two advertised ones, and three interfaces or mappings of each family. With
 /// half as many, a node with a foot in two networks could not name both. Twice as many would let one record have 16 dials.
 pub const MAX_ADDRS: usize = 8;
@@ -44,14 +43,6 @@ const LEAST_BATCH: usize = 3;
 /// ids in place of their indices. Double: no difference, except for nodes with a few guests. Without a limit, each derivation in a star of
 /// 200 guests scans 200 indices for each guest: that took 1.8 % of the CPU time of a start.
 const MOST_SCANNED: usize = 32;
-
-/// Signs records; the key stays with the identity.
-pub trait Signer: Send + Sync {
-    /// The node id whose key signs.
-    fn node_id(&self) -> NodeId;
-    /// The Ed25519 signature (RFC 8032) of the bytes.
-    fn sign(&self, message: &[u8]) -> [u8; 64];
-}
 
 /// A record as it travels: signed bytes, their signature, and the body they decode to.
 pub struct Record {

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::attacker::Host;
 use super::forge::{Persona, Says, frames, link};
-use super::invented::send_all;
+use super::send::send_all;
 use super::stage::{COME_BACK, Deed, Stage};
 
 /// Keys with which the attacker joins in 5 s, and how many handshakes it has under way: no more than a node takes at once.

@@ -10,7 +10,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::attacker::{Host, Member};
 use super::forge::{Persona, Says, frames, link};
-use super::invented::{PER_SECOND, draw, lead, send_all};
+use super::invented::{PER_SECOND, draw, lead};
+use super::send::send_all;
 use super::stage::{COME_BACK, Deed, Stage};
 
 /// The links of the largest record, and the records of that size that fill a view: 80 MB. Each counts as five records, so no single

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::Attack;
 use super::bars::name;
-use super::harness::{Conditions, KILLED, PHASE_LIMIT};
+use super::conditions::{Conditions, KILLED, PHASE_LIMIT};
 use super::outcome::Outcome;
 use super::traces::{event_of, field, panic_of, peak_mib};
 use super::views::{View, Views};

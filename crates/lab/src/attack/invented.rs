@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use super::attacker::{Host, Member};
 use super::forge::{Persona, Says, frames, link};
 use super::liars::{Everywhere, living};
+use super::send::send_all;
 use super::stage::{COME_BACK, Deed, Stage};
 
 /// The invented nodes that one invented node lists, besides its own link to the attacker. With 308 such hubs, the most that the
@@ -222,19 +223,6 @@ async fn tell_within_limits(
         }
         member.send_frame(&frame).await?;
         host.deeds().add("records", count);
-    }
-    Ok(())
-}
-
-/// Sends frames as fast as the victim reads.
-pub(super) async fn send_all(
-    host: &Host,
-    member: &mut Member,
-    frames: &[(usize, Vec<u8>)],
-) -> Result<()> {
-    for (count, frame) in frames {
-        member.send_frame(frame).await?;
-        host.deeds().add("records", *count);
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use rand::RngExt as _;
 
 use super::attacker::{Host, Member};
 use super::forge::{Persona, Says, frames, link};
-use super::invented::send_all;
+use super::send::send_all;
 use super::stage::{COME_BACK, Deed, Stage};
 
 /// How often a liar says something new.

@@ -9,6 +9,7 @@
 
 mod attacker;
 mod bars;
+mod conditions;
 mod doors;
 mod floods;
 mod forge;
@@ -20,6 +21,7 @@ mod list;
 mod options;
 mod outcome;
 mod report;
+mod send;
 mod sinks;
 mod stage;
 mod traces;
@@ -34,7 +36,8 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context as _, Result};
 
 use self::bars::{Bar, EVER};
-use self::harness::{Conditions, LOOPBACK, Times};
+use self::conditions::{Conditions, Times};
+use self::harness::LOOPBACK;
 use self::list::{ATTACKS, HOSTS};
 pub(crate) use self::options::Options;
 use self::outcome::Outcome;

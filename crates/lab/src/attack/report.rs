@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Attack;
 use super::bars::{Bar, name};
-use super::harness::PHASE_LIMIT;
+use super::conditions::PHASE_LIMIT;
 use super::outcome::Outcome;
 use crate::network::median;
 

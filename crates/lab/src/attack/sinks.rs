@@ -13,7 +13,8 @@ use tokio::task::JoinSet;
 
 use super::attacker::{Deeds, Host};
 use super::forge::{Persona, Says, frames, link};
-use super::invented::{draw, lead, listing, send_all};
+use super::invented::{draw, lead, listing};
+use super::send::send_all;
 use super::stage::{COME_BACK, Deed, Stage};
 
 /// The third parties: the figure, and the address. All of them are on the loopback interface of the lab's namespace.

@@ -13,7 +13,7 @@ use rand_chacha::rand_core::SeedableRng as _;
 use tokio::sync::watch;
 
 use super::attacker::{Deeds, Host};
-use super::harness::KILLED;
+use super::conditions::KILLED;
 
 /// An attacker that was closed comes back after this long with a new key. It is short on purpose: a real one would not wait. At
 /// zero, an attacker that is refused at once would measure its own machine.

@@ -277,7 +277,9 @@ impl Gossip {
     /// Passes a newer record on that a neighbour brought.
     fn relay(&mut self, now: Time, index: Index, change: Change, from: Slot, view: &mut View) {
         let tuning = &self.tuning.gossip;
-        let paced = if view.is_claim(index) {
+        // A withdrawn link is told at once, unless it is one of too many claims.
+        let waits = change != Change::Withdrawal || view.is_contested(index);
+        let paced = if view.is_claim(index) && waits {
             Some(view.schedule_claim(now, index))
         } else {
             let spacing = view.spacing(index);

@@ -7,16 +7,13 @@
 //!
 //! The slots for guests are limited too. When all are taken, a peer that has no path to the network takes the place of one that
 //! has enough others, or of one whose part of the address space holds many more. So one host can't keep all others out.
-//!
-//! Nor can peers that dial this node surround it. Some slots are for links that it dials itself, whoever dialed it before. Ring links and
-//! the oldest links give way to no newcomer, and are not given up because newer ones hold their places (`plan`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::plan::published_degree;
-use super::{Overlay, RING_SLOTS, SUCCESSORS, Seen};
+use super::{Overlay, RING_SLOTS, Seen};
 use crate::membership::Time;
 use crate::membership::interface::Connected;
 use crate::membership::links::{Link, Links};
@@ -59,7 +56,7 @@ impl Overlay {
         if self.has_room_for(&new.peer, seen.links) {
             return Admission::Admitted;
         }
-        let is_free = seen.links.degree() + self.unused_own(seen.links) < self.most_links();
+        let is_free = seen.links.degree() < self.most_links();
         match self.need(seen, new) {
             Need::Little => Admission::Refused,
             Need::Second if is_free && self.returns(seen.now, new.peer) => Admission::Admitted,
@@ -84,21 +81,6 @@ impl Overlay {
             self.refused.insert(peer, now);
         }
         false
-    }
-
-    /// The slots for links that this node dials itself which are not in use. Where it takes few guests, it keeps fewer for itself.
-    fn unused_own(&self, links: &Links) -> usize {
-        let own = self.tuning.overlay.least_dialed + SUCCESSORS;
-        own.saturating_sub(links.dialed())
-            .min(self.config.guests / 8)
-    }
-
-    /// The oldest of the links that last, so many of them: newcomers don't displace them.
-    pub(super) fn oldest(&self, links: &Links, count: usize) -> BTreeSet<NodeId> {
-        let live = links.listed().filter(|link| link.is_live());
-        let mut all: Vec<(Time, NodeId)> = live.map(|link| (link.since(), link.peer())).collect();
-        all.sort_unstable();
-        all.into_iter().take(count).map(|(_, id)| id).collect()
     }
 
     /// Whether so many links are more than a node has without guests.
@@ -163,17 +145,7 @@ impl Overlay {
         }
         let taken = self.slots_taken(seen.links, None);
         let is_needed = || id.is_none_or(|id| self.is_needed(id, seen));
-        // Peers that dialed this node must not keep it from choosing a few links itself.
-        let (own, least) = (self.own_taken(seen.links), self.tuning.overlay.least_dialed);
-        taken < self.config.degree_cap
-            || (taken < self.most_links() && (own < least || is_needed()))
-            || (own < least + SUCCESSORS && is_needed())
-    }
-
-    /// The links that this node dialed, and its dials of others under way.
-    fn own_taken(&self, links: &Links) -> usize {
-        let others = self.dials.candidates().filter_map(|one| one.id);
-        links.dialed() + others.filter(|id| links.get(id).is_none()).count()
+        taken < self.config.degree_cap || (taken < self.most_links() && is_needed())
     }
 
     /// Whether a link with that node connects what no other link does for certain.
@@ -189,9 +161,9 @@ impl Overlay {
     /// A peer that is well connected without us: the one with the most links. Peers with more links than our cap are left alone, as
     /// others may depend on them.
     fn to_spare(&self, seen: &Seen<'_>) -> Option<NodeId> {
-        let kept = self.kept(seen.links);
+        let ring = self.ring.neighbors();
         let links = seen.links.listed().filter(|link| !link.is_dialed());
-        let others = links.filter(|link| !kept.contains(&link.peer()));
+        let others = links.filter(|link| !ring.contains(&link.peer()));
         let degrees = others.map(|link| (published_degree(seen.view, &link.peer()), link.peer()));
         let enough = SPARES..=self.config.degree_cap;
         let mut spares: Vec<(usize, NodeId)> = degrees
@@ -200,13 +172,6 @@ impl Overlay {
         spares.sort_unstable();
         let mut first = spares.into_iter().rev().take(ASKED).map(|(_, id)| id);
         first.find(|id| self.is_joined_without(seen, id, &[]))
-    }
-
-    /// The neighbours that give way to no newcomer.
-    fn kept(&self, links: &Links) -> BTreeSet<NodeId> {
-        let mut kept = self.oldest(links, self.config.degree_cap);
-        kept.extend(self.ring.neighbors());
-        kept
     }
 
     /// Whether a peer reaches one of our other neighbours over the links of others, also if the links with `gone` ended. The links of
@@ -241,10 +206,8 @@ impl Overlay {
             let shared = if is_over { greediest } else { own };
             within.retain(|link| part(link.remote(), level) == shared);
         }
-        let kept = self.kept(seen.links);
         let youngest = within
             .into_iter()
-            .filter(|link| !kept.contains(&link.peer()))
             .max_by_key(|link| (link.adopted(), link.peer()));
         youngest.map(Link::peer).filter(|_| is_over)
     }

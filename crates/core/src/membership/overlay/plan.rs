@@ -322,17 +322,8 @@ impl Overlay {
         if excess == 0 {
             return BTreeSet::new();
         }
-        let mut kept = self.ring.neighbors();
-        let tuned = &self.tuning.overlay;
-        // Peers that dialed this node and never agree to give a link up would displace all others otherwise.
-        let is_crowded = seen.links.degree() > self.config.degree_cap;
-        let oldest = if is_crowded {
-            self.config.degree_target
-        } else {
-            tuned.oldest_kept
-        };
-        kept.extend(self.oldest(seen.links, oldest));
-        let spares_dialed = seen.links.dialed() > tuned.least_dialed;
+        let kept = self.ring.neighbors();
+        let spares_dialed = seen.links.dialed() > self.tuning.overlay.least_dialed;
         let mut candidates: Vec<(usize, u32, NodeId)> = seen
             .links
             .listed()

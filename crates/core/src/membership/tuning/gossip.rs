@@ -9,10 +9,9 @@
 
 use std::time::Duration;
 
-use super::view::MAX_NODES;
+use super::view::{MAX_NODES, ORDINARY, Size};
 use super::{links, tuning};
 use crate::bucket::Rate;
-use crate::membership::view::{ORDINARY, Size};
 use crate::wire::MAX_SYNC_ENTRIES;
 
 const MS: Duration = Duration::from_millis(1);

@@ -24,10 +24,6 @@ tuning! {
         least_dialed_while_growing: usize = 1, 0 => 64;
         /// How many links that it dialed itself a node keeps at least: whoever dials it often enough could surround it otherwise.
         least_dialed: usize = 3, 0 => 64;
-        /// So many of the oldest links are not given up as superfluous: those who came last are not all who are left. While a node has more
-        /// links than its cap, as many as its target are kept. Halved: a node that is dialed by hundreds of hostile ones keeps one link
-        /// fewer that it had before. Doubled: long links and those to busy nodes stay, and few are left to choose from.
-        oldest_kept: usize = 3, 0 => 64;
         /// A node looks for more links only when it has this many fewer than its target. Halved: 5 % more links, 10 % more bytes,
         /// and a kill of 30 % costs 473 kB a node until views stay exact instead of 417 kB. Doubled: 4 % fewer links, the start
         /// stays exact after 6.6 s instead of 3.6 s, the kill after 5.0 s instead of 4.1 s (third-dies, 100 nodes).

@@ -9,6 +9,18 @@ use super::tuning;
 /// it stands here since constants of gossip depend on it.
 pub const MAX_NODES: usize = 32_768;
 
+/// A record of more bytes counts as two or more: more than sixty links are those of a node with guests.
+pub(in crate::membership) const ORDINARY: usize = 2048;
+
+/// How large a view is, for limits that grow with it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::membership) struct Size {
+    /// The number of nodes that are up.
+    pub(in crate::membership) up: usize,
+    /// The view is being filled: it may become as large as views get.
+    pub(in crate::membership) filling: bool,
+}
+
 tuning! {
     /// The tuned constants of the view.
     struct Tuning {
@@ -29,8 +41,8 @@ tuning! {
         /// A node that has had one link at most believes everything that it is told about others. Once it has more links, and no node has
         /// come into view for so long, it judges on whose word each node counts. Halved: a node that joins a network of thousands over
         /// slow lines judges while records still come, and parts of the network go out of view for a moment. Doubled: a member that
-        /// meets nodes in their first moments has 3 s in which it can begin to show them invented nodes.
-        still_for: Duration = Duration::from_millis(1500), Duration::ZERO => Duration::from_secs(3600);
+        /// meets nodes in their first moments has 6 s in which it can begin to show them invented nodes.
+        still_for: Duration = Duration::from_secs(3), Duration::ZERO => Duration::from_secs(3600);
         /// It judges so long after it got more links even if nodes keep coming. Halved: as above. Doubled: a member that shows ever new
         /// nodes to one that has just started can do so for 20 s.
         judged_after: Duration = Duration::from_secs(10), Duration::ZERO => Duration::from_secs(3600);

@@ -19,9 +19,10 @@ use std::time::Duration;
 
 use fixedbitset::FixedBitSet;
 
+use super::ORDINARY;
 use super::View;
 use super::ids::{Index, Places};
-use super::store::{NOBODY, ORDINARY};
+use super::store::NOBODY;
 use crate::bucket::{Bucket, Rate};
 use crate::membership::Time;
 use crate::record::{Record, ShortRun};
@@ -247,6 +248,7 @@ impl View {
     /// A derivation begins: this node's own links are these. Returns whether everything is to be judged, which takes all nodes down first.
     pub(super) fn begin_claims(&mut self, now: Time, live: &[Index]) -> bool {
         let (still, after) = (self.tuning.view.still_for, self.tuning.view.judged_after);
+        let few = self.claims.bound.map_or(0, |bound| bound.vouchers);
         let claims = &mut self.claims;
         if claims.bound.is_none() {
             return false;
@@ -262,10 +264,15 @@ impl View {
             _ if live.is_empty() && self.count <= 1 => (Filling::Alone, false),
             Filling::Alone | Filling::Until(..) if live.len() <= 1 => (Filling::Alone, false),
             Filling::Alone => (Filling::Until(now + still, now + after), false),
+            // With few links it can't tell who counts by itself, so it waits for more.
+            Filling::Until(at, latest) if live.len() < few && now >= at => {
+                let at = latest.min(now + still);
+                (Filling::Until(at, latest), now >= latest)
+            }
             Filling::Until(at, _) if now >= at => (Filling::Over, true),
             filling => (filling, false),
         };
-        claims.filling = filling;
+        claims.filling = if judges { Filling::Over } else { filling };
         judges
     }
 
@@ -447,6 +454,14 @@ impl View {
             (carried.weight, charge.weight) = (sum, after);
         }
         may
+    }
+
+    /// All nodes have just been judged, in the order in which they were found: some count by themselves now that the others are up.
+    pub(super) fn look_at_all_claims(&mut self, ids: &Places<'_>) {
+        let accounts: Vec<Index> = self.claims.carried.keys().copied().collect();
+        for account in accounts {
+            self.look_through(ids, account);
+        }
     }
 
     /// A node that is up lists new links: it may count by itself now, or on the word of one that carries less.

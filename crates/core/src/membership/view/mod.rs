@@ -23,6 +23,7 @@ use fixedbitset::FixedBitSet;
 use super::Time;
 use super::tuning::Tuning;
 pub use super::tuning::view::MAX_NODES;
+pub(super) use super::tuning::view::{ORDINARY, Size};
 use crate::record::{Record, TableIndex};
 use crate::wire::{MAX_BUCKETS_LOG2, NodeId, ShortId, ViewDigest};
 pub(crate) use change::Change;
@@ -33,7 +34,6 @@ use ghosts::Ghosts;
 pub(crate) use ids::Index;
 pub use ids::{Ids, ring_position};
 use reach::Pending;
-pub(super) use store::ORDINARY;
 use store::{Bringers, Notes, Stamp};
 
 /// The most records of nodes that were never up, from one neighbour, while this node fills its view: records come in no order, so
@@ -84,15 +84,6 @@ pub(crate) struct Before {
     pub record: Arc<Record>,
     /// Whether a neighbour on this very machine had brought it.
     pub over_loopback: bool,
-}
-
-/// How large a view is, for limits that grow with it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Size {
-    /// The number of nodes that are up.
-    pub(super) up: usize,
-    /// The view is being filled: it may become as large as views get.
-    pub(super) filling: bool,
 }
 
 /// A node that went up or down.

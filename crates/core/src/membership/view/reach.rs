@@ -115,7 +115,8 @@ impl View {
         let before = self.up.clone();
         let mut gained = std::mem::take(&mut self.pending.gained);
         let mut taken_down = self.cut_off(&ids, live);
-        if self.begin_claims(now, live) {
+        let judges = self.begin_claims(now, live);
+        if judges {
             self.take_all_down(&mut taken_down);
         }
         let mut found = Vec::new();
@@ -137,6 +138,9 @@ impl View {
         }
         self.walk(&ids, found);
         self.retry_refused(&ids);
+        if judges {
+            self.look_at_all_claims(&ids);
+        }
         self.pending.live.clear();
         self.pending.live.extend_from_slice(live);
         let mut changed = before;

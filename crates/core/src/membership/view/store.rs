@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::change::{Change, Difference, compare, is_newer};
 use super::{
-    Before, Index, MAX_BYTES, MAX_DOWN_BYTES, MAX_DOWN_PER_NEIGHBOUR, MAX_NODES, Outcome, View,
+    Before, Index, MAX_BYTES, MAX_DOWN_BYTES, MAX_DOWN_PER_NEIGHBOUR, MAX_NODES, ORDINARY, Outcome,
+    View,
 };
 use crate::bucket::Rate;
 use crate::membership::Time;
@@ -61,9 +62,6 @@ impl Notes {
         left.max(0.0) as u8
     }
 }
-
-/// A record of more bytes counts as two or more: more than sixty links are those of a node with guests.
-pub(in crate::membership) const ORDINARY: usize = 2048;
 
 /// The size of a record for which that many nodes from one neighbour have room: one with a dozen links.
 const DOWN_RECORD: usize = 512;
@@ -205,20 +203,38 @@ impl View {
             Ordering::Equal => return Outcome::Same(index),
             Ordering::Less | Ordering::Greater => return Outcome::Older(index),
         }
-        let sizes = (have.encoded_len(), record.encoded_len());
-        let bytes = self.bytes - sizes.0 + sizes.1;
+        if !self.has_room_to_replace(index, &record, from.is_some()) {
+            return Outcome::Full;
+        }
+        self.replace(index, record, now, over_loopback)
+    }
+
+    /// Whether a node's next record, which may be larger, still fits.
+    fn has_room_to_replace(&mut self, index: Index, next: &Record, brought: bool) -> bool {
+        let (before, after) = (self.record_at(index).encoded_len(), next.encoded_len());
+        let bringer = self.bringer(index);
+        let is_over = bringer.is_some_and(|bringer| self.bringers.bytes(bringer) > MAX_DOWN_BYTES);
+        let grows = after > before;
+        let too_many = self.bytes - before + after > MAX_BYTES;
+        !(grows && (is_over || too_many && brought)) && self.may_weigh(index, next)
+    }
+
+    /// The neighbour that brought a node which was never up, as a place among the bringers.
+    fn bringer(&self, index: Index) -> Option<u32> {
         let bringer = self.notes[index.at()].predecessor;
-        let is_brought = !self.up.contains(index.at()) && bringer != NOBODY;
-        if is_brought && sizes.1 > sizes.0 && self.bringers.bytes(bringer) > MAX_DOWN_BYTES {
-            return Outcome::Full;
-        }
-        if bytes > MAX_BYTES && bytes > self.bytes && from.is_some() {
-            return Outcome::Full;
-        }
-        if !self.may_weigh(index, &record) {
-            return Outcome::Full;
-        }
+        (!self.up.contains(index.at()) && bringer != NOBODY).then_some(bringer)
+    }
+
+    /// Puts a node's newer record in the place of the one that is here.
+    fn replace(
+        &mut self,
+        index: Index,
+        record: Arc<Record>,
+        now: Time,
+        over_loopback: bool,
+    ) -> Outcome {
         let have = self.record_at(index);
+        let sizes = (have.encoded_len(), record.encoded_len());
         let difference = Difference::between(have, &record);
         let mut change = difference.change(&record);
         let leaving_changed = have.body().leaving != record.body().leaving;
@@ -230,24 +246,21 @@ impl View {
         if difference.withdrawn && !record.body().leaving {
             self.note_withdrawn(now, index, &record);
         }
-        if self.ghosts.signs(index) {
-            self.pending.gained(index);
-            change = Change::Gain;
-        }
         if difference.withdrawn || difference.gained || difference.renewed || leaving_changed {
             self.note_links(index, &record, difference);
         }
-        // A newer record is taken of members only: the node is one again.
-        if self.barred.remove(&index) {
+        // A ghost that signs lives. And a newer record is taken of members only: the node is one again.
+        let was_ghost = self.ghosts.signs(index);
+        if self.barred.remove(&index) || was_ghost {
             self.pending.gained(index);
             change = Change::Gain;
         }
-        self.bytes = bytes;
-        let versions = self.notes[index.at()].versions(now, self.pace_of(index).per_s);
-        let notes = &mut self.notes[index.at()];
-        if is_brought {
+        self.bytes = self.bytes - sizes.0 + sizes.1;
+        if let Some(bringer) = self.bringer(index) {
             self.bringers.resize(bringer, sizes);
         }
+        let versions = self.notes[index.at()].versions(now, self.pace_of(index).per_s);
+        let notes = &mut self.notes[index.at()];
         if leaving_changed {
             if !up {
                 self.down_since.entry(index).or_insert(notes.since);
@@ -255,7 +268,7 @@ impl View {
             notes.since = Stamp::of(now);
         }
         notes.received = Stamp::of(now);
-        let weight = u8::try_from(1 + record.encoded_len() / ORDINARY).unwrap_or(Flags::MOST);
+        let weight = u8::try_from(1 + sizes.1 / ORDINARY).unwrap_or(Flags::MOST);
         let flags = Flags::new(over_loopback, versions.saturating_add(weight));
         let over_loopback = std::mem::replace(&mut notes.flags, flags).over_loopback();
         let before = self.records[index.at()]

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::membership::interface::Connected;
-use crate::membership::overlay::Admission;
 use crate::membership::tuning::Tuning;
 use crate::record::Direction;
 use crate::wire::CloseCode;
@@ -126,7 +124,6 @@ fn dials_to_a_victim(tuning: Tuning) -> (BTreeMap<SocketAddr, u32>, usize) {
 fn a_victim_that_two_hundred_ids_name_gets_two_dials_from_each_node_and_then_its_share_of_one_initial_a_second()
  {
     let (by_addr, up) = dials_to_a_victim(Tuning::DEFAULT);
-    println!("victim: {by_addr:?} dials from each of {up} nodes");
     for (addr, count) in by_addr {
         let most = 2.0 + 300.0 / (4.0 * up as f64);
         assert!(f64::from(count) <= most, "{count} dials to {addr}");
@@ -136,7 +133,6 @@ fn a_victim_that_two_hundred_ids_name_gets_two_dials_from_each_node_and_then_its
     (tuning.overlay.stranger_burst, tuning.overlay.stranger_per_s) = (1000.0, 1000.0);
     (tuning.overlay.host_burst, tuning.overlay.host_per_s) = (10_000.0, 1000.0);
     let (by_addr, _) = dials_to_a_victim(tuning);
-    println!("victim, no budget: {by_addr:?}");
     assert!(by_addr.values().sum::<u32>() > 20, "{by_addr:?}");
 }
 
@@ -229,115 +225,4 @@ fn the_last_version_of_all_is_one_nodes_own_matter() {
     scene.derive();
     let up = |number| scene.view.is_up(&id(number));
     assert_eq!([2, 3, 4].map(up), [false, true, true], "others go on");
-}
-
-fn newcomer(number: u8) -> Connected {
-    let mut new = testing::connected(1000 + u64::from(number), id(number), 1, false);
-    new.remote = SocketAddr::from(([203, 0, 113, number], 9000));
-    new.hello.known = 1;
-    new.hello.record = hostile(number, 1, &[]);
-    new
-}
-
-/// An honest node with its links in a network of 40, and 200 hostile nodes that want all of them. Returns the honest and the hostile
-/// neighbours after two minutes.
-fn besieged(knows: u32) -> (Scene, usize, usize) {
-    let mut scene = Scene::among(0, 1..=40);
-    let honest: Vec<u8> = (1..=40).collect();
-    for peer in scene.dialed_after(GROWN) {
-        scene.link(peer.0[0], true);
-    }
-    let others = scene.off_the_ring(2..=40);
-    let free: Vec<u8> = others
-        .into_iter()
-        .filter(|one| scene.links.get(&id(*one)).is_none())
-        .collect();
-    for &other in &free[..4] {
-        scene.link(other, false);
-    }
-    scene.now += Duration::from_secs(60);
-    // Honest nodes have eight links each, and agree to give up any.
-    for &number in &honest[1..] {
-        let peers: Vec<u8> = (1..=8)
-            .map(|step| 1 + (number - 1 + step * 5) % 40)
-            .filter(|peer| *peer != number)
-            .collect();
-        let peers: Vec<u8> = [vec![HUB], peers]
-            .concat()
-            .into_iter()
-            .collect::<BTreeSet<u8>>()
-            .into_iter()
-            .collect();
-        scene
-            .view
-            .accept(record_of(number, 5, &peers), scene.now, None, false);
-    }
-    for round in 0..120 {
-        for number in HOSTILE {
-            if scene.links.get(&id(number)).is_some() {
-                continue;
-            }
-            let mut new = newcomer(number);
-            new.hello.known = knows;
-            let seen = Seen {
-                now: scene.now,
-                view: &scene.view,
-                links: &scene.links,
-                last_loss: None,
-                members: &Members::new(None),
-            };
-            match scene.overlay.admit(&seen, &new) {
-                Admission::Refused => continue,
-                Admission::InPlaceOf(other) => {
-                    scene.links.remove(&other);
-                }
-                Admission::Admitted => {}
-            }
-            scene.accept(hostile(number, 1 + round, &[]));
-            scene.link(number, false);
-        }
-        scene.derive();
-        let (plan, dials) = scene.look_after(1000 * MS);
-        for peer in plan.superfluous.unwrap_or_default() {
-            if !HOSTILE.contains(&peer.0[0]) {
-                scene.links.mark_by_peer(&peer, true);
-            }
-        }
-        for peer in plan.give_up {
-            scene.links.remove(&peer);
-        }
-        for (dial, peer) in dials {
-            if HOSTILE.contains(&peer.0[0]) {
-                scene.fail(dial, &DialError::Timeout);
-            } else {
-                scene.overlay.dial_succeeded(dial, addr(peer.0[0]));
-                if scene.links.get(&peer).is_none() {
-                    scene.link(peer.0[0], true);
-                }
-            }
-        }
-    }
-    let hostile = scene
-        .links
-        .iter()
-        .filter(|link| HOSTILE.contains(&link.peer().0[0]))
-        .count();
-    let honest = scene.links.len() - hostile;
-    (scene, honest, hostile)
-}
-
-#[test]
-fn two_hundred_hostile_nodes_that_dial_a_node_leave_it_its_oldest_links_and_those_that_it_chooses()
-{
-    for knows in [1, 40] {
-        let (scene, honest, hostile) = besieged(knows);
-        println!("besieged, known={knows}: {honest} honest links, {hostile} hostile");
-        let dialed = scene
-            .links
-            .iter()
-            .filter(|link| link.is_dialed() && !HOSTILE.contains(&link.peer().0[0]))
-            .count();
-        assert!(honest >= 7, "{honest} honest links, {hostile} hostile");
-        assert!(dialed >= 3, "{dialed} dialed");
-    }
 }
