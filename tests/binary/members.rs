@@ -152,7 +152,8 @@ async fn three_commands_close_a_network_of_five() {
         !dave.events(EventName::DialFailed).is_empty()
     })
     .await;
-    assert!(up(&dave) <= 1);
+    // Erin did not know when it came back, and may have let dave in for a moment.
+    until("dave is alone", || up(&dave) <= 1).await;
 }
 
 fn copy_file(desk: &Desk, from: &str, to: &str) {
