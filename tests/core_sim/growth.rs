@@ -220,10 +220,10 @@ fn a_node_remembers_where_all_others_are_and_its_pool_only_what_records_do_not_s
 }
 
 /// A node receives figures within the budget over any ten seconds, once everybody has replaced those of the start. The first ones are told
-/// together, whatever the budget, so it is exceeded for up to 32 s where the network is large for it.
+/// together, whatever the budget, so it is exceeded for up to 30 s where the network is large for it.
 #[test]
 fn figures_stay_within_their_budget_over_any_ten_seconds() {
-    for (length, budget, start) in [(5, 512, 10), (25, 512, 10), (100, 512, 32)] {
+    for (length, budget, start) in [(5, 512, 10), (25, 512, 10), (100, 512, 30)] {
         let mut net = chain(3, length);
         for node in &mut net.nodes {
             node.settings.refresh_bytes_per_s = budget;
