@@ -16,9 +16,9 @@ tuning! {
         round_share: f64 = 0.6, 0.01 => 1.0;
         /// The share of the budget by which the bucket fills. With 1.0, a burst on top of it exceeds the budget for some seconds. Halved: messages
         /// wait.
-        share: f64 = 0.7, 0.01 => 1.0;
-        /// So many seconds of the budget may be sent in a burst, from all nodes together. With `share` it bounds what any ten seconds see: 0.7 × 10 + 2
-        /// seconds of the budget, and what chance adds to that. Halved: a move waits for the turns of others more often. Doubled: any ten seconds may see a fifth more than the budget.
+        share: f64 = 0.8, 0.01 => 1.0;
+        /// So many seconds of the budget may be sent in a burst, from all nodes together. With `share` it bounds what any ten seconds see: 0.8 × 10 + 2
+        /// seconds of the budget. Halved: a move waits for the turns of others more often. Doubled: any ten seconds may see a fifth more than the budget.
         burst_s: f64 = 2.0, 0.01 => 1000.0;
         /// A node tells figures no more often than this in turn, and this much less often for each node that is up. It bounds what they cost in a small
         /// network. Halved: five nodes send twice as many, which nobody notices. Doubled: a small network's figures are up to 13 s old.
