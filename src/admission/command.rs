@@ -8,7 +8,7 @@ use rand::TryRng as _;
 
 use super::{KeyFileError, Keys, NetworkKey};
 
-/// What makes a network key.
+/// The command that makes a network key.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum KeyCommand {
     /// Make a network key, and write it to a new file that only you can read
@@ -21,7 +21,7 @@ pub enum KeyCommand {
 }
 
 const KEY_HELP: &str = "\
-Give the file to every node of the network (network.key, or the variable AREA_NET_KEY_FILE). Who has it can join.
+Give the file to every node of the network (network.key, or the variable AREA_NET_KEY_FILE). Whoever has it can join.
 
 Exit status: 0 the file was written; 2 it exists or can't be written; 1 any other error.";
 

@@ -1,4 +1,4 @@
-//! The files of an authority and of its members: text, with what a program reads in hexadecimal digits.
+//! The files of an authority and of its members: text, with the bytes for programs in hexadecimal digits.
 //!
 //! The first line says what the file is. Lines that begin with `#` are for people, and count for nothing.
 
@@ -28,7 +28,7 @@ const MAX_FILE: u64 = 4 * MAX_REVOCATIONS as u64;
 /// The digits of a line: half of an ordinary line's length are the bytes of a key.
 const DIGITS: usize = 64;
 
-/// What a file of an authority contains.
+/// The content of a file of an authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Content {
     /// The public keys of a network's authorities.
@@ -169,7 +169,7 @@ impl Content {
         }
     }
 
-    /// Writes a file, which stands whole at any instant.
+    /// Writes a file. A reader sees the old content or the new one, never a part.
     pub(crate) fn write(&self, path: &Path) -> Result<(), FileError> {
         let care = Care {
             mode: 0o644,
@@ -182,7 +182,7 @@ impl Content {
         })
     }
 
-    /// What it is, in words.
+    /// The kind of the file, in words.
     fn kind(&self) -> &'static str {
         match self {
             Self::Authority(_) => "the public file of an authority",

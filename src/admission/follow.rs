@@ -14,13 +14,13 @@ use super::papers::Places;
 use crate::certificate::Certificate;
 use crate::revocations::Revocations;
 
-/// How often the files are looked at: two system calls each time. Halved: twice as many. Doubled: whoever revokes a member waits up to
-/// 10 s more.
+/// How often the files are looked at: two system calls each time. Halved: twice as many. Doubled: a revocation waits up to 10 s for
+/// this node.
 const EVERY: Duration = Duration::from_secs(5);
 /// The most changes that wait for the event loop. The task waits while it is full.
 const CHANGES: usize = 4;
 
-/// What changed.
+/// A change that the event loop handles.
 #[derive(Debug)]
 pub enum Change {
     /// Time passed: certificates may end.
@@ -44,7 +44,7 @@ pub struct Follower {
     pub newest: watch::Sender<Option<Arc<Revocations>>>,
 }
 
-/// What tells one content of a file from another.
+/// Tells one content of a file from another.
 type Stamp = Option<(i64, i64, u64, u64)>;
 
 fn stamp(path: &Path) -> Stamp {

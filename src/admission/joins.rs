@@ -1,9 +1,9 @@
 //! Limits how often others begin a connection with this node, before TLS computes anything.
 //!
-//! A handshake costs a few hundred µs, and each new node costs every other one a little. So a node lets in so many newcomers a second, of
-//! whom one source may be half. Addresses with which it had a connection before have a limit of their own: a flood of newcomers
-//! keeps no node out that was a member. Within a source, who has tried less comes first: a newcomer beside an attacker gets in while the
-//! attacker waits. Under load an address must be validated (RFC 9000, section 8.1) before anything counts against it.
+//! A handshake costs a few hundred µs, and each new node costs every other one a little. So a node limits the newcomers a second, and one
+//! source may use half of that limit. Addresses with which it had a connection before have a limit of their own: a flood of newcomers
+//! keeps no former neighbour out. Within a source, the address that has tried less comes first: a newcomer beside an attacker gets in
+//! while the attacker waits. Under load an address must be validated (RFC 9000, section 8.1) before anything counts against it.
 //!
 //! It reads no clock: `now` is the time since any fixed moment.
 
@@ -19,8 +19,9 @@ use crate::wire::plain;
 /// behind one address takes seconds longer. Doubled, an attacker costs a core for a second.
 const BURST_S: f64 = 20.0;
 
-/// What one address may begin, whoever it is. Nodes dial from the port that they listen on, and dial one node about once a second at most.
-/// Halved, a node whose link is lost again and again waits for seconds. Doubled, an attacker at one port costs twice as much.
+/// How many connections one address may begin, whether it is known or not. Nodes dial from the port that they listen on, and dial one
+/// node about once a second at most. Halved, a node whose link is lost again and again waits for seconds. Doubled, an attacker at one
+/// port costs twice as much.
 const ADDRESS: Rate = Rate {
     burst: 16.0,
     per_s: 0.5,
@@ -39,7 +40,7 @@ const MANY: u32 = 8;
 /// The share of a limit that is kept for those who have tried less than [`MANY`] times.
 const KEPT: f64 = 0.5;
 
-/// The most sources and addresses that are remembered each. Half a MiB at most. What is forgotten counts as new, and the limit of all
+/// The most sources and addresses that are remembered each. Half a MiB at most. A forgotten one counts as new, and the limit of all
 /// newcomers still holds. Halved, an attacker with 2,000 ports counts as new again and again; with twice as many it takes 4,000 ports.
 const MAX_REMEMBERED: usize = 4096;
 
@@ -57,13 +58,14 @@ pub struct Joins {
     source: Rate,
     known_ones: (Rate, Bucket),
     sources: BTreeMap<IpAddr, [Bucket; 1]>,
-    /// What each address may still begin, and how little it has tried.
+    /// How many connections each address may still begin, and how little it has tried.
     addrs: BTreeMap<SocketAddr, [Bucket; 2]>,
     /// Addresses of nodes that were up, with the beginning of the connection that shows it.
     known: BTreeMap<SocketAddr, Duration>,
 }
 
-/// Who knocks. A lower standing is the better one: it may take the place of a higher one that holds a handshake without getting on.
+/// The sender of a first packet. A lower standing is the better one: it may take the place of a higher one that holds a handshake without
+/// getting on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
     addr: SocketAddr,
@@ -85,7 +87,7 @@ impl Caller {
     }
 }
 
-/// What to do with a first packet.
+/// The decision about a first packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Begin the handshake.
@@ -99,7 +101,7 @@ pub enum Verdict {
 }
 
 impl Joins {
-    /// Limits newcomers to so many a second in the long run. All know these addresses: nodes were up there in an earlier run.
+    /// Limits newcomers to this rate in the long run. The addresses are known from the start: nodes were up there in an earlier run.
     #[must_use]
     pub fn new(per_s: u32, known: impl IntoIterator<Item = SocketAddr>) -> Self {
         let per_s = f64::from(per_s.max(1));
@@ -155,7 +157,7 @@ impl Joins {
         if suspicious && !is_validated {
             return Verdict::Validate;
         }
-        // Who tries often needs more of a limit to be left than who tries for the first time.
+        // An address that tries often needs more of a limit to be left than one that tries for the first time.
         let share = KEPT * f64::from(recent.min(MANY)) / f64::from(MANY);
         let is_out = |(left, rate): (f64, Rate)| left < (rate.burst * share).max(1.0);
         if left < 1.0 {
@@ -203,7 +205,7 @@ impl Joins {
     }
 }
 
-/// What buckets hold; those that are not remembered are full.
+/// The content of buckets; one that is not remembered is full.
 fn left_in<const N: usize>(
     buckets: Option<&mut [Bucket; N]>,
     now: Duration,
@@ -244,8 +246,8 @@ fn spend<K: Ord, const N: usize>(
     }
 }
 
-/// What counts as one source: an IPv4 address, or the /64 of an IPv6 address, since that is the least that a subscriber gets, and all of
-/// it is one machine as easily as many. This machine is one source.
+/// The source of an address: an IPv4 address, or the /64 of an IPv6 address. A subscriber gets at least a /64, and one machine can use
+/// all of it. This machine is one source.
 #[must_use]
 pub fn source_of(remote: IpAddr) -> IpAddr {
     match remote.to_canonical() {

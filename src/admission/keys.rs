@@ -12,7 +12,7 @@ use ring::{hkdf, hmac};
 /// (44 bytes) and a proof of 32 bytes; twice as many would make the first packet of a dial tight.
 pub const MAX_KEYS: usize = 4;
 
-/// The largest key file, in bytes. Four keys take 260; the rest is for comments. It bounds what a device as path can fill.
+/// The largest key file, in bytes. Four keys take 260; the rest is for comments. It bounds how much is read if the path is a device.
 const MAX_FILE: u64 = 64 * 1024;
 
 /// The salt of the HKDF that makes a network's tag. It never changes: it tells the tag from other hashes of the same key.
@@ -228,7 +228,7 @@ impl Keys {
         };
         let hex: String = key.0.iter().map(|byte| format!("{byte:02x}")).collect();
         let text =
-            format!("# area-net network key: a secret. Who has it can join the network.\n{hex}\n");
+            format!("# area-net network key: a secret. Whoever has it can join the network.\n{hex}\n");
         let written = file
             .write_all(text.as_bytes())
             .and_then(|()| file.sync_all());
@@ -259,7 +259,7 @@ impl Keys {
         self.0.iter().map(prove).collect()
     }
 
-    /// Whether a proof is one of any of the keys over this message. The time that it takes tells nothing of a key.
+    /// Whether a proof is one of any of the keys over this message. The time that it takes reveals nothing about a key.
     pub(super) fn verify(&self, message: &[u8], proofs: &[[u8; 32]]) -> bool {
         let keys: Vec<hmac::Key> = self.0.iter().map(NetworkKey::hmac).collect();
         let mut proven = false;

@@ -43,7 +43,7 @@ pub enum Role {
     Acceptor,
 }
 
-/// What a proof is bound to: one TLS session, seen from one end.
+/// The TLS session that a proof is bound to, seen from one end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     /// Which end this node is.
@@ -197,7 +197,7 @@ impl Admission {
         &self.0.protocols
     }
 
-    /// What beacons are marked with, the own mark first: the network's name if it is open. In a closed one the mark follows from a key, so
+    /// The marks of beacons, the own mark first: the network's name if it is open. In a closed one the mark follows from a key, so
     /// that nobody without one can check a guess of the name.
     #[must_use]
     pub fn beacon_marks(&self) -> Vec<String> {
@@ -251,7 +251,7 @@ impl Admission {
                 false => Refusal::WrongKey,
             });
         }
-        // The certificate comes second: who lacks the key does not learn how it is judged.
+        // The certificate comes second: a peer without the key does not learn how its certificate is judged.
         if let Some(papers) = &self.0.papers {
             papers.admit(&session.peer, shown.certificate.as_deref())?;
         }
@@ -277,7 +277,7 @@ pub enum Refusal {
     /// It proved other network keys.
     #[error("it has another network key, or forwards the proof of another session")]
     WrongKey,
-    /// It is no member by the authority's word.
+    /// Its certificate does not make it a member, or the authority revoked it.
     #[error("it has {0}")]
     Unfit(#[from] Unfit),
 }

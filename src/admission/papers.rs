@@ -1,4 +1,4 @@
-//! What a member has: the authorities that it trusts, its certificate, and the newest revocations.
+//! The papers of a member: the authorities that it trusts, its certificate, and the newest revocations.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -31,7 +31,7 @@ pub struct Places {
     pub revocations: PathBuf,
 }
 
-/// What the settings say of the papers.
+/// The settings of the papers.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
     /// `network.name`.
@@ -114,7 +114,7 @@ impl Papers {
             revocations: dir.join(REVOKED),
         };
         let certificate = match read_certificate(&places.certificate) {
-            // A node may start before it is admitted; a file that the settings name is a promise.
+            // A node may start before it is admitted. A file that the settings name must exist.
             Err(error) if error.is_missing() && wanted.certificate.is_empty() => None,
             read => Some(read?),
         };
@@ -122,7 +122,7 @@ impl Papers {
             Err(error) if error.is_missing() && wanted.authority.is_empty() => {
                 return match certificate {
                     None => Ok(None),
-                    // An open network would be a surprise.
+                    // With this certificate, the user does not expect an open network.
                     Some(_) => Err(PapersError::NoAuthority {
                         certificate: places.certificate,
                         authority: places.authority,
@@ -140,7 +140,7 @@ impl Papers {
         }
         let revocations = match read_revocations(&places.revocations) {
             Err(error) if error.is_missing() => None,
-            // What is not signed by the authority is no better than none, and the core drops it.
+            // A list that the authority did not sign is as good as none, and the core drops it.
             Err(FileError::Bad { path, why }) => {
                 let remedy = "copy the newest list there, or remove the file: other members tell the list again";
                 return Err(FileError::bad(&path, format!("{why}; {remedy}")).into());

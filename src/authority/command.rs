@@ -10,11 +10,11 @@ use super::show::show;
 use crate::admission::date::date;
 use crate::admission::files::{AUTHORITY, MEMBER, REVOKED};
 
-/// The days that a certificate counts, unless they are given. A year is renewed before it is forgotten, and is longer than machines are
-/// off. Half as long makes twice the work; twice as long leaves a lost machine a member for two years, if nobody revokes it.
+/// The days that a certificate counts, unless they are given. A year is short enough that renewing is not forgotten, and longer than
+/// machines are off. Half as long makes twice the work; twice as long leaves a lost machine a member for two years, if nobody revokes it.
 const DAYS: u64 = 365;
 
-/// What an authority can be asked to do.
+/// The commands of an authority.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum AuthorityCommand {
     /// Make the authority of a closed network: a folder with its key, to be kept offline
@@ -118,7 +118,7 @@ pub fn run(command: &AuthorityCommand) -> Result<(), OfficeError> {
         }
         AuthorityCommand::Show { path } => show(path, now_s)?,
     };
-    // Nobody reads stdout any more: what was asked is done.
+    // If nobody reads stdout any more, the command has still done its work.
     io::stdout().write_all(text.as_bytes()).ok();
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The folder of an authority: its key, the members that it admitted, and whom it revoked.
+//! The folder of an authority: its key, the members that it admitted, and those that it revoked.
 //!
 //! | file | content |
 //! | --- | --- |
@@ -67,7 +67,7 @@ pub struct Office {
     ledger: Ledger,
 }
 
-/// What a new certificate is to say.
+/// The terms of a new certificate.
 #[derive(Debug, Clone)]
 pub struct Wish {
     /// The labels; `None`: those of the certificate before, or any.
@@ -78,7 +78,7 @@ pub struct Wish {
     pub days: u64,
 }
 
-/// What was done for a member.
+/// The result of admitting a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admitted {
     /// The member.

@@ -134,7 +134,7 @@ fn revoked(revocations: &Revocations, authorities: Option<&Authorities>) -> Stri
     text
 }
 
-/// An authority's folder: whom it admitted.
+/// An authority's folder: the members that it admitted.
 fn office(office: &Office, now_s: u64) -> String {
     let mut text = authority(office.authorities());
     let members = office.members();

@@ -1,6 +1,6 @@
 //! Peers whose connections were closed for what they did, and how long they are kept out.
 //!
-//! Without this, a peer over a limit would dial again at once, and have all its allowances anew.
+//! Without this, a peer over a limit would dial again at once, and its rate limiters would be full again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ const MOST: usize = 256;
 /// How long a peer is kept out the first time. An honest peer that exceeded a limit by bad luck is back after that. Halved: a peer that
 /// exceeds its limits each time costs twice as much at first. Doubled: an honest one is away twice as long.
 const FIRST: Duration = Duration::from_secs(1);
-/// The longest time; it doubles with each violation. Halved or doubled: so does what a peer costs in the long run that never gives up.
+/// The longest time; it doubles with each violation. Halved: a peer that never gives up costs twice as much. Doubled: half.
 const LONGEST: Duration = Duration::from_secs(300);
 /// A peer that kept within the limits for so long after a penalty begins anew. It must exceed [`LONGEST`], so that a peer can't wait it out.
 const FORGIVEN: Duration = Duration::from_secs(900);

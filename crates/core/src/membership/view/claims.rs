@@ -1,9 +1,9 @@
 //! Which nodes count on whose word.
 //!
 //! Any member can sign records of ids that nobody runs, and have them list each other. Their signatures are good, and both ends of each link
-//! list it, so reachability alone would show all of them. What a member can't forge is a link to an honest node: that one lists it only
-//! while it holds it. So the set of invented nodes hangs on the rest of the network by the few members that invented it, and this is
-//! what is bounded here.
+//! list it, so reachability alone would show all of them. A member can't forge a link to an honest node: that one lists a link
+//! only while it holds it. So only the few members that invented such nodes connect them with the rest of the network, and the view
+//! bounds how many each may add.
 //!
 //! A node *counts by itself* once this node had a link with it, or once it has links with nodes of enough different accounts
 //! ([`Bound::vouchers`]). A node that counts by itself is an *account*. Any other node is charged to one account: that of a node with which it
@@ -48,8 +48,8 @@ impl Bound {
     }
 }
 
-/// The most refused nodes that are looked at again in one pass of a derivation. It bounds what a member costs that lets its claims come and
-/// go: with records of the most links, a pass looks 80,000 ids up. Halved: a region of thousands that is no longer refused comes into
+/// The most refused nodes that are looked at again in one pass of a derivation. It bounds the cost of a member whose claims come and go:
+/// with records of the most links, a pass looks 80,000 ids up. Halved: a region of thousands that is no longer refused comes into
 /// view a little later. Doubled: a pass costs twice as much.
 const RETRIED: usize = 256;
 
@@ -57,7 +57,7 @@ const RETRIED: usize = 256;
 /// few are invented cost twice as much. Doubled: a newcomer's next links are known half a second later.
 const SOON: Duration = Duration::from_millis(500);
 
-/// The most such passes in one derivation. What they leave waits for the next.
+/// The most such passes in one derivation. The remaining nodes wait for the next.
 const PASSES: usize = 16;
 
 /// See the module's documentation.
@@ -69,18 +69,18 @@ pub(super) struct Claims {
     /// The other nodes that are up, each with the account that it is charged to; and the same by account.
     accounts: BTreeMap<Index, Charge>,
     carried: BTreeMap<Index, Carried>,
-    /// What all accounts carry.
+    /// The load of all accounts together.
     weight: usize,
     /// How many more nodes each account that carries some may come to carry: those that it drops for others count.
     fresh: BTreeMap<Index, Bucket>,
     /// When reachability was last derived.
     now: Time,
-    /// What may still be passed on, before the next derivation, of nodes that are not up yet: by account.
+    /// How much of nodes that are not up yet may still be passed on before the next derivation, by account.
     promised: BTreeMap<Index, usize>,
     /// The nodes that were refused, and after which of them the next pass begins.
     refused: BTreeSet<Index>,
     cursor: u32,
-    /// What may be passed on of nodes that count on the word of others.
+    /// How much may be passed on of nodes that count on the word of others.
     told_of: Bucket,
     /// The accounts of which others were told that they are over the bound.
     told: BTreeSet<Index>,
@@ -96,21 +96,21 @@ pub(super) struct Claims {
     filling: Filling,
 }
 
-/// What an account carries of one node.
+/// The share of one node in the load of its account.
 #[derive(Debug, Clone, Copy)]
 struct Charge {
     account: Index,
     weight: usize,
 }
 
-/// What an account carries.
+/// The load of one account.
 #[derive(Debug, Default)]
 struct Carried {
     nodes: BTreeSet<Index>,
     weight: usize,
 }
 
-/// What a record weighs: one, or more if it is large, since every node passes it on.
+/// The weight of a record: one, or more if it is large, since every node passes it on.
 fn weight(record: &Record) -> usize {
     1 + record.encoded_len() / ORDINARY
 }
@@ -121,7 +121,7 @@ enum Filling {
     /// It has one link at most.
     #[default]
     Alone,
-    /// It has had more links, and judges once no other node has come up for a while: then, and at the latest.
+    /// It has had more links, and judges once no other node has come up for a while: the time then, and the latest time.
     Until(Time, Time),
     /// It judges.
     Over,
@@ -205,7 +205,7 @@ impl Claims {
 }
 
 impl View {
-    /// The same view, in which so many nodes may count on the word of others. Without this, all do.
+    /// The same view, with this bound on nodes that count on the word of others. Without it, there is no bound.
     #[must_use]
     pub(in crate::membership) fn with_bound(mut self, bound: Bound) -> Self {
         self.claims.bound = Some(bound);
@@ -228,7 +228,7 @@ impl View {
         self.claims.bound.is_none() || self.claims.filling != Filling::Over
     }
 
-    /// When reachability must be derived anew, since claims are judged then, or refused nodes may count by now.
+    /// When reachability must be derived anew: claims are judged then, or refused nodes may count by then.
     pub(super) fn claims_due(&self, now: Time) -> Option<Time> {
         let claims = &self.claims;
         match claims.filling {
@@ -337,7 +337,7 @@ impl View {
     }
 
     /// Whether an unknown node would come up with the next derivation, most likely: a node that is up lists the link with it, and has room for
-    /// it. That takes no signature to see.
+    /// it. This needs no signature to be verified.
     #[must_use]
     pub(in crate::membership) fn would_come_up(&self, record: &Record) -> bool {
         let ids = self.ids.read();
@@ -407,8 +407,8 @@ impl View {
 
     /// When the record of a node that counts on the word of another is to be passed on, if it came at `now`: all such nodes together cost
     /// each neighbour a few records a second, however many there are and however often they sign. Nodes whose account carries few others,
-    /// as newcomers have, wait for none but themselves. Nothing if the record is to be passed on already, so that its newest version will
-    /// be.
+    /// as newcomers have, wait only for their own earlier records. `None` if the record is to be passed on already: its newest version
+    /// will be.
     pub(in crate::membership) fn schedule_claim(
         &mut self,
         now: Time,
@@ -525,7 +525,7 @@ impl View {
         self.claims.release(index);
     }
 
-    /// A node is forgotten. What it spoke for is charged to whoever speaks for its predecessor.
+    /// A node is forgotten. The nodes that it spoke for are charged to the account of its predecessor.
     pub(super) fn forget_claims(&mut self, index: Index) {
         self.claims.release(index);
         self.claims.refused.remove(&index);

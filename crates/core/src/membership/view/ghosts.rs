@@ -1,11 +1,11 @@
 //! Nodes that only a lie keeps up.
 //!
 //! A link counts while both ends list it. A node that died goes on listing its links, so a neighbour that goes on listing its own keeps
-//! it up for all, for as long as it likes. But whoever lives and loses links soon says so: an end that withdraws a link no longer answers
+//! it up for all, for as long as it likes. But a live node that loses links soon says so: an end that withdraws a link no longer answers
 //! over it. So a node is a *ghost* if most of its neighbours withdrew their links with it, and it has signed nothing newer for a while
 //! (`view.ghost_after`): it counts for nothing until it signs its next record. A node with which this node has a link itself is none.
 //!
-//! A neighbour that withdraws what it holds makes nobody a ghost: that takes more neighbours than those that still list the node.
+//! One neighbour that withdraws a link which it still holds makes no ghost: more neighbours must withdraw than still list the node.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ const LEAST: usize = 2;
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(super) struct Ghosts {
-    /// The nodes that some neighbour withdrew a link with since their last record, and when the first did.
+    /// Suspects: nodes with which a neighbour withdrew a link since their last record, and when the first one did.
     suspects: BTreeMap<Index, Time>,
     /// Those that count for nothing.
     ghosts: BTreeSet<Index>,
