@@ -112,15 +112,15 @@ fn cores_and_whole_nodes_agree() {
 /// down, and that was told over the same lines: 2000 false downs in two minutes.
 #[test]
 fn twenty_nodes_settle_on_lines_of_16_kbit() {
-    // With 15 of the seeds from 1 to 24 (9 with protocol version 5), a node is shown as down for a moment while the links of the start
-    // are given up: on such lines, a record may overtake the one that it belongs to by seconds.
-    for (fidelity, seed) in [("core", 6), ("core", 7), ("core", 8), ("whole", 2)] {
+    // While the links of the start are given up, such lines may show a node as down for a moment: 1 to 2 times with 15 of the seeds from
+    // 1 to 24, and 1 to 3 times with 9 of them before protocol version 6.
+    for (fidelity, seed) in [("core", 1), ("core", 2), ("core", 3), ("whole", 1)] {
         let report = play(
             fidelity,
             &format!("seed = {seed}\nnodes = 20\nlasts = \"90s\"\nlinks = \"rate 16kbit\"\n"),
         );
         let start = &report.events[0];
-        assert_eq!(report.false_downs, 0, "{fidelity} {seed}");
+        assert!(report.false_downs <= 2, "{fidelity} {seed}: {report:?}");
         assert!(report.links_lost <= 4, "{fidelity} {seed}: {report:?}");
         assert!(start.all_known_after_ms.unwrap() < 25_000.0, "{start:?}");
         assert!(start.stays_exact_after_ms.unwrap() < 50_000.0, "{start:?}");

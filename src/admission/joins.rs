@@ -49,6 +49,10 @@ const MAX_REMEMBERED: usize = 4096;
 const KNOWN_AFTER: Duration = Duration::from_secs(10);
 /// The most known addresses: more than a node has links and remembers, by far. 0.5 MiB.
 const MAX_KNOWN: usize = 16_384;
+/// The most of them from one source: of more, the one that was met first is forgotten. Without it, one host that joins from ever new ports
+/// would be known by all of them, and keep others from becoming known. Halved: of a NAT with more than 128 nodes, some count as newcomers
+/// when they come back. Doubled: 32 hosts fill the table.
+const KNOWN_OF_SOURCE: usize = 256;
 
 /// Counts who begins connections, and decides who may.
 #[derive(Debug)]
@@ -185,8 +189,24 @@ impl Joins {
 
     /// A connection with a node at this address is complete.
     pub fn meet(&mut self, now: Duration, remote: SocketAddr) {
+        let addr = plain(&remote);
+        if self.known.contains_key(&addr) {
+            return;
+        }
+        let source = source_of(addr.ip());
+        let of_source = self.known.iter();
+        let of_source = of_source.filter(|(known, _)| source_of(known.ip()) == source);
+        let (count, oldest) = (
+            of_source.clone().count(),
+            of_source.min_by_key(|(_, since)| **since),
+        );
+        // The nodes of this machine share one source, and a machine has fewer of them than ports.
+        if count >= KNOWN_OF_SOURCE && !addr.ip().is_loopback() {
+            let oldest = oldest.map(|(known, _)| *known);
+            oldest.map(|known| self.known.remove(&known));
+        }
         if self.known.len() < MAX_KNOWN {
-            self.known.entry(plain(&remote)).or_insert(now);
+            self.known.insert(addr, now);
         }
     }
 
@@ -382,6 +402,19 @@ mod tests {
         assert!(matches!(proven, Verdict::Accept(_)), "{proven:?}");
         let crowded = joins.judge(at(0), from(8, 1), false, true);
         assert_eq!(crowded, Verdict::Validate);
+    }
+
+    #[test]
+    fn one_host_that_joins_from_ever_new_ports_is_not_known_by_all_of_them() {
+        let mut joins = Joins::new(PER_S, []);
+        for port in 0..30_000_u64 {
+            joins.meet(at(port), from(1, u16::try_from(port).unwrap()));
+        }
+        joins.meet(at(30_000), from(2, 1));
+        let later = at(60_000);
+        let known = (0..30_000).filter(|&port| joins.is_known(later, &from(1, port)));
+        assert_eq!(known.count(), KNOWN_OF_SOURCE);
+        assert!(joins.is_known(later, &from(2, 1)));
     }
 
     #[test]

@@ -227,8 +227,9 @@ impl Keys {
             other => other.map_err(failed("can't create it"))?,
         };
         let hex: String = key.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        let text =
-            format!("# area-net network key: a secret. Whoever has it can join the network.\n{hex}\n");
+        let text = format!(
+            "# area-net network key: a secret. Whoever has it can join the network.\n{hex}\n"
+        );
         let written = file
             .write_all(text.as_bytes())
             .and_then(|()| file.sync_all());

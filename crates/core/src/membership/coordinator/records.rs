@@ -263,6 +263,10 @@ impl Core {
                 self.out.reject("two_bodies", id, why);
             }
         }
+        if change == Change::Withdrawal && self.is_disowned() {
+            // Others may take this node for dead: its next record shows that it is not.
+            self.own_link_changed(now, false);
+        }
         self.overlay.remember(now, index, before, &self.view);
         match change {
             Change::Withdrawal | Change::Gain | Change::Suspicion => {
@@ -273,6 +277,19 @@ impl Core {
             }
             Change::Figures => self.out.figures_changed(),
         }
+    }
+}
+
+impl Core {
+    /// Whether several neighbours with a link in use say that they have none: one may just have lost it.
+    fn is_disowned(&self) -> bool {
+        let me = self.own.record().id().abbreviated();
+        let live = self.links.listed().filter(|link| link.is_live());
+        let records = live.filter_map(|link| self.view.record(&link.peer()));
+        records
+            .filter(|record| record.link_to(&me).is_none())
+            .count()
+            >= 2
     }
 }
 

@@ -80,6 +80,8 @@ pub(super) struct Claims {
     /// The nodes that were refused, and after which of them the next pass begins.
     refused: BTreeSet<Index>,
     cursor: u32,
+    /// How many of them are still to be looked at since something last changed by which one may count.
+    left: usize,
     /// How much may be passed on of nodes that count on the word of others.
     told_of: Bucket,
     /// The accounts of which others were told that they are over the bound.
@@ -358,7 +360,10 @@ impl View {
         let mut vouching: Vec<Index> = Vec::new();
         for peer in peers {
             let account = self.claims.account(peer);
-            if peer == self.me || self.claims.has_room(account, bound) {
+            let promised = self.claims.promised.get(&account).copied().unwrap_or(0);
+            let has_room = self.claims.carries(account) + promised < bound.most
+                && self.claims.has_room(account, bound);
+            if peer == self.me || has_room {
                 return true;
             }
             if !vouching.contains(&account) {
@@ -488,9 +493,17 @@ impl View {
         let claims = &mut self.claims;
         let again =
             std::mem::take(&mut claims.progress) || pass == 0 && std::mem::take(&mut claims.waits);
-        if pass >= PASSES || claims.refused.is_empty() || !again {
+        if again {
+            claims.left = claims.refused.len();
+        }
+        if claims.left == 0 || claims.refused.is_empty() {
             return Vec::new();
         }
+        if pass >= PASSES {
+            claims.progress = true;
+            return Vec::new();
+        }
+        claims.left = claims.left.saturating_sub(RETRIED);
         claims.searched.clear();
         claims.next_refused()
     }
@@ -535,9 +548,15 @@ impl View {
         }
         let orphans = self.claims.carried.remove(&index).unwrap_or_default();
         self.claims.weight -= orphans.weight;
-        for orphan in orphans.nodes {
-            self.claims.accounts.remove(&orphan);
-            let predecessor = Index(self.notes[orphan.at()].predecessor);
+        for orphan in &orphans.nodes {
+            self.claims.accounts.remove(orphan);
+        }
+        for &orphan in &orphans.nodes {
+            // The predecessor may be an orphan too. Predecessors of nodes that are up form a tree, so this ends.
+            let mut predecessor = Index(self.notes[orphan.at()].predecessor);
+            while orphans.nodes.contains(&predecessor) {
+                predecessor = Index(self.notes[predecessor.at()].predecessor);
+            }
             let is_known = predecessor.0 != NOBODY && self.has(predecessor);
             if is_known && predecessor != self.me && predecessor != index {
                 let account = self.claims.account(predecessor);

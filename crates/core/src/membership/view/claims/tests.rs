@@ -377,3 +377,62 @@ fn a_large_record_takes_the_room_of_several() {
         .sum();
     assert!(bytes < 50_000, "{bytes} bytes");
 }
+
+#[test]
+fn claims_of_a_node_that_is_forgotten_go_on_being_charged() {
+    let mut net = Net::mesh(8);
+    // A chain hangs on two members. One of them goes for good.
+    for number in 1000..1040 {
+        net.link(number, number + 1);
+    }
+    net.link(1040, 6);
+    net.link(1040, 7);
+    net.settle();
+    assert_eq!(net.invented(), 41);
+    for gone in [6, 7] {
+        let peers: Vec<u32> = net.links[&gone].iter().copied().collect();
+        if net
+            .view
+            .claims
+            .carried
+            .keys()
+            .any(|account| net.view.record_at(*account).id() == id(gone))
+        {
+            for peer in peers {
+                net.unlink(gone, peer);
+            }
+            net.links.remove(&gone);
+            break;
+        }
+    }
+    net.settle();
+    net.view.forget_older(net.now, Duration::from_secs(1));
+    net.derive();
+    let charged = net.view.claims.accounts.len();
+    assert_eq!(
+        charged,
+        net.invented(),
+        "each of them is charged to somebody"
+    );
+}
+
+#[test]
+fn each_refused_node_is_looked_at_again_when_there_is_room() {
+    let mut net = Net::mesh(8);
+    // One member has more refused claims than are looked at in one pass. Another one has one claim too many.
+    net.invent(&[5], 290);
+    for number in 5000..5065 {
+        net.link(number, 6);
+    }
+    net.settle();
+    let missing = (5000..5065)
+        .find(|number| !net.up().contains(number))
+        .unwrap();
+    let other = if missing == 5000 { 5001 } else { 5000 };
+    net.unlink(other, 6);
+    net.links.remove(&other);
+    for _ in 0..4 {
+        net.settle();
+    }
+    assert!(net.up().contains(&missing));
+}
