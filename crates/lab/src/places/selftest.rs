@@ -18,6 +18,9 @@ use crate::places::space;
 /// How long a probe may take to arrive. It is local, so only a busy machine makes it slow.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How often a probe is sent that does not arrive. A router that drops one drops all of them.
+const TRIES: usize = 3;
+
 /// How long a packet is awaited that a NAT without hairpin drops.
 const SILENCE: Duration = Duration::from_millis(100);
 
@@ -175,9 +178,16 @@ fn observe(host: &Inside, other: Option<&Inside>, outside: &[IpAddr]) -> Result<
     let mut seen = Vec::new();
     for to in [&known, &at(0, PORT + 1)?, &at(1, PORT)?] {
         let address = to.local_addr().context("a socket has an address")?;
-        here.send_to(b"out", address)
-            .context("can't send a probe")?;
-        let from = arrives(to, PATIENCE)?;
+        // On a busy machine a packet may be lost before the neighbours know each other's addresses.
+        let mut from = None;
+        for _ in 0..TRIES {
+            here.send_to(b"out", address)
+                .context("can't send a probe")?;
+            from = arrives(to, PATIENCE)?;
+            if from.is_some() {
+                break;
+            }
+        }
         seen.push(from.with_context(|| format!("a probe to {address} is lost on its way out"))?);
     }
     let translates = seen[0].ip() != host.1.ip();
