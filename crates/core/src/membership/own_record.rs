@@ -293,9 +293,14 @@ impl OwnRecord {
         }
     }
 
-    /// Links came or went, or a peer sees us at another address.
-    pub(super) fn learn_addrs(&mut self, now: Time, links: &Links) {
-        if self.addrs.observe(links) {
+    /// Links came or went, or a peer sees us at another address. `is_target`: the settings name that address of a peer.
+    pub(super) fn learn_addrs(
+        &mut self,
+        now: Time,
+        links: &Links,
+        is_target: impl Fn(&SocketAddr) -> bool,
+    ) {
+        if self.addrs.observe(links, is_target) {
             self.due_by(now + self.tuning.own_record.change_hold);
         }
     }

@@ -166,7 +166,7 @@ impl Core {
         self.overlay.hear_known(hello.known);
         self.gossip
             .peer_up(now, (peer, new.conn), &self.links, was_up, greeted);
-        self.own.learn_addrs(now, &self.links);
+        self.learn_addrs(now);
         self.take_records(now, peer, [Arc::clone(&hello.record)]);
         if self.overlay.meets_stranger(now, &new.remote) && new.dial.is_none() {
             // It came in though nothing was sent there: the address that it dialed can be dialed.
@@ -214,8 +214,14 @@ impl Core {
     ) {
         // A connection that lost to another says nothing about the one in use.
         if self.links.peer(conn) == Some(peer) && self.links.hear_observed(&peer, addr) {
-            self.own.learn_addrs(now, &self.links);
+            self.learn_addrs(now);
         }
+    }
+
+    /// Links came or went, or a peer sees this node elsewhere: its own addresses may be others.
+    fn learn_addrs(&mut self, now: Time) {
+        let is_target = |addr: &_| self.overlay.is_target(addr);
+        self.own.learn_addrs(now, &self.links, is_target);
     }
 
     fn tell_linked(&mut self, peer: &NodeId, replaced: bool) {
@@ -368,7 +374,7 @@ impl Core {
                 self.links.note_loss(now, peer, loss.run_id);
             }
         }
-        self.own.learn_addrs(now, &self.links);
+        self.learn_addrs(now);
         self.meet.link_ended(&peer);
         self.overlay.link_ended(now, peer, end, &self.view);
     }

@@ -47,6 +47,11 @@ impl Overlay {
         }
     }
 
+    /// Whether the settings name that address, or a name of theirs stands for it.
+    pub(in crate::membership) fn is_target(&self, addr: &SocketAddr) -> bool {
+        self.strangers.is_configured(addr)
+    }
+
     /// A node was found at this address. It is dialed if nobody else found it, and unless a dial failed recently.
     pub(in crate::membership) fn found(&mut self, seen: &Seen<'_>, id: NodeId, addr: SocketAddr) {
         let is_sought = id != self.me
@@ -153,7 +158,7 @@ impl Overlay {
     }
 
     /// What is known of ports that belong to services of the system, for a dial to that node's addresses.
-    fn ports(&self, id: Option<NodeId>, view: &View) -> Ports {
+    pub(super) fn ports(&self, id: Option<NodeId>, view: &View) -> Ports {
         let record = id.and_then(|id| view.record(&id));
         let advertised = record.iter().flat_map(|record| &record.body().addrs);
         let advertised = advertised.filter(|one| one.kind == AddrKind::Advertised);
@@ -219,6 +224,7 @@ impl Overlay {
             if linked.is_some_and(|link| !link.is_parked()) {
                 continue;
             }
+            self.take_turns(seen, &candidate);
             let (addr, others) = match self.ways_of(&candidate, seen) {
                 Ok(ways) => ways,
                 Err(until) => {

@@ -20,6 +20,7 @@ mod plan;
 mod rests;
 mod ring;
 mod strangers;
+mod turns;
 mod ways;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

@@ -3,7 +3,8 @@
 //! An address in a record, a refusal or a beacon is a claim. Whoever makes it could name a victim, for as many ids as it likes, and all
 //! nodes would dial there. So dials to strangers are paid for by address, whatever ids are said to be there. An address costs the whole
 //! network about one Initial a second: like the draws from the candidates, each node's share is that rate divided by the number of nodes
-//! that it reaches. A host, beyond this machine, has a larger budget of its own for all its ports.
+//! that it reaches. A host, beyond this machine, has a larger budget of its own for all its ports. Where several nodes claim one address,
+//! the nodes that would dial it take turns (`turns`).
 //!
 //! A node is *met* at an address when it proves its key on a connection there. From then on dials of that node to that address are free,
 //! and so are those of configured addresses. For any other node that is said to be there, the address stays a stranger's.
@@ -72,6 +73,11 @@ impl Strangers {
     /// These addresses are configured too: they stand behind names.
     pub(super) fn configure(&mut self, addrs: &[SocketAddr]) {
         self.configured.extend(addrs.iter().map(plain));
+    }
+
+    /// Whether the settings name that address.
+    pub(super) fn is_configured(&self, addr: &SocketAddr) -> bool {
+        self.configured.contains(&plain(addr))
     }
 
     /// A node proved its key at that address.
@@ -171,6 +177,19 @@ impl Strangers {
         }
     }
 
+    /// Whether a dial of that node there is paid for, and there was none yet.
+    pub(super) fn is_new(&self, addr: &SocketAddr, id: NodeId, ports: &Ports) -> bool {
+        let addr = plain(addr);
+        let is_paid = self.standing(&addr, Some(id), ports) == Standing::Paid;
+        is_paid && !self.addrs.0.contains_key(&addr)
+    }
+
+    /// Several nodes claim that address: this node's first dial comes after those of `before` others, of `up` nodes.
+    pub(super) fn wait_turn(&mut self, now: Time, addr: &SocketAddr, before: usize, up: usize) {
+        let share = 1.0 - before as f64 / up.max(1) as f64;
+        self.addrs.begin(now, plain(addr), DIAL * share);
+    }
+
     /// A dial of that node to that address begins.
     pub(super) fn pay(
         &mut self,
@@ -236,11 +255,19 @@ impl<K: Ord + Copy> Budgets<K> {
     }
 
     fn take(&mut self, now: Time, key: K, rate: Rate, count: f64) {
-        let new = || (Bucket::holding(now, rate.burst), now);
-        let (bucket, at) = self.0.entry(key).or_insert_with(new);
-        bucket.fill(now, rate);
-        bucket.spend(count);
-        *at = now;
+        if !self.0.contains_key(&key) {
+            self.begin(now, key, rate.burst);
+        }
+        if let Some((bucket, at)) = self.0.get_mut(&key) {
+            bucket.fill(now, rate);
+            bucket.spend(count);
+            *at = now;
+        }
+    }
+
+    /// Remembers a budget, of which so much is left.
+    fn begin(&mut self, now: Time, key: K, left: f64) {
+        self.0.insert(key, (Bucket::holding(now, left), now));
         if self.0.len() > MAX_BUDGETS {
             let oldest = self.0.iter().min_by_key(|(_, (_, at))| *at);
             oldest.map(|(key, _)| *key).map(|key| self.0.remove(&key));

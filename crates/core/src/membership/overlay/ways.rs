@@ -51,6 +51,20 @@ pub(in crate::membership) fn ways(
     ranked.into_iter().map(|(_, addr)| addr).collect()
 }
 
+/// Whether a node that publishes these addresses may be at that one, from where a node is that publishes `own`. Of two networks with the
+/// same private addresses, only those of one's own count.
+pub(super) fn may_be_at(
+    published: &[PublishedAddr],
+    addr: &SocketAddr,
+    own: &[PublishedAddr],
+) -> bool {
+    let is_at = |one: &&PublishedAddr| one.addr == *addr;
+    published
+        .iter()
+        .find(is_at)
+        .is_some_and(|one| !is_private(one) || !are_seen_apart(published, own, addr.is_ipv6()))
+}
+
 fn is_private(one: &PublishedAddr) -> bool {
     Realm::of(one.addr.ip()) == Realm::Private
 }

@@ -6,8 +6,10 @@
 //!
 //! Two votes of distinct voters are needed, so that one Byzantine neighbour can't add an address. Ids cost nothing, so voters are
 //! networks (/24, or /48 in IPv6). They are hosts only where all who vote are in one network, and nodes only where all are on
-//! one host. One vote is enough where there is one voter, and for an address of an own interface. Where two voters disagree, no new
-//! address is believed.
+//! one host. Where two voters disagree, no new address is believed.
+//!
+//! One vote is enough for an address of an own interface. A lone voter is believed as well if nobody else could vote, since it is the only
+//! neighbour, or if it is at an address of the settings: a LAN often has one link with the outside, to the server that its user named.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -52,9 +54,13 @@ impl OwnAddrs {
         self.compose()
     }
 
-    /// Counts the votes anew. Returns whether other addresses are published. Without any vote the last result stands: the node
-    /// may still be there.
-    pub(super) fn observe(&mut self, links: &Links) -> bool {
+    /// Counts the votes anew; `is_target`: the settings name that address. Returns whether other addresses are published. Without any
+    /// vote the last result stands: the node may still be there.
+    pub(super) fn observe(
+        &mut self,
+        links: &Links,
+        is_target: impl Fn(&SocketAddr) -> bool,
+    ) -> bool {
         let mut classes: BTreeMap<(bool, Realm), Vec<(&Link, SocketAddr)>> = BTreeMap::new();
         for link in links.iter().filter(|link| link.is_live()) {
             let vote = link.observed().map(|addr| plain(&addr));
@@ -66,13 +72,16 @@ impl OwnAddrs {
         if classes.is_empty() {
             return self.is_elsewhere(links);
         }
+        let is_only_neighbor = links.iter().filter(|link| link.is_live()).count() == 1;
         let mut winners: Vec<(SocketAddr, usize)> = Vec::new();
         for votes in classes.values() {
             let (voters, counts) = count(votes);
+            let is_named = || votes.iter().any(|(link, _)| is_target(&link.remote()));
+            let is_trusted = voters == 1 && (is_only_neighbor || is_named());
             let wins = |(addr, count): &(SocketAddr, usize)| {
                 let is_own = self.local.iter().any(|local| local.ip() == addr.ip());
-                let is_believed = voters == 2 && self.observed.contains(addr);
-                *count >= 2 || is_own || voters == 1 || is_believed
+                let is_believed = voters <= 2 && self.observed.contains(addr);
+                *count >= 2 || is_own || is_trusted || is_believed
             };
             winners.extend(counts.into_iter().filter(wins));
         }

@@ -287,7 +287,7 @@ fn two_neighbours_must_agree_on_an_address_where_there_are_more_than_two() {
             new.hello.observed = addr(1000 + port);
             bench.links.adopt(ms(0), &new);
         }
-        bench.own.learn_addrs(ms(0), &bench.links);
+        bench.own.learn_addrs(ms(0), &bench.links, |_| false);
         bench.published(FEW());
         let published = bench.own.record().body().addrs.iter();
         published.map(|one| one.addr).collect::<Vec<_>>()
@@ -298,7 +298,7 @@ fn two_neighbours_must_agree_on_an_address_where_there_are_more_than_two() {
 
     let mut bench = Bench::new();
     bench.link(ms(0), 2);
-    bench.own.learn_addrs(ms(0), &bench.links);
+    bench.own.learn_addrs(ms(0), &bench.links, |_| false);
     assert_eq!(bench.own.deadline(), None, "its own are configured");
 }
 
@@ -401,7 +401,7 @@ fn vote(bench: &mut Bench, votes: &[(&str, &str)]) {
         new.remote = from.parse().unwrap();
         new.hello.observed = to.parse().unwrap();
         bench.links.adopt(ms(0), &new);
-        bench.own.learn_addrs(ms(0), &bench.links);
+        bench.own.learn_addrs(ms(0), &bench.links, |_| false);
     }
 }
 
@@ -483,7 +483,7 @@ fn a_node_that_moved_publishes_its_new_address_once_two_see_it() {
     assert_eq!(published(&bench), [before]);
     for (peer, seen) in [(101, before), (102, after)] {
         assert!(bench.links.hear_observed(&node(peer), after));
-        bench.own.learn_addrs(ms(1), &bench.links);
+        bench.own.learn_addrs(ms(1), &bench.links, |_| false);
         assert_eq!(published(&bench), [seen]);
     }
 }

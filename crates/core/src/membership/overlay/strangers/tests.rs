@@ -39,6 +39,23 @@ fn an_address_costs_the_whole_network_an_initial_a_second_whatever_its_size() {
 }
 
 #[test]
+fn at_an_address_that_many_claim_each_node_has_its_turn() {
+    let (up, addr, ports) = (24, at(VICTIM), Ports::default());
+    let first = |before: usize| {
+        let (mut all, id) = (strangers(), node(7));
+        assert!(all.is_new(&addr, id, &ports));
+        all.wait_turn(Time::ZERO, &addr, before, up);
+        assert!(!all.is_new(&addr, id, &ports));
+        let at = all.rests_until(Time::ZERO, &addr, Some(id), (up, &ports));
+        at.unwrap_or_default().as_secs_f64()
+    };
+    for before in 0..up {
+        let turn = before as f64 * DIAL;
+        assert!((first(before) - turn).abs() < 0.01, "{before}");
+    }
+}
+
+#[test]
 fn a_host_costs_a_little_more_whatever_ports_are_named_except_on_this_machine() {
     let port = |ip: &str| {
         let ip: IpAddr = ip.parse().unwrap();

@@ -21,18 +21,46 @@ fn shown(addrs: &OwnAddrs) -> Vec<String> {
 fn after(local: &[&str], votes: &[&str]) -> Vec<String> {
     let local: Vec<SocketAddr> = local.iter().map(|addr| addr.parse().unwrap()).collect();
     let mut addrs = OwnAddrs::new(&local);
-    addrs.observe(&seen_at(votes));
+    addrs.observe(&seen_at(votes), |_| false);
+    shown(&addrs)
+}
+
+/// The same if all peers are at addresses of the settings.
+fn after_targets(votes: &[&str]) -> Vec<String> {
+    let mut addrs = OwnAddrs::default();
+    addrs.observe(&seen_at(votes), |_| true);
     shown(&addrs)
 }
 
 #[test]
 fn many_votes_for_one_family_do_not_hide_the_other() {
-    let six = "[2001:db8::1]:8083";
-    let votes = [six, six, six, six, six, "203.0.113.5:8083"];
-    assert_eq!(
-        after(&[], &votes),
-        ["Observed [2001:db8::1]:8083", "Observed 203.0.113.5:8083"]
-    );
+    let (four, six) = ("203.0.113.5:8083", "[2001:db8::1]:8083");
+    let votes = [six, six, six, six, six, four, four];
+    let both = ["Observed [2001:db8::1]:8083", "Observed 203.0.113.5:8083"];
+    assert_eq!(after(&[], &votes), both);
+    assert_eq!(after_targets(&votes[..6]), both, "the user named that peer");
+}
+
+#[test]
+fn a_lone_voter_among_neighbours_is_not_believed_unless_the_settings_name_it() {
+    let good = "203.0.113.5:8083";
+    for lie in [
+        "198.51.100.9:53",
+        "10.0.0.7:8083",
+        "[2001:db8::7]:53",
+        "[::1]:8083",
+    ] {
+        let votes = [good, good, good, lie];
+        let believed = if lie.starts_with("198") { 1 } else { 2 };
+        assert_eq!(after(&[], &votes), ["Observed 203.0.113.5:8083"], "{lie}");
+        let named = after_targets(&votes).len();
+        assert!(named <= believed, "{lie}");
+    }
+    // It is believed if it is the only neighbour, and what was believed stands when others come that can't vote on it.
+    let mut addrs = OwnAddrs::default();
+    addrs.observe(&seen_at(&[good]), |_| false);
+    addrs.observe(&seen_at(&[good, "[2001:db8::1]:8083"]), |_| false);
+    assert_eq!(shown(&addrs), ["Observed 203.0.113.5:8083"]);
 }
 
 #[test]
@@ -42,8 +70,8 @@ fn one_vote_among_many_adds_nothing() {
     assert_eq!(after(&[], &votes), ["Observed 203.0.113.5:8083"]);
     assert_eq!(after(&[], &votes[2..]), [""; 0], "of two, neither counts");
     let mut addrs = OwnAddrs::default();
-    addrs.observe(&seen_at(&votes[..1]));
-    addrs.observe(&seen_at(&votes[2..]));
+    addrs.observe(&seen_at(&votes[..1]), |_| false);
+    addrs.observe(&seen_at(&votes[2..]), |_| false);
     assert_eq!(
         shown(&addrs),
         ["Observed 203.0.113.5:8083"],
@@ -51,7 +79,7 @@ fn one_vote_among_many_adds_nothing() {
     );
     // A private address is of another class than the global ones.
     let votes = [good, good, good, "10.0.0.7:8083"];
-    assert_eq!(after(&[], &votes).len(), 2);
+    assert_eq!(after_targets(&votes).len(), 2);
     // Symmetric NAT: no two peers see the same port.
     let votes = ["203.0.113.5:1", "203.0.113.5:2", "203.0.113.5:3"];
     assert_eq!(after(&[], &votes), [""; 0]);
@@ -85,7 +113,10 @@ fn what_is_configured_comes_first_and_stays() {
     let advertised = ["198.51.100.1:9000".parse().unwrap()];
     let local = ["[::ffff:192.168.1.5]:8083".parse().unwrap()];
     assert!(addrs.set(&advertised, &local));
-    assert!(addrs.observe(&seen_at(&["198.51.100.1:8083", "198.51.100.1:8083"])));
+    assert!(addrs.observe(
+        &seen_at(&["198.51.100.1:8083", "198.51.100.1:8083"]),
+        |_| false
+    ));
     let all = [
         "Advertised 198.51.100.1:9000",
         "Observed 198.51.100.1:8083",
@@ -100,10 +131,10 @@ fn a_vote_that_changed_leaves_nothing_behind() {
     let mut addrs = OwnAddrs::default();
     let (old, new) = ("203.0.113.5:8083", "198.51.100.7:8083");
     let mut links = seen_at(&[old, old, old]);
-    assert!(addrs.observe(&links));
+    assert!(addrs.observe(&links, |_| false));
     for peer in 2..4 {
         assert!(links.hear_observed(&node(peer), new.parse().unwrap()));
-        addrs.observe(&links);
+        addrs.observe(&links, |_| false);
     }
     assert_eq!(shown(&addrs), [format!("Observed {new}")]);
     assert!(!links.hear_observed(&node(2), new.parse().unwrap()));
@@ -132,12 +163,15 @@ fn a_spare_port_is_no_address_but_shows_that_the_node_is_elsewhere() {
         links
     };
     let mut addrs = OwnAddrs::new(&[]);
-    addrs.observe(&seen_at(&["203.0.113.5:8083", "[2001:db8::1]:8083"]));
+    addrs.observe(
+        &seen_at(&["203.0.113.5:8083", "[2001:db8::1]:8083"]),
+        |_| true,
+    );
     let before = shown(&addrs);
     for unchanged in ["203.0.113.5:40001", "10.0.0.7:40001"] {
-        assert!(!addrs.observe(&spare_at(unchanged)));
+        assert!(!addrs.observe(&spare_at(unchanged), |_| false));
         assert_eq!(shown(&addrs), before);
     }
-    assert!(addrs.observe(&spare_at("203.0.113.6:40001")));
+    assert!(addrs.observe(&spare_at("203.0.113.6:40001"), |_| false));
     assert_eq!(shown(&addrs), ["Observed [2001:db8::1]:8083"]);
 }
