@@ -180,11 +180,12 @@ fn a_foreign_address_harms_no_honest_node() {
 }
 
 #[test]
-#[ignore = "each node may send up to eight first packets before the shared budget binds"]
 fn a_foreign_address_is_dialed_once_a_second_by_all_together() {
+    // The attack lasts 30 s. Before others claim the address too, it is one stranger's, and each node that wants a link dials.
     for report in withstands("attack = \"address\"\nids = 200") {
         let stray = toll(&report).stray;
-        assert!(stray.most_initials_per_s <= 2, "{stray:?}");
+        assert!(stray.initials <= 30, "{stray:?}");
+        assert!(stray.most_initials_per_s <= 4, "{stray:?}");
     }
 }
 
@@ -195,7 +196,6 @@ fn false_observations_harm_no_honest_node() {
 }
 
 #[test]
-#[ignore = "a node that nobody else observes in that family takes a lone vote"]
 fn one_false_observation_adds_no_address() {
     for report in withstands("attack = \"observe\"") {
         assert_eq!(toll(&report).false_addrs, 0);
@@ -244,7 +244,14 @@ fn views_are_right_again_once_slots_are_given_back() {
 }
 
 #[test]
-#[ignore = "the limit on joins is the transport's, which bare cores don't have"]
+fn the_ring_and_the_oldest_links_of_a_node_whose_slots_are_taken_stay() {
+    let report = attacked(5, ECLIPSE);
+    is_withstood(&report);
+    assert!(toll(&report).least_links.is_some_and(|least| least >= 2));
+}
+
+#[test]
+#[ignore = "a hub gives up links beyond those for newcomers that know nobody; bare cores lack the transport's limit on joins"]
 fn a_node_whose_slots_are_taken_keeps_its_honest_links() {
     for report in withstands(ECLIPSE) {
         assert!(toll(&report).least_links.is_some_and(|least| least >= 2));

@@ -6,9 +6,10 @@
 //! network and dials the nodes it can reach. Once it has enough other links, both ends agree that the link is superfluous (`plan`).
 //!
 //! The slots for guests are limited too. When all are taken, a peer that has no path to the network takes the place of one that
-//! has enough others, or of one whose part of the address space holds many more. So one host can't keep all others out.
+//! has enough others, or of one whose part of the address space holds many more. So one host can't keep all others out. The links of the
+//! ring and the oldest ones keep their places: peers that came before an attacker can't be displaced by its newcomers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -161,9 +162,10 @@ impl Overlay {
     /// A peer that is well connected without us: the one with the most links. Peers with more links than our cap are left alone, as
     /// others may depend on them.
     fn to_spare(&self, seen: &Seen<'_>) -> Option<NodeId> {
-        let ring = self.ring.neighbors();
+        let (ring, oldest) = (self.ring.neighbors(), self.oldest(seen));
         let links = seen.links.listed().filter(|link| !link.is_dialed());
-        let others = links.filter(|link| !ring.contains(&link.peer()));
+        let others =
+            links.filter(|link| !ring.contains(&link.peer()) && !oldest.contains(&link.peer()));
         let degrees = others.map(|link| (published_degree(seen.view, &link.peer()), link.peer()));
         let enough = SPARES..=self.config.degree_cap;
         let mut spares: Vec<(usize, NodeId)> = degrees
@@ -172,6 +174,16 @@ impl Overlay {
         spares.sort_unstable();
         let mut first = spares.into_iter().rev().take(ASKED).map(|(_, id)| id);
         first.find(|id| self.is_joined_without(seen, id, &[]))
+    }
+
+    /// The peers with the oldest links: as many as a node aims for.
+    fn oldest(&self, seen: &Seen<'_>) -> BTreeSet<NodeId> {
+        let listed = seen.links.listed();
+        let mut ages: Vec<(Time, NodeId)> =
+            listed.map(|link| (link.since(), link.peer())).collect();
+        ages.sort_unstable();
+        ages.truncate(self.config.degree_target);
+        ages.into_iter().map(|(_, peer)| peer).collect()
     }
 
     /// Whether a peer reaches one of our other neighbours over the links of others, also if the links with `gone` ended. The links of
@@ -206,6 +218,9 @@ impl Overlay {
             let shared = if is_over { greediest } else { own };
             within.retain(|link| part(link.remote(), level) == shared);
         }
+        let (ring, oldest) = (self.ring.neighbors(), self.oldest(seen));
+        let kept = |link: &&Link| ring.contains(&link.peer()) || oldest.contains(&link.peer());
+        within.retain(|link| !kept(link));
         let youngest = within
             .into_iter()
             .max_by_key(|link| (link.adopted(), link.peer()));
