@@ -8,50 +8,27 @@
 //! A node *counts by itself* once this node had a link with it, or once it has links with nodes of enough different accounts
 //! ([`Bound::vouchers`]). A node that counts by itself is an *account*. Any other node is charged to one account: that of a node with which it
 //! has a link. An account carries at most [`Bound::most`] nodes, directly or indirectly, and further ones are refused: they are known, but
-//! not up, nor passed on. So fewer than `vouchers` members that act together show at most `most` invented ids each. A node that counts by
-//! itself does so until it is forgotten, so a network that is cut down to one bridge stays in view.
+//! not up, nor passed on. So fewer than `vouchers` members that act together show at most `most` invented ids each. A part of these places
+//! is for nodes that have a link with the account itself ([`ledger`]): a hostile guest of an honest host can't take those of its other
+//! guests. A node that counts by itself does so until it is forgotten, so a network that is cut down to one bridge stays in view.
 //!
 //! A node without links, or with one, can only believe what it is told. It is *filling* its view: it takes everything. Once it has more
 //! links, and nodes have ceased to come into view (`view.still_for`, at the latest after `view.judged_after`), it judges.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod ledger;
+
 use std::time::Duration;
 
-use fixedbitset::FixedBitSet;
-
-use super::ORDINARY;
 use super::View;
 use super::ids::{Index, Places};
 use super::store::NOBODY;
-use crate::bucket::{Bucket, Rate};
+use crate::bucket::Rate;
 use crate::membership::Time;
 use crate::record::{Record, ShortRun};
 use crate::wire::NodeId;
-
-/// How many nodes may count on the word of others.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::membership) struct Bound {
-    /// The most nodes that one account carries.
-    pub(in crate::membership) most: usize,
-    /// A node that has links with nodes of so many accounts counts by itself.
-    pub(in crate::membership) vouchers: usize,
-    /// How many other nodes one account may come to carry in a second, once it has used up its `most`.
-    pub(in crate::membership) fresh_per_s: f64,
-}
-
-impl Bound {
-    fn fresh(self) -> Rate {
-        Rate {
-            burst: self.most as f64,
-            per_s: self.fresh_per_s,
-        }
-    }
-}
-
-/// The most refused nodes that are looked at again in one pass of a derivation. It bounds the cost of a member whose claims come and go:
-/// with records of the most links, a pass looks 80,000 ids up. Halved: a region of thousands that is no longer refused comes into
-/// view a little later. Doubled: a pass costs twice as much.
-const RETRIED: usize = 256;
+pub(in crate::membership) use ledger::Bound;
+pub(super) use ledger::Claims;
+use ledger::{Filling, RETRIED, Voucher, weight};
 
 /// A node that counts on the word of another, with few beside it, is passed on at once, but no more often than this. Halved: nodes of which
 /// few are invented cost twice as much. Doubled: a newcomer's next links are known half a second later.
@@ -59,152 +36,6 @@ const SOON: Duration = Duration::from_millis(500);
 
 /// The most such passes in one derivation. The remaining nodes wait for the next.
 const PASSES: usize = 16;
-
-/// See the module's documentation.
-#[derive(Debug, Default)]
-pub(super) struct Claims {
-    bound: Option<Bound>,
-    /// The nodes that count by themselves.
-    own: FixedBitSet,
-    /// The other nodes that are up, each with the account that it is charged to; and the same by account.
-    accounts: BTreeMap<Index, Charge>,
-    carried: BTreeMap<Index, Carried>,
-    /// The load of all accounts together.
-    weight: usize,
-    /// How many more nodes each account that carries some may come to carry: those that it drops for others count.
-    fresh: BTreeMap<Index, Bucket>,
-    /// When reachability was last derived.
-    now: Time,
-    /// How much of nodes that are not up yet may still be passed on before the next derivation, by account.
-    promised: BTreeMap<Index, usize>,
-    /// The nodes that were refused, and after which of them the next pass begins.
-    refused: BTreeSet<Index>,
-    cursor: u32,
-    /// How many of them are still to be looked at since something last changed by which one may count.
-    left: usize,
-    /// How much may be passed on of nodes that count on the word of others.
-    told_of: Bucket,
-    /// The accounts of which others were told that they are over the bound.
-    told: BTreeSet<Index>,
-    over: Vec<Index>,
-    /// The accounts that refused nodes in this derivation, and these nodes: some may come up before it ends.
-    refusing: BTreeSet<(Index, Index)>,
-    /// The accounts whose nodes were looked through in this derivation.
-    searched: BTreeSet<Index>,
-    /// Something changed by which a refused node may count.
-    progress: bool,
-    /// A node was refused only since its account took on others lately.
-    waits: bool,
-    filling: Filling,
-}
-
-/// The share of one node in the load of its account.
-#[derive(Debug, Clone, Copy)]
-struct Charge {
-    account: Index,
-    weight: usize,
-}
-
-/// The load of one account.
-#[derive(Debug, Default)]
-struct Carried {
-    nodes: BTreeSet<Index>,
-    weight: usize,
-}
-
-/// The weight of a record: one, or more if it is large, since every node passes it on.
-fn weight(record: &Record) -> usize {
-    1 + record.encoded_len() / ORDINARY
-}
-
-/// Whether a node can do no better than believe what it is told.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Filling {
-    /// It has one link at most.
-    #[default]
-    Alone,
-    /// It has had more links, and judges once no other node has come up for a while: the time then, and the latest time.
-    Until(Time, Time),
-    /// It judges.
-    Over,
-}
-
-impl Claims {
-    /// The account that speaks for a node that is up.
-    fn account(&self, index: Index) -> Index {
-        self.accounts
-            .get(&index)
-            .map_or(index, |charge| charge.account)
-    }
-
-    fn counts(&self, index: Index) -> bool {
-        self.own.contains(index.at())
-    }
-
-    fn charge(&mut self, index: Index, account: Index, weight: usize, bound: Bound) {
-        let full = || Bucket::holding(self.now, bound.fresh().burst);
-        let fresh = self.fresh.entry(account).or_insert_with(full);
-        fresh.take_one(self.now, bound.fresh());
-        self.accounts.insert(index, Charge { account, weight });
-        let carried = self.carried.entry(account).or_default();
-        carried.nodes.insert(index);
-        carried.weight += weight;
-        self.weight += weight;
-        self.refused.remove(&index);
-    }
-
-    /// A node is no longer charged to its account.
-    fn release(&mut self, index: Index) {
-        if let Some(Charge { account, weight }) = self.accounts.remove(&index)
-            && let Some(carried) = self.carried.get_mut(&account)
-        {
-            carried.nodes.remove(&index);
-            carried.weight -= weight;
-            self.weight -= weight;
-            if carried.weight * 2 <= self.bound.map_or(0, |bound| bound.most) {
-                self.told.remove(&account);
-            }
-            if carried.nodes.is_empty() {
-                self.carried.remove(&account);
-            }
-            self.progress = true;
-        }
-    }
-
-    fn count_by_itself(&mut self, index: Index) {
-        self.release(index);
-        self.refused.remove(&index);
-        if self.own.len() <= index.at() {
-            self.own.grow(index.at() + 1);
-        }
-        if !self.own.put(index.at()) {
-            self.progress = true;
-        }
-    }
-
-    /// Whether one more node may be charged to an account now.
-    fn has_room(&self, account: Index, bound: Bound) -> bool {
-        let fresh = self.fresh.get(&account);
-        let has_token =
-            fresh.is_none_or(|fresh| fresh.clone().fill(self.now, bound.fresh()) >= 1.0);
-        self.carries(account) < bound.most && has_token
-    }
-
-    fn carries(&self, account: Index) -> usize {
-        self.carried
-            .get(&account)
-            .map_or(0, |carried| carried.weight)
-    }
-
-    /// The next refused nodes to look at, in turn.
-    fn next_refused(&mut self) -> Vec<Index> {
-        let after = self.refused.range(Index(self.cursor)..).copied();
-        let before = self.refused.range(..Index(self.cursor)).copied();
-        let some: Vec<Index> = after.chain(before).take(RETRIED).collect();
-        self.cursor = some.last().map_or(0, |last| last.0 + 1);
-        some
-    }
-}
 
 impl View {
     /// The same view, with this bound on nodes that count on the word of others. Without it, there is no bound.
@@ -289,7 +120,7 @@ impl View {
         let mut vouching = self.vouching(ids, index, bound);
         if vouching.len() < bound.vouchers && self.least(&vouching, bound).is_none() {
             let mut found = false;
-            for account in vouching {
+            for Voucher { account, .. } in vouching {
                 found |= self.claims.searched.insert(account) && self.look_through(ids, account);
             }
             if !found {
@@ -302,12 +133,12 @@ impl View {
             self.claims.count_by_itself(index);
             return true;
         }
-        let Some(account) = self.least(&vouching, bound) else {
+        let Some(by) = self.least(&vouching, bound) else {
             self.refuse(ids, index, bound);
             return false;
         };
         let weight = weight(self.record_at(index));
-        self.claims.charge(index, account, weight, bound);
+        self.claims.charge(index, by, weight, bound);
         true
     }
 
@@ -327,14 +158,14 @@ impl View {
             return true;
         }
         let claims = &mut self.claims;
-        let has_room = |account: &&Index| {
-            let promised = claims.promised.get(account).copied().unwrap_or(0);
-            claims.has_room(**account, bound) && claims.carries(**account) + promised < bound.most
+        let has_room = |by: &&Voucher| {
+            let promised = claims.promised.get(&by.account).copied().unwrap_or(0);
+            claims.has_room(**by, bound) && claims.carries(by.account) + promised < bound.most
         };
-        let Some(&account) = vouching.iter().find(has_room) else {
+        let Some(by) = vouching.iter().find(has_room) else {
             return false;
         };
-        *claims.promised.entry(account).or_default() += 1;
+        *claims.promised.entry(by.account).or_default() += 1;
         true
     }
 
@@ -360,9 +191,10 @@ impl View {
         let mut vouching: Vec<Index> = Vec::new();
         for peer in peers {
             let account = self.claims.account(peer);
+            let is_direct = account == peer;
             let promised = self.claims.promised.get(&account).copied().unwrap_or(0);
             let has_room = self.claims.carries(account) + promised < bound.most
-                && self.claims.has_room(account, bound);
+                && self.claims.has_room(Voucher { account, is_direct }, bound);
             if peer == self.me || has_room {
                 return true;
             }
@@ -407,7 +239,7 @@ impl View {
             return false;
         };
         let charge = self.claims.accounts.get(&index);
-        charge.is_some_and(|charge| self.claims.carries(charge.account) >= bound.most)
+        charge.is_some_and(|charge| !self.claims.has_place(charge.by, bound))
     }
 
     /// When the record of a node that counts on the word of another is to be passed on, if it came at `now`: all such nodes together cost
@@ -429,7 +261,7 @@ impl View {
             per_s: tuning.claims_told_per_s,
         };
         let account = self.claims.accounts.get(&index);
-        let carries = account.map_or(usize::MAX, |charge| self.claims.carries(charge.account));
+        let carries = account.map_or(usize::MAX, |charge| self.claims.carries(charge.by.account));
         let at = if carries <= tuning.few_claims && last.is_none_or(|last| last + SOON <= now) {
             now
         } else {
@@ -449,14 +281,15 @@ impl View {
             return true;
         };
         let most = claims.bound.map_or(usize::MAX, |bound| bound.most);
-        let Some(carried) = claims.carried.get_mut(&charge.account) else {
+        let Some(carried) = claims.carried.get_mut(&charge.by.account) else {
             return true;
         };
-        let sum = carried.weight - charge.weight + after;
-        let may = after <= charge.weight || sum <= most;
+        let before = charge.weight;
+        let may = after <= before || carried.weight - before + after <= most;
         if may {
-            claims.weight = claims.weight - charge.weight + after;
-            (carried.weight, charge.weight) = (sum, after);
+            claims.weight = claims.weight - before + after;
+            carried.weigh(charge.by.is_direct, before, after);
+            charge.weight = after;
         }
         may
     }
@@ -480,11 +313,22 @@ impl View {
         let vouching = self.vouching(ids, index, bound);
         if vouching.len() >= bound.vouchers {
             self.claims.count_by_itself(index);
-        } else if self.claims.carries(charge.account) >= bound.most
-            && let Some(account) = self.least(&vouching, bound)
-        {
+            return;
+        }
+        let direct = Voucher {
+            account: charge.by.account,
+            is_direct: true,
+        };
+        let next = if !charge.by.is_direct && vouching.contains(&direct) {
+            Some(direct)
+        } else if !self.claims.has_place(charge.by, bound) {
+            self.least(&vouching, bound)
+        } else {
+            None
+        };
+        if let Some(by) = next {
             self.claims.release(index);
-            self.claims.charge(index, account, charge.weight, bound);
+            self.claims.charge(index, by, charge.weight, bound);
         }
     }
 
@@ -517,7 +361,6 @@ impl View {
         {
             *at = (claims.now + still).min(*latest);
         }
-        let most = claims.bound.map_or(usize::MAX, |bound| bound.most);
         if let Some(bound) = claims.bound {
             let (now, carried) = (claims.now, &claims.carried);
             claims.fresh.retain(|account, fresh| {
@@ -526,7 +369,14 @@ impl View {
             });
         }
         for (account, refused) in std::mem::take(&mut claims.refusing) {
-            let is_over = claims.refused.contains(&refused) && claims.carries(account) >= most;
+            let others = Voucher {
+                account,
+                is_direct: false,
+            };
+            let is_full = claims
+                .bound
+                .is_some_and(|bound| !claims.has_place(others, bound));
+            let is_over = claims.refused.contains(&refused) && is_full;
             if is_over && claims.told.insert(account) {
                 claims.over.push(account);
             }
@@ -565,33 +415,41 @@ impl View {
                     && account != orphan
                 {
                     let weight = weight(self.record_at(orphan));
-                    self.claims.charge(orphan, account, weight, bound);
+                    let is_direct = account == predecessor;
+                    let by = Voucher { account, is_direct };
+                    self.claims.charge(orphan, by, weight, bound);
                 }
             }
         }
     }
 
     /// The accounts of the nodes that are up with which a node has a link: no more than it needs to count by itself.
-    fn vouching(&self, ids: &Places<'_>, index: Index, bound: Bound) -> Vec<Index> {
-        let mut accounts = Vec::with_capacity(bound.vouchers);
+    fn vouching(&self, ids: &Places<'_>, index: Index, bound: Bound) -> Vec<Voucher> {
+        let mut vouching: Vec<Voucher> = Vec::with_capacity(bound.vouchers);
         for peer in self.neighbors_up(ids, index) {
             let account = self.claims.account(peer);
-            if account == index || accounts.contains(&account) || !self.are_linked(peer, index) {
+            let is_direct = account == peer;
+            let known = vouching.iter_mut().find(|by| by.account == account);
+            let adds = known.as_ref().is_none_or(|by| is_direct && !by.is_direct);
+            if account == index || !adds || !self.are_linked(peer, index) {
                 continue;
             }
-            accounts.push(account);
-            if accounts.len() == bound.vouchers {
+            match known {
+                Some(by) => by.is_direct = true,
+                None => vouching.push(Voucher { account, is_direct }),
+            }
+            if vouching.len() == bound.vouchers {
                 break;
             }
         }
-        accounts
+        vouching
     }
 
     /// The account among these that carries least, if it has room.
-    fn least(&self, accounts: &[Index], bound: Bound) -> Option<Index> {
-        let with_room = accounts.iter().copied();
-        let with_room = with_room.filter(|&account| self.claims.has_room(account, bound));
-        with_room.min_by_key(|&account| self.claims.carries(account))
+    fn least(&self, vouching: &[Voucher], bound: Bound) -> Option<Voucher> {
+        let with_room = vouching.iter().copied();
+        let with_room = with_room.filter(|&by| self.claims.has_room(by, bound));
+        with_room.min_by_key(|by| self.claims.carries(by.account))
     }
 
     /// Looks for nodes among those charged to an account that count by themselves by now. Returns whether there is one.
@@ -618,9 +476,8 @@ impl View {
         let vouching = self.vouching(ids, index, bound);
         let claims = &mut self.claims;
         claims.refused.insert(index);
-        let has_place = |account: &Index| claims.carries(*account) < bound.most;
-        claims.waits |= vouching.iter().any(has_place);
-        let refusing = vouching.into_iter().map(|account| (account, index));
+        claims.waits |= vouching.iter().any(|by| claims.has_place(*by, bound));
+        let refusing = vouching.into_iter().map(|by| (by.account, index));
         claims.refusing.extend(refusing);
     }
 }
