@@ -167,6 +167,9 @@ impl Core {
         self.gossip
             .peer_up(now, (peer, new.conn), &self.links, was_up, greeted);
         self.learn_addrs(now);
+        if self.overlay.is_target(&new.remote) {
+            self.view.trust(peer);
+        }
         self.take_records(now, peer, [Arc::clone(&hello.record)]);
         if self.overlay.meets_stranger(now, &new.remote) && new.dial.is_none() {
             // It came in though nothing was sent there: the address that it dialed can be dialed.

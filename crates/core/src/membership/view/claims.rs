@@ -12,9 +12,10 @@
 //! is for nodes that have a link with the account itself ([`ledger`]): a hostile guest of an honest host can't take those of its other
 //! guests. A node that counts by itself does so until it is forgotten, so a network that is cut down to one bridge stays in view.
 //!
-//! A node without links, or with one, can only believe what it is told. It is *filling* its view: it takes everything. Once it has more
+//! A node without links, or with one, can only believe what it is told. It is *filling* its view ([`filling`]). Once it has more
 //! links, and nodes have ceased to come into view (`view.still_for`, at the latest after `view.judged_after`), it judges.
 
+mod filling;
 mod ledger;
 
 use std::time::Duration;
@@ -26,9 +27,11 @@ use crate::bucket::Rate;
 use crate::membership::Time;
 use crate::record::{Record, ShortRun};
 use crate::wire::NodeId;
+use filling::Filling;
 pub(in crate::membership) use ledger::Bound;
 pub(super) use ledger::Claims;
-use ledger::{Filling, RETRIED, Voucher, weight};
+pub(super) use ledger::weight;
+use ledger::{RETRIED, Voucher};
 
 /// A node that counts on the word of another, with few beside it, is passed on at once, but no more often than this. Halved: nodes of which
 /// few are invented cost twice as much. Doubled: a newcomer's next links are known half a second later.
@@ -82,10 +85,11 @@ impl View {
     pub(super) fn begin_claims(&mut self, now: Time, live: &[Index]) -> bool {
         let (still, after) = (self.tuning.view.still_for, self.tuning.view.judged_after);
         let few = self.claims.bound.map_or(0, |bound| bound.vouchers);
-        let claims = &mut self.claims;
-        if claims.bound.is_none() {
+        if self.claims.bound.is_none() {
             return false;
         }
+        self.note_first_links(live);
+        let claims = &mut self.claims;
         claims.now = now;
         claims.searched.clear();
         claims.promised.clear();
@@ -105,7 +109,10 @@ impl View {
             Filling::Until(at, _) if now >= at => (Filling::Over, true),
             filling => (filling, false),
         };
-        claims.filling = if judges { Filling::Over } else { filling };
+        claims.filling = filling;
+        if judges {
+            self.end_filling();
+        }
         judges
     }
 

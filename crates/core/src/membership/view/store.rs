@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::change::{Change, Difference, compare, is_newer};
+use super::claims::weight;
 use super::{
     Before, Index, MAX_BYTES, MAX_DOWN_BYTES, MAX_DOWN_PER_NEIGHBOUR, MAX_NODES, ORDINARY, Outcome,
     View,
@@ -191,6 +192,9 @@ impl View {
             {
                 return Outcome::Full;
             }
+            if let Some(from) = &from {
+                self.note_believed(from, &record, 0);
+            }
             let index = self.insert(record, now, from, over_loopback);
             return Outcome::Newer(index, Change::Gain, None);
         };
@@ -205,6 +209,13 @@ impl View {
         }
         if !self.has_room_to_replace(index, &record, from.is_some()) {
             return Outcome::Full;
+        }
+        if let Some(from) = &from {
+            let before = weight(self.record_at(index));
+            if weight(&record) > before && !self.believes(from, &record) {
+                return Outcome::Full;
+            }
+            self.note_believed(from, &record, before);
         }
         self.replace(index, record, now, over_loopback)
     }
@@ -379,6 +390,9 @@ impl View {
     /// at once is. (Its earlier nodes are forgotten in their own time. A search for the oldest would let the neighbour keep us busy.)
     #[must_use]
     pub(in crate::membership) fn has_room_for(&self, record: &Record, from: &NodeId) -> bool {
+        if !self.believes(from, record) {
+            return false;
+        }
         let (count, bytes) = self.bringers.count(from);
         let (most, most_bytes) = self.room_of_one();
         let has_place = count < most && bytes + record.encoded_len() <= most_bytes;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fixedbitset::FixedBitSet;
 
+use super::filling::{Filling, First};
 use crate::bucket::{Bucket, Rate};
 use crate::membership::Time;
 use crate::membership::view::ORDINARY;
@@ -76,6 +77,7 @@ pub(in crate::membership::view) struct Claims {
     /// A node was refused only since its account took on others lately.
     pub(super) waits: bool,
     pub(super) filling: Filling,
+    pub(super) first: First,
 }
 
 /// The share of one node in the load of its account.
@@ -113,20 +115,8 @@ impl Carried {
 }
 
 /// The weight of a record: one, or more if it is large, since every node passes it on.
-pub(super) fn weight(record: &Record) -> usize {
+pub(in crate::membership::view) fn weight(record: &Record) -> usize {
     1 + record.encoded_len() / ORDINARY
-}
-
-/// Whether a node can do no better than believe what it is told.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Filling {
-    /// It has one link at most.
-    #[default]
-    Alone,
-    /// It has had more links, and judges once no other node has come up for a while: the time then, and the latest time.
-    Until(Time, Time),
-    /// It judges.
-    Over,
 }
 
 impl Claims {

@@ -313,6 +313,38 @@ fn a_node_with_one_link_believes_and_judges_when_it_has_had_more_for_a_while() {
     assert!(net.view.is_filling(), "it begins anew");
 }
 
+/// A network of twenty that node 0 joins by node 1; then node 2 links with it, and brings nodes that it invented. Returns how many of
+/// these are shown before node 0 judges.
+fn invented_by_the_second_link(is_named: bool) -> usize {
+    let mut net = Net::new();
+    random_graph(&mut net, 1..20, 1);
+    net.link(0, 1);
+    net.settle();
+    net.link(0, 2);
+    if is_named {
+        net.view.trust(id(2));
+    }
+    net.invent(&[], 500);
+    net.link(2, 1000);
+    net.seq += 1;
+    net.derive();
+    let numbers: Vec<u32> = net.links.keys().copied().filter(|&one| one > 0).collect();
+    for number in numbers {
+        let record = net.record(number);
+        net.view.accept(record, net.now, Some(id(2)), false);
+    }
+    net.derive();
+    assert!(net.view.is_filling());
+    assert!((1..20).all(|number| net.up().contains(&number)));
+    net.invented()
+}
+
+#[test]
+fn a_node_that_fills_its_view_believes_its_first_links_and_those_of_the_settings() {
+    assert_eq!(invented_by_the_second_link(false), 64);
+    assert_eq!(invented_by_the_second_link(true), 501);
+}
+
 #[test]
 fn no_more_is_passed_on_than_will_come_up() {
     let mut net = Net::mesh(6);

@@ -1,0 +1,99 @@
+//! Whose word a node believes while it fills its view.
+//!
+//! A node that has just come can't judge yet, so it believes what it is told. It believes the neighbours of its first links, and those at
+//! addresses of the settings: without them it would not know the network. A member that links with it a moment later is believed no more
+//! than later, or than all others together: what such a neighbour brings is bounded, and the rest is turned away until the node judges.
+//! Where many nodes start together, each brings the others a part of what they show, and no more than half of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ledger::weight;
+use crate::membership::Time;
+use crate::membership::view::View;
+use crate::membership::view::ids::Index;
+use crate::record::Record;
+use crate::wire::NodeId;
+
+/// Whether a node can do no better than believe what it is told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::membership::view) enum Filling {
+    /// It has one link at most.
+    #[default]
+    Alone,
+    /// It has had more links, and judges once no other node has come up for a while: the time then, and the latest time.
+    Until(Time, Time),
+    /// It judges.
+    Over,
+}
+
+/// The neighbours that a node has while it fills its view.
+#[derive(Debug, Default)]
+pub(in crate::membership::view) struct First {
+    /// Those of the first links.
+    first: BTreeSet<NodeId>,
+    /// Those at addresses of the settings.
+    named: BTreeSet<NodeId>,
+    /// The weight of what each other one brought.
+    brought: BTreeMap<NodeId, usize>,
+}
+
+impl View {
+    /// A neighbour is at an address of the settings: the user trusts its word.
+    pub(in crate::membership) fn trust(&mut self, peer: NodeId) {
+        if self.is_filling() {
+            self.claims.first.named.insert(peer);
+        }
+    }
+
+    /// A derivation begins with these links in use.
+    pub(super) fn note_first_links(&mut self, live: &[Index]) {
+        let is_first = match self.claims.filling {
+            Filling::Alone => live.len() <= 1 || self.claims.first.first.is_empty(),
+            Filling::Until(..) | Filling::Over => false,
+        };
+        if is_first && !live.is_empty() {
+            let ids = live.iter().map(|&index| self.record_at(index).id());
+            self.claims.first.first = ids.collect();
+        }
+    }
+
+    /// The node judges from now on.
+    pub(super) fn end_filling(&mut self) {
+        self.claims.filling = Filling::Over;
+        self.claims.first = First::default();
+    }
+
+    /// Whether a neighbour may bring that much of other nodes while this node fills its view.
+    pub(in crate::membership::view) fn believes(&self, from: &NodeId, record: &Record) -> bool {
+        let First {
+            first,
+            named,
+            brought,
+        } = &self.claims.first;
+        let Some(bound) = self.claims.bound else {
+            return true;
+        };
+        let is_trusted = match self.claims.filling {
+            Filling::Alone | Filling::Over => true,
+            Filling::Until(..) => {
+                record.id() == *from || first.contains(from) || named.contains(from)
+            }
+        };
+        let brought = brought.get(from).copied().unwrap_or(0);
+        let most = bound.most.max(self.up_count.saturating_sub(brought));
+        is_trusted || brought + weight(record) <= most
+    }
+
+    /// A neighbour brought a record that was taken; before it, one of that weight had been.
+    pub(in crate::membership::view) fn note_believed(
+        &mut self,
+        from: &NodeId,
+        record: &Record,
+        before: usize,
+    ) {
+        if matches!(self.claims.filling, Filling::Until(..)) && record.id() != *from {
+            let brought = self.claims.first.brought.entry(*from).or_default();
+            *brought += weight(record).saturating_sub(before);
+        }
+    }
+}
