@@ -105,13 +105,12 @@ fn a_flood_of_new_records_ends_soon() {
 }
 
 #[test]
-#[ignore = "a newcomer that is attacked in its first seconds passes on what it can't judge yet, and is closed for that"]
 fn large_records_harm_no_honest_node() {
     withstands("attack = \"evict\"\nids = 300\nrate = 50");
 }
 
 #[test]
-#[ignore = "the same: what the newcomer passes on"]
+#[ignore = "claims of large records are passed on at 32 kB a second to each neighbour"]
 fn a_flood_of_large_records_ends_soon() {
     for report in withstands("attack = \"evict\"\nids = 300\nrate = 50") {
         let sent = toll(&report).load.sent_bytes;
@@ -141,6 +140,21 @@ fn a_node_that_goes_on_listing_the_dead_keeps_none_in_view() {
         assert_eq!((report.false_downs, toll(&report).links_lost), (0, 0));
         // Five seconds more than a death that nobody lies about.
         assert!(report.gone.max_ms < 8000.0, "{:?}", report.gone);
+    }
+}
+
+/// The dead node's lie is told when the newcomer comes, and two seconds after the death.
+#[test]
+fn a_newcomer_is_not_shown_the_dead_for_long() {
+    for seed in 1..=3 {
+        let report = play(&format!(
+            "nodes = 6\nseed = {seed}\nintroduction = \"star\"\nabsent = \"5\"\nlasts = \"40s\"\n\
+             [[byzantine]]\nfrom = \"10s\"\nattack = \"haunt\"\n\
+             [[step]]\nat = \"12s\"\nkill = \"3\"\n[[step]]\nat = \"17s\"\nstart = \"5\"\n"
+        ));
+        // The others drop it after seven seconds, and the newcomer at about the same time.
+        let gone = &report.gone;
+        assert!(gone.count == 1 && gone.max_ms < 9000.0, "{gone:?}");
     }
 }
 

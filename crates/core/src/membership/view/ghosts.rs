@@ -5,6 +5,9 @@
 //! over it. So a node is a *ghost* if most of its neighbours withdrew their links with it, and it has signed nothing newer for a while
 //! (`view.ghost_after`): it counts for nothing until it signs its next record. A node with which this node has a link itself is none.
 //!
+//! Whoever learns of a ghost after the others withdrew their links saw none of that. So a node of which most neighbours list no link when it
+//! comes into view is a suspect, too. A node that fills its view looks at all others once more when it judges.
+//!
 //! One neighbour that withdraws a link which it still holds makes no ghost: more neighbours must withdraw than still list the node.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +23,7 @@ const LEAST: usize = 2;
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(super) struct Ghosts {
-    /// Suspects: nodes with which a neighbour withdrew a link since their last record, and when the first one did.
+    /// Suspects: nodes with which a neighbour withdrew a link since their last record, and when each is looked at.
     suspects: BTreeMap<Index, Time>,
     /// Those that count for nothing.
     ghosts: BTreeSet<Index>,
@@ -58,22 +61,32 @@ impl View {
             .filter(|&peer| self.record_at(peer).link_to(&short).is_some())
             .collect();
         for peer in peers {
-            self.ghosts.suspects.entry(peer).or_insert(now);
+            let at = now + self.tuning.view.ghost_after;
+            self.ghosts.suspects.entry(peer).or_insert(at);
         }
     }
 
     /// When the next suspect is to be looked at.
     pub(super) fn ghosts_due(&self) -> Option<Time> {
-        let first = self.ghosts.suspects.values().min()?;
-        Some(*first + self.tuning.view.ghost_after)
+        self.ghosts.suspects.values().min().copied()
+    }
+
+    /// These nodes came into view. Those of which most neighbours list no link are suspects. Their links were withdrawn before, at a time that
+    /// nobody tells, so they have half the time.
+    pub(super) fn suspect_arrivals(&mut self, now: Time, arrived: impl Iterator<Item = Index>) {
+        let at = now + self.tuning.view.ghost_after / 2;
+        for index in arrived {
+            if index != self.me && self.is_given_up(index) {
+                self.ghosts.suspects.entry(index).or_insert(at);
+            }
+        }
     }
 
     /// Looks at the suspects that have signed nothing newer for long enough.
     pub(super) fn look_for_ghosts(&mut self, now: Time, live: &[Index]) {
-        let after = self.tuning.view.ghost_after;
         let suspects = self.ghosts.suspects.iter();
         let due: Vec<Index> = suspects
-            .filter(|(_, since)| **since + after <= now)
+            .filter(|(_, at)| **at <= now)
             .map(|(index, _)| *index)
             .collect();
         for index in due {

@@ -382,6 +382,41 @@ fn a_neighbour_that_goes_on_listing_the_dead_keeps_them_up_for_five_seconds_only
 }
 
 #[test]
+fn who_hears_of_a_node_after_its_death_is_not_shown_it_for_long() {
+    let bound = super::claims::Bound {
+        most: 64,
+        vouchers: 4,
+        fresh_per_s: 1.0,
+    };
+    // 4 died, which 2 and 3 have said; 1 lists it. This node hears all that in one moment, while it fills its view or later.
+    for judges in [false, true] {
+        let mut view = View::new(record(0, 1, &[1, 2, 3])).with_bound(bound);
+        for (number, peers) in [(1, &[0, 2, 3, 4][..]), (2, &[0, 1, 3]), (3, &[0, 1, 2])] {
+            take(&mut view, record(number, 2, peers), 1);
+        }
+        let live = [1, 2, 3];
+        derive(&mut view, at(1), &live);
+        if judges {
+            view.judge(bound);
+        }
+        take(&mut view, record(4, 1, &[1, 2, 3]), 1);
+        derive(&mut view, at(6), &live);
+        assert!(view.is_up(&id(4)));
+        assert_eq!(view.is_filling(), !judges);
+        let soon = at(6) + Duration::from_millis(2500);
+        assert!(view.deadline() <= soon);
+        derive(&mut view, soon, &live);
+        assert!(!view.is_up(&id(4)));
+        // It lives, and says so.
+        view.accept(record(4, 2, &[1]), at(20), Some(id(1)), false);
+        for now in [20, 30] {
+            derive(&mut view, at(now), &live);
+            assert!(view.is_up(&id(4)));
+        }
+    }
+}
+
+#[test]
 fn neighbours_that_withdraw_what_they_hold_make_nobody_a_ghost() {
     let mut view = mesh();
     // 1 and 2 say that they lost 4, and 3 and this node have not.
