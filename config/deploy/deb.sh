@@ -51,6 +51,9 @@ if grep -aq 'libc\.so\.6' "$binary"; then
     depends="libc6 (>= ${glibc#GLIBC_}), libgcc-s1, $depends"
 fi
 
+# As dpkg-gencontrol counts: each file in KiB, rounded up, and one for everything else. What a file system says of its folders differs.
+size=$(find "$root" -mindepth 1 \( -type f -printf '%s\n' -o -printf '1\n' \) | awk '{ sum += int(($1 + 1023) / 1024) } END { print sum }')
+
 mkdir "$root/DEBIAN"
 cat >"$root/DEBIAN/control" <<END
 Package: area-net
@@ -60,7 +63,7 @@ Maintainer: The area-net authors <area-net@localhost>
 Depends: $depends
 Section: net
 Priority: optional
-Installed-Size: $(du -k -s --apparent-size "$root" | cut -f 1)
+Installed-Size: $size
 Description: node of a QUIC overlay network
  An area-net node keeps its connections to other nodes up, and knows every node
  and every link between them, with its round-trip time. The package contains a
@@ -75,5 +78,7 @@ done
 find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 mkdir -p "$folder"
 package=$folder/area-net_${version}_$architecture.deb
+# With several threads, xz packs in blocks, so the package would depend on the number of processors.
+export DPKG_DEB_THREADS_MAX=1
 dpkg-deb --root-owner-group -Zxz --build "$root" "$package" >/dev/null
 echo "$package"
