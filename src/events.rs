@@ -119,13 +119,15 @@ event_names! {
     RevocationsNotKept = "revocations not kept",
     /// a node is no member of the network any more, and went out of view. Fields: `node`, `id`, `nodes`, `cause`.
     NodeRemoved = "node removed",
+    /// the authorities that this node trusts are others. Fields: `keys` (how many).
+    AuthorityChanged = "authority changed",
     /// this node has another certificate. Fields: `days` until it ends; missing if the certificate is gone.
     CertificateChanged = "certificate changed",
     /// this node's certificate ends soon. Fields: `days`, `action`.
     CertificateEnds = "certificate ends",
     /// this node is no member of its network: it has no certificate, one that has expired, or was revoked. Fields: `cause`, `action`.
     NoMember = "no member",
-    /// a certificate or a list of revocations beside this node's key can't be used. Fields: `error`, `action`.
+    /// an authority's public file, a certificate or a list of revocations of this node can't be used. Fields: `error`, `action`.
     PaperUnusable = "paper unusable",
 
     /// a file could not be written. Fields: `file`, `error`, `action`.

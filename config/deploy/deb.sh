@@ -10,7 +10,9 @@ here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 binary=${1:-$here/target/release/area-net}
 folder=${2:-$here/target}
 
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$here/Cargo.toml" | head -n 1)
+# The first package of this version.
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$here/Cargo.toml" | head -n 1)-1
+maintainer='The area-net authors <maintainers@area-net.invalid>'
 # All times in the package are those of the commit; without a repository, that of the changelog.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$here" log -1 --format=%ct 2>/dev/null || stat -c %Y "$here/CHANGELOG.md")}
 export SOURCE_DATE_EPOCH
@@ -27,7 +29,21 @@ install -D -m 644 "$here/config/deploy/node.toml" "$root/etc/area-net/network/no
 install -D -m 644 "$here/LICENSE" "$doc/copyright"
 install -D -m 644 "$here/README.md" "$doc/README.md"
 install -D -m 644 "$here/CHANGELOG.md" "$doc/changelog"
-gzip -9n "$doc/changelog"
+cat >"$doc/changelog.Debian" <<END
+area-net ($version) unstable; urgency=medium
+
+  * Packaged by config/deploy/deb.sh. changelog.gz says what changed.
+
+ -- $maintainer  $(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")
+END
+gzip -9n "$doc/changelog" "$doc/changelog.Debian"
+mkdir -p "$root/usr/share/lintian/overrides"
+cat >"$root/usr/share/lintian/overrides/area-net" <<'END'
+# The names of functions stay in the binary, 1 MB: with them, a core file or a profile can be read. They are never loaded into memory.
+area-net: unstripped-binary-or-object [usr/bin/area-net]
+# This package is not uploaded to Debian.
+area-net: initial-upload-closes-no-bugs [usr/share/doc/area-net/changelog.Debian.gz:1]
+END
 
 "$binary" man "$root/usr/share/man/man1"
 gzip -9n "$root"/usr/share/man/man1/*
@@ -44,23 +60,26 @@ case $(od -An -t u2 -j 18 -N 2 "$binary" | tr -d ' ') in
     243) architecture=riscv64 ;;
     *) echo "deb.sh: $binary is for a machine that this script doesn't know" >&2 && exit 1 ;;
 esac
-depends=init-system-helpers
+depends='init-system-helpers (>= 1.52)'
 if grep -aq 'libc\.so\.6' "$binary"; then
     # The newest version of glibc that a symbol needs, and gcc's library, which unwinds the stack.
     glibc=$(grep -ao 'GLIBC_2\.[0-9]*' "$binary" | sort -uV | tail -n 1)
     depends="libc6 (>= ${glibc#GLIBC_}), libgcc-s1, $depends"
 fi
 
+# As dpkg-gencontrol counts: each file in KiB, rounded up, and one for everything else. What a file system says of its folders differs.
+size=$(find "$root" -mindepth 1 \( -type f -printf '%s\n' -o -printf '1\n' \) | awk '{ sum += int(($1 + 1023) / 1024) } END { print sum }')
+
 mkdir "$root/DEBIAN"
 cat >"$root/DEBIAN/control" <<END
 Package: area-net
 Version: $version
 Architecture: $architecture
-Maintainer: The area-net authors <area-net@localhost>
+Maintainer: $maintainer
 Depends: $depends
 Section: net
 Priority: optional
-Installed-Size: $(du -k -s --apparent-size "$root" | cut -f 1)
+Installed-Size: $size
 Description: node of a QUIC overlay network
  An area-net node keeps its connections to other nodes up, and knows every node
  and every link between them, with its round-trip time. The package contains a
@@ -75,5 +94,7 @@ done
 find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 mkdir -p "$folder"
 package=$folder/area-net_${version}_$architecture.deb
+# With several threads, xz packs in blocks, so the package would depend on the number of processors.
+export DPKG_DEB_THREADS_MAX=1
 dpkg-deb --root-owner-group -Zxz --build "$root" "$package" >/dev/null
 echo "$package"

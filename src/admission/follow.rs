@@ -1,4 +1,4 @@
-//! Follows the files of a member while its node runs: a new certificate or list of revocations counts without a restart.
+//! Follows the files of a member while its node runs: new authorities, a new certificate or list of revocations count without a restart.
 
 use std::fs;
 use std::io;
@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::files::{Content, FileError, read_certificate, read_revocations};
+use super::files::{Content, FileError, read_authority, read_certificate, read_revocations};
 use super::papers::Places;
-use crate::certificate::Certificate;
+use crate::certificate::{Authorities, Certificate};
 use crate::revocations::Revocations;
 
-/// How often the files are looked at: two system calls each time. Halved: twice as many. Doubled: a revocation waits up to 10 s for
+/// How often the files are looked at: three system calls each time. Halved: twice as many. Doubled: a revocation waits up to 10 s for
 /// this node.
 const EVERY: Duration = Duration::from_secs(5);
 /// The most changes that wait for the event loop. The task waits while it is full.
@@ -25,8 +25,9 @@ const CHANGES: usize = 4;
 pub enum Change {
     /// Time passed: certificates may end.
     Tick,
-    /// The node's certificate is another one, or gone.
-    Certificate(Option<Arc<Certificate>>),
+    /// The authority's public file or the node's certificate is another one, or the certificate is gone. They belong together, so both
+    /// are as they are now.
+    Member(Arc<Authorities>, Option<Arc<Certificate>>),
     /// Somebody put a list of revocations there.
     Revocations(Arc<Revocations>),
     /// A file can't be used.
@@ -52,6 +53,14 @@ fn stamp(path: &Path) -> Stamp {
     Some((meta.mtime(), meta.mtime_nsec(), meta.size(), meta.ino()))
 }
 
+/// The files as they were when they were last read.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    /// The authority's public file, and the certificate.
+    member: [Stamp; 2],
+    revocations: Stamp,
+}
+
 impl Follower {
     /// Starts to follow these files. It ends with the node. Must be called within tokio's runtime.
     #[must_use]
@@ -68,7 +77,7 @@ async fn follow(
     changes: mpsc::Sender<Change>,
     mut newest: watch::Receiver<Option<Arc<Revocations>>>,
 ) {
-    let mut seen: [Stamp; 2] = [None, None];
+    let mut seen = Seen::default();
     loop {
         let wanted = tokio::select! {
             biased;
@@ -94,33 +103,25 @@ async fn follow(
 }
 
 /// Writes the newest revocations.
-fn keep(
-    places: &Places,
-    revocations: Arc<Revocations>,
-    mut seen: [Stamp; 2],
-) -> ([Stamp; 2], Vec<Change>) {
+fn keep(places: &Places, revocations: Arc<Revocations>, mut seen: Seen) -> (Seen, Vec<Change>) {
     let path = &places.revocations;
     let written = Content::Revocations(revocations).write(path);
-    seen[1] = stamp(path);
+    seen.revocations = stamp(path);
     let failed = written.err().map(Change::NotKept);
     (seen, failed.into_iter().collect())
 }
 
 /// Reads the files that are not as they were.
-fn look(places: &Places, mut seen: [Stamp; 2]) -> ([Stamp; 2], Vec<Change>) {
+fn look(places: &Places, mut seen: Seen) -> (Seen, Vec<Change>) {
     let mut found = vec![Change::Tick];
-    let at = stamp(&places.certificate);
-    if at != seen[0] {
-        seen[0] = at;
-        found.push(match read_certificate(&places.certificate) {
-            Ok(certificate) => Change::Certificate(Some(certificate)),
-            Err(error) if error.is_missing() => Change::Certificate(None),
-            Err(error) => Change::Unusable(error),
-        });
+    let at = [&places.authority, &places.certificate].map(|path| stamp(path));
+    if at != seen.member {
+        seen.member = at;
+        found.push(member(places).unwrap_or_else(Change::Unusable));
     }
     let at = stamp(&places.revocations);
-    if at != seen[1] {
-        seen[1] = at;
+    if at != seen.revocations {
+        seen.revocations = at;
         match read_revocations(&places.revocations) {
             Ok(revocations) => found.push(Change::Revocations(revocations)),
             // The node writes it again with the next list that it hears.
@@ -129,4 +130,13 @@ fn look(places: &Places, mut seen: [Stamp; 2]) -> ([Stamp; 2], Vec<Change>) {
         }
     }
     (seen, found)
+}
+
+/// The authorities and the certificate. Without the authority's public file the network would be open, so that is an error.
+fn member(places: &Places) -> Result<Change, FileError> {
+    let authorities = Arc::new(read_authority(&places.authority)?);
+    Ok(match read_certificate(&places.certificate) {
+        Err(error) if error.is_missing() => Change::Member(authorities, None),
+        read => Change::Member(authorities, Some(read?)),
+    })
 }

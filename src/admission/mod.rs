@@ -26,7 +26,7 @@ use std::sync::Arc;
 pub use credentials::{Credentials, CredentialsError, MAX_CREDENTIALS, MAX_PROOFS};
 pub use files::{AUTHORITY, FileError, MEMBER, REVOKED};
 pub use keys::{KeyFileError, Keys, MAX_KEYS, NetworkKey};
-pub use papers::{Papers, PapersError, Places, Wanted, admit_command, days_left};
+pub use papers::{Papers, PapersError, Places, Taken, Wanted, admit_command, days_left};
 
 use crate::certificate::Unfit;
 use crate::wire::{CloseCode, NodeId, PROTOCOL_VERSION};

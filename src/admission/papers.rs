@@ -15,7 +15,6 @@ use crate::wire::NodeId;
 /// The papers of this node, shared by the event loop, which keeps them current, and by connections, which judge their peers.
 #[derive(Debug)]
 pub struct Papers {
-    authorities: Arc<Authorities>,
     places: Places,
     state: RwLock<State>,
 }
@@ -42,8 +41,18 @@ pub struct Wanted<'a> {
     pub certificate: &'a str,
 }
 
+/// What changed when papers were taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// The authorities.
+    pub authorities: bool,
+    /// The certificate.
+    pub certificate: bool,
+}
+
 #[derive(Debug, Clone)]
 struct State {
+    authorities: Arc<Authorities>,
     certificate: Option<Arc<Certificate>>,
     revocations: Option<Arc<Revocations>>,
     unix_s: u64,
@@ -148,9 +157,9 @@ impl Papers {
             read => Some(read?),
         };
         Ok(Some(Self {
-            authorities: Arc::new(authorities),
             places,
             state: RwLock::new(State {
+                authorities: Arc::new(authorities),
                 certificate,
                 revocations,
                 unix_s,
@@ -162,9 +171,9 @@ impl Papers {
     #[must_use]
     pub fn of_charter(charter: Charter) -> Self {
         Self {
-            authorities: charter.authorities,
             places: Places::default(),
             state: RwLock::new(State {
+                authorities: charter.authorities,
                 certificate: charter.certificate,
                 revocations: charter.revocations,
                 unix_s: charter.unix_s,
@@ -184,22 +193,26 @@ impl Papers {
     /// # Errors
     /// If the certificate is of another authority, network, node or label.
     pub fn check_own(&self, id: &NodeId, label: &str) -> Result<(), PapersError> {
-        let Some(certificate) = self.state().certificate else {
-            return Ok(());
-        };
-        self.check(id, label, &certificate)
+        let State {
+            authorities,
+            certificate,
+            ..
+        } = self.state();
+        self.check(id, label, &authorities, certificate.as_deref())
     }
 
     fn check(
         &self,
         id: &NodeId,
         label: &str,
-        certificate: &Certificate,
+        authorities: &Authorities,
+        certificate: Option<&Certificate>,
     ) -> Result<(), PapersError> {
+        let Some(certificate) = certificate else {
+            return Ok(());
+        };
         let at = certificate.terms().not_before;
-        let verdict = self
-            .authorities
-            .admit(id, Some(&label.into()), Some(certificate), at);
+        let verdict = authorities.admit(id, Some(&label.into()), Some(certificate), at);
         let Err(unfit) = verdict else { return Ok(()) };
         let remedy = match &unfit {
             Unfit::OtherLabel { allowed, .. } => {
@@ -222,21 +235,35 @@ impl Papers {
         })
     }
 
-    /// Whether a certificate that came while the node runs can be used.
+    /// Takes the authorities and the certificate that came while the node runs, if the node could start with them; none of them otherwise.
+    /// Says which of the two changed.
     ///
     /// # Errors
-    /// As [`Self::check_own`].
-    pub fn take_certificate(
+    /// As [`Self::check_own`], or if the authorities are those of another network.
+    pub fn take(
         &self,
         id: &NodeId,
         label: &str,
+        authorities: Arc<Authorities>,
         certificate: Option<Arc<Certificate>>,
-    ) -> Result<(), PapersError> {
-        if let Some(certificate) = &certificate {
-            self.check(id, label, certificate)?;
+    ) -> Result<Taken, PapersError> {
+        let before = self.state();
+        if authorities.network() != before.authorities.network() {
+            return Err(PapersError::OtherNetwork {
+                path: self.places.authority.clone(),
+                theirs: authorities.network().to_string(),
+                ours: before.authorities.network().to_string(),
+            });
         }
-        self.write().certificate = certificate;
-        Ok(())
+        self.check(id, label, &authorities, certificate.as_deref())?;
+        let taken = Taken {
+            authorities: authorities != before.authorities,
+            certificate: certificate != before.certificate,
+        };
+        let mut state = self.write();
+        state.authorities = authorities;
+        state.certificate = certificate;
+        Ok(taken)
     }
 
     /// What the core starts with.
@@ -244,7 +271,7 @@ impl Papers {
     pub fn charter(&self) -> Charter {
         let state = self.state();
         Charter {
-            authorities: self.authorities.clone(),
+            authorities: state.authorities,
             certificate: state.certificate,
             revocations: state.revocations,
             unix_s: state.unix_s,
@@ -279,8 +306,8 @@ impl Papers {
         let own = state.certificate.as_ref();
         let own = own.map_or(0, |certificate| certificate.terms().not_before);
         let unix_s = state.unix_s.max(own);
-        self.authorities
-            .admit(peer, None, certificate.as_deref(), unix_s)?;
+        let authorities = &state.authorities;
+        authorities.admit(peer, None, certificate.as_deref(), unix_s)?;
         match state.revocations {
             Some(revocations) if revocations.names(peer) => Err(Unfit::Revoked),
             Some(_) | None => Ok(()),

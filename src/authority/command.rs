@@ -1,7 +1,7 @@
 //! `area-net network`: makes an authority, admits members and revokes them.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
@@ -27,12 +27,18 @@ pub enum AuthorityCommand {
             long,
             value_name = "NAME",
             default_value = "area-net",
-            conflicts_with = "next"
+            conflicts_with_all = ["next", "finish"]
         )]
         name: String,
-        /// Replace the key of an authority that exists; members trust both keys until the old one is removed
+        /// Begin to replace the key of an authority that exists; members trust both keys until that is finished
         #[arg(long)]
         next: bool,
+        /// With --next: the old key is lost
+        #[arg(long, requires = "next")]
+        lost: bool,
+        /// Finish the replacement: the old key counts no longer
+        #[arg(long, conflicts_with = "next")]
+        finish: bool,
     },
     /// Admit nodes: write the certificates that make them members, or renew them
     #[command(after_help = ADMIT)]
@@ -81,7 +87,8 @@ pub struct AdmitArgs {
 const CREATE: &str = "\
 Examples:
   area-net network create office
-  area-net network create office --next   a new key; see docs/certificates.md";
+  area-net network create office --next     a new key; see docs/certificates.md
+  area-net network create office --finish   the old key ends";
 
 const ADMIT: &str = "\
 The files of a member are in DIR/members/NAME. Copy them beside its key, to certs/PROFILE of its machine.
@@ -105,7 +112,16 @@ Examples:
 pub fn run(command: &AuthorityCommand) -> Result<(), OfficeError> {
     let now_s = unix_s();
     let text = match command {
-        AuthorityCommand::Create { dir, name, next } => create(dir.clone(), name, *next)?,
+        AuthorityCommand::Create {
+            dir,
+            next: true,
+            lost,
+            ..
+        } => begin_change(dir, *lost)?,
+        AuthorityCommand::Create {
+            dir, finish: true, ..
+        } => finish_change(dir, now_s)?,
+        AuthorityCommand::Create { dir, name, .. } => create(dir, name)?,
         AuthorityCommand::Admit(args) => admit(args, now_s)?,
         AuthorityCommand::Revoke { dir, members } => {
             let mut office = Office::open(dir)?;
@@ -123,25 +139,37 @@ pub fn run(command: &AuthorityCommand) -> Result<(), OfficeError> {
     Ok(())
 }
 
-fn create(dir: PathBuf, name: &str, next: bool) -> Result<String, OfficeError> {
+fn create(dir: &Path, name: &str) -> Result<String, OfficeError> {
+    let office = Office::create(dir, name)?;
     let shown = dir.display();
-    if next {
-        let mut office = Office::open(&dir)?;
-        office.change_key()?;
-        return Ok(format!(
-            "{shown}/authority.key is a new key, and the old one is beside it.\n\
-             1. Copy {shown}/{AUTHORITY} to every member, and restart them: they trust both keys then.\n\
-             2. area-net network admit {shown} --renew, and copy the new certificates.\n\
-             3. area-net network revoke {shown}, and copy {shown}/{REVOKED} to a member.\n\
-             4. Remove the line of the old key from {shown}/{AUTHORITY}, and {shown}/authority.old.key; repeat step 1.\n"
-        ));
-    }
-    let office = Office::create(&dir, name)?;
     Ok(format!(
         "{shown} is the authority of the network {} now. Keep {shown}/authority.key offline, and a copy of it in a safe place.\n\
          Next: area-net network admit {shown} --new LABEL..., or area-net network admit {shown} ID\n",
         office.authorities().network()
     ))
+}
+
+fn begin_change(dir: &Path, lost: bool) -> Result<String, OfficeError> {
+    Office::open(dir)?.change_key(lost)?;
+    let shown = dir.display();
+    Ok(format!(
+        "{shown}/authority.key is a new key. Copy its backup to a safe place, and then:\n\
+         1. Copy {shown}/{AUTHORITY} to certs/PROFILE of every member. They trust both keys then.\n\
+         2. area-net network admit {shown} --renew, and copy each {MEMBER}.\n\
+         3. area-net network create {shown} --finish, and do step 1 again.\n"
+    ))
+}
+
+fn finish_change(dir: &Path, now_s: u64) -> Result<String, OfficeError> {
+    Office::open(dir)?.finish_change(now_s)?;
+    let shown = dir.display();
+    let mut text = format!(
+        "The old key is removed. Copy {shown}/{AUTHORITY} to certs/PROFILE of every member, and destroy all copies of the old key.\n"
+    );
+    if dir.join(REVOKED).exists() {
+        text += &format!("Copy {shown}/{REVOKED} to profiles/PROFILE of any member that runs.\n");
+    }
+    Ok(text)
 }
 
 fn admit(args: &AdmitArgs, now_s: u64) -> Result<String, OfficeError> {

@@ -9,7 +9,9 @@
 //! | `revoked.list` | the newest revocations |
 //! | `authority.old.key` | the key before `create --next` |
 //!
-//! The folder is used by one person at a time, on a machine that need not be connected to anything.
+//! [`Office::change_key`] makes a new key. The folder is used by one person at a time, on a machine that need not be connected to anything.
+
+mod change;
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -25,8 +27,7 @@ use crate::admission::files::{
     AUTHORITY, Content, FileError, MEMBER, REVOKED, read_authority, read_revocations,
 };
 use crate::certificate::{
-    Authorities, AuthorityKey, CLOCK_TOLERANCE_S, Certificate, CertificateError, MAX_AUTHORITIES,
-    Terms,
+    Authorities, AuthorityKey, CLOCK_TOLERANCE_S, Certificate, CertificateError, Terms,
 };
 use crate::identity::{Identity, IdentityError, certified_id};
 use crate::record::Signer as _;
@@ -158,41 +159,6 @@ impl Office {
     #[must_use]
     pub fn members(&self) -> &[Member] {
         &self.ledger.members
-    }
-
-    /// A new key signs from now on. The old one stays beside it, and in the public file, until all members have certificates of the
-    /// new one.
-    ///
-    /// # Errors
-    /// If there are too many keys, or a file can't be written.
-    pub fn change_key(&mut self) -> Result<(), OfficeError> {
-        let (key, old) = (self.dir.join(KEY), self.dir.join(OLD_KEY));
-        if self.authorities.keys().len() >= MAX_AUTHORITIES || old.exists() {
-            return Err(OfficeError::Wrong(format!(
-                "{}: the last change of the key is not over. Once all members have certificates of the present key, remove the line of the \
-                 old key from {AUTHORITY}, and the file {OLD_KEY}",
-                self.dir.display()
-            )));
-        }
-        let io = |doing| {
-            let path = key.clone();
-            move |source| FileError::Io {
-                path,
-                doing,
-                source,
-            }
-        };
-        // At every instant there is a key that signs: a second name first, then the new key under the first one.
-        fs::hard_link(&key, &old).map_err(io("can't keep the old key"))?;
-        let next = self.dir.join("authority.next.key");
-        Identity::create_key(&next)?;
-        let signer = key_of(&next)?;
-        let mut keys = vec![AuthorityKey(signer.node_id().0)];
-        keys.extend(self.authorities.keys());
-        let network = self.authorities.network().to_string();
-        self.authorities = Authorities::new(&network, keys).expect("there was room for one more");
-        fs::rename(&next, &key).map_err(io("can't take the new key"))?;
-        self.write_public()
     }
 
     /// Makes a key for a new member, and admits it.
@@ -392,7 +358,11 @@ impl Office {
                 || member.folder == who
                 || (is_digits && member.id.starts_with(&who.to_ascii_lowercase()))
         };
-        let found: Vec<&Member> = self.ledger.members.iter().filter(is_meant).collect();
+        let mut found: Vec<&Member> = self.ledger.members.iter().filter(is_meant).collect();
+        // A machine whose key was revoked may have the same label with its new key.
+        if found.len() > 1 && found.iter().any(|one| !one.revoked) {
+            found.retain(|one| !one.revoked);
+        }
         match found.as_slice() {
             [one] => {
                 return NodeId::from_hex(&one.id).map_err(|_| {

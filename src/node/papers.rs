@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use super::Node;
 use crate::admission::follow::{Change, Follower};
 use crate::admission::{Papers, admit_command, days_left};
+use crate::certificate::{Authorities, Certificate};
 use crate::events::EventName;
 use crate::membership::{Core, Input};
 use crate::revocations::Revocations;
@@ -60,48 +61,63 @@ impl Desk {
     }
 
     /// Handles a change. `origin_s`: the Unix time at the core's time zero, by the wall clock as it is now; `unix_s`: that clock. Returns
-    /// an input for the core.
-    pub(super) fn hear(&mut self, change: Change, origin_s: u64, unix_s: u64) -> Option<Input> {
+    /// inputs for the core.
+    pub(super) fn hear(&mut self, change: Change, origin_s: u64, unix_s: u64) -> Vec<Input> {
         match change {
             Change::Tick => {
                 self.papers.set_clock(unix_s);
                 self.warn(unix_s);
                 if origin_s.abs_diff(self.origin_s) < CORRECTION_S {
-                    return None;
+                    return Vec::new();
                 }
                 self.origin_s = origin_s;
-                Some(Input::Origin(origin_s))
+                vec![Input::Origin(origin_s)]
             }
-            Change::Certificate(certificate) => {
-                if certificate == self.papers.certificate() {
-                    return None;
-                }
-                let taken =
-                    self.papers
-                        .take_certificate(&self.id, &self.label, certificate.clone());
-                if let Err(error) = taken {
-                    let action = "going on with the certificate before";
-                    tracing::error!(error = %Chain(&error), action, "{}", EventName::PaperUnusable);
-                    return None;
-                }
-                self.warned = None;
-                let days = certificate.as_ref().map(|one| days_left(one, unix_s));
-                tracing::info!(days, "{}", EventName::CertificateChanged);
-                self.warn(unix_s);
-                Some(Input::Certificate(certificate))
-            }
-            Change::Revocations(revocations) => Some(Input::Revocations(revocations)),
+            Change::Member(authorities, certificate) => self.take(authorities, certificate, unix_s),
+            Change::Revocations(revocations) => vec![Input::Revocations(revocations)],
             Change::Unusable(error) => {
-                let action = "going on without it";
+                let action = "going on as before";
                 tracing::error!(error = %Chain(&error), action, "{}", EventName::PaperUnusable);
-                None
+                Vec::new()
             }
             Change::NotKept(error) => {
                 let action = "after a restart, the node learns them from others";
                 tracing::warn!(error = %Chain(&error), action, "{}", EventName::RevocationsNotKept);
-                None
+                Vec::new()
             }
         }
+    }
+
+    /// Takes the authorities and the certificate as they are in the files now.
+    fn take(
+        &mut self,
+        authorities: Arc<Authorities>,
+        certificate: Option<Arc<Certificate>>,
+        unix_s: u64,
+    ) -> Vec<Input> {
+        let (trusted, own) = (authorities.clone(), certificate.clone());
+        let taken = match self.papers.take(&self.id, &self.label, trusted, own) {
+            Ok(taken) => taken,
+            Err(error) => {
+                let action = "going on with the authority and the certificate before";
+                tracing::error!(error = %Chain(&error), action, "{}", EventName::PaperUnusable);
+                return Vec::new();
+            }
+        };
+        let mut inputs = Vec::new();
+        if taken.authorities {
+            let keys = authorities.keys().len();
+            tracing::info!(keys, "{}", EventName::AuthorityChanged);
+            inputs.push(Input::Authorities(authorities));
+        }
+        if taken.certificate {
+            self.warned = None;
+            let days = certificate.as_ref().map(|one| days_left(one, unix_s));
+            tracing::info!(days, "{}", EventName::CertificateChanged);
+            self.warn(unix_s);
+            inputs.push(Input::Certificate(certificate));
+        }
+        inputs
     }
 
     /// Somebody put revocations into the file, and the core has judged them. If they are not the newest, the file is written again.
@@ -188,15 +204,20 @@ impl Node {
     pub(super) fn hear_paper(&mut self, change: Change) {
         let given = match &change {
             Change::Revocations(revocations) => Some(revocations.clone()),
-            Change::Tick | Change::Certificate(_) | Change::Unusable(_) | Change::NotKept(_) => {
-                None
-            }
+            Change::Tick | Change::Member(..) | Change::Unusable(_) | Change::NotKept(_) => None,
         };
         let origin_s = u64::try_from(self.origin_ms() / 1000).unwrap_or_default();
         let unix_s = origin_s.saturating_add(self.now().as_secs());
         let desk = self.desk.as_mut();
-        if let Some(input) = desk.and_then(|desk| desk.hear(change, origin_s, unix_s)) {
+        let inputs = desk.map(|desk| desk.hear(change, origin_s, unix_s));
+        for input in inputs.unwrap_or_default() {
+            let are_authorities = matches!(input, Input::Authorities(_));
             self.step(input);
+            if let (true, Some(desk)) = (are_authorities, &self.desk) {
+                // The core dropped a list that none of them signed.
+                desk.papers
+                    .set_revocations(self.core.revocations().cloned());
+            }
         }
         if let (Some(given), Some(desk)) = (given, &self.desk) {
             desk.settle(&given, &self.core);

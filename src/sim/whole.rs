@@ -356,6 +356,7 @@ impl Ledger {
             | Input::PathLost(_)
             | Input::Redial(_)
             | Input::Ping(_)
+            | Input::Authorities(_)
             | Input::Certificate(_)
             | Input::Revocations(_)
             | Input::Origin(_)

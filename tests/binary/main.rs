@@ -2,12 +2,18 @@
 //! files and bad ones.
 
 #[cfg(test)]
+mod authority_key;
+#[cfg(test)]
 mod files;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
 mod machine;
+#[cfg(test)]
+mod machines;
 mod members;
+#[cfg(test)]
+mod network_key;
 #[cfg(test)]
 #[path = "../processes/mod.rs"]
 mod processes;

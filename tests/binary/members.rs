@@ -197,67 +197,6 @@ async fn a_node_that_can_never_be_a_member_does_not_start() {
 }
 
 #[tokio::test]
-async fn the_authority_changes_its_key_and_all_stay_members() {
-    let desk = closed();
-    let addrs = ports(3);
-    let mut nodes: Vec<Process> = (0..3).map(|at| start(&desk, &addrs, at)).collect();
-    let three = &FIVE[..3];
-    until_exact(&nodes.iter().collect::<Vec<_>>(), three).await;
-    done(&desk, &["revoke", "office", "erin"]);
-    done(&desk, &["create", "office", "--next"]);
-    restart_with(&desk, &addrs, &mut nodes).await;
-    until_exact(&nodes.iter().collect::<Vec<_>>(), three).await;
-    done(&desk, &["admit", "office", "--renew"]);
-    for label in three {
-        let name = format!("{label}/member.cert");
-        copy_file(
-            &desk,
-            &format!("office/members/{name}"),
-            &format!("certs/{name}"),
-        );
-    }
-    let changed = |node: &Process| !node.events(EventName::CertificateChanged).is_empty();
-    until("all take the new certificates", || {
-        nodes.iter().all(changed)
-    })
-    .await;
-    done(&desk, &["revoke", "office"]);
-    copy_file(&desk, "office/revoked.list", "profiles/bob/revoked.list");
-    let second = |node: &Process| {
-        let lines = node.events(EventName::RevocationsHeard);
-        lines.iter().any(|line| line["number"] == 2)
-    };
-    until("all hear the new list", || nodes.iter().all(second)).await;
-    // The old key goes.
-    let public = desk.path("office/authority.pub");
-    let text = fs::read_to_string(&public).unwrap();
-    let old = text.lines().last().unwrap();
-    fs::write(&public, text.replace(&format!("{old}\n"), "")).unwrap();
-    restart_with(&desk, &addrs, &mut nodes).await;
-    until_exact(&nodes.iter().collect::<Vec<_>>(), three).await;
-    let shown = done(&desk, &["show", "certs/alice"]);
-    assert!(shown.contains("good: signed by the authority"), "{shown}");
-    let shown = done(&desk, &["show", "profiles/carol/revoked.list"]);
-    assert!(shown.contains("number 2"), "{shown}");
-    let shown = done(&desk, &["show", "office"]);
-    assert!(
-        shown.contains("revoked") && shown.contains("members       5"),
-        "{shown}"
-    );
-}
-
-/// Gives all members the authority's present public file, and restarts them one by one.
-async fn restart_with(desk: &Desk, addrs: &[SocketAddr], nodes: &mut [Process]) {
-    for (at, node) in nodes.iter_mut().enumerate() {
-        let to = format!("certs/{}/authority.pub", FIVE[at]);
-        copy_file(desk, "office/authority.pub", &to);
-        node.signal(Signal::TERM);
-        assert!(node.ended().await.success());
-        *node = start(desk, addrs, at);
-    }
-}
-
-#[tokio::test]
 async fn commands_that_make_no_sense_say_so() {
     let desk = closed();
     for (arguments, why) in [
@@ -277,6 +216,9 @@ async fn commands_that_make_no_sense_say_so() {
             "its first line should be",
         ),
         (&["show", "nowhere"], "nowhere"),
+        (&["create", "office", "--finish"], "there is no old key"),
+        (&["create", "office", "--lost"], "--next"),
+        (&["create", "office", "--next", "--lost"], "it is not lost"),
     ] {
         let output = network(&desk, arguments);
         let said = String::from_utf8(output.stderr).unwrap();

@@ -361,3 +361,35 @@ fn a_new_certificate_is_told_to_all() {
     }
     assert_eq!(desk.core.own_record().body().certificate, Some(renewed));
 }
+
+#[test]
+fn authorities_that_change_count_at_once() {
+    let mut desk = desk();
+    let trusted = |numbers: &[u8]| {
+        let keys = numbers.iter();
+        let keys = keys.map(|number| AuthorityKey(authority(*number).node_id().0));
+        let authorities = Authorities::new(NETWORK, keys.collect()).unwrap();
+        Input::Authorities(Arc::new(authorities))
+    };
+    let (honest, liar) = (identity(1), identity(2));
+    let stolen = revoke(u64::MAX, vec![NodeId([9; 32])], 100);
+    desk.give(Input::Revocations(stolen));
+    // While both count, nobody goes.
+    desk.give(trusted(&[101, 100]));
+    let renewed = certify(terms(honest.node_id()), 101);
+    desk.say(Message::Records(vec![member(&honest, Some(renewed), 2)]));
+    desk.give(Input::Timeout);
+    assert_eq!((desk.closed(LIAR), desk.closed(HONEST)), (None, None));
+    // The old one ends: so does what it alone has signed, its revocations among them.
+    desk.give(trusted(&[101]));
+    for _ in 0..10 {
+        desk.give(Input::Timeout);
+    }
+    assert_eq!(desk.closed(LIAR), Some(CloseCode::NotAllowed));
+    assert_eq!(desk.closed(HONEST), None);
+    let removed = |event: &Event| matches!(event, Event::Removed(id, _) if *id == liar.node_id());
+    assert_eq!(desk.events.iter().filter(|event| removed(event)).count(), 1);
+    assert_eq!(desk.core.revocations(), None);
+    desk.give(Input::Revocations(revoke(1, vec![NodeId([8; 32])], 101)));
+    assert_eq!(desk.core.revocations().unwrap().number(), 1);
+}

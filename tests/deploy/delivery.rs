@@ -11,19 +11,19 @@ const EXPOSURE: f64 = 1.5;
 /// How long the package's life may take. It takes five seconds on a machine that is otherwise idle.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn delivered(name: &str) -> PathBuf {
+pub(crate) fn delivered(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("config/deploy")
         .join(name)
 }
 
 /// Runs a command; `None` if there is no such program.
-fn run(command: &mut Command) -> Option<Output> {
+pub(crate) fn run(command: &mut Command) -> Option<Output> {
     command.stdin(Stdio::null()).output().ok()
 }
 
 #[track_caller]
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     let all = [&output.stdout[..], b"\n", &output.stderr].concat();
     String::from_utf8_lossy(&all).into_owned()
 }
@@ -46,11 +46,17 @@ fn systemd_rates_the_unit_as_confined() {
 
 /// Makes the package of the binary under test.
 fn package(folder: &Path) -> Option<PathBuf> {
+    package_of(env!("CARGO_BIN_EXE_area-net").as_ref(), folder)
+}
+
+fn package_of(binary: &Path, folder: &Path) -> Option<PathBuf> {
     Command::new("dpkg-deb").arg("--version").output().ok()?;
     let output = Command::new("bash")
         .arg(delivered("deb.sh"))
-        .arg(env!("CARGO_BIN_EXE_area-net"))
+        .arg(binary)
         .arg(folder)
+        // A package doesn't depend on who makes it.
+        .env("TZ", "Pacific/Kiritimati")
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", text(&output));
@@ -86,6 +92,7 @@ fn the_package_is_complete_and_the_same_twice() {
         ),
         ("-rw-r--r--", "./usr/share/doc/area-net/README.md"),
         ("-rw-r--r--", "./usr/share/doc/area-net/copyright"),
+        ("-rw-r--r--", "./usr/share/doc/area-net/changelog.Debian.gz"),
     ] {
         let is_there = |line: &str| line.starts_with(mode) && line.ends_with(path);
         assert!(list.lines().any(is_there), "{path} is missing: {list}");
@@ -93,6 +100,24 @@ fn the_package_is_complete_and_the_same_twice() {
     let files = list.lines().filter(|line| !line.is_empty());
     let of_others: Vec<&str> = files.filter(|line| !line.contains(" root/root ")).collect();
     assert!(of_others.is_empty(), "{of_others:?}");
+}
+
+/// Needs a binary as it is released, whose path is in `AREA_NET_STATIC`: lintian would read a debug build for a minute.
+#[test]
+fn lintian_has_nothing_to_say_against_the_package() {
+    let Some(binary) = std::env::var_os("AREA_NET_STATIC") else {
+        return;
+    };
+    let temp = tempfile::tempdir().unwrap();
+    let Some(package) = package_of(binary.as_ref(), temp.path()) else {
+        return;
+    };
+    let mut command = Command::new("lintian");
+    command.args(["--fail-on", "error,warning"]).arg(&package);
+    let Some(output) = run(&mut command) else {
+        return;
+    };
+    assert!(output.status.success(), "{}", text(&output));
 }
 
 /// The folder of the unified hierarchy of control groups.

@@ -1,6 +1,11 @@
-//! What is delivered: the systemd unit, the Debian package and the manifests. Each test needs tools that not every machine has, and skips
-//! itself without them.
+//! What is delivered: the systemd unit, the Debian package, the image and the manifests, and for which Rust. Each test needs tools that not
+//! every machine has, and skips itself without them.
 
 #[cfg(test)]
 #[cfg(target_os = "linux")]
+mod containers;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod delivery;
+#[cfg(test)]
+mod msrv;

@@ -143,7 +143,7 @@ fn the_key_is_changed_while_members_trust_both() {
     let bob = office.admit_new("bob", &wish(), NOW).unwrap();
     let old = office.authorities().keys()[0];
     office.revoke(&[NodeId([9; 32])], NOW).unwrap();
-    office.change_key().unwrap();
+    office.change_key(false).unwrap();
     let both = read_authority(&path.join(AUTHORITY)).unwrap();
     assert_eq!((both.keys().len(), both.keys()[1]), (2, old));
     let certificate = || read_certificate(&bob.folder.join(MEMBER)).unwrap();
@@ -161,11 +161,72 @@ fn the_key_is_changed_while_members_trust_both() {
     );
     assert!(
         office
-            .change_key()
+            .change_key(false)
             .unwrap_err()
             .to_string()
             .contains("is not over")
     );
+    // The old key ends.
+    office.finish_change(NOW).unwrap();
+    let one = read_authority(&path.join(AUTHORITY)).unwrap();
+    assert_eq!(one.keys(), &both.keys()[..1]);
+    assert_eq!(read_authority(&bob.folder.join(AUTHORITY)).unwrap(), one);
+    assert!(admits(&bob.folder, "bob", NOW) && !path.join(OLD_KEY).exists());
+    let list = read_revocations(&path.join(REVOKED)).unwrap();
+    assert_eq!(list.number(), 2, "the new key has signed it already");
+    let again = office.finish_change(NOW).unwrap_err().to_string();
+    assert!(again.contains("there is no old key"), "{again}");
+    office.change_key(false).unwrap();
+}
+
+#[test]
+fn a_change_of_the_key_is_not_finished_before_all_members_have_new_certificates() {
+    let (_dir, path) = scratch();
+    let mut office = Office::create(&path, "area-net").unwrap();
+    for label in ["bob", "carol", "dave", "erin"] {
+        office.admit_new(label, &wish(), NOW).unwrap();
+    }
+    let dave = office.find("dave").unwrap();
+    office.revoke(&[dave], NOW).unwrap();
+    office.change_key(false).unwrap();
+    let bob = office.find("bob").unwrap();
+    office.admit(&bob, &wish(), NOW).unwrap();
+    // The folder of a member may have been removed, as advised.
+    fs::remove_dir_all(path.join(MEMBERS).join("erin")).unwrap();
+    let said = office.finish_change(NOW).unwrap_err().to_string();
+    assert!(said.contains("be cut off: carol, erin. First"), "{said}");
+    assert_eq!(office.authorities().keys().len(), 2);
+    office.renew_all(&wish(), NOW).unwrap();
+    office.finish_change(NOW).unwrap();
+    let list = read_revocations(&path.join(REVOKED)).unwrap();
+    let key = office.authorities().keys()[0];
+    assert_eq!((list.number(), list.names(&dave)), (2, true));
+    assert_eq!(list.verify("area-net", &[key]), Ok(key));
+}
+
+#[test]
+fn a_lost_key_is_replaced_by_a_new_one_beside_its_public_part() {
+    let (_dir, path) = scratch();
+    let mut office = Office::create(&path, "area-net").unwrap();
+    let bob = office.admit_new("bob", &wish(), NOW).unwrap();
+    office.revoke(&[NodeId([9; 32])], NOW).unwrap();
+    let said = office.change_key(true).unwrap_err().to_string();
+    assert!(said.contains("is not lost"), "{said}");
+    fs::remove_file(path.join(KEY)).unwrap();
+    let said = office.change_key(false).unwrap_err().to_string();
+    assert!(said.contains("restore the key from its backup"), "{said}");
+    let old = office.authorities().keys()[0];
+    office.change_key(true).unwrap();
+    // Bob's certificate still counts where the public file names both keys.
+    let both = read_authority(&path.join(AUTHORITY)).unwrap();
+    assert_eq!((both.keys().len(), both.keys()[1]), (2, old));
+    let certificate = read_certificate(&bob.folder.join(MEMBER)).unwrap();
+    assert_eq!(certificate.signer(both.keys()), Some(old));
+    let mut office = Office::open(&path).unwrap();
+    office.renew_all(&wish(), NOW).unwrap();
+    office.finish_change(NOW).unwrap();
+    assert!(admits(&bob.folder, "bob", NOW));
+    assert_eq!(read_revocations(&path.join(REVOKED)).unwrap().number(), 2);
 }
 
 #[test]

@@ -262,6 +262,8 @@ pub enum Input {
     },
     /// Somebody wants to know the round-trip time to that neighbour now: probe it at once, and tell the answer ([`Event::Pinged`]).
     Ping(NodeId),
+    /// This node trusts other authorities from now on; in a network with an authority.
+    Authorities(Arc<Authorities>),
     /// This node has another certificate from now on, or none; in a network with an authority.
     Certificate(Option<Arc<Certificate>>),
     /// Somebody handed revocations to this node. They count, and spread, if they are newer than those that it knows.

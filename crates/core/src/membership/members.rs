@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::Time;
 use super::interface::Charter;
 use super::view::{Index, View};
-use crate::certificate::{Certificate, Unfit, ends_at};
+use crate::certificate::{Authorities, Certificate, Unfit, ends_at};
 use crate::record::Record;
 use crate::revocations::Revocations;
 use crate::wire::NodeId;
@@ -25,6 +25,8 @@ use crate::wire::NodeId;
 #[derive(Debug)]
 pub(super) struct Members {
     charter: Option<Charter>,
+    /// This run trusted other authorities before.
+    has_changed: bool,
     /// When the next certificate of a node that is up ends; looked up again then.
     next_end: Option<Time>,
 }
@@ -32,8 +34,8 @@ pub(super) struct Members {
 /// What a look at all nodes found.
 #[derive(Debug, Default)]
 pub(super) struct Changed {
-    /// They are no members any more.
-    pub(super) ended: Vec<NodeId>,
+    /// They are no members any more, and why.
+    pub(super) ended: Vec<(NodeId, Unfit)>,
     /// They are members again: the clock was corrected, or they are revoked no more.
     pub(super) readmitted: Vec<Index>,
 }
@@ -53,14 +55,11 @@ impl Members {
     /// Revocations that none of the network's authorities signed are dropped.
     pub(super) fn new(mut charter: Option<Charter>) -> Self {
         if let Some(charter) = &mut charter {
-            let is_good = |revocations: &Arc<Revocations>| {
-                let (network, keys) = (charter.authorities.network(), charter.authorities.keys());
-                revocations.verify(network, keys).is_ok()
-            };
-            charter.revocations = charter.revocations.take().filter(is_good);
+            drop_foreign(charter);
         }
         Self {
             charter,
+            has_changed: false,
             next_end: None,
         }
     }
@@ -73,6 +72,22 @@ impl Members {
     /// The certificate of this node.
     pub(super) fn certificate(&self) -> Option<&Arc<Certificate>> {
         self.charter.as_ref()?.certificate.as_ref()
+    }
+
+    /// This node trusts other authorities. All nodes are looked at anew, and revocations of an authority that it trusts no more end.
+    pub(super) fn set_authorities(&mut self, now: Time, authorities: Arc<Authorities>) {
+        if let Some(charter) = &mut self.charter {
+            charter.authorities = authorities;
+            drop_foreign(charter);
+            self.has_changed = true;
+            self.next_end = Some(now);
+        }
+    }
+
+    /// Whether a node that is no member is dialed all the same. Where all members change from one authority to another, each is a stranger
+    /// to those that did so before it. If none of them dialed a stranger, they would never meet again.
+    pub(super) fn dials_strangers(&self) -> bool {
+        self.has_changed
     }
 
     /// This node has another certificate.
@@ -185,14 +200,14 @@ impl Members {
         }
         self.next_end = None;
         for (index, entry) in view.nodes().filter(|(index, _)| *index != view.me()) {
-            let is_fit = self.judge(now, entry.record, None).is_ok();
-            if is_fit {
+            let verdict = self.judge(now, entry.record, None);
+            if verdict.is_ok() {
                 self.expect_end(now, entry.record);
             }
-            match (is_fit, view.is_barred(index)) {
-                (true, true) => changed.readmitted.push(index),
-                (false, false) => changed.ended.push(entry.record.id()),
-                (true, false) | (false, true) => {}
+            match (verdict, view.is_barred(index)) {
+                (Ok(()), true) => changed.readmitted.push(index),
+                (Err(unfit), false) => changed.ended.push((entry.record.id(), unfit)),
+                (Ok(()), false) | (Err(_), true) => {}
             }
         }
         changed
@@ -209,6 +224,13 @@ impl Members {
     pub(super) fn deadline(&self) -> Option<Time> {
         self.next_end
     }
+}
+
+/// Drops revocations that none of the authorities signed.
+fn drop_foreign(charter: &mut Charter) {
+    let (network, keys) = (charter.authorities.network(), charter.authorities.keys());
+    let is_good = |list: &Arc<Revocations>| list.verify(network, keys).is_ok();
+    charter.revocations = charter.revocations.take().filter(is_good);
 }
 
 #[cfg(test)]

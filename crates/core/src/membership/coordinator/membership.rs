@@ -54,7 +54,11 @@ impl Core {
         for index in changed.readmitted {
             self.view.unbar(now, index);
         }
-        for id in changed.ended {
+        for (id, unfit) in changed.ended {
+            // One that has changed to another authority comes back: its link was lost, where that of others has ended.
+            if !unfit.depends_on_time() {
+                self.close_unfit(now, &id);
+            }
             self.bar_unfit(now, &id);
         }
         // A link whose peer has no record here yet: its Hello was judged by earlier revocations.
@@ -72,6 +76,10 @@ impl Core {
         {
             self.view.bar(now, index);
         }
+        self.close_unfit(now, id);
+    }
+
+    fn close_unfit(&mut self, now: Time, id: &NodeId) {
         if let Some(conn) = self.links.get(id).map(Link::conn) {
             self.close(now, *id, conn, CloseCode::NotAllowed);
         }

@@ -157,6 +157,7 @@ impl Core {
             Input::Redial(conn) => self.handle_redial(now, conn),
             Input::Opened { nonce, from } => self.meet.heard(now, nonce, from),
             Input::Ping(peer) => self.links.ping(now, &peer),
+            Input::Authorities(authorities) => self.members.set_authorities(now, authorities),
             Input::Certificate(certificate) => {
                 self.members.set_certificate(certificate.clone());
                 self.own.set_certificate(now, certificate);

@@ -69,7 +69,8 @@ impl Seen<'_> {
         let in_view = || self.view.index(&id.abbreviated());
         self.members.is_closed()
             && (self.members.is_revoked(id)
-                || in_view().is_some_and(|index| self.view.is_barred(index)))
+                || (!self.members.dials_strangers()
+                    && in_view().is_some_and(|index| self.view.is_barred(index))))
     }
 }
 
