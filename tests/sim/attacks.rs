@@ -144,6 +144,22 @@ fn a_node_that_goes_on_listing_the_dead_keeps_none_in_view() {
     }
 }
 
+/// It starts after the death, and before others have given the dead node up, so it never sees a neighbour withdraw its link.
+#[test]
+fn a_newcomer_is_told_of_the_dead_for_some_seconds_only() {
+    for start in [14, 17] {
+        let report = play(&format!(
+            "nodes = 7\nintroduction = \"star\"\nabsent = \"5\"\nlasts = \"60s\"\n\
+             [bounds]\ngone = \"18s\"\n[[byzantine]]\nfrom = \"5s\"\nattack = \"haunt\"\n\
+             [[step]]\nat = \"12s\"\nkill = \"3\"\n[[step]]\nat = \"{start}s\"\nstart = \"5\"\n"
+        ));
+        assert_eq!((report.false_downs, report.still_shown), (0, 0));
+        // It judges what it was told after 3 s, and waits 5 s more for a sign of life.
+        let since_start = report.gone.max_ms - f64::from(start - 12) * 1000.0;
+        assert!(since_start < 9000.0, "{since_start} ms");
+    }
+}
+
 #[test]
 fn many_joins_hide_no_honest_node() {
     for nodes in [5, 24] {

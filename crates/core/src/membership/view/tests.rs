@@ -381,6 +381,69 @@ fn a_neighbour_that_goes_on_listing_the_dead_keeps_them_up_for_five_seconds_only
     assert!(view.is_up(&id(4)));
 }
 
+/// 0 has just joined 1, 2 and 3. 4 is dead, and so says each of them but 1.
+fn newcomer() -> View {
+    let bound = super::claims::Bound {
+        most: 64,
+        vouchers: 2,
+        fresh_per_s: 1.0,
+    };
+    let mut view = View::new(record(0, 1, &[1, 2, 3])).with_bound(bound);
+    for (number, peers) in [(1, &[0, 2, 3, 4][..]), (2, &[0, 1, 3]), (3, &[0, 1, 2])] {
+        take(&mut view, record(number, 1, peers), number);
+    }
+    take(&mut view, record(4, 1, &[1, 2, 3]), 1);
+    view
+}
+
+#[test]
+fn a_newcomer_is_shown_the_dead_only_until_it_judges_what_it_was_told() {
+    let mut view = newcomer();
+    let live = [1, 2, 3];
+    derive(&mut view, at(1), &live);
+    assert!(
+        view.is_filling() && view.is_up(&id(4)),
+        "it believes the lie"
+    );
+    derive(&mut view, at(4), &live);
+    assert!(!view.is_filling() && view.is_up(&id(4)));
+    assert_eq!(view.ghosts_due(), Some(at(9)));
+    derive(&mut view, at(9), &live);
+    assert!(!view.is_up(&id(4)));
+}
+
+#[test]
+fn a_member_that_lists_the_dead_again_brings_them_back_for_ten_seconds_only() {
+    let mut view = newcomer();
+    let live = [1, 2, 3];
+    view.accept(record(1, 2, &[0, 2, 3]), at(1), Some(id(1)), false);
+    derive(&mut view, at(1), &live);
+    derive(&mut view, at(4), &live);
+    assert!(!view.is_filling() && !view.is_up(&id(4)));
+    view.accept(record(1, 3, &[0, 2, 3, 4]), at(20), Some(id(1)), false);
+    derive(&mut view, at(20), &live);
+    assert!(view.is_up(&id(4)), "it may have come back");
+    assert_eq!(view.ghosts_due(), Some(at(30)));
+    derive(&mut view, at(30), &live);
+    assert!(!view.is_up(&id(4)));
+}
+
+#[test]
+fn neighbours_that_have_restarted_do_not_bring_the_dead_back() {
+    let mut view = newcomer();
+    let live = [1, 2, 3];
+    derive(&mut view, at(1), &live);
+    for (number, peers) in [(2, [0, 1, 3]), (3, [0, 1, 2])] {
+        let body = record(number, 2, &peers).body().clone();
+        let again = testing::record(Body { run_id: 2, ..body });
+        take(&mut view, again, number);
+    }
+    derive(&mut view, at(4), &live);
+    derive(&mut view, at(9), &live);
+    assert!(!view.is_up(&id(4)));
+    assert!(view.is_up(&id(2)) && view.is_up(&id(3)));
+}
+
 #[test]
 fn neighbours_that_withdraw_what_they_hold_make_nobody_a_ghost() {
     let mut view = mesh();
