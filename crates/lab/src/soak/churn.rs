@@ -12,9 +12,11 @@ const DOWN_SHARE: usize = 3;
 const ELDERS: usize = 10;
 
 /// The bounds in ms of the time between two deeds, of a node's absence, and of a freeze. The detector gives a link up after one to ten
-/// seconds, so some absences are noticed and some are not.
+/// seconds, so some absences are noticed and some are not. Some are long: a view that goes on showing the dead is found only while they
+/// stay away, for longer than any view may be false.
 const GAP_MS: (u64, u64) = (2_000, 6_000);
 const AWAY_MS: (u64, u64) = (300, 15_000);
+const LONG_AWAY_MS: (u64, u64) = (30_000, 60_000);
 const FROZEN_MS: (u64, u64) = (500, 10_000);
 
 /// Delays in ms and losses in percent of what a node sends; each start draws one of each. A loss of 5 % each way loses a tenth of the
@@ -53,7 +55,8 @@ pub(crate) fn gap(random: &mut ChaCha8Rng) -> Duration {
 /// Draws a deed.
 pub(crate) fn deed(random: &mut ChaCha8Rng) -> Deed {
     match random.random_range(0..20) {
-        0..8 => Deed::Kill(draw(random, AWAY_MS)),
+        0..6 => Deed::Kill(draw(random, AWAY_MS)),
+        6..8 => Deed::Kill(draw(random, LONG_AWAY_MS)),
         // A restart: it is back before anybody has given it up.
         8..11 => Deed::Kill(Duration::ZERO),
         11..16 => Deed::Stop(draw(random, AWAY_MS)),

@@ -14,8 +14,10 @@ use crate::shared::table::Verdict;
 /// attacks counts as growth. Doubled: two hours leave two rounds to compare.
 const WARM_UP: f64 = 600.0;
 
-/// The least time over which growth is judged, in s. Over less, one more record in the history is a slope.
-const LEAST: f64 = 1200.0;
+/// Growth is the difference between the medians of two windows: the first after the warm-up, and the last. A window has whole rounds of
+/// attacks, since each attack takes another amount of memory, and lasts at least this long, in s. Halved: one more record in the history is
+/// growth. Doubled: a soak of few attacks must be longer.
+const WINDOW: f64 = 600.0;
 
 /// The most by which the median memory of an elder may grow from the first round after the warm-up to the last one, in KiB. The
 /// allocator returns what an attack took at different times, so two rounds differ by some hundred. Halved: such a difference may fail a
@@ -31,10 +33,11 @@ const FDS: usize = 32;
 /// Halved: a node that writes all its files has more. Doubled: threads that pile up slowly stay unseen.
 const THREADS: usize = 12;
 
-/// The longest time for which a view may be false about a node that runs or that is dead, in s: a death under loss takes up to ten, a
-/// link that flaps is held for five, and the rest is for a busy machine. Halved: 20 % of lost packets may take as long. Doubled: a node
-/// could be hidden for half of the time between two attacks.
-const FALSE_LIMIT: f64 = 15.0;
+/// The longest time for which a view may be false about a node that runs or that is dead, in s. A death under loss takes up to ten, and a
+/// link that flaps is held for five. A node that has just started judges what it was told after ten at the latest, and drops the dead
+/// that a member lists five later. The rest is for a busy machine. Halved: such a newcomer may take longer. Doubled: a node could be
+/// hidden for most of the time of an attack.
+const FALSE_LIMIT: f64 = 20.0;
 
 /// What the record of a soak says.
 #[derive(Debug, Serialize)]
@@ -155,13 +158,9 @@ fn nobody_ended(lines: &[Line]) -> Verdict {
 /// The windows that are compared, each with its beginning and its end.
 fn windows(round_s: f64, lasted_s: f64) -> Option<[(f64, f64); 2]> {
     let warm = WARM_UP.max(round_s);
-    let rest = lasted_s - warm;
-    if rest < LEAST {
-        return None;
-    }
-    // Whole rounds, if there is time for two: each attack takes another amount of memory.
-    let window = round_s.min(rest / 2.0);
-    Some([(warm, warm + window), (lasted_s - window, lasted_s)])
+    let window = round_s * (WINDOW / round_s).ceil();
+    (lasted_s - warm >= 2.0 * window)
+        .then_some([(warm, warm + window), (lasted_s - window, lasted_s)])
 }
 
 fn memory(conditions: &Conditions, lasted_s: f64, samples: &[(f64, &Sample)]) -> Vec<Verdict> {
@@ -300,19 +299,25 @@ fn falsely(lines: &[Line], which: Kind) -> Verdict {
     Verdict::new(promised, measured, Some(over == 0))
 }
 
+/// An attack that never came to a handshake in all its rounds was not made.
 fn attacks(lines: &[Line]) -> Verdict {
-    let mut made: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut made: BTreeMap<&str, f64> = BTreeMap::new();
+    let mut count = 0;
     let mut failures = Vec::new();
     for line in lines {
-        if let Event::AttackEnded { name, failure, .. } = &line.event {
-            *made.entry(name).or_default() += 1;
+        if let Event::AttackEnded { name, failure, did } = &line.event {
+            count += 1;
+            *made.entry(name).or_default() += did.get("handshakes").copied().unwrap_or(0.0);
             failures.extend(failure.as_ref().map(|why| format!("{name}: {why}")));
         }
     }
-    let count: usize = made.values().sum();
-    let mut measured = format!("{count} of {} kinds", made.len());
-    if let Some(first) = failures.first() {
-        measured += &format!("; {} could not; {first}", failures.len());
+    let idle = made
+        .iter()
+        .filter(|(name, shaken)| **name != "none" && **shaken == 0.0);
+    failures.extend(idle.map(|(name, _)| format!("{name}: it never reached a node")));
+    let mut measured = format!("{count} attacks of {} kinds", made.len());
+    if !failures.is_empty() {
+        measured += &format!("; {}", failures.join("; "));
     }
     let held = (count > 0).then_some(failures.is_empty());
     Verdict::new("each attack can be made as it is meant", measured, held)

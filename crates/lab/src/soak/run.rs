@@ -31,6 +31,9 @@ const SETTLING: f64 = 15.0;
 /// The node that each attack is about, besides the victim, is killed this long after the attack began, in s, or after a quarter of it.
 const LEAD: f64 = 5.0;
 
+/// An attack begins once it is prepared, or this long after, in s. Signing 40,000 records takes seconds, and a minute on a busy machine.
+const PREPARE_LIMIT: f64 = 60.0;
+
 /// The time between two lines of progress, in s.
 const PROGRESS: f64 = 60.0;
 
@@ -117,10 +120,10 @@ impl<'a> Soak<'a> {
             let Some((phase, time)) = self.times.next(last, elapsed) else {
                 break;
             };
-            let until = agreed + (elapsed + time).as_secs_f64();
+            let time = time.as_secs_f64();
             match phase {
-                Phase::Attack(number) => self.attack(number, until)?,
-                Phase::Quiet(number) => self.quiet(number, until)?,
+                Phase::Attack(number) => self.attack(number, time)?,
+                Phase::Quiet(number) => self.quiet(number, time)?,
             }
             last = Some(phase);
         }
@@ -131,12 +134,20 @@ impl<'a> Soak<'a> {
         self.interrupted.load(Ordering::Relaxed)
     }
 
-    fn attack(&mut self, number: usize, until: f64) -> Result<()> {
-        self.begin(self.attacks[number % self.attacks.len()])?;
+    fn attack(&mut self, number: usize, time: f64) -> Result<()> {
+        self.prepare(self.attacks[number % self.attacks.len()])?;
+        let limit = self.nodes.now() + PREPARE_LIMIT;
+        while self.nodes.now() < limit && !self.is_prepared() && !self.is_interrupted() {
+            self.churn()?;
+            self.step(Back::Due)?;
+        }
+        if let Some((_, _, running)) = &self.attack {
+            running.begin();
+        }
         let now = self.nodes.now();
-        let lead = LEAD.min((until - now) / 4.0);
+        let until = now + time;
         if let Some((_, at)) = &mut self.doomed {
-            *at = now + lead;
+            *at = now + LEAD.min(time / 4.0);
         }
         while self.nodes.now() < until && !self.is_interrupted() {
             self.churn()?;
@@ -151,8 +162,13 @@ impl<'a> Soak<'a> {
         Ok(())
     }
 
-    /// Begins an attack: on the first node, with another one that will be killed soon.
-    fn begin(&mut self, attack: &'static Attack) -> Result<()> {
+    fn is_prepared(&self) -> bool {
+        let attack = self.attack.as_ref();
+        attack.is_none_or(|(_, _, running)| running.is_ready())
+    }
+
+    /// Prepares an attack: on the first node, with another one that will be killed soon after it began.
+    fn prepare(&mut self, attack: &'static Attack) -> Result<()> {
         let others = self.others();
         let doomed = others.get(self.random.random_range(0..others.len().max(1)));
         let doomed = *doomed.context("too few nodes run for an attack")?;
@@ -161,7 +177,6 @@ impl<'a> Soak<'a> {
         let at: Vec<SocketAddr> = first.into_iter().chain(rest).map(address).collect();
         let deeds: Arc<Deeds> = Arc::default();
         let running = attack.prepare(at, self.random.random(), deeds.clone())?;
-        running.begin();
         self.doomed = Some((doomed, f64::INFINITY));
         self.attack = Some((attack.name(), deeds, running));
         self.write(Event::Attack {
@@ -199,8 +214,9 @@ impl<'a> Soak<'a> {
     }
 
     /// Lets the network rest. In every second quiet time, those that are down stay away: a dead node must not be shown either.
-    fn quiet(&mut self, number: usize, until: f64) -> Result<()> {
+    fn quiet(&mut self, number: usize, time: f64) -> Result<()> {
         let began = self.nodes.now();
+        let until = began + time;
         let back = if number.is_multiple_of(2) {
             Back::All
         } else {

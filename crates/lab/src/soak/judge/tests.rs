@@ -89,7 +89,7 @@ fn a_leak_is_growth() {
     assert!(!judgement.held());
     let slope = &judgement.verdicts[1].measured;
     assert!(
-        slope.contains("node 0: ") && slope.contains("+3000 an hour"),
+        slope.contains("node 0: ") && slope.contains("+2996 an hour"),
         "{slope}"
     );
 }
@@ -174,19 +174,20 @@ fn a_node_that_ends_and_an_attack_that_can_not_be_made_are_told() {
         held(&[began(), line(9.0, fault)], "no node ends by itself"),
         Some(false)
     );
-    let attack = |failure: Option<&str>| {
+    let attack = |handshakes, failure: Option<&str>| {
         let event = Event::AttackEnded {
             name: "flood-1".to_owned(),
             failure: failure.map(str::to_owned),
-            did: BTreeMap::new(),
+            did: BTreeMap::from([("handshakes".to_owned(), handshakes)]),
         };
         [began(), line(60.0, event)]
     };
-    assert_eq!(held(&attack(None), "each attack"), Some(true));
+    assert_eq!(held(&attack(1.0, None), "each attack"), Some(true));
     assert_eq!(
-        held(&attack(Some("can't bind")), "each attack"),
+        held(&attack(1.0, Some("can't bind")), "each attack"),
         Some(false)
     );
+    assert_eq!(held(&attack(0.0, None), "each attack"), Some(false));
 }
 
 #[test]
