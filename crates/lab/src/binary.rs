@@ -14,7 +14,8 @@ use serde_json::Value;
 
 use crate::shared::project;
 
-/// The option that names the binary.
+// Not a doc comment: clap would show that in place of the line of each command that has this option.
+// The option that names the binary.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Binary {
     /// The area-net binary to run [default: build the working tree with `cargo build --release` and run that]

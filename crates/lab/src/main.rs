@@ -6,6 +6,7 @@
 //!                                        network  start, death and idle cost of 5 to 100 processes
 //!                                        netem    the built-in impairment against the kernel's
 //!                                        same     two builds side by side: does a change keep behaviour?
+//!                                        soak     hours of churn, loss and attack at once
 //! ```
 //!
 //! Each subcommand is one module with its own documentation. `shared` holds the parts that several of them need. Without
@@ -26,6 +27,7 @@ mod network;
 mod places;
 mod same;
 mod shared;
+mod soak;
 
 use std::process::ExitCode;
 
@@ -47,6 +49,7 @@ enum What {
     Netem(netem::Options),
     Places(places::Options),
     Same(same::Options),
+    Soak(soak::Options),
 }
 
 fn main() -> ExitCode {
@@ -57,10 +60,30 @@ fn main() -> ExitCode {
         What::Netem(options) => ("netem", netem::run(&options)),
         What::Places(options) => ("places", places::run(&options)),
         What::Same(options) => ("same", same::run(&options)),
+        What::Soak(options) => ("soak", soak::run(options)),
     };
     end.unwrap_or_else(|error| {
         eprintln!("{name}: {error:#}");
         let bad_input = lab::is_bad_input(&error) || error.is::<shared::BadInput>();
         ExitCode::from(if bad_input { 2 } else { 1 })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory as _;
+
+    use super::Options;
+
+    #[test]
+    fn the_help_has_a_line_of_its_own_for_each_command() {
+        let lab = Options::command();
+        let mut lines = BTreeSet::from([lab.get_about().unwrap().to_string()]);
+        for command in lab.get_subcommands() {
+            let about = command.get_about().unwrap().to_string();
+            assert!(lines.insert(about), "{}", command.get_name());
+        }
+    }
 }

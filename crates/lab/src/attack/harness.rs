@@ -64,7 +64,7 @@ impl Harness<'_> {
             .collect();
         let attack = self.attack;
         let (from, deeds) = (attack.attacker(), self.deeds.clone());
-        let network = "area-net".to_owned();
+        let network = super::NETWORK.to_owned();
         let running = Running::prepare(attack.play, network, addresses, from, seed, deeds)?;
         let mut last = 0;
         for place in 0..nodes {

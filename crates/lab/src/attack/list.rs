@@ -9,7 +9,8 @@ use super::{Attack, doors, floods, invented, liars, sinks};
 /// Hosts besides loopback, which the lab gives its namespace's loopback interface: the attacker's, the honest nodes', and a third one.
 pub(super) const HOSTS: [IpAddr; 3] = [REMOTE, HERE, ELSEWHERE];
 const REMOTE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 66, 0, 1));
-const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 66, 0, 2));
+/// Where the honest nodes are, in attacks that come from another host, and in a soak.
+pub(crate) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 66, 0, 2));
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 66, 0, 3));
 
 /// What invented nodes may cost.

@@ -27,7 +27,7 @@ mod stage;
 mod traces;
 mod views;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -35,14 +35,22 @@ use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, Result};
 
+pub(crate) use self::attacker::Deeds;
 use self::bars::{Bar, EVER};
 use self::conditions::{Conditions, Times};
 use self::harness::LOOPBACK;
+pub(crate) use self::list::HERE;
 use self::list::{ATTACKS, HOSTS};
 pub(crate) use self::options::Options;
 use self::outcome::Outcome;
+pub(crate) use self::stage::Running;
 use self::stage::{Deed, Stage};
+pub(crate) use self::traces::panic_of;
+pub(crate) use self::views::{View, Views};
 use crate::shared::{BadInput, interrupted, isolate, kernel};
+
+/// The network's name, unless a setting says otherwise.
+const NETWORK: &str = "area-net";
 
 /// An attack: what is done, where, and what must hold.
 pub(crate) struct Attack {
@@ -102,6 +110,23 @@ impl Attack {
         self
     }
 
+    /// Its name on the command line.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Prepares the attack on nodes at [`HERE`], the victim first and the one that will be killed third. It is made from their own host,
+    /// unless it is one that comes from another.
+    pub(crate) fn prepare(
+        &self,
+        nodes: Vec<SocketAddr>,
+        seed: u64,
+        deeds: Arc<Deeds>,
+    ) -> Result<Running> {
+        let from = self.at.map_or(HERE, |at| at.0);
+        Running::prepare(self.play, NETWORK.to_owned(), nodes, from, seed, deeds)
+    }
+
     fn attacker(&self) -> IpAddr {
         self.at.map_or(LOOPBACK, |at| at.0)
     }
@@ -125,7 +150,7 @@ impl Attack {
 
 /// Makes the attacks that the options select.
 pub(crate) fn run(options: Options) -> Result<ExitCode> {
-    let attacks = select(&options)?;
+    let attacks = select(&options.only, options.short)?;
     if options.list {
         for attack in attacks {
             println!("{:<12} {}", attack.name, attack.title);
@@ -196,8 +221,9 @@ pub(crate) fn run(options: Options) -> Result<ExitCode> {
     })
 }
 
-fn select(options: &Options) -> Result<Vec<&'static Attack>> {
-    let unknown = options.only.iter().find(|name| {
+/// The attacks whose names begin like one of `only`, or all; of the short set alone if it is `short`.
+pub(crate) fn select(only: &[String], short: bool) -> Result<Vec<&'static Attack>> {
+    let unknown = only.iter().find(|name| {
         let begins = |attack: &&Attack| attack.name.starts_with(name.as_str());
         !ATTACKS.iter().any(|attack| begins(&attack))
     });
@@ -210,18 +236,16 @@ fn select(options: &Options) -> Result<Vec<&'static Attack>> {
         return Err(BadInput(why).into());
     }
     let selected = ATTACKS.iter().filter(|attack| {
-        let named = options
-            .only
+        let named = only
             .iter()
             .any(|name| attack.name.starts_with(name.as_str()));
-        let all = options.only.is_empty();
-        (all || named) && (!options.short || attack.short)
+        (only.is_empty() || named) && (!short || attack.short)
     });
     Ok(selected.collect())
 }
 
 /// Gives the loopback interface of this namespace the addresses of other hosts.
-fn add_addresses() -> Result<()> {
+pub(crate) fn add_addresses() -> Result<()> {
     let sinks = sinks::SINKS.iter().map(|(_, addr)| addr.ip());
     let hosts = HOSTS.into_iter().chain(sinks);
     let hosts: std::collections::BTreeSet<IpAddr> = hosts.filter(|ip| !ip.is_loopback()).collect();
@@ -237,7 +261,8 @@ fn add_addresses() -> Result<()> {
     Ok(())
 }
 
-fn scratch(named: Option<&Path>) -> Result<PathBuf> {
+/// The folder for scratch folders: the named one, or one in memory if there is any.
+pub(crate) fn scratch(named: Option<&Path>) -> Result<PathBuf> {
     let memory = Path::new("/dev/shm");
     let scratch = match named {
         Some(scratch) => scratch.to_owned(),

@@ -8,7 +8,6 @@ use crate::binary::Binary;
 
 /// Attacks honest nodes with one hostile member, and measures what it costs them.
 #[derive(Debug, Args)]
-#[command(about, long_about = None)]
 pub(crate) struct Options {
     /// Attacks to make: names, or what they begin with [default: all]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]

@@ -8,7 +8,6 @@ use crate::binary::Binary;
 
 /// Plays scenarios with the real binary under the kernel's `tc netem`, and reports which promises it kept
 #[derive(Debug, Args)]
-#[command(about, long_about = None)]
 pub(crate) struct Options {
     /// Names of shipped scenarios, or paths of your own [default: all shipped scenarios]
     #[arg(value_name = "SCENARIO")]

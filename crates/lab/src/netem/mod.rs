@@ -61,7 +61,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Compares the built-in impairment with the kernel's netem.
 #[derive(Debug, Args)]
-#[command(about, long_about = None)]
 pub(crate) struct Options {
     /// Run only scenarios whose words contain this, and no texts
     #[arg(long, value_name = "WORDS")]

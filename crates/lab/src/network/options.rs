@@ -9,7 +9,6 @@ use crate::binary::Binary;
 
 /// Times the real binary: five profiles, and chains of processes on IPv6 loopback.
 #[derive(Debug, Args)]
-#[command(about, long_about = None)]
 pub(crate) struct Options {
     /// Chain lengths in processes; each gets its own scenario
     #[arg(long, value_delimiter = ',', default_values_t = [5, 25, 50, 100], value_parser = at_least_three)]

@@ -37,7 +37,7 @@ use play::{Outcome, Pair, Run};
 
 /// Compares the simulations of two builds of area-net to the byte: by default the working tree and the last commit.
 #[derive(Debug, Args)]
-#[command(about, after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Options {
     /// Execute only runs whose name contains one of these (`log`, `hub`, `hub-whole`, `whole`)
     #[arg(value_name = "RUN")]

@@ -17,7 +17,7 @@ use crate::shared::project;
 const SHIPPED: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
 
 /// The first port of a chain. It is below the kernel's ephemeral port range.
-const FIRST_PORT: usize = 20_000;
+pub(crate) const FIRST_PORT: usize = 20_000;
 
 /// A port on which no process listens.
 const MISSING_PORT: usize = 19_999;
@@ -241,6 +241,11 @@ impl Cluster {
         self.children.iter().flatten().map(Child::id).collect()
     }
 
+    /// Returns the process id of the node at `place`, if it runs.
+    pub(crate) fn pid(&self, place: usize) -> Option<u32> {
+        self.children[place].as_ref().map(Child::id)
+    }
+
     /// Returns the last lines of the log of the node at `place`.
     pub(crate) fn last_words(&self, place: usize) -> String {
         let text = fs::read(self.log(place)).unwrap_or_default();
@@ -257,7 +262,8 @@ impl Cluster {
         })
     }
 
-    fn log(&self, place: usize) -> PathBuf {
+    /// Returns the log of the node at `place`.
+    pub(crate) fn log(&self, place: usize) -> PathBuf {
         self.logs.join(format!("{}.log", self.names[place]))
     }
 

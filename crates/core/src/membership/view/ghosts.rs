@@ -5,15 +5,15 @@
 //! over it. So a node is a *ghost* if most of its neighbours withdrew their links with it, and it has signed nothing newer for a while
 //! (`view.ghost_after`): it counts for nothing until it signs its next record. A node with which this node has a link itself is none.
 //!
-//! Whoever learns of a ghost after the others withdrew their links saw none of that. So a node of which most neighbours list no link when it
-//! comes into view is a suspect, too. A node that fills its view looks at all others once more when it judges.
+//! This node may have heard of a death too late to see anybody withdraw: it started after it, or the liar lists the link again later. So a
+//! node that comes into view is looked at too, and so are all nodes once this node judges what it was told at its start.
 //!
 //! One neighbour that withdraws a link which it still holds makes no ghost: more neighbours must withdraw than still list the node.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::View;
 use super::ids::Index;
+use super::{Flip, View};
 use crate::membership::Time;
 use crate::record::Record;
 
@@ -23,7 +23,8 @@ const LEAST: usize = 2;
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(super) struct Ghosts {
-    /// Suspects: nodes with which a neighbour withdrew a link since their last record, and when each is looked at.
+    /// Suspects, with the time at which each is looked at: nodes with which a neighbour withdrew a link since their last record, and nodes
+    /// that came into view given up by most of their neighbours.
     suspects: BTreeMap<Index, Time>,
     /// Those that count for nothing.
     ghosts: BTreeSet<Index>,
@@ -60,9 +61,33 @@ impl View {
             .filter(|&peer| self.has(peer) && self.up.contains(peer.at()))
             .filter(|&peer| self.record_at(peer).link_to(&short).is_some())
             .collect();
+        let due = now + self.tuning.view.ghost_after;
         for peer in peers {
-            let at = now + self.tuning.view.ghost_after;
-            self.ghosts.suspects.entry(peer).or_insert(at);
+            self.ghosts.suspects.entry(peer).or_insert(due);
+        }
+    }
+
+    /// Reachability was derived. Suspects the nodes that came up, or all nodes if this node judges from now on: those that most of their
+    /// neighbours have given up may have died before. A node that has just started is listed by its first neighbour before the others,
+    /// which may hold the link for as long as flap damping wants, so it has twice the usual time; what a newcomer is shown is older.
+    pub(super) fn suspect_given_up(&mut self, now: Time, flips: &[Flip], begins_to_judge: bool) {
+        let after = self.tuning.view.ghost_after;
+        let seen: Vec<Index> = if begins_to_judge {
+            self.up.ones().map(Index::from_place).collect()
+        } else {
+            let came_up = flips.iter().filter(|flip| flip.up);
+            came_up.map(|flip| flip.index).collect()
+        };
+        let times = if begins_to_judge || self.is_filling() {
+            1
+        } else {
+            2
+        };
+        let due = now + times * after;
+        for index in seen {
+            if index != self.me && self.is_given_up(index) {
+                self.ghosts.suspects.entry(index).or_insert(due);
+            }
         }
     }
 
@@ -71,22 +96,11 @@ impl View {
         self.ghosts.suspects.values().min().copied()
     }
 
-    /// These nodes came into view. Those of which most neighbours list no link are suspects. Their links were withdrawn before, at a time that
-    /// nobody tells, so they have half the time.
-    pub(super) fn suspect_arrivals(&mut self, now: Time, arrived: impl Iterator<Item = Index>) {
-        let at = now + self.tuning.view.ghost_after / 2;
-        for index in arrived {
-            if index != self.me && self.is_given_up(index) {
-                self.ghosts.suspects.entry(index).or_insert(at);
-            }
-        }
-    }
-
     /// Looks at the suspects that have signed nothing newer for long enough.
     pub(super) fn look_for_ghosts(&mut self, now: Time, live: &[Index]) {
         let suspects = self.ghosts.suspects.iter();
         let due: Vec<Index> = suspects
-            .filter(|(_, at)| **at <= now)
+            .filter(|(_, due)| **due <= now)
             .map(|(index, _)| *index)
             .collect();
         for index in due {
@@ -99,7 +113,8 @@ impl View {
         }
     }
 
-    /// Whether more neighbours of a node have withdrawn their links with it than still list them.
+    /// Whether more neighbours of a node have withdrawn their links with it than still list them. One that has restarted since, and has
+    /// no link with it, has given it up as well: a live node would have signed that its link with the earlier run is gone.
     fn is_given_up(&self, index: Index) -> bool {
         let ids = self.ids.read();
         let record = self.record_at(index);
@@ -109,11 +124,8 @@ impl View {
             let Some(peer) = peer.filter(|&peer| self.has(peer) && self.is_up_at(peer)) else {
                 continue;
             };
-            if !record.lists_at(self.record_at(peer), peer.0) {
-                continue;
-            }
             if self.record_at(peer).lists_at(record, index.0) {
-                listed += 1;
+                listed += usize::from(record.lists_at(self.record_at(peer), peer.0));
             } else if self.counts_by_itself(peer) {
                 withdrawn += 1;
             }

@@ -383,7 +383,9 @@ impl View {
             .filter_map(|peer| self.index(&peer.abbreviated()))
             .collect();
         self.look_for_ghosts(now, &live);
+        let was_filling = self.is_filling();
         let flips = self.derive_up(now, &live);
+        self.suspect_given_up(now, &flips, was_filling && !self.is_filling());
         if let Some(at) = self.claims_due(now) {
             let due = at.max(now + self.tuning.pace.derive_spacing);
             let earlier = self

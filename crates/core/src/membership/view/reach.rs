@@ -155,15 +155,7 @@ impl View {
         for flip in &flips {
             self.note_flip(now, flip.index);
         }
-        let grew = flips.iter().any(|flip| flip.up);
-        if judges {
-            let all: Vec<Index> = self.up.ones().map(Index::from_place).collect();
-            self.suspect_arrivals(now, all.into_iter());
-        } else if grew {
-            let arrived = flips.iter().filter(|flip| flip.up);
-            self.suspect_arrivals(now, arrived.map(|flip| flip.index));
-        }
-        self.end_claims(grew);
+        self.end_claims(flips.iter().any(|flip| flip.up));
         flips
     }
 

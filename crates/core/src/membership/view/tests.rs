@@ -381,39 +381,67 @@ fn a_neighbour_that_goes_on_listing_the_dead_keeps_them_up_for_five_seconds_only
     assert!(view.is_up(&id(4)));
 }
 
-#[test]
-fn who_hears_of_a_node_after_its_death_is_not_shown_it_for_long() {
+/// 0 has just joined 1, 2 and 3. 4 is dead, and so says each of them but 1.
+fn newcomer() -> View {
     let bound = super::claims::Bound {
         most: 64,
-        vouchers: 4,
+        vouchers: 2,
         fresh_per_s: 1.0,
     };
-    // 4 died, which 2 and 3 have said; 1 lists it. This node hears all that in one moment, while it fills its view or later.
-    for judges in [false, true] {
-        let mut view = View::new(record(0, 1, &[1, 2, 3])).with_bound(bound);
-        for (number, peers) in [(1, &[0, 2, 3, 4][..]), (2, &[0, 1, 3]), (3, &[0, 1, 2])] {
-            take(&mut view, record(number, 2, peers), 1);
-        }
-        let live = [1, 2, 3];
-        derive(&mut view, at(1), &live);
-        if judges {
-            view.judge(bound);
-        }
-        take(&mut view, record(4, 1, &[1, 2, 3]), 1);
-        derive(&mut view, at(6), &live);
-        assert!(view.is_up(&id(4)));
-        assert_eq!(view.is_filling(), !judges);
-        let soon = at(6) + Duration::from_millis(2500);
-        assert!(view.deadline() <= soon);
-        derive(&mut view, soon, &live);
-        assert!(!view.is_up(&id(4)));
-        // It lives, and says so.
-        view.accept(record(4, 2, &[1]), at(20), Some(id(1)), false);
-        for now in [20, 30] {
-            derive(&mut view, at(now), &live);
-            assert!(view.is_up(&id(4)));
-        }
+    let mut view = View::new(record(0, 1, &[1, 2, 3])).with_bound(bound);
+    for (number, peers) in [(1, &[0, 2, 3, 4][..]), (2, &[0, 1, 3]), (3, &[0, 1, 2])] {
+        take(&mut view, record(number, 1, peers), number);
     }
+    take(&mut view, record(4, 1, &[1, 2, 3]), 1);
+    view
+}
+
+#[test]
+fn a_newcomer_is_shown_the_dead_for_five_seconds_only() {
+    let mut view = newcomer();
+    let live = [1, 2, 3];
+    derive(&mut view, at(1), &live);
+    assert!(
+        view.is_filling() && view.is_up(&id(4)),
+        "it believes the lie"
+    );
+    derive(&mut view, at(4), &live);
+    assert!(!view.is_filling() && view.is_up(&id(4)));
+    assert_eq!(view.ghosts_due(), Some(at(6)));
+    derive(&mut view, at(6), &live);
+    assert!(!view.is_up(&id(4)));
+}
+
+#[test]
+fn a_member_that_lists_the_dead_again_brings_them_back_for_ten_seconds_only() {
+    let mut view = newcomer();
+    let live = [1, 2, 3];
+    view.accept(record(1, 2, &[0, 2, 3]), at(1), Some(id(1)), false);
+    derive(&mut view, at(1), &live);
+    derive(&mut view, at(4), &live);
+    assert!(!view.is_filling() && !view.is_up(&id(4)));
+    view.accept(record(1, 3, &[0, 2, 3, 4]), at(20), Some(id(1)), false);
+    derive(&mut view, at(20), &live);
+    assert!(view.is_up(&id(4)), "it may have come back");
+    assert_eq!(view.ghosts_due(), Some(at(30)));
+    derive(&mut view, at(30), &live);
+    assert!(!view.is_up(&id(4)));
+}
+
+#[test]
+fn neighbours_that_have_restarted_do_not_bring_the_dead_back() {
+    let mut view = newcomer();
+    let live = [1, 2, 3];
+    derive(&mut view, at(1), &live);
+    for (number, peers) in [(2, [0, 1, 3]), (3, [0, 1, 2])] {
+        let body = record(number, 2, &peers).body().clone();
+        let again = testing::record(Body { run_id: 2, ..body });
+        take(&mut view, again, number);
+    }
+    derive(&mut view, at(4), &live);
+    derive(&mut view, at(9), &live);
+    assert!(!view.is_up(&id(4)));
+    assert!(view.is_up(&id(2)) && view.is_up(&id(3)));
 }
 
 #[test]
