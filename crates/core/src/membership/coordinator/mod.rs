@@ -425,24 +425,6 @@ impl Core {
         }
     }
 
-    /// Tells the figures of our own links, if that is due.
-    fn tell_figures(&mut self, now: Time) {
-        let (record, place) = (self.own.record(), (self.view.me(), self.view.up_count()));
-        let told = self
-            .figures
-            .tell_if_due(now, record, place, &self.links, &mut self.rng);
-        if let Some(urgent) = told {
-            self.spread_figures((now, urgent), self.view.me(), None);
-        }
-    }
-
-    /// Passes on a node's newest figures, at once if they are urgent.
-    fn spread_figures(&mut self, when: (Time, bool), index: Index, from: Option<NodeId>) {
-        let tree = self.figures.tree(self.out.changes().shape, &self.view);
-        self.gossip
-            .spread_figures(when, (index, from), tree, &self.view);
-    }
-
     fn forget(&mut self, now: Time) {
         let gone = self.view.forget_if_due(now, self.config.forget_after);
         if !gone.is_empty() {
