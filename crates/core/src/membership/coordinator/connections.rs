@@ -370,6 +370,7 @@ impl Core {
         }
         self.own.learn_addrs(now, &self.links);
         self.meet.link_ended(&peer);
+        self.echoes.link_ended(&peer);
         self.overlay.link_ended(now, peer, end, &self.view);
     }
 }
