@@ -327,8 +327,8 @@ impl Node {
             self.timer.as_mut().reset(wake);
             if let Poll::Ready(Some(request)) = self.requests.poll_recv(cx) {
                 self.answer(request);
-            } else if let Some(peer) = self.pings.poll(cx) {
-                self.step(Input::Ping(peer));
+            } else if let Some((number, path)) = self.pings.poll(cx) {
+                self.step(Input::Ping { number, path });
             } else if let Poll::Ready(Some(event)) = self.events.poll_recv(cx) {
                 self.take(event);
             } else if let Some(news) = self.poll_news(cx) {
@@ -484,7 +484,7 @@ impl Node {
             self.show(Word::Event(&event));
             self.story.tell(self.clock.now(), &self.core, &event);
             match (event, &self.notes) {
-                (Event::Pinged(peer, rtt_us), _) => self.pings.answered(&peer, rtt_us),
+                (Event::Pinged { number, rtts_us }, _) => self.pings.ended(number, &rtts_us),
                 (Event::Links(news), Some(notes)) => notes.links(self.now(), *news),
                 (Event::Revocations(..), _) => {
                     if let Some(desk) = &self.desk {

@@ -14,11 +14,18 @@ use crate::wire::NodeId;
 /// The channel on which readers request snapshots. A request contains the channel for the answer.
 pub type SnapshotRequests = mpsc::Sender<oneshot::Sender<Arc<Snapshot>>>;
 
-/// A request to measure the round-trip time to a neighbour now, with the channel for the answer in µs.
-pub type PingRequest = (NodeId, oneshot::Sender<Option<u32>>);
+/// A request to measure a path from the node now, with the channel for the answer: the path's nodes, without the node itself.
+pub type PingRequest = (Vec<NodeId>, oneshot::Sender<Pinged>);
+
+/// The round-trip time to each node of a path in µs, as far as answers came. `None`: too much was asked for at once.
+pub type Pinged = Option<Vec<Option<u32>>>;
 
 /// The channel on which readers request measurements.
 pub type Pings = mpsc::Sender<PingRequest>;
+
+/// The node has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended;
 
 /// A reader's access: it is notified of changes, and requests snapshots.
 #[derive(Debug, Clone)]
@@ -48,12 +55,13 @@ impl SnapshotReader {
         }
     }
 
-    /// Has the node probe a neighbour, and waits for the answer: the round-trip time in µs. `None`: the node has ended, or can't tell,
-    /// or the link is gone. Whoever calls bounds the wait.
-    pub async fn ping(&self, peer: NodeId) -> Option<u32> {
+    /// Has the node measure a path now: an echo goes to each of its nodes. Waits for the answers, for a few seconds at most. An error:
+    /// the node has ended, or can't measure.
+    pub async fn ping(&self, path: Vec<NodeId>) -> Result<Pinged, Ended> {
         let (answer, answered) = oneshot::channel();
-        self.pings.as_ref()?.send((peer, answer)).await.ok()?;
-        answered.await.ok()?
+        let pings = self.pings.as_ref().ok_or(Ended)?;
+        pings.send((path, answer)).await.map_err(|_| Ended)?;
+        answered.await.map_err(|_| Ended)
     }
 
     /// Waits for a change that this reader has not seen yet, and returns the counters. `None`: the node has ended. No change is lost

@@ -33,9 +33,9 @@ mod tests {
         ShortRun, Signer as _, Version,
     };
     use area_net::wire::{
-        Answer, BATCH_BYTES, CloseCode, Datagram, MAX_ALTERNATIVES, MAX_BUCKETS_LOG2, MAX_FRAME,
-        MAX_SYNC_ENTRIES, MAX_WAY, Message, NodeId, PROTOCOL_VERSION, Probe, ShortId, ViewDigest,
-        dialable,
+        Answer, BATCH_BYTES, CloseCode, Datagram, Echo, MAX_ALTERNATIVES, MAX_BUCKETS_LOG2,
+        MAX_ECHO_WAY, MAX_FRAME, MAX_SYNC_ENTRIES, MAX_WAY, Message, NodeId, PROTOCOL_VERSION,
+        Probe, ShortId, ViewDigest, dialable,
     };
     use ring::digest::{SHA256, digest};
     use rustls_pki_types::CertificateDer;
@@ -164,6 +164,11 @@ mod tests {
             Datagram::Answer(_) => Datagram::Answer(Answer {
                 seq: 300,
                 hold_us: 12,
+            }),
+            Datagram::Echo(_) => Datagram::Echo(Echo {
+                way: (8..=10).map(|byte| ShortId([byte; 16])).collect(),
+                nonce: 300,
+                is_answer: false,
             }),
         };
         assert_eq!(datagram, expected);
@@ -343,6 +348,7 @@ mod tests {
             match datagram {
                 Datagram::Probe(probe) => is("Probe", fields_of(&probe)),
                 Datagram::Answer(answer) => is("Answer", fields_of(&answer)),
+                Datagram::Echo(echo) => is("Echo", fields_of(&echo)),
             }
         }
         let version: Version = record().version();
@@ -379,6 +385,7 @@ mod tests {
             ("MAX_SYNC_ENTRIES", MAX_SYNC_ENTRIES),
             ("MAX_ALTERNATIVES", MAX_ALTERNATIVES),
             ("MAX_WAY", MAX_WAY),
+            ("MAX_ECHO_WAY", MAX_ECHO_WAY),
             ("MAX_CREDENTIALS", MAX_CREDENTIALS),
             ("MAX_PROOFS", MAX_PROOFS),
             ("MAX_LABEL", MAX_LABEL),
@@ -423,6 +430,7 @@ mod tests {
             format!("{MAX_LABEL} bytes |"),
             format!("names up to {MAX_ALTERNATIVES} addresses"),
             format!("`way` has 3 to {MAX_WAY} elements"),
+            format!("`way` has 2 to {MAX_ECHO_WAY} elements"),
             format!("`addrs` has at most {MAX_ADDRS}"),
         ] {
             assert!(text.contains(&said), "{said}");

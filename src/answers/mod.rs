@@ -23,7 +23,7 @@ pub use make::{
     LinkExtras, NodeExtras, StatusExtras, agreement, link, links, node, nodes, path, status, who,
     who_by_id,
 };
-pub use ping::{Ping, PingHop, first_hop, ping};
+pub use ping::{Ping, PingHop, ping, ping_path};
 pub use select::{SelectError, select};
 pub use types::{Event, Failure, FailureKind, Told, Who};
 

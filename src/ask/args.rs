@@ -106,7 +106,7 @@ pub struct PingArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// How often to measure, once a second
+    /// How often to measure, once a second; every two seconds over more than eight links
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 1)]
     pub count: u32,
 }
@@ -230,10 +230,13 @@ Examples:
   area-net ping alice
   area-net ping alice -n 10 -p bob
 
-The node probes the first node of the path now. The links behind it are known from their own nodes, and the answer says how old \
-these measurements are.
+The node sends an echo to each node on the path with the least sum of round-trip times, and each of them passes the others' on. So \
+the time to the node is measured end to end, and that of each link is the difference between two nodes. Where no answer came, the line \
+shows what the nodes told, and when.
 
-Exit status: 4 no such node; 5 no path leads there, or the last probe was not answered; the others as of area-net status.";
+With -n, a table at the end shows how many echoes each node answered.
+
+Exit status: 4 no such node; 5 no path leads there, or the node answered no echo; the others as of area-net status.";
 
 const EVENTS: &str = "\
 Examples:

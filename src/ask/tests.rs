@@ -174,9 +174,12 @@ fn all() -> Answers {
             "/v1/explain",
             json(&answers::explain(&view, &ExplainExtras::default())),
         ),
-        ("/v1/ping/n2", json(&answers::ping(&view, 2, Some(40)))),
-        ("/v1/ping/n1", json(&answers::ping(&view, 1, None))),
-        ("/v1/ping/n3", json(&answers::ping(&view, 3, None))),
+        (
+            "/v1/ping/n2",
+            json(&answers::ping(&view, 2, &[Some(40), Some(80_540)])),
+        ),
+        ("/v1/ping/n1", json(&answers::ping(&view, 1, &[None]))),
+        ("/v1/ping/n3", json(&answers::ping(&view, 3, &[]))),
         ("/v1/events", json(&events)),
         ("/v1/graph?format=dot", (200, "digraph {}\n".to_owned())),
         ("/v1/graph?format=json", (200, network(&view))),
@@ -204,7 +207,7 @@ fn every_question_is_answered_by_the_only_running_node() {
         ("status -p bob", "3 up"),
         (
             "ping n2",
-            "n2  81.040 ms: n1 (0.040 ms, now) -> n2 (81.000 ms, 58 s ago)\n",
+            "n2  80.540 ms: n1 (0.040 ms, now) -> n2 (80.500 ms, now)\n",
         ),
         ("wait --nodes 3 --rtt-max 81ms", ""),
     ] {
@@ -269,6 +272,31 @@ fn each_kind_of_failure_has_its_exit_status_and_one_clear_error() {
         )
     );
     assert_eq!(Room::new().run("status").status, 3);
+}
+
+#[test]
+fn several_pings_wait_in_between_and_are_summed_up() {
+    let room = Room::with("bob", all());
+    let waited = Arc::new(Mutex::new(Vec::new()));
+    let waits = waited.clone();
+    let left = room.run_with("ping n2 -n 3", move |time, _| {
+        waits.lock().unwrap().push(time.as_secs());
+        Ok(())
+    });
+    assert_eq!((left.status, &*left.error), (0, ""));
+    assert_eq!(*waited.lock().unwrap(), [1, 1]);
+    let lines: Vec<&str> = left.out.lines().collect();
+    assert_eq!(lines.len(), 6, "{}", left.out);
+    assert!(lines[2].starts_with("n2  80.540 ms: n1 (0.040 ms, now)"));
+    assert!(lines[5].starts_with("n2      3 of 3   0 %"), "{}", lines[5]);
+    // Each measurement that failed has its line, and the last one is the error.
+    let left = room.run_with("ping n1 -n 2", |_, _| Ok(()));
+    assert_eq!(left.status, 5);
+    assert_eq!(left.out.matches("did not answer in time").count(), 1);
+    assert!(left.out.contains("0 of 2  100 %"), "{}", left.out);
+    assert!(left.error.contains("did not answer in time"));
+    let left = room.run_with("ping n1 -n 2 --json", |_, _| Ok(()));
+    assert_eq!((left.status, left.out.lines().count()), (5, 2));
 }
 
 #[test]

@@ -330,7 +330,7 @@ impl Story {
                 self.news.hear(at_ms.unwrap_or(i64::MAX), (**news).clone());
             }
             // Whoever asked is answered.
-            Event::Pinged(..) => {}
+            Event::Pinged { .. } => {}
             Event::CutOff => tracing::warn!(action = "redialing", "{}", EventName::CutOff),
             Event::DialFailed(candidate, why) => {
                 self.dial_failed(core, candidate.id, candidate.addr, why)

@@ -187,7 +187,7 @@ impl Views {
             Event::CutOff => self.clear(viewer),
             Event::Links(_)
             | Event::Revocations(..)
-            | Event::Pinged(..)
+            | Event::Pinged { .. }
             | Event::Linked { .. }
             | Event::Unlinked { .. }
             | Event::Restored(_)

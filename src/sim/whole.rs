@@ -355,7 +355,8 @@ impl Ledger {
             | Input::Found(..)
             | Input::PathLost(_)
             | Input::Redial(_)
-            | Input::Ping(_)
+            | Input::Echo(..)
+            | Input::Ping { .. }
             | Input::Authorities(_)
             | Input::Certificate(_)
             | Input::Revocations(_)
@@ -378,7 +379,7 @@ impl Ledger {
                 traffic.messages += 1;
                 traffic.record_bytes += size::records(message) as u64;
             }
-            Action::Open { .. } => {}
+            Action::Open { .. } | Action::Echo(..) => {}
             Action::Probe(..) => traffic.probes += 1,
             Action::Close(..) => {}
         }

@@ -35,8 +35,12 @@ const MAX_UDP_PAYLOAD: u16 = 1280;
 /// The flow-control window of the control stream and of the connection, and the most that may be under way: two frames of the
 /// largest size.
 pub(super) const STREAM_WINDOW: u32 = 2 * MAX_FRAME as u32;
-/// The buffers for datagrams that are not sent or not read yet. Probes have a few bytes each, so this holds hundreds.
+/// The buffers for datagrams that are not sent or not read yet. Probes have a few bytes each, so this holds hundreds, or 29 echoes of the
+/// longest way. A full one drops the oldest.
 const DATAGRAM_BUFFER: usize = 8 * 1024;
+/// So much of the buffer for sending is left to probes: an echo that finds less room is dropped. Halved or doubled: 3 echoes more or 7
+/// fewer wait on a full line.
+pub(super) const PROBES_ROOM: usize = 2 * 1024;
 
 pub(super) fn endpoint_config(identity: &Identity, seed: Option<[u8; 32]>) -> EndpointConfig {
     let (reset_key, cid_key) = identity.quic_keys();

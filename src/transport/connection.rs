@@ -19,17 +19,26 @@ use super::{HELLO_TIMEOUT, Handle, Rejected, Shared, TransportEvent, closed, rep
 use crate::admission::{Refusal, Role, Session};
 use crate::bucket::{Bucket, Rate};
 use crate::identity::certified_id;
-use crate::membership::{Closed, ConnId, Connected, DialId, Input};
+use crate::membership::{Closed, ConnId, Connected, DialId, Input, Tuning};
 use crate::record::MAX_RECORD;
 use crate::wire::{Answer, CloseCode, Datagram, Hello, MAX_FRAME, Message, NodeId, plain};
 
 /// The largest Hello in bytes: the largest record, and 128 bytes for the numbers beside it.
 const MAX_HELLO: usize = MAX_RECORD + 128;
-/// The datagrams that are accepted from a peer: in the long run four times what the fastest probing takes, and at once those of two
-/// seconds.
+/// The datagrams that are accepted from a peer: in the long run twice what the fastest probing takes, and at once those of two
+/// seconds. Echoes are among them.
 const DATAGRAMS: Rate = Rate {
     burst: 80.0,
     per_s: 40.0,
+};
+/// The datagrams a second of the fastest probing: ten probes and ten answers.
+const PROBING_PER_S: f64 = 20.0;
+
+// What others have a node pass on must not make its neighbour drop its probes.
+const _: () = {
+    let echo = Tuning::DEFAULT.echo;
+    assert!(echo.sent_per_s + PROBING_PER_S <= DATAGRAMS.per_s);
+    assert!(echo.sent_burst + PROBING_PER_S <= DATAGRAMS.burst);
 };
 
 /// A command of the event loop to a connection's task.
@@ -428,6 +437,7 @@ async fn answer(shared: &Shared, conn: ConnId, connection: &Connection, watch: &
                 TransportEvent::Input(Input::Probe(conn, probe))
             }
             Ok(Datagram::Answer(answer)) => TransportEvent::Answer(conn, answer, received),
+            Ok(Datagram::Echo(echo)) => TransportEvent::Input(Input::Echo(conn, echo)),
             Err(error) => return Closed::Violation(CloseCode::Protocol, error.to_string()),
         };
         // `try_send`: a busy event loop must not delay answers. A report that finds no room counts as lost on the path.

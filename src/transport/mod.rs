@@ -52,9 +52,9 @@ use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::membership::{Action, Closed, ConnId, Connected, Input};
 use crate::record::{Record, Signer as _};
-use crate::wire::{Answer, CloseCode, Datagram, NodeId, Probe, ViewDigest};
+use crate::wire::{Answer, CloseCode, Datagram, Echo, NodeId, Probe, ViewDigest};
 use admission::{MAX_HANDSHAKES, Slots};
-use config::endpoint_config;
+use config::{PROBES_ROOM, endpoint_config};
 use connection::Command;
 use dial::{DialRequest, Dialer};
 use opener::Openings;
@@ -339,6 +339,11 @@ impl Transport {
                     handle.probe(probe);
                 }
             }
+            Action::Echo(conn, echo) => {
+                if let Some(handle) = self.conns.get(&conn) {
+                    handle.echo(echo);
+                }
+            }
             Action::Close(conn, code, alternatives) => {
                 if let Some(handle) = self.conns.remove(&conn) {
                     let reason = postcard::to_stdvec(&alternatives).expect("addresses encode");
@@ -383,6 +388,15 @@ impl Handle {
         self.watch.probe_queued(probe.seq, bytes.len());
         // A closing connection refuses datagrams; its task reports the end.
         self.connection.send_datagram(bytes.into()).ok();
+    }
+
+    fn echo(&self, echo: Echo) {
+        let bytes = Datagram::Echo(echo).to_bytes();
+        // What is not sent counts as lost.
+        if self.connection.datagram_send_buffer_space() >= PROBES_ROOM + bytes.len() {
+            self.watch.other_queued(bytes.len());
+            self.connection.send_datagram(bytes.into()).ok();
+        }
     }
 }
 

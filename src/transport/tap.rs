@@ -91,8 +91,14 @@ struct Waiting {
 
 #[derive(Debug, Clone, Copy)]
 enum Outgoing {
-    Probe { seq: u32 },
-    Answer { made: Instant },
+    Probe {
+        seq: u32,
+    },
+    Answer {
+        made: Instant,
+    },
+    /// Its time is of no use, but a probe behind it may leave in another packet than the next.
+    Other,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -273,6 +279,11 @@ impl Watch {
         self.wait(Outgoing::Answer { made }, bytes);
     }
 
+    /// Records that another datagram of `bytes` bytes was handed to quinn.
+    pub(super) fn other_queued(&self, bytes: usize) {
+        self.wait(Outgoing::Other, bytes);
+    }
+
     /// When that probe left. The time is returned once: a second answer to the same probe gets none.
     pub(super) fn probe_left(&self, seq: u32) -> Option<Instant> {
         let mut seen = self.observed.seen();
@@ -401,6 +412,7 @@ impl Seen {
                 }
                 self.lags.push_back(lag);
             }
+            Outgoing::Other => {}
         }
     }
 

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::body::Problem;
 use crate::chronicle::Archive;
-use crate::snapshot::{Changes, SnapshotReader};
+use crate::snapshot::{Changes, Ended, Pinged, SnapshotReader};
 use crate::wire::NodeId;
 
 /// The least time between two snapshots. A change is to be on a page within 100 ms; twice this would take half of that.
@@ -109,9 +109,10 @@ impl Feed {
         Ok(())
     }
 
-    /// Has the node measure the round-trip time to a neighbour, in µs. `None`: it can't.
-    pub(super) async fn ping(&self, peer: NodeId) -> Option<u32> {
-        self.reader.as_ref()?.ping(peer).await
+    /// Has the node measure the times to the nodes of a path. An error: it can't.
+    pub(super) async fn ping(&self, path: Vec<NodeId>) -> Result<Pinged, Ended> {
+        let reader = self.reader.as_ref().ok_or(Ended)?;
+        reader.ping(path).await
     }
 
     async fn take(&self, reader: &SnapshotReader) -> Result<(), Problem> {

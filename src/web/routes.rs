@@ -20,14 +20,15 @@ use crate::chronicle::{Chronicle, Entry, Picture, Point};
 use crate::export::formats::Format;
 use crate::layout::Kind;
 use crate::metrics::{self, Exposition};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Ended, Snapshot};
 use crate::wire::NodeId;
 
 /// The most points of a link's series: about one for each pixel of a sparkline.
 const POINTS: usize = 600;
 
-/// How long an answer to a ping may take. At half, a path over two satellites seems to be dead; twice of it keeps people waiting.
-const PING_PATIENCE: Duration = Duration::from_secs(3);
+/// How long the node may take to measure a path. It waits 3 s for echoes, and clients wait 5 s for an answer. At half, what came back is
+/// lost whenever one echo is. Doubled, clients give up before.
+const PING_PATIENCE: Duration = Duration::from_secs(4);
 
 /// The most events about a node in its document.
 const EVENTS_ABOUT: usize = 50;
@@ -213,21 +214,25 @@ async fn route(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {
     Ok(body::json(&answers::path(&snapshot, from, to)))
 }
 
-/// Has the node probe the first neighbour on the path. The probe costs as much as a routine one, and no two to one neighbour come
-/// within 250 ms.
+/// Has the node send an echo to each node of the path. The core limits how many go to a neighbour.
 async fn ping(site: &Arc<Site>, query: &Query, x: &str) -> Result<Answer, Problem> {
     query.only(&[])?;
     let snapshot = view(site, query).await?.snapshot;
     let to = find(&snapshot, x)?;
-    let first = answers::first_hop(&snapshot, to).map(|hop| snapshot.nodes[hop].id);
-    let first_us = match first {
-        Some(peer) => timeout(PING_PATIENCE, site.feed.ping(peer))
-            .await
-            .ok()
-            .flatten(),
-        None => None,
+    let path = answers::ping_path(&snapshot, to);
+    let count = path.len();
+    let totals_us = match timeout(PING_PATIENCE, site.feed.ping(path)).await {
+        Ok(Ok(Some(totals_us))) => totals_us,
+        Ok(Ok(None)) => {
+            let what = "more pings over that neighbour at once than the node sends";
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, what);
+            return Err(problem.hint("ask again in a second"));
+        }
+        // It shows a recording, or is about to stop.
+        Ok(Err(Ended)) => Vec::new(),
+        Err(_) => vec![None; count],
     };
-    Ok(body::json(&answers::ping(&snapshot, to, first_us)))
+    Ok(body::json(&answers::ping(&snapshot, to, &totals_us)))
 }
 
 async fn explain(site: &Arc<Site>, query: &Query) -> Result<Answer, Problem> {

@@ -72,6 +72,8 @@ async fn every_question_has_an_answer_from_a_running_node() {
         ("link alice carol -p bob", "dialed"),
         ("path carol -p bob", "carol"),
         ("path alice carol -p bob", "SUM"),
+        ("ping carol -p bob", ", now)"),
+        ("ping carol -n 2 -p bob", "2 of 2"),
         ("explain -p bob", "links that nodes depend on: none"),
         ("events -p bob", "node started"),
         ("events -p bob --name node_up", "node up"),
@@ -141,6 +143,8 @@ async fn each_failure_has_its_exit_status() {
     }
     // A node that is stopped is given up after a bounded time.
     nodes[1].signal(Signal::STOP);
+    let (status, _, error) = ask(&desk, "ping bob -p alice");
+    assert_eq!(status, 5, "{error}");
     let begun = Instant::now();
     let (status, _, error) = ask(&desk, "status -p bob");
     assert_eq!(status, 1, "{error}");

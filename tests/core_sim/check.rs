@@ -60,7 +60,7 @@ impl Net {
                 assert!(!self.strict, "{place} rejects {what} of {peer:?}: {why}");
             }
             Event::Links(_)
-            | Event::Pinged(..)
+            | Event::Pinged { .. }
             | Event::Linked { .. }
             | Event::Unlinked { .. }
             | Event::Restored(_)

@@ -271,7 +271,8 @@ fn a_peer_that_stops_reading_is_dropped() {
                     core.handle(now, Input::Answer(conn, answer, Some(100)));
                 }
                 Action::Close(_, code, _) => closed = Some((now, code)),
-                Action::Dial { .. } | Action::Open { .. } | Action::Send(..) => {}
+                Action::Dial { .. } | Action::Open { .. } | Action::Send(..) | Action::Echo(..) => {
+                }
             }
         }
     }

@@ -130,7 +130,7 @@ impl Honest {
                     };
                     self.desk.give(Input::Answer(conn, answer, Some(100)));
                 }
-                Action::Send(..) | Action::Close(..) => {}
+                Action::Send(..) | Action::Close(..) | Action::Echo(..) => {}
             }
         }
         self.seq += 1;

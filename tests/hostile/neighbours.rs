@@ -3,7 +3,9 @@
 use std::net::{SocketAddr, UdpSocket};
 
 use area_net::record::{Direction, LinkState, ShortRun};
-use area_net::wire::{Answer, CloseCode, Datagram, MAX_FRAME, Message, NodeId, dialable};
+use area_net::wire::{
+    Answer, CloseCode, Datagram, Echo, MAX_FRAME, Message, NodeId, ShortId, dialable,
+};
 use quinn::TransportConfig;
 use serde_json::Value;
 
@@ -41,7 +43,12 @@ async fn a_neighbour_that_breaks_the_protocol_is_closed_with_its_code() {
         .send_datagram(b"nonsense".as_slice().into())
         .unwrap();
     assert_eq!(code(&no_probe.connection).await, protocol);
-    scene.counted("protocol_violation", 5).await;
+    let in_circles = join().await;
+    let ends = [ShortId([1; 16]), ShortId([2; 16])];
+    let bytes = echo([ends[0], ends[1], ends[0]]);
+    in_circles.connection.send_datagram(bytes.into()).unwrap();
+    assert_eq!(code(&in_circles.connection).await, protocol);
+    scene.counted("protocol_violation", 6).await;
     scene.counted("over_limit", 1).await;
 
     // A record with a forged signature, and one that its owner did not sign.
@@ -163,6 +170,43 @@ async fn addresses_that_are_nobodys_are_neither_dialed_nor_passed_on() {
             "peers.json has {addr}, which no target file may have"
         );
     }
+    scene.nobody_noticed().await;
+}
+
+/// An echo that has this way.
+fn echo<const NODES: usize>(way: [ShortId; NODES]) -> Vec<u8> {
+    let echo = Echo {
+        way: way.to_vec(),
+        nonce: 77,
+        is_answer: false,
+    };
+    Datagram::Echo(echo).to_bytes()
+}
+
+#[tokio::test]
+async fn who_floods_echoes_only_loses_its_own() {
+    let scene = Scene::new().await;
+    let stranger = scene.stranger("mallory");
+    let link = stranger.join(scene.victim()).await;
+    let alice = peer(&link.connection).unwrap().abbreviated();
+    let bob = scene.id("bob").abbreviated();
+    let (connection, _send) = link.read_on();
+    scene.alice_shows("mallory", "up").await;
+    let me = stranger.id().abbreviated();
+    let nobody = ShortId([1; 16]);
+    for _ in 0..2000 {
+        // To alice, over her to bob, over no link, and past her.
+        for bytes in [
+            echo([me, alice]),
+            echo([me, alice, bob]),
+            echo([me, alice, nobody]),
+            echo([me, nobody]),
+        ] {
+            connection.send_datagram_wait(bytes.into()).await.unwrap();
+        }
+    }
+    scene.counted("echo_refused", 1).await;
+    assert!(connection.close_reason().is_none());
     scene.nobody_noticed().await;
 }
 

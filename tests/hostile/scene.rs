@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use area_net::events::EventName;
+use area_net::wire::NodeId;
 use rustix::process::Signal;
 use tokio::time::Instant;
 
@@ -73,6 +74,14 @@ impl Scene {
                 self.alice.log()
             );
         }
+    }
+
+    /// The id of a node that alice shows.
+    pub(crate) fn id(&self, label: &str) -> NodeId {
+        let network = self.alice.file("network.json").unwrap();
+        let nodes = network["nodes"].as_array().unwrap();
+        let node = nodes.iter().find(|node| node["label"] == label).unwrap();
+        NodeId::from_hex(node["id"].as_str().unwrap()).unwrap()
     }
 
     pub(crate) fn lines_about(&self, counter: &str) -> usize {

@@ -153,7 +153,10 @@ impl Scene {
                     let closed = Done::Closed(conn, code, alternatives.len());
                     self.done.push((self.now, closed));
                 }
-                Action::Probe(..) | Action::Dial { .. } | Action::Open { .. } => {}
+                Action::Probe(..)
+                | Action::Echo(..)
+                | Action::Dial { .. }
+                | Action::Open { .. } => {}
             }
         }
         while self.core.poll_event().is_some() {}

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use area_net::record::{AddrKind, Direction, Version};
-use area_net::wire::{Answer, Datagram, Hello, Meet, Message, Probe, ShortId, ViewDigest};
+use area_net::wire::{Answer, Datagram, Echo, Hello, Meet, Message, Probe, ShortId, ViewDigest};
 
 use crate::sample::{figures, record, revocations};
 
@@ -36,6 +36,7 @@ pub(crate) fn datagram_name(datagram: &Datagram) -> &'static str {
     match datagram {
         Datagram::Probe(_) => "Probe",
         Datagram::Answer(_) => "Answer",
+        Datagram::Echo(_) => "Echo",
     }
 }
 
@@ -116,6 +117,11 @@ pub(crate) fn datagrams() -> Vec<Datagram> {
         Datagram::Answer(Answer {
             seq: 0,
             hold_us: 128,
+        }),
+        Datagram::Echo(Echo {
+            way: (1..=16).map(|byte| ShortId([byte; 16])).collect(),
+            nonce: u64::MAX,
+            is_answer: false,
         }),
     ]
 }

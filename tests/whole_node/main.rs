@@ -16,4 +16,6 @@ mod journal;
 #[cfg(test)]
 mod network;
 #[cfg(test)]
+mod ping;
+#[cfg(test)]
 mod view;

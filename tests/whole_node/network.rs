@@ -1,5 +1,7 @@
 //! Named whole nodes on the simulator's virtual network, with the history of each node's views, and helpers that check it.
 
+mod asking;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -230,6 +232,17 @@ impl Network {
             .change_terrain(|terrain| terrain.default = Ground::Same(impairment));
     }
 
+    /// The network impairs datagrams between two nodes in this way from now on, in netem's syntax.
+    pub(crate) fn impair_pair(&mut self, a: &'static str, b: &'static str, impairment: &str) {
+        let impairment = Arc::new(impairment.parse().unwrap());
+        let (a, b) = (self.place(a), self.place(b));
+        self.world.change_terrain(|terrain| {
+            for direction in [(a, b), (b, a)] {
+                terrain.single.insert(direction, Arc::clone(&impairment));
+            }
+        });
+    }
+
     /// Drops all datagrams that carry the mark of ECN from now on.
     pub(crate) fn drop_marked(&mut self) {
         self.world.drops_marked = true;
@@ -359,25 +372,6 @@ impl Network {
     pub(crate) fn id(&mut self, name: &'static str) -> NodeId {
         let place = self.place(name);
         self.world.nodes[place].id()
-    }
-
-    /// The whole snapshot of a node, as of now.
-    pub(crate) fn snapshot(&mut self, name: &str) -> Arc<Snapshot> {
-        let place = self.known_place(name);
-        let reader = self.world.reader(place).unwrap();
-        let answer: Arc<Mutex<Option<Arc<Snapshot>>>> = Arc::default();
-        let slot = answer.clone();
-        self.world.run_beside(place, async move {
-            let snapshot = reader.get().await;
-            *slot.lock().unwrap() = snapshot;
-        });
-        let now = self.now();
-        loop {
-            if let Some(snapshot) = answer.lock().unwrap().take() {
-                return snapshot;
-            }
-            assert!(self.step(now), "{name} answers at once");
-        }
     }
 
     /// The last view of a node; empty, if it has shown none yet.

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use area_net::record::{AddrKind, Body, PublishedAddr, Signer as _, Version};
-use area_net::wire::{Answer, Datagram, Hello, Meet, Message, NodeId, Probe, ShortId, ViewDigest};
+use area_net::wire::{
+    Answer, Datagram, Echo, Hello, Meet, Message, NodeId, Probe, ShortId, ViewDigest,
+};
 
 use crate::sample::{body, certificate, figures, identity, record, revocations};
 
@@ -59,7 +61,7 @@ pub(crate) fn messages() -> Vec<Message> {
     ]
 }
 
-pub(crate) fn datagrams() -> [Datagram; 2] {
+pub(crate) fn datagrams() -> [Datagram; 3] {
     let digest = ViewDigest([9; 8]);
     [
         Datagram::Probe(Probe {
@@ -73,6 +75,11 @@ pub(crate) fn datagrams() -> [Datagram; 2] {
         Datagram::Answer(Answer {
             seq: 300,
             hold_us: 12,
+        }),
+        Datagram::Echo(Echo {
+            way: vec![ShortId([8; 16]), ShortId([9; 16])],
+            nonce: 300,
+            is_answer: true,
         }),
     ]
 }
@@ -140,7 +147,9 @@ fn the_bytes_of_every_message() {
 #[test]
 fn the_bytes_of_every_datagram() {
     let bytes = datagrams().map(|datagram| hex(&datagram.to_bytes()));
-    let golden = ["00ac0201d60103dc0b0909090909090909", "01ac020c"];
+    let [eight, nine] = ["08", "09"].map(|byte| byte.repeat(16));
+    let echo = format!("0202{eight}{nine}ac0201");
+    let golden = ["00ac0201d60103dc0b0909090909090909", "01ac020c", &echo];
     assert_eq!(bytes, golden);
 }
 

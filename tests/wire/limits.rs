@@ -4,8 +4,8 @@ use area_net::identity::Identity;
 use area_net::record::{Body, LinkState, MAX_ADDRS, MAX_LABEL, MAX_LINKS, MAX_RECORD};
 use area_net::record::{Direction, PublishedAddr, Record, RecordError, ShortRun, Signer as _};
 use area_net::wire::{
-    BATCH_BYTES, CloseCode, Datagram, MAX_BUCKETS_LOG2, MAX_FRAME, MAX_SYNC_ENTRIES, Message,
-    NodeId, ShortId, WireError, dialable,
+    BATCH_BYTES, CloseCode, Datagram, Echo, MAX_BUCKETS_LOG2, MAX_ECHO_WAY, MAX_FRAME,
+    MAX_SYNC_ENTRIES, Message, NodeId, ShortId, WireError, dialable,
 };
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
@@ -249,6 +249,34 @@ fn a_message_has_limits() {
             Datagram::from_bytes(&bytes),
             Err(WireError::Trailing(1))
         ));
+    }
+}
+
+#[test]
+fn the_way_of_an_echo_has_limits() {
+    let echo = |numbers: &[u8]| {
+        let way = numbers.iter().map(|number| ShortId([*number; 16]));
+        let echo = Echo {
+            way: way.collect(),
+            nonce: u64::MAX,
+            is_answer: false,
+        };
+        Datagram::Echo(echo).to_bytes()
+    };
+    let longest: Vec<u8> = (0..u8::try_from(MAX_ECHO_WAY).unwrap()).collect();
+    let too_long: Vec<u8> = (0..=u8::try_from(MAX_ECHO_WAY).unwrap()).collect();
+    for good in [&[1, 2][..], &longest] {
+        assert!(Datagram::from_bytes(&echo(good)).is_ok(), "{good:?}");
+    }
+    // A packet takes at most 1200 bytes, and carries a probe beside three of these.
+    assert!(echo(&longest).len() <= 280);
+    for bad in [&[][..], &[1], &[1, 2, 1], &too_long] {
+        match Datagram::from_bytes(&echo(bad)) {
+            Err(WireError::OverLimit { what, .. }) => {
+                assert_eq!(what, "nodes on the way of an echo");
+            }
+            other => panic!("{bad:?}: {other:?}"),
+        }
     }
 }
 

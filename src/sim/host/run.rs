@@ -179,8 +179,8 @@ impl Node {
                 };
                 self.dial(scene, wanted);
             }
-            // Simulated paths have no NATs.
-            Action::Open { .. } => {}
+            // Simulated paths have no NATs, and nobody pings a bare core.
+            Action::Open { .. } | Action::Echo(..) => {}
             Action::Send(conn, message) => {
                 let message = self.twisted(message);
                 match self.disguised(EndRef::of(conn), message) {

@@ -10,7 +10,7 @@ use super::view::Ids;
 use crate::certificate::{Authorities, Certificate, Unfit};
 use crate::record::{Body, Direction, LinkState};
 use crate::revocations::Revocations;
-use crate::wire::{Answer, CloseCode, Hello, Message, NodeId, Probe, ShortId};
+use crate::wire::{Answer, CloseCode, Echo, Hello, Message, NodeId, Probe, ShortId};
 
 /// A connection, as the transport numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -260,8 +260,17 @@ pub enum Input {
         /// Where it came from.
         from: SocketAddr,
     },
-    /// Somebody wants to know the round-trip time to that neighbour now: probe it at once, and tell the answer ([`Event::Pinged`]).
-    Ping(NodeId),
+    /// An echo came, or its answer.
+    Echo(ConnId, Echo),
+    /// Somebody wants to know how long the way to a node takes now: send an echo to each node of the path, and tell what came back
+    /// ([`Event::Pinged`]).
+    Ping {
+        /// Goes into the event.
+        number: u64,
+        /// The nodes of the path without this node, the neighbour first. Of a path that is longer than an echo may go, the first
+        /// [`MAX_ECHO_WAY`](crate::wire::MAX_ECHO_WAY) - 1.
+        path: Vec<NodeId>,
+    },
     /// This node trusts other authorities from now on; in a network with an authority.
     Authorities(Arc<Authorities>),
     /// This node has another certificate from now on, or none; in a network with an authority.
@@ -304,6 +313,8 @@ pub enum Action {
     Send(ConnId, Message),
     /// Send a probe.
     Probe(ConnId, Probe),
+    /// Send an echo, or its answer.
+    Echo(ConnId, Echo),
     /// Close a connection.
     Close(ConnId, CloseCode, Vec<SocketAddr>),
 }
@@ -347,8 +358,14 @@ pub enum Event {
     Revocations(u64, Option<NodeId>),
     /// A newer record adds or withdraws links. Told only if [`Config::tells_links`] is set, before what follows from it.
     Links(Box<LinkNews>),
-    /// The probe of an [`Input::Ping`] was answered, with the path's share of the time in µs, where it could be told.
-    Pinged(NodeId, Option<u32>),
+    /// The end of an [`Input::Ping`]: every node has answered, or the time for that is over.
+    Pinged {
+        /// That of the input.
+        number: u64,
+        /// The time from this node to each node of the path and back, in µs; `None` where no answer came. `None` in place of the list:
+        /// nothing was sent, since too much was asked for at once.
+        rtts_us: Option<Vec<Option<u32>>>,
+    },
     /// This node has lost every link.
     CutOff,
     /// A connection could not be made.

@@ -7,7 +7,7 @@
 //!
 //! Use it in one way: mutate, then drain to empty.
 //!
-//! # Eight owners and a coordinator
+//! # Nine owners and a coordinator
 //!
 //! Each part of the state has one owner, with private fields, a narrow interface and a deadline of its own. Owners never call each
 //! other: an owner returns what happened, an event or a plan, and the `coordinator`, which is [`Core`] and alone knows all of them,
@@ -20,6 +20,7 @@
 //! - `own_record`: what this node says of itself, and when. It reads the links.
 //! - `figures`: what is measured on the links of all nodes, how old it is, and when to tell our own. It reads view and links.
 //! - `meet`: rendezvous of nodes that no dial connects. It reads view and links.
+//! - `echo`: how long paths take now. It reads view and links.
 //! - `members`: who may be a member, in a network with an authority. It reads the view.
 //!
 //! Beside them are `pace` (every wait that depends on the network's size), `peers` (a small table), `nets` (which addresses belong together), `tuning` (all tuned constants), `out` (what comes
@@ -27,6 +28,7 @@
 
 pub mod bench_support;
 mod coordinator;
+mod echo;
 mod figures;
 mod gossip;
 mod interface;

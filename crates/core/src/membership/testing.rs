@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use super::Time;
 use super::interface::{Config, ConnId, Connected, DialId};
-use crate::record::{Body, Direction, LinkState, Record, ShortRun, Signer};
+use super::links::Links;
+use super::tuning::Tuning;
+use super::view::View;
+use crate::record::{Body, Direction, LinkState, PublishedAddr, Record, ShortRun, Signer};
 use crate::wire::{Hello, NodeId, ViewDigest};
 
 /// A signer that signs nothing: owners take records as verified.
@@ -131,4 +134,50 @@ pub(super) fn connected(number: u64, peer: NodeId, run_id: u64, is_dialed: bool)
         replaces: false,
         spare: false,
     }
+}
+
+/// What node `me` knows of a graph with these links, each of 10 ms: the view, and its own links. Each node publishes those addresses.
+/// A neighbour sees it at a port of its own.
+pub(super) fn around(
+    now: Time,
+    me: u8,
+    graph: &[(u8, u8)],
+    addrs: impl Fn(u8) -> Vec<PublishedAddr>,
+) -> (View, Links) {
+    let peers_of = |number: u8| -> Vec<u8> {
+        let ends = graph.iter().map(|&(a, b)| (a, b));
+        let both = ends.clone().chain(ends.map(|(a, b)| (b, a)));
+        let mut peers: Vec<u8> = both.filter(|(a, _)| *a == number).map(|(_, b)| b).collect();
+        peers.sort_unstable();
+        peers
+    };
+    let of = |number: u8| {
+        let link = |peer: &u8| LinkState {
+            rtt_us: 10_000,
+            ..link_to(node(*peer), 7)
+        };
+        record(Body {
+            addrs: addrs(number),
+            links: peers_of(number).iter().map(link).collect(),
+            ..body(node(number), 7, 1)
+        })
+    };
+    let mut view = View::new(of(me));
+    let mut links = Links::new(node(me), ms(1500), Arc::new(Tuning::DEFAULT));
+    let mut live = Vec::new();
+    let mut numbers: Vec<u8> = graph.iter().flat_map(|&(a, b)| [a, b]).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    for number in numbers.into_iter().filter(|number| *number != me) {
+        view.accept(of(number), now, None, false);
+    }
+    for peer in peers_of(me) {
+        let mut new = connected(peer.into(), node(peer), 7, true);
+        new.hello.observed = SocketAddr::from(([203, 0, 113, me], 4000 + u16::from(peer)));
+        links.adopt(now, &new);
+        assert!(links.list_if_due(now, &node(peer), None));
+        live.extend(view.index(&node(peer).abbreviated()));
+    }
+    view.derive_up(now, &live);
+    (view, links)
 }

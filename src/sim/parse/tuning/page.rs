@@ -33,13 +33,13 @@ Times are written as in the rest of a scenario (`50ms`, `10s`, `1min`). Figures 
 - `overlay` and `coordinator`: one run each, in the scenario and at the size in parentheses. A difference of less than a
   second in when views stay exact may be chance.
 
-- `figures` and `meet`: what follows from the code, not measured.
+- `figures`, `meet` and `echo`: what follows from the code, not measured.
 
 What names no scenario follows from the code.
 ";
 
 /// The name of each owner, and what it is about.
-const OWNERS: [(&str, &str); 9] = [
+const OWNERS: [(&str, &str); 10] = [
     ("links", "Links, and whether they are alive."),
     ("gossip", "How records spread between neighbours."),
     (
@@ -54,6 +54,10 @@ const OWNERS: [(&str, &str); 9] = [
     (
         "meet",
         "How two nodes behind NATs meet, and how little others can make of that.",
+    ),
+    (
+        "echo",
+        "How echoes measure paths when somebody asks for that, and how little others can make of them.",
     ),
     (
         "pace",

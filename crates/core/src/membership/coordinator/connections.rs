@@ -379,6 +379,7 @@ impl Core {
         }
         self.learn_addrs(now);
         self.meet.link_ended(&peer);
+        self.echoes.link_ended(&peer);
         self.overlay.link_ended(now, peer, end, &self.view);
     }
 }

@@ -36,9 +36,6 @@ impl Core {
             return;
         };
         self.confirm(now, peer);
-        if self.links.end_ping(&peer, answer.seq) {
-            self.out.tell(Event::Pinged(peer, rtt_us));
-        }
         let event = self.links.handle_answer(now, &peer, answer, rtt_us);
         self.handle_link_event(now, peer, event);
         if let Some(challenger) = self.links.end_challenge(&peer) {

@@ -15,6 +15,7 @@ macro_rules! seen {
 }
 
 mod connections;
+mod echoes;
 mod links;
 mod meetings;
 mod membership;
@@ -30,6 +31,7 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::Time;
+use super::echo::Echoes;
 use super::figures::Figures;
 use super::gossip::Gossip;
 use super::interface::{Action, Config, Event, Input, LinkNews, Remembered, Tables};
@@ -56,6 +58,7 @@ pub struct Core {
     own: OwnRecord,
     figures: Figures,
     meet: Rendezvous,
+    echoes: Echoes,
     penalties: Penalties,
     members: Members,
     out: Out,
@@ -98,6 +101,7 @@ impl Core {
             own,
             figures,
             meet: Rendezvous::new(me, config.tuning.clone()),
+            echoes: Echoes::new(me, config.tuning.clone()),
             penalties: Penalties::default(),
             members: Members::new(config.charter.clone()),
             out: Out::new(),
@@ -156,7 +160,8 @@ impl Core {
             Input::PathLost(conn) => self.handle_path_lost(now, conn),
             Input::Redial(conn) => self.handle_redial(now, conn),
             Input::Opened { nonce, from } => self.meet.heard(now, nonce, from),
-            Input::Ping(peer) => self.links.ping(now, &peer),
+            Input::Echo(conn, echo) => self.handle_echo(now, conn, echo),
+            Input::Ping { number, path } => self.ping(now, number, &path),
             Input::Authorities(authorities) => self.members.set_authorities(now, authorities),
             Input::Certificate(certificate) => {
                 self.members.set_certificate(certificate.clone());
@@ -194,6 +199,7 @@ impl Core {
             self.figures.deadline(),
             self.meet.deadline().filter(|_| stays),
             self.members.deadline(),
+            self.echoes.deadline(),
             self.links.collision_deadline(),
         ];
         let next = others
@@ -360,6 +366,7 @@ impl Core {
             self.handle_published(now, record);
         }
         self.tell_figures(now);
+        self.end_pings(now);
         self.forget(now);
         self.gossip.release(now, &self.view);
         self.gossip.request_again(now, &self.view, &self.links);
@@ -424,24 +431,6 @@ impl Core {
                 self.out.tell(Event::Unreachable(id));
             }
         }
-    }
-
-    /// Tells the figures of our own links, if that is due.
-    fn tell_figures(&mut self, now: Time) {
-        let (record, place) = (self.own.record(), (self.view.me(), self.view.up_count()));
-        let told = self
-            .figures
-            .tell_if_due(now, record, place, &self.links, &mut self.rng);
-        if let Some(urgent) = told {
-            self.spread_figures((now, urgent), self.view.me(), None);
-        }
-    }
-
-    /// Passes on a node's newest figures, at once if they are urgent.
-    fn spread_figures(&mut self, when: (Time, bool), index: Index, from: Option<NodeId>) {
-        let tree = self.figures.tree(self.out.changes().shape, &self.view);
-        self.gossip
-            .spread_figures(when, (index, from), tree, &self.view);
     }
 
     fn forget(&mut self, now: Time) {

@@ -280,6 +280,27 @@ impl Core {
     }
 }
 
+/// Figures.
+impl Core {
+    /// Tells the figures of our own links, if that is due.
+    pub(super) fn tell_figures(&mut self, now: Time) {
+        let (record, place) = (self.own.record(), (self.view.me(), self.view.up_count()));
+        let told = self
+            .figures
+            .tell_if_due(now, record, place, &self.links, &mut self.rng);
+        if let Some(urgent) = told {
+            self.spread_figures((now, urgent), self.view.me(), None);
+        }
+    }
+
+    /// Passes on a node's newest figures, at once if they are urgent.
+    fn spread_figures(&mut self, when: (Time, bool), index: Index, from: Option<NodeId>) {
+        let tree = self.figures.tree(self.out.changes().shape, &self.view);
+        self.gossip
+            .spread_figures(when, (index, from), tree, &self.view);
+    }
+}
+
 impl Core {
     /// Whether several neighbours with a link in use say that they have none: one may just have lost it.
     fn is_disowned(&self) -> bool {

@@ -49,42 +49,11 @@ pub(in crate::membership) struct Link {
     /// The peer could also do without the link.
     pub(super) superfluous_to_peer: bool,
     pub(super) path: PathState,
-    pub(super) ping: Ping,
     /// Published as suspect.
     pub(super) suspect: bool,
     pub(super) last_suspected: Option<Time>,
     /// When another neighbour of the peer last reported a suspicion or a loss.
     pub(super) last_reported: Option<Time>,
-}
-
-/// Whether somebody waits for the answer to a probe.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Ping {
-    /// Nobody does.
-    #[default]
-    None,
-    /// To the next probe.
-    Wanted,
-    /// To this probe, or one that was sent after it.
-    Sent(u32),
-}
-
-impl Ping {
-    /// A probe is sent.
-    pub(super) fn note_probe(&mut self, seq: u32) {
-        if *self == Self::Wanted {
-            *self = Self::Sent(seq);
-        }
-    }
-
-    /// A probe is answered. Returns whether somebody waited for that.
-    pub(super) fn note_answer(&mut self, seq: u32) -> bool {
-        let waited = matches!(*self, Self::Sent(first) if seq.wrapping_sub(first) <= u32::MAX / 2);
-        if waited {
-            *self = Self::None;
-        }
-        waited
-    }
 }
 
 /// Whether packets can leave over a connection.

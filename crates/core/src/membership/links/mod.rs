@@ -29,7 +29,7 @@ pub(super) use collision::{Meeting, Remains};
 use damping::Damping;
 use detector::Detector;
 pub(super) use link::Link;
-use link::{PathState, Phase, Ping};
+use link::{PathState, Phase};
 
 /// An event of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -287,7 +287,6 @@ impl Links {
             superfluous: false,
             superfluous_to_peer: false,
             path: PathState::Open,
-            ping: Ping::None,
             suspect: false,
             last_suspected: None,
             last_reported: None,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::detector::Verdict;
-use super::link::{Link, Phase, Ping};
+use super::link::{Link, Phase};
 use super::{LinkEvent, Links};
 use crate::membership::Time;
 use crate::membership::interface::Action;
@@ -51,24 +51,6 @@ impl Links {
         let tuning = link.tuning;
         let changed = link.detector.handle_answer(tuning, now, answer.seq, rtt_us);
         changed.then(|| revived(&mut link, was)).flatten()
-    }
-
-    /// Probes a peer at once, for somebody who waits for the answer.
-    pub(in crate::membership) fn ping(&mut self, now: Time, peer: &NodeId) {
-        if let Some(mut link) = self.edit(peer) {
-            let tuning = link.tuning;
-            link.ping = Ping::Wanted;
-            link.detector.probe_now(tuning, now);
-        }
-    }
-
-    /// A probe is answered. Returns whether somebody waited for that.
-    pub(in crate::membership) fn end_ping(&mut self, peer: &NodeId, seq: u32) -> bool {
-        let waits = self.get(peer).is_some_and(|link| link.ping != Ping::None);
-        waits
-            && self
-                .edit(peer)
-                .is_some_and(|mut link| link.ping.note_answer(seq))
     }
 
     /// Handles an ICMP hint: nobody listens at the peer's address. The peer may be restarting now, or has just moved.
@@ -129,7 +111,6 @@ impl Links {
         link.detector.set_interval(interval);
         if let Some(due) = link.detector.poll(tuning, now, jitter) {
             link.path.note_probe(due.seq);
-            link.ping.note_probe(due.seq);
             let measured = link.rtt().filter(|rtt| !rtt.provisional);
             let probe = Probe {
                 seq: due.seq,

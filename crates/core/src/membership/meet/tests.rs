@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::membership::testing::{body, connected, link_to, ms, node, record};
+use crate::membership::testing::{around, ms, node};
 use crate::membership::tuning::Tuning;
-use crate::record::{AddrKind, Body, LinkState};
+use crate::record::AddrKind;
 use crate::wire::Message;
 
 const NOW: Time = Time::from_secs(100);
@@ -30,41 +30,7 @@ struct Bench {
 impl Bench {
     /// Node `me` in a graph with these links, each of 10 ms.
     fn new(me: u8, graph: &[(u8, u8)]) -> Self {
-        let peers_of = |number: u8| -> Vec<u8> {
-            let ends = graph.iter().map(|&(a, b)| (a, b));
-            let both = ends.clone().chain(ends.map(|(a, b)| (b, a)));
-            let mut peers: Vec<u8> = both.filter(|(a, _)| *a == number).map(|(_, b)| b).collect();
-            peers.sort_unstable();
-            peers
-        };
-        let of = |number: u8| {
-            let link = |peer: &u8| LinkState {
-                rtt_us: 10_000,
-                ..link_to(node(*peer), 7)
-            };
-            record(Body {
-                addrs: vec![host(number)],
-                links: peers_of(number).iter().map(link).collect(),
-                ..body(node(number), 7, 1)
-            })
-        };
-        let mut view = View::new(of(me));
-        let mut links = Links::new(node(me), ms(1500), Arc::new(Tuning::DEFAULT));
-        let mut live = Vec::new();
-        let mut numbers: Vec<u8> = graph.iter().flat_map(|&(a, b)| [a, b]).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        for number in numbers.into_iter().filter(|number| *number != me) {
-            view.accept(of(number), NOW, None, false);
-        }
-        for peer in peers_of(me) {
-            let mut new = connected(peer.into(), node(peer), 7, true);
-            new.hello.observed = SocketAddr::from(([203, 0, 113, me], 4000 + u16::from(peer)));
-            links.adopt(NOW, &new);
-            assert!(links.list_if_due(NOW, &node(peer), None));
-            live.extend(view.index(&short(peer)));
-        }
-        view.derive_up(NOW, &live);
+        let (view, links) = around(NOW, me, graph, |number| vec![host(number)]);
         Self {
             view,
             links,

@@ -6,6 +6,7 @@
 //! depend on each other are coupled at compile time, at the end of this file.
 
 pub(super) mod coordinator;
+pub(super) mod echo;
 pub(super) mod figures;
 pub(super) mod gossip;
 pub(super) mod links;
@@ -33,6 +34,8 @@ pub struct Tuning {
     pub figures: figures::Tuning,
     /// Rendezvous of nodes that no dial connects.
     pub meet: meet::Tuning,
+    /// Echoes, which measure paths.
+    pub echo: echo::Tuning,
     /// What depends on the size of the network.
     pub pace: pace::Tuning,
     /// The records of all nodes.
@@ -56,6 +59,7 @@ impl Tuning {
         own_record: own_record::Tuning::DEFAULT,
         figures: figures::Tuning::DEFAULT,
         meet: meet::Tuning::DEFAULT,
+        echo: echo::Tuning::DEFAULT,
         pace: pace::Tuning::DEFAULT,
         view: view::Tuning::DEFAULT,
         coordinator: coordinator::Tuning::DEFAULT,
@@ -75,6 +79,7 @@ impl Tuning {
             "own_record" => self.own_record.set(field, value),
             "figures" => self.figures.set(field, value),
             "meet" => self.meet.set(field, value),
+            "echo" => self.echo.set(field, value),
             "pace" => self.pace.set(field, value),
             "view" => self.view.set(field, value),
             "coordinator" => self.coordinator.set(field, value),
@@ -87,13 +92,14 @@ impl Tuning {
     /// All constants, owner by owner.
     #[must_use]
     pub fn all() -> Vec<Constant> {
-        let owners: [(&'static str, &[Field]); 9] = [
+        let owners: [(&'static str, &[Field]); 10] = [
             ("links", links::Tuning::FIELDS),
             ("gossip", gossip::Tuning::FIELDS),
             ("overlay", overlay::Tuning::FIELDS),
             ("own_record", own_record::Tuning::FIELDS),
             ("figures", figures::Tuning::FIELDS),
             ("meet", meet::Tuning::FIELDS),
+            ("echo", echo::Tuning::FIELDS),
             ("pace", pace::Tuning::FIELDS),
             ("view", view::Tuning::FIELDS),
             ("coordinator", coordinator::Tuning::FIELDS),
