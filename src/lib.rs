@@ -14,6 +14,7 @@ pub mod chronicle;
 pub mod claims;
 pub mod cli;
 pub mod clock;
+pub mod decoders;
 pub mod discovery;
 pub mod events;
 pub mod export;

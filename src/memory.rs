@@ -89,6 +89,18 @@ impl Memory {
                 );
             }
         };
+        (Self::of_file(file, keep), None)
+    }
+
+    /// Decodes the file's contents, as [`Self::load`] does.
+    ///
+    /// # Errors
+    /// In words, if no node wrote that.
+    pub fn decode(bytes: &[u8], keep: Duration) -> Result<Self, String> {
+        parse(bytes).map(|file| Self::of_file(file, keep))
+    }
+
+    fn of_file(file: File, keep: Duration) -> Self {
         let keep_ms = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
         let newest_ms = file.nodes.iter().map(|node| node.last_seen_ms).max();
         let mut memory = Self {
@@ -110,7 +122,7 @@ impl Memory {
             memory.nodes.push((id, known));
             memory.stamps.insert(id, node.last_seen_ms);
         }
-        (memory, None)
+        memory
     }
 
     /// Encodes the file's contents. The event loop calls this, and [`save`] writes the bytes elsewhere.
@@ -180,7 +192,11 @@ fn read(path: &Path) -> Result<Option<File>, String> {
     if bytes.is_empty() {
         return Ok(None);
     }
-    let file: File = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+    parse(&bytes).map(Some)
+}
+
+fn parse(bytes: &[u8]) -> Result<File, String> {
+    let file: File = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if file.format != FORMAT {
         return Err(format!(
             "its format is {}, but only {FORMAT} is known",
@@ -193,7 +209,7 @@ fn read(path: &Path) -> Result<Option<File>, String> {
             file.epoch
         ));
     }
-    Ok(Some(file))
+    Ok(file)
 }
 
 /// Replaces the file with the bytes of [`Memory::encode`], by rename. Blocks, so the event loop must not call it.

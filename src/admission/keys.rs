@@ -170,7 +170,7 @@ impl Keys {
     }
 
     /// Adds the keys of a file's text.
-    fn add(&mut self, path: &Path, text: &[u8]) -> Result<(), KeyFileError> {
+    pub(crate) fn add(&mut self, path: &Path, text: &[u8]) -> Result<(), KeyFileError> {
         let before = self.0.len();
         for (line, words) in (1..).zip(text.split(|byte| *byte == b'\n')) {
             let words = words.trim_ascii();

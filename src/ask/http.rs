@@ -116,25 +116,36 @@ pub(super) fn get(path: &Path, target: &str, patience: Duration) -> Result<Answe
     socket
         .write_all(request.as_bytes())
         .map_err(HttpError::Io)?;
-    let mut answer = Answer {
-        status: 0,
-        socket,
-        buffer: Vec::new(),
-        framing: Framing::Close,
-        patience,
-    };
-    while !answer.read_head()? {
-        if answer.buffer.len() > MAX_HEAD {
-            return Err(HttpError::Malformed("its head is too long".to_owned()));
-        }
-        if !answer.receive(Some(patience))? {
-            return Err(HttpError::CutOff);
-        }
-    }
-    Ok(answer)
+    Answer::begin(socket, patience)
+}
+
+/// The body of an answer that comes from a socket.
+pub(crate) fn read_answer(socket: UnixStream) -> Result<Vec<u8>, String> {
+    let body = Answer::begin(socket, PATIENCE).and_then(Answer::body);
+    body.map_err(|error| error.to_string())
 }
 
 impl Answer {
+    /// Reads the head of the answer to a request that was sent.
+    pub(super) fn begin(socket: UnixStream, patience: Duration) -> Result<Self, HttpError> {
+        let mut answer = Self {
+            status: 0,
+            socket,
+            buffer: Vec::new(),
+            framing: Framing::Close,
+            patience,
+        };
+        while !answer.read_head()? {
+            if answer.buffer.len() > MAX_HEAD {
+                return Err(HttpError::Malformed("its head is too long".to_owned()));
+            }
+            if !answer.receive(Some(patience))? {
+                return Err(HttpError::CutOff);
+            }
+        }
+        Ok(answer)
+    }
+
     /// The whole body.
     pub(super) fn body(mut self) -> Result<Vec<u8>, HttpError> {
         let mut body = Vec::new();

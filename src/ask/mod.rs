@@ -31,10 +31,12 @@ use serde::de::DeserializeOwned;
 
 pub use self::args::{Common, EventArgs, GraphArgs, GraphFormat, PingArgs, Question, WaitArgs};
 pub use self::error::AskError;
+pub(crate) use self::http::read_answer;
 use self::http::{Answer, HttpError, PATIENCE};
 use self::show::Screen;
 use self::socket::Places;
 pub use self::stream::{Stream, duration, stream};
+pub(crate) use self::times::parse as time;
 use crate::answers::types::{self, Event, Events};
 use crate::answers::{FORMAT, Failure, FailureKind};
 

@@ -7,7 +7,7 @@ const DAY: u64 = 24 * HOUR;
 
 /// Reads a time: a duration ago (`-5m`, `-1h30m`), a time of the last 24 hours (`12:34` or `12:34:56`), RFC 3339
 /// (`2026-11-30T12:34:56Z`; a space for the T, no zone and no seconds are fine), or a Unix time in seconds or ms.
-pub(super) fn parse(text: &str, now_ms: u64) -> Option<u64> {
+pub(crate) fn parse(text: &str, now_ms: u64) -> Option<u64> {
     if let Some(ago) = text.strip_prefix('-') {
         return now_ms.checked_sub(duration(ago)?);
     }

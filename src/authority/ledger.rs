@@ -17,11 +17,11 @@ const MAX_LEDGER: u64 = 64 * 1024 * 1024;
 
 /// See the module's documentation.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     format: u32,
     /// The serial number of the last certificate.
     pub(super) serial: u64,
-    pub(super) members: Vec<Member>,
+    pub(crate) members: Vec<Member>,
 }
 
 /// A member as the authority knows it.
@@ -69,14 +69,17 @@ impl Ledger {
                 .read_to_string(&mut text)
                 .map_err(failed)?,
         };
-        let ledger: Self =
-            serde_json::from_str(&text).map_err(|error| FileError::bad(path, error.to_string()))?;
+        Self::parse(&text).map_err(|why| FileError::bad(path, why))
+    }
+
+    /// Reads the text of the file.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let ledger: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if ledger.format != FORMAT {
-            let why = format!(
+            return Err(format!(
                 "has format {}, and this program knows {FORMAT}",
                 ledger.format
-            );
-            return Err(FileError::bad(path, why));
+            ));
         }
         Ok(ledger)
     }

@@ -8,3 +8,5 @@ pub mod command;
 mod ledger;
 pub mod office;
 mod show;
+
+pub(crate) use ledger::Ledger;

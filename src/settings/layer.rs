@@ -62,7 +62,7 @@ impl Layer {
     }
 
     /// Reads TOML. Errors use `name` as the name of the file.
-    pub(super) fn from_text(name: &str, text: &str) -> Result<Self, SettingsError> {
+    pub(crate) fn from_text(name: &str, text: &str) -> Result<Self, SettingsError> {
         let mut walk = Walk::new(name, text, true);
         let table = DeTable::parse(text).map_err(|error| {
             let at = error.span().map_or(text.len(), |span| span.start);

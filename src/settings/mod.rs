@@ -35,9 +35,8 @@ use self::kind::Value;
 pub use self::kind::{Kind, Unit};
 pub use self::layer::Layer;
 pub use self::start::CoreStart;
-use self::targets::Targets;
-pub(crate) use self::targets::leads_to;
 pub use self::targets::{MAX_TARGET_BYTES, MAX_TARGETS, NamedTarget, TargetsError};
+pub(crate) use self::targets::{Targets, leads_to};
 pub use self::text::EncodingError;
 
 /// The profile of a node that was started without `-p`.

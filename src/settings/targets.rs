@@ -75,11 +75,11 @@ pub struct NamedTarget {
 
 /// The entries of a target file, from the view of one node.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Targets {
+pub(crate) struct Targets {
     /// The addresses to dial, in the order of the file, without duplicates.
-    pub(super) others: Vec<SocketAddr>,
+    pub(crate) others: Vec<SocketAddr>,
     /// The targets to resolve, in the order of the file, without duplicates.
-    pub(super) named: Vec<NamedTarget>,
+    pub(crate) named: Vec<NamedTarget>,
     /// The addresses that lead to the node itself.
     pub(super) own: Vec<SocketAddr>,
 }
@@ -97,7 +97,7 @@ impl Targets {
         Self::from_json(&json, listen)
     }
 
-    fn from_json(json: &[u8], listen: SocketAddr) -> Result<Self, TargetsError> {
+    pub(crate) fn from_json(json: &[u8], listen: SocketAddr) -> Result<Self, TargetsError> {
         use serde_json::Value;
 
         let json = decode(json)?;

@@ -443,17 +443,20 @@ fn refused(error: ConnectionError) -> DialError {
     match error {
         ConnectionError::ApplicationClosed(close) => {
             let code = CloseCode::from_number(close.error_code.into_inner());
-            let alternatives: Vec<SocketAddr> =
-                postcard::from_bytes(&close.reason).unwrap_or_default();
-            DialError::Refused(
-                code,
-                alternatives.into_iter().take(MAX_ALTERNATIVES).collect(),
-            )
+            DialError::Refused(code, alternatives(&close.reason))
         }
         ConnectionError::TimedOut => DialError::Timeout,
         other => DialError::Failed(other.to_string()),
     }
 }
+
+/// The addresses that a refusal names, in the reason of a close. It is any bytes.
+pub(crate) fn alternatives(reason: &[u8]) -> Vec<SocketAddr> {
+    let mut addrs: Vec<SocketAddr> = postcard::from_bytes(reason).unwrap_or_default();
+    addrs.truncate(MAX_ALTERNATIVES);
+    addrs
+}
+
 /// What the system says of a dial without an answer. One during a start goes on in spite of ICMP.
 fn unanswered(watch: &Watch) -> DialError {
     match watch.obstacle() {

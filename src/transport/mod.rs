@@ -26,7 +26,7 @@ mod tap;
 #[cfg(target_os = "linux")]
 mod timers;
 
-pub(crate) use dial::MORE_FOR_SLOW;
+pub(crate) use dial::{MORE_FOR_SLOW, alternatives};
 #[cfg(target_os = "linux")]
 pub use kernel::KernelSocket;
 pub use qlog::{QlogLimits, Qlogs};

@@ -34,6 +34,7 @@ mod tests;
 pub use listen::{ListenError, Listener, UnixSocket, socket_paths};
 pub use maps::Cartographer;
 pub use serve::serve;
+pub(crate) use serve::serve_one;
 pub use site::Site;
 
 use std::error::Error as _;

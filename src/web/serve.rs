@@ -94,6 +94,14 @@ pub(super) async fn connection(
     let _ended = served.await;
 }
 
+/// Serves one connection until it ends.
+pub(crate) async fn serve_one(site: Arc<Site>, stream: tokio::net::UnixStream, is_unix: bool) {
+    let places = if is_unix { &site.unix } else { &site.tcp };
+    if let Ok(place) = Arc::clone(places).try_acquire_owned() {
+        connection(site, Box::new(stream), is_unix, place).await;
+    }
+}
+
 async fn answer(site: &Arc<Site>, request: &Request<Incoming>, is_unix: bool) -> Answer {
     let path = request.uri().path();
     let allowed = guard::check_method(request.method(), request.headers()).and_then(|()| {

@@ -447,7 +447,7 @@ pub struct Tables {
     pub links: usize,
     /// Connections, those that compete among them.
     pub conns: usize,
-    /// Dials under way, at most [`Config::dials_at_once`].
+    /// Dials under way: at most [`Config::dials_at_once`], and one for each link that is to have another connection.
     pub dials: usize,
     /// Dials that wait for their turn, at most [`MAX_DIAL_QUEUE`](super::MAX_DIAL_QUEUE).
     pub dial_queue: usize,

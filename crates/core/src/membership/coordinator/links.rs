@@ -72,8 +72,11 @@ impl Core {
         }
     }
 
-    /// Dials a peer anew, while its link stays listed.
+    /// Dials a peer anew, while its link stays listed. A node that leaves needs no other connection.
     pub(super) fn replace(&mut self, now: Time, peer: NodeId) {
+        if self.own.is_leaving() {
+            return;
+        }
         let seen = seen!(self, now);
         self.overlay.replace(&seen, peer, &mut self.out);
     }

@@ -1,0 +1,91 @@
+//! What fuzzing runs: for each input, one run of a decoder or of the core whose result is checked.
+//!
+//! A [`Target`] is a function of bytes. It panics if an invariant is violated, and returns if the bytes are refused or all is well.
+//! libFuzzer calls it with inputs that it makes from the code that earlier inputs reached (`main.rs`, built by `fuzz.sh`). The test
+//! `replay` calls it with the inputs in `corpus/`, which were kept for the code that they reach, or for a fault that they showed.
+//! `docs/fuzzing.md` has the commands, and what was executed so far.
+
+#![forbid(unsafe_code)]
+
+mod decoders;
+mod machine;
+mod network;
+mod people;
+mod texts;
+mod views;
+
+/// What is fuzzed: see the crate's documentation.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// The name: of the folder with its inputs, too.
+    pub name: &'static str,
+    /// What is run, and which invariants are checked.
+    pub what: &'static str,
+    /// Runs one input.
+    pub run: fn(&[u8]),
+}
+
+/// All targets, those first that read what strangers send.
+pub const TARGETS: &[Target] = &[
+    Target {
+        name: "message",
+        what: "A message on the control stream: it is refused, or within the limits, and comes back from its bytes",
+        run: decoders::message,
+    },
+    Target {
+        name: "packets",
+        what: "Datagrams, credentials, beacons, reasons of closes, TLS certificates: the same; a changed beacon is not genuine",
+        run: decoders::packets,
+    },
+    Target {
+        name: "signed",
+        what: "Records, certificates, revocations, figures: the same; none is genuine that was not signed",
+        run: decoders::signed,
+    },
+    Target {
+        name: "core",
+        what: "A core with six peers: messages, connections, dials, time; tables, records, views and actions are checked after each",
+        run: machine::run,
+    },
+    Target {
+        name: "network",
+        what: "Two or three cores under faults: packets late, lost, out of order; nodes that die. All views are exact once that ends",
+        run: network::run,
+    },
+    Target {
+        name: "view",
+        what: "A network of any labels, addresses and links: every export and every answer of the API is well-formed",
+        run: views::view,
+    },
+    Target {
+        name: "recording",
+        what: "A recording, packed or not: it is refused at a place, or can be shown, and comes back from its lines",
+        run: views::recording,
+    },
+    Target {
+        name: "http",
+        what: "A request to the API of a node, and an answer to the command line's client",
+        run: texts::http,
+    },
+    Target {
+        name: "settings",
+        what: "Settings files, `-s` and target files: refused with a place, or within the limits of every key",
+        run: texts::settings,
+    },
+    Target {
+        name: "files",
+        what: "What a node and an authority keep: memory, members, public file, certificate, revocations, network keys",
+        run: texts::files,
+    },
+    Target {
+        name: "scenario",
+        what: "Scenario files of the simulator, impairments, rules, times: refused with a place, or written and read again",
+        run: texts::scenario,
+    },
+];
+
+/// The target of that name.
+#[must_use]
+pub fn target(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
+}
