@@ -223,7 +223,7 @@ fn documents(snapshot: &Snapshot) {
         json(serde_json::to_string(&answers::ping(
             snapshot,
             index,
-            Some(5),
+            &[Some(5), None],
         )));
         let link = answers::link(snapshot, [snapshot.me, index], LinkExtras::default());
         json(serde_json::to_string(

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use area_net::membership::{Closed, ConnId, Connected, DialError, DialId, Input, Obstacle};
-use area_net::wire::{Answer, CloseCode, MAX_ALTERNATIVES, Probe, ViewDigest};
+use area_net::wire::{
+    Answer, CloseCode, Datagram, Echo, MAX_ALTERNATIVES, NodeId, Probe, ViewDigest,
+};
 
 use super::says::{self, Voice};
 use super::{Conn, Dialing, Machine};
@@ -102,8 +104,25 @@ impl Machine {
                 self.give(Input::Opened { nonce, from });
             }
             30 => {
-                let peer = bytes.int_in_range(0..=ALL - 1)?;
-                self.give(Input::Ping(PEOPLE.id(peer)));
+                let mut path = Vec::new();
+                for _ in 0..bytes.int_in_range(1..=4)? {
+                    path.push(PEOPLE.id(bytes.int_in_range(0..=ALL - 1)?));
+                }
+                let number = bytes.arbitrary()?;
+                if bytes.arbitrary()? {
+                    self.give(Input::Ping { number, path });
+                } else if let Some(conn) = self.choose(bytes)? {
+                    let echo = Echo {
+                        way: path.iter().map(NodeId::abbreviated).collect(),
+                        nonce: number,
+                        is_answer: bytes.arbitrary()?,
+                    };
+                    let body = Datagram::Echo(echo).to_bytes();
+                    // The transport drops what can't be decoded.
+                    if let Ok(Datagram::Echo(echo)) = Datagram::from_bytes(&body) {
+                        self.give(Input::Echo(conn, echo));
+                    }
+                }
             }
             _ => {
                 if bytes.arbitrary::<u8>()? == 7 && !self.is_leaving {

@@ -20,7 +20,7 @@ use area_net::membership::{
 };
 use area_net::record::Record;
 use area_net::settings::{CoreStart, Settings};
-use area_net::wire::{Answer, CloseCode, Message, NodeId, dialable};
+use area_net::wire::{Answer, CloseCode, MAX_ECHO_WAY, Message, NodeId, dialable};
 
 use crate::people::{NETWORK, PEERS, PEOPLE};
 
@@ -235,6 +235,10 @@ impl Machine {
                     self.answer(conn, Some(300));
                 }
             }
+            Action::Echo(conn, echo) => {
+                self.open(conn, "an echo");
+                assert!((2..=MAX_ECHO_WAY).contains(&echo.way.len()), "{echo:?}");
+            }
             Action::Close(conn, code, alternatives) => {
                 assert!(alternatives.len() <= area_net::wire::MAX_ALTERNATIVES);
                 assert!(alternatives.is_empty() || code != CloseCode::Leaving);
@@ -324,13 +328,14 @@ impl Machine {
                 self.shown.remove(id);
             }
             Event::CutOff => self.shown.clear(),
-            Event::Pinged(id, _) | Event::Suspected(id) | Event::Restored(id) => {
+            Event::Suspected(id) | Event::Restored(id) => {
                 assert!(PEOPLE.place(id).is_some_and(|at| (1..=PEERS).contains(&at)));
             }
             Event::Linked { .. }
             | Event::Unlinked { .. }
             | Event::Revocations(..)
             | Event::Links(_)
+            | Event::Pinged { .. }
             | Event::DialFailed(..)
             | Event::OwnTarget(_)
             | Event::Twin { .. }
