@@ -15,7 +15,7 @@ use crate::membership::links::Links;
 use crate::membership::members::Members;
 use crate::membership::pace::end_of_batch;
 use crate::membership::tuning::gossip::Tuning;
-use crate::membership::view::{Before, Change, Index, ORDINARY, Outcome, View};
+use crate::membership::view::{Before, Change, Index, Outcome, View, weight};
 use crate::record::Record;
 use crate::wire::{Message, NodeId};
 
@@ -92,7 +92,7 @@ impl Gossip {
                 received.known.push(record);
             } else if is_welcome {
                 // What a record costs to verify and to pass on grows with its size.
-                new += 1 + record.encoded_len() / ORDINARY;
+                new += weight(&record);
                 news.push(record);
             } else {
                 useless += record.encoded_len();

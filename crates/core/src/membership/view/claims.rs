@@ -20,9 +20,9 @@ mod ledger;
 
 use std::time::Duration;
 
-use super::View;
 use super::ids::{Index, Places};
 use super::store::NOBODY;
+use super::{View, weight};
 use crate::bucket::Rate;
 use crate::membership::Time;
 use crate::record::{Record, ShortRun};
@@ -30,7 +30,6 @@ use crate::wire::NodeId;
 use filling::Filling;
 pub(in crate::membership) use ledger::Bound;
 pub(super) use ledger::Claims;
-pub(super) use ledger::weight;
 use ledger::{RETRIED, Voucher};
 
 /// A node that counts on the word of another, with few beside it, is passed on at once, but no more often than this. Halved: nodes of which

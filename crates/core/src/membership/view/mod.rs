@@ -423,6 +423,11 @@ impl View {
     }
 }
 
+/// The weight of a record: one, or more if it is large, since every node passes it on.
+pub(super) fn weight(record: &Record) -> usize {
+    1 + record.encoded_len() / ORDINARY
+}
+
 impl Drop for View {
     /// Other cores may go on using the table of ids.
     fn drop(&mut self) {

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::change::{Change, Difference, compare, is_newer};
-use super::claims::weight;
 use super::{
     Before, Index, MAX_BYTES, MAX_DOWN_BYTES, MAX_DOWN_PER_NEIGHBOUR, MAX_NODES, ORDINARY, Outcome,
-    View,
+    View, weight,
 };
 use crate::bucket::Rate;
 use crate::membership::Time;

@@ -3,14 +3,15 @@
 //! A node that has just come can't judge yet, so it believes what it is told. It believes the neighbours of its first links, and those at
 //! addresses of the settings: without them it would not know the network. A member that links with it a moment later is believed no more
 //! than later, or than all others together: what such a neighbour brings is bounded, and the rest is turned away until the node judges.
-//! Where many nodes start together, each brings the others a part of what they show, and no more than half of it.
+//!
+//! Where many nodes start together, all must believe each other to find together soon. So this holds if the first neighbour has run for longer
+//! than a node fills its view: the network was there before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ledger::weight;
 use crate::membership::Time;
-use crate::membership::view::View;
 use crate::membership::view::ids::Index;
+use crate::membership::view::{View, weight};
 use crate::record::Record;
 use crate::wire::NodeId;
 
@@ -31,6 +32,8 @@ pub(in crate::membership::view) enum Filling {
 pub(in crate::membership::view) struct First {
     /// Those of the first links.
     first: BTreeSet<NodeId>,
+    /// One of these was there long before this node.
+    joins: bool,
     /// Those at addresses of the settings.
     named: BTreeSet<NodeId>,
     /// The weight of what each other one brought.
@@ -52,8 +55,16 @@ impl View {
             Filling::Until(..) | Filling::Over => false,
         };
         if is_first && !live.is_empty() {
-            let ids = live.iter().map(|&index| self.record_at(index).id());
-            self.claims.first.first = ids.collect();
+            let after =
+                u64::try_from(self.tuning.view.judged_after.as_millis()).unwrap_or(u64::MAX);
+            let own = self.record_at(self.me).body().epoch;
+            let (mut first, mut joins) = (BTreeSet::new(), false);
+            for &index in live {
+                let record = self.record_at(index);
+                joins |= record.body().epoch.saturating_add(after) < own;
+                first.insert(record.id());
+            }
+            (self.claims.first.first, self.claims.first.joins) = (first, joins);
         }
     }
 
@@ -67,6 +78,7 @@ impl View {
     pub(in crate::membership::view) fn believes(&self, from: &NodeId, record: &Record) -> bool {
         let First {
             first,
+            joins,
             named,
             brought,
         } = &self.claims.first;
@@ -75,6 +87,7 @@ impl View {
         };
         let is_trusted = match self.claims.filling {
             Filling::Alone | Filling::Over => true,
+            Filling::Until(..) if !joins => true,
             Filling::Until(..) => {
                 record.id() == *from || first.contains(from) || named.contains(from)
             }

@@ -7,9 +7,7 @@ use fixedbitset::FixedBitSet;
 use super::filling::{Filling, First};
 use crate::bucket::{Bucket, Rate};
 use crate::membership::Time;
-use crate::membership::view::ORDINARY;
 use crate::membership::view::ids::Index;
-use crate::record::Record;
 
 /// How many nodes may count on the word of others.
 #[derive(Debug, Clone, Copy)]
@@ -112,11 +110,6 @@ impl Carried {
             self.indirect = self.indirect - before + after;
         }
     }
-}
-
-/// The weight of a record: one, or more if it is large, since every node passes it on.
-pub(in crate::membership::view) fn weight(record: &Record) -> usize {
-    1 + record.encoded_len() / ORDINARY
 }
 
 impl Claims {

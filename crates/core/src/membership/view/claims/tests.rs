@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::membership::testing::{self, listing};
-use crate::record::Record;
+use crate::record::{Body, Record};
 use crate::wire::NodeId;
 
 const BOUND: Bound = Bound {
@@ -317,6 +317,10 @@ fn a_node_with_one_link_believes_and_judges_when_it_has_had_more_for_a_while() {
 /// these are shown before node 0 judges.
 fn invented_by_the_second_link(is_named: bool) -> usize {
     let mut net = Net::new();
+    let own = listing(id(0), 1, []);
+    let epoch = own.epoch + 20_000;
+    let own = testing::record(Body { epoch, ..own });
+    net.view = View::new(own).with_bound(BOUND);
     random_graph(&mut net, 1..20, 1);
     net.link(0, 1);
     net.settle();
