@@ -61,7 +61,7 @@ impl Machine {
             21 => self.probe(bytes)?,
             22 => {
                 if let Some(conn) = self.choose(bytes)? {
-                    let rtt_us = bytes.arbitrary::<bool>()?.then(|| 1000);
+                    let rtt_us = bytes.arbitrary::<bool>()?.then_some(1000);
                     self.answer(conn, rtt_us);
                     self.pass_echoes();
                     self.check();
@@ -76,6 +76,14 @@ impl Machine {
                     self.check();
                 }
             }
+            what => self.step_rarely(what, bytes)?,
+        }
+        Ok(())
+    }
+
+    /// What happens less often: peers fall silent and start again, and this machine and its papers change.
+    fn step_rarely(&mut self, what: u8, bytes: &mut Unstructured<'_>) -> Result<()> {
+        match what {
             24 => {
                 // A peer stops to answer and to read, or does so again.
                 let peer = bytes.int_in_range(1..=PEERS)?;
@@ -103,31 +111,35 @@ impl Machine {
                 let from = says::place(bytes)?;
                 self.give(Input::Opened { nonce, from });
             }
-            30 => {
-                let mut path = Vec::new();
-                for _ in 0..bytes.int_in_range(1..=4)? {
-                    path.push(PEOPLE.id(bytes.int_in_range(0..=ALL - 1)?));
-                }
-                let number = bytes.arbitrary()?;
-                if bytes.arbitrary()? {
-                    self.give(Input::Ping { number, path });
-                } else if let Some(conn) = self.choose(bytes)? {
-                    let echo = Echo {
-                        way: path.iter().map(NodeId::abbreviated).collect(),
-                        nonce: number,
-                        is_answer: bytes.arbitrary()?,
-                    };
-                    let body = Datagram::Echo(echo).to_bytes();
-                    // The transport drops what can't be decoded.
-                    if let Ok(Datagram::Echo(echo)) = Datagram::from_bytes(&body) {
-                        self.give(Input::Echo(conn, echo));
-                    }
-                }
-            }
+            30 => self.ping_or_echo(bytes)?,
             _ => {
                 if bytes.arbitrary::<u8>()? == 7 && !self.is_leaving {
                     self.give(Input::Leave);
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Somebody pings a node, or an echo comes in.
+    fn ping_or_echo(&mut self, bytes: &mut Unstructured<'_>) -> Result<()> {
+        let mut path = Vec::new();
+        for _ in 0..bytes.int_in_range(1..=4)? {
+            path.push(PEOPLE.id(bytes.int_in_range(0..=ALL - 1)?));
+        }
+        let number = bytes.arbitrary()?;
+        if bytes.arbitrary()? {
+            self.give(Input::Ping { number, path });
+        } else if let Some(conn) = self.choose(bytes)? {
+            let echo = Echo {
+                way: path.iter().map(NodeId::abbreviated).collect(),
+                nonce: number,
+                is_answer: bytes.arbitrary()?,
+            };
+            let body = Datagram::Echo(echo).to_bytes();
+            // The transport drops what can't be decoded.
+            if let Ok(Datagram::Echo(echo)) = Datagram::from_bytes(&body) {
+                self.give(Input::Echo(conn, echo));
             }
         }
         Ok(())

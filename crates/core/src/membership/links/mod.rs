@@ -248,8 +248,9 @@ impl Links {
         let replaced = old.as_ref().is_some_and(|old| old.listed);
         let run_id = new.hello.run_id;
         let new_run = old.as_ref().is_some_and(|old| old.run_id != run_id);
+        // It may have ended already: another connection had lost to it, or wins since it ended.
         if let Some(old) = &old
-            && !matches!(old.phase, Phase::Orphaned { .. })
+            && self.conns.contains_key(&old.conn)
         {
             self.collisions
                 .close_later(now + self.tuning.links.close_after, old.conn);
