@@ -61,6 +61,9 @@ impl Judgement {
     }
 }
 
+/// A figure of a sample.
+type Figure<T> = fn(&Sample) -> T;
+
 /// How the memory of an elder went.
 #[derive(Debug, PartialEq)]
 struct Growth {
@@ -105,7 +108,7 @@ pub(crate) fn judge(lines: &[Line]) -> Result<Judgement> {
         .collect();
     let mut verdicts = vec![nobody_ended(lines)];
     verdicts.extend(memory(&conditions, lasted_s, &samples));
-    let most = |of: fn(&Sample) -> usize| samples.iter().map(|(_, one)| of(one)).max();
+    let most = |of: Figure<usize>| samples.iter().map(|(_, one)| of(one)).max();
     let at_most = |what: &str, bound: usize, most: Option<usize>| {
         let measured = most.map_or("no samples".to_owned(), |most| format!("at most {most}"));
         Verdict::new(
@@ -167,7 +170,7 @@ fn memory(conditions: &Conditions, lasted_s: f64, samples: &[(f64, &Sample)]) ->
     let promised = |what| {
         format!("{what} of a node that is never restarted: at most {GROWTH_KB} KiB more at the end")
     };
-    let of: [(&str, fn(&Sample) -> f64); 2] = [
+    let of: [(&str, Figure<f64>); 2] = [
         ("resident memory", |one| one.rss_kb),
         ("private memory", |one| one.private_kb),
     ];
@@ -196,7 +199,7 @@ fn growth(
     conditions: &Conditions,
     lasted_s: f64,
     samples: &[(f64, &Sample)],
-    of: fn(&Sample) -> f64,
+    of: Figure<f64>,
 ) -> Vec<(usize, Growth)> {
     let Some([first, last]) = windows(conditions.round_s, lasted_s) else {
         return Vec::new();
@@ -370,7 +373,7 @@ fn figures(
         .collect();
     figures.push(("the attacker joined".to_owned(), joined.join(", ")));
     let is_elder = |one: &Sample| conditions.elders.contains(&one.place);
-    let of: [(&str, fn(&Sample) -> Option<f64>); 7] = [
+    let of: [(&str, Figure<Option<f64>>); 7] = [
         ("resident memory, KiB", |one| Some(one.rss_kb)),
         ("the most it ever was, KiB", |one| Some(one.peak_kb)),
         ("private memory, KiB", |one| Some(one.private_kb)),

@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p area-net-lab --release -- soak -h` explains the options; `docs/lab.md` says what is done and what must hold.
 //!
-//! [`plan`] says when the network is attacked and when it rests, and [`churn`] who is killed, stopped or frozen. [`run`] does it to the
+//! [`plan`] says when the network is attacked and when it rests, and [`churn`] who is killed, stopped or frozen. [`mod@run`] does it to the
 //! [`nodes`], and writes each deed, each sample and each view that was false to the [`record`]. [`truth`] compares the views with who
 //! runs. [`judge`] reads the record alone, so that a soak that still runs can be judged.
 

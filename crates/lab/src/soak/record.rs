@@ -216,7 +216,7 @@ mod tests {
         };
         writer.write(&line).unwrap();
         writer.file.write_all(b"{\"s\":2.0,\"wha").unwrap();
-        assert_eq!(read(folder.path()).unwrap(), [line.clone()]);
+        assert_eq!(read(folder.path()).unwrap(), vec![line.clone()]);
         writer.file.write_all(b"\n").unwrap();
         writer.write(&line).unwrap();
         let error = read(folder.path()).unwrap_err().to_string();
