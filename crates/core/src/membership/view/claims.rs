@@ -36,7 +36,7 @@ use ledger::{RETRIED, Voucher};
 /// few are invented cost twice as much. Doubled: a newcomer's next links are known half a second later.
 const SOON: Duration = Duration::from_millis(500);
 
-/// The most such passes in one derivation. The remaining nodes wait for the next.
+/// The most passes over refused nodes in one derivation. The remaining nodes wait for the next.
 const PASSES: usize = 16;
 
 impl View {

@@ -1,11 +1,12 @@
 //! Whose word a node believes while it fills its view.
 //!
 //! A node that has just come can't judge yet, so it believes what it is told. It believes the neighbours of its first links, and those at
-//! addresses of the settings: without them it would not know the network. A member that links with it a moment later is believed no more
-//! than later, or than all others together: what such a neighbour brings is bounded, and the rest is turned away until the node judges.
+//! addresses of the settings: without them it would not know the network. Any other neighbour may bring as many nodes as it may claim later,
+//! or as many as all others brought. The rest is turned away until the node judges.
 //!
-//! Where many nodes start together, all must believe each other to find together soon. So this holds if the first neighbour has run for longer
-//! than a node fills its view: the network was there before.
+//! Nodes that start together must believe each other, or they find together late. So the bound holds only if the first neighbour has run for
+//! longer than a node fills its view: then the network was there before. The epochs of records tell that. If a clock is wrong, a newcomer
+//! is not protected, or a start takes seconds longer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +33,7 @@ pub(in crate::membership::view) enum Filling {
 pub(in crate::membership::view) struct First {
     /// Those of the first links.
     first: BTreeSet<NodeId>,
-    /// One of these was there long before this node.
+    /// The node joins a network: one of these neighbours was there long before it.
     joins: bool,
     /// Those at addresses of the settings.
     named: BTreeSet<NodeId>,
@@ -97,7 +98,7 @@ impl View {
         is_trusted || brought + weight(record) <= most
     }
 
-    /// A neighbour brought a record that was taken; before it, one of that weight had been.
+    /// A neighbour brought a record that was taken, in place of one of that weight (0: of none).
     pub(in crate::membership::view) fn note_believed(
         &mut self,
         from: &NodeId,
