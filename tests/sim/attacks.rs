@@ -96,7 +96,7 @@ fn floods_of_new_records_harm_no_honest_node() {
 }
 
 #[test]
-#[ignore = "counts records that arrive; most are turned away unread, and a simulated attacker has a new name at once"]
+#[ignore = "a simulated attacker that was closed has a new name at once, and may bring 512 new records under it"]
 fn a_flood_of_new_records_ends_soon() {
     for report in withstands("attack = \"flood\"") {
         let new = toll(&report).load.new_records;
