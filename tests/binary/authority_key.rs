@@ -142,6 +142,10 @@ async fn a_stolen_key_of_a_node_is_worth_nothing_once_it_is_revoked() {
     machines.types(&renew).await;
     machines.see_each_other(&FIVE).await;
     machines.is_alone("mallory").await;
+    // It was told of the thief before it started, and never let it in.
+    let thief = &machines.node("mallory").events(EventName::NodeStarted)[0]["id"];
+    let linked = machines.node("bob").events(EventName::LinkUp);
+    assert!(linked.iter().all(|line| line["id"] != *thief), "{linked:?}");
     assert!(!machines.own("office/members/bob2/key.pem").exists());
     // The label means the member that counts.
     machines.types("area-net network admit office bob").await;

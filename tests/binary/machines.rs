@@ -218,7 +218,16 @@ impl Machines {
             let nodes = node.picture().nodes;
             nodes.values().filter(|(state, _)| state == "up").count() == 1
         };
-        until("it is alone", alone).await;
+        let since = tokio::time::Instant::now();
+        while !alone() {
+            assert!(
+                since.elapsed() < PATIENCE,
+                "{host} never was alone: {:?}\n{}",
+                node.picture().nodes,
+                node.log()
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
     }
 
     /// Waits until these machines' nodes have logged an event in this run.

@@ -177,7 +177,8 @@ impl Drop for Process {
     }
 }
 
-/// What `network.json` shows, by label.
+/// What `network.json` shows, by label. Where several nodes have one label, it means one that is up, if any is; the others are listed
+/// by their id as well.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Picture {
     /// The state, and when it last changed, in Unix ms.
@@ -194,14 +195,21 @@ impl Picture {
             let node = nodes.iter().find(|node| node["id"] == *id);
             text(&node.unwrap()["label"])
         };
-        let states = nodes.iter().map(|node| {
+        let (up, others): (Vec<&Value>, Vec<&Value>) =
+            nodes.iter().partition(|node| node["state"] == "up");
+        let mut states = BTreeMap::new();
+        for node in up.into_iter().chain(others) {
             let state = (text(&node["state"]), node["changed_ms"].as_u64().unwrap());
-            (text(&node["label"]), state)
-        });
+            let mut name = text(&node["label"]);
+            if states.contains_key(&name) {
+                name = format!("{name} {}", text(&node["id"]));
+            }
+            states.insert(name, state);
+        }
         let links = json["links"].as_array().unwrap().iter();
         let rejected = json["rejected"].as_object().unwrap().iter();
         Self {
-            nodes: states.collect(),
+            nodes: states,
             links: links
                 .map(|link| (label(&link["dialer"]), label(&link["listener"])))
                 .collect(),
