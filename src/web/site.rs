@@ -34,11 +34,8 @@ pub struct Site {
 
 impl Site {
     /// The site of a running node. `token`: what readers over TCP must know.
-    pub(super) fn live(
-        reader: SnapshotReader,
-        archive: Arc<Archive>,
-        token: Option<String>,
-    ) -> Self {
+    #[must_use]
+    pub fn live(reader: SnapshotReader, archive: Arc<Archive>, token: Option<String>) -> Self {
         Self::new(Feed::new(Some(reader), archive), token)
     }
 
