@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Makes a Debian package of an area-net binary: bash config/deploy/deb.sh [BINARY [FOLDER]]
+# Makes a Debian package of an area-net binary: bash config/deploy/deb.sh [BINARY [FOLDER [OPTION...]]]
 #
-# BINARY is target/release/area-net if it isn't given, and FOLDER, where the package is put, is target. The package contains the
-# binary, the systemd unit, the settings as configuration files, manual pages, completions, the README and the licence. It needs
-# dpkg-deb. The same binary and the same commit give the same package, byte for byte.
+# BINARY is target/release/area-net if it isn't given, and FOLDER, where the package is put, is target. OPTIONs are those of cargo with
+# which the binary got other features than the default ones. The package contains the binary, the systemd unit, the settings as
+# configuration files, manual pages, completions, the README, and the licences of area-net and of all that is linked into it. It needs
+# dpkg-deb, and cargo for the list of what is linked. The same binary and the same commit give the same package, byte for byte.
 set -euo pipefail
 umask 022
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -27,6 +28,11 @@ install -D -m 644 "$here/config/deploy/area-net.service" "$root/usr/lib/systemd/
 install -D -m 644 "$here/config/network/default.toml" "$root/etc/area-net/network/default.toml"
 install -D -m 644 "$here/config/deploy/node.toml" "$root/etc/area-net/network/node.toml"
 install -D -m 644 "$here/LICENSE" "$doc/copyright"
+cat >>"$doc/copyright" <<'END'
+
+The program also contains code of others: crates, and libraries of the compiler. The file /usr/share/doc/area-net/THIRD-PARTY names
+them all, with their licences.
+END
 install -D -m 644 "$here/README.md" "$doc/README.md"
 install -D -m 644 "$here/CHANGELOG.md" "$doc/changelog"
 cat >"$doc/changelog.Debian" <<END
@@ -57,17 +63,20 @@ mkdir -p "$completions"/{bash-completion/completions,zsh/vendor-completions,fish
 
 # The machine and the libraries of this very binary.
 case $(od -An -t u2 -j 18 -N 2 "$binary" | tr -d ' ') in
-    62) architecture=amd64 ;;
-    183) architecture=arm64 ;;
-    243) architecture=riscv64 ;;
+    62) architecture=amd64 machine=x86_64 ;;
+    183) architecture=arm64 machine=aarch64 ;;
+    243) architecture=riscv64 machine=riscv64gc ;;
     *) echo "deb.sh: $binary is for a machine that this script doesn't know" >&2 && exit 1 ;;
 esac
 depends='init-system-helpers (>= 1.52)'
+libc=musl
 if grep -aq 'libc\.so\.6' "$binary"; then
     # The newest version of glibc that a symbol needs, and gcc's library, which unwinds the stack.
     glibc=$(grep -ao 'GLIBC_2\.[0-9]*' "$binary" | sort -uV | tail -n 1)
     depends="libc6 (>= ${glibc#GLIBC_}), libgcc-s1, $depends"
+    libc=gnu
 fi
+bash "$here/config/deploy/licences.sh" "$machine-unknown-linux-$libc" "${@:3}" >"$doc/THIRD-PARTY"
 
 # As dpkg-gencontrol counts: each file in KiB, rounded up, and one for everything else. What a file system says of its folders differs.
 size=$(find "$root" -mindepth 1 \( -type f -printf '%s\n' -o -printf '1\n' \) | awk '{ sum += int(($1 + 1023) / 1024) } END { print sum }')

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::delivery::{delivered, run, text};
+use crate::licences;
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -51,11 +52,27 @@ fn command(array: &str) -> Vec<String> {
     serde_json::from_str(array).expect(array)
 }
 
+/// The licences for a binary with musl, of this machine's kind.
+fn licences_of_a_static_binary() -> String {
+    let output = Command::new("bash")
+        .arg(delivered("licences.sh"))
+        .arg(format!("{}-unknown-linux-musl", std::env::consts::ARCH))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// What the first stage would have built, in a folder `image`.
 fn built(folder: &Path, binary: &Path) {
     let built = folder.join("image");
     fs::create_dir_all(built.join("etc/area-net/network")).unwrap();
     fs::create_dir(built.join("data")).unwrap();
+    let documents = built.join("usr/share/doc/area-net");
+    fs::create_dir_all(&documents).unwrap();
+    let licence = Path::new(env!("CARGO_MANIFEST_DIR")).join("LICENSE");
+    fs::copy(licence, documents.join("LICENSE")).unwrap();
+    fs::write(built.join(licences::PLACE), licences_of_a_static_binary()).unwrap();
     fs::copy(binary, built.join("area-net")).unwrap();
     let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/network/default.toml");
     fs::copy(settings, built.join("etc/area-net/network/default.toml")).unwrap();
@@ -160,6 +177,9 @@ fn the_image_runs_without_rights_and_its_health_check_tells_the_truth() {
     let temp = tempfile::tempdir().unwrap();
     built(temp.path(), &binary);
     let root = root_by_buildah(temp.path()).unwrap_or_else(|| root_by_hand(temp.path()));
+    let said = fs::read_to_string(root.join(licences::PLACE)).unwrap();
+    licences::are_complete(&said, &root.join("area-net"));
+    assert!(said.contains("\nmusl\n"), "musl is linked too");
     // A runtime mounts /proc.
     fs::create_dir_all(root.join("proc")).unwrap();
     assert_eq!(fs::metadata(root.join("data")).unwrap().uid(), USER);

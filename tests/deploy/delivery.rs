@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use crate::licences;
+
 /// The greatest exposure by which systemd may rate the unit, from 0 to 10. Services that nobody has confined have 9.
 const EXPOSURE: f64 = 1.5;
 
@@ -92,6 +94,7 @@ fn the_package_is_complete_and_the_same_twice() {
         ),
         ("-rw-r--r--", "./usr/share/doc/area-net/README.md"),
         ("-rw-r--r--", "./usr/share/doc/area-net/copyright"),
+        ("-rw-r--r--", "./usr/share/doc/area-net/THIRD-PARTY"),
         ("-rw-r--r--", "./usr/share/doc/area-net/changelog.Debian.gz"),
     ] {
         let is_there = |line: &str| line.starts_with(mode) && line.ends_with(path);
@@ -100,6 +103,7 @@ fn the_package_is_complete_and_the_same_twice() {
     let files = list.lines().filter(|line| !line.is_empty());
     let of_others: Vec<&str> = files.filter(|line| !line.contains(" root/root ")).collect();
     assert!(of_others.is_empty(), "{of_others:?}");
+    licences::are_in(&first, &temp.path().join("root"));
 }
 
 /// Needs a binary as it is released, whose path is in `AREA_NET_STATIC`: lintian would read a debug build for a minute.

@@ -8,4 +8,7 @@ mod containers;
 #[cfg(target_os = "linux")]
 mod delivery;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod licences;
+#[cfg(test)]
 mod msrv;
