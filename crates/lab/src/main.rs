@@ -20,7 +20,6 @@
 )]
 
 mod attack;
-mod binary;
 mod lab;
 mod netem;
 mod network;

@@ -158,29 +158,29 @@ pub(crate) fn run(options: Options) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     // This comes before the new namespace, because cargo can't download from inside it.
-    let binary = options.binary.locate()?;
+    let binary = options.common.binary.locate()?;
     let mut more = Vec::new();
-    if !options.binary.is_named() {
+    if !options.common.binary.is_named() {
         more = vec!["--binary".into(), binary.clone().into()];
     }
     let isolated = !options.no_isolation && isolate::enter(&more)?;
     if isolated {
         add_addresses()?;
     }
-    let scratch = scratch(options.scratch.as_deref())?;
+    let scratch = scratch(options.common.scratch.as_deref())?;
     let interrupted = interrupted()?;
     let conditions = Conditions {
         binary: &binary,
         scratch: &scratch,
         nodes: usize::from(options.nodes),
-        settings: &options.setting,
+        settings: &options.common.setting,
         times: if options.short {
             Times::SHORT
         } else {
             Times::FULL
         },
         interrupted: interrupted.clone(),
-        keep: options.keep,
+        keep: options.common.keep,
     };
     let seed = options
         .seed

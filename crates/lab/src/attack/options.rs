@@ -1,10 +1,8 @@
 //! The command line of the attacks.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
-use crate::binary::Binary;
+use crate::shared::options::Common;
 
 /// Attacks honest nodes with one hostile member, and measures what it costs them.
 #[derive(Debug, Args)]
@@ -38,19 +36,7 @@ pub(crate) struct Options {
     pub(crate) json: bool,
 
     #[command(flatten)]
-    pub(crate) binary: Binary,
-
-    /// Setting that is passed unchanged to every node
-    #[arg(short, long = "setting", value_name = "KEY=VALUE")]
-    pub(crate) setting: Vec<String>,
-
-    /// Folder for the scratch folders [default: /dev/shm if it exists, else the temporary folder]
-    #[arg(long)]
-    pub(crate) scratch: Option<PathBuf>,
-
-    /// Keeps every scratch folder, not only those of failed runs
-    #[arg(long)]
-    pub(crate) keep: bool,
+    pub(crate) common: Common,
 
     /// Stays in the network namespace it was started in
     #[arg(long)]

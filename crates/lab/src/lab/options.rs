@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::binary::Binary;
+use crate::shared::binary::Binary;
 
 /// Plays scenarios with the real binary under the kernel's `tc netem`, and reports which promises it kept
 #[derive(Debug, Args)]

@@ -44,9 +44,9 @@ const TMPFS: i64 = 0x0102_1994;
 /// Runs the scenarios that the options select.
 pub(crate) fn run(options: Options) -> Result<ExitCode> {
     // This comes before the new namespace, because cargo can't download from inside it.
-    let binary = options.binary.locate()?;
+    let binary = options.common.binary.locate()?;
     let mut more: Vec<OsString> = Vec::new();
-    if !options.binary.is_named() {
+    if !options.common.binary.is_named() {
         more = vec!["--binary".into(), binary.clone().into()];
     }
     let isolated = !options.no_isolation && isolate::enter(&more)?;
@@ -88,7 +88,7 @@ struct Bench {
 impl Bench {
     fn new(options: Options, binary: PathBuf, isolated: bool) -> Result<Self> {
         let memory = Path::new("/dev/shm");
-        let scratch = match &options.scratch {
+        let scratch = match &options.common.scratch {
             Some(scratch) => scratch.clone(),
             None if tempfile::tempdir_in(memory).is_ok() => memory.to_owned(),
             None => std::env::temp_dir(),
@@ -198,7 +198,12 @@ impl Bench {
 
     fn run(&self, plan: Plan, run: usize, idle: bool, stops: bool) -> Result<Outcome> {
         let seed = self.seed.wrapping_add(run as u64);
-        let cluster = Cluster::new(plan, &self.scratch, &self.binary, &self.options.setting)?;
+        let cluster = Cluster::new(
+            plan,
+            &self.scratch,
+            &self.binary,
+            &self.options.common.setting,
+        )?;
         let observer = Observer::new(plan.names(), &cluster.folders(), plan != Plan::Shipped)?;
         let random = ChaCha8Rng::seed_from_u64(seed);
         let mut measured = Run::new(cluster, observer, random, Arc::clone(&self.interrupted));
@@ -211,7 +216,7 @@ impl Bench {
         if let Err(error) = end {
             problems.push(format!("{error:#}"));
         }
-        if !self.interrupted() && (self.options.keep || !problems.is_empty()) {
+        if !self.interrupted() && (self.options.common.keep || !problems.is_empty()) {
             let kept = cluster.keep().context("a run's folder is kept once")?;
             match problems.last_mut() {
                 Some(problem) => problem.push_str(&format!("\n  kept: {}", kept.display())),
@@ -234,7 +239,7 @@ impl Bench {
             "seed": self.seed,
             "isolated": self.isolated,
             "idle_window_s": self.options.idle_window().as_secs(),
-            "settings": self.options.setting,
+            "settings": self.options.common.setting,
             "scenarios": scenarios.iter().map(Scenario::json).collect::<Vec<_>>(),
         });
         let text = serde_json::to_string_pretty(&all).context("figures are JSON")?;

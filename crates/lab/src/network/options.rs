@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::binary::Binary;
+use crate::shared::options::Common;
 
 /// Times the real binary: five profiles, and chains of processes on IPv6 loopback.
 #[derive(Debug, Args)]
@@ -43,19 +43,7 @@ pub(crate) struct Options {
     pub(crate) quick: bool,
 
     #[command(flatten)]
-    pub(crate) binary: Binary,
-
-    /// Setting that is passed unchanged to every node
-    #[arg(short, long = "setting", value_name = "KEY=VALUE")]
-    pub(crate) setting: Vec<String>,
-
-    /// Folder for the scratch folders [default: /dev/shm if it exists, else the temporary folder]
-    #[arg(long)]
-    pub(crate) scratch: Option<PathBuf>,
-
-    /// Keeps every scratch folder, not only those of failed runs
-    #[arg(long)]
-    pub(crate) keep: bool,
+    pub(crate) common: Common,
 
     /// Leaves out the five shipped profiles
     #[arg(long)]

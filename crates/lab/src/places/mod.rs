@@ -45,7 +45,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use crate::binary::Binary;
+use crate::shared::binary::Binary;
 
 /// Plays scenarios with the real binary behind routers, NATs and firewalls, and reports which promises it kept
 #[derive(Debug, Args)]

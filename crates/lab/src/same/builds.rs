@@ -8,8 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use crate::binary;
-use crate::shared::{BadInput, project};
+use crate::shared::{BadInput, binary, project};
 
 /// Returns the folder for all builds and outputs, in the project's target folder.
 pub(crate) fn target() -> PathBuf {

@@ -1,10 +1,12 @@
 //! Code that several subcommands share: the project's folder, processes in a scratch folder, places to run them, their files,
 //! and the workers that play scenarios and are judged by promises.
 
+pub(crate) mod binary;
 pub(crate) mod cluster;
 pub(crate) mod crew;
 pub(crate) mod isolate;
 pub(crate) mod kernel;
+pub(crate) mod options;
 pub(crate) mod picture;
 pub(crate) mod place;
 pub(crate) mod scenarios;

@@ -49,9 +49,9 @@ pub(crate) fn run(options: Options) -> Result<ExitCode> {
     let mut attacks = attack::select(&options.only, false)?;
     attacks.retain(|attack| attack.name() != "none" || !options.only.is_empty());
     // This comes before the new namespace, because cargo can't download from inside it.
-    let binary = options.binary.locate()?;
+    let binary = options.common.binary.locate()?;
     let mut more: Vec<OsString> = Vec::new();
-    if !options.binary.is_named() {
+    if !options.common.binary.is_named() {
         more = vec!["--binary".into(), binary.clone().into()];
     }
     if !isolate::enter(&more)? {
@@ -82,8 +82,8 @@ pub(crate) fn run(options: Options) -> Result<ExitCode> {
         format!("network.controller.listen.addr={}", attack::HERE),
         HISTORY.to_owned(),
     ];
-    settings.extend(options.setting.iter().cloned());
-    let base = attack::scratch(options.scratch.as_deref())?;
+    settings.extend(options.common.setting.iter().cloned());
+    let base = attack::scratch(options.common.scratch.as_deref())?;
     let random = |which| ChaCha8Rng::seed_from_u64(seed.rotate_left(1) ^ which);
     let nodes = Nodes::new(count, &base, &binary, &settings, random(0))?;
     let interrupted = interrupted()?;
@@ -107,7 +107,7 @@ pub(crate) fn run(options: Options) -> Result<ExitCode> {
     )?;
     let end = soak.play(began);
     let held = end.and_then(|()| report(&out, options.json));
-    if options.keep || !matches!(held, Ok(code) if code == ExitCode::SUCCESS) {
+    if options.common.keep || !matches!(held, Ok(code) if code == ExitCode::SUCCESS) {
         let kept = soak.nodes.cluster.keep();
         let kept = kept.map(|kept| kept.display().to_string());
         eprintln!("kept: {}", kept.unwrap_or_default());

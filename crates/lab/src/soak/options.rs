@@ -6,10 +6,14 @@ use std::time::Duration;
 use area_net::sim::parse::words::duration;
 use clap::Args;
 
-use crate::binary::Binary;
+use crate::shared::options::Common;
 
 /// Runs real nodes for hours under churn, loss and attack at once, and judges whether they leak, end or err
 #[derive(Debug, Args)]
+#[command(
+    mut_arg("scratch", |it| it.help("Folder for the nodes' files [default: /dev/shm if it exists, else the temporary folder]")),
+    mut_arg("keep", |it| it.help("Keeps the nodes' files also if everything held"))
+)]
 pub(crate) struct Options {
     /// Number of nodes
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(5..=500))]
@@ -40,19 +44,7 @@ pub(crate) struct Options {
     pub(crate) json: bool,
 
     #[command(flatten)]
-    pub(crate) binary: Binary,
-
-    /// Setting that is passed unchanged to every node
-    #[arg(short, long = "setting", value_name = "KEY=VALUE")]
-    pub(crate) setting: Vec<String>,
-
-    /// Folder for the nodes' files [default: /dev/shm if it exists, else the temporary folder]
-    #[arg(long)]
-    pub(crate) scratch: Option<PathBuf>,
-
-    /// Keeps the nodes' files also if everything held
-    #[arg(long)]
-    pub(crate) keep: bool,
+    pub(crate) common: Common,
 }
 
 /// A soak has at least one attack and one quiet time.
