@@ -35,13 +35,13 @@ const MAX_OPEN: usize = 1024;
 
 /// The rendezvous that are open, by their numbers.
 #[derive(Debug)]
-pub(super) struct Openings {
+pub(crate) struct Openings {
     open: Mutex<BTreeSet<u64>>,
     events: mpsc::Sender<TransportEvent>,
 }
 
 impl Openings {
-    pub(super) fn new(events: mpsc::Sender<TransportEvent>) -> Self {
+    pub(crate) fn new(events: mpsc::Sender<TransportEvent>) -> Self {
         Self {
             open: Mutex::default(),
             events,
@@ -56,6 +56,19 @@ impl Openings {
             // `try_send`: a busy event loop may miss this. The next attempt opens the NATs again.
             self.events.try_send(opened).ok();
         }
+    }
+
+    /// A rendezvous begins, if there is room for it.
+    pub(crate) fn begin(&self, nonce: u64) {
+        let mut open = self.open();
+        if open.len() < MAX_OPEN {
+            open.insert(nonce);
+        }
+    }
+
+    /// Nobody waits for the packets of this rendezvous any more.
+    pub(crate) fn end(&self, nonce: u64) {
+        self.open().remove(&nonce);
     }
 
     fn open(&self) -> MutexGuard<'_, BTreeSet<u64>> {
@@ -78,9 +91,7 @@ pub(super) async fn open(
     let is_v6 = socket.local_addr().is_ok_and(|addr| addr.is_ipv6());
     let contents = [MAGIC, nonce.to_be_bytes()].concat();
     let start = shared.clock.now();
-    if shared.openings.open().len() < MAX_OPEN {
-        shared.openings.open().insert(nonce);
-    }
+    shared.openings.begin(nonce);
     for at in AT {
         shared.clock.sleep_until(start + at).await;
         for addr in &addrs {
@@ -96,7 +107,7 @@ pub(super) async fn open(
         }
     }
     shared.clock.sleep_until(start + AWAITED).await;
-    shared.openings.open().remove(&nonce);
+    shared.openings.end(nonce);
 }
 
 /// A socket of both families takes IPv4 addresses only in this form.

@@ -27,7 +27,7 @@ const FIXED_BIT: u8 = 0x40;
 
 /// Wraps a socket; see the module's documentation.
 #[derive(Debug)]
-pub(super) struct ObservedSocket {
+pub(crate) struct ObservedSocket {
     inner: Arc<dyn AsyncUdpSocket>,
     not_quic: Arc<AtomicU64>,
     tap: Arc<Tap>,
@@ -38,7 +38,7 @@ pub(super) struct ObservedSocket {
 }
 
 impl ObservedSocket {
-    pub(super) fn new(
+    pub(crate) fn new(
         inner: Arc<dyn AsyncUdpSocket>,
         not_quic: Arc<AtomicU64>,
         tap: Arc<Tap>,
@@ -60,11 +60,12 @@ impl ObservedSocket {
     }
 
     /// Looks at what was received in one buffer. Packets that open a NAT end here.
-    fn look_at(&self, bytes: &[u8], meta: &mut RecvMeta, now: Instant) {
-        let mut packets = bytes[..meta.len].chunks(meta.stride.max(1));
+    pub(crate) fn look_at(&self, bytes: &[u8], meta: &mut RecvMeta, now: Instant) {
+        let packets = bytes[..meta.len].chunks(meta.stride.max(1));
         if meta.len > 0 && packets.clone().all(is_opener) {
-            if let (Some(openings), Some(packet)) = (&self.openings, packets.next()) {
-                openings.hear(plain(&meta.addr), packet);
+            if let Some(openings) = &self.openings {
+                // Two nodes may begin a rendezvous with each other at one time, and the kernel may join their packets.
+                packets.for_each(|packet| openings.hear(plain(&meta.addr), packet));
             }
             // quinn takes no packet out of an empty buffer.
             meta.len = 0;
@@ -146,5 +147,52 @@ impl AsyncUdpSocket for ObservedSocket {
 
     fn may_fragment(&self) -> bool {
         self.inner.may_fragment()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quinn::TokioRuntime;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::membership::Input;
+    use crate::sim::socket::SimSocket;
+    use crate::transport::TransportEvent;
+
+    #[test]
+    fn each_open_rendezvous_is_told_of_though_the_kernel_joined_their_packets() {
+        let (sender, mut events) = mpsc::channel(8);
+        let openings = Arc::new(Openings::new(sender));
+        let addr = SocketAddr::from(([127, 0, 0, 1], 8083));
+        let clock = Clock::new(Arc::new(TokioRuntime));
+        let socket = ObservedSocket::new(
+            Arc::new(SimSocket::new(addr, addr, |_| {})),
+            Arc::default(),
+            Arc::default(),
+            clock.clone(),
+            Some(openings.clone()),
+        );
+        openings.begin(5);
+        openings.begin(6);
+        let packet = |nonce: u64| [*b"\0an-open", nonce.to_be_bytes()].concat();
+        let bytes = [5, 5, 7, 6].map(packet).concat();
+        let mut meta = RecvMeta {
+            addr,
+            len: bytes.len(),
+            stride: 16,
+            ecn: None,
+            dst_ip: None,
+        };
+        socket.look_at(&bytes, &mut meta, clock.now());
+        assert_eq!(meta.len, 0);
+        for expected in [5, 6] {
+            let heard = events.try_recv().unwrap();
+            let TransportEvent::Input(Input::Opened { nonce, from }) = heard else {
+                panic!("{heard:?}");
+            };
+            assert_eq!((nonce, from), (expected, addr));
+        }
+        assert!(events.try_recv().is_err());
     }
 }
