@@ -117,6 +117,7 @@ fn build(name: &str, file: File) -> Result<Scenario, Wrong> {
         return Err(Wrong::new(file.lasts.span(), what));
     }
     let known = known(&file)?;
+    let spans: Vec<Span<usize>> = file.net.iter().map(Spanned::span).collect();
     let nets: Vec<Net> = file.net.into_iter().map(net).collect::<Result<_, _>>()?;
     let hosts: Vec<Host> = file
         .host
@@ -127,7 +128,14 @@ fn build(name: &str, file: File) -> Result<Scenario, Wrong> {
         .router
         .into_iter()
         .map(|raw| router(raw, &known, &hosts, &nets))
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<Vec<_>, _>>()?;
+    for (net, span) in spans.into_iter().enumerate() {
+        let crowd = crowd(net, &nets, &routers, &hosts);
+        if crowd > MOST {
+            let what = format!("{crowd} hosts and routers are on it, and at most {MOST} can be");
+            return Err(Wrong::new(span, what));
+        }
+    }
     let mut steps = Vec::new();
     for raw in file.step {
         let span = raw.span();
@@ -214,6 +222,25 @@ fn net(raw: Spanned<RawNet>) -> Result<Net, Wrong> {
             .map_err(|what| Wrong::new(span.clone(), what))?;
     }
     Ok(net)
+}
+
+/// How many routers and hosts are at most on one copy of a network. The plan gives each of them an address there.
+fn crowd(net: usize, nets: &[Net], routers: &[Router], hosts: &[Host]) -> usize {
+    let routers = routers.iter().map(|router| {
+        // All copies of a router are on the first copy of a network before it.
+        let outside = router.outside.iter().filter(|outside| **outside == net);
+        usize::from(router.inside == net) + outside.count() * nets[router.inside].count
+    });
+    let hosts = hosts.iter().map(|host| {
+        let on = host.on.iter().enumerate().filter(|(_, on)| **on == net);
+        let copies = on.map(|(at, _)| match at {
+            0 => 1,
+            // If there are fewer copies of this network, the last one has the hosts of all others.
+            _ => 1 + nets[host.on[0]].count.saturating_sub(nets[net].count),
+        });
+        copies.sum::<usize>() * host.count
+    });
+    routers.chain(hosts).sum()
 }
 
 fn router(

@@ -73,28 +73,39 @@ pub(crate) struct Plan {
 impl Net {
     /// The prefixes of one copy. The error says what is no prefix.
     pub(crate) fn prefixes(&self, copy: usize) -> Result<Prefixes, String> {
-        let v4 = self.v4.as_deref().map(|text| prefix(text, copy, 32, 24));
-        let v6 = self.v6.as_deref().map(|text| prefix(text, copy, 128, 112));
+        let v4 = self.v4.as_deref().map(|text| {
+            let behind = |base: Ipv4Addr, bits: u8| base.to_bits().checked_shl(bits.into());
+            prefix(text, copy, 24, |base, bits| {
+                behind(base, bits).unwrap_or(0) == 0
+            })
+        });
+        let v6 = self.v6.as_deref().map(|text| {
+            let behind = |base: Ipv6Addr, bits: u8| base.to_bits().checked_shl(bits.into());
+            prefix(text, copy, 112, |base, bits| {
+                behind(base, bits).unwrap_or(0) == 0
+            })
+        });
         Ok((v4.transpose()?, v6.transpose()?))
     }
 }
 
-/// Parses a prefix. `#` stands for the number of the copy. The last bits must have room for the number of a host.
-fn prefix<A: std::str::FromStr>(
+/// Parses a prefix. `#` stands for the number of the copy. The last bits must have room for the number of a host, and are zeros.
+fn prefix<A: std::str::FromStr + Copy>(
     text: &str,
     copy: usize,
-    bits: u8,
     longest: u8,
+    is_first: impl Fn(A, u8) -> bool,
 ) -> Result<Prefix<A>, String> {
     let full = text.replace('#', &copy.to_string());
     let parsed = full.split_once('/').and_then(|(base, length)| {
         let base = base.parse().ok()?;
         let length: u8 = length.parse().ok()?;
-        (length <= longest).then_some(Prefix { base, bits: length })
+        let is_sound = length <= longest && is_first(base, length);
+        is_sound.then_some(Prefix { base, bits: length })
     });
     parsed.ok_or_else(|| {
-        let kind = if bits == 32 { "IPv4" } else { "IPv6" };
-        format!("`{full}` is no {kind} prefix of at most {longest} bits")
+        let kind = if longest < 32 { "IPv4" } else { "IPv6" };
+        format!("`{full}` is no {kind} prefix of at most {longest} bits with zeros behind them")
     })
 }
 

@@ -153,13 +153,39 @@ fn mistakes_are_named_with_their_line() {
              hairpin = true\n[[must]]\nknow = \"all\"\nwithin = \"1s\"\n",
             "no hairpin",
         ),
+    ] {
+        refused(rest, says);
+    }
+}
+
+#[test]
+fn networks_that_have_no_room_are_refused() {
+    for (rest, says) in [
         (
             "[[net]]\nname = \"x\"\nv4 = \"10.0.0.0/30\"\n[[must]]\nknow = \"all\"\nwithin = \"1s\"\n",
             "no IPv4 prefix",
         ),
+        (
+            "[[net]]\nname = \"x\"\nv4 = \"255.255.255.255/24\"\n[[must]]\nknow = \"all\"\nwithin = \"1s\"\n",
+            "with zeros behind them",
+        ),
+        (
+            "[[net]]\nname = \"x\"\nv6 = \"2001:db8::1/64\"\n[[must]]\nknow = \"all\"\nwithin = \"1s\"\n",
+            "no IPv6 prefix",
+        ),
+        (
+            "[[host]]\nname = \"x\"\non = [\"home\", \"internet\"]\ncount = 114\n\
+             [[must]]\nknow = \"all\"\nwithin = \"1s\"\n",
+            "231 hosts and routers are on it",
+        ),
     ] {
-        let error = bad(rest);
-        assert!(error.contains(says), "{rest}: {error}");
-        assert!(error.starts_with("try.toml, line "), "{error}");
+        refused(rest, says);
     }
+}
+
+/// A file with this end is refused; the error says why, and where.
+fn refused(rest: &str, says: &str) {
+    let error = bad(rest);
+    assert!(error.contains(says), "{rest}: {error}");
+    assert!(error.starts_with("try.toml, line "), "{error}");
 }
