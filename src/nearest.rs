@@ -10,6 +10,13 @@ pub fn edits(word: &str, known: &str) -> usize {
     strsim::damerau_levenshtein(&word, known)
 }
 
+/// At least so many edits make one word of the other: no edit changes the number of letters by more than one.
+#[must_use]
+pub fn fewest_edits(word: &str, known: &str) -> usize {
+    let letters = word.chars().take(MAX_LETTERS).count();
+    letters.abs_diff(known.chars().count())
+}
+
 /// The nearest known word, however far away it is; the first of those that are equally near. `None` if no word is known.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known.into_iter().min_by_key(|known| edits(word, known))

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -33,6 +33,12 @@ pub struct Layer {
 impl Layer {
     /// The first layer: the default of every key.
     pub(super) fn of_defaults() -> Self {
+        // Each default is TOML: they are read once in a process, which may start thousands of simulated nodes.
+        static DEFAULTS: LazyLock<Layer> = LazyLock::new(Layer::read_defaults);
+        DEFAULTS.clone()
+    }
+
+    fn read_defaults() -> Self {
         let place = Place {
             layer: "the built-in defaults".into(),
             line: None,

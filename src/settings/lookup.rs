@@ -2,7 +2,7 @@
 
 use super::key::Key;
 use super::keys::KEYS;
-use crate::nearest::edits;
+use crate::nearest::{edits, fewest_edits};
 
 /// The key with this name or older name.
 pub(super) fn find(name: &str) -> Option<&'static Key> {
@@ -25,30 +25,42 @@ pub(super) fn first_in_group(group: &str) -> Option<&'static str> {
 pub(super) fn nearest(unknown: &str) -> &'static str {
     let unknown = unknown.to_lowercase();
     let last_word = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
-    let distance = |known: &str| {
+    // The distance of a key that may be nearer than `most`; of any other, a number that is no less.
+    let distance = |known: &str, most: usize| {
         let mut words = known.split('.');
         if unknown.split('.').all(|word| words.any(|it| it == word)) {
             return 0;
         }
+        let last = 2 * edits(&last_word(&unknown), &last_word(known));
         let tails = known
             .match_indices('.')
             .map(|(dot, _)| &known[dot + 1..])
             .chain([known]);
-        let whole = tails
-            .map(|tail| edits(&unknown, tail))
-            .min()
-            .expect("the whole key is among them");
-        whole + 2 * edits(&last_word(&unknown), &last_word(known))
+        let mut whole = most.saturating_sub(last);
+        for tail in tails {
+            // Counting edits costs most of the time of a refusal.
+            if fewest_edits(&unknown, tail) < whole {
+                whole = whole.min(edits(&unknown, tail));
+            }
+        }
+        whole + last
     };
     let inside = KEYS.iter().find(|key| {
         unknown
             .strip_prefix(key.name)
             .is_some_and(|rest| rest.starts_with('.'))
     });
-    inside
-        .or_else(|| KEYS.iter().min_by_key(|key| distance(key.name)))
-        .expect("there are keys")
-        .name
+    if let Some(key) = inside {
+        return key.name;
+    }
+    let (mut nearest, mut least) = ("", usize::MAX);
+    for key in KEYS {
+        let distance = distance(key.name, least);
+        if distance < least {
+            (nearest, least) = (key.name, distance);
+        }
+    }
+    nearest
 }
 
 #[cfg(test)]
@@ -88,6 +100,32 @@ mod tests {
         }
         nearest("");
         nearest(&"ä.".repeat(100_000));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_key_is_nearer_than_the_nearest(
+            words in proptest::collection::vec("[a-z_.]{0,12}|port|network|controller|listen|probe|interval_ms|ä", 0..5),
+        ) {
+            let unknown = words.join(".");
+            let distance = |known: &str| {
+                let mut left = known.split('.');
+                if unknown.split('.').all(|word| left.any(|it| it == word)) {
+                    return 0;
+                }
+                let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+                let tails = known.match_indices('.').map(|(dot, _)| &known[dot + 1..]);
+                let whole = tails.chain([known]).map(|tail| edits(&unknown, tail)).min().unwrap();
+                whole + 2 * edits(&last(&unknown), &last(known))
+            };
+            let is_inside = |name: &str| {
+                let rest = unknown.strip_prefix(name);
+                rest.is_some_and(|rest| rest.starts_with('.'))
+            };
+            let expected = KEYS.iter().find(|key| is_inside(key.name));
+            let expected = expected.or_else(|| KEYS.iter().min_by_key(|key| distance(key.name)));
+            assert_eq!(nearest(&unknown), expected.unwrap().name, "{unknown}");
+        }
     }
 
     #[test]
