@@ -3,6 +3,9 @@
 //! A program of ours reaches them only through sockets, files and arguments, which are too slow for millions of inputs. Nothing but
 //! `crates/fuzz` uses this module. Errors are in words: whoever fuzzes looks at no more of them.
 
+mod control;
+mod socket;
+
 use std::fmt::Display;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
@@ -17,10 +20,13 @@ use tokio::runtime::Runtime;
 use crate::admission::Keys;
 use crate::admission::files::Content;
 use crate::authority::Ledger;
+use crate::identity::Identity;
 use crate::settings::{Layer, NamedTarget, SettingsError, Targets};
 use crate::web::{Site, serve_one};
 use crate::wire::NodeId;
 use crate::{ask, identity, transport};
+pub use control::{Control, LIMITS, control_stream};
+pub use socket::{Ear, Heard};
 
 /// How long a connection may last whose client has sent everything. Nothing waits for time then, so the bound only ends a run that hangs. At half,
 /// a machine under load may seem to hang. Double: the same.
@@ -36,6 +42,35 @@ pub fn close_reason(bytes: &[u8]) -> Vec<SocketAddr> {
 #[must_use]
 pub fn certified_id(der: &[u8]) -> Option<NodeId> {
     identity::certified_id(&CertificateDer::from(der))
+}
+
+/// A key file of a node or of an authority: the key, with a certificate that is in no file.
+///
+/// # Errors
+/// As when a node starts.
+pub fn key_file(pem: &[u8]) -> Result<Identity, String> {
+    Identity::of_pem(Path::new("key.pem"), pem).map_err(words)
+}
+
+/// The content of a file with that key.
+#[must_use]
+pub fn key_text(identity: &Identity) -> String {
+    identity.key_pem()
+}
+
+/// A certificate beside the key of that identity.
+///
+/// # Errors
+/// As when a node starts.
+pub fn certificate_file(identity: Identity, pem: &[u8]) -> Result<Identity, String> {
+    let certified = identity.certified(Path::new("cert.pem"), pem);
+    certified.map_err(words)
+}
+
+/// The certificate of an identity, in DER.
+#[must_use]
+pub fn certificate_bytes(identity: &Identity) -> &[u8] {
+    identity.certificate()
 }
 
 /// A settings file.

@@ -125,19 +125,12 @@ impl Identity {
             write_new(&key_path, pair.serialize_pem().as_bytes(), 0o600)?;
         }
         check_folder(dir)?;
-        let (pair, pkcs8) = read_key(&key_path)?;
-        let key = Ed25519KeyPair::from_pkcs8(&pkcs8)
-            .or_else(|_| Ed25519KeyPair::from_pkcs8_maybe_unchecked(&pkcs8))
-            .map_err(|_| IdentityError::Corrupt {
-                path: key_path,
-                why: "is not an Ed25519 key".to_owned(),
-            })?;
-        let id = NodeId(
-            key.public_key()
-                .as_ref()
-                .try_into()
-                .expect("an Ed25519 key has 32 bytes"),
-        );
+        let Key {
+            pair,
+            pkcs8,
+            key,
+            id,
+        } = Key::of_pem(&key_path, &read_key(&key_path)?)?;
         if !exists(&cert_path)? {
             write_new(
                 &cert_path,
@@ -147,19 +140,10 @@ impl Identity {
         }
         let pem = trusted_path::read(&cert_path, MAX_PEM_BYTES)
             .map_err(|source| io_error(&cert_path, "can't read the certificate", source))?;
-        let certificate =
-            CertificateDer::from_pem_slice(&pem).map_err(|error| corrupt(&cert_path, &error))?;
-        if certified_id(&certificate) != Some(id) {
-            let why = "is not a certificate of the key in key.pem".to_owned();
-            return Err(IdentityError::Corrupt {
-                path: cert_path,
-                why,
-            });
-        }
         Ok(Self {
+            certificate: certificate_of_pem(&cert_path, &pem, &id)?,
             key,
             pkcs8,
-            certificate,
             id,
         })
     }
@@ -183,16 +167,17 @@ impl Identity {
     /// # Errors
     /// If the key can't be used.
     pub fn of_key(path: &Path) -> Result<Self, IdentityError> {
-        let (pair, pkcs8) = read_key(path)?;
-        let key = Ed25519KeyPair::from_pkcs8(&pkcs8)
-            .or_else(|_| Ed25519KeyPair::from_pkcs8_maybe_unchecked(&pkcs8))
-            .map_err(|_| corrupt(path, &"is not an Ed25519 key"))?;
-        let id = NodeId(
-            key.public_key()
-                .as_ref()
-                .try_into()
-                .expect("an Ed25519 key has 32 bytes"),
-        );
+        Self::of_pem(path, &read_key(path)?)
+    }
+
+    /// The identity of the key in a file's text, with a certificate that is in no file.
+    pub(crate) fn of_pem(path: &Path, pem: &[u8]) -> Result<Self, IdentityError> {
+        let Key {
+            pair,
+            pkcs8,
+            key,
+            id,
+        } = Key::of_pem(path, pem)?;
         let pem = self_signed(&pair, &id, path)?;
         let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).expect("just written");
         Ok(Self {
@@ -201,6 +186,27 @@ impl Identity {
             certificate,
             id,
         })
+    }
+
+    /// The identity with the certificate in a file's text in the place of its own.
+    pub(crate) fn certified(self, path: &Path, pem: &[u8]) -> Result<Self, IdentityError> {
+        let certificate = certificate_of_pem(path, pem, &self.id)?;
+        Ok(Self {
+            certificate,
+            ..self
+        })
+    }
+
+    /// The certificate, in DER.
+    pub(crate) fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// The content of a key file with this key.
+    pub(crate) fn key_pem(&self) -> String {
+        let der = PrivatePkcs8KeyDer::from(self.pkcs8.as_slice());
+        let pair = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(&der, &rcgen::PKCS_ED25519);
+        pair.expect("it was read like this").serialize_pem()
     }
 
     /// An identity without files, for simulated nodes. The seed is the private key.
@@ -354,7 +360,53 @@ fn check_folder(dir: &Path) -> Result<(), IdentityError> {
     Ok(())
 }
 
-fn read_key(path: &Path) -> Result<(rcgen::KeyPair, Vec<u8>), IdentityError> {
+/// A key, as the libraries need it.
+struct Key {
+    pair: rcgen::KeyPair,
+    pkcs8: Vec<u8>,
+    key: Ed25519KeyPair,
+    id: NodeId,
+}
+
+impl Key {
+    fn of_pem(path: &Path, pem: &[u8]) -> Result<Self, IdentityError> {
+        let der = PrivatePkcs8KeyDer::from_pem_slice(pem).map_err(|error| corrupt(path, &error))?;
+        let pair = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(&der, &rcgen::PKCS_ED25519)
+            .map_err(|error| corrupt(path, &format!("is not an Ed25519 key ({error})")))?;
+        let pkcs8 = der.secret_pkcs8_der().to_vec();
+        let key = Ed25519KeyPair::from_pkcs8(&pkcs8)
+            .or_else(|_| Ed25519KeyPair::from_pkcs8_maybe_unchecked(&pkcs8))
+            .map_err(|_| corrupt(path, &"is not an Ed25519 key"))?;
+        let id = NodeId(
+            key.public_key()
+                .as_ref()
+                .try_into()
+                .expect("an Ed25519 key has 32 bytes"),
+        );
+        Ok(Self {
+            pair,
+            pkcs8,
+            key,
+            id,
+        })
+    }
+}
+
+/// The certificate in a file's text, if it is one of this node's key.
+fn certificate_of_pem(
+    path: &Path,
+    pem: &[u8],
+    id: &NodeId,
+) -> Result<CertificateDer<'static>, IdentityError> {
+    let certificate = CertificateDer::from_pem_slice(pem).map_err(|error| corrupt(path, &error))?;
+    match certified_id(&certificate) {
+        Some(certified) if certified == *id => Ok(certificate),
+        _ => Err(corrupt(path, &"is not a certificate of the key in key.pem")),
+    }
+}
+
+/// The text of a key file that nobody else may read or write.
+fn read_key(path: &Path) -> Result<Vec<u8>, IdentityError> {
     let unreadable = |source| io_error(path, "can't read the key", source);
     let file = trusted_path::open(path).map_err(unreadable)?;
     let meta = file.metadata().map_err(unreadable)?;
@@ -373,11 +425,7 @@ fn read_key(path: &Path) -> Result<(rcgen::KeyPair, Vec<u8>), IdentityError> {
             mode,
         });
     }
-    let pem = trusted_path::read_open(file, MAX_PEM_BYTES).map_err(unreadable)?;
-    let der = PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|error| corrupt(path, &error))?;
-    let pair = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(&der, &rcgen::PKCS_ED25519)
-        .map_err(|error| corrupt(path, &format!("is not an Ed25519 key ({error})")))?;
-    Ok((pair, der.secret_pkcs8_der().to_vec()))
+    trusted_path::read_open(file, MAX_PEM_BYTES).map_err(unreadable)
 }
 
 fn self_signed(pair: &rcgen::KeyPair, id: &NodeId, path: &Path) -> Result<String, IdentityError> {

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::admission::{HandshakeSlot, Progress};
 use super::config::STREAM_WINDOW;
 use super::congestion::room;
-use super::frames::{FrameError, read_credentials, read_frame};
+use super::frames::{FrameError, Source, read_credentials, read_frame};
 use super::qlog::Side;
 use super::spare::{Lease, come_home};
 use super::tap::Watch;
@@ -24,7 +24,7 @@ use crate::record::MAX_RECORD;
 use crate::wire::{Answer, CloseCode, Datagram, Hello, MAX_FRAME, Message, NodeId, plain};
 
 /// The largest Hello in bytes: the largest record, and 128 bytes for the numbers beside it.
-const MAX_HELLO: usize = MAX_RECORD + 128;
+pub(crate) const MAX_HELLO: usize = MAX_RECORD + 128;
 /// The datagrams that are accepted from a peer: in the long run twice what the fastest probing takes, and at once those of two
 /// seconds. Echoes are among them.
 const DATAGRAMS: Rate = Rate {
@@ -228,7 +228,7 @@ fn is_abandoned(error: &ConnectionError) -> bool {
     }
 }
 
-pub(super) async fn read_hello(recv: &mut RecvStream) -> Result<Hello, FrameError> {
+pub(crate) async fn read_hello(recv: &mut impl Source) -> Result<Hello, FrameError> {
     match read_frame(recv, MAX_HELLO).await? {
         Message::Hello(hello) => Ok(hello),
         Message::Records(_)

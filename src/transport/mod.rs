@@ -26,11 +26,15 @@ mod tap;
 #[cfg(target_os = "linux")]
 mod timers;
 
+pub(crate) use connection::{MAX_HELLO, read_hello};
 pub(crate) use dial::{MORE_FOR_SLOW, alternatives};
+pub(crate) use frames::{FrameError, Source, read_credentials, read_frame};
 #[cfg(target_os = "linux")]
 pub use kernel::KernelSocket;
+pub(crate) use opener::Openings;
 pub use qlog::{QlogLimits, Qlogs};
 pub use rejected::{Refused, Rejected};
+pub(crate) use socket::ObservedSocket;
 pub use spare::BindSpare;
 pub use tap::Tap;
 #[cfg(target_os = "linux")]
@@ -57,7 +61,6 @@ use admission::{MAX_HANDSHAKES, Slots};
 use config::{PROBES_ROOM, endpoint_config};
 use connection::Command;
 use dial::{DialRequest, Dialer};
-use opener::Openings;
 use qlog::Configs;
 use spare::Spares;
 use tap::Watch;

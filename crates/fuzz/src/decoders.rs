@@ -156,7 +156,7 @@ fn changed_beacon(changes: &[u8]) {
 }
 
 /// Changes bytes: each two of the input are a place and what it is combined with.
-fn change(bytes: &mut [u8], changes: &[u8]) {
+pub(crate) fn change(bytes: &mut [u8], changes: &[u8]) {
     for pair in changes.chunks_exact(2) {
         // Most documents are longer than 256 bytes, so the changes are spread.
         let at = usize::from(pair[0]) * 131 % bytes.len();

@@ -7,7 +7,9 @@
 
 #![forbid(unsafe_code)]
 
+mod arrivals;
 mod decoders;
+mod keys;
 mod machine;
 mod network;
 mod people;
@@ -31,6 +33,16 @@ pub const TARGETS: &[Target] = &[
         name: "message",
         what: "A message on the control stream: it is refused, or within the limits, and comes back from its bytes",
         run: decoders::message,
+    },
+    Target {
+        name: "stream",
+        what: "A control stream in pieces: the same messages and the same refusal as in one; lengths and buffers are bounded",
+        run: arrivals::stream,
+    },
+    Target {
+        name: "opener",
+        what: "Packets that open a NAT, among others: the node is told of each open rendezvous once, and QUIC sees the others",
+        run: arrivals::opener,
     },
     Target {
         name: "packets",
@@ -78,9 +90,19 @@ pub const TARGETS: &[Target] = &[
         run: texts::files,
     },
     Target {
+        name: "keys",
+        what: "Files with a key or a certificate: refused, or read and written the same; what is read can be used",
+        run: keys::keys,
+    },
+    Target {
         name: "scenario",
         what: "Scenario files of the simulator, impairments, rules, times: refused with a place, or written and read again",
         run: texts::scenario,
+    },
+    Target {
+        name: "lab",
+        what: "Scenario files of the lab and of its places: refused with a line, or planned",
+        run: texts::lab,
     },
 ];
 

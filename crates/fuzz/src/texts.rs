@@ -27,7 +27,7 @@ fn parts(input: &[u8]) -> Option<(u8, &[u8], &str)> {
 }
 
 /// An error is shown on a terminal and in the log, as lines that stay lines.
-fn harmless(error: &impl Display) {
+pub(crate) fn harmless(error: &impl Display) {
     let said = error.to_string();
     let shown = plain::message(&said);
     let is_odd = |letter: char| letter.is_control() && letter != '\n';
@@ -172,6 +172,30 @@ pub(crate) fn scenario(input: &[u8]) {
                 harmless(&error);
             }
         }
+    }
+}
+
+/// A scenario of the lab, and one of its places.
+pub(crate) fn lab(input: &[u8]) {
+    let Some((kind, _, text)) = parts(input) else {
+        return;
+    };
+    let read = if kind & 1 == 0 {
+        area_net_lab::decoders::lab_scenario(text).map(|lasts_s| {
+            assert!(lasts_s.iter().all(|lasts| (1.0..=3600.0).contains(lasts)));
+        })
+    } else {
+        area_net_lab::decoders::places_scenario(text).map(|count| assert!(count > 0))
+    };
+    if let Err(error) = read {
+        let line = error.strip_prefix("file.toml, line ");
+        let line = line.and_then(|rest| rest.split_once(": ")?.0.parse().ok());
+        let lines = text.split('\n').count();
+        assert!(
+            line.is_some_and(|line| (1..=lines).contains(&line)),
+            "no place: {error}"
+        );
+        harmless(&error);
     }
 }
 

@@ -62,5 +62,5 @@ mod replay {
         };
     }
 
-    replayed!(message packets signed core network view recording http settings files scenario);
+    replayed!(message stream opener packets signed core network view recording http settings files keys scenario lab);
 }

@@ -32,7 +32,7 @@ mod measures;
 mod net;
 mod netem;
 mod options;
-mod parse;
+pub(crate) mod parse;
 mod promises;
 mod record;
 mod rules;
