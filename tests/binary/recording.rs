@@ -126,7 +126,8 @@ fn replays(
     let again = recording::load(std::io::Cursor::new(stream)).unwrap();
     assert!(again.warnings.is_empty());
     assert!(ask("/").starts_with(b"<!"));
-    replay.signal(Signal::INT);
+    // Not SIGINT: a shell that starts the tests in the background has it ignored.
+    replay.signal(Signal::TERM);
     assert!(replay.0.wait().unwrap().success());
     let mut stderr = String::new();
     replay

@@ -163,7 +163,7 @@ fn a_run_is_shown_while_it_runs_and_after_it_until_ctrl_c() {
     let then = status["history"]["from_ms"].as_i64().unwrap() + 19_500;
     let then = get(&addr, &format!("/v1/status?at={then}"));
     assert_eq!(then["nodes"]["up"], 8);
-    kill_process(Pid::from_child(&run), Signal::INT).unwrap();
+    kill_process(Pid::from_child(&run), Signal::TERM).unwrap();
     assert!(run.wait().unwrap().success());
     assert!(folder.path().join("report.json").exists());
 }
