@@ -1,9 +1,10 @@
 //! Connections as their ends implement them: dials, the stream, datagrams and closes.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{Node, What};
+use crate::admission::joins::Verdict;
 use crate::membership::{Closed, ConnId, Connected, DialError, Input, Time};
 use crate::sim::path::{
     ACK_BYTES, Caller, End, EndRef, INITIAL_BYTES, Live, Opening, PACKET_OVERHEAD, PAYLOAD, Packet,
@@ -72,8 +73,15 @@ impl Node {
         }
     }
 
-    /// A peer dials: creates our end, unless it exists already.
+    /// A peer dials: creates our end, unless it exists already or too many others dial.
     pub(super) fn called(&mut self, scene: &Scene<'_>, end: EndRef, from: u32, caller: &Caller) {
+        let (now, host) = (self.now, host_of(from, caller.addr));
+        match self.joins.judge(now, host, true, false) {
+            Verdict::Accept(caller) => self.joins.count(now, &caller),
+            // It tries again.
+            Verdict::Validate | Verdict::Ignore(_) => return,
+            Verdict::Refuse(_) => return self.launch(scene, end.other(), from, Packet::Reset),
+        }
         let opening = Opening::of_listener(caller, self.now);
         let live = Live::new(Some(from), opening, self.now);
         self.ends.insert(end, End::Live(live));
@@ -134,9 +142,13 @@ impl Node {
         };
         let opening = live.opening.take().expect("it opens until the Hello");
         live.known = Some(now);
+        let host = live.peer.map(|peer| host_of(peer, live.remote));
         let rtt_us = live.rtt.map(micros);
         if end.side == Side::Dialer {
             self.at(IDLE, What::Idle(end));
+        }
+        if let Some(host) = host {
+            self.joins.meet(now, host);
         }
         let wanted = opening.wanted;
         let connected = Connected {
@@ -404,6 +416,12 @@ impl Node {
 
     /// Marks the end as closed. It is kept for a while, with the close code to answer later packets with.
     fn part(&mut self, end: EndRef, says: Option<CloseCode>) {
+        let met = self
+            .live(end)
+            .and_then(|live| Some((live.known?, host_of(live.peer?, live.remote))));
+        if let Some((since, host)) = met {
+            self.joins.part(self.now, since, host);
+        }
         self.ends.insert(end, End::Over(says));
         self.at(CLOSING, What::Forget(end));
     }
@@ -453,6 +471,12 @@ impl Node {
         let live = self.live_mut(end)?;
         live.known.is_some().then_some((end, live))
     }
+}
+
+/// The address that an end at a place has for the limits of joins. All nodes have addresses of one machine, but stand for machines of their own.
+fn host_of(place: u32, addr: SocketAddr) -> SocketAddr {
+    let host = Ipv6Addr::from_bits(0xfd << 120 | u128::from(place) << 64 | 1);
+    SocketAddr::from((host, addr.port()))
 }
 
 fn micros(time: Duration) -> u32 {

@@ -13,6 +13,14 @@ use crate::wire::{CloseCode, Hello, Message, NodeId, Probe};
 
 /// Dials of the attack are numbered from here on; those of the core never get so far.
 const FIRST_DIAL: u64 = 1 << 63;
+/// Identities of the attack dial from this port on.
+const FIRST_PORT: u16 = 1024;
+
+/// The port from which an identity of the attack dials.
+fn guise_port(number: usize) -> u16 {
+    let ports = usize::from(u16::MAX - FIRST_PORT);
+    u16::try_from(number % ports).map_or(FIRST_PORT, |number| FIRST_PORT + number)
+}
 
 impl Node {
     /// Queues the next action of the attack.
@@ -62,15 +70,18 @@ impl Node {
         }
     }
 
+    /// Whether both Hellos were sent. A core that looks into an earlier run of a peer first answers its Hello later.
     fn is_open(&mut self, end: EndRef) -> bool {
-        self.live_mut(end).is_some_and(|live| live.known.is_some())
+        let live = self.live_mut(end);
+        live.is_some_and(|live| live.known.is_some() && live.sent > 0)
     }
 
     /// The connections over which the stream takes more.
     fn open_ends(&self) -> impl Iterator<Item = EndRef> + '_ {
         self.ends.iter().filter_map(|(end, state)| match state {
             End::Live(live) => {
-                let takes = live.known.is_some() && live.unacked <= live.window.room();
+                let is_greeted = live.known.is_some() && live.sent > 0;
+                let takes = is_greeted && live.unacked <= live.window.room();
                 takes.then_some(*end)
             }
             End::Over(_) => None,
@@ -85,7 +96,8 @@ impl Node {
         };
         let caller = Caller {
             id: attack.begin_guise(end, number, addr),
-            addr: self.start.published[0],
+            // A host can dial from any port.
+            addr: SocketAddr::new(self.start.published[0].ip(), guise_port(number)),
             eager: false,
         };
         let wanted = Wanted {

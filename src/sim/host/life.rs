@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Body, Node, What};
+use crate::admission::joins::Joins;
 use crate::membership::{Core, Input};
 use crate::sim::liar::Liar;
 use crate::sim::news::Told;
@@ -34,6 +35,9 @@ impl Node {
 
     /// Starts a core in the run that has begun.
     pub(in crate::sim) fn start_core(&mut self, scene: &Scene<'_>) {
+        let remembered = self.start.remembered.iter();
+        let addrs = remembered.flat_map(|(_, node)| node.addrs.iter().copied());
+        self.joins = Joins::new(self.settings.joins_per_s, addrs);
         let core = Core::new(self.config(), self.key.clone());
         self.body = Some(Body::Core(Box::new(core)));
         self.tell(Told::Started);

@@ -27,6 +27,7 @@ use super::path::{End, EndRef, Flight};
 use super::queue::{Due, Queue};
 use super::whole::{CoreRef, Running};
 use super::window::NEVER;
+use crate::admission::joins::Joins;
 use crate::membership::{Config, Core, Time};
 use crate::record::{Record, Signer};
 use crate::settings::{CoreStart, Settings};
@@ -85,6 +86,8 @@ pub struct Node {
     paused: bool,
     went_on: Time,
     leaving: bool,
+    /// The transport's limit on those who dial it, since it started.
+    joins: Joins,
     liar: Option<Box<Liar>>,
     /// The attack of a node that is Byzantine for the whole run.
     pub(super) attack: Option<Box<Attack>>,
@@ -134,6 +137,7 @@ impl Node {
         addr: SocketAddr,
     ) -> Self {
         let key = Arc::new(Key::new(key));
+        let joins = Joins::new(settings.joins_per_s, []);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(STREAMS_BEFORE + u64::from(place));
         Self {
@@ -154,6 +158,7 @@ impl Node {
             paused: false,
             went_on: Duration::ZERO,
             leaving: false,
+            joins,
             liar: None,
             attack: None,
             turned: Duration::ZERO,

@@ -41,6 +41,8 @@ impl End {
 pub(in crate::sim) struct Live {
     /// The place of the other end; `None` if nobody listens at the address.
     pub(in crate::sim) peer: Option<u32>,
+    /// The address there, with the port that the other end uses.
+    pub(in crate::sim) remote: SocketAddr,
     /// State until the core has it.
     pub(in crate::sim) opening: Option<Box<Opening>>,
     /// Since when the core has it.
@@ -126,6 +128,7 @@ impl Live {
     pub(in crate::sim) fn new(peer: Option<u32>, opening: Box<Opening>, now: Time) -> Box<Self> {
         Box::new(Self {
             peer,
+            remote: opening.remote,
             opening: Some(opening),
             known: None,
             sent: 0,

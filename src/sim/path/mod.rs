@@ -14,6 +14,8 @@
 //!   together. There is no congestion control: the real window never falls below 16 packets, and nodes seldom fill that.
 //! - A probe shares the packet of a message that leaves at the same moment, and the answer acknowledges both. This counts for
 //!   traffic alone: each of the two is lost and delayed by itself.
+//! - A node limits newcomers as the transport does ([`Joins`](crate::admission::joins::Joins)), each place as a machine of its own. Packets of
+//!   those that it ignores are repeated; whom it refuses gets a reset.
 //! - A node needs no time to compute. A killed node's host is silent: there is no ICMP.
 //!
 //! No object holds a whole connection: each node has its own end, and knows of the other one only what arrives

@@ -35,7 +35,7 @@ impl Core {
             self.refuse_own_key(&new);
             return;
         }
-        if let Some(left) = self.penalties.left(now, &new.peer) {
+        if let Some(left) = self.penalties.left(now, &new.peer, new.remote) {
             let why = format!(
                 "kept out for {} s more, after a violation",
                 left.as_secs() + 1
@@ -310,7 +310,7 @@ impl Core {
             return;
         };
         if let Closed::Violation(code, _) = why {
-            self.penalties.note(now, peer, *code);
+            self.penalties.note(now, peer, link.remote(), *code);
         }
         let gone = self.gossip.peer_down(&peer);
         let offered = gone.is_some_and(|gone| gone.offered);

@@ -1,15 +1,17 @@
 //! Peers whose connections were closed for what they did, and how long they are kept out.
 //!
-//! Without this, a peer over a limit would dial again at once, and its rate limiters would be full again.
+//! Without this, a peer over a limit would dial again at once, and its rate limiters would be full again. It could have another key by
+//! then, so the address that it came from, with the port, is kept out as well.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::membership::Time;
-use crate::wire::{CloseCode, NodeId};
+use crate::wire::{CloseCode, NodeId, plain};
 
-/// The most peers that are kept out at a time. A hostile host can have any number of keys, and the transport limits how fast they join; the
-/// oldest penalty gives way. Halved or doubled: 10 kB.
+/// The most peers, and the most addresses, that are kept out at a time. A hostile host can have any number of keys and ports, and the
+/// transport limits how fast they join; the oldest penalty gives way. Halved or doubled: 10 kB each.
 const MOST: usize = 256;
 /// How long a peer is kept out the first time. An honest peer that exceeded a limit by bad luck is back after that. Halved: a peer that
 /// exceeds its limits each time costs twice as much at first. Doubled: an honest one is away twice as long.
@@ -22,31 +24,52 @@ const FORGIVEN: Duration = Duration::from_secs(900);
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(super) struct Penalties {
-    /// Until when each peer is kept out, and for how long it was the last time.
-    peers: BTreeMap<NodeId, (Time, Duration)>,
+    peers: Terms<NodeId>,
+    addrs: Terms<SocketAddr>,
 }
 
 impl Penalties {
-    /// A connection was closed for that reason.
-    pub(super) fn note(&mut self, now: Time, peer: NodeId, code: CloseCode) {
-        if !matches!(code, CloseCode::Limit | CloseCode::Protocol) {
-            return;
+    /// A connection with a peer at that address was closed for that reason.
+    pub(super) fn note(&mut self, now: Time, peer: NodeId, remote: SocketAddr, code: CloseCode) {
+        if matches!(code, CloseCode::Limit | CloseCode::Protocol) {
+            self.peers.note(now, peer);
+            self.addrs.note(now, plain(&remote));
         }
-        self.peers.retain(|_, (until, _)| *until + FORGIVEN > now);
-        let before = self.peers.get(&peer);
-        let wait = before.map_or(FIRST, |(_, wait)| (*wait * 2).min(LONGEST));
-        if before.is_none() && self.peers.len() >= MOST {
-            let first = self.peers.iter().min_by_key(|(_, (until, _))| *until);
-            if let Some(first) = first.map(|(id, _)| *id) {
-                self.peers.remove(&first);
-            }
-        }
-        self.peers.insert(peer, (now + wait, wait));
     }
 
-    /// For how much longer a peer is kept out.
-    pub(super) fn left(&self, now: Time, peer: &NodeId) -> Option<Duration> {
-        let (until, _) = self.peers.get(peer)?;
+    /// For how much longer that peer, or whoever comes from that address, is kept out.
+    pub(super) fn left(&self, now: Time, peer: &NodeId, remote: SocketAddr) -> Option<Duration> {
+        let of_addr = self.addrs.left(now, &plain(&remote));
+        self.peers.left(now, peer).max(of_addr)
+    }
+}
+
+/// Until when each is kept out, and for how long it was the last time.
+#[derive(Debug)]
+struct Terms<K>(BTreeMap<K, (Time, Duration)>);
+
+impl<K> Default for Terms<K> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<K: Ord + Copy> Terms<K> {
+    fn note(&mut self, now: Time, who: K) {
+        self.0.retain(|_, (until, _)| *until + FORGIVEN > now);
+        let before = self.0.get(&who);
+        let wait = before.map_or(FIRST, |(_, wait)| (*wait * 2).min(LONGEST));
+        if before.is_none() && self.0.len() >= MOST {
+            let first = self.0.iter().min_by_key(|(_, (until, _))| *until);
+            if let Some(first) = first.map(|(who, _)| *who) {
+                self.0.remove(&first);
+            }
+        }
+        self.0.insert(who, (now + wait, wait));
+    }
+
+    fn left(&self, now: Time, who: &K) -> Option<Duration> {
+        let (until, _) = self.0.get(who)?;
         let left = until.saturating_sub(now);
         (!left.is_zero()).then_some(left)
     }
@@ -61,27 +84,42 @@ mod tests {
         Duration::from_secs(s)
     }
 
+    fn at(port: u16) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, 1], port))
+    }
+
     #[test]
     fn a_peer_is_kept_out_for_twice_as_long_each_time() {
         let (mut penalties, peer) = (Penalties::default(), node(1));
         let mut now = s(100);
         for wait in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
-            penalties.note(now, peer, CloseCode::Limit);
-            assert_eq!(penalties.left(now, &peer), Some(s(wait)));
+            penalties.note(now, peer, at(1), CloseCode::Limit);
+            assert_eq!(penalties.left(now, &peer, at(2)), Some(s(wait)));
             now += s(wait);
-            assert_eq!(penalties.left(now, &peer), None);
+            assert_eq!(penalties.left(now, &peer, at(2)), None);
         }
-        penalties.note(now + FORGIVEN, peer, CloseCode::Protocol);
-        assert_eq!(penalties.left(now + FORGIVEN, &peer), Some(FIRST));
+        penalties.note(now + FORGIVEN, peer, at(1), CloseCode::Protocol);
+        assert_eq!(penalties.left(now + FORGIVEN, &peer, at(2)), Some(FIRST));
+    }
+
+    #[test]
+    fn a_peer_that_comes_back_with_another_key_is_known_by_its_address() {
+        let mut penalties = Penalties::default();
+        let mapped = "[::ffff:192.0.2.1]:1".parse().unwrap();
+        penalties.note(s(100), node(1), mapped, CloseCode::Limit);
+        assert_eq!(penalties.left(s(100), &node(2), at(1)), Some(FIRST));
+        assert_eq!(penalties.left(s(100), &node(2), at(2)), None);
+        penalties.note(s(101), node(2), at(1), CloseCode::Limit);
+        assert_eq!(penalties.left(s(101), &node(3), at(1)), Some(2 * FIRST));
     }
 
     #[test]
     fn what_is_no_violation_has_no_penalty() {
         let mut penalties = Penalties::default();
         for code in [CloseCode::Down, CloseCode::Stalled, CloseCode::Superfluous] {
-            penalties.note(s(1), node(1), code);
+            penalties.note(s(1), node(1), at(1), code);
         }
-        assert_eq!(penalties.left(s(1), &node(1)), None);
+        assert_eq!(penalties.left(s(1), &node(1), at(1)), None);
     }
 
     #[test]
@@ -90,8 +128,10 @@ mod tests {
         for number in 0..2000_u32 {
             let mut id = [0; 32];
             id[..4].copy_from_slice(&number.to_be_bytes());
-            penalties.note(s(u64::from(number)), NodeId(id), CloseCode::Limit);
-            assert!(penalties.peers.len() <= MOST);
+            let port = u16::try_from(number).unwrap();
+            penalties.note(s(number.into()), NodeId(id), at(port), CloseCode::Limit);
+            assert!(penalties.peers.0.len() <= MOST);
+            assert!(penalties.addrs.0.len() <= MOST);
         }
     }
 }

@@ -212,16 +212,16 @@ tuning! {
         /// Halved: a node that joins a network of more than 16,384 through one neighbour closes that link. Doubled: a neighbour can have
         /// us verify 65,536 signatures, 3.3 s of CPU, at once.
         new_records_burst: f64 = MAX_NODES as f64, 1.0 => 1e6;
-        /// The same later: so many, and four for each node that is up. News of nodes that come back is more than that only if they were
-        /// never here. Halved: two networks of hundreds that meet close their first links once. Doubled: a hostile neighbour can have us
+        /// The same later: so many, and four for each node that is up and counts by itself (invented nodes widen no limit). News of nodes
+        /// that come back is more than that only if they were never here. Halved: two networks of hundreds that meet close their first links once. Doubled: a hostile neighbour can have us
         /// verify 1024 signatures, 50 ms of CPU, at once.
         new_records_later: f64 = 512.0, 1.0 => 1e6;
-        /// The same a second, besides a quarter of the nodes that are up. A signature takes 50 µs to verify, so this is 0.005 of a core a
+        /// The same a second, besides a quarter of these nodes. A signature takes 50 µs to verify, so this is 0.005 of a core a
         /// neighbour. Halved: a small network in trouble, of which one neighbour brings all news, comes close. Doubled: each hostile
         /// neighbour may cost 0.01 of a core.
         new_records_per_s: f64 = 100.0, 0.0 => 1e6;
         /// How many bytes of records one neighbour may send at once that are known already, or that are not taken, besides 2 kB for each
-        /// node that is up. Halved: an honest neighbour of a host that joins again and again, each time with other invented nodes, comes
+        /// of these nodes. Halved: an honest neighbour of a host that joins again and again, each time with other invented nodes, comes
         /// close. Doubled: a hostile neighbour can have us read 1 MiB at once, 10 ms of CPU.
         useless_burst: f64 = 512.0 * 1024.0, 1.0 => 1e12;
         /// The same while this node fills its view. A start brings each record some two times. Halved: the start of a network with large
@@ -271,9 +271,9 @@ impl Tuning {
         let burst = if size.filling {
             self.new_records_burst
         } else {
-            (self.new_records_later + 4.0 * size.up as f64).min(self.new_records_burst)
+            (self.new_records_later + 4.0 * size.known as f64).min(self.new_records_burst)
         };
-        rate(burst, self.new_records_per_s + size.up as f64 / 4.0)
+        rate(burst, self.new_records_per_s + size.known as f64 / 4.0)
     }
 
     /// Bytes of records that a neighbour may send in vain.
@@ -283,7 +283,7 @@ impl Tuning {
         } else {
             self.useless_burst
         };
-        let burst = least + ORDINARY as f64 * size.up as f64;
+        let burst = least + ORDINARY as f64 * size.known as f64;
         rate(burst, self.useless_per_s)
     }
 

@@ -15,8 +15,8 @@ pub(in crate::membership) const ORDINARY: usize = 2048;
 /// How large a view is, for limits that grow with it.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::membership) struct Size {
-    /// The number of nodes that are up.
-    pub(in crate::membership) up: usize,
+    /// The number of nodes that are up and count by themselves: invented ones must not widen the limits of who invents them.
+    pub(in crate::membership) known: usize,
     /// The view is being filled: it may become as large as views get.
     pub(in crate::membership) filling: bool,
 }
@@ -85,6 +85,10 @@ tuning! {
         /// the two ends judge up to some seconds apart, a node that loses most of its links goes out of view for a moment. Doubled: a
         /// member that goes on listing its link with a dead node keeps it up for 10 s.
         ghost_after: Duration = Duration::from_secs(5), Duration::from_millis(1) => Duration::from_secs(3600);
+        /// The same in a small network (`pace.small`) if nearly all of its neighbours withdrew their links, since the first of them did,
+        /// besides ten of its longest round trips. Halved: where a node loses three of four links to lossy lines within a second, it goes
+        /// out of view for a moment. Doubled: a member that goes on listing its link with a dead node keeps it up for 1.5 s more.
+        ghost_sudden: Duration = Duration::from_millis(1500), Duration::from_millis(1) => Duration::from_secs(3600);
         /// The least time between two times at which the record of a node is passed on that has had more versions of late than
         /// `claimed_burst`; as many times that as the record counts for. Halved: a hostile member can make its neighbours pass on 16 kB a
         /// second, and honest nodes turn away what their honest neighbours bring. Doubled: in a storm, the seventeenth loss of one node is

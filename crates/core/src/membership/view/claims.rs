@@ -63,6 +63,11 @@ impl View {
         self.claims.bound.is_none() || self.claims.filling != Filling::Over
     }
 
+    /// How many nodes are up that count on the word of others.
+    pub(super) fn claims_count(&self) -> usize {
+        self.claims.accounts.len()
+    }
+
     /// When reachability must be derived anew: claims are judged then, or refused nodes may count by then.
     pub(super) fn claims_due(&self, now: Time) -> Option<Time> {
         let claims = &self.claims;

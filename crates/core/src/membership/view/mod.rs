@@ -204,7 +204,7 @@ impl View {
     #[must_use]
     pub(super) fn size(&self) -> Size {
         Size {
-            up: self.up_count,
+            known: self.up_count.saturating_sub(self.claims_count()),
             filling: self.is_filling(),
         }
     }

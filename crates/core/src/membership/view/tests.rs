@@ -339,13 +339,18 @@ fn a_full_view_forgets_those_that_one_brought_which_brought_most_and_tells() {
 
 /// 0 is this node; it and 1, 2, 3, 4 are a full mesh.
 fn mesh() -> View {
-    let mut view = View::new(record(0, 1, &[1, 2, 3, 4]));
-    for number in 1..5 {
-        let peers: Vec<u32> = (0..5).filter(|&peer| peer != number).collect();
+    mesh_of(5)
+}
+
+fn mesh_of(nodes: u32) -> View {
+    let others: Vec<u32> = (1..nodes).collect();
+    let mut view = View::new(record(0, 1, &others));
+    for &number in &others {
+        let peers: Vec<u32> = (0..nodes).filter(|&peer| peer != number).collect();
         take(&mut view, record(number, 1, &peers), number);
     }
-    derive(&mut view, at(1), &[1, 2, 3, 4]);
-    assert_eq!(view.up_count(), 5);
+    derive(&mut view, at(1), &others);
+    assert_eq!(view.up_count(), nodes as usize);
     view
 }
 
@@ -356,7 +361,7 @@ fn derive(view: &mut View, now: Duration, live: &[u32]) {
 }
 
 #[test]
-fn a_neighbour_that_goes_on_listing_the_dead_keeps_them_up_for_five_seconds_only() {
+fn a_neighbour_that_goes_on_listing_the_dead_keeps_them_up_for_a_moment_only() {
     let mut view = mesh();
     // 4 dies. 1 goes on listing its link with it.
     view.accept_own(at(10), record(0, 2, &[1, 2, 3]));
@@ -367,9 +372,11 @@ fn a_neighbour_that_goes_on_listing_the_dead_keeps_them_up_for_five_seconds_only
     let live = [1, 2, 3];
     derive(&mut view, at(10), &live);
     assert!(view.is_up(&id(4)), "the lie holds for a while");
-    assert_eq!(view.ghosts_due(), Some(at(15)));
-    assert!(view.deadline() <= at(15));
-    derive(&mut view, at(15), &live);
+    // Ten round trips of its links take 10 ms.
+    let due = at(10) + Duration::from_millis(1510);
+    assert_eq!(view.ghosts_due(), Some(due));
+    assert!(view.deadline() <= due);
+    derive(&mut view, due, &live);
     assert!(!view.is_up(&id(4)));
     // The liar signs again, and again.
     view.accept(record(1, 2, &[0, 2, 3, 4]), at(16), Some(id(1)), false);
@@ -379,6 +386,23 @@ fn a_neighbour_that_goes_on_listing_the_dead_keeps_them_up_for_five_seconds_only
     view.accept(record(4, 2, &[1]), at(18), Some(id(1)), false);
     derive(&mut view, at(18), &live);
     assert!(view.is_up(&id(4)));
+}
+
+#[test]
+fn where_several_go_on_listing_the_dead_it_takes_five_seconds() {
+    let mut view = mesh_of(7);
+    // 6 dies. 1 and 2 go on listing their links with it.
+    view.accept_own(at(10), record(0, 2, &[1, 2, 3, 4, 5]));
+    for number in [3, 4, 5] {
+        let peers: Vec<u32> = (0..6).filter(|&peer| peer != number).collect();
+        view.accept(record(number, 2, &peers), at(10), Some(id(number)), false);
+    }
+    let live = [1, 2, 3, 4, 5];
+    derive(&mut view, at(12), &live);
+    assert!(view.is_up(&id(6)), "it may live behind 1 and 2");
+    assert_eq!(view.ghosts_due(), Some(at(15)));
+    derive(&mut view, at(15), &live);
+    assert!(!view.is_up(&id(6)));
 }
 
 /// 0 has just joined 1, 2 and 3. 4 is dead, and so says each of them but 1.
