@@ -51,6 +51,8 @@ impl Traffic {
 pub(crate) struct Cpu {
     /// The run time of its present threads in ns, or `None` if the kernel doesn't keep it.
     threads_ns: Option<u64>,
+    /// The time in ns for which its main thread could have run and waited for a processor, or `None` likewise.
+    waited_ns: Option<u64>,
     /// The user and system time of the whole process, in ticks of 10 ms.
     ticks: u64,
 }
@@ -71,6 +73,7 @@ impl Cpu {
             .with_context(|| format!("{path} has no times"))?;
         Ok(Self {
             threads_ns: threads_ns(pid),
+            waited_ns: waited_ns(pid),
             ticks,
         })
     }
@@ -87,6 +90,18 @@ impl Cpu {
             None => coarse,
         }
     }
+
+    /// Returns the seconds since `earlier` in which the main thread of the same process waited for a processor.
+    pub(crate) fn waited_since(&self, earlier: &Self) -> Option<f64> {
+        let (now, then) = self.waited_ns.zip(earlier.waited_ns)?;
+        Some(seconds_between(then, now))
+    }
+}
+
+/// The second figure of `schedstat` (Linux, Documentation/scheduler/sched-stats.rst).
+fn waited_ns(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+    text.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Returns the run time of all threads of a process.

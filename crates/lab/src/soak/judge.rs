@@ -373,11 +373,12 @@ fn figures(
         .collect();
     figures.push(("the attacker joined".to_owned(), joined.join(", ")));
     let is_elder = |one: &Sample| conditions.elders.contains(&one.place);
-    let of: [(&str, Figure<Option<f64>>); 7] = [
+    let of: [(&str, Figure<Option<f64>>); 8] = [
         ("resident memory, KiB", |one| Some(one.rss_kb)),
         ("the most it ever was, KiB", |one| Some(one.peak_kb)),
         ("private memory, KiB", |one| Some(one.private_kb)),
         ("share of a core", |one| one.cpu),
+        ("share of the time waited for a processor", |one| one.waited),
         ("descriptors", |one| Some(one.fds as f64)),
         ("threads", |one| Some(one.threads as f64)),
         ("nodes shown that nobody runs", |one| {

@@ -275,6 +275,8 @@ impl Nodes {
             if let Some(cpu) = self.cluster.pid(place).and_then(|pid| Cpu::of(pid).ok()) {
                 let last = self.nodes[place].cpu.replace((cpu, now));
                 sample.cpu = last.map(|(last, at)| cpu.seconds_since(&last) / (now - at));
+                let waited = last.and_then(|(last, at)| Some((cpu.waited_since(&last)?, at)));
+                sample.waited = waited.map(|(s, at)| s / (now - at));
             }
             samples.push(sample);
         }
@@ -323,6 +325,7 @@ fn held(pid: u32) -> Option<Sample> {
         fds: fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count(),
         threads: count("Threads:")? as usize,
         cpu: None,
+        waited: None,
         up: 0,
         strangers: 0,
         file_bytes: 0,

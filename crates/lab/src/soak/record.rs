@@ -48,6 +48,9 @@ pub(crate) struct Sample {
     pub(crate) threads: usize,
     /// The share of a core that it used since the last sample.
     pub(crate) cpu: Option<f64>,
+    /// The share of the time since the last sample in which its main thread waited for a processor.
+    #[serde(default)]
+    pub(crate) waited: Option<f64>,
     /// The nodes of this soak that its view shows as up.
     pub(crate) up: usize,
     /// All others that it shows as up.

@@ -32,6 +32,7 @@ fn sample(place: usize, rss_kb: f64) -> Sample {
         fds: 16,
         threads: 3,
         cpu: Some(0.01),
+        waited: Some(0.001),
         up: 5,
         strangers: 0,
         file_bytes: 1000,
