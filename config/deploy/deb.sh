@@ -107,5 +107,7 @@ mkdir -p "$folder"
 package=$folder/area-net_${version}_$architecture.deb
 # With several threads, xz packs in blocks, so the package would depend on the number of processors.
 export DPKG_DEB_THREADS_MAX=1
-dpkg-deb --root-owner-group -Zxz --build "$root" "$package" >/dev/null
+# Whoever is stopped here leaves no half of a package under its name.
+dpkg-deb --root-owner-group -Zxz --build "$root" "$package.part" >/dev/null
+mv -f -- "$package.part" "$package"
 echo "$package"
