@@ -19,7 +19,8 @@
 //! - A node needs no time to compute. A killed node's host is silent: there is no ICMP.
 //!
 //! No object holds a whole connection: each node has its own end, and knows of the other one only what arrives
-//! (`flight`). So nodes may run on different threads; `host` runs the ends, and [`World::connections`](super::world::World::connections) shows both ends together.
+//! (`flight`). So nodes may run on different threads; `host` runs the ends, and
+//! [`World::connections`](super::world::World::connections) shows both ends together.
 
 mod end;
 mod end_ref;

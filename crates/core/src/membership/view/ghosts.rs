@@ -28,9 +28,9 @@ const LEAST: usize = 2;
 /// The fewest of a sudden loss, and how many times as many as those that still list the node. Of four neighbours, one may lie.
 const LEAST_SUDDEN: usize = 3;
 const TIMES_SUDDEN: usize = 3;
-/// So many of its longest round trips a node needs to notice a loss, and to tell others through those that are left. Halved: on lines of 16
-/// kbit/s, where a message takes half a second, live nodes go out of view twice as often. Doubled: a lie about a node with round trips of
-/// 200 ms lasts five seconds.
+/// So many of its longest round trips a node needs to notice a loss, and to tell others through those that are left. Without them, on lines
+/// of 16 kbit/s, where a message takes half a second, live nodes went out of view up to five times in a run, in place of once to three
+/// times. Doubled: a lie about a node with round trips of 175 ms lasts five seconds.
 const ROUND_TRIPS: u32 = 10;
 
 /// A node that may be a ghost.
