@@ -19,7 +19,8 @@ SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$here" log -1 --format=%ct 2>/d
 export SOURCE_DATE_EPOCH
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+part=
+trap 'rm -rf "$work" ${part:+"$part"}' EXIT
 root=$work/root
 doc=$root/usr/share/doc/area-net
 
@@ -108,6 +109,7 @@ package=$folder/area-net_${version}_$architecture.deb
 # With several threads, xz packs in blocks, so the package would depend on the number of processors.
 export DPKG_DEB_THREADS_MAX=1
 # Whoever is stopped here leaves no half of a package under its name.
-dpkg-deb --root-owner-group -Zxz --build "$root" "$package.part" >/dev/null
-mv -f -- "$package.part" "$package"
+part=$package.part
+dpkg-deb --root-owner-group -Zxz --build "$root" "$part" >/dev/null
+mv -f -- "$part" "$package"
 echo "$package"

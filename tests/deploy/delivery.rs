@@ -49,9 +49,10 @@ fn systemd_rates_the_unit_as_confined() {
 /// Makes the package of the binary under test, without its tables for debuggers: packing them would take half a minute.
 fn package(folder: &Path) -> Option<PathBuf> {
     let built = Path::new(env!("CARGO_BIN_EXE_area-net"));
-    let lean = folder.with_extension("binary");
+    let temp = tempfile::tempdir().unwrap();
+    let lean = temp.path().join("area-net");
     let mut strip = Command::new("strip");
-    strip.args(["--strip-debug", "-o"]).args([&lean, built]);
+    strip.args(["--strip-debug", "-o"]).arg(&lean).arg(built);
     let is_lean = run(&mut strip).is_some_and(|output| output.status.success());
     package_of(if is_lean { &lean } else { built }, folder)
 }

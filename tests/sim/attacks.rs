@@ -101,7 +101,7 @@ fn floods_of_new_records_harm_no_honest_node() {
 }
 
 #[test]
-fn who_floods_is_closed_and_kept_out_under_any_key() {
+fn who_floods_is_closed_and_kept_out() {
     for report in withstands("attack = \"flood\"\nrate = 5000") {
         let rejected = &toll(&report).rejected;
         assert!(rejected["over_limit"].byzantine > 0, "{rejected:?}");

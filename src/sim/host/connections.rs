@@ -474,7 +474,7 @@ impl Node {
 }
 
 /// The address that an end at a place has for the limits of joins. All nodes have addresses of one machine, but stand for machines of their own.
-fn host_of(place: u32, addr: SocketAddr) -> SocketAddr {
+pub(super) fn host_of(place: u32, addr: SocketAddr) -> SocketAddr {
     let host = Ipv6Addr::from_bits(0xfd << 120 | u128::from(place) << 64 | 1);
     SocketAddr::from((host, addr.port()))
 }

@@ -14,12 +14,13 @@ use crate::wire::{CloseCode, Hello, Message, NodeId, Probe};
 /// Dials of the attack are numbered from here on; those of the core never get so far.
 const FIRST_DIAL: u64 = 1 << 63;
 /// Identities of the attack dial from this port on.
-const FIRST_PORT: u16 = 1024;
+const FIRST_PORT: u16 = 49_152;
 
-/// The port from which an identity of the attack dials.
-fn guise_port(number: usize) -> u16 {
+/// The port from which an identity of the attacker at a place dials: no place has it, and identities of other attackers seldom do.
+fn guise_port(place: u32, number: usize) -> u16 {
     let ports = usize::from(u16::MAX - FIRST_PORT);
-    u16::try_from(number % ports).map_or(FIRST_PORT, |number| FIRST_PORT + number)
+    let number = (number + place as usize * 997) % ports;
+    u16::try_from(number).map_or(FIRST_PORT, |number| FIRST_PORT + number)
 }
 
 impl Node {
@@ -97,7 +98,7 @@ impl Node {
         let caller = Caller {
             id: attack.begin_guise(end, number, addr),
             // A host can dial from any port.
-            addr: SocketAddr::new(self.start.published[0].ip(), guise_port(number)),
+            addr: SocketAddr::new(self.start.published[0].ip(), guise_port(self.place, number)),
             eager: false,
         };
         let wanted = Wanted {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::connections::host_of;
 use super::{Body, Node, What};
 use crate::admission::joins::Joins;
 use crate::membership::{Core, Input};
@@ -37,6 +38,7 @@ impl Node {
     pub(in crate::sim) fn start_core(&mut self, scene: &Scene<'_>) {
         let remembered = self.start.remembered.iter();
         let addrs = remembered.flat_map(|(_, node)| node.addrs.iter().copied());
+        let addrs = addrs.filter_map(|addr| Some(host_of(*scene.listeners.get(&addr)?, addr)));
         self.joins = Joins::new(self.settings.joins_per_s, addrs);
         let core = Core::new(self.config(), self.key.clone());
         self.body = Some(Body::Core(Box::new(core)));

@@ -378,7 +378,10 @@ fn figures(
         ("the most it ever was, KiB", |one| Some(one.peak_kb)),
         ("private memory, KiB", |one| Some(one.private_kb)),
         ("share of a core", |one| one.cpu),
-        ("share of the time waited for a processor", |one| one.waited),
+        (
+            "share of the time that its main thread waited for a processor",
+            |one| one.waited,
+        ),
         ("descriptors", |one| Some(one.fds as f64)),
         ("threads", |one| Some(one.threads as f64)),
         ("nodes shown that nobody runs", |one| {

@@ -35,7 +35,8 @@ impl Core {
             self.refuse_own_key(&new);
             return;
         }
-        if let Some(left) = self.penalties.left(now, &new.peer, new.remote) {
+        let caller = new.dial.is_none().then_some(new.remote);
+        if let Some(left) = self.penalties.left(now, &new.peer, caller) {
             let why = format!(
                 "kept out for {} s more, after a violation",
                 left.as_secs() + 1
@@ -310,7 +311,7 @@ impl Core {
             return;
         };
         if let Closed::Violation(code, _) = why {
-            self.penalties.note(now, peer, link.remote(), *code);
+            self.penalties.note(now, peer, link.proved_at(), *code);
         }
         let gone = self.gossip.peer_down(&peer);
         let offered = gone.is_some_and(|gone| gone.offered);

@@ -1,7 +1,8 @@
 //! Peers whose connections were closed for what they did, and how long they are kept out.
 //!
 //! Without this, a peer over a limit would dial again at once, and its rate limiters would be full again. It could have another key by
-//! then, so the address that it came from, with the port, is kept out as well.
+//! then, so whoever dials from the address and port at which it proved its key is kept out as well. From other ports it meets the limits of
+//! newcomers.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,7 +12,7 @@ use crate::membership::Time;
 use crate::wire::{CloseCode, NodeId, plain};
 
 /// The most peers, and the most addresses, that are kept out at a time. A hostile host can have any number of keys and ports, and the
-/// transport limits how fast they join; the oldest penalty gives way. Halved or doubled: 10 kB each.
+/// transport limits how fast they join; the penalty that ends first gives way. Halved or doubled: 10 kB each.
 const MOST: usize = 256;
 /// How long a peer is kept out the first time. An honest peer that exceeded a limit by bad luck is back after that. Halved: a peer that
 /// exceeds its limits each time costs twice as much at first. Doubled: an honest one is away twice as long.
@@ -29,7 +30,7 @@ pub(super) struct Penalties {
 }
 
 impl Penalties {
-    /// A connection with a peer at that address was closed for that reason.
+    /// A connection with a peer that proved its key at that address was closed for that reason.
     pub(super) fn note(&mut self, now: Time, peer: NodeId, remote: SocketAddr, code: CloseCode) {
         if matches!(code, CloseCode::Limit | CloseCode::Protocol) {
             self.peers.note(now, peer);
@@ -37,9 +38,14 @@ impl Penalties {
         }
     }
 
-    /// For how much longer that peer, or whoever comes from that address, is kept out.
-    pub(super) fn left(&self, now: Time, peer: &NodeId, remote: SocketAddr) -> Option<Duration> {
-        let of_addr = self.addrs.left(now, &plain(&remote));
+    /// For how much longer that peer, or whoever dials from that address, is kept out.
+    pub(super) fn left(
+        &self,
+        now: Time,
+        peer: &NodeId,
+        caller: Option<SocketAddr>,
+    ) -> Option<Duration> {
+        let of_addr = caller.and_then(|addr| self.addrs.left(now, &plain(&addr)));
         self.peers.left(now, peer).max(of_addr)
     }
 }
@@ -94,12 +100,15 @@ mod tests {
         let mut now = s(100);
         for wait in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
             penalties.note(now, peer, at(1), CloseCode::Limit);
-            assert_eq!(penalties.left(now, &peer, at(2)), Some(s(wait)));
+            assert_eq!(penalties.left(now, &peer, Some(at(2))), Some(s(wait)));
             now += s(wait);
-            assert_eq!(penalties.left(now, &peer, at(2)), None);
+            assert_eq!(penalties.left(now, &peer, Some(at(2))), None);
         }
         penalties.note(now + FORGIVEN, peer, at(1), CloseCode::Protocol);
-        assert_eq!(penalties.left(now + FORGIVEN, &peer, at(2)), Some(FIRST));
+        assert_eq!(
+            penalties.left(now + FORGIVEN, &peer, Some(at(2))),
+            Some(FIRST)
+        );
     }
 
     #[test]
@@ -107,10 +116,14 @@ mod tests {
         let mut penalties = Penalties::default();
         let mapped = "[::ffff:192.0.2.1]:1".parse().unwrap();
         penalties.note(s(100), node(1), mapped, CloseCode::Limit);
-        assert_eq!(penalties.left(s(100), &node(2), at(1)), Some(FIRST));
-        assert_eq!(penalties.left(s(100), &node(2), at(2)), None);
+        assert_eq!(penalties.left(s(100), &node(2), Some(at(1))), Some(FIRST));
+        assert_eq!(penalties.left(s(100), &node(2), Some(at(2))), None);
+        assert_eq!(penalties.left(s(100), &node(2), None), None, "we dialed");
         penalties.note(s(101), node(2), at(1), CloseCode::Limit);
-        assert_eq!(penalties.left(s(101), &node(3), at(1)), Some(2 * FIRST));
+        assert_eq!(
+            penalties.left(s(101), &node(3), Some(at(1))),
+            Some(2 * FIRST)
+        );
     }
 
     #[test]
@@ -119,7 +132,7 @@ mod tests {
         for code in [CloseCode::Down, CloseCode::Stalled, CloseCode::Superfluous] {
             penalties.note(s(1), node(1), at(1), code);
         }
-        assert_eq!(penalties.left(s(1), &node(1), at(1)), None);
+        assert_eq!(penalties.left(s(1), &node(1), Some(at(1))), None);
     }
 
     #[test]

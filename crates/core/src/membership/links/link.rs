@@ -29,6 +29,8 @@ pub(in crate::membership) struct Link {
     pub(super) conn: ConnId,
     pub(super) direction: Direction,
     pub(super) remote: SocketAddr,
+    /// Where the peer proved its key. `remote` follows whatever address its packets claim to come from.
+    pub(super) proved_at: SocketAddr,
     pub(super) run_id: u64,
     /// The dialer's counter: orders connections in one direction.
     pub(super) counter: u64,
@@ -121,6 +123,10 @@ impl Link {
 
     pub(in crate::membership) fn remote(&self) -> SocketAddr {
         self.remote
+    }
+
+    pub(in crate::membership) fn proved_at(&self) -> SocketAddr {
+        self.proved_at
     }
 
     /// Our address as the peer sees it, where it sees one that leads to this node.

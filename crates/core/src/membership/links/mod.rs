@@ -273,6 +273,7 @@ impl Links {
             conn: new.conn,
             direction,
             remote: new.remote,
+            proved_at: new.remote,
             run_id,
             counter: counter(new),
             phase: Phase::Live {

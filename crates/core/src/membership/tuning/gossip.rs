@@ -216,12 +216,12 @@ tuning! {
         /// that come back is more than that only if they were never here. Halved: two networks of hundreds that meet close their first links once. Doubled: a hostile neighbour can have us
         /// verify 1024 signatures, 50 ms of CPU, at once.
         new_records_later: f64 = 512.0, 1.0 => 1e6;
-        /// The same a second, besides a quarter of these nodes. A signature takes 50 µs to verify, so this is 0.005 of a core a
+        /// The same a second, besides a quarter of the nodes that are up and count by themselves. A signature takes 50 µs to verify, so this is 0.005 of a core a
         /// neighbour. Halved: a small network in trouble, of which one neighbour brings all news, comes close. Doubled: each hostile
         /// neighbour may cost 0.01 of a core.
         new_records_per_s: f64 = 100.0, 0.0 => 1e6;
         /// How many bytes of records one neighbour may send at once that are known already, or that are not taken, besides 2 kB for each
-        /// of these nodes. Halved: an honest neighbour of a host that joins again and again, each time with other invented nodes, comes
+        /// node that is up and counts by itself. Halved: an honest neighbour of a host that joins again and again, each time with other invented nodes, comes
         /// close. Doubled: a hostile neighbour can have us read 1 MiB at once, 10 ms of CPU.
         useless_burst: f64 = 512.0 * 1024.0, 1.0 => 1e12;
         /// The same while this node fills its view. A start brings each record some two times. Halved: the start of a network with large

@@ -85,8 +85,8 @@ tuning! {
         /// the two ends judge up to some seconds apart, a node that loses most of its links goes out of view for a moment. Doubled: a
         /// member that goes on listing its link with a dead node keeps it up for 10 s.
         ghost_after: Duration = Duration::from_secs(5), Duration::from_millis(1) => Duration::from_secs(3600);
-        /// The same in a small network (`pace.small`) if nearly all of its neighbours withdrew their links, since the first of them did,
-        /// besides ten of its longest round trips. Halved: where a node loses three of four links to lossy lines within a second, it goes
+        /// The same in a small network (`pace.small`) if nearly all of its neighbours withdrew their links, since one of them did, besides
+        /// ten of its longest round trips but one. Halved: where a node loses three of four links to lossy lines within a second, it goes
         /// out of view for a moment. Doubled: a member that goes on listing its link with a dead node keeps it up for 1.5 s more.
         ghost_sudden: Duration = Duration::from_millis(1500), Duration::from_millis(1) => Duration::from_secs(3600);
         /// The least time between two times at which the record of a node is passed on that has had more versions of late than

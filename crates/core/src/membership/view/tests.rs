@@ -389,6 +389,22 @@ fn a_neighbour_that_goes_on_listing_the_dead_keeps_them_up_for_a_moment_only() {
 }
 
 #[test]
+fn a_liar_among_three_neighbours_keeps_the_dead_up_for_fifteen_seconds_only() {
+    let mut view = mesh_of(4);
+    // 3 dies. 1 goes on listing its link with it, and 2 and this node do not.
+    view.accept_own(at(10), record(0, 2, &[1, 2]));
+    view.accept(record(2, 2, &[0, 1]), at(10), Some(id(2)), false);
+    let live = [1, 2];
+    for s in [12, 15, 24] {
+        derive(&mut view, at(s), &live);
+        assert!(view.is_up(&id(3)), "this node and 2 may have been cut off");
+    }
+    assert_eq!(view.ghosts_due(), Some(at(25)));
+    derive(&mut view, at(25), &live);
+    assert!(!view.is_up(&id(3)));
+}
+
+#[test]
 fn where_several_go_on_listing_the_dead_it_takes_five_seconds() {
     let mut view = mesh_of(7);
     // 6 dies. 1 and 2 go on listing their links with it.
