@@ -32,6 +32,11 @@ fn the_slider_shows_the_past_and_live_returns() {
     server.wait_for_request("&to=1764460101000");
     browser.run("document.getElementById('live').click()");
     browser.wait("!page.past && page.scene.nodes.length === 6 && document.querySelector('#view-nodes .lead').innerText === '6 nodes'");
+    // Nor does a view of the past that comes late lead away from it again.
+    let past = browser.run(
+        "const late = page.show(page.now - 1000); page.live(); return late.then(() => page.past)",
+    );
+    assert_eq!(past, false);
     assert_eq!(browser.console(), Vec::<String>::new());
 }
 

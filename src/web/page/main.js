@@ -36,6 +36,8 @@ class Page {
     network = null;
     /** Whether that is of the past. */
     past = false;
+    // How often the page went back to live.
+    #returns = 0;
     #live = new Network();
     #story = new Story();
     #liveStory = this.#story;
@@ -209,10 +211,12 @@ class Page {
 
     /** Shows the view at `at`; `speed`: how fast it plays, if it does. */
     async show(at, speed = 0) {
-        const asked = this.source;
+        const [asked, returns] = [this.source, this.#returns];
+        // Whoever went back to live while the view was fetched does not want it any more.
+        const isWanted = () => asked === this.source && returns === this.#returns;
         try {
             const { network, changes } = await asked.seek(at, speed);
-            if (asked !== this.source) return;
+            if (!isWanted()) return;
             this.past = true;
             this.#clock = { at, heard: 0 };
             // If the past comes without places, what the live stream last said still holds for nodes that are the same.
@@ -220,7 +224,7 @@ class Page {
             this.#show(network, changes, this.network === null);
             if (asked.kind === 'live') this.#state('past');
         } catch (error) {
-            notice(`The view of that time could not be had: ${error.message}`);
+            if (isWanted()) notice(`The view of that time could not be had: ${error.message}`);
         }
     }
 
@@ -238,6 +242,7 @@ class Page {
     live() {
         if (this.source?.kind !== 'live') return;
         this.past = false;
+        this.#returns += 1;
         this.#clock = { at: this.#live.at, heard: performance.now() };
         this.#state('live');
         this.#show(this.#live, null, false);
