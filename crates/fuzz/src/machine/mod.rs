@@ -76,6 +76,8 @@ struct Machine {
     is_lively: [bool; crate::people::ALL],
     /// Who is up, by the events.
     shown: BTreeSet<NodeId>,
+    /// Another node with its key went on, and it fell silent: its last record stays as it was.
+    was_silenced: bool,
     own: Arc<Record>,
     is_leaving: bool,
     /// What the transport has still to report.
@@ -154,6 +156,7 @@ impl Machine {
             runs: [says::RUNS[1]; crate::people::ALL],
             is_lively: [true; crate::people::ALL],
             shown: BTreeSet::new(),
+            was_silenced: false,
             is_leaving: false,
             echoes: VecDeque::new(),
         })
@@ -328,6 +331,7 @@ impl Machine {
                 self.shown.remove(id);
             }
             Event::CutOff => self.shown.clear(),
+            Event::Twin { silenced, .. } => self.was_silenced |= silenced,
             Event::Suspected(id) | Event::Restored(id) => {
                 assert!(PEOPLE.place(id).is_some_and(|at| (1..=PEERS).contains(&at)));
             }
@@ -338,7 +342,6 @@ impl Machine {
             | Event::Pinged { .. }
             | Event::DialFailed(..)
             | Event::OwnTarget(_)
-            | Event::Twin { .. }
             | Event::PeerTwin(..)
             | Event::Rejected { .. } => {}
         }
