@@ -28,12 +28,13 @@ const LEAST: usize = 2;
 /// The fewest of a sudden loss, and how many times as many as those that still list the node. Of four neighbours, one may lie.
 const LEAST_SUDDEN: usize = 3;
 const TIMES_SUDDEN: usize = 3;
-/// So many of its longest round trips but one a node needs to notice a loss, and to tell others through those that are left. Without them, on lines
-/// of 16 kbit/s, where a message takes half a second, live nodes went out of view up to five times in a run, in place of three at most.
+/// So many of its longest round trips but one a node needs to notice a loss, and to tell others through those that are left. Without
+/// them, on lines of 16 kbit/s, where a message takes half a second, live nodes went out of view up to five times in a run, in place of three at most.
 /// Doubled: a lie about a node with round trips of 175 ms lasts five seconds.
 const ROUND_TRIPS: u32 = 10;
 /// After so many times `view.ghost_after`, this node's own verdict counts like that of others. Until then it may be early: on lines of 16
-/// kbit/s, with one time, live nodes went out of view 21 times in 16 runs, in place of 16. Doubled: a liar among three neighbours has half a minute.
+/// kbit/s, with one time, live nodes went out of view 21 times in 16 runs, in place of 16. Doubled: a liar among three neighbours has half
+/// a minute.
 const AT_LAST: u32 = 3;
 
 /// A node that may be a ghost.
