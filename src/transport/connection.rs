@@ -62,6 +62,8 @@ pub(super) struct Established {
     pub(super) send: SendStream,
     pub(super) recv: RecvStream,
     pub(super) peer: NodeId,
+    /// The round-trip time of its first packets.
+    pub(super) rtt: Duration,
 }
 
 /// Closes the connection if its dial is cancelled before both Hellos.
@@ -191,6 +193,7 @@ async fn arrive(
     guard.keep();
     Ok((
         Established {
+            rtt: connection.rtt(),
             connection,
             send,
             recv,
@@ -278,6 +281,7 @@ pub(super) async fn serve(
         send,
         recv,
         peer,
+        rtt,
     } = established;
     let conn = shared.next_conn();
     let since = shared.since_start();
@@ -288,7 +292,7 @@ pub(super) async fn serve(
         commands,
         watch: watch.clone(),
     };
-    let rtt_us = u32::try_from(connection.rtt().as_micros()).ok();
+    let rtt_us = u32::try_from(rtt.as_micros()).ok();
     let remote = remote_of(&connection);
     shared.joins().meet(since, remote);
     let dialed = dialed.as_ref();

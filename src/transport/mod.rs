@@ -8,6 +8,7 @@
 //! [`Action`]: crate::membership::Action
 
 mod admission;
+mod beside;
 mod config;
 mod congestion;
 mod connection;
@@ -65,12 +66,9 @@ use qlog::Configs;
 use spare::Spares;
 use tap::Watch;
 
-/// The initial RTT of an ordinary dial: a lost Initial is repeated after three times this, then after twice as long each time.
-/// It is the default of RFC 9002, section 6.2.2.
-const PATIENT_RTT: Duration = Duration::from_millis(333);
-/// The initial RTT of a dial during a start. Nodes that start together dial before the other side listens, so lost Initials are
-/// repeated after 24 ms.
-const EAGER_RTT: Duration = Duration::from_millis(8);
+/// The initial RTT of a connection: a lost Initial is repeated after three times this, then after twice as long each time. It is the
+/// default of RFC 9002, section 6.2.2.
+const INITIAL_RTT: Duration = Duration::from_millis(333);
 /// The number of handshakes under way from which a new address is validated first (RFC 9000, section 8.1.2). A quarter of
 /// [`MAX_HANDSHAKES`]: validation costs an honest dialer one more round trip, so it begins only under load.
 const UNPROVEN_HANDSHAKES: usize = 32;
@@ -165,11 +163,11 @@ pub struct Parts {
 /// See the module's documentation.
 pub struct Transport {
     endpoint: Endpoint,
-    /// The endpoint's socket, for packets that are not QUIC.
+    /// The endpoint's socket, for packets beside those of quinn.
     socket: Arc<dyn AsyncUdpSocket>,
     identity: Arc<Identity>,
-    /// For ordinary dials, and for those during a start.
-    transport_configs: [Arc<Configs>; 2],
+    /// Of the connections from the listening port.
+    transport_configs: Arc<Configs>,
     shared: Arc<Shared>,
     conns: BTreeMap<ConnId, Handle>,
     not_quic: Arc<AtomicU64>,
@@ -182,19 +180,18 @@ impl Transport {
     /// When the socket can't be used.
     pub fn open(parts: Parts) -> std::io::Result<(Self, mpsc::Receiver<TransportEvent>)> {
         let (events, receiver) = mpsc::channel(EVENTS);
-        let configs = |rtt| Arc::new(Configs::new(rtt, parts.qlogs.clone()));
-        let transport_configs = [PATIENT_RTT, EAGER_RTT].map(configs);
+        let transport_configs = Arc::new(Configs::new(INITIAL_RTT, parts.qlogs.clone()));
         let crypto = parts.identity.server_config(&parts.admission);
         let crypto = QuicServerConfig::try_from(crypto)
             .expect("TLS 1.3 with ring has the initial cipher suite");
         let mut server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
         server
-            .transport_config(transport_configs[0].shared().clone())
+            .transport_config(transport_configs.shared().clone())
             .time_source(Arc::new(parts.clock.clone()))
             .max_incoming(MAX_HANDSHAKES)
             .incoming_buffer_size(16 * 1024)
             .incoming_buffer_size_total(1024 * 1024);
-        let accepts = transport_configs[0].clone();
+        let accepts = transport_configs.clone();
         let logged = accepts.are_own().then(|| (server.clone(), accepts));
         let not_quic = Arc::new(AtomicU64::new(0));
         let openings = Arc::new(Openings::new(events.clone()));
@@ -376,8 +373,9 @@ impl Transport {
     fn dial(&self, request: DialRequest) {
         let dialer = Dialer {
             endpoint: self.endpoint.clone(),
+            socket: self.socket.clone(),
             identity: self.identity.clone(),
-            transport_configs: self.transport_configs[usize::from(request.eager)].clone(),
+            transport_configs: self.transport_configs.clone(),
             shared: self.shared.clone(),
         };
         self.shared.clock.spawn(dial::dial(dialer, request));

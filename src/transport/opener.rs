@@ -5,15 +5,14 @@
 //! of an open rendezvous shows that the peer is there, and at which address; the core is told once. All others are dropped.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use quinn::AsyncUdpSocket;
-use quinn::udp::Transmit;
 use tokio::sync::mpsc;
 
-use super::{Shared, TransportEvent};
+use super::{Shared, TransportEvent, beside};
 use crate::membership::Input;
 
 /// What the packets begin with.
@@ -88,32 +87,15 @@ pub(super) async fn open(
     addrs: Vec<SocketAddr>,
     nonce: u64,
 ) {
-    let is_v6 = socket.local_addr().is_ok_and(|addr| addr.is_ipv6());
     let contents = [MAGIC, nonce.to_be_bytes()].concat();
     let start = shared.clock.now();
     shared.openings.begin(nonce);
     for at in AT {
         shared.clock.sleep_until(start + at).await;
         for addr in &addrs {
-            let transmit = Transmit {
-                destination: if is_v6 { mapped(*addr) } else { *addr },
-                ecn: None,
-                contents: &contents,
-                segment_size: None,
-                src_ip: None,
-            };
-            // One that can't leave is lost, like any other packet.
-            socket.try_send(&transmit).ok();
+            beside::send(&*socket, *addr, &contents, None);
         }
     }
     shared.clock.sleep_until(start + AWAITED).await;
     shared.openings.end(nonce);
-}
-
-/// A socket of both families takes IPv4 addresses only in this form.
-fn mapped(addr: SocketAddr) -> SocketAddr {
-    match addr.ip() {
-        IpAddr::V4(v4) => SocketAddr::new(v4.to_ipv6_mapped().into(), addr.port()),
-        IpAddr::V6(_) => addr,
-    }
 }

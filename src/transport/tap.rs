@@ -307,7 +307,20 @@ impl Watch {
         self.observed.seen().handshake = Some(Handshake::new(first));
     }
 
-    /// Whether a packet has answered this dial.
+    /// A copy of the first packet of this dial, once it has left and until it is answered.
+    pub(super) fn unanswered(&self) -> Option<Vec<u8>> {
+        let seen = self.observed.seen();
+        let packet = seen.handshake.as_ref().and_then(Handshake::unanswered);
+        packet.map(<[u8]>::to_vec)
+    }
+
+    /// Whether a packet has answered this dial that was no Retry.
+    pub(super) fn has_begun(&self) -> bool {
+        let seen = self.observed.seen();
+        seen.handshake.as_ref().is_some_and(Handshake::has_begun)
+    }
+
+    /// Whether any packet has answered this dial.
     pub(super) fn was_answered(&self) -> bool {
         let seen = self.observed.seen();
         seen.handshake.as_ref().is_some_and(Handshake::was_answered)

@@ -147,6 +147,20 @@ fn marks_of_ecn_that_are_dropped_on_the_way_delay_a_link_by_one_repetition() {
     network.until_exact(3000);
 }
 
+/// An unmarked packet would show the other side that the path takes marks off, and both would do without ECN for an hour.
+#[test]
+fn the_copies_of_a_first_packet_carry_the_mark_of_ecn() {
+    let mut network = Network::new(141);
+    network.start_with_targets("bob", &["alice"]);
+    network.pass(400);
+    let (to_alice, unmarked) = (network.sent("bob", "alice"), network.unmarked());
+    assert_eq!(
+        (to_alice, unmarked),
+        (5, 0),
+        "the first one and four copies"
+    );
+}
+
 #[test]
 fn a_clock_that_is_set_right_corrects_all_times_and_ends_no_link() {
     for behind in [

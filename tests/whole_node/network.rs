@@ -4,6 +4,7 @@ mod asking;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -76,6 +77,8 @@ pub(crate) struct Network {
     /// The nodes' events, without snapshots.
     told: Vec<(Duration, &'static str, Told)>,
     sent: Arc<Mutex<BTreeMap<(usize, SocketAddr), u64>>>,
+    /// Datagrams without the mark of ECN.
+    unmarked: Arc<AtomicU64>,
     pub(crate) journal: Journal,
     _journal_here: DefaultGuard,
 }
@@ -110,11 +113,13 @@ impl Network {
     pub(crate) fn new(seed: u64) -> Self {
         let (journal, _journal_here) = Journal::open();
         let sent: Arc<Mutex<BTreeMap<_, u64>>> = Arc::default();
-        let counts = sent.clone();
+        let unmarked: Arc<AtomicU64> = Arc::default();
+        let (counts, without) = (sent.clone(), unmarked.clone());
         let mut world = World::of_whole_nodes(seed);
         world.wiretap = Some(Box::new(move |datagram| {
             let way = (datagram.from, datagram.to);
             *counts.lock().unwrap().entry(way).or_default() += 1;
+            without.fetch_add(u64::from(!datagram.marked), Ordering::Relaxed);
         }));
         let mut network = Self {
             seed,
@@ -125,6 +130,7 @@ impl Network {
             histories: BTreeMap::new(),
             told: Vec::new(),
             sent,
+            unmarked,
             journal,
             _journal_here,
         };
@@ -246,6 +252,11 @@ impl Network {
     /// Drops all datagrams that carry the mark of ECN from now on.
     pub(crate) fn drop_marked(&mut self) {
         self.world.drops_marked = true;
+    }
+
+    /// How many datagrams left without the mark of ECN.
+    pub(crate) fn unmarked(&self) -> u64 {
+        self.unmarked.load(Ordering::Relaxed)
     }
 
     /// Sets a node's wall clock right.

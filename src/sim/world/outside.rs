@@ -23,6 +23,8 @@ pub struct SentDatagram<'a> {
     pub to: SocketAddr,
     /// The payload of UDP.
     pub bytes: &'a [u8],
+    /// It carries the mark of ECN.
+    pub marked: bool,
 }
 
 /// Is shown datagrams as they are sent.

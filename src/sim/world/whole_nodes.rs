@@ -108,6 +108,7 @@ impl World {
                 from: packet.from as usize,
                 to: packet.to,
                 bytes: &packet.bytes,
+                marked: packet.marked,
             });
         }
         let whole = self.whole.as_mut().expect("whole nodes run here");

@@ -15,11 +15,17 @@ const LONGEST: usize = 20;
 /// The handshake of one dial.
 #[derive(Debug)]
 pub(super) struct Handshake {
-    /// The destination of the first packets.
+    /// The destination of the first packets. A Retry names another one (RFC 9000, section 17.2.5).
     first: ConnectionId,
     /// The source of these packets: the destination of the answers.
     own: Option<ConnectionId>,
+    /// A copy of the first packet, while it is unanswered.
+    unanswered: Option<Vec<u8>>,
     answered: bool,
+    /// The answer was a Retry, which asks for the first packet again.
+    retried: bool,
+    /// There was another answer than a Retry.
+    begun: bool,
 }
 
 impl Handshake {
@@ -27,7 +33,10 @@ impl Handshake {
         Self {
             first,
             own: None,
+            unanswered: None,
             answered: false,
+            retried: false,
+            begun: false,
         }
     }
 
@@ -37,15 +46,43 @@ impl Handshake {
             && *to == *self.first
         {
             self.own = Some(ConnectionId::new(from));
+            if !self.begun && self.unanswered.is_none() {
+                self.unanswered = Some(packet.to_vec());
+            }
         }
     }
 
     /// A packet came from the address of the dial.
     pub(super) fn arrives(&mut self, packet: &[u8]) {
-        let to = ends(packet).map(|(to, _)| to);
-        self.answered |= to.is_some() && to == self.own.as_deref();
+        let Some((to, from)) = ends(packet) else {
+            return;
+        };
+        if self.own.as_deref() != Some(to) {
+            return;
+        }
+        self.answered = true;
+        if !is_retry(packet) {
+            self.begun = true;
+            self.unanswered = None;
+        } else if !self.retried {
+            // A client follows one Retry at most. Copies that were under way may draw others.
+            self.retried = true;
+            self.first = ConnectionId::new(from);
+            self.unanswered = None;
+        }
     }
 
+    /// The first packet, once it has left and until it is answered. After a Retry, it is the one that follows.
+    pub(super) fn unanswered(&self) -> Option<&[u8]> {
+        self.unanswered.as_deref()
+    }
+
+    /// Whether a packet has answered the first one, and was no Retry.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Whether any packet has answered.
     pub(super) fn was_answered(&self) -> bool {
         self.answered
     }
@@ -54,6 +91,11 @@ impl Handshake {
 /// Whether a packet belongs to a handshake.
 pub(super) fn is_part(packet: &[u8]) -> bool {
     packet.first().is_some_and(|first| first & LONG_HEADER != 0)
+}
+
+/// Whether a packet of a handshake is a Retry.
+fn is_retry(packet: &[u8]) -> bool {
+    matches!(packet, [first, 0, 0, 0, 1, ..] if (first >> 4) & 3 == 3)
 }
 
 /// The connection ids of both ends in a packet of a handshake, the destination first.
@@ -104,6 +146,43 @@ mod tests {
         assert_eq!(arrive(&packet(&[], &[7; 8])), [false, false]);
         assert_eq!(arrive(&packet(&[4; 8], &[7; 8])), [false, true]);
         assert_eq!(arrive(&packet(&[3; 8], &[])), [true, true]);
+    }
+
+    #[test]
+    fn the_first_packet_is_kept_until_it_is_answered() {
+        let mut dial = Handshake::new(ConnectionId::new(&[1; 20]));
+        dial.leaves(&packet(&[2; 20], &[3; 8]));
+        assert_eq!(dial.unanswered(), None, "of another dial");
+        let [first, second] = [1, 2].map(|end| [packet(&[1; 20], &[3; 8]), vec![end]].concat());
+        dial.leaves(&first);
+        dial.leaves(&second);
+        assert_eq!(dial.unanswered(), Some(&first[..]));
+        dial.arrives(&packet(&[3; 8], &[7; 8]));
+        dial.leaves(&second);
+        assert_eq!(dial.unanswered(), None);
+    }
+
+    #[test]
+    fn after_a_retry_the_packet_that_follows_is_kept() {
+        let mut dial = Handshake::new(ConnectionId::new(&[1; 20]));
+        dial.leaves(&packet(&[1; 20], &[3; 8]));
+        let retry = |from: u8| {
+            let mut retry = packet(&[3; 8], &[from; 8]);
+            retry[0] = 0xf0;
+            retry
+        };
+        dial.arrives(&retry(7));
+        assert!(dial.was_answered() && !dial.has_begun());
+        assert_eq!(dial.unanswered(), None);
+        dial.arrives(&retry(8));
+        let again = packet(&[7; 8], &[3; 8]);
+        for _ in 0..2 {
+            dial.leaves(&again);
+            assert_eq!(dial.unanswered(), Some(&again[..]));
+        }
+        dial.arrives(&packet(&[3; 8], &[9; 8]));
+        assert!(dial.has_begun());
+        assert_eq!(dial.unanswered(), None);
     }
 
     #[test]

@@ -298,7 +298,7 @@ pub enum Action {
         expect: Option<NodeId>,
         /// To say in the Hello: this replaces a connection we take for dead.
         replaces: bool,
-        /// The other side may be starting up this very moment: repeat lost packets quickly.
+        /// The other side may be starting up this very moment: repeat the first packet quickly.
         eager: bool,
     },
     /// Send small packets from the socket, so that the NAT of this machine expects those of a peer. Report the first that comes
