@@ -39,7 +39,7 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// When an eager dial sends the first copy of its first packet. Nodes that start together dial before the other side listens.
 /// The following pauses are twice as long each. Halved: 1 packet more to who is not there. Doubled: nodes that are started together
 /// link up to 24 ms later.
-const FIRST_COPY: Duration = Duration::from_millis(24);
+pub(crate) const FIRST_COPY: Duration = Duration::from_millis(24);
 /// The extension of a dial, in dial timeouts, once the other side has answered anything.
 pub(crate) const MORE_FOR_SLOW: u32 = 2;
 

@@ -28,7 +28,7 @@ mod tap;
 mod timers;
 
 pub(crate) use connection::{MAX_HELLO, read_hello};
-pub(crate) use dial::{MORE_FOR_SLOW, alternatives};
+pub(crate) use dial::{FIRST_COPY, MORE_FOR_SLOW, alternatives};
 pub(crate) use frames::{FrameError, Source, read_credentials, read_frame};
 #[cfg(target_os = "linux")]
 pub use kernel::KernelSocket;

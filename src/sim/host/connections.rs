@@ -33,7 +33,6 @@ impl Node {
             let caller = Caller {
                 id: self.id(),
                 addr: self.start.published[0],
-                eager: wanted.eager,
             };
             self.launch(scene, end.other(), peer, Packet::Initial(Box::new(caller)));
         }

@@ -8,10 +8,10 @@ use crate::sim::path::{
     End, EndRef, Flight, Live, MAX_ACK_DELAY, PACKET_OVERHEAD, PAYLOAD, Packet,
 };
 use crate::sim::window::Scene;
+use crate::transport::FIRST_COPY;
 
-/// The probe timeout of a first packet on an unknown path (RFC 9002, section 6.2.2), and the one used while the peer may still be starting.
+/// The probe timeout of a first packet on an unknown path (RFC 9002, section 6.2.2).
 const PATIENT_PTO: Duration = Duration::from_secs(1);
-const EAGER_PTO: Duration = Duration::from_millis(25);
 /// The longest pause before a retransmission.
 const LONGEST_PTO: Duration = Duration::from_secs(4);
 
@@ -69,7 +69,7 @@ impl Node {
                 }
                 rtt = live.rtt.unwrap_or_default();
                 if let Some(opening) = &mut live.opening {
-                    eager = opening.eager;
+                    eager = opening.wanted.is_some_and(|wanted| wanted.eager);
                     match flight.packet {
                         // It was answered.
                         Packet::Initial(_) if opening.peer.is_some() => return,
@@ -88,7 +88,8 @@ impl Node {
         flight.bytes = self.toss(scene, &mut flight, usize::MAX);
         (flight.tried, flight.in_vain) = (now, flight.bytes == whole);
         let timeout = match &flight.packet {
-            Packet::Initial(_) | Packet::Key(_) if eager => EAGER_PTO,
+            Packet::Initial(_) if eager => FIRST_COPY,
+            // The listener doesn't know that a dial is eager.
             Packet::Initial(_) | Packet::Key(_) => PATIENT_PTO,
             Packet::Stream(..) => probe_timeout(rtt),
             Packet::Probe(..) | Packet::Answer(_) | Packet::Close(..) | Packet::Reset => {

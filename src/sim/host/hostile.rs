@@ -99,7 +99,6 @@ impl Node {
             id: attack.begin_guise(end, number, addr),
             // A host can dial from any port.
             addr: SocketAddr::new(self.start.published[0].ip(), guise_port(self.place, number)),
-            eager: false,
         };
         let wanted = Wanted {
             dial: DialId(FIRST_DIAL + u64::from(end.number)),

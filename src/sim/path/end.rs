@@ -85,7 +85,6 @@ pub(in crate::sim) struct Silence {
 pub(in crate::sim) struct Opening {
     /// The dial of the dialer's core.
     pub(in crate::sim) wanted: Option<Wanted>,
-    pub(in crate::sim) eager: bool,
     /// When the dial ends without the peer's Hello, once it has its key.
     pub(in crate::sim) greets_until: Option<Time>,
     /// The key that the peer presented.
@@ -102,7 +101,6 @@ impl Opening {
     pub(in crate::sim) fn of_dialer(wanted: Wanted, now: Time) -> Box<Self> {
         Box::new(Self {
             wanted: Some(wanted),
-            eager: wanted.eager,
             greets_until: None,
             peer: None,
             remote: wanted.addr,
@@ -114,7 +112,6 @@ impl Opening {
     pub(in crate::sim) fn of_listener(caller: &Caller, now: Time) -> Box<Self> {
         Box::new(Self {
             wanted: None,
-            eager: caller.eager,
             greets_until: None,
             peer: Some(caller.id),
             remote: caller.addr,

@@ -34,8 +34,6 @@ pub(in crate::sim) enum Packet {
 pub(in crate::sim) struct Caller {
     pub(in crate::sim) id: NodeId,
     pub(in crate::sim) addr: SocketAddr,
-    /// It retransmits early, and so should we.
-    pub(in crate::sim) eager: bool,
 }
 
 /// See the module's documentation.
