@@ -176,6 +176,88 @@ fn digest_exchanges_without_end_are_over_the_limit() {
     desk.turned_away(CloseCode::Limit, "over_limit");
 }
 
+/// The liar comes as another run of itself, on connection 3.
+fn connect_second_run(desk: &mut Desk) {
+    let liar = identity(2);
+    let body = Body {
+        run_id: 2,
+        epoch: 2000,
+        ..body(&liar)
+    };
+    let record = Record::sign(body, NETWORK, &liar);
+    let mut second = connected(ConnId(3), &liar, record, 1);
+    second.hello.run_id = 2;
+    desk.give(Input::Connected(Box::new(second)));
+    assert_eq!(desk.closed(ConnId(3)), None, "the first must answer");
+}
+
+/// Whoever is about to break a limit can't keep a second connection ready, as another run of itself.
+#[test]
+fn who_breaks_a_limit_is_kept_out_on_a_second_connection_too() {
+    let kept_out = |desk: &Desk| {
+        assert_eq!(desk.closed(ConnId(3)), Some(CloseCode::Limit));
+        assert_eq!(desk.rejected("kept_out"), 1);
+        let liar = identity(2).node_id();
+        assert!(desk.core.connected().all(|peer| peer != liar));
+    };
+    let mut told_by_the_transport = Desk::new();
+    connect_second_run(&mut told_by_the_transport);
+    let violation = Closed::Violation(CloseCode::Limit, "a frame over the limit".to_owned());
+    told_by_the_transport.give(Input::Closed(LIAR, violation));
+    kept_out(&told_by_the_transport);
+
+    let mut found_by_the_core = Desk::new();
+    connect_second_run(&mut found_by_the_core);
+    for _ in 0..300 {
+        let message = Input::Message(LIAR, Message::Prune);
+        found_by_the_core
+            .core
+            .handle(found_by_the_core.now, message);
+    }
+    for _ in 0..20 {
+        found_by_the_core.give(Input::Timeout);
+    }
+    found_by_the_core.turned_away(CloseCode::Limit, "over_limit");
+    kept_out(&found_by_the_core);
+}
+
+#[test]
+fn a_limit_that_is_broken_on_a_connection_that_lost_keeps_out_others() {
+    let mut desk = Desk::new();
+    let liar = identity(2);
+    let connect = |desk: &mut Desk, conn: ConnId| {
+        let record = Record::sign(body(&liar), NETWORK, &liar);
+        desk.give(Input::Connected(Box::new(connected(
+            conn, &liar, record, 1,
+        ))));
+    };
+    connect(&mut desk, ConnId(3));
+    let violation = Closed::Violation(CloseCode::Limit, "a frame over the limit".to_owned());
+    desk.give(Input::Closed(LIAR, violation));
+    connect(&mut desk, ConnId(4));
+    assert_eq!(desk.closed(ConnId(4)), Some(CloseCode::Limit));
+    assert_eq!(desk.closed(ConnId(3)), None);
+    assert!(desk.core.connected().any(|peer| peer == liar.node_id()));
+}
+
+#[test]
+fn a_second_connection_that_is_kept_out_for_its_address_leaves_no_link_behind() {
+    let mut desk = Desk::new();
+    let (liar, other) = (identity(2).node_id(), identity(4));
+    desk.connect(
+        ConnId(4),
+        &other,
+        Record::sign(body(&other), NETWORK, &other),
+    );
+    connect_second_run(&mut desk);
+    let violation = Closed::Violation(CloseCode::Limit, "a frame over the limit".to_owned());
+    desk.give(Input::Closed(ConnId(4), violation));
+    assert!(desk.core.connected().any(|peer| peer == liar));
+    desk.give(Input::Closed(LIAR, Closed::Reset));
+    assert_eq!(desk.closed(ConnId(3)), Some(CloseCode::Limit));
+    assert!(desk.core.connected().all(|peer| peer != liar));
+}
+
 #[test]
 fn words_about_the_tree_without_end_are_over_the_limit() {
     let mut desk = Desk::new();

@@ -35,14 +35,7 @@ impl Core {
             self.refuse_own_key(&new);
             return;
         }
-        let caller = new.dial.is_none().then_some(new.remote);
-        if let Some(left) = self.penalties.left(now, &new.peer, caller) {
-            let why = format!(
-                "kept out for {} s more, after a violation",
-                left.as_secs() + 1
-            );
-            self.out.reject("kept_out", new.peer, why);
-            self.out.close(new.conn, CloseCode::Limit);
+        if self.keeps_out(now, &new) {
             return;
         }
         self.overlay.met(now, new.remote, new.peer);
@@ -77,6 +70,21 @@ impl Core {
                 self.links.keep_loser(now, &new);
             }
         }
+    }
+
+    /// Closes a connection of who has a penalty; tells whether it did.
+    fn keeps_out(&mut self, now: Time, new: &Connected) -> bool {
+        let caller = new.dial.is_none().then_some(new.remote);
+        let Some(left) = self.penalties.left(now, &new.peer, caller) else {
+            return false;
+        };
+        let why = format!(
+            "kept out for {} s more, after a violation",
+            left.as_secs() + 1
+        );
+        self.out.reject("kept_out", new.peer, why);
+        self.out.close(new.conn, CloseCode::Limit);
+        true
     }
 
     /// A peer without a link dialed: it gets one, where there is room.
@@ -264,7 +272,10 @@ impl Core {
     /// The ends of collisions.
     pub(super) fn advance_collisions(&mut self, now: Time) {
         for challenger in self.links.take_winners(now) {
-            self.adopt(now, &challenger);
+            // Its peer may have got a penalty meanwhile.
+            if !self.keeps_out(now, &challenger) {
+                self.adopt(now, &challenger);
+            }
         }
         for loser in self.links.take_losers(now) {
             self.out.close(loser, CloseCode::Duplicate);
@@ -280,8 +291,26 @@ impl Core {
             self.out.reject(violation(*code), peer, reason.clone());
         }
         match self.links.remains(now, &peer, conn, why) {
-            Remains::Same | Remains::Orphan => {}
-            Remains::Challenger(challenger) => self.adopt(now, &challenger),
+            Remains::Same => {
+                // The link goes on, but its peer gets no other connection for a while.
+                if let Closed::Violation(code, _) = why
+                    && let Some(link) = self.links.get(&peer)
+                {
+                    self.penalties.note(now, peer, link.proved_at(), *code);
+                }
+            }
+            Remains::Orphan => {}
+            Remains::Challenger(challenger) => {
+                if matches!(why, Closed::Violation(..)) {
+                    self.drop_link(now, peer, why);
+                }
+                if self.keeps_out(now, &challenger) {
+                    // The challenger may be kept out for its address alone.
+                    self.drop_link(now, peer, why);
+                } else {
+                    self.adopt(now, &challenger);
+                }
+            }
             Remains::Nothing => self.drop_link(now, peer, why),
         }
     }
