@@ -427,8 +427,8 @@ async fn greet(
         (Ok(_), Err(error)) => return Err(DialError::Failed(error.to_string())),
     };
     guard.keep();
-    // quinn takes the time from the first packet to the answer, though one of its copies may have been answered, much later. Its own
-    // estimate follows with the next packets.
+    // quinn's time begins with the first packet. If that was lost, it includes the wait for the copy that was answered. The Hello has no
+    // copies.
     let rtt = connection.rtt().min(shared.clock.now() - asked);
     Ok((
         Established {
