@@ -1,7 +1,8 @@
 //! A browser that a test drives: Chromium over WebDriver, which is JSON over HTTP.
 
 use std::env;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::fmt::Write as _;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,9 @@ use tempfile::TempDir;
 
 /// How long the browser may take for what takes it a fraction of a second, on a machine that builds at the same time.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often a driver is started until it has a port.
+const DRIVER_STARTS: usize = 20;
 
 /// One browser at a time: several on a machine with two cores only slow each other down.
 static TURN: Mutex<()> = Mutex::new(());
@@ -41,14 +45,8 @@ impl Browser {
     /// fails instead.
     pub(crate) fn start(test: &str, width: u32, height: u32) -> Option<Self> {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let started = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
-        let mut driver = match started {
-            Ok(driver) => driver,
+        let (driver, port) = match start_driver() {
+            Ok(started) => started,
             Err(error) => {
                 assert!(
                     env::var_os("CI").is_none(),
@@ -62,7 +60,6 @@ impl Browser {
                 return None;
             }
         };
-        let port = announced_port(&mut driver);
         let profile = tempfile::tempdir().unwrap();
         let mut browser = Self {
             driver,
@@ -272,21 +269,37 @@ impl Drop for Browser {
     }
 }
 
-/// The port that the driver chose, which it says when it is ready.
-fn announced_port(driver: &mut Child) -> u16 {
-    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-    let port = lines
-        .by_ref()
-        .map_while(Result::ok)
-        .find_map(|line| {
-            line.split("successfully on port ")
-                .nth(1)?
-                .trim_end_matches('.')
-                .parse()
-                .ok()
-        })
-        .expect("chromedriver says its port");
-    // It must not wait for a reader of what it says later.
-    std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-    port
+/// Starts a driver, and returns it with the port on which it listens.
+///
+/// It takes a free port of `::1` and needs the same one of `127.0.0.1`. Where another socket has that one, it says so and exits, and
+/// only another start chooses another port.
+fn start_driver() -> io::Result<(Child, u16)> {
+    let mut said = String::new();
+    for _ in 0..DRIVER_STARTS {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        for line in lines.by_ref().map_while(Result::ok) {
+            if let Some(port) = announced_port(&line) {
+                // It must not wait for a reader of what it says later.
+                std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+                return Ok((driver, port));
+            }
+            said.push_str(&line);
+            said.push('\n');
+        }
+        let status = driver.wait()?;
+        writeln!(said, "chromedriver ended: {status}").unwrap();
+    }
+    panic!("chromedriver never said its port in {DRIVER_STARTS} starts:\n{said}");
+}
+
+/// The port in the line with which a driver says that it is ready.
+fn announced_port(line: &str) -> Option<u16> {
+    let (_, port) = line.split_once("successfully on port ")?;
+    port.trim_end_matches('.').parse().ok()
 }
