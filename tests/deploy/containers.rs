@@ -1,7 +1,6 @@
 //! The image's recipe, run as a container runtime runs it, and the manifests' probes, asked of real nodes.
 
 use std::fs;
-use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,6 +11,7 @@ use serde_json::json;
 
 use crate::delivery::{delivered, run, text};
 use crate::licences;
+use crate::ports::free_ports;
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -290,9 +290,7 @@ fn the_manifests_probes_tell_the_truth() {
         .args(["network", "key"])
         .arg(&key));
     assert!(output.unwrap().status.success());
-    let any = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
-    let sockets = [(); 2].map(|()| UdpSocket::bind(any).unwrap());
-    let ports = sockets.map(|socket| socket.local_addr().unwrap().port());
+    let ports: [u16; 2] = free_ports(2).try_into().unwrap();
 
     // The headless service's name stands for all pods.
     let targets = literal(&manifests, "targets.json");

@@ -12,3 +12,7 @@ mod delivery;
 mod licences;
 #[cfg(test)]
 mod msrv;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+#[path = "../processes/ports.rs"]
+mod ports;

@@ -1,8 +1,10 @@
 //! The real binary as processes on loopback, each test in a folder of its own, and what the nodes show in files and log events.
 
+mod ports;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -12,6 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
+
+use ports::free_ports;
 
 /// How long anything may take on a busy machine. Promised times have bounds of their own.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -104,13 +108,12 @@ impl Desk {
     }
 }
 
-/// Addresses that were free a moment ago.
+/// Addresses on loopback, with [free ports](free_ports).
 pub(crate) fn ports(count: usize) -> Vec<SocketAddr> {
-    let any = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), 0);
-    // All sockets stay open until the last one is bound, so the ports differ.
-    let sockets: Vec<_> = (0..count).map(|_| UdpSocket::bind(any).unwrap()).collect();
-    let bound = sockets.iter().map(|socket| socket.local_addr().unwrap());
-    bound.collect()
+    let ports = free_ports(count).into_iter();
+    ports
+        .map(|port| SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port))
+        .collect()
 }
 
 /// A node that runs; it is killed when this is dropped.

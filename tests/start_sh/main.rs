@@ -8,6 +8,8 @@
 // Helpers of tests are tests, which clippy only knows of the functions marked so.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../processes/ports.rs"]
+mod ports;
 mod scratch;
 mod terminal;
 

@@ -1,13 +1,13 @@
 //! A scratch copy of the project's top level.
 
 use std::fs;
-use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use pty_process::blocking::Command as PtyCommand;
 use rustix::process::Pid;
 
+use crate::ports::free_ports;
 use crate::terminal::{Terminal, until};
 
 pub(crate) const NAMES: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
@@ -23,7 +23,7 @@ impl Scratch {
     pub(crate) fn new() -> Self {
         let project = Path::new(env!("CARGO_MANIFEST_DIR"));
         let folder = tempfile::tempdir().unwrap();
-        let ports = free_ports();
+        let ports = free_ports(NAMES.len());
         let root = folder.path();
         fs::create_dir_all(root.join("config/network")).unwrap();
         fs::create_dir(root.join("profiles")).unwrap();
@@ -128,20 +128,6 @@ impl Scratch {
 
 pub(crate) fn binary() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_area-net"))
-}
-
-pub(crate) fn free_ports() -> Vec<u16> {
-    // The page has the number of the UDP port.
-    let both_free = || {
-        let socket = UdpSocket::bind("[::1]:0").unwrap();
-        let addr = socket.local_addr().unwrap();
-        TcpListener::bind(addr).ok().map(|_| socket)
-    };
-    let sockets = NAMES.map(|_| std::iter::repeat_with(both_free).flatten().next().unwrap());
-    sockets
-        .iter()
-        .map(|socket| socket.local_addr().unwrap().port())
-        .collect()
 }
 
 /// The text with each shipped port replaced by the scratch port of the same profile.

@@ -13,6 +13,7 @@ use rustix::termios::{Termios, tcgetattr};
 use tempfile::TempDir;
 
 use crate::PATIENCE;
+use crate::ports::free_ports;
 
 /// What a terminal is told when a program takes its whole screen.
 pub(crate) fn enters() -> &'static str {
@@ -51,9 +52,7 @@ impl Desk {
         for profile in ["alice", "bob"] {
             fs::write(folder.join(format!("{profile}.toml")), "").unwrap();
         }
-        // Both are open until both are bound, so the ports differ.
-        let sockets = [(); 2].map(|()| std::net::UdpSocket::bind("[::1]:0").unwrap());
-        let ports = sockets.map(|socket| socket.local_addr().unwrap().port());
+        let ports: [u16; 2] = free_ports(2).try_into().unwrap();
         let target = format!("[\"[::1]:{}\"]", ports[0]);
         fs::write(dir.path().join("targets.json"), target).unwrap();
         let network = format!("test-top-{}-{}", std::process::id(), ports[0]);

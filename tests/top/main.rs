@@ -2,6 +2,9 @@
 
 #[cfg(test)]
 mod desk;
+#[cfg(test)]
+#[path = "../processes/ports.rs"]
+mod ports;
 
 use std::time::Duration;
 
