@@ -14,7 +14,12 @@ use quinn::TransportConfig;
 #[cfg(feature = "qlog")]
 use files::Logs;
 
-#[cfg(feature = "qlog")]
+// Its tests need no quinn, and run with the default build's.
+#[cfg(any(feature = "qlog", test))]
+#[cfg_attr(
+    not(feature = "qlog"),
+    expect(dead_code, reason = "no test starts the thread")
+)]
 mod files;
 
 /// Where qlogs go, and how much of them.
@@ -79,7 +84,10 @@ impl Qlogs {
     #[cfg(feature = "qlog")]
     fn attach(&self, config: &mut TransportConfig, side: Side, remote: SocketAddr) {
         if let Some(logs) = &self.logs {
-            config.qlog_stream(logs.stream(side, remote));
+            let mut log = quinn::QlogConfig::default();
+            log.title(Some(format!("area-net, {remote}")))
+                .writer(Box::new(logs.writer(side, remote)));
+            config.qlog_stream(log.into_stream());
         }
     }
 

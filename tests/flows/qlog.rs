@@ -64,6 +64,8 @@ async fn each_end_logs_its_connection() {
             };
             if let Some((_, records)) = of_side.clone().find(|log| is_there(log)) {
                 assert_eq!(records[0]["qlog_format"], "JSON-SEQ");
+                let title = records[0]["title"].as_str().unwrap();
+                assert!(title.starts_with("area-net, 10.0.0."), "{title}");
                 let times: Vec<_> = records[1..]
                     .iter()
                     .map(|it| it["time"].as_f64().unwrap())

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
 
-use quinn::{QlogConfig, QlogStream};
 use tracing::warn;
 
 use super::{QlogLimits, Side};
@@ -68,16 +67,8 @@ impl Logs {
         (Arc::new(logs), receiver)
     }
 
-    /// The log of a connection.
-    pub(super) fn stream(&self, side: Side, remote: SocketAddr) -> Option<QlogStream> {
-        let mut config = QlogConfig::default();
-        config
-            .title(Some(format!("area-net, {remote}")))
-            .writer(Box::new(self.writer(side, remote)));
-        config.into_stream()
-    }
-
-    fn writer(&self, side: Side, remote: SocketAddr) -> Writer {
+    /// What the log of a connection is written to.
+    pub(super) fn writer(&self, side: Side, remote: SocketAddr) -> Writer {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let side = match side {
             Side::Dialed => "dialed",
@@ -99,7 +90,7 @@ impl Logs {
 }
 
 /// What quinn writes to, while it holds a lock. It never waits.
-struct Writer {
+pub(super) struct Writer {
     log: Arc<Log>,
     /// The record so far.
     record: Vec<u8>,
@@ -400,25 +391,5 @@ mod tests {
         assert_eq!(ours(), ["000000", "000003"]);
         drop(first);
         assert!(strange.iter().all(|name| folder.path().join(name).exists()));
-    }
-
-    /// RFC 7464: each record is between a record separator and a line break.
-    #[test]
-    fn quinn_begins_each_file_with_the_head_of_a_qlog() {
-        let folder = tempfile::tempdir().unwrap();
-        let limits = limits(folder.path(), 1 << 20, 2);
-        let (logs, records) = Logs::new(&limits, 0);
-        let mut files = Files::open(limits).unwrap();
-        drop(logs.stream(Side::Dialed, remote(7)).unwrap());
-        empty(&mut files, &records);
-        let text = fs::read_to_string(folder.path().join(&names(folder.path())[0])).unwrap();
-        let record = text
-            .strip_prefix('\u{1e}')
-            .unwrap()
-            .strip_suffix('\n')
-            .unwrap();
-        let head: serde_json::Value = serde_json::from_str(record).unwrap();
-        assert_eq!(head["qlog_format"], "JSON-SEQ");
-        assert_eq!(head["title"], "area-net, 127.0.0.1:7");
     }
 }
