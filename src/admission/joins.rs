@@ -420,9 +420,10 @@ mod tests {
     #[test]
     fn what_is_remembered_is_bounded() {
         let mut joins = Joins::new(1_000_000, []);
-        for at_ms in 0..60_000_u64 {
-            let port = u16::try_from(at_ms).unwrap();
-            let addr = SocketAddr::from(([10, 0, (port >> 8) as u8, port as u8], 1));
+        for source in 0..(MAX_KNOWN + MAX_REMEMBERED) as u16 {
+            let [high, low] = source.to_be_bytes();
+            let addr = SocketAddr::from(([10, 0, high, low], 1));
+            let at_ms = u64::from(source);
             knock(&mut joins, at(at_ms / 10), addr);
             joins.meet(at(at_ms), addr);
         }
