@@ -3,6 +3,7 @@
 #
 #   fuzz.sh TARGET|all [SECONDS] [LIBFUZZER OPTION]...   fuzzes a target, or each in turn, for so long each (a minute)
 #   fuzz.sh keep TARGET|all                              minimises what was found, with the corpus, into the corpus
+#   fuzz.sh build                                        only builds the programs
 set -euo pipefail
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 cd -- "$here/../.."
@@ -94,7 +95,10 @@ for_each() {
 
 case ${1:-} in
 '' | -h | --help)
-    sed -n '2,5s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    ;;
+build)
+    build
     ;;
 keep)
     build
