@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use area_net::certificate::{Authorities, AuthorityKey, Certificate, Terms};
 use area_net::identity::Identity;
-use area_net::membership::{Action, Charter, Event, Input};
+use area_net::membership::{Action, Charter, Closed, ConnId, Event, Input};
 use area_net::record::{Body, Record, Signer as _};
 use area_net::revocations::{Revocations, Revoked};
 use area_net::snapshot::NodeState;
 use area_net::wire::{CloseCode, Message, NodeId};
 
-use crate::desk::{Desk, HONEST, LIAR, arrived, body, identity};
+use crate::desk::{Desk, HONEST, LIAR, arrived, body, connected, identity};
 use crate::net::{NETWORK, Net, ms, secs};
 
 /// The Unix time at the start of the world.
@@ -392,4 +392,89 @@ fn authorities_that_change_count_at_once() {
     assert_eq!(desk.core.revocations(), None);
     desk.give(Input::Revocations(revoke(1, vec![NodeId([8; 32])], 101)));
     assert_eq!(desk.core.revocations().unwrap().number(), 1);
+}
+
+/// A peer that hears of its revocation first comes as another run of itself: that connection waits until the first one has answered.
+#[test]
+fn a_connection_that_waits_is_no_link_of_who_was_revoked() {
+    for first_ends in [false, true] {
+        let mut desk = desk();
+        let liar = identity(2);
+        let again = Body {
+            run_id: 2,
+            epoch: 2000,
+            certificate: Some(certify(terms(liar.node_id()), 100)),
+            ..body(&liar)
+        };
+        let again = arrived(&Record::sign(again, NETWORK, &liar));
+        let mut second = connected(ConnId(3), &liar, again, 1);
+        second.hello.run_id = 2;
+        desk.give(Input::Connected(Box::new(second)));
+        assert_eq!(desk.closed(ConnId(3)), None, "the first must answer");
+
+        let list = revoke(1, vec![liar.node_id()], 100);
+        desk.give(Input::Message(HONEST, Message::Revocations(list)));
+        assert_eq!(desk.closed(LIAR), Some(CloseCode::NotAllowed));
+        if first_ends {
+            desk.give(Input::Closed(LIAR, Closed::Reset));
+        }
+        for _ in 0..30 {
+            desk.give(Input::Timeout);
+        }
+        assert_eq!(desk.closed(ConnId(3)), Some(CloseCode::NotAllowed));
+        let mut linked = desk.core.connected();
+        assert!(linked.all(|peer| peer != liar.node_id()));
+    }
+}
+
+#[test]
+fn who_says_that_it_leaves_and_stays_goes_when_its_certificate_ends() {
+    let liar = identity(2);
+    let id = liar.node_id();
+    // With the ten minutes for clocks, it ends after forty seconds.
+    let ends = Terms {
+        not_after: START - 560,
+        ..terms(id)
+    };
+    let ends = certify(ends, 100);
+    let mut desk = Desk::with_records(
+        |config, id| {
+            config.charter = Some(charter(Some(certify(terms(id), 100))));
+            config.forget_after = secs(5);
+        },
+        |peer| {
+            let id = peer.node_id();
+            let its = (id == liar.node_id()).then(|| ends.clone());
+            member(peer, its.or_else(|| Some(certify(terms(id), 100))), 1)
+        },
+    );
+    let leaving = Body {
+        seq: 2,
+        leaving: true,
+        certificate: Some(ends.clone()),
+        ..body(&liar)
+    };
+    let leaving = arrived(&Record::sign(leaving, NETWORK, &liar));
+    desk.say(Message::Records(vec![leaving]));
+    let both = [HONEST, LIAR];
+    desk.pass(&both, secs(30), |_| false);
+    assert!(desk.core.connected().any(|peer| peer == id), "it answers");
+    desk.pass(&both, secs(20), |_| false);
+    assert!(desk.core.connected().all(|peer| peer != id));
+}
+
+/// Where a key of the authority is replaced, neighbours that are late still bring the old list.
+#[test]
+fn who_brings_revocations_of_an_authority_that_was_trusted_before_keeps_its_link() {
+    let bring = |desk: &mut Desk| {
+        let list = revoke(1, vec![identity(9).node_id()], 101);
+        desk.say(Message::Revocations(list));
+        assert_eq!(desk.rejected("forged_revocations"), 1);
+        desk.closed(LIAR)
+    };
+    assert_eq!(bring(&mut desk()), Some(CloseCode::Protocol));
+    let mut desk = desk();
+    let authorities = charter(None).authorities;
+    desk.give(Input::Authorities(authorities));
+    assert_eq!(bring(&mut desk), None);
 }

@@ -84,6 +84,11 @@ impl Members {
         }
     }
 
+    /// Whether this run trusted other authorities before. Neighbours that still do may bring what those signed.
+    pub(super) fn has_changed(&self) -> bool {
+        self.has_changed
+    }
+
     /// Whether a node that is no member is dialed all the same. Where all members change from one authority to another, each is a stranger
     /// to those that did so before it. If none of them dialed a stranger, they would never meet again.
     pub(super) fn dials_strangers(&self) -> bool {

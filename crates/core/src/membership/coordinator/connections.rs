@@ -47,10 +47,7 @@ impl Core {
             self.out.close(new.conn, CloseCode::Protocol);
             return;
         }
-        if let Err(unfit) = self.members.judge(now, &new.hello.record, None) {
-            self.out
-                .reject(unfit.counter(), new.peer, unfit.to_string());
-            self.out.close(new.conn, CloseCode::NotAllowed);
+        if self.is_unfit(now, &new) {
             return;
         }
         if self.own.is_leaving() {
@@ -84,6 +81,17 @@ impl Core {
         );
         self.out.reject("kept_out", new.peer, why);
         self.out.close(new.conn, CloseCode::Limit);
+        true
+    }
+
+    /// Closes a connection of who is no member; tells whether it did.
+    fn is_unfit(&mut self, now: Time, new: &Connected) -> bool {
+        let Err(unfit) = self.members.judge(now, &new.hello.record, None) else {
+            return false;
+        };
+        self.out
+            .reject(unfit.counter(), new.peer, unfit.to_string());
+        self.out.close(new.conn, CloseCode::NotAllowed);
         true
     }
 
@@ -272,8 +280,13 @@ impl Core {
     /// The ends of collisions.
     pub(super) fn advance_collisions(&mut self, now: Time) {
         for challenger in self.links.take_winners(now) {
-            // Its peer may have got a penalty meanwhile.
-            if !self.keeps_out(now, &challenger) {
+            // Meanwhile its peer may have got a penalty, been revoked, or lost its link and with that its place.
+            if self.keeps_out(now, &challenger) || self.is_unfit(now, &challenger) {
+                continue;
+            }
+            if challenger.dial.is_none() && self.links.get(&challenger.peer).is_none() {
+                self.admit(now, &challenger);
+            } else {
                 self.adopt(now, &challenger);
             }
         }
@@ -304,7 +317,7 @@ impl Core {
                 if matches!(why, Closed::Violation(..)) {
                     self.drop_link(now, peer, why);
                 }
-                if self.keeps_out(now, &challenger) {
+                if self.keeps_out(now, &challenger) || self.is_unfit(now, &challenger) {
                     // The challenger may be kept out for its address alone.
                     self.drop_link(now, peer, why);
                 } else {

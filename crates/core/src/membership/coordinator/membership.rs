@@ -30,7 +30,10 @@ impl Core {
             (Heard::Forged, Some(peer)) => {
                 let why = "revocations that no authority of this network signed".to_owned();
                 self.out.reject("forged_revocations", peer, why);
-                self.drop_faulty(now, peer);
+                // It may be the list of an authority that this node trusted a moment ago, and its neighbour still does.
+                if !self.members.has_changed() {
+                    self.drop_faulty(now, peer);
+                }
             }
             (Heard::Newer, _) => {
                 let number = revocations.number();
@@ -61,10 +64,14 @@ impl Core {
             }
             self.bar_unfit(now, &id);
         }
-        // A link whose peer has no record here yet: its Hello was judged by earlier revocations.
+        // A link whose peer has no record here yet: its Hello was judged by earlier revocations. And nobody who is barred has a link.
+        let is_out = |id: &NodeId| {
+            let index = self.view.index(&id.abbreviated());
+            self.members.is_revoked(id) || index.is_some_and(|index| self.view.is_barred(index))
+        };
         let links = self.links.iter().map(Link::peer);
-        let revoked: Vec<NodeId> = links.filter(|id| self.members.is_revoked(id)).collect();
-        for id in revoked {
+        let out: Vec<NodeId> = links.filter(is_out).collect();
+        for id in out {
             self.bar_unfit(now, &id);
         }
     }

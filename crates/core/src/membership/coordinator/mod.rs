@@ -434,7 +434,10 @@ impl Core {
     }
 
     fn forget(&mut self, now: Time) {
-        let gone = self.view.forget_if_due(now, self.config.forget_after);
+        let is_linked = |id: &NodeId| self.links.get(id).is_some();
+        let gone = self
+            .view
+            .forget_if_due(now, self.config.forget_after, is_linked);
         if !gone.is_empty() {
             self.out.shape_changed();
             let gone: BTreeSet<Index> = gone.into_iter().collect();

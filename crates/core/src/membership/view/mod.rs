@@ -403,12 +403,20 @@ impl View {
     }
 
     /// Forgets the nodes that have been down for `after`, if that is due, and some more if the view is full. Returns them.
-    pub(super) fn forget_if_due(&mut self, now: Time, after: Duration) -> Vec<Index> {
+    ///
+    /// A node with which this one has a link stays: one may say that it leaves and stay connected, and the end of its certificate is
+    /// found by its record.
+    pub(super) fn forget_if_due(
+        &mut self,
+        now: Time,
+        after: Duration,
+        is_linked: impl Fn(&NodeId) -> bool,
+    ) -> Vec<Index> {
         if self.schedule.forget_due > now {
-            return self.evict();
+            return self.evict(is_linked);
         }
         self.schedule.forget_due = now + self.tuning.view.forget_every;
-        self.forget_older(now, after)
+        self.forget_older(now, after, is_linked)
     }
 
     /// When the view has something to do.

@@ -426,7 +426,7 @@ impl View {
     }
 
     /// A full view forgets nodes that have been down longest, of those that the neighbour brought which brought most.
-    pub(super) fn evict(&mut self) -> Vec<Index> {
+    pub(super) fn evict(&mut self, is_linked: impl Fn(&NodeId) -> bool) -> Vec<Index> {
         if !std::mem::take(&mut self.crowded) {
             return Vec::new();
         }
@@ -435,7 +435,7 @@ impl View {
             |index: Index| most.is_none_or(|most| self.notes[index.at()].predecessor == most);
         let mut down: Vec<(Time, Index)> = self
             .down()
-            .filter(|(index, _)| of_it(*index))
+            .filter(|(index, _)| of_it(*index) && !is_linked(&self.record_at(*index).id()))
             .map(|(index, since)| (since, index))
             .collect();
         down.sort_unstable();
@@ -515,8 +515,13 @@ impl View {
         }
     }
 
-    /// Forgets the nodes that have been down for `after`, and returns them.
-    pub(crate) fn forget_older(&mut self, now: Time, after: Duration) -> Vec<Index> {
+    /// Forgets the nodes that have been down for `after` and have no link with this one, and returns them.
+    pub(crate) fn forget_older(
+        &mut self,
+        now: Time,
+        after: Duration,
+        is_linked: impl Fn(&NodeId) -> bool,
+    ) -> Vec<Index> {
         if self.count == self.up_count {
             return Vec::new();
         }
@@ -524,6 +529,7 @@ impl View {
             .down()
             .filter(|(_, since)| now.saturating_sub(*since) >= after)
             .map(|(index, _)| index)
+            .filter(|index| !is_linked(&self.record_at(*index).id()))
             .collect();
         for &index in &old {
             self.forget(index);

@@ -38,6 +38,11 @@ fn leaving(number: u32, seq: u32) -> Arc<Record> {
     })
 }
 
+/// The node has no link with this one.
+fn nobody(_: &NodeId) -> bool {
+    false
+}
+
 fn take(view: &mut View, record: Arc<Record>, from: u32) -> Outcome {
     view.accept(record, at(1), Some(id(from)), false)
 }
@@ -131,15 +136,17 @@ fn the_down_are_forgotten_and_their_places_used_again() {
     take(&mut view, record(2, 2, &[1]), 1);
     view.derive_up(at(100), &live);
     let three = index(&view, 3);
-    assert!(view.forget_older(at(699), at(600)).is_empty());
-    assert_eq!(view.forget_older(at(700), at(600)), [three]);
+    assert!(view.forget_older(at(699), at(600), nobody).is_empty());
+    let linked = |node: &NodeId| *node == id(3);
+    assert!(view.forget_older(at(700), at(600), linked).is_empty());
+    assert_eq!(view.forget_older(at(700), at(600), nobody), [three]);
     assert!(view.record(&id(3)).is_none() && view.get(three).is_none());
     assert_eq!(
         take(&mut view, record(4, 1, &[]), 1),
         Outcome::Newer(three, Change::Gain, None)
     );
     assert_eq!(
-        view.forget_older(at(10_000), at(600)),
+        view.forget_older(at(10_000), at(600), nobody),
         [three],
         "never up, down since it came"
     );
@@ -264,7 +271,7 @@ fn the_down_are_looked_for_at_intervals() {
     let every = crate::membership::Tuning::DEFAULT.view.forget_every;
     let mut view = chain();
     view.derive_up(at(1), &[]);
-    let forgotten = |view: &mut View, now| view.forget_if_due(now, at(600)).len();
+    let forgotten = |view: &mut View, now| view.forget_if_due(now, at(600), nobody).len();
     assert_eq!(forgotten(&mut view, at(600)), 0);
     assert_eq!(view.deadline(), at(600) + every);
     assert_eq!(
@@ -327,9 +334,9 @@ fn a_full_view_forgets_those_that_one_brought_which_brought_most_and_tells() {
         "others hold their places until they are told"
     );
     let later = at(20);
-    let gone = view.forget_if_due(later, at(600));
+    let gone = view.forget_if_due(later, at(600), nobody);
     let gone = if gone.is_empty() {
-        view.forget_if_due(later, at(600))
+        view.forget_if_due(later, at(600), nobody)
     } else {
         gone
     };

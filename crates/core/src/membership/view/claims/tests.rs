@@ -308,7 +308,8 @@ fn a_node_with_one_link_believes_and_judges_when_it_has_had_more_for_a_while() {
     net.unlink(0, 5);
     net.settle();
     assert!(!net.view.is_filling());
-    net.view.forget_older(net.now, Duration::from_secs(1));
+    net.view
+        .forget_older(net.now, Duration::from_secs(1), |_| false);
     net.derive();
     assert!(net.view.is_filling(), "it begins anew");
 }
@@ -393,7 +394,8 @@ fn nothing_is_left_of_claims_that_are_forgotten() {
     net.live.retain(|&peer| peer != 5);
     net.settle();
     assert_eq!(net.up().len(), 5);
-    net.view.forget_older(net.now, Duration::from_secs(1));
+    net.view
+        .forget_older(net.now, Duration::from_secs(1), |_| false);
     let claims = &net.view.claims;
     assert_eq!(net.view.count(), 5);
     assert!(claims.accounts.is_empty() && claims.carried.is_empty() && claims.refused.is_empty());
@@ -461,7 +463,8 @@ fn claims_of_a_node_that_is_forgotten_go_on_being_charged() {
         }
     }
     net.settle();
-    net.view.forget_older(net.now, Duration::from_secs(1));
+    net.view
+        .forget_older(net.now, Duration::from_secs(1), |_| false);
     net.derive();
     let charged = net.view.claims.accounts.len();
     assert_eq!(

@@ -200,7 +200,7 @@ impl Both {
         }
         gone.sort_unstable();
         let after = Duration::from_secs(10);
-        assert_eq!(self.view.forget_older(self.now(), after), gone);
+        assert_eq!(self.view.forget_older(self.now(), after, |_| false), gone);
     }
 
     fn step(&mut self, step: Step) {
