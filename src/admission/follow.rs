@@ -102,13 +102,28 @@ async fn follow(
     }
 }
 
-/// Writes the newest revocations.
+/// Writes the newest revocations, unless somebody put newer ones there since the last look.
 fn keep(places: &Places, revocations: Arc<Revocations>, mut seen: Seen) -> (Seen, Vec<Change>) {
     let path = &places.revocations;
+    let at = stamp(path);
+    if at != seen.revocations
+        && let Some(newer) = newer_than(places, revocations.number())
+    {
+        seen.revocations = at;
+        return (seen, vec![Change::Revocations(newer)]);
+    }
     let written = Content::Revocations(revocations).write(path);
     seen.revocations = stamp(path);
     let failed = written.err().map(Change::NotKept);
     (seen, failed.into_iter().collect())
+}
+
+/// The list that is there, if it is genuine and has a higher number.
+fn newer_than(places: &Places, number: u64) -> Option<Arc<Revocations>> {
+    let there = read_revocations(&places.revocations).ok()?;
+    let authorities = read_authority(&places.authority).ok()?;
+    let verified = there.verify(authorities.network(), authorities.keys());
+    (there.number() > number && verified.is_ok()).then_some(there)
 }
 
 /// Reads the files that are not as they were.
@@ -139,4 +154,50 @@ fn member(places: &Places) -> Result<Change, FileError> {
         Err(error) if error.is_missing() => Change::Member(authorities, None),
         read => Change::Member(authorities, Some(read?)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::AuthorityKey;
+    use crate::identity::Identity;
+    use crate::record::Signer as _;
+    use crate::revocations::Revoked;
+    use crate::wire::NodeId;
+
+    fn list(number: u64, by: &Identity) -> Arc<Revocations> {
+        let ids = vec![NodeId([number as u8; 32])];
+        Revocations::issue(Revoked::new("office", number, 1_700_000_000, ids), by).unwrap()
+    }
+
+    #[test]
+    fn a_newer_list_that_was_put_there_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let [authority, thief] = [1, 2].map(|seed| Identity::from_seed(&[seed; 32]));
+        let places = Places {
+            authority: folder.path().join("authority.pub"),
+            certificate: folder.path().join("member.cert"),
+            revocations: folder.path().join("revoked.list"),
+        };
+        let keys = vec![AuthorityKey(authority.node_id().0)];
+        let public = Authorities::new("office", keys).unwrap();
+        Content::Authority(public).write(&places.authority).unwrap();
+        let there = || read_revocations(&places.revocations).unwrap().number();
+
+        // A neighbour brought number 5. Since the last look, the user put number 6 there.
+        let put = |list| {
+            let put = Content::Revocations(list);
+            put.write(&places.revocations).unwrap();
+        };
+        put(list(6, &authority));
+        let (seen, found) = keep(&places, list(5, &authority), Seen::default());
+        assert!(matches!(&found[..], [Change::Revocations(six)] if six.number() == 6));
+        assert_eq!(there(), 6);
+        let (_, found) = keep(&places, list(7, &authority), seen);
+        assert!(found.is_empty() && there() == 7);
+
+        put(list(9, &thief));
+        let (_, found) = keep(&places, list(8, &authority), Seen::default());
+        assert!(found.is_empty() && there() == 8);
+    }
 }
