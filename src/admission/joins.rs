@@ -8,7 +8,7 @@
 //! It reads no clock: `now` is the time since any fixed moment.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::bucket::{Bucket, Rate};
@@ -205,8 +205,25 @@ impl Joins {
             let oldest = oldest.map(|(known, _)| *known);
             oldest.map(|known| self.known.remove(&known));
         }
-        if self.known.len() < MAX_KNOWN {
-            self.known.insert(addr, now);
+        if self.known.len() >= MAX_KNOWN {
+            self.make_room();
+        }
+        self.known.insert(addr, now);
+    }
+
+    /// Forgets the known address that was met first, of the site that has most of them: who fills the table makes room.
+    fn make_room(&mut self) {
+        let mut counts = BTreeMap::<IpAddr, usize>::new();
+        for known in self.known.keys() {
+            *counts.entry(site_of(known.ip())).or_default() += 1;
+        }
+        let most = counts.iter().max_by_key(|(_, count)| **count);
+        let most = most.map(|(site, _)| *site);
+        let of_it = self.known.iter();
+        let of_it = of_it.filter(|(known, _)| Some(site_of(known.ip())) == most);
+        let first = of_it.min_by_key(|(_, since)| **since);
+        if let Some(first) = first.map(|(known, _)| *known) {
+            self.known.remove(&first);
         }
     }
 
@@ -274,6 +291,15 @@ pub fn source_of(remote: IpAddr) -> IpAddr {
         ip if ip.is_loopback() => Ipv6Addr::LOCALHOST.into(),
         IpAddr::V4(v4) => v4.into(),
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+    }
+}
+
+/// The site of an address: the /24 of an IPv4 address, or the /48 of an IPv6 address, the most that a provider usually gives to one
+/// customer (RFC 6177).
+fn site_of(remote: IpAddr) -> IpAddr {
+    match source_of(remote) {
+        IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() >> 8 << 8).into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 80 << 80).into(),
     }
 }
 
@@ -415,6 +441,25 @@ mod tests {
         let known = (0..30_000).filter(|&port| joins.is_known(later, &from(1, port)));
         assert_eq!(known.count(), KNOWN_OF_SOURCE);
         assert!(joins.is_known(later, &from(2, 1)));
+    }
+
+    #[test]
+    fn one_site_that_joins_from_ever_new_sources_leaves_room_for_others() {
+        let mut joins = Joins::new(PER_S, []);
+        let of_site = |at: u16| {
+            let ip = Ipv6Addr::from([0x2001, 0xdb8, 1, at / 256, 0, 0, 0, 1]);
+            SocketAddr::new(ip.into(), 1 + at % 256)
+        };
+        let elder = from(1, 1);
+        joins.meet(at(0), elder);
+        for port in 0..MAX_KNOWN as u16 {
+            joins.meet(at(1), of_site(port));
+        }
+        joins.meet(at(2), from(2, 1));
+        assert_eq!(joins.known.len(), MAX_KNOWN);
+        for honest in [elder, from(2, 1)] {
+            assert!(joins.is_known(at(60_000), &honest));
+        }
     }
 
     #[test]
